@@ -1,0 +1,53 @@
+"""Registries of mmcm, scope `mmcm`.
+
+Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
+the configs of any OpenMMLab library. Samplers, objectives, distances, curricula, weightings, noise generators and
+noise-level distributions are kinds that MMEngine does not know; they are roots of their own, under the same scope.
+
+Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
+with another default scope (MMagic, say) builds the model that asks for them.
+"""
+from typing import Any
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import DefaultScope, Registry, build_from_cfg
+
+SCOPE = 'mmcm'
+
+
+def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> Any:
+    """Build `cfg` with `mmcm` as the default scope, so that nested configs need no prefix."""
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return build_from_cfg(cfg, registry, *args, **kwargs)
+
+
+def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:
+    return Registry(name, build_func=build_in_scope, parent=parent, scope=SCOPE, locations=list(locations))
+
+
+MODELS = _registry('model', 'mmcm.backbones', 'mmcm.denoisers', 'mmcm.models', 'mmcm.evaluation.features',
+                   parent=MMENGINE_MODELS)
+DATASETS = _registry('dataset', 'mmcm.datasets', parent=MMENGINE_DATASETS)
+FUNCTIONS = _registry('function', 'mmcm.datasets', parent=MMENGINE_FUNCTIONS)
+TRANSFORMS = _registry('transform', 'mmcm.datasets.transforms', parent=MMENGINE_TRANSFORMS)
+METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=MMENGINE_METRICS)
+HOOKS = _registry('hook', 'mmcm.engine', parent=MMENGINE_HOOKS)
+OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=MMENGINE_OPTIM_WRAPPERS)
+VISUALIZERS = _registry('visualizer', parent=MMENGINE_VISUALIZERS)
+VISBACKENDS = _registry('vis_backend', parent=MMENGINE_VISBACKENDS)
+
+SAMPLERS = _registry('sampler', 'mmcm.samplers')
+OBJECTIVES = _registry('objective', 'mmcm.objectives')
+DISTANCES = _registry('distance', 'mmcm.distances')
+CURRICULA = _registry('curriculum', 'mmcm.curricula')
+WEIGHTINGS = _registry('weighting', 'mmcm.objectives.weightings')
+LEVELS = _registry('noise level distribution', 'mmcm.noise')
+NOISES = _registry('noise generator', 'mmcm.noise')

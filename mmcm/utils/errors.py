@@ -1,0 +1,9 @@
+"""What the package raises when the user's input cannot be used."""
+
+
+class InputError(ValueError):
+    """A path, name, number or file that was given cannot be used.
+
+    The message is one line that says what was given, what was expected and how to mend it. The command line tools print
+    it without a traceback and leave with exit code 2; any other exception is a fault of ours and keeps its traceback.
+    """

@@ -1,0 +1,4 @@
+"""Networks F(x, t)."""
+from mmcm.backbones.adm_unet import ADMUNet
+
+__all__ = ['ADMUNet']

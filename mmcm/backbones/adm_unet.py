@@ -1,0 +1,284 @@
+"""The U-Net of ADM (Dhariwal & Nichol, 2021, arXiv 2105.05233), as used by the released consistency models.
+
+Modules are nested and named so that the keys of `state_dict()` are those of the released checkpoints, which therefore
+load with no renaming. The attention's `qkv` holds first all queries, then all keys, then all values.
+"""
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+
+GROUPS = 32  # of every group normalisation
+
+
+@MODELS.register_module()
+class ADMUNet(BaseModule):
+    """F(x, t): a U-Net with residual blocks and attention, conditioned on the noise level and, if asked for, on a class.
+
+    The network computes in the dtype of its weights (or under autocast) and returns the dtype of `x`. In `channels_last`
+    memory format nothing is copied between the convolutions and the attention.
+
+    Args:
+        image_size (int): Height and width of the images in pixels.
+        base_channels (int): Width of the first level, a multiple of 32.
+        num_res_blocks (int): Residual blocks per level on the way down; one more on the way up.
+        attention_resolutions (Sequence[int]): Sizes in pixels of the feature maps that get attention.
+        channel_mult (Sequence[int]): Width of each level in units of `base_channels`; each level halves the size.
+        in_channels (int): Channels of x.
+        out_channels (int): Channels of the output.
+        num_classes (int, optional): Number of labels; None for an unconditional network.
+        num_heads (int): Attention heads, where `num_head_channels` is None.
+        num_head_channels (int, optional): Channels of an attention head; fixes the number of heads.
+        scale_shift_norm (bool): Whether the embedding scales and shifts the normalised features (AdaGN), or is added to
+            the features before the normalisation.
+        resblock_updown (bool): Whether residual blocks change the size, or a strided convolution and a convolution
+            after nearest-neighbour upsampling.
+        dropout (float): Share of features dropped in each residual block.
+        use_checkpoint (bool): Whether to recompute the blocks' activations in the backward pass: less memory, one more
+            forward pass.
+        init_cfg (dict, optional): MMEngine's initialisation config.
+    """
+
+    def __init__(self,
+                 image_size: int,
+                 base_channels: int,
+                 num_res_blocks: int,
+                 attention_resolutions: Sequence[int],
+                 channel_mult: Sequence[int],
+                 in_channels: int = 3,
+                 out_channels: int = 3,
+                 num_classes: Optional[int] = None,
+                 num_heads: int = 1,
+                 num_head_channels: Optional[int] = None,
+                 scale_shift_norm: bool = False,
+                 resblock_updown: bool = False,
+                 dropout: float = 0.,
+                 use_checkpoint: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        if image_size % 2**(len(channel_mult) - 1):
+            raise InputError(f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
+                             f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
+                             'Shorten channel_mult or change image_size.')
+        if base_channels % GROUPS:
+            raise InputError(f'base_channels has to be a multiple of {GROUPS} (the groups of the normalisation), '
+                             f'got {base_channels}.')
+        self.image_size = image_size
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.base_channels = base_channels
+        self.use_checkpoint = use_checkpoint
+        embed_channels = 4 * base_channels
+
+        def res_block(channels, out, **resample):
+            return ResBlock(channels, out, embed_channels, dropout, scale_shift_norm, **resample)
+
+        def attention(channels):
+            return AttentionBlock(channels, num_heads, num_head_channels)
+
+        self.time_embed = nn.Sequential(
+            nn.Linear(base_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels))
+        if num_classes is not None:
+            self.label_emb = nn.Embedding(num_classes, embed_channels)
+
+        widths = [base_channels * mult for mult in channel_mult]
+        last = len(widths) - 1
+        channels, size = widths[0], image_size
+        self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels, channels, 3, padding=1))])
+        skips = [channels]
+        for level, width in enumerate(widths):
+            for _ in range(num_res_blocks):
+                layers = [res_block(channels, width)]
+                if size in attention_resolutions:
+                    layers.append(attention(width))
+                self.input_blocks.append(Block(*layers))
+                channels = width
+                skips.append(channels)
+            if level < last:
+                self.input_blocks.append(
+                    Block(res_block(channels, channels, down=True) if resblock_updown else Downsample(channels)))
+                skips.append(channels)
+                size //= 2
+
+        self.middle_block = Block(res_block(channels, channels), attention(channels), res_block(channels, channels))
+
+        self.output_blocks = nn.ModuleList()
+        for level, width in reversed(list(enumerate(widths))):
+            for index in range(num_res_blocks + 1):
+                layers = [res_block(channels + skips.pop(), width)]
+                channels = width
+                if size in attention_resolutions:
+                    layers.append(attention(channels))
+                if level and index == num_res_blocks:
+                    layers.append(res_block(channels, channels, up=True) if resblock_updown else Upsample(channels))
+                    size *= 2
+                self.output_blocks.append(Block(*layers))
+
+        self.out = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
+
+    def forward(self, x: Tensor, t: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+        """Evaluate the network.
+
+        Args:
+            x (Tensor): Images, (N, C, H, W).
+            t (Tensor): Conditioning of the noise level, (N,); 250 log sigma for the released weights.
+            labels (Tensor, optional): Class indices, (N,), integers; needed exactly when the network has classes.
+
+        Returns:
+            Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
+        """
+        if (labels is None) != (self.num_classes is None):
+            raise InputError('labels are needed: the network is class-conditional with '
+                             f'{self.num_classes} classes.' if labels is None else
+                             'labels were given, but the network is unconditional. Leave them out.')
+        dtype = self.time_embed[0].weight.dtype
+        embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
+        if labels is not None:
+            embedding = embedding + self.label_emb(labels)
+        embedding = F.silu(embedding)  # each residual block begins with it: once is enough
+
+        h = x.to(dtype)
+        skips = []
+        for block in self.input_blocks:
+            h = self._run(block, h, embedding)
+            skips.append(h)
+        h = self._run(self.middle_block, h, embedding)
+        for block in self.output_blocks:
+            h = self._run(block, torch.cat([h, skips.pop()], dim=1), embedding)
+        return self.out(h).to(x.dtype)
+
+    def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
+        if self.use_checkpoint and torch.is_grad_enabled():
+            return checkpoint(block, h, embedding, use_reentrant=False)
+        return block(h, embedding)
+
+
+def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.) -> Tensor:
+    """Return cosines, then sines, of `t` (N,) at `channels` / 2 geometrically spaced frequencies: (N, channels)."""
+    half = channels // 2
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def zeroed(module: nn.Module) -> nn.Module:
+    """Set the parameters of `module` to zero, so that the branch it ends starts as the identity, and return it."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+class Block(nn.Sequential):
+    """Layers in a row, of which the residual blocks also take the embedding."""
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        for layer in self:
+            h = layer(h, embedding) if isinstance(layer, ResBlock) else layer(h)
+        return h
+
+
+class ResBlock(nn.Module):
+    """A residual block that takes the noise level in, and may halve (`down`) or double (`up`) the size."""
+
+    def __init__(self,
+                 channels: int,
+                 out_channels: int,
+                 embed_channels: int,
+                 dropout: float,
+                 scale_shift_norm: bool,
+                 up: bool = False,
+                 down: bool = False) -> None:
+        super().__init__()
+        self.scale_shift_norm = scale_shift_norm
+        self.resample = nearest_upsample if up else halve if down else None
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        # The SiLU in front is applied once for all blocks by ADMUNet; Identity keeps the released key, emb_layers.1.
+        self.emb_layers = nn.Sequential(
+            nn.Identity(), nn.Linear(embed_channels, out_channels * (2 if scale_shift_norm else 1)))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, out_channels), nn.SiLU(), nn.Dropout(dropout),
+            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)))
+        self.skip_connection = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        norm, activation, conv = self.in_layers
+        h = activation(norm(x))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = conv(h)
+        modulation = self.emb_layers(embedding)[:, :, None, None]
+        norm, *rest = self.out_layers
+        if self.scale_shift_norm:
+            scale, shift = modulation.chunk(2, dim=1)
+            h = torch.addcmul(shift, norm(h), 1 + scale)
+        else:
+            h = norm(h + modulation)
+        for layer in rest:
+            h = layer(h)
+        return self.skip_connection(x) + h
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention among the positions of a feature map, added to its input."""
+
+    def __init__(self, channels: int, num_heads: int, num_head_channels: Optional[int]) -> None:
+        super().__init__()
+        if channels % (num_head_channels or num_heads):
+            raise InputError(f'{channels} channels cannot be shared out among attention heads: got num_heads '
+                             f'{num_heads}, num_head_channels {num_head_channels}; one of them has to divide it.')
+        self.num_heads = channels // num_head_channels if num_head_channels else num_heads
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        # Convolutions of width 1 by the shape of their weights (the released ones); applied as linear maps.
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj_out = zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (N, T, C): a view, if x is channels_last
+        qkv = F.linear(tokens, self.qkv.weight.flatten(1), self.qkv.bias)
+        q, k, v = qkv.view(batch, height * width, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v)  # (N, heads, T, d)
+        tokens = F.linear(attended.transpose(1, 2).flatten(2), self.proj_out.weight.flatten(1), self.proj_out.bias)
+        return x + tokens.transpose(1, 2).reshape(batch, channels, height, width)
+
+
+class Downsample(nn.Module):
+    """Halve the size by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class Upsample(nn.Module):
+    """Double the size by repeating pixels, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(nearest_upsample(x))
+
+
+def nearest_upsample(x: Tensor) -> Tensor:
+    """Repeat each pixel of `x` (N, C, H, W) in a square of 2 x 2."""
+    return F.interpolate(x, scale_factor=2., mode='nearest')
+
+
+def halve(x: Tensor) -> Tensor:
+    """Average `x` (N, C, H, W) over squares of 2 x 2."""
+    return F.avg_pool2d(x, 2)

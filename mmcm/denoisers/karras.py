@@ -1,0 +1,53 @@
+"""Denoiser with the preconditioning of EDM (Karras et al., 2022, arXiv 2206.00364, Table 1).
+
+With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 2303.01469, Eq. 5 and Appendix C).
+"""
+from typing import Optional
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmcm.noise.schedules import SIGMA_MIN
+from mmcm.registry import MODELS
+
+
+@MODELS.register_module()
+class KarrasDenoiser(BaseModule):
+    """D(x, sigma) = c_skip x + c_out F(c_in x, 250 log sigma), an estimate of the clean image.
+
+    Args:
+        backbone (dict): Config of the network F.
+        sigma_data (float): Standard deviation of the data; images lie in [-1, 1].
+        sigma_min (float): Smallest noise level, epsilon in Song et al.
+        boundary (bool): Whether D(x, sigma_min) = x has to hold, whatever F is. False is EDM's own preconditioning.
+        init_cfg (dict, optional): MMEngine's initialisation config.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 sigma_data: float = 0.5,
+                 sigma_min: float = SIGMA_MIN,
+                 boundary: bool = True,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.sigma_data = sigma_data
+        self.offset = sigma_min if boundary else 0.0
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
+        c_skip, c_out, c_in = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
+        # 250 log sigma, not EDM's log(sigma) / 4: the released weights expect it.
+        return c_skip * x + c_out * self.backbone(c_in * x, 250 * sigma.log(), labels)
+
+    def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return c_skip, c_out and c_in, each with the shape of `sigma`.
+
+        As in the released code, only c_skip and the numerator of c_out see sigma - sigma_min.
+        """
+        excess = sigma - self.offset
+        variance = sigma**2 + self.sigma_data**2
+        c_skip = self.sigma_data**2 / (excess**2 + self.sigma_data**2)
+        c_out = self.sigma_data * excess / variance.sqrt()
+        c_in = 1 / variance.sqrt()
+        return c_skip, c_out, c_in

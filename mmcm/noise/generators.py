@@ -1,0 +1,143 @@
+"""Where the noise of a sampler comes from.
+
+The three kinds of the reference program, and the one that the model itself uses: a generator for each sample. All draw
+on the CPU and move the result, so that a seed gives the same picture on every device.
+"""
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from mmcm.registry import NOISES
+from mmcm.utils.errors import InputError
+
+
+class SampleNoise:
+    """One generator per sample: what a sample sees depends on its seed and on nothing else.
+
+    Not on the batch size, the order or the number of processes.
+
+    Args:
+        seeds (Sequence[int]): The seed of each sample of the batch.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+        """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
+        draws = [torch.randn(*size[1:], generator=generator, dtype=dtype) for generator in self._rows(size[0])]
+        return torch.stack(draws).to(device)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Draw standard normal noise with shape, dtype and device of `x`."""
+        return self.randn(*x.shape, dtype=x.dtype, device=x.device)
+
+    def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
+        """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
+        draws = [torch.randint(low, high, size[1:], generator=generator) for generator in self._rows(size[0])]
+        return torch.stack(draws).to(device)
+
+    def _rows(self, num_samples: int) -> list[torch.Generator]:
+        if num_samples != len(self.generators):
+            raise InputError(f'noise for {num_samples} samples was asked of {len(self.generators)} seeds; '
+                             'give one seed per sample.')
+        return self.generators
+
+
+class _DistributedNoise:
+    """The rows of a batch among `num_samples`, dealt out to the processes in turn.
+
+    Args:
+        num_samples (int): Number of samples of the whole run.
+        seed (int): Seed of the run.
+        rank (int): Index of this process.
+        world_size (int): Number of processes.
+    """
+
+    def __init__(self, num_samples: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        if num_samples < 1:
+            raise InputError(f'num_samples has to be at least 1, got {num_samples}.')
+        self.num_samples = num_samples
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.done_samples = 0
+
+    def set_done_samples(self, done_samples: int) -> None:
+        """Say how many samples of the run, over all processes, are finished."""
+        self.done_samples = done_samples
+
+    def _indices(self, batch_size: int) -> Tensor:
+        first = self.done_samples + self.rank
+        indices = torch.arange(first, first + self.world_size * batch_size, self.world_size)
+        return indices.clamp(max=self.num_samples - 1)  # a last batch may reach beyond the end
+
+
+@NOISES.register_module()
+class DeterministicNoise(_DistributedNoise):
+    """One generator for the whole run; each draw is made for all samples and the batch's rows are taken from it.
+
+    The reference's `determ`. A sample depends on `num_samples` and on how many draws came before.
+    """
+
+    def __init__(self, num_samples: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(num_samples, seed, rank, world_size)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def set_done_samples(self, done_samples: int) -> None:
+        """Say how many samples are finished, and start the stream of noise anew, as the reference does."""
+        super().set_done_samples(done_samples)
+        self.generator.manual_seed(self.seed)
+
+    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+        """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
+        draws = torch.randn(self.num_samples, *size[1:], generator=self.generator, dtype=dtype)
+        return draws[self._indices(size[0])].to(device)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Draw standard normal noise with shape, dtype and device of `x`."""
+        return self.randn(*x.shape, dtype=x.dtype, device=x.device)
+
+    def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
+        """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
+        draws = torch.randint(low, high, (self.num_samples, *size[1:]), generator=self.generator)
+        return draws[self._indices(size[0])].to(device)
+
+
+@NOISES.register_module()
+class PerSampleNoise(_DistributedNoise, SampleNoise):
+    """A generator for each sample of the run; sample i of n has the seed i + n * `seed`.
+
+    The reference's `determ-indiv`, and the rule by which everything here derives the samples' seeds from a run's.
+    """
+
+    def __init__(self, num_samples: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        _DistributedNoise.__init__(self, num_samples, seed, rank, world_size)
+        SampleNoise.__init__(self, sample_seeds(num_samples, seed))
+
+    def _rows(self, num_samples: int) -> list[torch.Generator]:
+        return [self.generators[index] for index in self._indices(num_samples).tolist()]
+
+
+@NOISES.register_module()
+class SharedNoise:
+    """Torch's global generator, the reference's `dummy`: whatever comes next."""
+
+    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+        """Draw standard normal noise of shape `size`."""
+        return torch.randn(*size, dtype=dtype).to(device)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Draw standard normal noise with shape, dtype and device of `x`."""
+        return self.randn(*x.shape, dtype=x.dtype, device=x.device)
+
+    def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
+        """Draw integers in [low, high) of shape `size`."""
+        return torch.randint(low, high, tuple(size)).to(device)
+
+
+def sample_seeds(num_samples: int, seed: int) -> range:
+    """Return the seed of each of `num_samples` samples in a run with seed `seed`."""
+    return range(num_samples * seed, num_samples * (seed + 1))

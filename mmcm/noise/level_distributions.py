@@ -1,0 +1,69 @@
+"""At which noise levels a model is trained.
+
+Continuous distributions draw sigma itself. Discrete ones draw the index n of the interval [sigma_n, sigma_n+1] on a
+schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code.
+"""
+import math
+
+import torch
+from torch import Tensor
+
+from mmcm.registry import LEVELS
+from mmcm.utils.errors import InputError
+
+
+@LEVELS.register_module()
+class LognormalLevels:
+    """log sigma ~ N(mean, std^2): the distribution that EDM is trained with (Karras et al., 2022, Table 1)."""
+
+    def __init__(self, mean: float = -1.2, std: float = 1.2) -> None:
+        self.mean = mean
+        self.std = std
+
+    def __call__(self, x0: Tensor) -> Tensor:
+        """Draw a level for each image of `x0` (N, C, H, W): (N,)."""
+        return self.from_normal(torch.randn(len(x0), device=x0.device))
+
+    def from_normal(self, draw: Tensor) -> Tensor:
+        """Map standard normal numbers to levels of the same shape."""
+        return torch.exp(self.mean + self.std * draw)
+
+
+@LEVELS.register_module()
+class UniformIndices:
+    """Each of the num_scales - 1 intervals equally often (Song et al., 2023, Algorithms 2 and 3)."""
+
+    def __call__(self, sigmas: Tensor, batch_size: int, device: torch.device) -> Tensor:
+        """Draw indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (batch_size,), int64."""
+        return torch.randint(len(sigmas) - 1, (batch_size, ), device=device)
+
+
+@LEVELS.register_module()
+class LognormalIndices:
+    """Intervals in proportion to the mass that a lognormal distribution has in them.
+
+    The discretised lognormal of Song & Dhariwal (2023, arXiv 2310.14189), whose mean is -1.1 and deviation 2.0.
+
+    Args:
+        mean (float): Mean of log sigma.
+        std (float): Standard deviation of log sigma.
+        uniform (float): Share of the indices that is drawn uniformly instead, in [0, 1]; it keeps the ends trained.
+    """
+
+    def __init__(self, mean: float = -1.1, std: float = 2.0, uniform: float = 0.) -> None:
+        if not (std > 0 and 0 <= uniform <= 1):
+            raise InputError(f'std has to be positive and uniform in [0, 1], got {std} and {uniform}.')
+        self.mean = mean
+        self.std = std
+        self.uniform = uniform
+
+    def probabilities(self, sigmas: Tensor) -> Tensor:
+        """Return the probability of each interval of the descending schedule `sigmas` (num_scales,), float64."""
+        cumulative = torch.erf((sigmas.double().log() - self.mean) / (math.sqrt(2) * self.std))
+        mass = cumulative[:-1] - cumulative[1:]
+        return (1 - self.uniform) * mass / mass.sum() + self.uniform / len(mass)
+
+    def __call__(self, sigmas: Tensor, batch_size: int, device: torch.device) -> Tensor:
+        """Draw indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (batch_size,), int64."""
+        probabilities = self.probabilities(sigmas).to(device, torch.float32)
+        return torch.multinomial(probabilities, batch_size, replacement=True)

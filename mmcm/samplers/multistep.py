@@ -1,0 +1,96 @@
+"""The sampler of consistency models."""
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+from torch import Tensor
+
+from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
+from mmcm.registry import SAMPLERS
+from mmcm.samplers.base import Callback, Denoise, RandnLike, Sampler
+from mmcm.utils.errors import InputError
+
+
+@SAMPLERS.register_module()
+class MultistepSampler(Sampler):
+    """Song et al. (2023, Algorithm 1): estimate the image, add noise of the next level, estimate again.
+
+    One level is one-step sampling. The levels are given as they are, or by their indices among the `num_scales` levels of
+    the schedule that the model was trained with; index 0 is sigma_max.
+
+    Args:
+        sigmas (Sequence[float], optional): Noise levels, from sigma_max downwards, all above `sigma_min`.
+        indices (Sequence[int], optional): Indices of the levels, ascending from 0, at most `num_scales` - 2.
+        num_scales (int, optional): Number of levels of the schedule; needed with `indices` other than (0,).
+        sigma_min (float): Level at which no noise is left, in the units of the data.
+        sigma_max (float): First level of the schedule.
+        rho (float): How strongly the levels of the schedule crowd near `sigma_min`.
+        sigma_end (float, optional): Level to which the result is noised again; None leaves it clean.
+    """
+
+    def __init__(self,
+                 sigmas: Optional[Sequence[float]] = None,
+                 indices: Optional[Sequence[int]] = None,
+                 num_scales: Optional[int] = None,
+                 sigma_min: float = SIGMA_MIN,
+                 sigma_max: float = SIGMA_MAX,
+                 rho: float = RHO,
+                 sigma_end: Optional[float] = None) -> None:
+        check_range(sigma_min, sigma_max, rho)
+        if (sigmas is None) == (indices is None):
+            raise InputError(f'give either sigmas or indices, got sigmas {sigmas} and indices {indices}. '
+                             'For one-step sampling, indices=(0,).')
+        if indices is not None:
+            sigmas = self._levels(indices, num_scales, sigma_min, sigma_max, rho)
+        levels = [float(sigma) for sigma in sigmas]
+        if not levels or levels[-1] <= sigma_min or any(b >= a for a, b in zip(levels, levels[1:])):
+            raise InputError(f'sigmas must strictly decrease and stay above sigma_min {sigma_min}, got {levels}. '
+                             'Order them from sigma_max downwards, for example (80.0, 1.5).')
+        if sigma_end is not None and sigma_end < sigma_min:
+            raise InputError(f'sigma_end has to be at least sigma_min {sigma_min}, got {sigma_end}.')
+        self.sigmas = levels
+        self.sigma_min = sigma_min
+        self.sigma_end = sigma_end
+
+    @staticmethod
+    def _levels(indices: Sequence[int], num_scales: Optional[int], sigma_min: float, sigma_max: float,
+                rho: float) -> list[float]:
+        if num_scales is None and tuple(indices) == (0, ):
+            return [sigma_max]  # whatever the schedule, it begins here
+        if num_scales is None or num_scales < 2:
+            raise InputError(f'indices {tuple(indices)} need num_scales, the number of levels that the model was trained '
+                             f'with (2 or more), got {num_scales}.')
+        if not indices or min(indices) < 0 or max(indices) > num_scales - 2:
+            raise InputError(f'indices have to lie in [0, {num_scales - 2}] for {num_scales} levels, got '
+                             f'{tuple(indices)}. The last level, {num_scales - 1}, has no noise: leave it out.')
+        schedule = karras_sigmas(num_scales, sigma_min, sigma_max, rho).tolist()
+        return [schedule[index] for index in indices]
+
+    @property
+    def num_steps(self) -> int:
+        """How often the callback hears of progress: once per level."""
+        return len(self.sigmas)
+
+    @property
+    def num_calls(self) -> int:
+        """How often the denoiser is evaluated: once per level."""
+        return len(self.sigmas)
+
+    def __call__(self,
+                 denoise: Denoise,
+                 noise: Tensor,
+                 randn_like: RandnLike,
+                 callback: Optional[Callback] = None) -> Tensor:
+        """Draw images; see `Sampler`."""
+        x = noise * self.sigmas[0]
+        for step, sigma in enumerate(self.sigmas):
+            if step:
+                x = self.add_noise(x0, sigma, randn_like)
+            x0 = denoise(x, x.new_full((len(x), ), sigma))
+            if callback is not None:
+                callback(step, sigma, x, x0)
+        return x0 if self.sigma_end is None else self.add_noise(x0, self.sigma_end, randn_like)
+
+    def add_noise(self, x0: Tensor, sigma: float, randn_like: RandnLike) -> Tensor:
+        """Return `x0` (N, C, H, W), which counts as an image at level sigma_min, at level `sigma`."""
+        return x0 + randn_like(x0) * math.sqrt(sigma**2 - self.sigma_min**2)

@@ -1,0 +1,34 @@
+"""`DataSample`: what is known of an image, asked for or drawn. Field names are MMagic's."""
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import torch
+from mmengine.structures import BaseDataElement, LabelData
+from torch import Tensor
+
+
+class DataSample(BaseDataElement):
+    """One image, or a batch of them, under MMagic's field names.
+
+    Fields in use:
+        gt_label (LabelData): Its `label` is the class, an int64 tensor of shape (1,), or (N,) for a batch.
+        sample_seed (int): Seed of the noise that the image is drawn from.
+        fake_img (Tensor): The drawn image, uint8 RGB, (C, H, W).
+    """
+
+    @classmethod
+    def of(cls, label: Union[int, Tensor, None] = None, **fields) -> 'DataSample':
+        """Make a sample with `label` (None: no label) and further fields."""
+        if label is not None:
+            fields['gt_label'] = LabelData(label=torch.as_tensor(label, dtype=torch.int64).reshape(-1))
+        return cls(**fields)
+
+
+def labels_of(data_samples: Union[BaseDataElement, Sequence[BaseDataElement], None]) -> Optional[Tensor]:
+    """Return the labels of a batched sample, or of one sample per image, as one tensor (N,); None where none is given."""
+    if data_samples is None:
+        return None
+    if isinstance(data_samples, BaseDataElement):
+        data_samples = [data_samples]
+    labels = [sample.gt_label.label for sample in data_samples if 'gt_label' in sample]
+    return torch.cat(labels) if labels else None

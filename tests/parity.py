@@ -1,0 +1,82 @@
+"""Numbers measured on the reference programs, and the weights that they were measured with.
+
+The arrays lie in `tests/data/parity/`: `<case>__<array>`, and `meta`, a JSON string of all that is not an array.
+"""
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).parent / 'data' / 'parity'
+
+
+class Fixture:
+    """One file of measured arrays; `fixture('name')` is a tensor, `fixture('case', 'name')` one of a case."""
+
+    def __init__(self, name):
+        with np.load(FOLDER / f'{name}.npz') as file:
+            self.arrays = dict(file)
+        self.meta = json.loads(str(self.arrays.pop('meta')))
+
+    def __call__(self, *key):
+        return torch.from_numpy(self.arrays['__'.join(key)])
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+
+def manifest(name):
+    """Return the ordered keys and shapes of a reference network: {key: shape}, and the options it was built with."""
+    content = json.loads((FOLDER / f'state_dict_{name}.json').read_text())
+    return {key: tuple(shape) for key, shape, _ in content['state_dict']}, content
+
+
+def fill(shapes):
+    """Return the weights of the measurements: each tensor is a function of its key and its shape."""
+    weights = {}
+    for key, shape in shapes.items():
+        draw = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tuple(shape))
+        if len(shape) > 1:
+            draw /= np.sqrt(np.prod(shape[1:]))
+        else:
+            draw = 1 + 0.1 * draw if key.endswith('weight') else 0.05 * draw
+        weights[key] = torch.from_numpy(draw.astype(np.float32))
+    return weights
+
+
+def adm_config(options):
+    """Translate the reference's constructor options into an ADMUNet config."""
+    heads = options.get('num_head_channels', -1)
+    return dict(
+        type='ADMUNet',
+        image_size=options['image_size'],
+        in_channels=options['in_channels'],
+        base_channels=options['model_channels'],
+        out_channels=options['out_channels'],
+        num_res_blocks=options['num_res_blocks'],
+        attention_resolutions=[options['image_size'] // factor for factor in options['attention_resolutions']],
+        channel_mult=options['channel_mult'],
+        num_classes=options['num_classes'],
+        num_heads=options.get('num_heads', 1),
+        num_head_channels=None if heads == -1 else heads,
+        scale_shift_norm=options['use_scale_shift_norm'],
+        resblock_updown=options['resblock_updown'])
+
+
+def gaussian_denoiser(x, sigma):
+    """The exact denoiser for data N(0, 0.5^2), which drove the measurements of the samplers."""
+    return x * 0.25 / (sigma.view(-1, 1, 1, 1)**2 + 0.25)
+
+
+class ReplayedNoise:
+    """A `randn_like` that hands out recorded noises (draws, N, C, H, W) in their order."""
+
+    def __init__(self, noises):
+        self.remaining = list(noises)
+
+    def __call__(self, x):
+        noise = self.remaining.pop(0)
+        assert noise.shape == x.shape
+        return noise.to(x.dtype)

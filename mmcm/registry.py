@@ -1,8 +1,9 @@
 """Registries of mmcm, scope `mmcm`.
 
 Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
-the configs of any OpenMMLab library. Samplers, objectives, distances, curricula, weightings, noise generators and
-noise-level distributions are kinds that MMEngine does not know; they are roots of their own, under the same scope.
+the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula,
+weightings, solvers, noise-level distributions) and noise generators are kinds that MMEngine does not know; they are
+roots of their own, under the same scope.
 
 Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
 with another default scope (MMagic, say) builds the model that asks for them.
@@ -48,6 +49,7 @@ SAMPLERS = _registry('sampler', 'mmcm.samplers')
 OBJECTIVES = _registry('objective', 'mmcm.objectives')
 DISTANCES = _registry('distance', 'mmcm.distances')
 CURRICULA = _registry('curriculum', 'mmcm.curricula')
-WEIGHTINGS = _registry('weighting', 'mmcm.objectives.weightings')
+SOLVERS = _registry('ODE solver', 'mmcm.objectives')
+WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
 LEVELS = _registry('noise level distribution', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')

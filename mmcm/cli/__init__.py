@@ -1,0 +1,1 @@
+"""The command line: the functions behind `tools/`, `demo/` and the console scripts."""

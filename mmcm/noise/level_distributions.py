@@ -1,7 +1,8 @@
 """At which noise levels a model is trained.
 
 Continuous distributions draw sigma itself. Discrete ones draw the index n of the interval [sigma_n, sigma_n+1] on a
-schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code.
+schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code. Both draw on the CPU,
+whatever the device that trains.
 """
 import math
 
@@ -20,22 +21,18 @@ class LognormalLevels:
         self.mean = mean
         self.std = std
 
-    def __call__(self, x0: Tensor) -> Tensor:
-        """Draw a level for each image of `x0` (N, C, H, W): (N,)."""
-        return self.from_normal(torch.randn(len(x0), device=x0.device))
-
-    def from_normal(self, draw: Tensor) -> Tensor:
-        """Map standard normal numbers to levels of the same shape."""
-        return torch.exp(self.mean + self.std * draw)
+    def __call__(self, num: int) -> Tensor:
+        """Draw `num` levels: (num,), float32."""
+        return torch.exp(self.mean + self.std * torch.randn(num))
 
 
 @LEVELS.register_module()
 class UniformIndices:
     """Each of the num_scales - 1 intervals equally often (Song et al., 2023, Algorithms 2 and 3)."""
 
-    def __call__(self, sigmas: Tensor, batch_size: int, device: torch.device) -> Tensor:
-        """Draw indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (batch_size,), int64."""
-        return torch.randint(len(sigmas) - 1, (batch_size, ), device=device)
+    def __call__(self, sigmas: Tensor, num: int) -> Tensor:
+        """Draw `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
+        return torch.randint(len(sigmas) - 1, (num, ))
 
 
 @LEVELS.register_module()
@@ -63,7 +60,6 @@ class LognormalIndices:
         mass = cumulative[:-1] - cumulative[1:]
         return (1 - self.uniform) * mass / mass.sum() + self.uniform / len(mass)
 
-    def __call__(self, sigmas: Tensor, batch_size: int, device: torch.device) -> Tensor:
-        """Draw indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (batch_size,), int64."""
-        probabilities = self.probabilities(sigmas).to(device, torch.float32)
-        return torch.multinomial(probabilities, batch_size, replacement=True)
+    def __call__(self, sigmas: Tensor, num: int) -> Tensor:
+        """Draw `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
+        return torch.multinomial(self.probabilities(sigmas), num, replacement=True)

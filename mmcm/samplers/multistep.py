@@ -83,13 +83,12 @@ class MultistepSampler(Sampler):
                  callback: Optional[Callback] = None) -> Tensor:
         """Draw images; see `Sampler`."""
         x = noise * self.sigmas[0]
-        for step, sigma in enumerate(self.sigmas):
-            if step:
-                x = self.add_noise(x0, sigma, randn_like)
+        for step, (sigma, next_sigma) in enumerate(zip(self.sigmas, [*self.sigmas[1:], self.sigma_end])):
             x0 = denoise(x, x.new_full((len(x), ), sigma))
             if callback is not None:
                 callback(step, sigma, x, x0)
-        return x0 if self.sigma_end is None else self.add_noise(x0, self.sigma_end, randn_like)
+            x = x0 if next_sigma is None else self.add_noise(x0, next_sigma, randn_like)
+        return x
 
     def add_noise(self, x0: Tensor, sigma: float, randn_like: RandnLike) -> Tensor:
         """Return `x0` (N, C, H, W), which counts as an image at level sigma_min, at level `sigma`."""

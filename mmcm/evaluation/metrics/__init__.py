@@ -1,0 +1,5 @@
+"""Metrics, for MMEngine's evaluator."""
+from mmcm.evaluation.metrics.frechet_distance import FrechetDistance
+from mmcm.evaluation.metrics.label_accuracy import LabelAccuracy
+
+__all__ = ['FrechetDistance', 'LabelAccuracy']

@@ -1,0 +1,48 @@
+# Each target works from a fresh clone: it makes .venv, installs what it needs, and does its job.
+#     make test PYTHON=python3.12           another Python, for a .venv that is yet to be made
+#     make test ARGS='-k sampler'           more arguments for pytest
+#     make demo CONSTRAINTS=                the newest versions that fit, in place of the tested ones
+
+PYTHON ?= python3
+CONSTRAINTS ?= requirements/constraints.txt
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# What an install depends on; a change to any of these installs again.
+SETUP := setup.py pyproject.toml mmcm/version.py $(wildcard requirements/*.txt)
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed-demo  ## Draw digits with the model that ships, into outputs/demo.png.
+	$(BIN)/python -m mmcm.cli.demo --model-name consistency_models --model-setting digits \
+	    --result-out-dir outputs/demo.png
+
+# The tensors of the tests are too small for threads to help, so the cores share out the tests: one thread per worker.
+test: $(VENV)/.installed-test  ## Run the tests.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+lint: $(VENV)/.installed-test  ## Check the style of the code.
+	$(BIN)/python -m ruff check .
+
+clean:  ## Remove .venv and what the build and the tools leave behind.
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: EXTRAS :=
+$(VENV)/.installed-test: EXTRAS := [tests,tensorboard]
+# uv reads none of pip's settings, so it is given pip's local folder of wheels; where that is not enough, pip takes over.
+$(VENV)/.installed-demo $(VENV)/.installed-test: $(SETUP) | $(BIN)/python
+	@wheels=$${PIP_FIND_LINKS-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}; \
+	set -- $(CONSTRAINTS:%=--constraint %) --editable '.$(EXTRAS)'; \
+	for place in $$wheels; do set -- --find-links "$$place" "$$@"; done; \
+	if command -v uv >/dev/null && uv pip install --python $(BIN)/python "$$@"; then :; \
+	else $(BIN)/python -m pip install "$$@"; fi
+	@touch $@

@@ -1,0 +1,17 @@
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=0,  # the data set lies in memory
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    collate_fn=dict(type='mmcm.stack_samples'),
+    dataset=dict(type='DigitsDataset'))
+test_dataloader = dict(
+    batch_size=500,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='SamplingRequests', num_samples=2000, num_classes=10, labels='balanced'))
+classifier = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
+test_evaluator = [
+    dict(type='FrechetDistance', extractor=classifier, reference=dict(type='DigitsDataset')),
+    dict(type='LabelAccuracy', extractor=classifier)
+]
+test_cfg = dict()

@@ -1,0 +1,18 @@
+default_scope = 'mmcm'
+env_cfg = dict(cudnn_benchmark=True, dist_cfg=dict(backend='nccl'))
+randomness = dict(seed=0)
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    step_seed=dict(type='StepSeedHook'),
+    averages=dict(type='AveragesHook'),
+    sample_grid=dict(type='SampleGridHook', interval=10000))
+log_processor = dict(type='LogProcessor', by_epoch=False)
+visualizer = dict(
+    type='Visualizer', vis_backends=[dict(type='LocalVisBackend'),
+                                     dict(type='TensorboardVisBackend')])
+load_from = None
+resume = False

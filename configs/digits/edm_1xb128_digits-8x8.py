@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py',
+    '../_base_/default_runtime.py'
+]
+model = dict(
+    denoiser=dict(boundary=False),
+    objective=dict(type='EDM'),
+    sampler=dict(type='HeunSampler', num_steps=18))

@@ -1,0 +1,65 @@
+"""Reading config files for the commands."""
+import ast
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+from mmcm.utils.errors import InputError
+from mmcm.zoo import find_config
+
+
+def read_config(path: str, options: dict = None) -> Config:
+    """Read a config file, given by its path or by its name among those of the package, and change it by `options`.
+
+    Raises:
+        InputError: If there is no such file, or it is no config.
+    """
+    found = find_config(path)
+    try:
+        config = Config.fromfile(found)
+        if options:
+            config.merge_from_dict(options)
+    except (SyntaxError, NameError, KeyError, TypeError, OSError, ValueError) as error:
+        raise InputError(f'{found} cannot be read as a config: {type(error).__name__}: {error}') from error
+    return config
+
+
+def add_runner_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that training and testing share; they are MMagic's."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<name of the config>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, for example train_dataloader.batch_size=64 or "ema_decays=[0.99,0.999]"')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what started the processes')
+    # torch.distributed.launch passes it; torchrun sets the environment variable instead.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def runner_config(args: Namespace) -> Config:
+    """Read the config that `args` name, with what they say of work directory and launcher."""
+    config = read_config(args.config, args.cfg_options)
+    config.launcher = args.launcher
+    if args.work_dir:
+        config.work_dir = args.work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return config
+
+
+def as_values(options: dict) -> dict:
+    """Return `options` with strings that are Python literals read as such, and everything as plain values."""
+
+    def value(text):
+        if isinstance(text, str):
+            try:
+                return ast.literal_eval(text)
+            except (SyntaxError, ValueError):
+                return text
+        return text
+
+    return {key: value(text) for key, text in ConfigDict(options).to_dict().items()}

@@ -1,0 +1,67 @@
+"""`tools/test.py`: draw images from a checkpoint and measure them."""
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmcm.cli.config import add_runner_arguments, runner_config
+from mmcm.cli.errors import command
+from mmcm.cli.runner import prepare
+from mmcm.utils.errors import InputError
+from mmcm.utils.images import make_folder, write_bytes
+from mmcm.zoo import cached_file
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+    """Parse the command line."""
+    parser = ArgumentParser(description='Draw images from a checkpoint and measure them.')
+    parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
+    parser.add_argument('checkpoint', help='path, URL, zoo name, or work directory (its last checkpoint)')
+    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
+                        'default: its first average')
+    parser.add_argument('--out', help='JSON file for the metrics')
+    add_runner_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict:
+    """Draw the requests of `config.test_dataloader` with the weights of `checkpoint`; return the metrics."""
+    for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        if config.get(part) is None:
+            raise InputError(f'the config does not say what to measure: it has no {part}.')
+    # What only training needs is neither built nor loaded.
+    for part in ('objective', 'teacher', 'init_from', 'ema_decays'):
+        config.model.pop(part, None)
+    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        config.pop(part, None)
+    config.load_from, config.resume = None, False
+    cached_file(checkpoint)  # a missing file is told before anything is built
+    runner = Runner.from_cfg(config)
+    model = getattr(runner.model, 'module', runner.model)
+    model.load_checkpoint(checkpoint, average)
+    return runner.test()
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv)
+    config = runner_config(args)
+    if args.out:
+        make_folder(Path(args.out).parent)
+    prepare(config, args)
+    metrics = test(config, args.checkpoint, args.ema)
+    if is_main_process():
+        for name, value in metrics.items():
+            print(f'{name}: {value:.4f}')
+        if args.out:
+            write_bytes(Path(args.out), (json.dumps(metrics, indent=2) + '\n').encode())
+
+
+if __name__ == '__main__':
+    main()

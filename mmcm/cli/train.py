@@ -1,0 +1,70 @@
+"""`tools/train.py`: train a model from a config file."""
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmcm.cli.config import add_runner_arguments, runner_config
+from mmcm.cli.errors import command
+from mmcm.cli.runner import prepare
+from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
+from mmcm.utils.errors import InputError
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+    """Parse the command line."""
+    parser = ArgumentParser(description='Train a model.')
+    parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
+    add_runner_arguments(parser)
+    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work directory')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for')
+    return parser.parse_args(argv)
+
+
+def train(config: Config) -> Runner:
+    """Train as `config` says; return the runner."""
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return runner
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv)
+    config = runner_config(args)
+    if config.get('train_cfg') is None or config.get('optim_wrapper') is None:
+        raise InputError(f'{args.config} does not say how to train (no train_cfg or optim_wrapper); it is there to draw.')
+    if args.amp:
+        enable_amp(config)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+            raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}, the '
+                             'batch size over all devices that its learning rate was chosen for.')
+        config.auto_scale_lr.enable = True
+    config.resume = args.resume or config.get('resume', False)
+    prepare(config, args)
+    runner = train(config)
+    print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
+
+
+def enable_amp(config: Config) -> None:
+    """Exchange the optimiser's wrapper for one of mixed precision: float16 with loss scaling, or bfloat16 on a CPU."""
+    kind = config.optim_wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise InputError(f"--amp needs optim_wrapper type 'OptimWrapper' in the config, got {kind!r}.")
+    if torch.cuda.is_available():
+        config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    else:
+        config.optim_wrapper.type = 'AutocastOptimWrapper'
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,45 @@
+"""The embedded data set: 1797 handwritten digits of 8 x 8 pixels.
+
+E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0; the
+part that scikit-learn ships as `load_digits`, in its order.
+"""
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mmcm.registry import DATASETS
+from mmcm.utils.errors import InputError
+
+FILE = Path(__file__).parent / 'data' / 'digits.npz'
+BRIGHTEST = 16  # the file's grey levels are 0 to 16
+
+
+@DATASETS.register_module()
+class DigitsDataset(Dataset):
+    """Images of one channel, uint8 from 0 (paper) to 255 (ink), with labels 0 to 9.
+
+    Args:
+        split (str): 'all', or the halves 'train' (even indices) and 'test' (odd indices). Neighbours in the file are of
+            the same writer, so the halves know the same hands.
+    """
+
+    metainfo = dict(dataset_type='digits', classes=tuple('0123456789'))
+    splits = dict(all=slice(None), train=slice(0, None, 2), test=slice(1, None, 2))
+
+    def __init__(self, split: str = 'all') -> None:
+        if split not in self.splits:
+            raise InputError(f'split has to be one of {", ".join(self.splits)}, got {split!r}.')
+        with np.load(FILE) as file:
+            images, labels = file['images'][self.splits[split]], file['labels'][self.splits[split]]
+        levels = np.round(np.arange(BRIGHTEST + 1) * (255 / BRIGHTEST)).astype(np.uint8)
+        self.images = torch.from_numpy(levels[images])[:, None]  # (N, 1, 8, 8)
+        self.labels = labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict:
+        """Return `inputs`, uint8 (1, 8, 8), and `gt_label`, an int."""
+        return dict(inputs=self.images[index], gt_label=self.labels[index])

@@ -1,0 +1,7 @@
+"""Transforms of images. Those of mmcv are at hand, too: importing them registers them with MMEngine."""
+import mmcv.transforms  # noqa: F401
+
+from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.pack_image import PackImage
+
+__all__ = ['CenterCropToSquare', 'PackImage']

@@ -1,0 +1,37 @@
+"""Curriculum and averages: what happens around the optimiser's step."""
+from typing import Optional
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmcm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class AveragesHook(Hook):
+    """Tell the model the training step, and let the target and the averages follow the weights after it.
+
+    A training step is a step of the optimiser: with gradients accumulated over n batches, n iterations. The averages are
+    part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
+    """
+
+    # Before the checkpoint is saved and before samples are drawn after the same iteration.
+    priority = 'ABOVE_NORMAL'
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        """Set the training step."""
+        _model(runner).step = runner.iter // runner.optim_wrapper._accumulative_counts
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Update the averages, if the optimiser has made a step."""
+        if runner.optim_wrapper.should_update():
+            _model(runner).update_averages()
+
+
+def _model(runner: Runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

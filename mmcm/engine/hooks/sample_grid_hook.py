@@ -1,0 +1,60 @@
+"""Looking at what a model draws while it is trained."""
+from pathlib import Path
+from typing import Optional
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.registry import HOOKS
+from mmcm.utils.images import grid, make_folder, write_picture
+
+
+@HOOKS.register_module()
+class SampleGridHook(Hook):
+    """Draw a sheet of images at fixed seeds every `interval` iterations and at the end.
+
+    It is written to `samples/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...). Rows
+    are classes, as far as there are any.
+
+    Args:
+        interval (int): Iterations between two sheets.
+        rows (int): Rows of the sheet.
+        columns (int): Columns of the sheet.
+        seed (int): Seed of the images.
+    """
+
+    priority = 'LOW'  # after the averages
+
+    def __init__(self, interval: int = 1000, rows: int = 10, columns: int = 10, seed: int = 0) -> None:
+        self.interval = interval
+        self.rows = rows
+        self.columns = columns
+        self.seed = seed
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Draw a sheet, if it is time to."""
+        if is_main_process() and (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
+            self.draw(runner)
+
+    def draw(self, runner: Runner) -> Path:
+        """Draw a sheet now; return its path."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        number = self.rows * self.columns
+        labels = None
+        if model.num_classes is not None:
+            labels = [index // self.columns % model.num_classes for index in range(number)]
+        images = model.sample(number, labels, SampleNoise(sample_seeds(number, self.seed)))
+        sheet = grid(model.data_preprocessor.destruct(images).cpu(), self.columns)
+        folder = Path(runner.work_dir) / 'samples'
+        make_folder(folder)
+        path = folder / f'iter_{runner.iter + 1}.png'
+        write_picture(path, sheet)
+        runner.visualizer.add_image('samples', sheet, step=runner.iter + 1)
+        return path

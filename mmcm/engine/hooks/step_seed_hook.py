@@ -1,0 +1,24 @@
+"""Randomness in training as a function of the step."""
+from typing import Optional
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmcm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Seed torch before each iteration from the run's seed, the process and the iteration.
+
+    Noise, noise levels and dropout of an iteration then do not depend on the ones before: a run that was stopped and
+    resumed ends with the same weights, bit for bit, as one that was not, with no generator's state in the checkpoint.
+    """
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+        """Seed torch's generators."""
+        sequence = np.random.SeedSequence((runner.seed, get_rank(), runner.iter))
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))

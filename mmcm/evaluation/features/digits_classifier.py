@@ -1,0 +1,60 @@
+"""A small classifier of digits: it says which digit an image reads as, and its features measure how real images look."""
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmcm.evaluation.features.base import Features
+from mmcm.registry import MODELS
+from mmcm.structures import DataSample, labels_of
+from mmcm.utils.weights import load_weights, read_backbone
+from mmcm.zoo import cached_file
+
+
+@MODELS.register_module()
+class DigitsClassifier(BaseModel):
+    """Three convolutions and two linear layers for 8 x 8 digits, trained on the 'train' half of the data set.
+
+    Args:
+        checkpoint (str, optional): Weights to load by `init_weights`; None to train it.
+        dropout (float): Share of the features dropped in training.
+    """
+
+    def __init__(self, checkpoint: Optional[str] = None, dropout: float = 0.5) -> None:
+        super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
+        self.checkpoint = checkpoint
+        self.backbone = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Dropout(dropout), nn.Linear(256, 64), nn.ReLU(),
+            nn.Dropout(dropout), nn.Linear(64, 10))  # yapf: disable
+
+    def init_weights(self) -> None:
+        """Load the checkpoint, if one was named."""
+        if self.checkpoint is not None:
+            path = cached_file(self.checkpoint)
+            load_weights(self.backbone, read_backbone(path), path)
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Features:
+        """Return features (N, 64) and logits (N, 10) of `images` (N, 1, 8, 8), uint8."""
+        x = self.data_preprocessor(dict(inputs=images))['inputs']
+        features = self.backbone[:-2](x)
+        return Features(features, self.backbone[-2:](features))
+
+    def forward(self,
+                inputs: Tensor,
+                data_samples: Union[DataSample, Sequence[DataSample], None] = None,
+                mode: str = 'tensor') -> Union[dict, list, Tensor]:
+        """Compute the loss, the labels read ('predict', as `pred_label`) or the logits of `inputs` (N, 1, 8, 8)."""
+        logits = self.backbone(inputs)
+        labels = labels_of(data_samples)
+        if mode == 'loss':
+            return dict(loss=F.cross_entropy(logits, labels))
+        if mode == 'predict':
+            return [DataSample.of(label=label, pred_label=read) for label, read in zip(labels, logits.argmax(1))]
+        return logits

@@ -1,0 +1,36 @@
+"""Metrics that look at drawn images through the features of a network."""
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import torch
+from mmengine.evaluator import BaseMetric
+
+from mmcm.evaluation.features.base import Features
+from mmcm.registry import MODELS
+
+
+class ExtractingMetric(BaseMetric):
+    """A metric with a feature extractor, which is built and moved to the images' device when it is first needed.
+
+    Args:
+        extractor (dict): Config of the feature extractor.
+        collect_device (str): Where the results of several processes meet, 'cpu' or 'gpu'.
+        prefix (str, optional): Prefix of the metric's name.
+    """
+
+    def __init__(self, extractor: Optional[dict], collect_device: str = 'cpu', prefix: Optional[str] = None) -> None:
+        super().__init__(collect_device, prefix)
+        self.extractor_config = extractor
+        self.extractor = None
+
+    def extract(self, images: torch.Tensor) -> Features:
+        """Return the features of `images`, uint8 (N, C, H, W)."""
+        if self.extractor is None:
+            self.extractor = MODELS.build(self.extractor_config)
+            self.extractor.init_weights()
+            self.extractor.eval()
+        return self.extractor.to(images.device).extract(images)
+
+    def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
+        """Return the features of the images that were drawn for `data_samples`."""
+        return self.extract(torch.stack([sample['fake_img'] for sample in data_samples]))

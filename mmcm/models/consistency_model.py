@@ -1,0 +1,279 @@
+"""`ConsistencyModel`: a denoiser with its averages, an objective to train it by and a sampler to draw with."""
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Optional, Union
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmcm.noise.generators import SampleNoise
+from mmcm.objectives.base import Networks
+from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
+from mmcm.samplers.base import Callback, Sampler
+from mmcm.structures import DataSample, labels_of
+from mmcm.utils.errors import InputError
+from mmcm.utils.weights import average_name, load_weights, read_backbone
+from mmcm.zoo import cached_file
+
+
+@MODELS.register_module()
+class ConsistencyModel(BaseModel):
+    """A consistency model, or the diffusion model that one is distilled from.
+
+    For drawing, a denoiser and a sampler suffice. With an objective come, where it needs them, the target network (an
+    average inside the loss) and the teacher; averages for evaluation are kept as asked for. `AveragesHook` tells the
+    model the training step and updates the averages after the optimiser's.
+
+    Args:
+        denoiser (dict): Config of D(x, sigma).
+        sampler (dict, optional): Config of the sampler; needed to draw.
+        objective (dict, optional): Config of the objective; needed to train.
+        teacher (dict, optional): `checkpoint`, a path, URL, zoo name or work directory with the weights of a diffusion
+            model; `average`, which of its weights (None: its first average); `denoiser`, where its config differs from
+            the trained one's apart from the boundary condition, which a diffusion model has not.
+        init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
+            teacher's own weights.
+        ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first one draws.
+        data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
+        init_cfg (dict, optional): MMEngine's initialisation config.
+    """
+
+    def __init__(self,
+                 denoiser: dict,
+                 sampler: Optional[dict] = None,
+                 objective: Optional[dict] = None,
+                 teacher: Optional[dict] = None,
+                 init_from: Optional[str] = None,
+                 ema_decays: Sequence[float] = (),
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
+        self.denoiser = MODELS.build(denoiser)
+        self.sampler = None if sampler is None else SAMPLERS.build(sampler)
+        self.objective = None if objective is None else OBJECTIVES.build(objective)
+        self.init_from = init_from
+        self.teacher_source = None
+        self.teacher = None
+        self.target = None
+        if self.objective is not None:
+            if self.objective.needs_target:
+                self.target = frozen(deepcopy(self.denoiser))
+            if self.objective.needs_teacher:
+                self._build_teacher(denoiser, teacher)
+        if init_from == 'teacher' and self.teacher is None:
+            raise InputError("init_from='teacher' needs an objective with a teacher. Give a path, or leave it out.")
+        self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
+        self.ema_decays = tuple(ema_decays)
+        self.step: Optional[int] = None  # set by AveragesHook; curricula are functions of it
+
+    def _build_teacher(self, denoiser: dict, teacher: Optional[dict]) -> None:
+        if teacher is None or not teacher.get('checkpoint'):
+            raise InputError(f'{type(self.objective).__name__} needs a teacher: set '
+                             "model.teacher=dict(checkpoint='...') to a diffusion model's weights.")
+        config = {**deepcopy(denoiser), 'boundary': False, **teacher.get('denoiser', {})}
+        self.teacher = frozen(MODELS.build(config))
+        self.teacher_source = {key: value for key, value in teacher.items() if key != 'denoiser'}
+
+    @property
+    def drawing_denoiser(self) -> nn.Module:
+        """The denoiser that images are drawn with: the first average, or the trained one where none is kept."""
+        return self.emas[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
+
+    @property
+    def num_classes(self) -> Optional[int]:
+        """Number of classes, None for an unconditional model."""
+        return self.denoiser.backbone.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        backbone = self.denoiser.backbone
+        return backbone.in_channels, backbone.image_size, backbone.image_size
+
+    def init_weights(self) -> None:
+        """Initialise for training: read the teacher and the weights to start from, and start the averages there."""
+        super().init_weights()
+        if self.teacher is not None:
+            self._read(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
+        if self.init_from == 'teacher':
+            load_weights(self.denoiser.backbone, self.teacher.backbone.state_dict(), self.teacher_source['checkpoint'])
+        elif self.init_from:
+            self._read(self.denoiser, self.init_from)
+        for average in self._averages():
+            average.load_state_dict(self.denoiser.state_dict())
+
+    def load_checkpoint(self, source: str, average: Optional[str] = None) -> None:
+        """Load weights to draw with: into the denoiser and each average that is kept.
+
+        Args:
+            source (str): Path, URL, zoo name or work directory.
+            average (str, optional): Which weights of a training checkpoint; see `read_backbone`.
+
+        Raises:
+            InputError: If the file cannot be had or read, or belongs to another network.
+        """
+        self._read(self.denoiser, source, average)
+        for ema in self.emas.values():
+            ema.load_state_dict(self.denoiser.state_dict())
+
+    @staticmethod
+    def _read(denoiser: nn.Module, source: str, average: Optional[str] = None) -> None:
+        path = cached_file(source)
+        load_weights(denoiser.backbone, read_backbone(path, average), path)
+
+    def _averages(self) -> list[nn.Module]:
+        return [*([] if self.target is None else [self.target]), *self.emas.values()]
+
+    def train(self, mode: bool = True) -> 'ConsistencyModel':
+        """Set the mode; the target drops out what the online network does, teacher and averages never do."""
+        super().train(mode)
+        for module in (self.teacher, *self.emas.values()):
+            if module is not None:
+                module.eval()
+        return self
+
+    @torch.no_grad()
+    def update_averages(self) -> None:
+        """Let the target and all averages follow the online weights, once per step of the optimiser."""
+        if self.target is not None:
+            follow(self.target, self.denoiser, self.objective.target_decay(self._training_step()))
+        for decay, ema in zip(self.ema_decays, self.emas.values()):
+            follow(ema, self.denoiser, decay)
+
+    def _training_step(self) -> int:
+        if self.step is None:
+            raise InputError('the training step is not known: add dict(type="AveragesHook") to the hooks (the runtime '
+                             'config of mmcm has it), or set model.step in a loop of your own.')
+        return self.step
+
+    def forward(self,
+                inputs: Optional[Tensor] = None,
+                data_samples: Union[DataSample, Sequence[DataSample], None] = None,
+                mode: str = 'tensor') -> Union[dict, list, Tensor]:
+        """Compute a loss, or draw images.
+
+        Args:
+            inputs (Tensor, optional): 'loss': clean images in [-1, 1], (N, C, H, W). 'tensor': standard normal noise of
+                that shape. 'predict': not used.
+            data_samples (DataSample | list, optional): Labels in `gt_label`, as one batched sample or one per image;
+                for 'predict' one per image, with its `sample_seed`.
+            mode (str): 'loss', 'predict' or 'tensor'.
+
+        Returns:
+            dict | list | Tensor: 'loss': the objective's parts. 'predict': the samples, with `fake_img`, uint8 RGB
+            (C, H, W). 'tensor': images in [-1, 1], (N, C, H, W).
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(data_samples)
+        if mode == 'tensor':
+            return self.sample(len(inputs), labels_of(data_samples), latents=inputs)
+        raise InputError(f"mode has to be 'loss', 'predict' or 'tensor', got {mode!r}.")
+
+    def loss(self, inputs: Tensor, data_samples: Union[DataSample, Sequence[DataSample], None] = None) -> dict:
+        """Return the parts of the objective for clean `inputs` in [-1, 1], (N, C, H, W)."""
+        if self.objective is None:
+            raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
+        labels = None if self.num_classes is None else labels_of(data_samples)
+        networks = Networks(self.denoiser, self.target, self.teacher)
+        return self.objective(networks, inputs, labels, self._training_step())
+
+    def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
+        """Draw the image of each sample from its `sample_seed` and its label."""
+        noise = SampleNoise([sample.sample_seed for sample in data_samples])
+        images = self.sample(len(data_samples), labels_of(data_samples), noise)
+        images = self.data_preprocessor.destruct(images)
+        drawn = []
+        for sample, image in zip(data_samples, images):
+            sample = sample.clone()
+            sample.set_data(dict(fake_img=image))
+            drawn.append(sample)
+        return drawn
+
+    @torch.no_grad()
+    def sample(self,
+               num_samples: int,
+               labels: Union[Tensor, Sequence[int], int, None] = None,
+               noise: Optional[SampleNoise] = None,
+               latents: Optional[Tensor] = None,
+               sampler: Optional[Sampler] = None,
+               clip: bool = True,
+               callback: Optional[Callback] = None) -> Tensor:
+        """Draw images.
+
+        Args:
+            num_samples (int): How many, N.
+            labels (Tensor | Sequence[int] | int, optional): Class of each image, or one for all; exactly when the model
+                is class-conditional.
+            noise (SampleNoise, optional): Where noise comes from; by default sample i has the seed i.
+            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W), in place of the first draw.
+            sampler (Sampler, optional): A sampler other than the model's own.
+            clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
+            callback (Callable, optional): Called in each step; see `Sampler`.
+
+        Returns:
+            Tensor: Images in [-1, 1], (N, C, H, W), float32, on the model's device.
+
+        Raises:
+            InputError: If labels, latents or sampler do not fit.
+        """
+        sampler = sampler or self.sampler
+        if sampler is None:
+            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        denoiser = self.drawing_denoiser
+        device = next(denoiser.parameters()).device
+        labels = self.check_labels(labels, num_samples)
+        labels = None if labels is None else labels.to(device)
+        noise = SampleNoise(range(num_samples)) if noise is None else noise
+        shape = (num_samples, *self.image_shape)
+        if latents is None:
+            latents = noise.randn(*shape, device=device)
+        elif tuple(latents.shape) != shape:
+            raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            x0 = denoiser(x, sigma, labels)
+            return x0.clamp_(-1, 1) if clip else x0
+
+        was_training = denoiser.training
+        denoiser.eval()
+        try:
+            images = sampler(denoise, latents.to(device, torch.float32), noise.randn_like, callback)
+        finally:
+            denoiser.train(was_training)
+        return images.clamp(-1, 1)
+
+    def check_labels(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int) -> Optional[Tensor]:
+        """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model."""
+        if self.num_classes is None:
+            if labels is not None:
+                raise InputError('labels were given, but the model is unconditional. Leave them out.')
+            return None
+        if labels is None:
+            raise InputError(f'the model is class-conditional: give a label in [0, {self.num_classes - 1}] per image.')
+        labels = torch.as_tensor(labels)
+        if labels.is_floating_point():
+            raise InputError(f'labels have to be integers, got {labels.dtype}.')
+        labels = labels.long().reshape(-1)
+        if len(labels) == 1:
+            labels = labels.expand(num_samples)
+        if len(labels) != num_samples:
+            raise InputError(f'one label per image is needed, or one for all: got {len(labels)} for {num_samples}.')
+        if not labels.is_cuda:  # labels on a device come from our own data sets; looking at them would wait for it
+            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+            if len(wrong):
+                raise InputError(f'label {wrong[0].item()} is out of range: the model knows the classes '
+                                 f'0 to {self.num_classes - 1}.')
+        return labels
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """Return `module` without gradients, in evaluation mode."""
+    return module.requires_grad_(False).eval()
+
+
+def follow(average: nn.Module, online: nn.Module, decay: float) -> None:
+    """Move the parameters of `average` towards those of `online`; `decay` is the share that stays."""
+    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in online.parameters()], 1 - decay)

@@ -1,0 +1,46 @@
+"""What every objective is given, and what it has to say of itself."""
+from abc import ABC, abstractmethod
+from typing import Callable, NamedTuple, Optional
+
+from torch import Tensor
+
+Denoiser = Callable[[Tensor, Tensor, Optional[Tensor]], Tensor]  # (x, sigma, labels) -> x0
+
+
+class Networks(NamedTuple):
+    """The denoisers of a training step.
+
+    Attributes:
+        online (Callable): The one that is trained.
+        target (Callable, optional): Its average inside the loss; None where the objective has no use for one.
+        teacher (Callable, optional): A frozen diffusion model; None where the objective learns from data alone.
+    """
+
+    online: Denoiser
+    target: Optional[Denoiser] = None
+    teacher: Optional[Denoiser] = None
+
+
+class Objective(ABC):
+    """A loss over a batch of clean images."""
+
+    needs_target = False
+    needs_teacher = False
+
+    @abstractmethod
+    def __call__(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+        """Compute the loss.
+
+        Args:
+            networks (Networks): The denoisers.
+            x0 (Tensor): Clean images in [-1, 1], (N, C, H, W).
+            labels (Tensor, optional): Their classes, (N,), int64.
+            step (int): Training step, counted from 0.
+
+        Returns:
+            dict: `loss` per image, (N,), of which the mean is minimised; everything else is for the log.
+        """
+
+    def target_decay(self, step: int) -> float:
+        """Return the share of its old weights that the target network keeps in `step`."""
+        raise NotImplementedError(f'{type(self).__name__} has no target network.')

@@ -1,0 +1,25 @@
+"""Consistency distillation (Song et al., 2023, arXiv 2303.01469, Algorithm 2)."""
+from typing import Callable, Optional
+
+from torch import Tensor
+
+from mmcm.objectives.base import Networks
+from mmcm.objectives.consistency import Consistency
+from mmcm.registry import OBJECTIVES
+
+
+@OBJECTIVES.register_module()
+class ConsistencyDistillation(Consistency):
+    """Distil a diffusion model: the teacher's estimate takes the solver from x_n to x_n+1.
+
+    Arguments: see `Consistency`; `solver` is HeunStep if None.
+    """
+
+    needs_teacher = True
+
+    def __init__(self, curriculum: dict, distance: dict, solver: Optional[dict] = None, **kwargs) -> None:
+        super().__init__(curriculum, distance, solver=solver or dict(type='HeunStep'), **kwargs)
+
+    def estimate(self, networks: Networks, x0: Tensor, labels: Optional[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the teacher's estimate of the clean image."""
+        return lambda x, sigma: networks.teacher(x, sigma, labels)

@@ -1,0 +1,23 @@
+"""Consistency training (Song et al., 2023, arXiv 2303.01469, Algorithm 3)."""
+from typing import Callable, Optional
+
+from torch import Tensor
+
+from mmcm.objectives.base import Networks
+from mmcm.objectives.consistency import Consistency
+from mmcm.registry import OBJECTIVES
+
+
+@OBJECTIVES.register_module()
+class ConsistencyTraining(Consistency):
+    """Learn a consistency model from data alone: x_n+1 = x0 + s_n+1 z, with the noise z of x_n = x0 + s_n z.
+
+    That is Euler's step with the clean image as the estimate. Arguments: see `Consistency`.
+    """
+
+    def __init__(self, curriculum: dict, distance: dict, **kwargs) -> None:
+        super().__init__(curriculum, distance, solver=dict(type='EulerStep'), **kwargs)
+
+    def estimate(self, networks: Networks, x0: Tensor, labels: Optional[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the clean image, whatever x and sigma are."""
+        return lambda x, sigma: x0

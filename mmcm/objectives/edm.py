@@ -1,0 +1,30 @@
+"""The objective of diffusion models as EDM has it (Karras et al., 2022, arXiv 2206.00364, Eq. 2 and Table 1)."""
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from mmcm.objectives.base import Networks, Objective
+from mmcm.objectives.solvers import column
+from mmcm.registry import LEVELS, OBJECTIVES, WEIGHTINGS
+
+
+@OBJECTIVES.register_module()
+class EDM(Objective):
+    """Denoising score matching: weight(sigma) |D(x0 + sigma z, sigma) - x0|^2, averaged over the values of an image.
+
+    Args:
+        levels (dict, optional): Distribution of sigma; LognormalLevels if None.
+        weighting (dict, optional): Weight of each sigma; KarrasWeighting if None.
+    """
+
+    def __init__(self, levels: Optional[dict] = None, weighting: Optional[dict] = None) -> None:
+        self.levels = LEVELS.build(levels or dict(type='LognormalLevels'))
+        self.weighting = WEIGHTINGS.build(weighting or dict(type='KarrasWeighting'))
+
+    def __call__(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+        """Compute the loss per image; see `Objective`. The log also gets the unweighted mean squared error."""
+        sigma = self.levels(len(x0)).to(x0)
+        x = x0 + column(sigma) * torch.randn_like(x0)
+        error = (networks.online(x, sigma, labels) - x0).square().flatten(1).mean(1)
+        return dict(loss=self.weighting(sigma) * error, mse=error.detach())

@@ -1,0 +1,77 @@
+"""Pictures as files, and many of them on one sheet."""
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional, Union
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from mmcm.utils.errors import InputError
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """Return an image (C, H, W), uint8 with one or three channels, as pixels (H, W, 3), RGB."""
+    pixels = image.permute(1, 2, 0).cpu().numpy()
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def grid(images: Union[Tensor, Sequence[Tensor]], columns: Optional[int] = None, min_side: int = 64) -> np.ndarray:
+    """Lay images out on a sheet, row by row.
+
+    Args:
+        images (Tensor | Sequence[Tensor]): uint8, N times (C, H, W), all of one size.
+        columns (int, optional): Images per row; about as many as rows if None.
+        min_side (int): Smaller images are magnified, pixel by pixel, to at least this side.
+
+    Returns:
+        ndarray: The sheet, (H, W, 3), uint8 RGB.
+    """
+    tiles = [to_pixels(image) for image in images]
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    factor = max(1, min_side // tiles[0].shape[0])
+    tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    return np.vstack([np.hstack(tiles[start:start + columns]) for start in range(0, len(tiles), columns)])
+
+
+def check_picture_path(path: Path) -> None:
+    """Raise an InputError unless a picture could be written to `path`; makes the folder it lies in."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f'{path} has no suffix of a picture ({", ".join(SUFFIXES)}).')
+    make_folder(path.parent)
+    if path.is_dir():
+        raise InputError(f'{path} is a folder: name a file.')
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` if need be; raise an InputError if it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'{folder} cannot be made a folder for the results: {error.strerror}. '
+                         'Choose another place.') from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f'{folder} cannot be written to. Choose another place, or change its permissions.')
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write `pixels` (H, W, 3), uint8 RGB, to `path`, in the format of its suffix: whole or not at all."""
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    write_bytes(path, encoded.tobytes())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it appears under its name only when it is whole."""
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
+    finally:
+        part.unlink(missing_ok=True)

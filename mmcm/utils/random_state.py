@@ -1,0 +1,21 @@
+"""The state of the random number generators that a forward pass on a device may use."""
+import torch
+from torch import Tensor
+
+
+def get_random_state(device: torch.device) -> Tensor:
+    """Return the state of the generator behind dropout on `device`."""
+    return torch.get_rng_state() if device.type == 'cpu' else _module(device).get_rng_state(*_index(device))
+
+
+def set_random_state(state: Tensor, device: torch.device) -> None:
+    """Set the generator behind dropout on `device` to `state`."""
+    torch.set_rng_state(state) if device.type == 'cpu' else _module(device).set_rng_state(state, *_index(device))
+
+
+def _module(device: torch.device):
+    return getattr(torch, device.type)  # torch.cuda, torch.mps, torch.xpu
+
+
+def _index(device: torch.device) -> tuple:
+    return () if device.type == 'mps' else (device, )  # torch.mps knows one device only

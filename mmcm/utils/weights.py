@@ -1,0 +1,127 @@
+"""Reading the weights of a network from any of the files that hold them, and nothing but weights.
+
+Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
+"""
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from mmcm.utils.errors import InputError
+from mmcm.utils.safe_globals import allow_history_buffers
+
+ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
+
+
+def average_name(decay: float) -> str:
+    """Return the name of the average with `decay` among the modules of a model, which may not contain a dot."""
+    return repr(float(decay)).replace('.', '_')
+
+
+def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, Any]:
+    """Return the content of a `.safetensors` file or of a file written by `torch.save`, on the CPU.
+
+    Args:
+        path (str | Path): The file.
+        mapped (bool): Whether the tensors are fetched from the disk only when they are used. The file must then not
+            be overwritten in place.
+
+    Raises:
+        InputError: If the file is missing, truncated or no checkpoint, or if it contains code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f'there is no checkpoint file {path}.')
+    try:
+        if path.suffix == '.safetensors':
+            with safe_open(path, framework='pt') as file:
+                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        allow_history_buffers()
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
+    except pickle.UnpicklingError as error:
+        name = re.search(r'GLOBAL ([\w.]+)|global ([\w.]+)', str(error))
+        found = f' ({next(filter(None, name.groups()))})' if name else ''
+        raise InputError(f'{path} contains more than weights{found}, or is no checkpoint: refused, nothing in it was '
+                         'run. Ask its author for a file of plain tensors (.safetensors).') from error
+    except (RuntimeError, EOFError, SafetensorError, struct.error, UnicodeDecodeError, KeyError) as error:
+        raise InputError(f'{path} is no whole checkpoint ({path.stat().st_size} bytes): it is truncated, or of another '
+                         'kind. Download or write it again.') from error
+
+
+def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict[str, Tensor]:
+    """Return the weights of a network, under the names that the network itself has for them.
+
+    Args:
+        path (str | Path): A released file, one written by `tools/publish_model.py`, or a training checkpoint.
+        average (str, optional): Which weights of a training checkpoint: the decay of an average ('0.999'), or
+            'online'. None takes the first average, or the online weights where there is none.
+
+    Raises:
+        InputError: If the file cannot be read, or does not hold that average.
+    """
+    content = read_checkpoint(path, mapped=True)
+    weights = content.get('state_dict', content)
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
+    averages = list(dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('emas.')))
+    if not any(key.startswith('denoiser.backbone.') for key in weights):
+        if average is not None:
+            raise InputError(f'{path} holds one set of weights and no averages: leave out the choice of {average!r}.')
+        bare = not all(key.startswith('backbone.') for key in weights)
+        return dict(weights) if bare else {key[len('backbone.'):]: value for key, value in weights.items()}
+    if average is None:
+        name = averages[0] if averages else ONLINE
+    elif average == ONLINE or average_name(average) in averages:
+        name = average if average == ONLINE else average_name(average)
+    else:
+        choices = [ONLINE, *(name.replace('_', '.') for name in averages)]
+        raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
+    prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
+    return {key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
+    """Load `weights` into `module`, or say how they differ from what it needs.
+
+    Parameters on the meta device become the tensors of `weights`, as float32; others are filled in place.
+
+    Raises:
+        InputError: If a key is missing or not expected, or if a shape differs.
+    """
+    expected = module.state_dict()
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    shapes = [
+        f'{key} {tuple(weights[key].shape)} instead of {tuple(tensor.shape)}' for key, tensor in expected.items()
+        if key in weights and weights[key].shape != tensor.shape
+    ]
+    if missing or unexpected or shapes:
+        problems = [
+            f'{len(found)} {what}: {", ".join(found[:3])}{", ..." if len(found) > 3 else ""}'
+            for found, what in ((missing, 'keys are missing'), (unexpected, 'keys are not expected'),
+                                (shapes, 'shapes differ')) if found
+        ]
+        raise InputError(f'{source} is not a checkpoint of this {type(module).__name__}: {"; ".join(problems)}. '
+                         'Choose the config that belongs to the checkpoint.')
+    on_meta = any(tensor.is_meta for tensor in expected.values())
+    if on_meta:
+        weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+    training = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
+    module.load_state_dict(weights, assign=on_meta)
+    for key, parameter in module.named_parameters():
+        parameter.requires_grad_(training[key])
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open('rb') as file:
+        return file.read(2) == b'PK'
+
+
+def _shorten(content: Any) -> str:
+    return f'the keys {list(content)[:4]}' if isinstance(content, Mapping) else f'a {type(content).__name__}'

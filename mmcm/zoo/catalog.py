@@ -1,0 +1,169 @@
+"""The models that can be asked for by name, and the configs that draw from them.
+
+Nothing is listed here: `model-index.yml` names the `metafile.yml` files, and these describe the models, both in the
+format of OpenMMLab, so that MIM reads the same entries. Two keys are our own: `Sampler`, the two-step points of a
+checkpoint, and `SHA256`, the digest of its file where one is known.
+"""
+import copy
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import yaml
+
+from mmcm.utils.errors import InputError
+
+INDEX = 'model-index.yml'
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """One model of the zoo.
+
+    Args:
+        name (str): What it is called, `cd_imagenet64_l2` for example.
+        config (str): The config that draws from it, as a path below `root()`.
+        weights (str, optional): URL, or `package:` and a path inside the installed package. None where a recipe comes
+            without weights.
+        dataset (str, optional): What it was trained on.
+        collection (str, optional): The method, as the metafile's `Collections` names it.
+        sampler (dict, optional): The checkpoint's own points for `MultistepSampler`, such as
+            `{'indices': (0, 22), 'num_scales': 40}`.
+        results (tuple[dict]): Task, dataset and metrics, as in the metafile.
+        sha256 (str, optional): Digest of the weights in hexadecimal digits.
+    """
+
+    name: str
+    config: str
+    weights: Optional[str] = None
+    dataset: Optional[str] = None
+    collection: Optional[str] = None
+    sampler: Optional[dict[str, Any]] = None
+    results: tuple[dict[str, Any], ...] = ()
+    sha256: Optional[str] = None
+
+
+def root() -> Path:
+    """Find the folder that holds `configs/` and `model-index.yml`.
+
+    Returns:
+        Path: The repository's root in a checkout or an editable install, `mmcm/.mim` in a wheel.
+
+    Raises:
+        InputError: If the installation has neither.
+    """
+    candidates = (PACKAGE.parent, PACKAGE / '.mim')
+    for folder in candidates:
+        if (folder / INDEX).is_file() and (folder / 'configs').is_dir():
+            return folder
+    raise InputError(f'no {INDEX} with configs/ beside it in {candidates[0]} or {candidates[1]}: the installation of '
+                     'mmcm is not complete, install it again')
+
+
+def list_models() -> list[ZooModel]:
+    """List the models of the zoo, in the order of the metafiles.
+
+    Returns:
+        list[ZooModel]: Every model; the caller may change what it gets.
+
+    Raises:
+        InputError: If a metafile is incomplete or two models bear the same name.
+    """
+    return copy.deepcopy(list(_read_models(root())))
+
+
+def find(name: str) -> ZooModel:
+    """Look up a model by its name.
+
+    Args:
+        name (str): Name of a model, `cd_imagenet64_l2` for example.
+
+    Returns:
+        ZooModel: The model.
+
+    Raises:
+        InputError: If no model bears that name; the message gives the nearest ones.
+    """
+    models = {model.name: model for model in list_models()}
+    if name not in models:
+        raise InputError(f'no model {name!r} in the zoo{nearest(name, models)}; mmcm.zoo.list_models() lists all')
+    return models[name]
+
+
+def find_config(name_or_path: Union[str, Path]) -> Path:
+    """Find a config file.
+
+    Args:
+        name_or_path (str | Path): A path, from the working directory or from `root()`, or the base name of one of our
+            configs, with or without `.py`.
+
+    Returns:
+        Path: The file.
+
+    Raises:
+        InputError: If there is no such config, or more than one; the message gives the nearest names.
+    """
+    path = Path(name_or_path).expanduser()
+    for candidate in (path, root() / path):
+        if candidate.is_file():
+            return candidate
+    configs = [file for file in sorted((root() / 'configs').rglob('*.py')) if '_base_' not in file.parts]
+    wanted = path.name.removesuffix('.py')
+    matches = [file for file in configs if file.stem == wanted] if len(path.parts) == 1 else []
+    if not matches:
+        raise InputError(f'no config {str(name_or_path)!r}: neither a file nor a name below {root() / "configs"}'
+                         f'{nearest(wanted, {file.stem for file in configs})}')
+    if len(matches) > 1:
+        raise InputError(f'{str(name_or_path)!r} names more than one config, give the path: '
+                         f'{", ".join(str(file.relative_to(root())) for file in matches)}')
+    return matches[0]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of `names` are close to `name`.
+
+    Args:
+        name (str): What was asked for.
+        names (Iterable[str]): What there is.
+
+    Returns:
+        str: The end of a sentence, such as `', nearest: a, b'`; empty where nothing is close.
+    """
+    by_lower = {known.lower(): known for known in sorted(names)}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    return f', nearest: {", ".join(by_lower[known] for known in close)}' if close else ''
+
+
+@cache
+def _read_models(folder: Path) -> tuple[ZooModel, ...]:
+    """Read the index in `folder` and every metafile that it imports."""
+    models: dict[str, ZooModel] = {}
+    for metafile in _read_yaml(folder / INDEX)['Import']:
+        for entry in _read_yaml(folder / metafile)['Models']:
+            model = _parse(entry, folder / metafile)
+            if model.name in models:
+                raise InputError(f'{folder / metafile}: a model named {model.name!r} exists already')
+            models[model.name] = model
+    return tuple(models.values())
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding='utf-8'))
+
+
+def _parse(entry: dict[str, Any], metafile: Path) -> ZooModel:
+    for key in ('Name', 'Config'):
+        if key not in entry:
+            raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
+    results = tuple(entry.get('Results', ()))
+    sampler = entry.get('Sampler')
+    if sampler is not None:  # YAML has no tuples, and configs write points as tuples
+        sampler = {key: tuple(value) if isinstance(value, list) else value for key, value in sampler.items()}
+    return ZooModel(
+        name=entry['Name'], config=entry['Config'], weights=entry.get('Weights'),
+        dataset=results[0].get('Dataset') if results else None, collection=entry.get('In Collection'),
+        sampler=sampler, results=results, sha256=entry.get('SHA256'))

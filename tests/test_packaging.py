@@ -1,0 +1,100 @@
+"""What a user installs: metadata, entry points, requirements, and the files of the wheel."""
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from email import message_from_string
+from importlib import import_module
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mmcm
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ('mmcm', 'configs', 'demo', 'tools', 'requirements', 'model-index.yml', 'setup.py', 'pyproject.toml',
+           'README.md', 'LICENSE')
+
+
+def build(hook, source, folder):
+    """Call a PEP 517 hook of the project in `source`, without network, and return the file that it makes."""
+    code = f'import sys; from setuptools.build_meta import {hook}; {hook}(sys.argv[1])'
+    subprocess.run([sys.executable, '-c', code, folder], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    artifact, = folder.iterdir()
+    return artifact
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """Return a copy of the project, as a build leaves files beside the sources."""
+    folder = tmp_path_factory.mktemp('source')
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def wheel(source, tmp_path_factory):
+    with ZipFile(build('build_wheel', source, tmp_path_factory.mktemp('wheel'))) as archive:
+        yield archive
+
+
+def read_dist_info(wheel, name):
+    return wheel.read(f'mmcm-{mmcm.__version__}.dist-info/{name}').decode()
+
+
+def read_requirements(name):
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+
+
+def test_metadata_holds_the_version_of_the_package(wheel):
+    assert message_from_string(read_dist_info(wheel, 'METADATA'))['Version'] == mmcm.__version__
+
+
+def test_entry_points_lead_to_functions(wheel):
+    entry_points = ConfigParser()
+    entry_points.read_string(read_dist_info(wheel, 'entry_points.txt'))
+    commands = dict(entry_points['console_scripts'])
+    assert set(commands) == {'mmagic_inference_demo', 'mmcm-train', 'mmcm-test'}
+    for command in commands.values():
+        module, function = command.split(':')
+        assert callable(getattr(import_module(module), function))
+
+
+@pytest.mark.parametrize('name', ['runtime', 'tests', 'tensorboard'])
+def test_tested_versions_lie_in_the_declared_ranges(name):
+    pins = read_requirements('constraints')
+    tested = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+    for requirement in read_requirements(name):
+        assert requirement.specifier.contains(tested[canonicalize_name(requirement.name)]), requirement
+
+
+def test_wheel_holds_the_data_of_the_package(wheel):
+    for pattern in ('datasets/data/*.npz', 'weights/*.safetensors'):
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'mmcm').glob(pattern)}
+        assert files, pattern
+        assert files <= set(wheel.namelist())
+
+
+def test_wheel_holds_what_mim_looks_for(wheel):
+    names = {name.removeprefix('mmcm/.mim/') for name in wheel.namelist() if name.startswith('mmcm/.mim/')}
+    expected = {path.relative_to(ROOT).as_posix() for folder in ('configs', 'demo', 'tools')
+                for path in (ROOT / folder).rglob('*') if path.is_file() and path.suffix != '.pyc'}
+    assert names == expected | {'model-index.yml'}
+
+
+def test_wheel_holds_no_more_than_the_package(wheel):
+    assert {name.split('/')[0] for name in wheel.namelist()} == {'mmcm', f'mmcm-{mmcm.__version__}.dist-info'}
+
+
+def test_wheel_from_the_source_distribution_is_the_same(source, wheel, tmp_path):
+    sdist = build('build_sdist', source, tmp_path / 'sdist')
+    shutil.unpack_archive(sdist, tmp_path)
+    unpacked = tmp_path / sdist.name.removesuffix('.tar.gz')
+    with ZipFile(build('build_wheel', unpacked, tmp_path / 'wheel')) as archive:
+        assert sorted(archive.namelist()) == sorted(wheel.namelist())

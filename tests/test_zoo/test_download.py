@@ -1,0 +1,316 @@
+import base64
+import hashlib
+import importlib
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from mmcm.utils.errors import InputError
+from mmcm.zoo.download import download
+
+CONTENT = random.Random(0).randbytes(300_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+
+    def do_GET(self):
+        server = self.server
+        server.asked.append((self.path, self.headers.get('Range')))
+        behaviour = server.plan.pop(0) if server.plan else server.behaviour
+        if self.path == '/moved.pt':
+            return self.answer(302, {'Location': server.url}, b'')
+        if behaviour.isdigit():
+            return self.answer(int(behaviour), {}, b'no')
+        start, code, headers = 0, 200, dict(server.headers)
+        if self.headers.get('Range') and server.ranges:
+            start, code = int(self.headers['Range'][len('bytes='):-1]), 206
+            if start >= len(server.content):
+                return self.answer(416, {'Content-Range': f'bytes */{len(server.content)}'}, b'')
+            if behaviour == 'wrong range':
+                start += 1
+            headers['Content-Range'] = f'bytes {start}-{len(server.content) - 1}/{len(server.content)}'
+        self.answer(code, headers, server.content[start:], cut=behaviour == 'cut')
+
+    def answer(self, code, headers, body, cut=False):
+        self.send_response(code)
+        for key, value in {'Content-Length': str(len(body)), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if cut:
+            body = body[:len(body) // 2]
+        for begin in range(0, len(body), 10_000):
+            self.wfile.write(body[begin:begin + 10_000])
+            time.sleep(self.server.pause)
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(('127.0.0.1', 0), Handler)
+        self.content, self.behaviour, self.ranges, self.pause = CONTENT, 'serve', True, 0.0
+        self.plan, self.headers, self.asked = [], {}, []
+        self.url = f'http://127.0.0.1:{self.server_port}/model.pt'
+
+    def handle_error(self, request, client_address):
+        pass  # a client that was killed
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    # by its full name, since `mmcm.zoo.download` is the function
+    monkeypatch.setattr(importlib.import_module('mmcm.zoo.download'), 'RETRY_DELAYS', (0.0, 0.0, 0.0))
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+
+
+def fetch(server, path, **kwargs):
+    return download(server.url, path, progress=False, **kwargs)
+
+
+def test_file_arrives_with_its_digest_recorded_and_nothing_left_behind(server, tmp_path):
+    path = tmp_path / 'new' / 'model.pt'
+    assert fetch(server, path) == path
+    assert path.read_bytes() == CONTENT
+    assert (tmp_path / 'new' / 'model.pt.sha256').read_text() == f'{SHA256}  model.pt\n'
+    assert {file.name for file in path.parent.iterdir()} == {'model.pt', 'model.pt.sha256'}
+
+
+def test_file_that_is_there_is_not_asked_for_again(server, tmp_path):
+    fetch(server, tmp_path / 'model.pt')
+    fetch(server, tmp_path / 'model.pt', sha256=SHA256)
+    assert len(server.asked) == 1
+
+
+def test_dropped_connection_is_continued_where_it_broke(server, tmp_path):
+    server.plan = ['cut']
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert [asked[1] for asked in server.asked] == [None, 'bytes=150000-']
+
+
+def test_server_without_ranges_is_asked_for_all_of_it_again(server, tmp_path):
+    server.plan, server.ranges = ['cut'], False
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
+def test_connection_that_never_holds_is_reported_with_the_place_for_the_file(server, tmp_path):
+    server.behaviour, server.ranges = 'cut', False
+    path = tmp_path / 'model.pt'
+    with pytest.raises(InputError, match='truncated, 150000 of 300000 bytes') as caught:
+        fetch(server, path)
+    assert server.url in str(caught.value)
+    assert str(caught.value).endswith(str(path))
+    assert '\n' not in str(caught.value)
+    assert len(server.asked) == 4  # the first attempt brought something new, three more did not
+    assert not path.exists()
+
+
+def test_attempts_are_counted_anew_while_bytes_arrive(server, tmp_path):
+    server.plan = ['cut'] * 10
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert len(server.asked) == 11
+
+
+def test_answer_that_starts_elsewhere_is_not_appended(server, tmp_path):
+    server.plan = ['cut', 'wrong range']
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert [asked[1] for asked in server.asked] == [None, 'bytes=150000-', None]
+
+
+def test_beginning_of_an_older_version_is_not_continued(server, tmp_path):
+    server.behaviour, server.headers = 'cut', {'ETag': '"old"'}
+    server.content, server.ranges = bytes(300_000), False
+    with pytest.raises(InputError, match='truncated'):
+        fetch(server, tmp_path / 'model.pt')
+    server.behaviour, server.headers, server.content, server.ranges = 'serve', {'ETag': '"new"'}, CONTENT, True
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+
+
+def test_part_that_was_complete_only_gets_its_name(server, tmp_path):
+    (tmp_path / 'model.pt.part').write_bytes(CONTENT)
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
+def test_part_that_is_longer_than_the_file_is_thrown_away(server, tmp_path):
+    (tmp_path / 'model.pt.part').write_bytes(CONTENT + b'more')
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+
+
+def test_missing_page_is_reported_at_once(server, tmp_path):
+    server.behaviour = '404'
+    with pytest.raises(InputError, match='HTTP 404'):
+        fetch(server, tmp_path / 'model.pt')
+    assert len(server.asked) == 1
+    assert not (tmp_path / 'model.pt').exists()
+
+
+def test_server_error_is_tried_again(server, tmp_path):
+    server.plan = ['500', '503']
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+
+
+def test_redirect_is_followed(server, tmp_path):
+    moved = server.url.replace('model.pt', 'moved.pt')
+    assert download(moved, tmp_path / 'model.pt', progress=False).read_bytes() == CONTENT
+    assert [asked[0] for asked in server.asked] == ['/moved.pt', '/model.pt']
+
+
+def test_web_page_is_no_checkpoint(server, tmp_path):
+    server.headers = {'Content-Type': 'text/html; charset=utf-8'}
+    with pytest.raises(InputError, match='web page'):
+        fetch(server, tmp_path / 'model.pt')
+
+
+def test_no_server_is_reported_as_being_offline(server, tmp_path):
+    url = server.url
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(InputError, match='offline'):
+        download(url, tmp_path / 'model.pt', progress=False)
+
+
+@pytest.mark.parametrize('address', ['model.pt', 'http://127.0.0.1:9/two words.pt', 'http://127.0.0.1:port/model.pt'])
+def test_address_that_is_none_is_reported(tmp_path, address):
+    with pytest.raises(InputError, match='no usable address'):
+        download(address, tmp_path / 'model.pt', progress=False)
+
+
+def content_md5(digest):
+    return {'Content-MD5': base64.b64encode(bytes.fromhex(digest)).decode()}
+
+
+def s3(digest, **more):
+    return {'ETag': f'"{digest}"', 'x-amz-request-id': '1', **more}
+
+
+@pytest.mark.parametrize('declare', [content_md5, s3])
+def test_declared_md5_is_checked(server, tmp_path, declare):
+    server.headers = declare(MD5)
+    assert fetch(server, tmp_path / 'right.pt').is_file()
+    server.headers = declare('0' * 32)
+    with pytest.raises(InputError, match=f'its MD5 is {MD5}, the server declares {"0" * 32}'):
+        fetch(server, tmp_path / 'wrong.pt')
+    assert not list(tmp_path.glob('wrong.pt*.pt')) and not (tmp_path / 'wrong.pt.part').exists()
+
+
+def test_declared_md5_still_counts_after_the_connection_dropped(server, tmp_path):
+    server.plan, server.headers = ['cut'], content_md5('0' * 32)
+    with pytest.raises(InputError, match='its MD5 is'):
+        fetch(server, tmp_path / 'model.pt')
+
+
+@pytest.mark.parametrize('headers', [{'ETag': f'"{"0" * 32}"'},
+                                     s3('0' * 32, **{'x-amz-server-side-encryption': 'aws:kms'})])
+def test_etag_that_need_not_be_the_md5_of_the_file_is_no_objection(server, tmp_path, headers):
+    server.headers = headers
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+
+
+def test_wrong_sha256_leaves_no_file(server, tmp_path):
+    with pytest.raises(InputError, match=f'its SHA-256 is {SHA256}, expected {"0" * 64}'):
+        fetch(server, tmp_path / 'model.pt', sha256='0' * 64)
+    assert list(tmp_path.glob('model.pt')) == list(tmp_path.glob('model.pt.part')) == []
+
+
+def test_file_that_changed_since_its_first_download_is_noticed(server, tmp_path):
+    path = fetch(server, tmp_path / 'model.pt')
+    path.unlink()
+    server.content = CONTENT[::-1]
+    with pytest.raises(InputError, match='changed since'):
+        fetch(server, path)
+    (tmp_path / 'model.pt.sha256').unlink()
+    assert fetch(server, path).read_bytes() == CONTENT[::-1]
+
+
+def test_file_put_there_by_hand_is_checked_where_its_digest_is_known(tmp_path):
+    path = tmp_path / 'model.pt'
+    path.write_bytes(CONTENT)
+    assert download('http://127.0.0.1:9/model.pt', path, sha256=SHA256) == path
+    (tmp_path / 'model.pt.sha256').unlink()
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(InputError, match='expected'):
+        download('http://127.0.0.1:9/model.pt', path, sha256=SHA256)
+
+
+def test_folder_that_cannot_be_made_is_reported(server, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(InputError, match='cannot write'):
+        fetch(server, tmp_path / 'file' / 'model.pt')
+
+
+def test_file_gets_its_name_in_one_step(server, tmp_path, monkeypatch):
+    def refuse(*paths):
+        raise OSError('no renaming today')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'replace', refuse)
+        with pytest.raises(InputError, match='no renaming today'):
+            fetch(server, tmp_path / 'model.pt')
+    assert not (tmp_path / 'model.pt').exists()
+    assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
+
+
+def test_progress_goes_to_stderr(server, tmp_path, capsys):
+    download(server.url, tmp_path / 'model.pt')
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert 'model.pt' in captured.err
+
+
+def spawn(url, path):
+    process = multiprocessing.get_context('spawn').Process(
+        target=download, args=(url, path), kwargs={'progress': False}, daemon=True)
+    process.start()
+    return process
+
+
+def test_two_processes_share_one_download(server, tmp_path):
+    server.pause = 0.02
+    processes = [spawn(server.url, tmp_path / 'model.pt') for _ in range(2)]
+    for process in processes:
+        process.join(timeout=30)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert (tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert len(server.asked) == 1
+    assert {file.name for file in tmp_path.iterdir()} == {'model.pt', 'model.pt.sha256'}
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='kills a process')
+def test_killed_download_leaves_no_file_and_is_continued(server, tmp_path):
+    server.pause = 0.05
+    path, part = tmp_path / 'model.pt', tmp_path / 'model.pt.part'
+    process = spawn(server.url, path)
+    deadline = time.monotonic() + 30
+    while not (part.exists() and part.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(timeout=30)
+    assert not path.exists()
+    arrived = part.stat().st_size
+    assert 0 < arrived < len(CONTENT)
+    server.pause = 0.0
+    assert fetch(server, path).read_bytes() == CONTENT
+    assert server.asked[-1][1] == f'bytes={arrived}-'

@@ -8,6 +8,8 @@ roots of their own, under the same scope.
 Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
 with another default scope (MMagic, say) builds the model that asks for them.
 """
+import re
+from difflib import get_close_matches
 from typing import Any
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
@@ -21,13 +23,28 @@ from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import DefaultScope, Registry, build_from_cfg
 
+from mmcm.utils.errors import InputError
+
 SCOPE = 'mmcm'
 
 
 def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> Any:
-    """Build `cfg` with `mmcm` as the default scope, so that nested configs need no prefix."""
+    """Build `cfg` with `mmcm` as the default scope, so that nested configs need no prefix.
+
+    Raises:
+        InputError: If there is no such type, or it does not take these arguments.
+    """
     with DefaultScope.overwrite_default_scope(SCOPE):
-        return build_from_cfg(cfg, registry, *args, **kwargs)
+        name = cfg.get('type') if isinstance(cfg, dict) else None
+        if isinstance(name, str) and registry.get(name) is None:
+            near = get_close_matches(name, registry.module_dict) or sorted(registry.module_dict)
+            raise InputError(f'there is no {registry.name} {name!r}; did you mean {" or ".join(near)}?')
+        try:
+            return build_from_cfg(cfg, registry, *args, **kwargs)
+        except TypeError as error:
+            if re.search(r'unexpected keyword argument|missing \d+ required', str(error)):
+                raise InputError(f'the config of {name} does not fit it: {error}') from error
+            raise
 
 
 def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:

@@ -33,11 +33,11 @@ def manifest(name):
     return {key: tuple(shape) for key, shape, _ in content['state_dict']}, content
 
 
-def fill(shapes):
-    """Return the weights of the measurements: each tensor is a function of its key and its shape."""
+def fill(shapes, salt=''):
+    """Return the weights of the measurements: each tensor is a function of its key, its shape and a salt."""
     weights = {}
     for key, shape in shapes.items():
-        draw = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tuple(shape))
+        draw = np.random.RandomState(zlib.crc32((salt + key).encode())).standard_normal(tuple(shape))
         if len(shape) > 1:
             draw /= np.sqrt(np.prod(shape[1:]))
         else:

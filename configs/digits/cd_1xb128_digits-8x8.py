@@ -1,7 +1,7 @@
 _base_ = [
-    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py',
-    '../_base_/default_runtime.py'
+    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
 ]
+checkpoint = 'digits'
 num_scales = 18
 model = dict(
     teacher=dict(checkpoint='work_dirs/edm_1xb128_digits-8x8'),

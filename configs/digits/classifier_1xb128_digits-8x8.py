@@ -1,5 +1,5 @@
 _base_ = ['../_base_/default_runtime.py']
-max_iters = 2000
+max_iters = 1000
 model = dict(type='DigitsClassifier')
 train_dataloader = dict(
     batch_size=128,

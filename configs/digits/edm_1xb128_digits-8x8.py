@@ -1,6 +1,5 @@
 _base_ = [
-    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py',
-    '../_base_/default_runtime.py'
+    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
 ]
 model = dict(
     denoiser=dict(boundary=False),

@@ -21,10 +21,10 @@ GROUPS = 32  # of every group normalisation
 
 @MODELS.register_module()
 class ADMUNet(BaseModule):
-    """F(x, t): a U-Net with residual blocks and attention, conditioned on the noise level and, if asked for, on a class.
+    """F(x, t): a U-Net with residual blocks and attention, conditioned on the noise level and, if asked for, a class.
 
-    The network computes in the dtype of its weights (or under autocast) and returns the dtype of `x`. In `channels_last`
-    memory format nothing is copied between the convolutions and the attention.
+    The network computes in the dtype of its weights (or under autocast) and returns the dtype of `x`. In the memory
+    format `channels_last` nothing is copied between the convolutions and the attention.
 
     Args:
         image_size (int): Height and width of the images in pixels.

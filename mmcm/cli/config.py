@@ -5,24 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-from mmcm.utils.errors import InputError
-from mmcm.zoo import find_config
-
-
-def read_config(path: str, options: dict = None) -> Config:
-    """Read a config file, given by its path or by its name among those of the package, and change it by `options`.
-
-    Raises:
-        InputError: If there is no such file, or it is no config.
-    """
-    found = find_config(path)
-    try:
-        config = Config.fromfile(found)
-        if options:
-            config.merge_from_dict(options)
-    except (SyntaxError, NameError, KeyError, TypeError, OSError, ValueError) as error:
-        raise InputError(f'{found} cannot be read as a config: {type(error).__name__}: {error}') from error
-    return config
+from mmcm.utils.configs import read_config
 
 
 def add_runner_arguments(parser: ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.runner import prepare
+from mmcm.models.consistency_model import drawing_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import make_folder, write_bytes
 from mmcm.zoo import cached_file
@@ -34,9 +35,7 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
     for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         if config.get(part) is None:
             raise InputError(f'the config does not say what to measure: it has no {part}.')
-    # What only training needs is neither built nor loaded.
-    for part in ('objective', 'teacher', 'init_from', 'ema_decays'):
-        config.model.pop(part, None)
+    config.model = drawing_config(config.model)
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(part, None)
     config.load_from, config.resume = None, False

@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     config = runner_config(args)
     if config.get('train_cfg') is None or config.get('optim_wrapper') is None:
-        raise InputError(f'{args.config} does not say how to train (no train_cfg or optim_wrapper); it is there to draw.')
+        raise InputError(f'{args.config} does not say how to train: it has no train_cfg or no optim_wrapper.')
     if args.amp:
         enable_amp(config)
     if args.auto_scale_lr:

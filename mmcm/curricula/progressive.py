@@ -10,8 +10,8 @@ from mmcm.utils.errors import InputError
 class ProgressiveCurriculum:
     """N(k) grows from s_0 to s_1 + 1, its square linearly in k, and mu(k) with it.
 
-    N(k) = ceil(sqrt(k / K ((s_1 + 1)^2 - s_0^2) + s_0^2) - 1) + 1, and mu(k) = exp(s_0 log(mu_0) / (N(k) - 1)). The paper
-    divides by N(k); we follow its code, for which mu(0) = mu_0^2 at s_0 = 2.
+    N(k) = ceil(sqrt(k / K ((s_1 + 1)^2 - s_0^2) + s_0^2) - 1) + 1, and mu(k) = exp(s_0 log(mu_0) / (N(k) - 1)). The
+    paper divides by N(k); we follow its code, for which mu(0) = mu_0^2 at s_0 = 2.
 
     Args:
         start_scales (int): s_0, at least 2.

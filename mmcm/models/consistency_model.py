@@ -16,6 +16,8 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.weights import average_name, load_weights, read_backbone
 from mmcm.zoo import cached_file
 
+TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
+
 
 @MODELS.register_module()
 class ConsistencyModel(BaseModel):
@@ -267,6 +269,11 @@ class ConsistencyModel(BaseModel):
                 raise InputError(f'label {wrong[0].item()} is out of range: the model knows the classes '
                                  f'0 to {self.num_classes - 1}.')
         return labels
+
+
+def drawing_config(config: dict) -> dict:
+    """Return the config of a model without what only training needs: target, teacher and averages."""
+    return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
 
 
 def frozen(module: nn.Module) -> nn.Module:

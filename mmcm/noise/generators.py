@@ -27,7 +27,8 @@ class SampleNoise:
 
     def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
-        draws = [torch.randn(*size[1:], generator=generator, dtype=dtype) for generator in self._rows(size[0])]
+        rows = self._rows(size[0])
+        draws = [torch.randn(*size[1:], generator=generator, dtype=dtype, device='cpu') for generator in rows]
         return torch.stack(draws).to(device)
 
     def randn_like(self, x: Tensor) -> Tensor:
@@ -36,7 +37,8 @@ class SampleNoise:
 
     def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
-        draws = [torch.randint(low, high, size[1:], generator=generator) for generator in self._rows(size[0])]
+        rows, shape = self._rows(size[0]), tuple(size[1:])
+        draws = [torch.randint(low, high, shape, generator=generator, device='cpu') for generator in rows]
         return torch.stack(draws).to(device)
 
     def _rows(self, num_samples: int) -> list[torch.Generator]:
@@ -71,7 +73,7 @@ class _DistributedNoise:
 
     def _indices(self, batch_size: int) -> Tensor:
         first = self.done_samples + self.rank
-        indices = torch.arange(first, first + self.world_size * batch_size, self.world_size)
+        indices = torch.arange(first, first + self.world_size * batch_size, self.world_size, device='cpu')
         return indices.clamp(max=self.num_samples - 1)  # a last batch may reach beyond the end
 
 
@@ -93,7 +95,7 @@ class DeterministicNoise(_DistributedNoise):
 
     def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
-        draws = torch.randn(self.num_samples, *size[1:], generator=self.generator, dtype=dtype)
+        draws = torch.randn(self.num_samples, *size[1:], generator=self.generator, dtype=dtype, device='cpu')
         return draws[self._indices(size[0])].to(device)
 
     def randn_like(self, x: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class DeterministicNoise(_DistributedNoise):
 
     def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
-        draws = torch.randint(low, high, (self.num_samples, *size[1:]), generator=self.generator)
+        draws = torch.randint(low, high, (self.num_samples, *size[1:]), generator=self.generator, device='cpu')
         return draws[self._indices(size[0])].to(device)
 
 
@@ -127,7 +129,7 @@ class SharedNoise:
 
     def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`."""
-        return torch.randn(*size, dtype=dtype).to(device)
+        return torch.randn(*size, dtype=dtype, device='cpu').to(device)
 
     def randn_like(self, x: Tensor) -> Tensor:
         """Draw standard normal noise with shape, dtype and device of `x`."""
@@ -135,7 +137,7 @@ class SharedNoise:
 
     def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`."""
-        return torch.randint(low, high, tuple(size)).to(device)
+        return torch.randint(low, high, tuple(size), device='cpu').to(device)
 
 
 def sample_seeds(num_samples: int, seed: int) -> range:

@@ -1,8 +1,8 @@
 """At which noise levels a model is trained.
 
 Continuous distributions draw sigma itself. Discrete ones draw the index n of the interval [sigma_n, sigma_n+1] on a
-schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code. Both draw on the CPU,
-whatever the device that trains.
+schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code. Both draw on the
+CPU, whatever the device that trains.
 """
 import math
 
@@ -23,7 +23,7 @@ class LognormalLevels:
 
     def __call__(self, num: int) -> Tensor:
         """Draw `num` levels: (num,), float32."""
-        return torch.exp(self.mean + self.std * torch.randn(num))
+        return torch.exp(self.mean + self.std * torch.randn(num, device='cpu'))
 
 
 @LEVELS.register_module()
@@ -32,7 +32,7 @@ class UniformIndices:
 
     def __call__(self, sigmas: Tensor, num: int) -> Tensor:
         """Draw `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
-        return torch.randint(len(sigmas) - 1, (num, ))
+        return torch.randint(len(sigmas) - 1, (num, ), device='cpu')
 
 
 @LEVELS.register_module()

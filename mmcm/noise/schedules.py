@@ -23,8 +23,8 @@ def karras_sigmas(num_scales: int,
                   sigma_max: float = SIGMA_MAX,
                   rho: float = RHO,
                   dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return `num_scales` levels from sigma_max down to sigma_min, computed in `dtype`: (num_scales,)."""
-    return karras_sigma(torch.linspace(0, 1, num_scales, dtype=dtype), sigma_min, sigma_max, rho)
+    """Return `num_scales` levels from sigma_max down to sigma_min, computed in `dtype` on the CPU: (num_scales,)."""
+    return karras_sigma(torch.linspace(0, 1, num_scales, dtype=dtype, device='cpu'), sigma_min, sigma_max, rho)
 
 
 def check_range(sigma_min: float, sigma_max: float, rho: float) -> None:

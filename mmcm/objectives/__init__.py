@@ -4,8 +4,14 @@ from mmcm.objectives.consistency_distillation import ConsistencyDistillation
 from mmcm.objectives.consistency_training import ConsistencyTraining
 from mmcm.objectives.edm import EDM
 from mmcm.objectives.solvers import EulerStep, HeunStep
-from mmcm.objectives.weightings import (InverseSigmaWeighting, KarrasWeighting, SNRPlusOneWeighting, SNRWeighting,
-                                        TruncatedSNRWeighting, UniformWeighting)
+from mmcm.objectives.weightings import (
+                                        InverseSigmaWeighting,
+                                        KarrasWeighting,
+                                        SNRPlusOneWeighting,
+                                        SNRWeighting,
+                                        TruncatedSNRWeighting,
+                                        UniformWeighting,
+)
 
 __all__ = [
     'EDM', 'ConsistencyDistillation', 'ConsistencyTraining', 'EulerStep', 'HeunStep', 'InverseSigmaWeighting',

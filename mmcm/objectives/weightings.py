@@ -1,4 +1,4 @@
-"""How much the noise levels count in a loss: functions of sigma (N,), in terms of the signal-to-noise ratio 1 / sigma^2."""
+"""How much each noise level sigma counts in a loss; 1 / sigma^2 is the signal-to-noise ratio."""
 import torch
 from torch import Tensor
 

@@ -15,8 +15,8 @@ from mmcm.utils.errors import InputError
 class MultistepSampler(Sampler):
     """Song et al. (2023, Algorithm 1): estimate the image, add noise of the next level, estimate again.
 
-    One level is one-step sampling. The levels are given as they are, or by their indices among the `num_scales` levels of
-    the schedule that the model was trained with; index 0 is sigma_max.
+    One level is one-step sampling. The levels are given as they are, or by their indices among the `num_scales` levels
+    of the schedule that the model was trained with; index 0 is sigma_max.
 
     Args:
         sigmas (Sequence[float], optional): Noise levels, from sigma_max downwards, all above `sigma_min`.
@@ -58,8 +58,8 @@ class MultistepSampler(Sampler):
         if num_scales is None and tuple(indices) == (0, ):
             return [sigma_max]  # whatever the schedule, it begins here
         if num_scales is None or num_scales < 2:
-            raise InputError(f'indices {tuple(indices)} need num_scales, the number of levels that the model was trained '
-                             f'with (2 or more), got {num_scales}.')
+            raise InputError(f'indices {tuple(indices)} need num_scales, the number of levels that the model was '
+                             f'trained with (2 or more), got {num_scales}.')
         if not indices or min(indices) < 0 or max(indices) > num_scales - 2:
             raise InputError(f'indices have to lie in [0, {num_scales - 2}] for {num_scales} levels, got '
                              f'{tuple(indices)}. The last level, {num_scales - 1}, has no noise: leave it out.')

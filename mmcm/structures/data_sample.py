@@ -25,7 +25,7 @@ class DataSample(BaseDataElement):
 
 
 def labels_of(data_samples: Union[BaseDataElement, Sequence[BaseDataElement], None]) -> Optional[Tensor]:
-    """Return the labels of a batched sample, or of one sample per image, as one tensor (N,); None where none is given."""
+    """Return the labels of a batched sample, or of one sample per image, as one tensor (N,); None if there are none."""
     if data_samples is None:
         return None
     if isinstance(data_samples, BaseDataElement):

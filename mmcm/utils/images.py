@@ -12,6 +12,8 @@ from torch import Tensor
 from mmcm.utils.errors import InputError
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
+CAPTION_HEIGHT = 16  # pixels
+GAP = 4  # pixels between images on a sheet
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
@@ -20,13 +22,17 @@ def to_pixels(image: Tensor) -> np.ndarray:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
-def grid(images: Union[Tensor, Sequence[Tensor]], columns: Optional[int] = None, min_side: int = 64) -> np.ndarray:
-    """Lay images out on a sheet, row by row.
+def grid(images: Union[Tensor, Sequence[Tensor]],
+         columns: Optional[int] = None,
+         min_side: int = 64,
+         captions: Optional[Sequence[str]] = None) -> np.ndarray:
+    """Lay images out on a white sheet, row by row.
 
     Args:
         images (Tensor | Sequence[Tensor]): uint8, N times (C, H, W), all of one size.
         columns (int, optional): Images per row; about as many as rows if None.
         min_side (int): Smaller images are magnified, pixel by pixel, to at least this side.
+        captions (Sequence[str], optional): A word to write below each image.
 
     Returns:
         ndarray: The sheet, (H, W, 3), uint8 RGB.
@@ -35,8 +41,25 @@ def grid(images: Union[Tensor, Sequence[Tensor]], columns: Optional[int] = None,
     columns = columns or math.ceil(math.sqrt(len(tiles)))
     factor = max(1, min_side // tiles[0].shape[0])
     tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    return np.vstack([np.hstack(tiles[start:start + columns]) for start in range(0, len(tiles), columns)])
+    if captions is not None:
+        tiles = [np.vstack([tile, _caption(tile.shape[1], text)]) for tile, text in zip(tiles, captions)]
+    columns = min(columns, len(tiles))
+    height, width, _ = tiles[0].shape
+    rows = math.ceil(len(tiles) / columns)
+    sheet = np.full((GAP + rows * (height + GAP), GAP + columns * (width + GAP), 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        top = GAP + index // columns * (height + GAP)
+        left = GAP + index % columns * (width + GAP)
+        sheet[top:top + height, left:left + width] = tile
+    return sheet
+
+
+def _caption(width: int, text: str) -> np.ndarray:
+    """Return a white strip, (16, width, 3), with `text` in its middle."""
+    strip = np.full((CAPTION_HEIGHT, width, 3), 255, np.uint8)
+    (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+    origin = (max(0, (width - text_width) // 2), CAPTION_HEIGHT - 4)
+    return cv2.putText(strip, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def check_picture_path(path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a training checkpoint of MMEngine may contain beside tensors and plain values.
 
-MMEngine keeps its log in `HistoryBuffer`s, which torch's safe unpickler (`weights_only=True`, the default from torch 2.6
-on) refuses. They pickle as NumPy arrays, scalars and `getattr` calls on the class; exactly that is let through.
+MMEngine keeps its log in `HistoryBuffer`s, which torch's safe unpickler (`weights_only=True`, the default from torch
+2.6 on) refuses. They pickle as NumPy arrays, scalars and `getattr` calls on the class; exactly that is let through.
 """
 import importlib
 from typing import Any

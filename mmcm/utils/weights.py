@@ -5,6 +5,7 @@ Files are read by safetensors, or by torch's restricted unpickler: code in a fil
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -43,7 +44,10 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
+        with warnings.catch_warnings():
+            # Of a file that is refused in the same breath; the error says more.
+            warnings.filterwarnings('ignore', 'Detected pickle protocol')
+            return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
     except pickle.UnpicklingError as error:
         name = re.search(r'GLOBAL ([\w.]+)|global ([\w.]+)', str(error))
         found = f' ({next(filter(None, name.groups()))})' if name else ''

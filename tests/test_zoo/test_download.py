@@ -1,87 +1,18 @@
 import base64
 import hashlib
-import importlib
 import multiprocessing
 import os
-import random
 import signal
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from file_server import CONTENT
 
 from mmcm.utils.errors import InputError
 from mmcm.zoo.download import download
 
-CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 MD5 = hashlib.md5(CONTENT).hexdigest()
-
-
-class Handler(BaseHTTPRequestHandler):
-
-    def do_GET(self):
-        server = self.server
-        server.asked.append((self.path, self.headers.get('Range')))
-        behaviour = server.plan.pop(0) if server.plan else server.behaviour
-        if self.path == '/moved.pt':
-            return self.answer(302, {'Location': server.url}, b'')
-        if behaviour.isdigit():
-            return self.answer(int(behaviour), {}, b'no')
-        start, code, headers = 0, 200, dict(server.headers)
-        if self.headers.get('Range') and server.ranges:
-            start, code = int(self.headers['Range'][len('bytes='):-1]), 206
-            if start >= len(server.content):
-                return self.answer(416, {'Content-Range': f'bytes */{len(server.content)}'}, b'')
-            if behaviour == 'wrong range':
-                start += 1
-            headers['Content-Range'] = f'bytes {start}-{len(server.content) - 1}/{len(server.content)}'
-        self.answer(code, headers, server.content[start:], cut=behaviour == 'cut')
-
-    def answer(self, code, headers, body, cut=False):
-        self.send_response(code)
-        for key, value in {'Content-Length': str(len(body)), **headers}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if cut:
-            body = body[:len(body) // 2]
-        for begin in range(0, len(body), 10_000):
-            self.wfile.write(body[begin:begin + 10_000])
-            time.sleep(self.server.pause)
-
-    def log_message(self, *args):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(('127.0.0.1', 0), Handler)
-        self.content, self.behaviour, self.ranges, self.pause = CONTENT, 'serve', True, 0.0
-        self.plan, self.headers, self.asked = [], {}, []
-        self.url = f'http://127.0.0.1:{self.server_port}/model.pt'
-
-    def handle_error(self, request, client_address):
-        pass  # a client that was killed
-
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    # by its full name, since `mmcm.zoo.download` is the function
-    monkeypatch.setattr(importlib.import_module('mmcm.zoo.download'), 'RETRY_DELAYS', (0.0, 0.0, 0.0))
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
 
 
 def fetch(server, path, **kwargs):
@@ -272,7 +203,10 @@ def test_file_gets_its_name_in_one_step(server, tmp_path, monkeypatch):
     assert fetch(server, tmp_path / 'model.pt').read_bytes() == CONTENT
 
 
-def test_progress_goes_to_stderr(server, tmp_path, capsys):
+def test_progress_goes_to_a_terminal_on_stderr_and_into_no_log(server, tmp_path, capsys, monkeypatch):
+    download(server.url, tmp_path / 'quiet.pt')
+    assert capsys.readouterr() == ('', '')
+    monkeypatch.setenv('FORCE_COLOR', '1')  # rich then takes any stream for a terminal
     download(server.url, tmp_path / 'model.pt')
     captured = capsys.readouterr()
     assert captured.out == ''

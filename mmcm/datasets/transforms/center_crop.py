@@ -10,8 +10,8 @@ from mmcm.registry import TRANSFORMS
 class CenterCropToSquare(BaseTransform):
     """Scale the shorter side to `size` and cut out the central square.
 
-    The image is halved by averaging boxes of 2 x 2 as long as it stays twice as large as needed, then scaled bicubically
-    (Pillow's filters, which smooth when they shrink; OpenCV's do not).
+    The image is halved by averaging boxes of 2 x 2 while its shorter side is at least twice the size, then scaled
+    bicubically (Pillow's filters, which smooth when they shrink; OpenCV's do not).
 
     Args:
         size (int): Height and width of the result in pixels.

@@ -12,8 +12,8 @@ from mmcm.registry import HOOKS
 class AveragesHook(Hook):
     """Tell the model the training step, and let the target and the averages follow the weights after it.
 
-    A training step is a step of the optimiser: with gradients accumulated over n batches, n iterations. The averages are
-    part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
+    A training step is a step of the optimiser: with gradients accumulated over n batches, n iterations. The averages
+    are part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
     """
 
     # Before the checkpoint is saved and before samples are drawn after the same iteration.

@@ -16,8 +16,8 @@ from mmcm.utils.images import grid, make_folder, write_picture
 class SampleGridHook(Hook):
     """Draw a sheet of images at fixed seeds every `interval` iterations and at the end.
 
-    It is written to `samples/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...). Rows
-    are classes, as far as there are any.
+    It is written to `samples/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...).
+    Rows are classes, as far as there are any.
 
     Args:
         interval (int): Iterations between two sheets.

@@ -1,0 +1,13 @@
+train_dataloader = dict(
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    collate_fn=dict(type='mmcm.stack_samples'),
+    dataset=dict(
+        type='ImageFolder',
+        data_root='data/imagenet/train',  # one folder per wnid
+        pipeline=[
+            dict(type='LoadImageFromFile', channel_order='rgb'),
+            dict(type='CenterCropToSquare', size=64),
+            dict(type='PackImage')
+        ]))

@@ -1,0 +1,13 @@
+train_dataloader = dict(
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    collate_fn=dict(type='mmcm.stack_samples'),
+    dataset=dict(
+        type='ImageFolder',
+        labelled=False,
+        pipeline=[
+            dict(type='LoadImageFromFile', channel_order='rgb'),
+            dict(type='CenterCropToSquare', size=256),
+            dict(type='PackImage')
+        ]))

@@ -1,0 +1,115 @@
+"""`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo."""
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import DictAction
+
+from mmcm.cli.config import as_values
+from mmcm.cli.errors import command
+from mmcm.utils.errors import InputError
+from mmcm.zoo import list_models
+
+FAMILY = 'consistency_models'  # the name of the models in MMagic's inferencer
+TASK = 'conditional'
+SETTINGS = ('num_images', 'batch_size', 'columns')
+SAMPLER_SETTINGS = ('type', 'sigmas', 'indices', 'num_scales', 'num_steps', 'sigma_min', 'sigma_max', 'rho', 's_churn',
+                    's_tmin', 's_tmax', 's_noise')
+NUM_IMAGES = 16  # of a sheet, where nothing says how many
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+    """Parse the command line."""
+    parser = ArgumentParser(
+        description='Draw pictures. A file as --result-out-dir is a sheet of all, a folder gets them one by one.')
+    parser.add_argument('--model-name', default=FAMILY, help=f'{FAMILY}, or the name of a model of the zoo')
+    parser.add_argument(
+        '--model-setting', type=int, help='number of the model in the list that --print-supported-models prints')
+    parser.add_argument('--config-name', help='name of a config that comes with mmcm')
+    parser.add_argument('--model-config', help='path of a config file')
+    parser.add_argument('--model-ckpt', help="checkpoint: path, URL, work directory or zoo name; default: the config's")
+    parser.add_argument('--label', type=int, nargs='+', help='classes to draw; default: random ones, by the seed')
+    parser.add_argument('--result-out-dir', help='where to write: a picture file or a folder')
+    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
+    parser.add_argument('--seed', type=int, default=2022, help='seed of the pictures; default: %(default)s')
+    parser.add_argument(
+        '--extra-parameters',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help=f'further settings: {", ".join(SETTINGS)}; of the sampler: {", ".join(SAMPLER_SETTINGS)}. For example '
+        'num_images=100 indices=0,22 num_scales=40')
+    parser.add_argument('--print-supported-models', action='store_true', help='list the models and leave')
+    parser.add_argument('--print-supported-tasks', action='store_true', help='list the tasks and leave')
+    parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')
+    for name in ('img', 'video', 'mask', 'trimap', 'text'):
+        parser.add_argument(f'--{name}', help="MMagic's argument; these models take none")
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv)
+    if args.print_supported_tasks:
+        print(TASK)
+    elif args.print_supported_models or args.print_task_supported_models:
+        if args.print_task_supported_models not in (None, TASK):
+            raise InputError(f'no model is for the task {args.print_task_supported_models!r}; there is {TASK!r}.')
+        print(FAMILY)
+        for index, entry in enumerate(list_models()):
+            print(f'  {index}  {entry.name}  {entry.config}')
+    else:
+        draw(args)
+
+
+def draw(args: Namespace) -> None:
+    """Draw what `args` ask for, write it, and say where it is."""
+    for name in ('img', 'video', 'mask', 'trimap', 'text'):
+        if getattr(args, name) is not None:
+            raise InputError(f'--{name} is not for these models, which draw from labels alone. Leave it out.')
+    if args.result_out_dir is None:
+        raise InputError('--result-out-dir is missing: name a picture file for a sheet, or a folder for single images.')
+    extra = as_values(args.extra_parameters)
+    unknown = [key for key in extra if key not in SETTINGS + SAMPLER_SETTINGS]
+    if unknown:
+        raise InputError(f'--extra-parameters knows no {unknown[0]!r}, only {", ".join(SETTINGS + SAMPLER_SETTINGS)}.')
+    sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
+
+    model = which_model(args)
+    from mmcm.apis.inferencer import ConsistencyModelInferencer, check_out  # torch is loaded only to draw
+    inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
+    out = Path(args.result_out_dir)
+    check_out(out)
+    num_images = extra.get('num_images', len(args.label) if args.label and len(args.label) > 1 else NUM_IMAGES)
+    options = {key: extra[key] for key in ('batch_size', ) if key in extra}
+    drawing = inferencer(num_images, args.label, args.seed, progress=True, **options)
+    written = drawing.save(out, extra.get('columns'))
+    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
+    print(f'Drew {num_images} images of {inferencer.checkpoint} in {drawing.seconds:.2f} s on {inferencer.device}, '
+          f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image: {where}')
+
+
+def which_model(args: Namespace) -> str:
+    """Return the config or zoo name that the arguments name."""
+    models = list_models()
+    given = args.model_config or args.config_name
+    if given is not None:
+        return given
+    if args.model_setting is not None:
+        if not 0 <= args.model_setting < len(models):
+            raise InputError(f'--model-setting {args.model_setting} is not in the list of --print-supported-models, '
+                             f'which ends at {len(models) - 1}.')
+        return models[args.model_setting].name
+    if args.model_name != FAMILY:
+        return args.model_name
+    if args.model_ckpt in [entry.name for entry in models]:
+        return args.model_ckpt
+    raise InputError(f'which of the {FAMILY}? Name a --model-config, or a model of the zoo as --model-ckpt; '
+                     '--print-supported-models lists them.')
+
+
+if __name__ == '__main__':
+    main()

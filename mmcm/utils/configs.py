@@ -1,0 +1,24 @@
+"""Reading config files."""
+from pathlib import Path
+from typing import Optional, Union
+
+from mmengine.config import Config
+
+from mmcm.utils.errors import InputError
+from mmcm.zoo import find_config
+
+
+def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Config:
+    """Read a config file, given by its path or by its name among those that come with mmcm, changed by `options`.
+
+    Raises:
+        InputError: If there is no such file, or it is no config.
+    """
+    path = find_config(str(name))
+    try:
+        config = Config.fromfile(path)
+        if options:
+            config.merge_from_dict(options)
+    except (SyntaxError, NameError, KeyError, TypeError, OSError, ValueError, AttributeError) as error:
+        raise InputError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+    return config

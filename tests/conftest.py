@@ -1,0 +1,22 @@
+import importlib
+import threading
+
+import pytest
+from file_server import Server
+
+
+@pytest.fixture
+def server(no_waiting):
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    # by its full name, since `mmcm.zoo.download` is the function
+    monkeypatch.setattr(importlib.import_module('mmcm.zoo.download'), 'RETRY_DELAYS', (0.0, 0.0, 0.0))
+    monkeypatch.setenv('no_proxy', '127.0.0.1')

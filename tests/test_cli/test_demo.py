@@ -1,0 +1,179 @@
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from digits import BACKBONE, build, model_config, write_config
+from file_server import Server
+
+from mmcm.cli.demo import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Paths of a config and of a checkpoint that goes with it."""
+    torch.save(build().denoiser.backbone.state_dict(), tmp_path / 'tiny.pt')
+    return write_config(tmp_path), tmp_path / 'tiny.pt'
+
+
+def arguments(config, checkpoint, out, *more):
+    return ['--model-name', 'consistency_models', '--model-config', str(config), '--model-ckpt', str(checkpoint),
+            '--result-out-dir', str(out), '--device', 'cpu', *more]
+
+
+def refusal(capsys, *argv):
+    """Run the command on bad input, and return the line that it ends with."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in argv])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and error.count('\n') == 1 and 'Traceback' not in error
+    return error
+
+
+def test_writes_a_sheet_and_says_where(tiny, tmp_path, capsys):
+    main(arguments(*tiny, tmp_path / 'new' / 'sheet.png', '--label', '3', '1', '4'))
+    assert cv2.imread(str(tmp_path / 'new' / 'sheet.png')) is not None
+    printed = capsys.readouterr().out
+    assert 'Drew 3 images' in printed and '2 network calls per image' in printed and 'sheet.png' in printed
+
+
+def test_writes_single_images_into_a_folder(tiny, tmp_path):
+    main(arguments(*tiny, tmp_path / 'images', '--label', '3', '--extra-parameters', 'num_images=5', 'batch_size=2'))
+    assert sorted(path.name for path in (tmp_path / 'images').iterdir()) == [f'00000{i}_label3.png' for i in range(5)]
+
+
+def test_labels_are_random_and_follow_the_seed(tiny, tmp_path):
+    for folder, seed in (('a', '1'), ('b', '1'), ('c', '2')):
+        main(arguments(*tiny, tmp_path / folder, '--seed', seed))
+    names = {folder: sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in 'abc'}
+    assert names['a'] == names['b'] != names['c'] and len(names['a']) == 16
+    first = {folder: (tmp_path / folder / names[folder][0]).read_bytes() for folder in 'ab'}
+    assert first['a'] == first['b']
+
+
+def test_sampler_is_set_by_extra_parameters(tiny, tmp_path, capsys):
+    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'type=HeunSampler', 'num_steps=4'))
+    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'indices=0,3,7', 'num_scales=18'))
+    printed = capsys.readouterr().out
+    assert '7 network calls' in printed and '3 network calls' in printed
+
+
+def test_lists_models_and_tasks(capsys):
+    main(['--print-supported-models'])
+    main(['--print-supported-tasks'])
+    main(['--print-task-supported-models', 'conditional'])
+    printed = capsys.readouterr().out
+    assert 'cd_imagenet64_lpips' in printed and 'conditional\n' in printed
+
+
+def test_script_ends_with_one_line_and_code_2(tmp_path):
+    result = subprocess.run(
+        [sys.executable, ROOT / 'demo' / 'mmagic_inference_demo.py', '--model-config', 'configs/none.py',
+         '--result-out-dir', tmp_path / 'x.png'],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ''
+    assert result.stderr.startswith('error: ') and result.stderr.count('\n') == 1
+
+
+def test_unknown_config_is_named_with_its_neighbours(capsys, tmp_path):
+    error = refusal(capsys, '--model-config', 'consistency_models_8xb256-imagenet1k-onestep-64', '--result-out-dir',
+                    tmp_path / 'x.png')
+    assert 'consistency_models_8xb256-imagenet1k-onestep-64x64' in error
+
+
+def test_file_that_is_no_config(capsys, tmp_path):
+    (tmp_path / 'broken.py').write_text('model = dict(\n')
+    assert 'SyntaxError' in refusal(capsys, *arguments(tmp_path / 'broken.py', 'digits', tmp_path / 'x.png'))
+
+
+def test_label_out_of_range(capsys, tiny, tmp_path):
+    error = refusal(capsys, *arguments(*tiny, tmp_path / 'x.png', '--label', '10'))
+    assert 'label 10' in error and '0 to 9' in error
+    assert not (tmp_path / 'x.png').exists()
+
+
+def test_label_for_an_unconditional_model(capsys, tmp_path):
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_classes=None))
+    config = write_config(tmp_path, model=model_config(denoiser=denoiser))
+    assert 'unconditional' in refusal(capsys, *arguments(config, 'digits', tmp_path / 'x.png', '--label', '0'))
+
+
+def test_checkpoint_of_another_architecture(capsys, tiny, tmp_path):
+    other = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, channel_mult=(2, ), num_classes=None)))
+    torch.save(other.denoiser.backbone.state_dict(), tmp_path / 'other.pt')
+    error = refusal(capsys, *arguments(tiny[0], tmp_path / 'other.pt', tmp_path / 'x.png', '--label', '0'))
+    assert 'label_emb.weight' in error and 'keys are missing' in error
+    assert 'input_blocks.0.0.weight (64, 1, 3, 3) instead of (32, 1, 3, 3)' in error
+
+
+def test_truncated_checkpoint(capsys, tiny, tmp_path):
+    content = tiny[1].read_bytes()
+    tiny[1].write_bytes(content[:len(content) // 2])
+    assert 'truncated' in refusal(capsys, *arguments(*tiny, tmp_path / 'x.png'))
+
+
+def test_truncated_download(capsys, tiny, tmp_path, server: Server, monkeypatch):
+    monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'home'))
+    server.behaviour, server.ranges = 'cut', False
+    error = refusal(capsys, *arguments(tiny[0], server.url, tmp_path / 'x.png'))
+    assert server.url in error and '150000 of 300000 bytes' in error and str(tmp_path / 'home') in error
+    assert not list((tmp_path / 'home').rglob('*.pt'))
+
+
+def test_downloaded_checkpoint_draws_like_the_file(tiny, tmp_path, server: Server, monkeypatch):
+    monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'home'))
+    server.content = tiny[1].read_bytes()
+    main(arguments(tiny[0], server.url, tmp_path / 'url.png'))
+    main(arguments(*tiny, tmp_path / 'file.png'))
+    assert (tmp_path / 'url.png').read_bytes() == (tmp_path / 'file.png').read_bytes()
+
+
+def test_unknown_zoo_name_is_answered_with_the_nearest(capsys, tiny, tmp_path):
+    error = refusal(capsys, *arguments(tiny[0], 'cd_imagenet_lpips', tmp_path / 'x.png'))
+    assert 'cd_imagenet64_lpips' in error
+
+
+def test_output_that_cannot_be_written(capsys, tiny, tmp_path):
+    (tmp_path / 'file').write_text('in the way')
+    assert str(tmp_path / 'file') in refusal(capsys, *arguments(*tiny, tmp_path / 'file' / 'x.png'))
+    assert 'suffix' in refusal(capsys, *arguments(*tiny, tmp_path / 'x.xyz'))
+
+
+def test_pickle_with_code_is_refused_and_nothing_in_it_runs(capsys, tiny, tmp_path):
+
+    class Payload:
+
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'executed'), )
+
+    torch.save(dict(state_dict=Payload()), tmp_path / 'code.pt')
+    (tmp_path / 'old.pt').write_bytes(pickle.dumps(Payload()))
+    for name in ('code.pt', 'old.pt'):
+        assert 'refused' in refusal(capsys, *arguments(tiny[0], tmp_path / name, tmp_path / 'x.png'))
+    assert not (tmp_path / 'executed').exists()
+
+
+@pytest.mark.parametrize('more, expected', [
+    (['--img', 'x.png'], '--img'),
+    (['--extra-parameters', 'nun_images=3'], 'num_images'),
+    (['--extra-parameters', 'num_images=0'], 'num_images'),
+    (['--extra-parameters', 'indices=0,17'], 'leave it out'),
+    (['--extra-parameters', 'sigmas=1.5,80.0'], 'give either'),
+    (['--extra-parameters', 'type=HenSampler'], 'HenSampler'),
+    (['--device', 'cuda:99'], 'cuda:99'),
+    (['--device', 'gpu'], 'gpu'),
+])  # yapf: disable
+def test_other_bad_input(capsys, tiny, tmp_path, more, expected):
+    assert expected in refusal(capsys, *arguments(*tiny, tmp_path / 'x.png', *more))
+
+
+def test_missing_output_and_missing_model(capsys, tmp_path):
+    assert '--result-out-dir' in refusal(capsys)
+    assert '--model-config' in refusal(capsys, '--result-out-dir', tmp_path / 'x.png')

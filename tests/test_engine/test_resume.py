@@ -1,0 +1,88 @@
+"""A run that is killed and resumed ends where an undisturbed one ends, bit for bit."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmcm.utils.weights import read_checkpoint
+
+ROOT = Path(__file__).parents[2]
+ITERATIONS = 24
+TINY = [
+    'model.denoiser.backbone.base_channels=32', 'model.denoiser.backbone.channel_mult=(1,1)',
+    'model.denoiser.backbone.dropout=0.1', 'train_dataloader.batch_size=16', f'train_cfg.max_iters={ITERATIONS}',
+    'default_hooks.checkpoint.interval=4', 'default_hooks.logger.interval=4', 'default_hooks.sample_grid.interval=12',
+    'default_hooks.sample_grid.rows=2', 'default_hooks.sample_grid.columns=2'
+]
+
+
+def command(work_dir, *arguments):
+    return [
+        sys.executable,
+        str(ROOT / 'tools' / 'train.py'), 'configs/digits/ct_1xb128_digits-8x8.py', '--work-dir',
+        str(work_dir), '--cfg-options', *TINY, *arguments
+    ]
+
+
+def run(work_dir, *arguments):
+    return subprocess.run(
+        command(work_dir, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def final_state(work_dir):
+    return read_checkpoint(work_dir / f'iter_{ITERATIONS}.pth')
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('undisturbed')
+    result = run(work_dir)
+    assert result.returncode == 0, result.stderr
+    return work_dir
+
+
+def assert_same_end(work_dir, undisturbed):
+    ours, theirs = final_state(work_dir), final_state(undisturbed)
+    assert ours['state_dict'].keys() == theirs['state_dict'].keys()
+    for key, tensor in theirs['state_dict'].items():
+        assert torch.equal(ours['state_dict'][key], tensor), key
+    moments = zip(ours['optimizer']['state'].values(), theirs['optimizer']['state'].values())
+    for ours, theirs in moments:
+        assert torch.equal(ours['exp_avg_sq'], theirs['exp_avg_sq'])
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(tmp_path, undisturbed):
+    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / 'iter_8.pth').exists():
+        assert process.poll() is None and time.monotonic() < deadline, 'the run ended before it could be killed'
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / f'iter_{ITERATIONS}.pth').exists()
+    result = run(tmp_path, '--resume')
+    assert result.returncode == 0, result.stderr
+    assert 'resumed epoch' in result.stdout.lower() + result.stderr.lower()
+    assert_same_end(tmp_path, undisturbed)
+
+
+def test_half_written_checkpoint_is_passed_over(tmp_path, undisturbed):
+    """As if the process had died while the file was being written: MMEngine names it only afterwards."""
+    short = run(tmp_path, 'train_cfg.max_iters=8')
+    assert short.returncode == 0, short.stderr
+    whole = (tmp_path / 'iter_8.pth').read_bytes()
+    (tmp_path / 'iter_12.pth').write_bytes(whole[:len(whole) // 2])
+    result = run(tmp_path, '--resume')
+    assert result.returncode == 0, result.stderr
+    assert_same_end(tmp_path, undisturbed)
+
+
+def test_training_writes_sheets_and_tensorboard(undisturbed):
+    assert (undisturbed / 'samples' / 'iter_12.png').stat().st_size > 0
+    assert (undisturbed / 'samples' / f'iter_{ITERATIONS}.png').stat().st_size > 0
+    assert list(undisturbed.rglob('events.out.tfevents.*'))

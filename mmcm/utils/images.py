@@ -84,7 +84,8 @@ def make_folder(folder: Path) -> None:
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
     """Write `pixels` (H, W, 3), uint8 RGB, to `path`, in the format of its suffix: whole or not at all."""
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    # OpenCV's own default makes PNG files five times as large.
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
     write_bytes(path, encoded.tobytes())
 
 

@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from mmcm.cli import publish
+from mmcm.cli.test import main as measure
+from mmcm.cli.train import main as train
+from mmcm.utils.weights import read_backbone
+
+ROOT = Path(__file__).parents[2]
+QUICK = [
+    'model.denoiser.backbone.channel_mult=(1,1)', 'train_dataloader.batch_size=16', 'train_cfg.max_iters=4',
+    'default_hooks.checkpoint.interval=4', 'default_hooks.sample_grid.rows=2', 'default_hooks.sample_grid.columns=2'
+]
+DRAW = ['model.denoiser.backbone.channel_mult=(1,1)', 'test_dataloader.dataset.num_samples=70',
+        'test_dataloader.batch_size=32', 'test_evaluator.0.reference.split=test']
+
+
+def run(script, *arguments):
+    result = subprocess.run([sys.executable, ROOT / 'tools' / script, *map(str, arguments)],
+                            cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def teacher(tmp_path_factory):
+    """A work directory with a diffusion model, hardly trained."""
+    work_dir = tmp_path_factory.mktemp('edm')
+    run('train.py', 'configs/digits/edm_1xb128_digits-8x8.py', '--work-dir', work_dir, '--cfg-options', *QUICK)
+    return work_dir
+
+
+def test_trained_diffusion_model_is_measured(teacher, tmp_path):
+    printed = run('test.py', 'configs/digits/edm_1xb128_digits-8x8.py', teacher, '--work-dir', tmp_path, '--out',
+                  tmp_path / 'metrics.json', '--cfg-options', *DRAW, 'model.sampler.num_steps=2')
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics['frechet/distance'] > 1 and 0 <= metrics['label/accuracy'] <= 1
+    assert f'frechet/distance: {metrics["frechet/distance"]:.4f}' in printed
+
+
+@pytest.mark.parametrize('distance', ['PseudoHuber', 'L2'])
+def test_distillation_starts_from_a_work_directory(teacher, tmp_path, distance):
+    options = [f'model.teacher.checkpoint={teacher}', f'model.objective.distance.type={distance}']
+    if distance == 'L2':
+        config = tmp_path / 'cd_l2_1xb128_digits-8x8.py'
+        config.write_text(f"_base_ = '{ROOT}/configs/digits/cd_1xb128_digits-8x8.py'\n"
+                          "model = dict(objective=dict(distance=dict(_delete_=True, type='L2')))\n")
+    else:
+        config = 'configs/digits/cd_1xb128_digits-8x8.py'
+    run('train.py', config, '--work-dir', tmp_path, '--cfg-options', *QUICK, *options)
+    state = torch.load(tmp_path / 'iter_4.pth', weights_only=False)['state_dict']  # a file of our own
+    assert {key.split('.')[0] for key in state} == {'denoiser', 'target', 'teacher', 'emas'}
+    taught = read_backbone(teacher / 'iter_4.pth')
+    key = 'input_blocks.0.0.weight'
+    assert torch.equal(state[f'teacher.backbone.{key}'], taught[key])
+    assert not torch.equal(state[f'denoiser.backbone.{key}'], taught[key])
+
+
+@pytest.mark.parametrize('flag', ['--amp', '--auto-scale-lr'])
+def test_flags_take_effect(flag, tmp_path):
+    run('train.py', 'configs/digits/ct_1xb128_digits-8x8.py', '--work-dir', tmp_path, flag, '--cfg-options', *QUICK)
+    log = next(tmp_path.rglob('*.log')).read_text()
+    if flag == '--amp':
+        assert 'AutocastOptimWrapper' in log or 'AmpOptimWrapper' in log
+    else:
+        assert 'Scaling the original LR by 0.125' in log  # 16 images instead of 128
+
+
+def test_two_processes_train_together(tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2', '--master_port', '29611',
+         str(ROOT / 'tools' / 'train.py'), 'configs/digits/ct_1xb128_digits-8x8.py', '--launcher', 'pytorch',
+         '--work-dir', str(tmp_path), '--cfg-options', *QUICK],
+        cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'iter_4.pth').exists()
+
+
+def test_published_file_holds_the_average_and_where_it_comes_from(teacher, tmp_path):
+    out = tmp_path / 'edm.safetensors'
+    publish.main([str(teacher), str(out), '--dtype', 'float16'])
+    expected = read_backbone(teacher / 'iter_4.pth', '0.999')
+    published = read_backbone(out)
+    assert all(torch.equal(published[key], value.half()) for key, value in expected.items())
+    with safe_open(out, framework='pt') as file:
+        assert file.metadata()['iteration'] == '4' and 'ConsistencyModel' in file.metadata()['config']
+
+
+def refusal(capsys, main, *argv):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in argv])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert exit_.value.code == 2 and error.startswith('error: ')
+    return error
+
+
+def test_bad_input_is_told_before_any_work(capsys, tmp_path, teacher):
+    digits = 'configs/digits/ct_1xb128_digits-8x8.py'
+    assert 'nowhere.py' in refusal(capsys, train, 'nowhere.py')
+    assert 'nowhere' in refusal(capsys, measure, digits, 'nowhere', '--work-dir', tmp_path)
+    assert 'test_dataloader' in refusal(capsys, measure, 'edm_8xb512-imagenet1k-64x64', teacher, '--work-dir', tmp_path)
+    wide = ['--cfg-options', 'model.denoiser.backbone.base_channels=64']
+    error = refusal(capsys, measure, digits, teacher, '--work-dir', tmp_path, *wide)
+    assert 'shapes differ' in error
+    error = refusal(capsys, measure, digits, teacher, '--work-dir', tmp_path, '--ema', '0.5', *wide[:1], *DRAW)
+    assert "'0.5'" in error and '0.999' in error
+    (tmp_path / 'file').write_text('')
+    error = refusal(capsys, measure, digits, teacher, '--out', tmp_path / 'file' / 'metrics.json')
+    assert str(tmp_path / 'file') in error

@@ -12,6 +12,7 @@ import re
 from difflib import get_close_matches
 from typing import Any
 
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -26,6 +27,7 @@ from mmengine.registry import DefaultScope, Registry, build_from_cfg
 from mmcm.utils.errors import InputError
 
 SCOPE = 'mmcm'
+MODULE2PACKAGE.setdefault(SCOPE, SCOPE)  # configs may inherit from 'mmcm::digits/...', where mmcm is a wheel
 
 
 def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> Any:
@@ -59,8 +61,8 @@ TRANSFORMS = _registry('transform', 'mmcm.datasets.transforms', parent=MMENGINE_
 METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=MMENGINE_METRICS)
 HOOKS = _registry('hook', 'mmcm.engine', parent=MMENGINE_HOOKS)
 OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=MMENGINE_OPTIM_WRAPPERS)
-VISUALIZERS = _registry('visualizer', parent=MMENGINE_VISUALIZERS)
-VISBACKENDS = _registry('vis_backend', parent=MMENGINE_VISBACKENDS)
+VISUALIZERS = _registry('visualizer', 'mmcm.engine', parent=MMENGINE_VISUALIZERS)
+VISBACKENDS = _registry('vis_backend', 'mmcm.engine', parent=MMENGINE_VISBACKENDS)
 
 SAMPLERS = _registry('sampler', 'mmcm.samplers')
 OBJECTIVES = _registry('objective', 'mmcm.objectives')

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from mmcm.utils.errors import InputError
-from mmcm.utils.safe_globals import allow_history_buffers
+from mmcm.utils.safe_globals import allow_history_buffers, supports_training_checkpoints
 
 ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
 
@@ -52,7 +52,7 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
         name = re.search(r'GLOBAL ([\w.]+)|global ([\w.]+)', str(error))
         found = f' ({next(filter(None, name.groups()))})' if name else ''
         raise InputError(f'{path} contains more than weights{found}, or is no checkpoint: refused, nothing in it was '
-                         'run. Ask its author for a file of plain tensors (.safetensors).') from error
+                         f'run. {_advice()}') from error
     except (RuntimeError, EOFError, SafetensorError, struct.error, UnicodeDecodeError, KeyError) as error:
         raise InputError(f'{path} is no whole checkpoint ({path.stat().st_size} bytes): it is truncated, or of another '
                          'kind. Download or write it again.') from error
@@ -120,6 +120,13 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union
     module.load_state_dict(weights, assign=on_meta)
     for key, parameter in module.named_parameters():
         parameter.requires_grad_(training[key])
+
+
+def _advice() -> str:
+    if supports_training_checkpoints():
+        return 'Ask its author for a file of plain tensors (.safetensors).'
+    return ('A training checkpoint needs torch 2.6 or newer; a file of plain tensors, as tools/publish_model.py writes '
+            'it, can be read by this torch, too.')
 
 
 def _is_zip(path: Path) -> bool:

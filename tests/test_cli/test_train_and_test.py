@@ -10,7 +10,7 @@ from safetensors import safe_open
 from mmcm.cli import publish
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
-from mmcm.utils.weights import read_backbone
+from mmcm.utils.weights import read_backbone, read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 QUICK = [
@@ -54,7 +54,7 @@ def test_distillation_starts_from_a_work_directory(teacher, tmp_path, distance):
     else:
         config = 'configs/digits/cd_1xb128_digits-8x8.py'
     run('train.py', config, '--work-dir', tmp_path, '--cfg-options', *QUICK, *options)
-    state = torch.load(tmp_path / 'iter_4.pth', weights_only=False)['state_dict']  # a file of our own
+    state = read_checkpoint(tmp_path / 'iter_4.pth')['state_dict']
     assert {key.split('.')[0] for key in state} == {'denoiser', 'target', 'teacher', 'emas'}
     taught = read_backbone(teacher / 'iter_4.pth')
     key = 'input_blocks.0.0.weight'
@@ -74,7 +74,7 @@ def test_flags_take_effect(flag, tmp_path):
 
 def test_two_processes_train_together(tmp_path):
     result = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2', '--master_port', '29611',
+        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2',
          str(ROOT / 'tools' / 'train.py'), 'configs/digits/ct_1xb128_digits-8x8.py', '--launcher', 'pytorch',
          '--work-dir', str(tmp_path), '--cfg-options', *QUICK],
         cwd=ROOT, capture_output=True, text=True, timeout=300)

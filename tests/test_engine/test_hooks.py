@@ -1,0 +1,104 @@
+import os
+
+import pytest
+import torch
+from digits import model_config, objective_config
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmcm.engine import load_training_checkpoint
+from mmcm.utils.errors import InputError
+
+
+def config(work_dir, iterations=4, **changes):
+    hooks = dict(
+        logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
+        checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=iterations),
+        step_seed=dict(type='StepSeedHook'),
+        averages=dict(type='AveragesHook'))
+    return Config(
+        dict(
+            default_scope='mmcm',
+            work_dir=str(work_dir),
+            experiment_name=str(work_dir).replace('/', '_'),
+            model=model_config(objective=objective_config(), ema_decays=(0.5, )),
+            train_dataloader=dict(
+                batch_size=8, num_workers=0, sampler=dict(type='InfiniteSampler', shuffle=True),
+                collate_fn=dict(type='mmcm.stack_samples'), dataset=dict(type='DigitsDataset')),
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=iterations),
+            optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
+            log_processor=dict(type='LogProcessor', by_epoch=False),
+            default_hooks=hooks,
+            randomness=dict(seed=0),
+            **changes))
+
+
+class Watch(Hook):
+    """Note the step, the weights and the average after each iteration."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.steps, self.online, self.average, self.random = [], [], [], []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.steps.append(runner.model.step)
+        self.online.append(runner.model.denoiser.backbone.out[2].bias.item())
+        self.average.append(runner.model.emas['0_5'].backbone.out[2].bias.item())
+        self.random.append(torch.rand(1).item())
+
+
+def watched(cfg):
+    watch = Watch()
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(watch)
+    runner.train()
+    return watch
+
+
+def test_average_moves_after_each_step(tmp_path):
+    watch = watched(config(tmp_path))
+    assert watch.steps == [0, 1, 2, 3]
+    expected = 0.0  # where the last layer starts
+    for online, average in zip(watch.online, watch.average):
+        expected = 0.5 * expected + 0.5 * online
+        assert average == pytest.approx(expected, rel=1e-5)
+    assert watch.online[0] != 0
+
+
+def test_with_accumulated_gradients_a_step_is_one_of_the_optimiser(tmp_path):
+    cfg = config(tmp_path)
+    cfg.optim_wrapper.accumulative_counts = 2
+    watch = watched(cfg)
+    assert watch.steps == [0, 0, 1, 1]
+    assert watch.average[0] == 0 and watch.average[1] == watch.average[2] == pytest.approx(0.5 * watch.online[1])
+    assert watch.average[3] == pytest.approx(0.5 * watch.average[1] + 0.5 * watch.online[3])
+
+
+def test_randomness_of_an_iteration_depends_on_the_seed_and_the_iteration_alone(tmp_path):
+    first = watched(config(tmp_path / 'a'))
+    longer = watched(config(tmp_path / 'b', iterations=6))
+    other = config(tmp_path / 'c')
+    other.randomness.seed = 1
+    assert first.random == longer.random[:4] != watched(other).random
+    assert len(set(longer.random)) == 6
+
+
+def test_checkpoint_with_code_is_not_resumed(tmp_path):
+    torch.save(dict(meta={}, state_dict=Evil(str(tmp_path / 'executed'))), tmp_path / 'iter_2.pth')
+    cfg = config(tmp_path, resume=True, load_from=str(tmp_path / 'iter_2.pth'))
+    with pytest.raises(InputError, match='refused'):
+        Runner.from_cfg(cfg).train()
+    with pytest.raises(InputError, match='refused'):
+        load_training_checkpoint(str(tmp_path / 'iter_2.pth'))
+    assert not (tmp_path / 'executed').exists()
+
+
+class Evil:
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path, )

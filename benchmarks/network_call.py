@@ -18,6 +18,7 @@ DIFFUSERS = dict(
     down_block_types=('ResnetDownsampleBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D'),
     up_block_types=('AttnUpBlock2D', 'AttnUpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'),
     resnet_time_scale_shift='scale_shift',
+    attn_norm_num_groups=32,
     upsample_type='resnet',
     downsample_type='resnet')
 

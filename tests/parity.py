@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmcm.denoisers import KarrasDenoiser
 
 FOLDER = Path(__file__).parent / 'data' / 'parity'
 
@@ -68,6 +72,29 @@ def adm_config(options):
 def gaussian_denoiser(x, sigma):
     """The exact denoiser for data N(0, 0.5^2), which drove the measurements of the samplers."""
     return x * 0.25 / (sigma.view(-1, 1, 1, 1)**2 + 0.25)
+
+
+def gaussian_consistency(x, sigma):
+    """The exact consistency function for data N(0, 0.5^2): where the ODE takes x to at noise level zero."""
+    return x * 0.5 / (0.25 + sigma.view(-1, 1, 1, 1)**2).sqrt()
+
+
+class ToyNetwork(nn.Module):
+    """F(x, t) = W x + b + (t / 250) u for each pixel, the network that the losses were measured with."""
+
+    def __init__(self, W, b, u):
+        super().__init__()
+        self.W, self.b, self.u = (nn.Parameter(value.clone()) for value in (W, b, u))
+
+    def forward(self, x, t, labels=None):
+        level = (t / 250)[:, None] * self.u
+        return F.conv2d(x, self.W[:, :, None, None], self.b) + level[:, :, None, None]
+
+
+def toy_denoiser(fixture, name, boundary):
+    """Return a denoiser around the toy network whose weights `fixture` holds as `name`."""
+    weights = {letter: fixture(f'{name}_{letter}') for letter in 'Wbu'}
+    return KarrasDenoiser(dict(type=ToyNetwork, **weights), boundary=boundary)
 
 
 class ReplayedNoise:

@@ -17,7 +17,7 @@ from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import check_picture_path, grid, make_folder, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
-from mmcm.zoo import find, list_models
+from mmcm.zoo import list_models, nearest
 
 BATCH_SIZE = 64  # images per call of the sampler; what is drawn does not depend on it
 
@@ -175,12 +175,18 @@ def check_out(out: Path) -> bool:
 
 def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str]) -> tuple[Config, str]:
     """Return the config that `model` means, and the checkpoint that goes with it."""
+    models = {entry.name: entry for entry in list_models()}
     if isinstance(model, Config):
         config = model
-    elif any(entry.name == str(model) for entry in list_models()):
-        config, checkpoint = read_config(find(str(model)).config), checkpoint or str(model)
+    elif str(model) in models:
+        config, checkpoint = read_config(models[str(model)].config), checkpoint or str(model)
     else:
-        config = read_config(model)
+        try:
+            config = read_config(model)
+        except InputError as error:
+            if Path(model).suffix == '.py':
+                raise
+            raise InputError(f'{error}; and no model of the zoo{nearest(str(model), models)}') from error
     checkpoint = checkpoint or config.get('checkpoint')
     if checkpoint is None:
         raise InputError(f'{model} names no checkpoint: give one, a path, URL, work directory or zoo name.')

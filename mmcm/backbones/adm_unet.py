@@ -64,13 +64,15 @@ class ADMUNet(BaseModule):
                  use_checkpoint: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        if not channel_mult:
+            raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
         if image_size % 2**(len(channel_mult) - 1):
             raise InputError(f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
                              f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
                              'Shorten channel_mult or change image_size.')
-        if base_channels % GROUPS:
-            raise InputError(f'base_channels has to be a multiple of {GROUPS} (the groups of the normalisation), '
-                             f'got {base_channels}.')
+        if base_channels < 1 or base_channels % GROUPS:
+            raise InputError(f'base_channels has to be a positive multiple of {GROUPS} (the groups of the '
+                             f'normalisation), got {base_channels}.')
         self.image_size = image_size
         self.in_channels = in_channels
         self.num_classes = num_classes

@@ -5,6 +5,7 @@ import torch
 
 from mmcm.registry import FUNCTIONS
 from mmcm.structures import DataSample
+from mmcm.utils.errors import InputError
 
 
 @FUNCTIONS.register_module()
@@ -19,6 +20,8 @@ def stack_samples(samples: Sequence[dict]) -> dict:
         every image would cost more than the images of small models do.
     """
     labels = [sample['gt_label'] for sample in samples if sample.get('gt_label') is not None]
+    if 0 < len(labels) < len(samples):
+        raise InputError(f'{len(labels)} of {len(samples)} images have a label: all of a data set have to, or none.')
     return dict(
         inputs=torch.stack([sample['inputs'] for sample in samples]),
         data_samples=DataSample.of(label=torch.tensor(labels) if labels else None))

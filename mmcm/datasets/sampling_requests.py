@@ -1,5 +1,6 @@
 """Images to be drawn, as a data set: MMEngine's own loops, loaders and samplers then do the rest."""
 from collections.abc import Sequence
+from numbers import Integral, Number
 from typing import Union
 
 import torch
@@ -57,9 +58,12 @@ def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: in
             generator = torch.Generator().manual_seed(seed)
             return torch.randint(num_classes, (num_samples, ), generator=generator).tolist()
         raise InputError(f"labels has to be 'balanced', 'random', a label, a list of labels or None, got {labels!r}.")
-    labels = [labels] if isinstance(labels, int) else list(labels)
+    labels = [labels] if isinstance(labels, Number) else list(labels)
     if not labels:
         raise InputError('labels is an empty list: name at least one label, or none at all (None).')
+    if not all(isinstance(label, Integral) for label in labels):
+        raise InputError(f'labels have to be integers, got {labels}.')
+    labels = [int(label) for label in labels]
     wrong = [label for label in labels if label < 0 or (num_classes is not None and label >= num_classes)]
     if wrong:
         known = '' if num_classes is None else f' The model knows the classes 0 to {num_classes - 1}.'

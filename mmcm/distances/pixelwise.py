@@ -34,7 +34,7 @@ class PseudoHuber:
     """
 
     def __init__(self, factor: float = 0.00054) -> None:
-        if factor <= 0:
+        if not factor > 0:
             raise InputError(f'factor has to be positive, got {factor}; the paper has 0.00054.')
         self.factor = factor
 

@@ -237,7 +237,7 @@ class ConsistencyModel(BaseModel):
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             x0 = denoiser(x, sigma, labels)
-            return x0.clamp_(-1, 1) if clip else x0
+            return x0.clamp(-1, 1) if clip else x0
 
         was_training = denoiser.training
         denoiser.eval()

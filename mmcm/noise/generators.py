@@ -23,7 +23,10 @@ class SampleNoise:
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        try:
+            self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        except (RuntimeError, ValueError, OverflowError) as error:
+            raise InputError(f'seeds have to be integers of 64 bits, got {seeds}.') from error
 
     def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""

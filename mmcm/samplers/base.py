@@ -140,7 +140,7 @@ class ChurnSampler(KarrasSampler):
                  s_tmax: float = float('inf'),
                  s_noise: float = 1.) -> None:
         super().__init__(num_steps, sigma_min, sigma_max, rho)
-        if s_churn < 0:
+        if not s_churn >= 0:
             raise InputError(f's_churn has to be 0 (off) or positive, got {s_churn}.')
         self.s_churn = s_churn
         self.s_tmin = s_tmin

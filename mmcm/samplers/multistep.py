@@ -1,7 +1,7 @@
 """The sampler of consistency models."""
 import math
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional, Union
 
 from torch import Tensor
 
@@ -19,8 +19,8 @@ class MultistepSampler(Sampler):
     of the schedule that the model was trained with; index 0 is sigma_max.
 
     Args:
-        sigmas (Sequence[float], optional): Noise levels, from sigma_max downwards, all above `sigma_min`.
-        indices (Sequence[int], optional): Indices of the levels, ascending from 0, at most `num_scales` - 2.
+        sigmas (Sequence[float] | float, optional): Noise levels, from sigma_max downwards, all above `sigma_min`.
+        indices (Sequence[int] | int, optional): Indices of the levels, ascending from 0, at most `num_scales` - 2.
         num_scales (int, optional): Number of levels of the schedule; needed with `indices` other than (0,).
         sigma_min (float): Level at which no noise is left, in the units of the data.
         sigma_max (float): First level of the schedule.
@@ -29,21 +29,22 @@ class MultistepSampler(Sampler):
     """
 
     def __init__(self,
-                 sigmas: Optional[Sequence[float]] = None,
-                 indices: Optional[Sequence[int]] = None,
+                 sigmas: Union[Sequence[float], float, None] = None,
+                 indices: Union[Sequence[int], int, None] = None,
                  num_scales: Optional[int] = None,
                  sigma_min: float = SIGMA_MIN,
                  sigma_max: float = SIGMA_MAX,
                  rho: float = RHO,
                  sigma_end: Optional[float] = None) -> None:
-        check_range(sigma_min, sigma_max, rho)
+        if sigma_min != 0:  # nothing is divided by it here
+            check_range(sigma_min, sigma_max, rho)
         if (sigmas is None) == (indices is None):
             raise InputError(f'give either sigmas or indices, got sigmas {sigmas} and indices {indices}. '
                              'For one-step sampling, indices=(0,).')
         if indices is not None:
-            sigmas = self._levels(indices, num_scales, sigma_min, sigma_max, rho)
-        levels = [float(sigma) for sigma in sigmas]
-        if not levels or levels[-1] <= sigma_min or any(b >= a for a, b in zip(levels, levels[1:])):
+            sigmas = self._levels(as_tuple(indices), num_scales, sigma_min, sigma_max, rho)
+        levels = [float(sigma) for sigma in as_tuple(sigmas)]
+        if not (levels and all(a > b for a, b in zip(levels, [*levels[1:], sigma_min])) and math.isfinite(levels[0])):
             raise InputError(f'sigmas must strictly decrease and stay above sigma_min {sigma_min}, got {levels}. '
                              'Order them from sigma_max downwards, for example (80.0, 1.5).')
         if sigma_end is not None and sigma_end < sigma_min:
@@ -53,16 +54,18 @@ class MultistepSampler(Sampler):
         self.sigma_end = sigma_end
 
     @staticmethod
-    def _levels(indices: Sequence[int], num_scales: Optional[int], sigma_min: float, sigma_max: float,
+    def _levels(indices: tuple[int, ...], num_scales: Optional[int], sigma_min: float, sigma_max: float,
                 rho: float) -> list[float]:
-        if num_scales is None and tuple(indices) == (0, ):
+        if not all(isinstance(index, int) for index in indices):
+            raise InputError(f'indices have to be integers, got {indices}.')
+        if num_scales is None and indices == (0, ):
             return [sigma_max]  # whatever the schedule, it begins here
         if num_scales is None or num_scales < 2:
-            raise InputError(f'indices {tuple(indices)} need num_scales, the number of levels that the model was '
+            raise InputError(f'indices {indices} need num_scales, the number of levels that the model was '
                              f'trained with (2 or more), got {num_scales}.')
         if not indices or min(indices) < 0 or max(indices) > num_scales - 2:
             raise InputError(f'indices have to lie in [0, {num_scales - 2}] for {num_scales} levels, got '
-                             f'{tuple(indices)}. The last level, {num_scales - 1}, has no noise: leave it out.')
+                             f'{indices}. The last level, {num_scales - 1}, has no noise: leave it out.')
         schedule = karras_sigmas(num_scales, sigma_min, sigma_max, rho).tolist()
         return [schedule[index] for index in indices]
 
@@ -93,3 +96,12 @@ class MultistepSampler(Sampler):
     def add_noise(self, x0: Tensor, sigma: float, randn_like: RandnLike) -> Tensor:
         """Return `x0` (N, C, H, W), which counts as an image at level sigma_min, at level `sigma`."""
         return x0 + randn_like(x0) * math.sqrt(sigma**2 - self.sigma_min**2)
+
+
+def as_tuple(levels: Any) -> tuple:
+    """Return one number, or a sequence of numbers, as a tuple."""
+    if isinstance(levels, (int, float)):
+        return (levels, )
+    if isinstance(levels, str) or not all(isinstance(level, (int, float)) for level in levels):
+        raise InputError(f'levels have to be numbers, such as (80.0, 1.5) or (0, 22), got {levels!r}.')
+    return tuple(levels)

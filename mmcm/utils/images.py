@@ -2,6 +2,7 @@
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Union
 
@@ -98,4 +99,5 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or could not be made in the first place
+            part.unlink()

@@ -53,7 +53,7 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
         found = f' ({next(filter(None, name.groups()))})' if name else ''
         raise InputError(f'{path} contains more than weights{found}, or is no checkpoint: refused, nothing in it was '
                          f'run. {_advice()}') from error
-    except (RuntimeError, EOFError, SafetensorError, struct.error, UnicodeDecodeError, KeyError) as error:
+    except (RuntimeError, EOFError, SafetensorError, struct.error, UnicodeDecodeError, LookupError) as error:
         raise InputError(f'{path} is no whole checkpoint ({path.stat().st_size} bytes): it is truncated, or of another '
                          'kind. Download or write it again.') from error
 
@@ -70,8 +70,8 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         InputError: If the file cannot be read, or does not hold that average.
     """
     content = read_checkpoint(path, mapped=True)
-    weights = content.get('state_dict', content)
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
+    if not is_state_dict(weights):
         raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
     averages = list(dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('emas.')))
     if not any(key.startswith('denoiser.backbone.') for key in weights):
@@ -88,6 +88,12 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
     return {key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def is_state_dict(content: Any) -> bool:
+    """Return whether `content` is a mapping of names to tensors, and not an empty one."""
+    return isinstance(content, Mapping) and len(content) > 0 and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:

@@ -108,3 +108,8 @@ def test_shipped_model_draws_readable_digits():
     read = classifier.eval().extract(drawing.images).logits.argmax(1)
     assert drawing.num_calls == 1
     assert (read == torch.tensor(drawing.labels)).float().mean() >= 0.97  # of 200; tools/test.py measures 2000
+
+
+def test_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match='nearest: cd_imagenet64_lpips'):
+        ConsistencyModelInferencer('cd_imagenet_lpips')

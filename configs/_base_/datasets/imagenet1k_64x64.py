@@ -7,7 +7,7 @@ train_dataloader = dict(
         type='ImageFolder',
         data_root='data/imagenet/train',  # one folder per wnid
         pipeline=[
-            dict(type='LoadImageFromFile', channel_order='rgb'),
+            dict(type='LoadImageFromFile'),
             dict(type='CenterCropToSquare', size=64),
             dict(type='PackImage')
         ]))

@@ -7,7 +7,7 @@ train_dataloader = dict(
         type='ImageFolder',
         labelled=False,
         pipeline=[
-            dict(type='LoadImageFromFile', channel_order='rgb'),
+            dict(type='LoadImageFromFile'),
             dict(type='CenterCropToSquare', size=256),
             dict(type='PackImage')
         ]))

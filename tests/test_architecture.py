@@ -1,0 +1,60 @@
+"""The package has floors, and a module imports only from those below its own, or from its own."""
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / 'mmcm'
+FLOORS = [
+    {'registry', 'structures', 'utils', 'version', 'zoo'},
+    {'backbones', 'datasets', 'distances', 'noise'},
+    {'curricula', 'denoisers'},
+    {'objectives', 'samplers'},
+    {'models'},
+    {'engine', 'evaluation'},
+    {'apis'},
+    {'cli'},
+]
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+# The package itself only names the version.
+MODULES = [path for path in sorted(PACKAGE.rglob('*.py')) if path != PACKAGE / '__init__.py']
+
+
+def unit(path):
+    """Return the folder or file right below the package that `path` belongs to."""
+    return path.relative_to(PACKAGE).with_suffix('').parts[0]
+
+
+def imports(path):
+    """Yield the names right below `mmcm` that a module imports, also within its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path} has a relative import'
+            names = [f'{node.module}.{alias.name}' for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, *rest = name.split('.')
+            if package == 'mmcm':
+                yield rest[0]
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_module_imports_from_no_floor_above(path):
+    floor = FLOOR_OF[unit(path)]
+    assert [name for name in imports(path) if name != '__version__' and FLOOR_OF[name] > floor] == []
+
+
+def test_every_floor_is_inhabited():
+    assert {unit(path) for path in MODULES} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize('module', ['mmcm', 'mmcm.zoo'])
+def test_light_modules_import_neither_torch_nor_mmengine(module):
+    code = f'import sys, {module}; print({{"torch", "mmengine", "cv2"}} & set(sys.modules))'
+    process = subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert process.stdout == 'set()\n', process.stdout + process.stderr

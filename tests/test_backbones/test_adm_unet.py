@@ -1,0 +1,106 @@
+import pytest
+import torch
+from parity import Fixture, adm_config, fill, manifest
+
+from mmcm.backbones import ADMUNet
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+
+SMALL = ['classcond', 'uncond', 'numheads']
+
+
+def filled(name, **changes):
+    """Return a small network with the weights of the measurements, its inputs and the measured output."""
+    fixture = Fixture(f'unet_small_{name}')
+    network = MODELS.build(dict(adm_config(fixture.meta['kwargs']), **changes)).eval()
+    network.load_state_dict(fill({key: value.shape for key, value in network.state_dict().items()}))
+    labels = fixture('y') if 'y' in fixture else None
+    return network, (fixture('x'), fixture('timesteps'), labels), fixture('output')
+
+
+def shapes(network):
+    return [(key, tuple(value.shape)) for key, value in network.state_dict().items()]
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_keys_order_and_shapes_of_small_networks_are_the_references(name):
+    expected, content = manifest(f'small_{name}')
+    assert shapes(MODELS.build(adm_config(content['kwargs']))) == list(expected.items())
+
+
+@pytest.mark.parametrize('name', ['imagenet64', 'lsun256'])
+def test_keys_order_and_shapes_are_those_of_the_released_weights(name):
+    expected, content = manifest(name)
+    with torch.device('meta'):
+        network = MODELS.build(adm_config(content['unet_model_args']))
+    assert shapes(network) == list(expected.items())
+    assert sum(parameter.numel() for parameter in network.parameters()) == content['num_parameters']
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last], ids=['nchw', 'nhwc'])
+@pytest.mark.parametrize('name', SMALL)
+@torch.no_grad()
+def test_output_is_the_references(name, memory_format):
+    network, (x, t, labels), expected = filled(name)
+    network.to(memory_format=memory_format)
+    result = network(x.contiguous(memory_format=memory_format), t, labels)
+    torch.testing.assert_close(result, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_recomputing_activations_changes_neither_output_nor_gradients(name):
+    results = []
+    for use_checkpoint in (False, True):
+        network, inputs, _ = filled(name, use_checkpoint=use_checkpoint, dropout=0.1)
+        torch.manual_seed(0)
+        output = network.train()(*inputs)
+        output.square().mean().backward()
+        results.append((output.detach(), {key: value.grad for key, value in network.named_parameters()}))
+    torch.testing.assert_close(results[1], results[0])
+
+
+@torch.no_grad()
+def test_dropout_acts_in_training_only():
+    network, inputs, expected = filled('classcond', dropout=0.5)
+    torch.testing.assert_close(network(*inputs), expected, rtol=0, atol=2e-5)
+    assert not torch.allclose(network.train()(*inputs), expected, atol=0.01)
+
+
+@torch.no_grad()
+def test_bfloat16_weights_compute_in_bfloat16_and_return_the_dtype_of_x():
+    network, inputs, expected = filled('classcond')
+    network.bfloat16()
+    dtypes = set()
+    blocks = *network.input_blocks, network.middle_block, *network.output_blocks
+    for module in (network.time_embed, *blocks, network.out):
+        module.register_forward_hook(lambda module, inputs, output: dtypes.update({inputs[0].dtype, output.dtype}))
+    result = network(*inputs)
+    assert dtypes == {torch.bfloat16}
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, expected, rtol=0, atol=0.1)
+
+
+@torch.no_grad()
+def test_new_network_returns_zeros():
+    network = MODELS.build(adm_config(Fixture('unet_small_uncond').meta['kwargs']))
+    assert not network(torch.randn(2, 3, 32, 32), torch.randn(2)).any()
+
+
+def test_labels_have_to_fit_the_network():
+    conditional, (x, t, labels), _ = filled('classcond')
+    with pytest.raises(InputError, match='10 classes'):
+        conditional(x, t)
+    unconditional, (x, t, _), _ = filled('uncond')
+    with pytest.raises(InputError, match='unconditional'):
+        unconditional(x, t, labels)
+
+
+@pytest.mark.parametrize('changes, match', [
+    (dict(image_size=18), 'image_size 18'),
+    (dict(base_channels=48), 'got 48'),
+    (dict(num_head_channels=24), 'num_head_channels 24'),
+])
+def test_sizes_that_cannot_be_are_refused(changes, match):
+    options = dict(image_size=16, base_channels=32, channel_mult=(1, 1, 2))
+    with pytest.raises(InputError, match=match):
+        ADMUNet(num_res_blocks=1, attention_resolutions=(8, ), **dict(options, **changes))

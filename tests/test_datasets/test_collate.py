@@ -1,0 +1,15 @@
+import torch
+
+from mmcm.datasets import stack_samples
+
+
+def test_images_and_labels_are_stacked():
+    images = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2)
+    batch = stack_samples([dict(inputs=image, gt_label=label) for image, label in zip(images, (0, 7))])
+    assert torch.equal(batch['inputs'], images) and batch['inputs'].dtype == torch.uint8
+    assert torch.equal(batch['data_samples'].gt_label.label, torch.tensor([0, 7]))
+
+
+def test_images_without_classes_get_no_labels():
+    for sample in (dict(inputs=torch.zeros(1, 2, 2)), dict(inputs=torch.zeros(1, 2, 2), gt_label=None)):
+        assert 'gt_label' not in stack_samples([sample, sample])['data_samples']

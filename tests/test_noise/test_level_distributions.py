@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+from parity import Fixture
+from torch.testing import assert_close
+
+from mmcm.noise import LognormalIndices, LognormalLevels, UniformIndices, karras_sigmas
+from mmcm.utils.errors import InputError
+
+
+def test_lognormal_levels_are_the_references(monkeypatch):
+    fixture = Fixture('denoiser')
+    monkeypatch.setattr(torch, 'randn', lambda num, device: fixture('lognormal', 'normal_draws'))
+    assert_close(LognormalLevels()(16), fixture('lognormal', 'sigmas'), rtol=1e-6, atol=0)
+
+
+def test_logarithm_of_lognormal_levels_is_normal():
+    torch.manual_seed(0)
+    logarithms = LognormalLevels(mean=0.5, std=2.0)(100000).log()
+    assert logarithms.mean() == pytest.approx(0.5, abs=0.03)
+    assert logarithms.std() == pytest.approx(2.0, rel=0.01)
+
+
+@pytest.mark.parametrize('num_scales', [11, 81, 1281])
+def test_probabilities_are_the_references(num_scales):
+    fixture = Fixture('ict')
+    ascending = fixture(f'n{num_scales}', 'sigmas_ascending')
+    probabilities = LognormalIndices().probabilities(ascending.flip(0))
+    assert_close(probabilities, fixture(f'n{num_scales}', 'probabilities').flip(0).double(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('uniform', [0.0, 0.3, 1.0])
+def test_probabilities_are_positive_and_sum_to_one(uniform):
+    probabilities = LognormalIndices(uniform=uniform).probabilities(karras_sigmas(40))
+    assert probabilities.shape == (39, ) and probabilities.min() > 0
+    assert probabilities.sum().item() == pytest.approx(1, abs=1e-12)
+
+
+def test_uniform_share_is_spread_evenly():
+    sigmas = karras_sigmas(40)
+    plain = LognormalIndices().probabilities(sigmas)
+    assert_close(LognormalIndices(uniform=0.3).probabilities(sigmas), 0.7 * plain + 0.3 / 39)
+    assert_close(LognormalIndices(uniform=1.0).probabilities(sigmas), torch.full_like(plain, 1 / 39))
+
+
+def test_ratio_of_two_intervals_is_that_of_their_normal_mass():
+    def mass(low, high):  # of log sigma ~ N(-0.4, 1.5^2)
+        return (math.erf((math.log(high) + 0.4) / (1.5 * 2**0.5)) - math.erf((math.log(low) + 0.4) / (1.5 * 2**0.5)))
+
+    first, second = LognormalIndices(mean=-0.4, std=1.5).probabilities(torch.tensor([8.0, 1.0, 0.2])).tolist()
+    assert first / second == pytest.approx(mass(1.0, 8.0) / mass(0.2, 1.0), rel=1e-6)
+
+
+@pytest.mark.parametrize('levels', [UniformIndices(), LognormalIndices(uniform=0.5)])
+def test_indices_name_every_interval_and_nothing_else(levels):
+    torch.manual_seed(0)
+    indices = levels(karras_sigmas(6), 1000)
+    assert indices.shape == (1000, ) and indices.dtype == torch.int64
+    assert set(indices.tolist()) == set(range(5))
+
+
+def test_indices_occur_as_often_as_their_probability_says():
+    torch.manual_seed(0)
+    sigmas, levels = karras_sigmas(6), LognormalIndices()
+    shares = levels(sigmas, 100000).bincount(minlength=5) / 100000
+    assert_close(shares.double(), levels.probabilities(sigmas), rtol=0, atol=0.006)
+
+
+@pytest.mark.parametrize('options', [dict(std=0.0), dict(uniform=-0.1), dict(uniform=1.1)])
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(InputError, match='in \\[0, 1\\]'):
+        LognormalIndices(**options)

@@ -38,15 +38,24 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
     """
     with DefaultScope.overwrite_default_scope(SCOPE):
         name = cfg.get('type') if isinstance(cfg, dict) else None
+        if isinstance(cfg, dict) and not (isinstance(name, str) or callable(name)):
+            raise InputError(f'the config of a {registry.name} needs a type, a name, got {name!r} in {dict(cfg)}.')
         if isinstance(name, str) and registry.get(name) is None:
             near = get_close_matches(name, registry.module_dict) or sorted(registry.module_dict)
             raise InputError(f'there is no {registry.name} {name!r}; did you mean {" or ".join(near)}?')
         try:
             return build_from_cfg(cfg, registry, *args, **kwargs)
         except TypeError as error:
-            if re.search(r'unexpected keyword argument|missing \d+ required', str(error)):
+            if is_config_error(error):
                 raise InputError(f'the config of {name} does not fit it: {error}') from error
             raise
+
+
+def is_config_error(error: Exception) -> bool:
+    """Return whether `error`, raised by MMEngine as it built something, is the fault of the config."""
+    return re.search(
+        r'unexpected keyword argument|missing \d+ required|is not in the \S+ registry|None is not a callable',
+        str(error)) is not None
 
 
 def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:

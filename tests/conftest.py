@@ -1,8 +1,11 @@
 import importlib
+import os
 import threading
 
 import pytest
 from file_server import Server
+
+os.environ['CUDA_VISIBLE_DEVICES'] = ''  # the same tests, with the same numbers, whatever the machine has
 
 
 @pytest.fixture

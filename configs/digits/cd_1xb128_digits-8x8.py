@@ -2,6 +2,9 @@ _base_ = [
     '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
 ]
 checkpoint = 'digits'
+max_iters = 3000  # each costs twice a teacher's
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = dict(begin=int(0.6 * max_iters), end=max_iters)
 num_scales = 18
 model = dict(
     teacher=dict(checkpoint='work_dirs/edm_1xb128_digits-8x8'),

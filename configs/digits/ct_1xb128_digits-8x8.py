@@ -4,8 +4,9 @@ _base_ = [
 model = dict(
     objective=dict(
         type='ConsistencyTraining',
+        # Published are 150 scales and a decay of 0.95, for 200 times as many steps. In these few, they learn nothing.
         curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=150, start_decay=0.95,
+            type='ProgressiveCurriculum', start_scales=2, end_scales=20, start_decay=0.8,
             total_steps={{_base_.max_iters}}),
         distance=dict(type='L2')),
     sampler=dict(type='MultistepSampler', indices=(0, )))

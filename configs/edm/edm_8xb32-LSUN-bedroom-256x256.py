@@ -9,4 +9,4 @@ model = dict(
     denoiser=dict(boundary=False, backbone=dict(dropout=0.1)),
     objective=dict(type='EDM'),
     sampler=dict(type='HeunSampler', num_steps=40),
-    ema_decays=(0.999, 0.9999, 0.9999432189950708))
+    ema_decays=(0.9999432189950708, 0.999, 0.9999))

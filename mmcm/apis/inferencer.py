@@ -3,7 +3,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -44,7 +44,7 @@ class Drawing:
         """Write the images: to a file as one sheet, captioned with the labels, or into a folder one by one.
 
         Args:
-            out (str | Path): A path with the suffix of a picture is a file, any other one a folder.
+            out (str | Path): A path with a suffix is a picture file, any other one a folder.
             columns (int, optional): Images per row of the sheet.
 
         Returns:
@@ -122,9 +122,9 @@ class ConsistencyModelInferencer:
             InputError: If the arguments do not fit the model.
         """
         if num_images is None:
-            num_images = len(labels) if isinstance(labels, (list, tuple)) else 1
-        if num_images < 1 or batch_size < 1:
-            raise InputError(f'num_images and batch_size have to be at least 1, got {num_images} and {batch_size}.')
+            num_images = len(labels) if hasattr(labels, '__len__') and not isinstance(labels, str) else 1
+        check_count('num_images', num_images)
+        check_count('batch_size', batch_size)
         num_classes = self.model.num_classes
         if num_classes is not None and labels is None:
             labels = 'random'
@@ -164,6 +164,12 @@ def pick_device(name: Optional[str]) -> torch.device:
     return device
 
 
+def check_count(name: str, value: Any) -> None:
+    """Raise an InputError unless `value` is an integer of at least 1."""
+    if not isinstance(value, int) or value < 1:
+        raise InputError(f'{name} has to be an integer of at least 1, got {value!r}.')
+
+
 def check_out(out: Path) -> bool:
     """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
     if out.suffix and not out.is_dir():
@@ -199,8 +205,14 @@ def _sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[d
     """Return the sampler to use: the caller's, else the checkpoint's own levels, else the config's."""
     config = dict(config or {})
     if changes:
-        return dict(changes) if 'type' in changes else {**config, **changes}
+        if 'type' in changes:
+            return dict(changes)
+        for given, replaced in (('sigmas', ('indices', 'num_scales')), ('indices', ('sigmas', ))):
+            if given in changes:
+                config = {key: value for key, value in config.items() if key not in replaced}
+        return {**config, **changes}
     entry = next((entry for entry in list_models() if entry.name == checkpoint), None)
-    if entry is not None and entry.sampler and len(config.get('indices') or ()) > 1:
+    if entry is not None and entry.sampler and isinstance(config.get('indices'), (list, tuple)) and len(
+            config['indices']) > 1:
         config.update(entry.sampler)  # the config has those of the checkpoint that it was written for
     return config

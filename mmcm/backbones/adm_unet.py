@@ -24,7 +24,7 @@ class ADMUNet(BaseModule):
     """F(x, t): a U-Net with residual blocks and attention, conditioned on the noise level and, if asked for, a class.
 
     The network computes in the dtype of its weights (or under autocast) and returns the dtype of `x`. In the memory
-    format `channels_last` nothing is copied between the convolutions and the attention.
+    format `channels_last` the attention works on views of the feature maps.
 
     Args:
         image_size (int): Height and width of the images in pixels.

@@ -2,10 +2,24 @@
 import ast
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
 from mmcm.utils.configs import read_config
+from mmcm.utils.errors import InputError
+from mmcm.utils.images import make_folder
+
+
+class Options(DictAction):
+    """Settings as KEY=VALUE pairs."""
+
+    def __call__(self, parser: Any, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        """Parse `values`; an InputError if they are no such pairs."""
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError) as error:
+            raise InputError(f'{option_string} takes KEY=VALUE pairs, got {" ".join(values)!r}: {error}') from error
 
 
 def add_runner_arguments(parser: ArgumentParser) -> None:
@@ -14,23 +28,35 @@ def add_runner_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
-        help='change settings of the config, for example train_dataloader.batch_size=64 or "ema_decays=[0.99,0.999]"')
+        help='change settings of the config, for example train_dataloader.batch_size=64 or '
+        '"model.ema_decays=[0.99,0.999]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what started the processes')
     # torch.distributed.launch passes it; torchrun sets the environment variable instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
 
-def runner_config(args: Namespace) -> Config:
-    """Read the config that `args` name, with what they say of work directory and launcher."""
+def runner_config(args: Namespace, subfolder: str = '') -> Config:
+    """Read the config that `args` name, with what they say of work directory and launcher.
+
+    Args:
+        args (Namespace): Of `add_runner_arguments`.
+        subfolder (str): Where to write below the default work directory.
+
+    Raises:
+        InputError: If there is no such config, it has no model, or the work directory cannot be written to.
+    """
     config = read_config(args.config, args.cfg_options)
     config.launcher = args.launcher
     if args.work_dir:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
-        config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        config.work_dir = str(Path('work_dirs') / Path(args.config).stem / subfolder)
+    if not isinstance(config.get('model'), dict):
+        raise InputError(f'{args.config} describes no model: it needs model = dict(type=...).')
+    make_folder(Path(config.work_dir))
     return config
 
 

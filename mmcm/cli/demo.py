@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from mmengine.config import DictAction
-
-from mmcm.cli.config import as_values
+from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
 from mmcm.utils.errors import InputError
-from mmcm.zoo import list_models
+from mmcm.zoo import list_models, nearest
 
 FAMILY = 'consistency_models'  # the name of the models in MMagic's inferencer
 TASK = 'conditional'
@@ -22,7 +20,7 @@ NUM_IMAGES = 16  # of a sheet, where nothing says how many
 def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     """Parse the command line."""
     parser = ArgumentParser(
-        description='Draw pictures. A file as --result-out-dir is a sheet of all, a folder gets them one by one.')
+        description='Draw pictures: a sheet where --result-out-dir has a suffix, else a folder of single ones.')
     parser.add_argument('--model-name', default=FAMILY, help=f'{FAMILY}, or the name of a model of the zoo')
     parser.add_argument(
         '--model-setting', type=int, help='number of the model in the list that --print-supported-models prints')
@@ -36,7 +34,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     parser.add_argument(
         '--extra-parameters',
         nargs='+',
-        action=DictAction,
+        action=Options,
         default={},
         metavar='KEY=VALUE',
         help=f'further settings: {", ".join(SETTINGS)}; of the sampler: {", ".join(SAMPLER_SETTINGS)}. For example '
@@ -79,7 +77,10 @@ def draw(args: Namespace) -> None:
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
     model = which_model(args)
-    from mmcm.apis.inferencer import ConsistencyModelInferencer, check_out  # torch is loaded only to draw
+    from mmcm.apis.inferencer import ConsistencyModelInferencer, check_count, check_out  # torch is loaded only to draw
+    for key in SETTINGS:
+        if key in extra:
+            check_count(key, extra[key])
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
     out = Path(args.result_out_dir)
     check_out(out)
@@ -95,6 +96,10 @@ def draw(args: Namespace) -> None:
 def which_model(args: Namespace) -> str:
     """Return the config or zoo name that the arguments name."""
     models = list_models()
+    names = [entry.name for entry in models]
+    if args.model_name not in (FAMILY, *names):
+        raise InputError(f'no model {args.model_name!r} in the zoo{nearest(args.model_name, [FAMILY, *names])}; '
+                         '--print-supported-models lists all')
     given = args.model_config or args.config_name
     if given is not None:
         return given
@@ -105,7 +110,7 @@ def which_model(args: Namespace) -> str:
         return models[args.model_setting].name
     if args.model_name != FAMILY:
         return args.model_name
-    if args.model_ckpt in [entry.name for entry in models]:
+    if args.model_ckpt in names:
         return args.model_ckpt
     raise InputError(f'which of the {FAMILY}? Name a --model-config, or a model of the zoo as --model-ckpt; '
                      '--print-supported-models lists them.')

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
-from mmcm.cli.runner import prepare
+from mmcm.cli.runner import built_from_config, prepare
 from mmcm.models.consistency_model import drawing_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import make_folder, write_bytes
@@ -40,17 +40,18 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
         config.pop(part, None)
     config.load_from, config.resume = None, False
     cached_file(checkpoint)  # a missing file is told before anything is built
-    runner = Runner.from_cfg(config)
-    model = getattr(runner.model, 'module', runner.model)
-    model.load_checkpoint(checkpoint, average)
-    return runner.test()
+    with built_from_config():
+        runner = Runner.from_cfg(config)
+        model = getattr(runner.model, 'module', runner.model)
+        model.load_checkpoint(checkpoint, average)
+        return runner.test()
 
 
 @command
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
     args = parse_args(argv)
-    config = runner_config(args)
+    config = runner_config(args, subfolder='test')  # training keeps its own config there
     if args.out:
         make_folder(Path(args.out).parent)
     prepare(config, args)

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
-from mmcm.cli.runner import prepare
+from mmcm.cli.runner import built_from_config, prepare
 from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
 from mmcm.utils.errors import InputError
 
@@ -28,8 +28,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
 
 def train(config: Config) -> Runner:
     """Train as `config` says; return the runner."""
-    runner = Runner.from_cfg(config)
-    runner.train()
+    with built_from_config():
+        runner = Runner.from_cfg(config)
+        runner.train()
     return runner
 
 

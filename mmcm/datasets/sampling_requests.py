@@ -6,7 +6,7 @@ from typing import Union
 import torch
 from torch.utils.data import Dataset
 
-from mmcm.noise.generators import sample_seeds
+from mmcm.noise.generators import sample_seeds, seeded
 from mmcm.registry import DATASETS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
@@ -55,8 +55,7 @@ def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: in
         if labels == 'balanced':
             return [index % num_classes for index in range(num_samples)]
         if labels == 'random':
-            generator = torch.Generator().manual_seed(seed)
-            return torch.randint(num_classes, (num_samples, ), generator=generator).tolist()
+            return torch.randint(num_classes, (num_samples, ), generator=seeded(seed), device='cpu').tolist()
         raise InputError(f"labels has to be 'balanced', 'random', a label, a list of labels or None, got {labels!r}.")
     labels = [labels] if isinstance(labels, Number) else list(labels)
     if not labels:

@@ -1,19 +1,32 @@
-"""Resuming from MMEngine's checkpoints without running anything that they contain."""
+"""Reading checkpoints for MMEngine without running anything that they contain."""
 from typing import Any, Optional
 
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmcm.utils.errors import InputError
 from mmcm.utils.weights import read_checkpoint
+from mmcm.zoo import cached_file
+
+READ_HERE = ('', 'http://', 'https://')
 
 
-@CheckpointLoader.register_scheme(prefixes='', force=True)
+@CheckpointLoader.register_scheme(prefixes=READ_HERE, force=True)
 def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) -> dict:
-    """Read a checkpoint for MMEngine, in place of its loader for local files.
+    """Read a checkpoint from a path or a URL, in place of MMEngine's own loaders.
 
-    Stock MMEngine 0.10 fails on its own checkpoints under torch >= 2.6, and runs what is in them under older ones. The
-    tensors come back on the CPU, whatever `map_location` is; MMEngine copies them to where they belong.
+    Those fail on MMEngine's own checkpoints under torch >= 2.6, and run what is in a file under older ones or when it
+    comes from a URL. The tensors come back on the CPU, whatever `map_location` is; MMEngine copies them from there.
 
     Raises:
-        InputError: If the file cannot be read; see `read_checkpoint`.
+        InputError: If the file cannot be had or read; see `cached_file` and `read_checkpoint`.
     """
-    return read_checkpoint(filename)
+    return read_checkpoint(cached_file(filename))
+
+
+def refuse(filename: str, map_location: Optional[Any] = None) -> dict:
+    """Raise an InputError: MMEngine's loaders for other addresses may run what is in a file."""
+    raise InputError(f'{filename} is at an address that cannot be read safely: download it, and give its path.')
+
+
+CheckpointLoader.register_scheme(
+    prefixes=[prefix for prefix in CheckpointLoader._schemes if prefix not in READ_HERE], loader=refuse, force=True)

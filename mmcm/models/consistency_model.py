@@ -4,9 +4,11 @@ from copy import deepcopy
 from typing import Optional, Union
 
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmcm.curricula.fixed import check_decay
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
@@ -63,18 +65,24 @@ class ConsistencyModel(BaseModel):
                 self.target = frozen(deepcopy(self.denoiser))
             if self.objective.needs_teacher:
                 self._build_teacher(denoiser, teacher)
-        if init_from == 'teacher' and self.teacher is None:
-            raise InputError("init_from='teacher' needs an objective with a teacher. Give a path, or leave it out.")
+        if self.teacher is None and (teacher is not None or init_from == 'teacher'):
+            raise InputError('a teacher was named, but the objective has no use for one. Leave out model.teacher and '
+                             "init_from='teacher', or choose an objective that distils.")
+        ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
-        self.ema_decays = tuple(ema_decays)
+        self.ema_decays = ema_decays
         self.step: Optional[int] = None  # set by AveragesHook; curricula are functions of it
 
     def _build_teacher(self, denoiser: dict, teacher: Optional[dict]) -> None:
+        unknown = set(teacher or ()) - {'checkpoint', 'average', 'denoiser'}
+        if unknown:
+            raise InputError(f'model.teacher takes checkpoint, average and denoiser, got {", ".join(sorted(unknown))}.')
         if teacher is None or not teacher.get('checkpoint'):
             raise InputError(f'{type(self.objective).__name__} needs a teacher: set '
                              "model.teacher=dict(checkpoint='...') to a diffusion model's weights.")
-        config = {**deepcopy(denoiser), 'boundary': False, **teacher.get('denoiser', {})}
-        self.teacher = frozen(MODELS.build(config))
+        config = Config(dict(denoiser={**deepcopy(denoiser), 'boundary': False}))
+        config.merge_from_dict(dict(denoiser=teacher.get('denoiser', {})))
+        self.teacher = frozen(MODELS.build(config.denoiser))
         self.teacher_source = {key: value for key, value in teacher.items() if key != 'denoiser'}
 
     @property
@@ -269,6 +277,15 @@ class ConsistencyModel(BaseModel):
                 raise InputError(f'label {wrong[0].item()} is out of range: the model knows the classes '
                                  f'0 to {self.num_classes - 1}.')
         return labels
+
+
+def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
+    """Return `decays` as a tuple; an InputError unless they are different numbers in [0, 1]."""
+    if not isinstance(decays, (list, tuple)) or len(set(decays)) < len(decays):
+        raise InputError(f'ema_decays has to be a list of different decays, such as (0.999, 0.9999), got {decays}.')
+    for decay in decays:
+        check_decay(decay)
+    return tuple(decays)
 
 
 def drawing_config(config: dict) -> dict:

@@ -23,10 +23,7 @@ class SampleNoise:
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        try:
-            self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-        except (RuntimeError, ValueError, OverflowError) as error:
-            raise InputError(f'seeds have to be integers of 64 bits, got {seeds}.') from error
+        self.generators = [seeded(seed) for seed in seeds]
 
     def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
@@ -89,7 +86,7 @@ class DeterministicNoise(_DistributedNoise):
 
     def __init__(self, num_samples: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
         super().__init__(num_samples, seed, rank, world_size)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = seeded(seed)
 
     def set_done_samples(self, done_samples: int) -> None:
         """Say how many samples are finished, and start the stream of noise anew, as the reference does."""
@@ -141,6 +138,14 @@ class SharedNoise:
     def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`."""
         return torch.randint(low, high, tuple(size), device='cpu').to(device)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a new generator on the CPU with `seed`; an InputError if it is no integer of 64 bits."""
+    try:
+        return torch.Generator('cpu').manual_seed(int(seed))
+    except (RuntimeError, ValueError, OverflowError, TypeError) as error:
+        raise InputError(f'a seed has to be an integer of 64 bits, got {seed!r}.') from error
 
 
 def sample_seeds(num_samples: int, seed: int) -> range:

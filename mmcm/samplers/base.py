@@ -140,8 +140,9 @@ class ChurnSampler(KarrasSampler):
                  s_tmax: float = float('inf'),
                  s_noise: float = 1.) -> None:
         super().__init__(num_steps, sigma_min, sigma_max, rho)
-        if not s_churn >= 0:
-            raise InputError(f's_churn has to be 0 (off) or positive, got {s_churn}.')
+        for name, value in (('s_churn', s_churn), ('s_tmin', s_tmin), ('s_tmax', s_tmax), ('s_noise', s_noise)):
+            if not (isinstance(value, (int, float)) and value >= 0):
+                raise InputError(f'{name} has to be 0 or a positive number, got {value!r}; s_churn=0 turns churn off.')
         self.s_churn = s_churn
         self.s_tmin = s_tmin
         self.s_tmax = s_tmax

@@ -60,7 +60,7 @@ class MultistepSampler(Sampler):
             raise InputError(f'indices have to be integers, got {indices}.')
         if num_scales is None and indices == (0, ):
             return [sigma_max]  # whatever the schedule, it begins here
-        if num_scales is None or num_scales < 2:
+        if not isinstance(num_scales, int) or num_scales < 2:
             raise InputError(f'indices {indices} need num_scales, the number of levels that the model was '
                              f'trained with (2 or more), got {num_scales}.')
         if not indices or min(indices) < 0 or max(indices) > num_scales - 2:

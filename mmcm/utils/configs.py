@@ -19,6 +19,6 @@ def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Confi
         config = Config.fromfile(path)
         if options:
             config.merge_from_dict(options)
-    except (SyntaxError, NameError, KeyError, TypeError, OSError, ValueError, AttributeError) as error:
+    except Exception as error:  # reading a config runs it: whatever it raises is the fault of the file
         raise InputError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
     return config

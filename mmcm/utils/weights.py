@@ -2,6 +2,7 @@
 
 Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
 """
+import os
 import pickle
 import re
 import struct
@@ -37,8 +38,8 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
         InputError: If the file is missing, truncated or no checkpoint, or if it contains code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f'there is no checkpoint file {path}.')
+    if not os.access(path, os.R_OK) or not path.is_file():
+        raise InputError(f'there is no checkpoint file {path} that could be read.')
     try:
         if path.suffix == '.safetensors':
             with safe_open(path, framework='pt') as file:
@@ -47,7 +48,7 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
         with warnings.catch_warnings():
             # Of a file that is refused in the same breath; the error says more.
             warnings.filterwarnings('ignore', 'Detected pickle protocol')
-            return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
+            return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
     except pickle.UnpicklingError as error:
         name = re.search(r'GLOBAL ([\w.]+)|global ([\w.]+)', str(error))
         found = f' ({next(filter(None, name.groups()))})' if name else ''
@@ -81,9 +82,9 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         return dict(weights) if bare else {key[len('backbone.'):]: value for key, value in weights.items()}
     if average is None:
         name = averages[0] if averages else ONLINE
-    elif average == ONLINE or average_name(average) in averages:
-        name = average if average == ONLINE else average_name(average)
     else:
+        name = average_name(average) if _is_number(average) else average
+    if name != ONLINE and name not in averages:
         choices = [ONLINE, *(name.replace('_', '.') for name in averages)]
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
@@ -126,6 +127,14 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union
     module.load_state_dict(weights, assign=on_meta)
     for key, parameter in module.named_parameters():
         parameter.requires_grad_(training[key])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _advice() -> str:

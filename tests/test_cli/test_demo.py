@@ -61,8 +61,10 @@ def test_labels_are_random_and_follow_the_seed(tiny, tmp_path):
 def test_sampler_is_set_by_extra_parameters(tiny, tmp_path, capsys):
     main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'type=HeunSampler', 'num_steps=4'))
     main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'indices=0,3,7', 'num_scales=18'))
+    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'sigmas=80.0,9.0,3.0,1.5'))
+    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'indices=5'))
     printed = capsys.readouterr().out
-    assert '7 network calls' in printed and '3 network calls' in printed
+    assert all(f'{calls} network call' in printed for calls in (7, 3, 4, 1))
 
 
 def test_lists_models_and_tasks(capsys):
@@ -165,7 +167,18 @@ def test_pickle_with_code_is_refused_and_nothing_in_it_runs(capsys, tiny, tmp_pa
     (['--extra-parameters', 'nun_images=3'], 'num_images'),
     (['--extra-parameters', 'num_images=0'], 'num_images'),
     (['--extra-parameters', 'indices=0,17'], 'leave it out'),
-    (['--extra-parameters', 'sigmas=1.5,80.0'], 'give either'),
+    (['--extra-parameters', 'sigmas=1.5,80.0'], 'strictly decrease'),
+    (['--extra-parameters', 'sigmas=1.5', 'indices=0'], 'give either'),
+    (['--extra-parameters', 'num_images=abc'], 'num_images'),
+    (['--extra-parameters', 'num_images=[1'], 'num_images'),
+    (['--extra-parameters', 'num_images'], 'KEY=VALUE'),
+    (['--extra-parameters', 'columns=-1'], 'columns'),
+    (['--extra-parameters', 'rho=abc'], 'rho'),
+    (['--extra-parameters', 'num_scales=abc'], 'num_scales'),
+    (['--extra-parameters', 'type=HeunSampler', 'num_steps=2', 's_churn=abc'], 's_churn'),
+    (['--extra-parameters', 'type=5'], '5'),
+    (['--seed', '9' * 30], 'seed'),
+    (['--model-name', 'bogus'], 'bogus'),
     (['--extra-parameters', 'type=HenSampler'], 'HenSampler'),
     (['--device', 'cuda:99'], 'cuda:99'),
     (['--device', 'gpu'], 'gpu'),

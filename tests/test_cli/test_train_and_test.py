@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from mmcm.cli import publish
+from mmcm.cli.config import runner_config
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
 from mmcm.utils.weights import read_backbone, read_checkpoint
@@ -80,6 +82,8 @@ def test_two_processes_train_together(tmp_path):
         cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / 'iter_4.pth').exists()
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert 'Distributed training: True' in log and 'GPU number: 2' in log
 
 
 def test_published_file_holds_the_average_and_where_it_comes_from(teacher, tmp_path):
@@ -100,6 +104,8 @@ def refusal(capsys, main, *argv):
     return error
 
 
+# Runners of the same second in one process share MMEngine's name for them.
+@pytest.mark.filterwarnings('ignore:.*has been created')
 def test_bad_input_is_told_before_any_work(capsys, tmp_path, teacher):
     digits = 'configs/digits/ct_1xb128_digits-8x8.py'
     assert 'nowhere.py' in refusal(capsys, train, 'nowhere.py')
@@ -110,6 +116,39 @@ def test_bad_input_is_told_before_any_work(capsys, tmp_path, teacher):
     assert 'shapes differ' in error
     error = refusal(capsys, measure, digits, teacher, '--work-dir', tmp_path, '--ema', '0.5', *wide[:1], *DRAW)
     assert "'0.5'" in error and '0.999' in error
+    error = refusal(capsys, measure, digits, teacher, '--work-dir', tmp_path, '--ema', 'abc', *wide[:1], *DRAW)
+    assert "'abc'" in error
     (tmp_path / 'file').write_text('')
     error = refusal(capsys, measure, digits, teacher, '--out', tmp_path / 'file' / 'metrics.json')
     assert str(tmp_path / 'file') in error
+
+
+@pytest.mark.filterwarnings('ignore:.*has been created')
+@pytest.mark.parametrize('arguments, expected', [
+    (['--work-dir', '{}/file/sub'], 'file'),
+    (['--cfg-options', 'novalue'], 'KEY=VALUE'),
+    (['--cfg-options', 'model.bad=1'], 'bad'),
+    (['--cfg-options', 'model.type=Foo'], 'Foo'),
+    (['--cfg-options', 'model.denoiser.type=Foo'], 'Foo'),
+    (['--cfg-options', 'model.ema_decays=0.99'], 'ema_decays'),
+    (['--cfg-options', 'optim_wrapper.optimizer.type=RAdan'], 'config cannot be built'),
+    (['--launcher', 'pytorch'], 'torchrun'),
+])  # yapf: disable
+def test_config_that_cannot_be_trained_is_refused(capsys, tmp_path, arguments, expected):
+    (tmp_path / 'file').write_text('')
+    arguments = [argument.format(tmp_path) for argument in arguments]
+    if '--work-dir' not in arguments:
+        arguments += ['--work-dir', str(tmp_path / 'work')]
+    assert expected in refusal(capsys, train, 'configs/digits/ct_1xb128_digits-8x8.py', *arguments)
+
+
+def test_config_without_a_model_is_refused(capsys, tmp_path):
+    (tmp_path / 'empty.py').write_text('x = 1\n')
+    assert 'no model' in refusal(capsys, train, tmp_path / 'empty.py')
+
+
+def test_testing_writes_beside_the_record_of_the_training():
+    config = 'configs/digits/ct_1xb128_digits-8x8.py'
+    arguments = Namespace(config=config, cfg_options=None, launcher='none', work_dir='')
+    folders = [Path(runner_config(arguments, folder).work_dir) for folder in ('', 'test')]
+    assert folders[1] == folders[0] / 'test'

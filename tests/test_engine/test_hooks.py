@@ -6,8 +6,8 @@ from digits import model_config, objective_config
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmcm.engine import load_training_checkpoint
 from mmcm.utils.errors import InputError
 
 
@@ -90,9 +90,30 @@ def test_checkpoint_with_code_is_not_resumed(tmp_path):
     cfg = config(tmp_path, resume=True, load_from=str(tmp_path / 'iter_2.pth'))
     with pytest.raises(InputError, match='refused'):
         Runner.from_cfg(cfg).train()
-    with pytest.raises(InputError, match='refused'):
-        load_training_checkpoint(str(tmp_path / 'iter_2.pth'))
     assert not (tmp_path / 'executed').exists()
+
+
+def test_checkpoint_with_code_is_refused_at_every_address(tmp_path, server, monkeypatch):
+    monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'home'))
+    torch.save(dict(meta={}, state_dict=Evil(str(tmp_path / 'executed'))), tmp_path / 'model.pt')
+    server.content = (tmp_path / 'model.pt').read_bytes()
+    for address in (str(tmp_path / 'model.pt'), server.url):
+        with pytest.raises(InputError, match='refused'):
+            CheckpointLoader.load_checkpoint(address)
+    with pytest.raises(InputError, match='cannot be read safely'):
+        CheckpointLoader.load_checkpoint('s3://bucket/model.pt')
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_autocast_computes_in_bfloat16(tmp_path):
+    cfg = config(tmp_path)
+    cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    runner = Runner.from_cfg(cfg)
+    seen = []
+    conv = runner.model.denoiser.backbone.input_blocks[1][0].in_layers[2]
+    conv.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    runner.train()
+    assert torch.bfloat16 in seen and conv.weight.dtype == torch.float32
 
 
 class Evil:

@@ -3,6 +3,7 @@ import pytest
 import scipy.linalg
 import torch
 from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModule
 from mmengine.structures import LabelData
 
 from mmcm.evaluation.features.base import Features
@@ -73,16 +74,18 @@ def test_noise_is_far_from_digits():
 
 def test_accuracy_counts_the_labels_read():
 
-    class Reader(torch.nn.Module):
+    class Reader(BaseModule):
+        """Reads an image as its first pixel."""
 
-        def init_weights(self):
-            pass
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
 
         def extract(self, images):
             return Features(images, torch.nn.functional.one_hot(images[:, 0, 0, 0].long(), 4))
 
-    metric = METRICS.build(dict(type='LabelAccuracy', extractor=None))
-    metric.extractor_config, metric.extractor = dict(), Reader()
+    MODELS.register_module(module=Reader, name='FirstPixelReader', force=True)
+    metric = METRICS.build(dict(type='LabelAccuracy', extractor=dict(type='FirstPixelReader')))
     samples = [DataSample(fake_img=torch.full((1, 2, 2), read), gt_label=LabelData(label=torch.tensor([label])))
                for read, label in ((0, 0), (1, 1), (2, 3), (3, 3))]  # yapf: disable
     metric.process(None, [sample.to_dict() for sample in samples])

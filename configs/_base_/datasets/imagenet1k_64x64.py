@@ -9,5 +9,6 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='CenterCropToSquare', size=64),
+            dict(type='RandomFlip', prob=0.5),
             dict(type='PackImage')
         ]))

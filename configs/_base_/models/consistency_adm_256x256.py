@@ -12,4 +12,4 @@ model = dict(
             channel_mult=(1, 1, 2, 2, 4, 4),
             num_head_channels=64,
             resblock_updown=True)),
-    ema_decays=(0.9999, 0.99994, 0.9999432189950708))
+    ema_decays=(0.9999432189950708, 0.9999, 0.99994))

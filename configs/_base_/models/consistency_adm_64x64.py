@@ -13,4 +13,4 @@ model = dict(
             num_head_channels=64,
             scale_shift_norm=True,
             resblock_updown=True)),
-    ema_decays=(0.999, 0.9999, 0.9999432189950708))
+    ema_decays=(0.9999432189950708, 0.999, 0.9999))

@@ -1,6 +1,6 @@
 # Minutes on two CPU cores, so that everything is written more often.
 _base_ = '../default_runtime.py'
-max_iters = 3000
+max_iters = 4000
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='RAdam', lr=1e-3))
 param_scheduler = dict(  # constant, then linearly to zero over the last 40 %

@@ -2,6 +2,7 @@
 from pathlib import Path
 from typing import Optional
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -24,15 +25,18 @@ class SampleGridHook(Hook):
         rows (int): Rows of the sheet.
         columns (int): Columns of the sheet.
         seed (int): Seed of the images.
+        batch_size (int): Images per call of the sampler; it bounds the memory that they take beside the training.
     """
 
     priority = 'LOW'  # after the averages
 
-    def __init__(self, interval: int = 1000, rows: int = 10, columns: int = 10, seed: int = 0) -> None:
+    def __init__(self, interval: int = 1000, rows: int = 10, columns: int = 10, seed: int = 0,
+                 batch_size: int = 16) -> None:
         self.interval = interval
         self.rows = rows
         self.columns = columns
         self.seed = seed
+        self.batch_size = batch_size
 
     def after_train_iter(self,
                          runner: Runner,
@@ -50,8 +54,13 @@ class SampleGridHook(Hook):
         labels = None
         if model.num_classes is not None:
             labels = [index // self.columns % model.num_classes for index in range(number)]
-        images = model.sample(number, labels, SampleNoise(sample_seeds(number, self.seed)))
-        sheet = grid(model.data_preprocessor.destruct(images).cpu(), self.columns)
+        seeds = sample_seeds(number, self.seed)
+        batches = []
+        for start in range(0, number, self.batch_size):
+            part = slice(start, start + self.batch_size)
+            images = model.sample(len(seeds[part]), labels and labels[part], SampleNoise(seeds[part]))
+            batches.append(model.data_preprocessor.destruct(images).cpu())
+        sheet = grid(torch.cat(batches), self.columns)
         folder = Path(runner.work_dir) / 'samples'
         make_folder(folder)
         path = folder / f'iter_{runner.iter + 1}.png'

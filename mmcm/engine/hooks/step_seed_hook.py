@@ -15,7 +15,8 @@ class StepSeedHook(Hook):
     """Seed torch before each iteration from the run's seed, the process and the iteration.
 
     Noise, noise levels and dropout of an iteration then do not depend on the ones before: a run that was stopped and
-    resumed ends with the same weights, bit for bit, as one that was not, with no generator's state in the checkpoint.
+    resumed goes on as one that was not, with no generator's state in the checkpoint. Where the arithmetic is
+    deterministic, as on a CPU, both end with the same weights, bit for bit.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:

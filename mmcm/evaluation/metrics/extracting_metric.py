@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 import torch
+from mmengine.device import get_device
 from mmengine.evaluator import BaseMetric
 
 from mmcm.evaluation.features.base import Features
@@ -10,7 +11,7 @@ from mmcm.registry import MODELS
 
 
 class ExtractingMetric(BaseMetric):
-    """A metric with a feature extractor, which is built and moved to the images' device when it is first needed.
+    """A metric with a feature extractor, which is built on the best device present when it is first needed.
 
     Args:
         extractor (dict): Config of the feature extractor.
@@ -28,8 +29,8 @@ class ExtractingMetric(BaseMetric):
         if self.extractor is None:
             self.extractor = MODELS.build(self.extractor_config)
             self.extractor.init_weights()
-            self.extractor.eval()
-        return self.extractor.to(images.device).extract(images)
+            self.extractor.to(get_device()).eval()
+        return self.extractor.extract(images.to(next(self.extractor.parameters()).device))
 
     def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
         """Return the features of the images that were drawn for `data_samples`."""

@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     step_seed=dict(type='StepSeedHook'),
+    plain_log=dict(type='PlainLogHook'),
     averages=dict(type='AveragesHook'),
     sample_grid=dict(type='SampleGridHook', interval=10000))
 log_processor = dict(type='LogProcessor', by_epoch=False)

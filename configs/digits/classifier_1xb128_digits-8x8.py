@@ -22,4 +22,5 @@ default_hooks = dict(  # no averages and nothing to draw
     _delete_=True,
     logger=dict(type='LoggerHook', log_metric_by_epoch=False),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
-    step_seed=dict(type='StepSeedHook'))
+    step_seed=dict(type='StepSeedHook'),
+    plain_log=dict(type='PlainLogHook'))

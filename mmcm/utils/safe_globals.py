@@ -2,6 +2,7 @@
 
 MMEngine keeps its log in `HistoryBuffer`s, which torch's safe unpickler (`weights_only=True`, the default from torch
 2.6 on) refuses. They pickle as NumPy arrays, scalars and `getattr` calls on the class; exactly that is let through.
+Checkpoints that are written with mmcm's `PlainLogHook` need none of it.
 """
 import importlib
 from typing import Any

@@ -140,8 +140,8 @@ def _is_number(text: str) -> bool:
 def _advice() -> str:
     if supports_training_checkpoints():
         return 'Ask its author for a file of plain tensors (.safetensors).'
-    return ('A training checkpoint needs torch 2.6 or newer; a file of plain tensors, as tools/publish_model.py writes '
-            'it, can be read by this torch, too.')
+    return ("A training checkpoint that MMEngine wrote without mmcm's PlainLogHook needs torch 2.6 or newer; otherwise "
+            'ask its author for a file of plain tensors (.safetensors).')
 
 
 def _is_zip(path: Path) -> bool:

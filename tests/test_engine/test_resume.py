@@ -82,6 +82,15 @@ def test_half_written_checkpoint_is_passed_over(tmp_path, undisturbed):
     assert_same_end(tmp_path, undisturbed)
 
 
+def test_checkpoint_holds_plain_values_alone_and_the_log_goes_on(undisturbed, tmp_path):
+    """Whoever reads it needs no list of what to let through; the resumed log has the entries from before."""
+    code = ('import sys, torch; checkpoint = torch.load(sys.argv[1], weights_only=True); '
+            'print(len(checkpoint["message_hub"]["log_scalars"]["train/loss"]["log"]))')
+    path = undisturbed / f'iter_{ITERATIONS}.pth'
+    result = subprocess.run([sys.executable, '-c', code, str(path)], capture_output=True, text=True)
+    assert result.stdout.strip() == str(ITERATIONS), result.stderr
+
+
 def test_training_writes_sheets_and_tensorboard(undisturbed):
     assert (undisturbed / 'samples' / 'iter_12.png').stat().st_size > 0
     assert (undisturbed / 'samples' / f'iter_{ITERATIONS}.png').stat().st_size > 0

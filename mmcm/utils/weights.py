@@ -50,8 +50,8 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
             warnings.filterwarnings('ignore', 'Detected pickle protocol')
             return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
     except pickle.UnpicklingError as error:
-        name = re.search(r'GLOBAL ([\w.]+)|global ([\w.]+)', str(error))
-        found = f' ({next(filter(None, name.groups()))})' if name else ''
+        name = re.search(r'(?:GLOBAL|[Uu]nsupported class) ([\w.]+)', str(error))
+        found = f' ({name[1]})' if name else ''
         raise InputError(f'{path} contains more than weights{found}, or is no checkpoint: refused, nothing in it was '
                          f'run. {_advice()}') from error
     except (RuntimeError, EOFError, SafetensorError, struct.error, UnicodeDecodeError, LookupError) as error:

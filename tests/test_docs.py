@@ -1,0 +1,24 @@
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted({*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/*.md'), *ROOT.glob('benchmarks/*.md')})
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_has_no_blanks_and_its_links_and_commands_lead_to_files(page):
+    text = page.read_text(encoding='utf-8')
+    assert not re.findall(r'@[A-Z]+@', text)
+    links = [link.split('#')[0] for link in re.findall(r'\]\(([^)]+)\)', text) if not link.startswith('http')]
+    files = re.findall(r'(?:configs|tools|demo|docs|requirements|benchmarks)/[\w/.-]+\.(?:py|md|txt|sh)', text)
+    missing = [name for name in links if name and not (page.parent / name).exists()]
+    missing += [name for name in files if not (ROOT / name).exists() and not (page.parent / name).exists()]
+    assert not missing
+
+
+def test_pages_come_in_both_languages():
+    for page in PAGES:
+        if page.name == 'README.md' and page.parent.name != 'benchmarks':
+            assert (page.parent / 'README_zh-CN.md').exists(), page

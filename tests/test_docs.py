@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted({*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/*.md'), *ROOT.glob('benchmarks/*.md')})
+PAGES = sorted(
+    page for pattern in ('*.md', 'docs/*.md', 'configs/*/*.md', 'benchmarks/*.md') for page in ROOT.glob(pattern))
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,9 +1,9 @@
 """Registries of mmcm, scope `mmcm`.
 
 Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
-the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula,
-weightings, solvers, noise-level distributions) and noise generators are kinds that MMEngine does not know; they are
-roots of their own, under the same scope.
+the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula, weightings, solvers,
+noise-level distributions) and noise generators are kinds that MMEngine does not know; they are roots of their own,
+under the same scope.
 
 Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
 with another default scope (MMagic, say) builds the model that asks for them.
@@ -12,16 +12,8 @@ import re
 from difflib import get_close_matches
 from typing import Any
 
+import mmengine.registry as root
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import DefaultScope, Registry, build_from_cfg
 
 from mmcm.utils.errors import InputError
@@ -54,7 +46,7 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
 def is_config_error(error: Exception) -> bool:
     """Return whether `error`, raised by MMEngine as it built something, is the fault of the config."""
     return re.search(
-        r'unexpected keyword argument|missing \d+ required|is not in the \S+ registry|None is not a callable',
+        r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable',
         str(error)) is not None
 
 
@@ -63,15 +55,23 @@ def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:
 
 
 MODELS = _registry('model', 'mmcm.backbones', 'mmcm.denoisers', 'mmcm.models', 'mmcm.evaluation.features',
-                   parent=MMENGINE_MODELS)
-DATASETS = _registry('dataset', 'mmcm.datasets', parent=MMENGINE_DATASETS)
-FUNCTIONS = _registry('function', 'mmcm.datasets', parent=MMENGINE_FUNCTIONS)
-TRANSFORMS = _registry('transform', 'mmcm.datasets.transforms', parent=MMENGINE_TRANSFORMS)
-METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=MMENGINE_METRICS)
-HOOKS = _registry('hook', 'mmcm.engine', parent=MMENGINE_HOOKS)
-OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=MMENGINE_OPTIM_WRAPPERS)
-VISUALIZERS = _registry('visualizer', 'mmcm.engine', parent=MMENGINE_VISUALIZERS)
-VISBACKENDS = _registry('vis_backend', 'mmcm.engine', parent=MMENGINE_VISBACKENDS)
+                   parent=root.MODELS)
+DATASETS = _registry('dataset', 'mmcm.datasets', parent=root.DATASETS)
+FUNCTIONS = _registry('function', 'mmcm.datasets', parent=root.FUNCTIONS)
+TRANSFORMS = _registry('transform', 'mmcm.datasets.transforms', parent=root.TRANSFORMS)
+METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=root.METRICS)
+HOOKS = _registry('hook', 'mmcm.engine', parent=root.HOOKS)
+OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=root.OPTIM_WRAPPERS)
+# Without children of these, too, MMEngine warns of every part of a run that it takes from its own.
+VISUALIZERS = _registry('visualizer', 'mmcm.engine', parent=root.VISUALIZERS)
+VISBACKENDS = _registry('vis_backend', 'mmcm.engine', parent=root.VISBACKENDS)
+LOOPS = _registry('loop', 'mmcm.engine', parent=root.LOOPS)
+LOG_PROCESSORS = _registry('log_processor', 'mmcm.engine', parent=root.LOG_PROCESSORS)
+OPTIMIZERS = _registry('optimizer', 'mmcm.engine', parent=root.OPTIMIZERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _registry(
+    'optimizer wrapper constructor', 'mmcm.engine', parent=root.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _registry('parameter scheduler', 'mmcm.engine', parent=root.PARAM_SCHEDULERS)
+DATA_SAMPLERS = _registry('data sampler', 'mmcm.engine', parent=root.DATA_SAMPLERS)
 
 SAMPLERS = _registry('sampler', 'mmcm.samplers')
 OBJECTIVES = _registry('objective', 'mmcm.objectives')

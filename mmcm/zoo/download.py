@@ -21,6 +21,7 @@ from typing import Any, Optional, Union
 from urllib.error import HTTPError, URLError
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.progress import terminal
 from mmcm.version import __version__
 
 try:
@@ -304,14 +305,13 @@ def _one_process_at_a_time(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(name: str, visible: bool) -> Iterator[Show]:
-    if not visible:
+    console = terminal() if visible else None
+    if console is None:
         yield lambda received, total: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     columns = (TextColumn('{task.description}', markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
                TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:  # a log file is no place for bars
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=None)
         yield lambda received, total: bar.update(task, completed=received, total=total)

@@ -58,3 +58,9 @@ def test_light_modules_import_neither_torch_nor_mmengine(module):
     code = f'import sys, {module}; print({{"torch", "mmengine", "cv2"}} & set(sys.modules))'
     process = subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, capture_output=True, text=True)
     assert process.stdout == 'set()\n', process.stdout + process.stderr
+
+
+def test_listing_models_on_the_command_line_does_not_load_torch():
+    code = 'import sys, mmcm.cli.demo; mmcm.cli.demo.main(["--print-supported-models"]); print("torch" in sys.modules)'
+    process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert process.stdout.splitlines()[-1] == 'False', process.stderr

@@ -1,4 +1,5 @@
 """`ConsistencyModelInferencer`: a model that is ready to draw."""
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from mmcm.datasets.sampling_requests import request_labels
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
-from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.noise.generators import sample_seeds
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import check_picture_path, grid, make_folder, to_pixels, write_picture
+from mmcm.utils.files import make_folder
+from mmcm.utils.images import check_picture_path, grid, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
 from mmcm.zoo import list_models, nearest
 
@@ -133,20 +135,11 @@ class ConsistencyModelInferencer:
         self.load()
 
         seeds = sample_seeds(num_images, seed)
-        starts = range(0, num_images, batch_size)
-        batches = []
+        steps = math.ceil(num_images / batch_size) * self.sampler.num_steps
         started = time.perf_counter()
-        with progress_bar('drawing', len(starts) * self.sampler.num_steps, shown=progress) as advance:
-            for start in starts:
-                part = slice(start, start + batch_size)
-                batch = self.model.sample(
-                    len(seeds[part]),
-                    None if labels is None else labels[part],
-                    SampleNoise(seeds[part]),
-                    sampler=self.sampler,
-                    callback=lambda *_: advance())
-                batches.append(self.model.data_preprocessor.destruct(batch).cpu())
-        return Drawing(torch.cat(batches), labels, seeds, time.perf_counter() - started, self.sampler.num_calls)
+        with progress_bar('drawing', steps, shown=progress) as advance:
+            images = self.model.draw(seeds, labels, batch_size, self.sampler, callback=lambda *_: advance())
+        return Drawing(images, labels, seeds, time.perf_counter() - started, self.sampler.num_calls)
 
 
 def pick_device(name: Optional[str]) -> torch.device:

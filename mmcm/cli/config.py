@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import make_folder
+from mmcm.utils.files import make_folder
 
 
 class Options(DictAction):

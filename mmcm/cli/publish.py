@@ -9,7 +9,7 @@ from safetensors.torch import save
 
 from mmcm.cli.errors import command
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import make_folder, write_bytes
+from mmcm.utils.files import make_folder, write_bytes
 from mmcm.utils.weights import read_backbone, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file

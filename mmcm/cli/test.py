@@ -14,7 +14,8 @@ from mmcm.cli.errors import command
 from mmcm.cli.runner import built_from_config, prepare
 from mmcm.models.consistency_model import drawing_config
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import make_folder, write_bytes
+from mmcm.utils.files import make_folder, write_bytes
+from mmcm.utils.model_wrappers import unwrapped
 from mmcm.zoo import cached_file
 
 
@@ -42,8 +43,7 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
     cached_file(checkpoint)  # a missing file is told before anything is built
     with built_from_config():
         runner = Runner.from_cfg(config)
-        model = getattr(runner.model, 'module', runner.model)
-        model.load_checkpoint(checkpoint, average)
+        unwrapped(runner.model).load_checkpoint(checkpoint, average)
         return runner.test()
 
 

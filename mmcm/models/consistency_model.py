@@ -255,6 +255,33 @@ class ConsistencyModel(BaseModel):
             denoiser.train(was_training)
         return images.clamp(-1, 1)
 
+    def draw(self,
+             seeds: Sequence[int],
+             labels: Optional[Sequence[int]] = None,
+             batch_size: int = 64,
+             sampler: Optional[Sampler] = None,
+             callback: Optional[Callback] = None) -> Tensor:
+        """Draw any number of images, in batches.
+
+        Args:
+            seeds (Sequence[int]): The seed of each image.
+            labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
+            batch_size (int): Images per call of the sampler. The images do not depend on it, the memory does.
+            sampler (Sampler, optional): A sampler other than the model's own.
+            callback (Callable, optional): Called in each step of each batch; see `Sampler`.
+
+        Returns:
+            Tensor: Images, uint8, (N, C, H, W), on the CPU.
+        """
+        batches = []
+        for start in range(0, len(seeds), batch_size):
+            part = slice(start, start + batch_size)
+            noise = SampleNoise(seeds[part])
+            some_labels = None if labels is None else labels[part]
+            images = self.sample(len(seeds[part]), some_labels, noise, sampler=sampler, callback=callback)
+            batches.append(self.data_preprocessor.destruct(images).cpu())
+        return torch.cat(batches)
+
     def check_labels(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int) -> Optional[Tensor]:
         """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model."""
         if self.num_classes is None:

@@ -1,8 +1,6 @@
 """Pictures as files, and many of them on one sheet."""
 import math
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Union
 
@@ -11,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder, write_bytes
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 CAPTION_HEIGHT = 16  # pixels
@@ -72,32 +71,8 @@ def check_picture_path(path: Path) -> None:
         raise InputError(f'{path} is a folder: name a file.')
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder` if need be; raise an InputError if it cannot be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'{folder} cannot be made a folder for the results: {error.strerror}. '
-                         'Choose another place.') from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f'{folder} cannot be written to. Choose another place, or change its permissions.')
-
-
 def write_picture(path: Path, pixels: np.ndarray) -> None:
     """Write `pixels` (H, W, 3), uint8 RGB, to `path`, in the format of its suffix: whole or not at all."""
     # OpenCV's own default makes PNG files five times as large.
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
     write_bytes(path, encoded.tobytes())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it appears under its name only when it is whole."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
-    finally:
-        with suppress(OSError):  # it is gone, or could not be made in the first place
-            part.unlink()

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import CAPTION_HEIGHT, GAP, check_picture_path, grid, make_folder, to_pixels, write_picture
+from mmcm.utils.files import make_folder
+from mmcm.utils.images import CAPTION_HEIGHT, GAP, check_picture_path, grid, to_pixels, write_picture
 
 COLOURS = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7], [1, 2, 3]], dtype=torch.uint8)
 

@@ -2,10 +2,10 @@
 from typing import Optional
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcm.registry import HOOKS
+from mmcm.utils.model_wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -21,7 +21,7 @@ class AveragesHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         """Set the training step."""
-        _model(runner).step = runner.iter // runner.optim_wrapper._accumulative_counts
+        unwrapped(runner.model).step = runner.iter // runner.optim_wrapper._accumulative_counts
 
     def after_train_iter(self,
                          runner: Runner,
@@ -30,8 +30,4 @@ class AveragesHook(Hook):
                          outputs: Optional[dict] = None) -> None:
         """Update the averages, if the optimiser has made a step."""
         if runner.optim_wrapper.should_update():
-            _model(runner).update_averages()
-
-
-def _model(runner: Runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+            unwrapped(runner.model).update_averages()

@@ -2,15 +2,15 @@
 from pathlib import Path
 from typing import Optional
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.noise.generators import sample_seeds
 from mmcm.registry import HOOKS
-from mmcm.utils.images import grid, make_folder, write_picture
+from mmcm.utils.files import make_folder
+from mmcm.utils.images import grid, write_picture
+from mmcm.utils.model_wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -49,18 +49,12 @@ class SampleGridHook(Hook):
 
     def draw(self, runner: Runner) -> Path:
         """Draw a sheet now; return its path."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         number = self.rows * self.columns
         labels = None
         if model.num_classes is not None:
             labels = [index // self.columns % model.num_classes for index in range(number)]
-        seeds = sample_seeds(number, self.seed)
-        batches = []
-        for start in range(0, number, self.batch_size):
-            part = slice(start, start + self.batch_size)
-            images = model.sample(len(seeds[part]), labels and labels[part], SampleNoise(seeds[part]))
-            batches.append(model.data_preprocessor.destruct(images).cpu())
-        sheet = grid(torch.cat(batches), self.columns)
+        sheet = grid(model.draw(sample_seeds(number, self.seed), labels, self.batch_size), self.columns)
         folder = Path(runner.work_dir) / 'samples'
         make_folder(folder)
         path = folder / f'iter_{runner.iter + 1}.png'

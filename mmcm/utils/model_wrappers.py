@@ -1,0 +1,8 @@
+"""Models as MMEngine wraps them for several processes."""
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside `model`, or `model` itself if nothing wraps it."""
+    return model.module if is_model_wrapper(model) else model

@@ -2,7 +2,7 @@
 
 Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
 the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula, weightings, solvers,
-noise-level distributions) and noise generators are kinds that MMEngine does not know; they are roots of their own,
+tangents, noise-level distributions) and noise generators are kinds that MMEngine does not know; they are roots of their own,
 under the same scope.
 
 Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
@@ -78,6 +78,7 @@ OBJECTIVES = _registry('objective', 'mmcm.objectives')
 DISTANCES = _registry('distance', 'mmcm.distances')
 CURRICULA = _registry('curriculum', 'mmcm.curricula')
 SOLVERS = _registry('ODE solver', 'mmcm.objectives')
+TANGENTS = _registry('tangent', 'mmcm.objectives')
 WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
 LEVELS = _registry('noise level distribution', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')

@@ -1,5 +1,8 @@
-"""Curricula: the number of scales N(k) and the target's decay mu(k), pure functions of the training step k."""
+"""Curricula: numbers of scales, decays and step sizes as pure functions of the training step k."""
 from mmcm.curricula.fixed import FixedCurriculum
 from mmcm.curricula.progressive import ProgressiveCurriculum
+from mmcm.curricula.stages import DoublingCurriculum, HalvingCurriculum, ShrinkingCurriculum
 
-__all__ = ['FixedCurriculum', 'ProgressiveCurriculum']
+__all__ = [
+    'DoublingCurriculum', 'FixedCurriculum', 'HalvingCurriculum', 'ProgressiveCurriculum', 'ShrinkingCurriculum'
+]

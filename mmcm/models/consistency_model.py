@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcm.curricula.fixed import check_decay
+from mmcm.denoisers import KarrasDenoiser
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
@@ -71,7 +72,7 @@ class ConsistencyModel(BaseModel):
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
-        self.step: Optional[int] = None  # set by AveragesHook; curricula are functions of it
+        self.step: Optional[int] = None  # set by begin_step; curricula are functions of it
 
     def _build_teacher(self, denoiser: dict, teacher: Optional[dict]) -> None:
         unknown = set(teacher or ()) - {'checkpoint', 'average', 'denoiser'}
@@ -80,7 +81,8 @@ class ConsistencyModel(BaseModel):
         if teacher is None or not teacher.get('checkpoint'):
             raise InputError(f'{type(self.objective).__name__} needs a teacher: set '
                              "model.teacher=dict(checkpoint='...') to a diffusion model's weights.")
-        config = Config(dict(denoiser={**deepcopy(denoiser), 'boundary': False}))
+        boundary = dict(boundary=False) if isinstance(self.denoiser, KarrasDenoiser) else {}
+        config = Config(dict(denoiser={**deepcopy(denoiser), **boundary}))
         config.merge_from_dict(dict(denoiser=teacher.get('denoiser', {})))
         self.teacher = frozen(MODELS.build(config.denoiser))
         self.teacher_source = {key: value for key, value in teacher.items() if key != 'denoiser'}
@@ -144,6 +146,21 @@ class ConsistencyModel(BaseModel):
         return self
 
     @torch.no_grad()
+    def begin_step(self, step: int) -> bool:
+        """Begin training step `step`, counted from 0.
+
+        Returns:
+            bool: Whether the online network became the teacher. The averages then start anew from it, and so should
+            the optimiser.
+        """
+        self.step = step
+        if self.objective is None or not self.objective.renews_teacher(step):
+            return False
+        for network in (self.teacher, *self._averages()):
+            network.load_state_dict(self.denoiser.state_dict())
+        return True
+
+    @torch.no_grad()
     def update_averages(self) -> None:
         """Let the target and all averages follow the online weights, once per step of the optimiser."""
         if self.target is not None:
@@ -154,7 +171,7 @@ class ConsistencyModel(BaseModel):
     def _training_step(self) -> int:
         if self.step is None:
             raise InputError('the training step is not known: add dict(type="AveragesHook") to the hooks (the runtime '
-                             'config of mmcm has it), or set model.step in a loop of your own.')
+                             'config of mmcm has it), or call model.begin_step(step) in a loop of your own.')
         return self.step
 
     def forward(self,

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigma
 from mmcm.registry import LEVELS
 from mmcm.utils.errors import InputError
 
@@ -24,6 +25,25 @@ class LognormalLevels:
     def __call__(self, num: int) -> Tensor:
         """Draw `num` levels: (num,), float32."""
         return torch.exp(self.mean + self.std * torch.randn(num, device='cpu'))
+
+
+@LEVELS.register_module()
+class UniformLevels:
+    """Uniform on the schedule of Karras et al. (2022, Eq. 5): each stretch of a sampler's steps equally often.
+
+    Args:
+        sigma_min (float): Smallest noise level, in the units of the data.
+        sigma_max (float): Largest noise level.
+        rho (float): How strongly the levels crowd near `sigma_min`.
+    """
+
+    def __init__(self, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = RHO) -> None:
+        check_range(sigma_min, sigma_max, rho)
+        self.range = (sigma_min, sigma_max, rho)
+
+    def __call__(self, num: int) -> Tensor:
+        """Draw `num` levels: (num,), float32."""
+        return karras_sigma(torch.rand(num, device='cpu'), *self.range)
 
 
 @LEVELS.register_module()

@@ -2,6 +2,7 @@
 from abc import ABC, abstractmethod
 from typing import Callable, NamedTuple, Optional
 
+from mmengine.model import BaseModule
 from torch import Tensor
 
 Denoiser = Callable[[Tensor, Tensor, Optional[Tensor]], Tensor]  # (x, sigma, labels) -> x0
@@ -21,14 +22,18 @@ class Networks(NamedTuple):
     teacher: Optional[Denoiser] = None
 
 
-class Objective(ABC):
-    """A loss over a batch of clean images."""
+class Objective(BaseModule, ABC):
+    """A loss over a batch of clean images.
+
+    It is a module of the model: what it learns (an adaptive weight, the statistics of the losses) is trained and saved
+    with the network, and its distance moves to the device with it.
+    """
 
     needs_target = False
     needs_teacher = False
 
     @abstractmethod
-    def __call__(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
         """Compute the loss.
 
         Args:
@@ -44,3 +49,7 @@ class Objective(ABC):
     def target_decay(self, step: int) -> float:
         """Return the share of its old weights that the target network keeps in `step`."""
         raise NotImplementedError(f'{type(self).__name__} has no target network.')
+
+    def renews_teacher(self, step: int) -> bool:
+        """Return whether the online network becomes the teacher at the start of `step`."""
+        return False

@@ -1,10 +1,11 @@
-"""What consistency distillation and consistency training share (Song et al., 2023, arXiv 2303.01469)."""
+"""What the discrete consistency objectives share (Song et al., 2023, arXiv 2303.01469)."""
 from abc import abstractmethod
 from typing import Callable, Optional
 
 import torch
 from torch import Tensor
 
+from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.solvers import column
@@ -39,6 +40,7 @@ class Consistency(Objective):
                  sigma_min: float = SIGMA_MIN,
                  sigma_max: float = SIGMA_MAX,
                  rho: float = RHO) -> None:
+        super().__init__()
         check_range(sigma_min, sigma_max, rho)
         self.curriculum = CURRICULA.build(curriculum)
         self.distance = DISTANCES.build(distance)
@@ -53,26 +55,52 @@ class Consistency(Objective):
     def estimate(self, networks: Networks, x0: Tensor, labels: Optional[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         """Return what the solver takes for the clean image: a function of x (N, C, H, W) and sigma (N,)."""
 
+    def weights(self, sigma: Tensor, next_sigma: Tensor) -> Tensor:
+        """Return the weight of each interval from `sigma` (N,) to `next_sigma` (N,): (N,)."""
+        return self.weighting(sigma)
+
     def target_decay(self, step: int) -> float:
         """Return the share of its old weights that the target network keeps in `step`."""
         return self.curriculum(step)[1]
 
-    def __call__(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the curriculum's numbers."""
         num_scales, target_decay = self.curriculum(step)
         sigmas = karras_sigmas(num_scales, self.sigma_min, self.sigma_max, self.rho)
-        index = self.levels(sigmas, len(x0))
+        index, noise = draw_for_batch(lambda num: self.levels(sigmas, num), x0)
         sigma, next_sigma = sigmas[index].to(x0), sigmas[index + 1].to(x0)
 
-        x = x0 + column(sigma) * torch.randn_like(x0)
-        # The target sees the dropout mask of the online network: the loss shall measure consistency, not dropout.
-        random_state = get_random_state(x.device)
-        online = networks.online(x, sigma, labels)
-        with torch.no_grad():
-            next_x = self.solver(self.estimate(networks, x0, labels), x, sigma, next_sigma)
-            set_random_state(random_state, x.device)
-            goal = networks.target(next_x, next_sigma, labels)
+        x = x0 + column(sigma) * noise
+        online, goal = consistency_pair(
+            networks, x, sigma, next_sigma, labels,
+            lambda: self.solver(self.estimate(networks, x0, labels), x, sigma, next_sigma))
+        distance = self.distance(online, goal)
         return dict(
-            loss=self.weighting(sigma) * self.distance(online, goal),
+            loss=self.weights(sigma, next_sigma) * distance,
+            distance=distance.detach(),
             num_scales=torch.tensor(float(num_scales)),
             target_decay=torch.tensor(target_decay))
+
+
+def consistency_pair(networks: Networks, x: Tensor, sigma: Tensor, next_sigma: Tensor, labels: Optional[Tensor],
+                     take_step: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return f(x, sigma) and, without gradients, f^-(next x, next sigma), both with the same dropout mask.
+
+    Else the loss would measure dropout, not consistency. Where there is no target network, f^- is the online one.
+
+    Args:
+        networks (Networks): The denoisers.
+        x (Tensor): Noisy images, (N, C, H, W).
+        sigma (Tensor): Their noise levels, (N,).
+        next_sigma (Tensor): The smaller levels that the step leads to, (N,).
+        labels (Tensor, optional): Classes, (N,).
+        take_step (Callable): Returns the images at `next_sigma`, (N, C, H, W).
+    """
+    random_state = get_random_state(x.device)
+    online = networks.online(x, sigma, labels)
+    with torch.no_grad():
+        next_x = take_step()
+        set_random_state(random_state, x.device)
+        target = networks.online if networks.target is None else networks.target
+        goal = target(next_x, next_sigma, labels)
+    return online, goal

@@ -1,9 +1,10 @@
 """The objective of diffusion models as EDM has it (Karras et al., 2022, arXiv 2206.00364, Eq. 2 and Table 1)."""
 from typing import Optional
 
-import torch
 from torch import Tensor
 
+from mmcm.noise.global_batch import draw_for_batch
+from mmcm.noise.loss_second_moment import LossSecondMomentLevels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.solvers import column
 from mmcm.registry import LEVELS, OBJECTIVES, WEIGHTINGS
@@ -19,12 +20,17 @@ class EDM(Objective):
     """
 
     def __init__(self, levels: Optional[dict] = None, weighting: Optional[dict] = None) -> None:
+        super().__init__()
         self.levels = LEVELS.build(levels or dict(type='LognormalLevels'))
         self.weighting = WEIGHTINGS.build(weighting or dict(type='KarrasWeighting'))
 
-    def __call__(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the unweighted mean squared error."""
-        sigma = self.levels(len(x0)).to(x0)
-        x = x0 + column(sigma) * torch.randn_like(x0)
+        sigma, noise = draw_for_batch(self.levels, x0)
+        sigma = sigma.to(x0)
+        x = x0 + column(sigma) * noise
         error = (networks.online(x, sigma, labels) - x0).square().flatten(1).mean(1)
-        return dict(loss=self.weighting(sigma) * error, mse=error.detach())
+        loss = self.weighting(sigma) * error
+        if isinstance(self.levels, LossSecondMomentLevels):
+            loss = self.levels.weigh(loss, sigma)
+        return dict(loss=loss, mse=error.detach())

@@ -20,8 +20,11 @@ class AveragesHook(Hook):
     priority = 'ABOVE_NORMAL'
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
-        """Set the training step."""
-        unwrapped(runner.model).step = runner.iter // runner.optim_wrapper._accumulative_counts
+        """Begin the training step, with the first batch whose gradients it accumulates."""
+        batches = runner.optim_wrapper._accumulative_counts
+        if runner.iter % batches == 0 or unwrapped(runner.model).step is None:
+            if unwrapped(runner.model).begin_step(runner.iter // batches):
+                runner.optim_wrapper.optimizer.state.clear()
 
     def after_train_iter(self,
                          runner: Runner,

@@ -3,7 +3,6 @@ from typing import Optional
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -12,14 +11,15 @@ from mmcm.registry import HOOKS
 
 @HOOKS.register_module()
 class StepSeedHook(Hook):
-    """Seed torch before each iteration from the run's seed, the process and the iteration.
+    """Seed torch before each iteration from the run's seed and the iteration, the same in each process.
 
     Noise, noise levels and dropout of an iteration then do not depend on the ones before: a run that was stopped and
     resumed goes on as one that was not, with no generator's state in the checkpoint. Where the arithmetic is
-    deterministic, as on a CPU, both end with the same weights, bit for bit.
+    deterministic, as on a CPU, both end with the same weights, bit for bit. `draw_for_batch` sees to it that no two
+    processes train on the same noise.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         """Seed torch's generators."""
-        sequence = np.random.SeedSequence((runner.seed, get_rank(), runner.iter))
+        sequence = np.random.SeedSequence((runner.seed, runner.iter))
         torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))

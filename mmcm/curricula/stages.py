@@ -1,0 +1,90 @@
+"""Curricula in stages of equal length: progressive distillation, improved consistency training, consistency tuning."""
+import math
+
+from mmcm.curricula.fixed import check_scales
+from mmcm.registry import CURRICULA
+from mmcm.utils.errors import InputError
+
+
+@CURRICULA.register_module()
+class HalvingCurriculum:
+    """Progressive distillation: half as many steps N in each stage, down to one.
+
+    The last two stages, of two steps and of one, take twice as long, as in the code of Song et al. (2023,
+    arXiv 2303.01469). There is no target network: the decay is 1.
+
+    Args:
+        start_steps (int): Number of steps N of the first student, a power of 2; the teacher makes two for each.
+        stage_length (int): Training steps of a stage.
+    """
+
+    def __init__(self, start_steps: int, stage_length: int) -> None:
+        if start_steps < 1 or start_steps & (start_steps - 1):
+            raise InputError(f'start_steps has to be a power of 2, to be halved down to 1, got {start_steps}.')
+        check_length(stage_length)
+        self.start_steps = start_steps
+        self.stage_length = stage_length
+
+    def __call__(self, step: int) -> tuple[int, float]:
+        """Return N for training step `step`, counted from 0, and 1."""
+        stage = step // self.stage_length
+        to_two = max(self.start_steps.bit_length() - 2, 0)  # stages before the one of two steps
+        if stage < to_two:
+            return self.start_steps >> stage, 1.0
+        return max(min(self.start_steps, 2) >> (stage - to_two) // 2, 1), 1.0
+
+
+@CURRICULA.register_module()
+class DoublingCurriculum:
+    """Improved consistency training (Song & Dhariwal, 2023, arXiv 2310.14189): the intervals double in each stage.
+
+    N(k) = min(s_0 2^floor(k / K'), s_1) + 1 with K' = floor(K / (log2 floor(s_1 / s_0) + 1)). There is no target
+    network: the decay is 0.
+
+    Args:
+        start_scales (int): s_0, at least 2; 10 in the paper.
+        end_scales (int): s_1, at least s_0; 1280 in the paper.
+        total_steps (int): K, the length of the training.
+    """
+
+    def __init__(self, start_scales: int, end_scales: int, total_steps: int) -> None:
+        check_scales(start_scales)
+        if end_scales < start_scales:
+            raise InputError(f'end_scales has to be at least start_scales, got {end_scales} and {start_scales}.')
+        self.start_scales = start_scales
+        self.end_scales = end_scales
+        self.stage_length = math.floor(total_steps / (math.log2(end_scales // start_scales) + 1))
+        if self.stage_length < 1:
+            raise InputError(f'{total_steps} total_steps are too few to double {start_scales} scales to {end_scales}.')
+
+    def __call__(self, step: int) -> tuple[int, float]:
+        """Return N(k) for training step `step`, counted from 0, and 0."""
+        stage = min(step // self.stage_length, self.end_scales.bit_length())  # 2^stage shall not grow without end
+        return min(self.start_scales << stage, self.end_scales) + 1, 0.0
+
+
+@CURRICULA.register_module()
+class ShrinkingCurriculum:
+    """Easy consistency tuning (Geng et al., 2024, arXiv 2406.14548): the step from t to r shrinks in each stage.
+
+    Args:
+        stage_length (int): Training steps of a stage.
+        q (float): How many times smaller 1 - r / t becomes in a stage, above 1; 2 in the paper, 256 for ImageNet.
+    """
+
+    def __init__(self, stage_length: int, q: float = 2.) -> None:
+        check_length(stage_length)
+        if not q > 1:
+            raise InputError(f'q has to be above 1, got {q}.')
+        self.stage_length = stage_length
+        self.q = q
+
+    def __call__(self, step: int) -> float:
+        """Return q^-(stage + 1), the share of t by which the step goes down, for training step `step`."""
+        return self.q**-(step // self.stage_length + 1)
+
+
+def check_length(stage_length: int) -> None:
+    """Raise an InputError unless a stage has a step."""
+    if stage_length < 1:
+        raise InputError(f'a stage needs at least one training step, got stage_length {stage_length}.')

@@ -1,0 +1,50 @@
+"""Denoiser with the parametrisation of TrigFlow (Lu & Song, 2024, arXiv 2410.11081, Section 3)."""
+from typing import Optional
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmcm.registry import MODELS
+
+
+@MODELS.register_module()
+class TrigFlowDenoiser(BaseModule):
+    """D(x, sigma) = cos(t) x_t - sin(t) sigma_data F(x_t / sigma_data, t), with t = arctan(sigma / sigma_data).
+
+    x_t = cos(t) x = cos(t) x0 + sin(t) z goes from the data at t = 0 to noise z ~ N(0, sigma_data^2) at t = pi / 2. In
+    terms of sigma that is EDM's preconditioning with -F in the place of F, so F here is the backbone with its sign
+    changed: the weights of an EDM model give the same denoiser.
+
+    Args:
+        backbone (dict): Config of the network.
+        sigma_data (float): Standard deviation of the data; images lie in [-1, 1].
+        time_scale (float, optional): The backbone is told time_scale * t, which has a bounded derivative. None tells it
+            250 log sigma as `KarrasDenoiser` does, for weights that expect it.
+        init_cfg (dict, optional): MMEngine's initialisation config.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 sigma_data: float = 0.5,
+                 time_scale: Optional[float] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.sigma_data = sigma_data
+        self.time_scale = time_scale
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
+        t = torch.atan(sigma / self.sigma_data)
+        cos, sin = t.cos().view(-1, 1, 1, 1), t.sin().view(-1, 1, 1, 1)
+        x_t = cos * x
+        return cos * x_t - sin * self.sigma_data * self.network(x_t / self.sigma_data, t, labels)
+
+    def network(self, x: Tensor, t: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+        """Return F(x, t) for `x` = x_t / sigma_data (N, C, H, W), of unit variance, and `t` (N,) in (0, pi / 2)."""
+        if self.time_scale is None:
+            conditioning = 250 * (self.sigma_data * t.tan()).log()
+        else:
+            conditioning = self.time_scale * t
+        return -self.backbone(x, conditioning, labels)

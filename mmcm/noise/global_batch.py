@@ -1,0 +1,31 @@
+"""Noise of training: drawn for the batch of all processes, of which each keeps its rows."""
+from typing import Callable
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from torch import Tensor
+
+
+def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw noise levels and standard normal noise for a batch of images.
+
+    MMEngine's samplers deal the images of a global batch to the processes in turn, and so does this function with the
+    random numbers, given generators in the same state everywhere (`StepSeedHook`): any number of processes sees the
+    same images with the same noise. Afterwards the generators go separate ways, so that dropout differs.
+
+    Args:
+        draw_levels (Callable): From a number of images to their levels, (num, ...).
+        x0 (Tensor): The images of this process, (N, C, H, W).
+
+    Returns:
+        tuple[Tensor, Tensor]: Levels, (N, ...), on the device that `draw_levels` has them on, and noise like `x0`.
+    """
+    rank, world_size = get_rank(), get_world_size()
+    if world_size == 1:
+        return draw_levels(len(x0)), torch.randn_like(x0)
+    num_images = len(x0) * world_size
+    levels = draw_levels(num_images)[rank::world_size]
+    noise = torch.randn(num_images, *x0.shape[1:], dtype=x0.dtype, device=x0.device)[rank::world_size]
+    seeds = torch.randint(2**62, (world_size, ), device='cpu')
+    torch.manual_seed(int(seeds[rank]))
+    return levels, noise.contiguous(memory_format=torch.preserve_format)

@@ -1,0 +1,61 @@
+"""Easy consistency tuning (Geng et al., 2024, arXiv 2406.14548)."""
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from mmcm.noise.global_batch import draw_for_batch
+from mmcm.objectives.base import Networks, Objective
+from mmcm.objectives.consistency import consistency_pair
+from mmcm.objectives.solvers import EulerStep, column
+from mmcm.registry import CURRICULA, DISTANCES, LEVELS, OBJECTIVES
+
+
+@OBJECTIVES.register_module()
+class EasyConsistencyTuning(Objective):
+    """Turn a diffusion model into a consistency model: equal outputs at t and r, which moves from 0 towards t.
+
+    r = max(t (1 - q^-(stage + 1) n(t)), 0) with n(t) = 1 + k sigmoid(-b t), and the weight is 1 / (t - r). Where r is 0
+    the goal is the clean image, so that the first stage goes on with the training of the diffusion model.
+
+    The boundary condition holds without a parametrisation of its own: EDM's has D(x, 0) = x.
+
+    Args:
+        curriculum (dict): The share q^-(stage + 1), by the training step; ShrinkingCurriculum.
+        distance (dict, optional): d(a, b); the l2 norm if None, the paper's for CIFAR-10.
+        levels (dict, optional): Distribution of t; lognormal(-1.1, 2.0), the paper's for CIFAR-10, if None.
+        k (float): How much farther than the stage's share the smallest levels step. With 0, n(t) is 1 throughout.
+        b (float): How fast that fades with t.
+    """
+
+    def __init__(self,
+                 curriculum: dict,
+                 distance: Optional[dict] = None,
+                 levels: Optional[dict] = None,
+                 k: float = 8.,
+                 b: float = 1.) -> None:
+        super().__init__()
+        self.curriculum = CURRICULA.build(curriculum)
+        self.distance = DISTANCES.build(distance or dict(type='PseudoHuber', factor=0.))
+        self.levels = LEVELS.build(levels or dict(type='LognormalLevels', mean=-1.1, std=2.0))
+        self.k = k
+        self.b = b
+
+    def next_level(self, t: Tensor, share: float) -> Tensor:
+        """Return r for the levels `t` (N,) and the stage's `share`: (N,)."""
+        n = 1 + self.k * torch.sigmoid(-self.b * t)
+        return (t * (1 - share * n)).clamp(min=0)
+
+    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+        """Compute the loss per image; see `Objective`. The log also gets the stage's share q^-(stage + 1)."""
+        share = self.curriculum(step)
+        t, noise = draw_for_batch(self.levels, x0)
+        t = t.to(x0)
+        r = self.next_level(t, share)
+        x = x0 + column(t) * noise
+        # The network has no logarithm of the level 0, and its output there is not used.
+        level = torch.where(r > 0, r, t)
+        online, goal = consistency_pair(networks, x, t, level, labels,
+                                        lambda: EulerStep()(lambda x, sigma: x0, x, t, level))
+        distance = self.distance(online, torch.where(column(r > 0), goal, x0))
+        return dict(loss=distance / (t - r), distance=distance.detach(), share=torch.tensor(share))

@@ -13,7 +13,10 @@ from mmcm.zoo.download import download
 PACKAGE_PREFIX = 'package:'
 
 
-def cached_file(source: Union[str, Path], cache_dir: Union[str, Path, None] = None, progress: bool = True) -> Path:
+def cached_file(source: Union[str, Path],
+                cache_dir: Union[str, Path, None] = None,
+                progress: bool = True,
+                sha256: Optional[str] = None) -> Path:
     """Find a checkpoint, and download it where it has to come from elsewhere.
 
     What is downloaded stays in `checkpoints/` below the cache: under its own name where it is of the zoo, in a folder
@@ -24,18 +27,27 @@ def cached_file(source: Union[str, Path], cache_dir: Union[str, Path, None] = No
             address, the name of a model of the zoo, or `package:` and a path inside the installed package.
         cache_dir (str | Path, optional): The cache; `$MMCM_HOME`, else `~/.cache/mmcm`, if not given.
         progress (bool): Whether a download shows its progress on stderr.
+        sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
 
     Returns:
         Path: An existing file.
 
     Raises:
-        InputError: If there is no such checkpoint, or it cannot be downloaded.
+        InputError: If there is no such checkpoint, it cannot be downloaded, or it has another digest.
     """
+    text = str(source)
+    if text.lower().startswith(('http://', 'https://')):
+        return _downloaded_file(text, cache_dir, progress, sha256)
+    path = _named_file(source, cache_dir, progress)
+    if sha256 is not None:
+        _check_digest(path, sha256)
+    return path
+
+
+def _named_file(source: Union[str, Path], cache_dir: Union[str, Path, None], progress: bool) -> Path:
     text = str(source)
     if text.startswith(PACKAGE_PREFIX):
         return _packaged_file(text)
-    if text.lower().startswith(('http://', 'https://')):
-        return _downloaded_file(text, cache_dir, progress)
     path = Path(source).expanduser()
     if path.is_file():
         return path
@@ -64,7 +76,10 @@ def _packaged_file(reference: str) -> Path:
     return path
 
 
-def _downloaded_file(url: str, cache_dir: Union[str, Path, None], progress: bool) -> Path:
+def _downloaded_file(url: str,
+                     cache_dir: Union[str, Path, None],
+                     progress: bool,
+                     sha256: Optional[str] = None) -> Path:
     name = posixpath.basename(urlsplit(url).path)
     if name in ('', '.', '..'):
         raise InputError(f'{url} names no file: its last part has to be the name of a checkpoint')
@@ -72,7 +87,17 @@ def _downloaded_file(url: str, cache_dir: Union[str, Path, None], progress: bool
     folder = _cache_folder(cache_dir) / 'checkpoints'
     if released is None:
         folder /= hashlib.sha256(url.encode()).hexdigest()[:8]
-    return download(url, folder / name, sha256=released and released.sha256, progress=progress)
+    return download(url, folder / name, sha256=sha256 or (released and released.sha256), progress=progress)
+
+
+def _check_digest(path: Path, sha256: str) -> None:
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != sha256.lower():
+        raise InputError(f'{path.absolute()}: its SHA-256 is {digest.hexdigest()}, expected {sha256.lower()}; '
+                         'name another file, or its digest')
 
 
 def _released(url: str) -> Optional[ZooModel]:

@@ -44,3 +44,17 @@ def test_gradient_of_pseudo_huber_is_finite_for_equal_images():
 def test_factor_that_cannot_be_is_refused(factor):
     with pytest.raises(InputError, match=f'got {factor}'):
         PseudoHuber(factor)
+
+
+def test_size_resizes_both_images_first():
+    a, b = torch.tensor([[0.0, 4.0], [0.0, 4.0]]).view(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+    # twice as wide, the values lie a quarter of the way from the old centres: 0, 1, 3, 4
+    assert L2(size=4)(a, b).tolist() == [(0 + 1 + 9 + 16) / 4]
+    assert L2(size=2)(a, b).tolist() == L2()(a, b).tolist()
+    assert L2(size=1)(a, b).tolist() == [4.0]
+
+
+@pytest.mark.parametrize('size', [0, -32, 32.0, (32, 32)])
+def test_size_that_cannot_be_is_refused(size):
+    with pytest.raises(InputError, match='size has to be a number of pixels'):
+        L2(size)

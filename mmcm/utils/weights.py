@@ -54,7 +54,7 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
         found = f' ({name[1]})' if name else ''
         raise InputError(f'{path} contains more than weights{found}, or is no checkpoint: refused, nothing in it was '
                          f'run. {_advice()}') from error
-    except (RuntimeError, EOFError, SafetensorError, struct.error, UnicodeDecodeError, LookupError) as error:
+    except (RuntimeError, EOFError, OSError, SafetensorError, struct.error, UnicodeDecodeError, LookupError) as error:
         raise InputError(f'{path} is no whole checkpoint ({path.stat().st_size} bytes): it is truncated, or of another '
                          'kind. Download or write it again.') from error
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
+from mmcm.datasets.in_memory import InMemoryDataset
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
@@ -17,15 +17,14 @@ BRIGHTEST = 16  # the file's grey levels are 0 to 16
 
 
 @DATASETS.register_module()
-class DigitsDataset(Dataset):
-    """Images of one channel, uint8 from 0 (paper) to 255 (ink), with labels 0 to 9.
+class DigitsDataset(InMemoryDataset):
+    """Images of 1 x 8 x 8, uint8 from 0 (paper) to 255 (ink), with labels 0 to 9.
 
     Args:
         split (str): 'all', or the halves 'train' (even indices) and 'test' (odd indices). Neighbours in the file are of
             the same writer, so the halves know the same hands.
     """
 
-    metainfo = dict(dataset_type='digits', classes=tuple('0123456789'))
     splits = dict(all=slice(None), train=slice(0, None, 2), test=slice(1, None, 2))
 
     def __init__(self, split: str = 'all') -> None:
@@ -34,12 +33,4 @@ class DigitsDataset(Dataset):
         with np.load(FILE) as file:
             images, labels = file['images'][self.splits[split]], file['labels'][self.splits[split]]
         levels = np.round(np.arange(BRIGHTEST + 1) * (255 / BRIGHTEST)).astype(np.uint8)
-        self.images = torch.from_numpy(levels[images])[:, None]  # (N, 1, 8, 8)
-        self.labels = labels.tolist()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> dict:
-        """Return `inputs`, uint8 (1, 8, 8), and `gt_label`, an int."""
-        return dict(inputs=self.images[index], gt_label=self.labels[index])
+        super().__init__(torch.from_numpy(levels[images])[:, None], labels.tolist(), tuple('0123456789'), 'digits')

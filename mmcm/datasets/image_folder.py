@@ -2,17 +2,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.dataset import Compose
-from torch.utils.data import Dataset
-
-from mmcm.registry import DATASETS, TRANSFORMS
+from mmcm.datasets.image_files import SUFFIXES, ImageFiles, find_images
+from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
-
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 @DATASETS.register_module()
-class ImageFolder(Dataset):
+class ImageFolder(ImageFiles):
     """Every image below a folder.
 
     Args:
@@ -26,12 +22,10 @@ class ImageFolder(Dataset):
         root = Path(data_root)
         if not root.is_dir():
             raise InputError(f'there is no data folder {root}: set data_root to where the images lie.')
-        paths = sorted(path for path in root.rglob('*') if path.suffix.lower() in SUFFIXES)
+        paths = find_images(root)
         if not paths:
             raise InputError(f'{root} holds no images ({", ".join(SUFFIXES)}).')
-        self.paths = [str(path) for path in paths]
-        self.labels = [None] * len(paths)
-        classes = ()
+        labels, classes = [None] * len(paths), ()
         if labelled:
             loose = [path for path in paths if path.parent == root]
             if loose:
@@ -40,13 +34,5 @@ class ImageFolder(Dataset):
             names = [path.relative_to(root).parts[0] for path in paths]
             classes = tuple(sorted(set(names)))
             index = {name: label for label, name in enumerate(classes)}
-            self.labels = [index[name] for name in names]
-        self.metainfo = dict(dataset_type='image_folder', classes=classes)
-        self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> dict:
-        """Return what the pipeline makes of image `index`."""
-        return self.pipeline(dict(img_path=self.paths[index], gt_label=self.labels[index]))
+            labels = [index[name] for name in names]
+        super().__init__(paths, labels, classes, 'image_folder', pipeline)

@@ -1,9 +1,5 @@
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=0,  # the data set lies in memory
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    collate_fn=dict(type='mmcm.stack_samples'),
-    dataset=dict(type='DigitsDataset'))
+_base_ = './in_memory.py'
+train_dataloader = dict(batch_size=128, dataset=dict(type='DigitsDataset'))
 test_dataloader = dict(
     batch_size=500,
     num_workers=0,
@@ -12,6 +8,7 @@ test_dataloader = dict(
 classifier = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 test_evaluator = [
     dict(type='FrechetDistance', extractor=classifier, reference=dict(type='DigitsDataset')),
-    dict(type='LabelAccuracy', extractor=classifier)
+    dict(type='LabelAccuracy', extractor=classifier),
+    dict(type='PrecisionRecall', extractor=classifier, reference=dict(type='DigitsDataset'))
 ]
 test_cfg = dict()

@@ -1,10 +1,8 @@
 # Minutes on two CPU cores, so that everything is written more often.
 _base_ = '../default_runtime.py'
-max_iters = 4000
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
+train_cfg = dict(type='IterBasedTrainLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='RAdam', lr=1e-3))
-param_scheduler = dict(  # constant, then linearly to zero over the last 40 %
-    type='LinearLR', by_epoch=False, begin=int(0.6 * max_iters), end=max_iters, start_factor=1.0, end_factor=1e-3)
+param_scheduler = dict(type='PolyLR', by_epoch=False, power=1.0)  # linearly to zero, at the end of the run
 default_hooks = dict(
-    logger=dict(interval=200), checkpoint=dict(interval=1000), sample_grid=dict(interval=1000))
+    logger=dict(interval=200), checkpoint=dict(interval=500), sample_grid=dict(interval=500))
 auto_scale_lr = dict(base_batch_size=128)

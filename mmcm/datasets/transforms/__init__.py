@@ -2,6 +2,7 @@
 import mmcv.transforms  # noqa: F401
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.center_pad import CenterPad
 from mmcm.datasets.transforms.pack_image import PackImage
 
-__all__ = ['CenterCropToSquare', 'PackImage']
+__all__ = ['CenterCropToSquare', 'CenterPad', 'PackImage']

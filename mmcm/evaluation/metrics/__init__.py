@@ -1,5 +1,6 @@
 """Metrics, for MMEngine's evaluator."""
 from mmcm.evaluation.metrics.frechet_distance import FrechetDistance
 from mmcm.evaluation.metrics.label_accuracy import LabelAccuracy
+from mmcm.evaluation.metrics.precision_recall import PrecisionRecall
 
-__all__ = ['FrechetDistance', 'LabelAccuracy']
+__all__ = ['FrechetDistance', 'LabelAccuracy', 'PrecisionRecall']

@@ -2,12 +2,13 @@
 from collections.abc import Sequence
 from typing import Any, Optional
 
+import numpy as np
 import torch
 from mmengine.device import get_device
 from mmengine.evaluator import BaseMetric
 
 from mmcm.evaluation.features.base import Features
-from mmcm.registry import MODELS
+from mmcm.registry import DATASETS, MODELS
 
 
 class ExtractingMetric(BaseMetric):
@@ -35,3 +36,17 @@ class ExtractingMetric(BaseMetric):
     def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
         """Return the features of the images that were drawn for `data_samples`."""
         return self.extract(torch.stack([sample['fake_img'] for sample in data_samples]))
+
+    def extract_dataset(self, dataset: dict, batch_size: int = 500) -> np.ndarray:
+        """Return the features of a data set, given by its config, whose `inputs` are uint8, (C, H, W).
+
+        Returns:
+            ndarray: (N, D), float64.
+        """
+        images = DATASETS.build(dataset)
+        batches = []
+        for start in range(0, len(images), batch_size):
+            stop = min(start + batch_size, len(images))
+            batch = torch.stack([images[index]['inputs'] for index in range(start, stop)])
+            batches.append(self.extract(batch).features.cpu().double().numpy())
+        return np.concatenate(batches)

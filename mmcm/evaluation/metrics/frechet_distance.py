@@ -3,11 +3,9 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
-from mmcm.registry import DATASETS, METRICS
+from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
 
 
@@ -39,18 +37,8 @@ class FrechetDistance(ExtractingMetric):
     def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
         """Return the distance between the collected features and the data set's."""
         drawn = np.stack(results)
-        real = self.real_features()
+        real = self.extract_dataset(self.reference)
         return dict(distance=frechet_distance(moments(drawn), moments(real)))
-
-    def real_features(self, batch_size: int = 500) -> np.ndarray:
-        """Return the features of the reference data set, (N, D), float64."""
-        dataset = DATASETS.build(self.reference)
-        batches = []
-        for start in range(0, len(dataset), batch_size):
-            stop = min(start + batch_size, len(dataset))
-            images: Tensor = torch.stack([dataset[index]['inputs'] for index in range(start, stop)])
-            batches.append(self.extract(images).features.cpu().double().numpy())
-        return np.concatenate(batches)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

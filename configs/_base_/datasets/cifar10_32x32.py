@@ -1,0 +1,7 @@
+_base_ = './in_memory.py'
+train_dataloader = dict(
+    dataset=dict(
+        type='CIFAR10',
+        data_root='data/cifar10',  # holds cifar-10-batches-py
+        labelled=False,
+        flip=True))

@@ -1,0 +1,2 @@
+_base_ = './imagenet1k_64x64.py'  # the same files
+train_dataloader = dict(dataset=dict(type='ImageNet9'))

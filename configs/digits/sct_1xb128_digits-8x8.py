@@ -1,0 +1,9 @@
+_base_ = [
+    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
+]
+max_iters = 1090
+train_cfg = dict(max_iters=max_iters)
+model = dict(
+    denoiser=dict(type='TrigFlowDenoiser', time_scale=1000),
+    objective=dict(type='ContinuousConsistencyTraining', warmup_steps=max_iters // 4),
+    sampler=dict(type='MultistepSampler', indices=(0, )))

@@ -1,0 +1,88 @@
+"""MNIST (LeCun et al., 1998): 70 000 handwritten digits of 28 x 28 pixels, in IDX files.
+
+An IDX file starts with a magic number, 0x0800 + the number of dimensions for unsigned bytes, and the size of each
+dimension, all of them big-endian 32-bit integers; the values follow.
+"""
+import gzip
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import torch
+
+from mmcm.datasets.in_memory import InMemoryDataset
+from mmcm.registry import DATASETS
+from mmcm.utils.errors import InputError
+
+PAGE = 'http://yann.lecun.com/exdb/mnist/'
+SIDE = 28  # pixels
+CLASSES = tuple('0123456789')
+SPLITS = dict(train='train', test='t10k')  # how their files' names begin
+UNSIGNED_BYTES = 0x0800
+
+
+@DATASETS.register_module()
+class MNIST(InMemoryDataset):
+    """Images of 1 x 28 x 28, uint8 from 0 (paper) to 255 (ink), with labels 0 to 9, in the order of the files.
+
+    Args:
+        data_root (str): The folder of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same two of `t10k`,
+            or of these names with `.gz`.
+        split (str): 'train', 60 000 images, or 'test', 10 000.
+        labelled, pipeline: See InMemoryDataset. `CenterPad(size=32)` and `PackImage` make images of 32 x 32.
+
+    Raises:
+        InputError: If a file is missing, damaged or of another kind.
+    """
+
+    def __init__(self,
+                 data_root: str,
+                 split: str = 'train',
+                 labelled: bool = True,
+                 pipeline: Optional[Sequence[dict]] = None) -> None:
+        if split not in SPLITS:
+            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        stem = Path(data_root) / SPLITS[split]
+        images = read_idx(Path(f'{stem}-images-idx3-ubyte'), num_dims=3)
+        labels = read_idx(Path(f'{stem}-labels-idx1-ubyte'), num_dims=1)
+        if images.shape[1:] != (SIDE, SIDE):
+            raise InputError(f'the images of {stem}-images-idx3-ubyte have the size {images.shape[1]} x '
+                             f'{images.shape[2]}, those of MNIST {SIDE} x {SIDE}.')
+        if len(labels) != len(images) or labels.max(initial=0) >= len(CLASSES):
+            raise InputError(f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
+                             f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
+                             'files from one place.')
+        super().__init__(torch.from_numpy(images)[:, None], labels.tolist(), CLASSES, 'mnist', labelled,
+                         pipeline=pipeline)
+
+
+def read_idx(path: Path, num_dims: int) -> np.ndarray:
+    """Return the array of unsigned bytes, of `num_dims` dimensions, in the IDX file `path` or, if none, in `path`.gz.
+
+    Raises:
+        InputError: If neither can be read, or the file has another magic number or another length than it says.
+    """
+    packed = path.with_name(f'{path.name}.gz')
+    try:
+        if path.exists() or not packed.exists():
+            content = path.read_bytes()
+        else:
+            path, content = packed, gzip.decompress(packed.read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f'{packed} is no whole gzip file: {error}. Download it again from {PAGE}.') from error
+    except OSError as error:
+        raise InputError(f'{path} cannot be read, nor with .gz: {error.strerror}. Put the four files of MNIST ({PAGE}) '
+                         'into data_root.') from error
+    header = struct.Struct(f'>{1 + num_dims}I')
+    magic, *shape = header.unpack_from(content) if len(content) >= header.size else (0, )
+    if magic != UNSIGNED_BYTES + num_dims:
+        raise InputError(f'{path} is no IDX file of unsigned bytes in {num_dims} dimensions: it starts with '
+                         f'{content[:4].hex()}, not {UNSIGNED_BYTES + num_dims:08x}. Download it again from {PAGE}.')
+    expected = header.size + int(np.prod(shape, dtype=object))
+    if len(content) != expected:
+        raise InputError(f'{path} has {len(content)} bytes, but speaks of {expected}: it is truncated, or of another '
+                         f'kind. Download it again from {PAGE}.')
+    return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape).copy()  # writable, as torch wants it

@@ -1,0 +1,77 @@
+"""Reading pickled arrays of bytes without running anything that the file names.
+
+A pickle is a program, which may call whatever it can import. Here it can import nothing: the three names by which
+NumPy pickles an array stand for classes of ours, which only remember what they are given; any other name is refused.
+"""
+import io
+import pickle
+from typing import Any
+
+import numpy as np
+
+from mmcm.utils.errors import InputError
+
+
+def read_numpy_pickle(content: bytes, source: Any) -> Any:
+    """Return what was pickled: plain values and containers, and arrays as `PickledArray`.
+
+    Strings of Python 2 are returned as bytes.
+
+    Args:
+        content (bytes): The pickle, of any protocol below 5 where it holds arrays.
+        source (Any): What the errors call it, its path.
+
+    Raises:
+        InputError: If it names any function or class but those of an array, or is no whole pickle.
+    """
+    try:
+        return _Unpickler(io.BytesIO(content), encoding='bytes').load()
+    except _ForeignName as error:
+        raise InputError(f'{source} contains more than arrays ({error}): refused, nothing in it was run. Download it '
+                         'again, from its official page.') from error
+    # A damaged pickle is a damaged program: it may fail in any of these ways.
+    except (pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError,
+            ValueError) as error:
+        raise InputError(f'{source} is no whole pickle ({len(content)} bytes): it is truncated, or of another kind. '
+                         'Download it again.') from error
+
+
+class PickledArray:
+    """An array of uint8 as it lies in a pickle; `array` holds it."""
+
+    array = None
+
+    def __init__(self, *_: Any) -> None:
+        pass  # NumPy makes an empty array first and sets its state then
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, by_columns, content = state
+        if not isinstance(dtype, _Uint8):
+            raise pickle.UnpicklingError('no array of bytes')
+        self.array = np.frombuffer(content, np.uint8).reshape(shape, order='F' if by_columns else 'C')
+
+
+class _Uint8:
+    """The one dtype that is let through."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        if name not in (b'u1', 'u1'):
+            raise pickle.UnpicklingError(f'dtype {name!r}')
+
+    def __setstate__(self, state: tuple) -> None:
+        pass  # byte order and fields, of which bytes have none
+
+
+class _ForeignName(pickle.UnpicklingError):
+    pass
+
+
+class _Unpickler(pickle.Unpickler):
+    names = {('numpy', 'ndarray'): PickledArray, ('numpy', 'dtype'): _Uint8}
+    names.update({(f'{package}.multiarray', '_reconstruct'): PickledArray  # as NumPy 1 and NumPy 2 write it
+                  for package in ('numpy.core', 'numpy._core')})
+
+    def find_class(self, module: str, name: str) -> type:
+        if (module, name) not in self.names:
+            raise _ForeignName(f'{module}.{name}')
+        return self.names[module, name]

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from digits import randomise
+from mmengine.config import Config
 
+from mmcm.registry import MODELS
 from mmcm.utils.weights import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -21,10 +24,10 @@ TINY = [
 ]
 
 
-def command(work_dir, *arguments):
+def command(work_dir, *arguments, method='ct'):
     return [
         sys.executable,
-        str(ROOT / 'tools' / 'train.py'), 'configs/digits/ct_1xb128_digits-8x8.py', '--work-dir',
+        str(ROOT / 'tools' / 'train.py'), f'configs/digits/{method}_1xb128_digits-8x8.py', '--work-dir',
         str(work_dir), '--cfg-options', *TINY, *arguments
     ]
 
@@ -58,19 +61,61 @@ def assert_same_end(work_dir, undisturbed):
         assert torch.equal(ours['exp_avg_sq'], theirs['exp_avg_sq'])
 
 
-def test_killed_and_resumed_run_ends_with_the_same_weights(tmp_path, undisturbed):
-    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_after(process, checkpoint):
+    """Kill `process` as soon as it has written `checkpoint`, and wait for its end."""
     deadline = time.monotonic() + 120
-    while not (tmp_path / 'iter_8.pth').exists():
+    while not checkpoint.exists():
         assert process.poll() is None and time.monotonic() < deadline, 'the run ended before it could be killed'
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / f'iter_{ITERATIONS}.pth').exists()
+    assert not (checkpoint.parent / f'iter_{ITERATIONS}.pth').exists()
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(tmp_path, undisturbed):
+    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kill_after(process, tmp_path / 'iter_8.pth')
     result = run(tmp_path, '--resume')
     assert result.returncode == 0, result.stderr
     assert 'resumed epoch' in result.stdout.lower() + result.stderr.lower()
     assert_same_end(tmp_path, undisturbed)
+
+
+# The other methods, each with a curriculum that changes between the checkpoint and the end.
+METHODS = dict(
+    edm=['model.objective.levels.type=LossSecondMomentLevels', 'model.objective.levels.num_levels=4',
+         'model.objective.levels.history=2'],
+    cd=['model.teacher.checkpoint={teacher}'],
+    pd=['model.teacher.checkpoint={teacher}', 'model.objective.curriculum.stage_length=5'],
+    ict=[f'model.objective.curriculum.total_steps={ITERATIONS}'],
+    ect=['model.init_from={teacher}', 'model.objective.curriculum.stage_length=5'],
+    sct=['model.objective.warmup_steps=20'],
+    scd=['model.teacher.checkpoint={teacher}', 'model.objective.warmup_steps=20'])
+
+
+@pytest.fixture(scope='module')
+def teacher(tmp_path_factory):
+    """Write random weights of the tiny network."""
+    config = Config.fromfile(ROOT / 'configs' / 'digits' / 'edm_1xb128_digits-8x8.py')
+    config.merge_from_dict(dict(model=dict(denoiser=dict(backbone=dict(base_channels=32, channel_mult=(1, 1))))))
+    backbone = MODELS.build(config.model.denoiser.backbone)
+    randomise(backbone)
+    path = tmp_path_factory.mktemp('teacher') / 'edm.pth'
+    torch.save(backbone.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_resumes_exactly(tmp_path, method, teacher):
+    options = [option.format(teacher=teacher) for option in METHODS[method]]
+    killed, whole = tmp_path / 'killed', tmp_path / 'whole'
+    process = subprocess.Popen(
+        command(killed, *options, method=method), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kill_after(process, killed / 'iter_8.pth')
+    for arguments in (command(whole, *options, method=method), command(killed, *options, '--resume', method=method)):
+        result = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+    assert_same_end(killed, whole)
 
 
 def test_half_written_checkpoint_is_passed_over(tmp_path, undisturbed):

@@ -1,0 +1,174 @@
+#!/usr/bin/env python
+"""Train every method on the digits, measure them, and write the tables and pictures of the documentation.
+
+Each step is a command of its own, printed before it runs. What has run before, in the same work directory, is not run
+again: the script goes on where it was stopped.
+"""
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+TEACHER = 'edm'
+METHODS = {  # method: what tells its config where the teacher is
+    'edm': None,
+    'cd': 'model.teacher.checkpoint',
+    'pd': 'model.teacher.checkpoint',
+    'scd': 'model.teacher.checkpoint',
+    'ect': 'model.init_from',
+    'ct': None,
+    'ict': None,
+    'sct': None,
+}
+LEVELS = {1: (80.0, ), 2: (80.0, 0.8), 4: (80.0, 5.0, 1.2, 0.4)}  # of the multistep sampler
+COLUMNS = dict([('frechet/distance', 'Fréchet distance'), ('label/accuracy', 'accuracy'),
+                ('manifold/precision', 'precision'), ('manifold/recall', 'recall')])
+printing = Lock()
+
+
+def config_path(method: str) -> str:
+    """Return the config of `method`, relative to the repository."""
+    return f'configs/digits/{method}_1xb128_digits-8x8.py'
+
+
+def run(command: Sequence[str], log: Path, threads: int) -> float:
+    """Run a Python `command` of the repository with its output in `log`; return the seconds that it took."""
+    with printing:
+        print('python', *command, flush=True)
+    started = time.monotonic()
+    with log.open('w') as file:
+        result = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
+                                env={**os.environ, 'OMP_NUM_THREADS': str(threads)}, check=False)
+    if result.returncode:
+        raise SystemExit(f'failed, see {log}:\n{log.read_text()[-2000:]}')
+    return time.monotonic() - started
+
+
+def train(method: str, seed: int, folder: Path, threads: int) -> None:
+    """Train `method`, unless it is done, and write down how long that took."""
+    work_dir = folder / method
+    done = work_dir / 'seconds.json'
+    if done.exists():
+        return
+    work_dir.mkdir(parents=True, exist_ok=True)
+    options = [f'randomness.seed={seed}']
+    if METHODS[method]:
+        options.append(f'{METHODS[method]}={folder / TEACHER}')
+    if method == 'pd':  # the student of each number of steps is the checkpoint at the end of its stage
+        curriculum = Config.fromfile(ROOT / config_path('pd')).model.objective.curriculum
+        options += [f'default_hooks.checkpoint.interval={curriculum.stage_length}',
+                    'default_hooks.checkpoint.max_keep_ckpts=-1']
+    command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--cfg-options', *options]
+    seconds = run(command, work_dir / 'train.txt', threads)
+    done.write_text(json.dumps(dict(seconds=seconds, threads=threads)))
+
+
+def samplers(method: str, work_dir: Path) -> dict[int, tuple[Path, list[str]]]:
+    """Return, for each number of network calls, the checkpoint and the options that `method` draws with."""
+    if method == TEACHER:
+        return {35: (work_dir, [])}  # Heun's method, 18 steps
+    if method == 'pd':
+        curriculum = Config.fromfile(ROOT / config_path('pd')).model.objective.curriculum
+        length, first = curriculum.stage_length, curriculum.start_steps
+        ends = {4: first.bit_length() - 2, 2: first.bit_length(), 1: first.bit_length() + 2}
+        return {steps: (work_dir / f'iter_{length * ends[steps]}.pth', [f'model.sampler.num_steps={steps}'])
+                for steps in (1, 2, 4)}
+    return {calls: (work_dir, ['model.sampler.sigmas=[' + ','.join(map(str, levels)) + ']',
+                               'model.sampler.indices=None']) for calls, levels in LEVELS.items()}
+
+
+def measure(method: str, folder: Path, threads: int) -> None:
+    """Test `method` with each of its samplers and draw a sheet of one image per class and column."""
+    work_dir = folder / method
+    for calls, (checkpoint, options) in samplers(method, work_dir).items():
+        scores = work_dir / f'scores_{calls}.json'
+        if not scores.exists():
+            command = ['tools/test.py', config_path(method), str(checkpoint), '--work-dir', str(work_dir / 'test'),
+                       '--out', str(scores)]
+            run([*command, *(['--cfg-options', *options] if options else [])], work_dir / f'test_{calls}.txt', threads)
+    sheet = work_dir / 'sheet.png'
+    if not sheet.exists():
+        run(['demo/mmagic_inference_demo.py', '--model-name', 'consistency_models',
+             '--model-config', config_path(method), '--model-ckpt', str(work_dir),
+             '--label', *(str(label) for label in range(10) for _ in range(10)), '--result-out-dir', str(sheet),
+             '--extra-parameters', 'columns=10'], work_dir / 'sheet.txt', threads)
+
+
+def train_and_measure(method: str, folder: Path, threads: int) -> None:
+    """Do all that one row of the table needs."""
+    train(method, int(folder.name.removeprefix('seed')), folder, threads)
+    measure(method, folder, threads)
+
+
+def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str]) -> str:
+    """Return the table of means and, over several seeds, ranges, in Markdown."""
+    lines = ['| Method | Network calls | ' + ' | '.join(COLUMNS.values()) + ' | training |',
+             '| :-- | --: |' + ' --: |' * (len(COLUMNS) + 1)]
+    for method in methods:
+        folders = [work_dir / f'seed{seed}' / method for seed in seeds]
+        seconds = statistics.mean(json.loads((folder / 'seconds.json').read_text())['seconds'] for folder in folders)
+        for calls in samplers(method, folders[0]):
+            scores = [json.loads((folder / f'scores_{calls}.json').read_text()) for folder in folders]
+            cells = [spread([score[key] for score in scores]) for key in COLUMNS]
+            lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
+    return '\n'.join(lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the mean of `values` and their range."""
+    digits = 3
+    text = f'{statistics.mean(values):.{digits}f}'
+    return text if len(values) == 1 else f'{text} ({min(values):.{digits}f} to {max(values):.{digits}f})'
+
+
+def write_between(path: Path, name: str, content: str) -> None:
+    """Exchange what stands between the comments `name` begins and ends in a Markdown file."""
+    begin, end = f'<!-- {name} begins -->', f'<!-- {name} ends -->'
+    text = path.read_text()
+    found = re.search(f'{re.escape(begin)}.*?{re.escape(end)}', text, re.DOTALL)
+    if not found:
+        raise SystemExit(f'{path} has no place for the table: it needs {begin} and {end}.')
+    path.write_text(text.replace(found[0], f'{begin}\n{content}\n{end}'))
+
+
+def main() -> None:
+    """Run the script."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='of the trainings')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_digits'))
+    parser.add_argument('--jobs', type=int, default=1, help='trainings at a time, which share the cores')
+    parser.add_argument('--write-docs', action='store_true', help='write table and pictures into docs/')
+    args = parser.parse_args()
+
+    work_dir = args.work_dir.resolve()
+    threads = max(len(os.sched_getaffinity(0)) // args.jobs, 1)
+    folders = [work_dir / f'seed{seed}' for seed in args.seeds]
+    methods = dict.fromkeys([TEACHER, *args.methods])
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for needs_teacher in (False, True):
+            rows = [(method, folder) for folder in folders for method in methods
+                    if (METHODS[method] is not None) == needs_teacher]
+            list(pool.map(lambda row: train_and_measure(*row, threads), rows))
+    result = table(work_dir, args.seeds, args.methods)
+    print(result)
+    if args.write_docs:
+        write_between(ROOT / 'docs' / 'results_digits.md', 'table', result)
+        for method in args.methods:
+            sheet = (work_dir / f'seed{args.seeds[0]}' / method / 'sheet.png').read_bytes()
+            (ROOT / 'docs' / 'images' / f'digits_{method}.png').write_bytes(sheet)
+
+
+if __name__ == '__main__':
+    main()

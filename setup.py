@@ -6,7 +6,7 @@ from runpy import run_path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-EXTRAS = ('tests', 'tensorboard')
+EXTRAS = ('tests', 'tensorboard', 'deepspeed')
 
 
 class BuildWithMim(build_py):

@@ -72,6 +72,8 @@ OPTIM_WRAPPER_CONSTRUCTORS = _registry(
     'optimizer wrapper constructor', 'mmcm.engine', parent=root.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _registry('parameter scheduler', 'mmcm.engine', parent=root.PARAM_SCHEDULERS)
 DATA_SAMPLERS = _registry('data sampler', 'mmcm.engine', parent=root.DATA_SAMPLERS)
+MODEL_WRAPPERS = _registry('model_wrapper', 'mmcm.engine', parent=root.MODEL_WRAPPERS)
+STRATEGIES = _registry('strategy', 'mmcm.engine', parent=root.STRATEGIES)
 
 SAMPLERS = _registry('sampler', 'mmcm.samplers')
 OBJECTIVES = _registry('objective', 'mmcm.objectives')

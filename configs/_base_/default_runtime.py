@@ -5,11 +5,13 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
+    checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     step_seed=dict(type='StepSeedHook'),
     plain_log=dict(type='PlainLogHook'),
     averages=dict(type='AveragesHook'),
+    data_check=dict(type='DataCheckHook'),
+    guard=dict(type='NonFiniteGuardHook'),
     sample_grid=dict(type='SampleGridHook', interval=10000))
 log_processor = dict(type='LogProcessor', by_epoch=False)
 visualizer = dict(

@@ -1,4 +1,1 @@
-_base_ = './consistency_models_8xb32-LSUN-bedroom-onestep-256x256.py'
-checkpoint = 'cd_cat256_lpips'
-train_dataloader = dict(dataset=dict(data_root='data/lsun/cat'))
-model = dict(teacher=dict(checkpoint='edm_cat256_ema'))
+_base_ = '../consistency_distillation/cd-lpips_8xb32_LSUN-cat-256x256.py'

@@ -10,6 +10,7 @@ from typing import Optional
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -43,7 +44,8 @@ class ADMUNet(BaseModule):
             after nearest-neighbour upsampling.
         dropout (float): Share of features dropped in each residual block.
         use_checkpoint (bool): Whether to recompute the blocks' activations in the backward pass: less memory, one more
-            forward pass.
+            forward pass. It has no effect where no gradients are asked for, nor in forward-mode differentiation
+            (`torch.func.jvp`), whose tangents cannot be recomputed.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -159,9 +161,14 @@ class ADMUNet(BaseModule):
         return self.out(h).to(x.dtype)
 
     def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
-        if self.use_checkpoint and torch.is_grad_enabled():
+        if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
             return checkpoint(block, h, embedding, use_reentrant=False)
         return block(h, embedding)
+
+
+def has_tangent(x: Tensor) -> bool:
+    """Return whether `x` is differentiated in forward mode."""
+    return forward_ad.unpack_dual(x).tangent is not None
 
 
 def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.) -> Tensor:

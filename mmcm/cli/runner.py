@@ -1,15 +1,27 @@
 """What a runner needs to know of the machine before it is built."""
 import importlib.util
 import os
+import subprocess
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Union
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner, Runner
 
 from mmcm.registry import is_config_error
 from mmcm.utils.errors import InputError
+
+STARTED_BY = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
+# Where each launcher says which of how many processes this is, under the names that torch has for it.
+PROCESS_VARIABLES = dict(
+    pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE'),
+    slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
+    mpi=dict(
+        RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
 
 
 def prepare(config: Config, args: Namespace) -> None:
@@ -18,17 +30,53 @@ def prepare(config: Config, args: Namespace) -> None:
         keep_installed_backends(config)
     if args.launcher == 'none':
         return
-    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise InputError('--launcher pytorch is for processes that torchrun starts: torchrun --nproc_per_node=8 ...')
+    for name, source in PROCESS_VARIABLES[args.launcher].items():
+        if source in os.environ:
+            os.environ[name] = os.environ[source]
+        elif name != 'LOCAL_RANK':
+            raise InputError(f'--launcher {args.launcher} is for processes that {STARTED_BY[args.launcher]} starts: '
+                             f'there is no variable {source}.')
     # MMEngine reads MPI's variable to choose the device, and this one to tell DDP of it.
-    os.environ.setdefault('LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(args.local_rank)))
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not torch.cuda.is_available():
-        # MMEngine sets a CUDA device for every launcher, and gives DDP its index.
-        if args.launcher != 'pytorch':
-            raise InputError(f'--launcher {args.launcher} needs CUDA devices; on CPUs use --launcher pytorch.')
+        use_cpus(config, args.launcher)
+
+
+def use_cpus(config: Config, launcher: str) -> None:
+    """Connect the processes with gloo; MMEngine would set a CUDA device for every launcher, and give DDP its index."""
+    if not torch.distributed.is_initialized():
+        os.environ.setdefault('MASTER_PORT', '29500')
+        if 'MASTER_ADDR' not in os.environ:
+            os.environ['MASTER_ADDR'] = first_node(launcher)
         torch.distributed.init_process_group('gloo')
-        config.env_cfg.dist_cfg.backend = 'gloo'
-        config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None)
+    config.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    config.model_wrapper_cfg = {**wrapper, **(config.get('model_wrapper_cfg') or {}), 'device_ids': None}
+
+
+def first_node(launcher: str) -> str:
+    """Return the name of the machine where process 0 runs."""
+    nodes = os.environ.get('SLURM_NODELIST')
+    if launcher != 'slurm' or nodes is None:
+        raise InputError(f'--launcher {launcher} on CPUs needs MASTER_ADDR, the address of the machine of process 0.')
+    return subprocess.run(
+        ['scontrol', 'show', 'hostnames', nodes], check=True, capture_output=True, text=True).stdout.split()[0]
+
+
+def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
+    """Build the runner that `runner_type` of `config` names, by default MMEngine's Runner.
+
+    Raises:
+        InputError: If a strategy is to spread the training over processes, and there is one only.
+    """
+    kind = config.get('runner_type', 'Runner')
+    if kind == 'FlexibleRunner' and config.get('strategy') and config.get('launcher', 'none') == 'none':
+        raise InputError(f'the strategy {config.strategy.type} is for processes that a launcher starts: '
+                         'use tools/dist_train.sh, or torchrun and --launcher pytorch.')
+    runner_class = RUNNERS.get(kind)
+    if runner_class is None:
+        raise InputError(f"runner_type has to be 'Runner' or 'FlexibleRunner', got {kind!r}.")
+    return runner_class.from_cfg(config)
 
 
 @contextmanager

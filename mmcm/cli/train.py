@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
-from mmcm.cli.runner import built_from_config, prepare
+from mmcm.cli.runner import build_runner, built_from_config, prepare
 from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
 from mmcm.utils.errors import InputError
 
@@ -23,13 +23,19 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for')
+    parser.add_argument(
+        '--micro-batch',
+        type=int,
+        metavar='N',
+        help='send N images of a batch through the network at once and accumulate their gradients: less memory, the '
+        'same batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True')
     return parser.parse_args(argv)
 
 
 def train(config: Config) -> Runner:
     """Train as `config` says; return the runner."""
     with built_from_config():
-        runner = Runner.from_cfg(config)
+        runner = build_runner(config)
         runner.train()
     return runner
 
@@ -48,10 +54,34 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}, the '
                              'batch size over all devices that its learning rate was chosen for.')
         config.auto_scale_lr.enable = True
+        # MMEngine knows the batch of all processes, but not how many of them it accumulates for a step.
+        config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get('accumulative_counts', 1)
+    if args.micro_batch is not None:
+        use_micro_batches(config, args.micro_batch)
+    compile_networks(config)
     config.resume = args.resume or config.get('resume', False)
     prepare(config, args)
     runner = train(config)
     print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
+
+
+def use_micro_batches(config: Config, micro_batch: int) -> None:
+    """Exchange the training loop for one that splits its batches."""
+    kind = config.train_cfg.get('type')
+    if kind not in ('IterBasedTrainLoop', 'MicroBatchTrainLoop'):
+        raise InputError(f"--micro-batch needs train_cfg type 'IterBasedTrainLoop' in the config, got {kind!r}.")
+    if 'DeepSpeed' in config.optim_wrapper.get('type', ''):
+        raise InputError('--micro-batch is not for DeepSpeed, which accumulates gradients itself: set '
+                         'gradient_accumulation_steps of the strategy.')
+    config.train_cfg.update(type='MicroBatchTrainLoop', micro_batch=micro_batch)
+
+
+def compile_networks(config: Config) -> None:
+    """Where the config says `compile`, compile the networks, in place of MMEngine's compiling of `train_step`."""
+    options = config.pop('compile', None)
+    if options:
+        hook = dict(type='CompileHook', **({} if options is True else options))
+        config.custom_hooks = [*(config.get('custom_hooks') or []), hook]
 
 
 def enable_amp(config: Config) -> None:

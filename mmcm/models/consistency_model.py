@@ -157,7 +157,7 @@ class ConsistencyModel(BaseModel):
         if self.objective is None or not self.objective.renews_teacher(step):
             return False
         for network in (self.teacher, *self._averages()):
-            network.load_state_dict(self.denoiser.state_dict())
+            follow(network, self.denoiser, decay=0.)
         return True
 
     @torch.no_grad()

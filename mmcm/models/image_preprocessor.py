@@ -9,6 +9,8 @@ from torch import Tensor
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 
+SLACK = 0.25  # of the range: what resampling with negative weights may overshoot
+
 
 @MODELS.register_module()
 class ImagePreprocessor(BaseDataPreprocessor):
@@ -44,16 +46,39 @@ class ImagePreprocessor(BaseDataPreprocessor):
 
         Returns:
             dict: The same with float32 images in [-1, 1].
+
+        Raises:
+            InputError: If there are values that are NaN or far beyond `value_range`.
         """
-        data = self.cast_data(data)
-        if data.get('inputs') is None:
-            return data
-        inputs: Union[Tensor, Sequence[Tensor]] = data['inputs']
+        inputs: Union[Tensor, Sequence[Tensor], None] = data.get('inputs')
+        if inputs is None:
+            return self.cast_data(data)
         if not isinstance(inputs, Tensor):
             inputs = torch.stack(list(inputs))
+        self.check_range(inputs)
+        data = self.cast_data({**data, 'inputs': inputs})
+        inputs = data['inputs']
         if self.channel_order == 'bgr' and inputs.shape[1] == 3:
             inputs = inputs.flip(1)
         return {**data, 'inputs': (inputs.float() - self.black) / self.half_range - 1}
+
+    def check_range(self, inputs: Tensor) -> None:
+        """Raise an InputError if values of `inputs` cannot be what `value_range` says."""
+        white = self.black + 2 * self.half_range
+        fits_any = inputs.dtype == torch.uint8 and self.black <= 0 and white >= 255
+        if fits_any or inputs.device.type != 'cpu' or not inputs.numel():  # on a device, looking would wait for it
+            return
+        darkest, brightest = (value.item() for value in inputs.aminmax())
+        slack = SLACK * 2 * self.half_range
+        if self.black - slack <= darkest and brightest <= white + slack:
+            return  # which no NaN does
+        rows = inputs.flatten(1)
+        wrong = ~((rows >= self.black - slack) & (rows <= white + slack)).all(1)
+        first = int(wrong.nonzero()[0])
+        raise InputError(f'{int(wrong.sum())} of {len(rows)} images of a batch have values that are NaN or beyond '
+                         f'{self.black:g} (black) to {white:g} (white), the first of them image {first} with '
+                         f'{rows[first].min():g} to {rows[first].max():g}: mend the images, or set value_range of '
+                         'ImagePreprocessor to the range that they have.')
 
     @staticmethod
     def destruct(images: Tensor) -> Tensor:

@@ -28,4 +28,4 @@ def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Te
     noise = torch.randn(num_images, *x0.shape[1:], dtype=x0.dtype, device=x0.device)[rank::world_size]
     seeds = torch.randint(2**62, (world_size, ), device='cpu')
     torch.manual_seed(int(seeds[rank]))
-    return levels, noise.contiguous(memory_format=torch.preserve_format)
+    return levels, noise.contiguous()

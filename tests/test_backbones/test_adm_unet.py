@@ -1,6 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 from parity import Fixture, adm_config, fill, manifest
+from torch.func import jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmcm.backbones import ADMUNet
 from mmcm.registry import MODELS
@@ -56,7 +60,35 @@ def test_recomputing_activations_changes_neither_output_nor_gradients(name):
         output = network.train()(*inputs)
         output.square().mean().backward()
         results.append((output.detach(), {key: value.grad for key, value in network.named_parameters()}))
-    torch.testing.assert_close(results[1], results[0])
+    assert torch.equal(results[1][0], results[0][0])
+    assert all(torch.equal(results[1][1][key], gradient) for key, gradient in results[0][1].items())
+
+
+@pytest.mark.parametrize('along_x, along_t', [(1, 0), (0, 1)])
+def test_forward_mode_derivative_and_gradients_are_the_same_with_recomputed_activations(along_x, along_t):
+    results = []
+    for use_checkpoint in (False, True):
+        network, (x, t, labels), _ = filled('classcond', use_checkpoint=use_checkpoint)
+        tangents = along_x * torch.ones_like(x), along_t * torch.ones_like(t)
+        with sdpa_kernel(SDPBackend.MATH):  # the only one with a forward-mode derivative
+            output, tangent = jvp(partial(network, labels=labels), (x, t), tangents)
+        output.square().mean().backward()
+        results.append([output.detach(), tangent.detach(), *(value.grad for value in network.parameters())])
+    assert results[0][1].any()
+    assert all(torch.equal(*pair) for pair in zip(*results))
+
+
+def test_activations_are_recomputed():
+    network, inputs, _ = filled('classcond', use_checkpoint=True)
+    calls = []
+    network.middle_block.register_forward_pre_hook(lambda *args: calls.append(torch.is_grad_enabled()))
+    output = network(*inputs)
+    assert calls == [True]
+    output.sum().backward()
+    assert calls == [True, True]
+    with torch.no_grad():
+        network(*inputs)
+    assert len(calls) == 3
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from parity import manifest
 
-from mmcm.registry import DATASETS, HOOKS, METRICS, MODELS
+from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS
 from mmcm.zoo import list_models
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -31,6 +31,7 @@ def test_every_config_builds(path):
         dataset = config.get(loader, {}).get('dataset', {})
         if dataset and 'data_root' not in dataset:  # the others' images are not here
             assert len(DATASETS.build(dataset)) > 0
+        assert not dataset or DATASETS.get(dataset.type)
     if hasattr(model, 'sampler'):
         assert model.sampler.num_calls > 0 and model.objective is not None
 
@@ -59,6 +60,85 @@ def test_every_model_of_the_zoo_has_its_config():
         config = Config.fromfile(CONFIGS.parent / model.config)
         boundary = config.model.denoiser.get('boundary', True)
         assert boundary != model.name.startswith('edm')
+
+
+TRAINED = [path for path in FILES if Config.fromfile(path).model.type == 'ConsistencyModel']
+BOUNDARY = dict(  # whether D(x, sigma_min) = x has to hold by itself; TrigFlow's denoiser has it at 0
+    EDM=False,
+    ProgressiveDistillation=False,
+    EasyConsistencyTuning=False,
+    ConsistencyDistillation=True,
+    ConsistencyTraining=True,
+    ImprovedConsistencyTraining=True)
+
+
+@pytest.mark.parametrize('path', TRAINED, ids=lambda path: path.stem)
+def test_objective_has_the_denoiser_that_it_is_made_for(path):
+    model = Config.fromfile(path).model
+    if model.objective.type in BOUNDARY:
+        assert model.denoiser.type == 'KarrasDenoiser'
+        assert model.denoiser.get('boundary', True) is BOUNDARY[model.objective.type]
+    else:
+        assert model.denoiser.type == 'TrigFlowDenoiser'
+        assert model.objective.type in ('ContinuousConsistencyTraining', 'ContinuousConsistencyDistillation')
+        # Weights of an EDM expect 250 log sigma; a new network is told a multiple of t.
+        assert (model.denoiser.get('time_scale') is None) == ('init_from' in model)
+
+
+@pytest.mark.parametrize('path', TRAINED, ids=lambda path: path.stem)
+def test_weights_to_begin_with_are_a_diffusion_model_of_the_same_network(path):
+    zoo = {model.name: CONFIGS.parent / model.config for model in list_models()}
+    recipes = {f'work_dirs/{path.stem}': path for path in FILES}
+    model = Config.fromfile(path).model
+    sources = [model.get('teacher', {}).get('checkpoint'), model.get('init_from')]
+    for source in set(sources) - {None, 'teacher'}:
+        origin = Config.fromfile({**zoo, **recipes}[source]).model
+        assert origin.objective.type == 'EDM'
+        networks = [dict(config.denoiser.backbone, dropout=None) for config in (origin, model)]
+        assert networks[0] == networks[1]
+
+
+@pytest.mark.parametrize('path', TRAINED, ids=lambda path: path.stem)
+def test_curriculum_ends_where_the_training_ends(path):
+    config = Config.fromfile(path)
+    steps = config.train_cfg.max_iters
+    curriculum = config.model.objective.get('curriculum', {})
+    if 'total_steps' in curriculum:
+        assert curriculum.total_steps == steps
+        assert CURRICULA.build(curriculum)(steps - 1)[0] == curriculum.end_scales + 1
+    elif curriculum.get('type') == 'HalvingCurriculum':
+        assert CURRICULA.build(curriculum)(steps - 1)[0] == 1
+    elif curriculum.get('type') == 'ShrinkingCurriculum':
+        assert steps % curriculum.stage_length == 0
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('progressive_distillation/*.py')), ids=lambda path: path.stem)
+def test_learning_rate_restarts_with_each_number_of_steps(path):
+    config = Config.fromfile(path)
+    steps, periods = config.train_cfg.max_iters, config.param_scheduler.periods
+    curriculum = config.model.objective.curriculum
+    num_steps = CURRICULA.build(curriculum)
+    renewals = [step for step in range(curriculum.stage_length, steps, curriculum.stage_length)
+                if num_steps(step) != num_steps(step - 1)]
+    assert renewals == [sum(periods[:count]) for count in range(1, len(periods))]
+    assert sum(periods) == steps
+
+
+@pytest.mark.parametrize('path', TRAINED, ids=lambda path: path.stem)
+def test_recipe_is_the_one_of_the_checkpoint_that_it_draws_from(path):
+    config = Config.fromfile(path)
+    checkpoint = config.get('checkpoint', '')
+    for metric, distance in (('_l2', 'L2'), ('_lpips', 'LPIPS')):
+        if checkpoint.endswith(metric):
+            assert config.model.objective.distance.type == distance
+    for kind, objective in (('edm_', 'EDM'), ('cd_', 'ConsistencyDistillation'), ('ct_', 'ConsistencyTraining')):
+        if checkpoint.startswith(kind):
+            assert config.model.objective.type == objective
+    sampler = next((model.sampler for model in list_models() if model.name == checkpoint), None)
+    if sampler:  # the released two-step points count among the levels of the recipe
+        assert config.model.sampler.num_scales == sampler['num_scales']
+    if checkpoint:
+        assert checkpoint in {model.name for model in list_models()}
 
 
 def test_configs_are_written_in_python_values():

@@ -1,2 +1,2 @@
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=600000)
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='RAdam'))
+_base_ = './radam.py'
+train_cfg = dict(max_iters=600000)

@@ -1,2 +1,3 @@
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=600000)
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='RAdam', lr=1e-4))
+_base_ = './radam.py'
+train_cfg = dict(max_iters=600000)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))

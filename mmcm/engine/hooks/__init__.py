@@ -1,7 +1,14 @@
 """Hooks."""
 from mmcm.engine.hooks.averages_hook import AveragesHook
+from mmcm.engine.hooks.compile_hook import CompileHook
+from mmcm.engine.hooks.data_check_hook import DataCheckHook
+from mmcm.engine.hooks.non_finite_guard_hook import NonFiniteGuardHook
 from mmcm.engine.hooks.plain_log_hook import PlainLogHook
 from mmcm.engine.hooks.sample_grid_hook import SampleGridHook
 from mmcm.engine.hooks.step_seed_hook import StepSeedHook
+from mmcm.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
 
-__all__ = ['AveragesHook', 'PlainLogHook', 'SampleGridHook', 'StepSeedHook']
+__all__ = [
+    'AveragesHook', 'CompileHook', 'DataCheckHook', 'NonFiniteGuardHook', 'PlainLogHook', 'SampleGridHook',
+    'StepSeedHook', 'WholeCheckpointHook'
+]

@@ -12,7 +12,7 @@ from mmcm.utils.model_wrappers import unwrapped
 class AveragesHook(Hook):
     """Tell the model the training step, and let the target and the averages follow the weights after it.
 
-    A training step is a step of the optimiser: with gradients accumulated over n batches, n iterations. The averages
+    A training step is a step of the optimiser, however many backward passes accumulate gradients for it. The averages
     are part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
     """
 
@@ -21,7 +21,7 @@ class AveragesHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         """Begin the training step, with the first batch whose gradients it accumulates."""
-        batches = runner.optim_wrapper._accumulative_counts
+        batches = iterations_per_step(runner)
         if runner.iter % batches == 0 or unwrapped(runner.model).step is None:
             if unwrapped(runner.model).begin_step(runner.iter // batches):
                 runner.optim_wrapper.optimizer.state.clear()
@@ -34,3 +34,11 @@ class AveragesHook(Hook):
         """Update the averages, if the optimiser has made a step."""
         if runner.optim_wrapper.should_update():
             unwrapped(runner.model).update_averages()
+
+
+def iterations_per_step(runner: Runner) -> int:
+    """Return how many iterations accumulate gradients for a step of the optimiser.
+
+    `MicroBatchTrainLoop` makes several backward passes in one.
+    """
+    return runner.optim_wrapper._accumulative_counts // getattr(runner.train_loop, 'num_parts', 1)

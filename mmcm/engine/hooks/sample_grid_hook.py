@@ -2,11 +2,12 @@
 from pathlib import Path
 from typing import Optional
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmcm.noise.generators import sample_seeds
+from mmcm.datasets.sampling_requests import SamplingRequests
 from mmcm.registry import HOOKS
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import grid, write_picture
@@ -44,20 +45,28 @@ class SampleGridHook(Hook):
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         """Draw a sheet, if it is time to."""
-        if is_main_process() and (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             self.draw(runner)
 
     def draw(self, runner: Runner) -> Path:
-        """Draw a sheet now; return its path."""
+        """Draw a sheet now; return its path.
+
+        Each process draws, and the main one writes: where the weights are sharded, none can draw alone.
+        """
         model = unwrapped(runner.model)
         number = self.rows * self.columns
         labels = None
         if model.num_classes is not None:
             labels = [index // self.columns % model.num_classes for index in range(number)]
-        sheet = grid(model.draw(sample_seeds(number, self.seed), labels, self.batch_size), self.columns)
-        folder = Path(runner.work_dir) / 'samples'
-        make_folder(folder)
-        path = folder / f'iter_{runner.iter + 1}.png'
-        write_picture(path, sheet)
-        runner.visualizer.add_image('samples', sheet, step=runner.iter + 1)
+        requests = SamplingRequests(number, model.num_classes, labels, self.seed)
+        images = []
+        for start in range(0, number, self.batch_size):
+            batch = [requests[index]['data_samples'] for index in range(start, min(start + self.batch_size, number))]
+            images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
+        sheet = grid(torch.stack(images), self.columns)
+        path = Path(runner.work_dir) / 'samples' / f'iter_{runner.iter + 1}.png'
+        if is_main_process():
+            make_folder(path.parent)
+            write_picture(path, sheet)
+            runner.visualizer.add_image('samples', sheet, step=runner.iter + 1)
         return path

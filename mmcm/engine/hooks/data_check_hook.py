@@ -1,0 +1,75 @@
+"""What can be known of the data before the first step."""
+from collections.abc import Sequence
+from typing import Optional
+
+import numpy as np
+from mmengine.dist import get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from mmcm.engine.hooks.averages_hook import iterations_per_step
+from mmcm.registry import HOOKS
+from mmcm.utils.errors import InputError
+from mmcm.utils.model_wrappers import unwrapped
+
+
+@HOOKS.register_module()
+class DataCheckHook(Hook):
+    """Tell before the first step if data set, batches and model do not fit.
+
+    No image is read: a data set that has `labels`, a class or None for each image, is checked by them; others are left
+    to the first step.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Check; raise an InputError."""
+        loader = runner.train_dataloader
+        counts = iterations_per_step(runner)
+        check_accumulation(runner, counts)
+        check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
+        check_labels(getattr(loader.dataset, 'labels', None), unwrapped(runner.model))
+
+
+def check_size(num_images: int, batch_size: int, num_processes: int, counts: int) -> None:
+    """Raise an InputError if `num_images` are fewer than a step of the optimiser needs."""
+    needed = batch_size * num_processes * counts
+    if num_images < needed:
+        factors = [f'batch_size {batch_size}'] + [f'{number} {what}' for number, what in (
+            (num_processes, 'processes'), (counts, 'accumulated batches')) if number > 1]
+        raise InputError(f'the data set has {num_images} images, fewer than one batch of {needed} '
+                         f'({" x ".join(factors)}): set train_dataloader.batch_size to at most '
+                         f'{max(num_images // (num_processes * counts), 1)}, or take more images.')
+
+
+def check_accumulation(runner: Runner, counts: int) -> None:
+    """Raise an InputError if the run or a checkpoint would end between two steps of the optimiser."""
+    lengths = {'train_cfg.max_iters': runner.max_iters}
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch and hook.interval > 0:
+            lengths['the interval of checkpoints'] = hook.interval
+    for name, length in lengths.items():
+        if length % counts:
+            raise InputError(f'{name}, {length}, is no multiple of optim_wrapper.accumulative_counts, {counts}: the '
+                             f'gradients of {length % counts} iterations would be lost there. Take '
+                             f'{-(-length // counts) * counts}, or --micro-batch, which changes no iteration.')
+
+
+def check_labels(labels: Optional[Sequence[Optional[int]]], model: nn.Module) -> None:
+    """Raise an InputError if there are `labels` that `model` has no class for, or none where it needs them."""
+    num_classes = getattr(model, 'num_classes', None)
+    if labels is None or num_classes is None:
+        return
+    missing = [index for index, label in enumerate(labels) if label is None]
+    if missing:
+        raise InputError(f'the model has {num_classes} classes, but {len(missing)} of {len(labels)} images have no '
+                         'label: label the data set, or set model.denoiser.backbone.num_classes=None.')
+    values = np.asarray(labels)
+    wrong = np.flatnonzero((values < 0) | (values >= num_classes))
+    if len(wrong):
+        raise InputError(f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the '
+                         f'first of them image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to '
+                         f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or mend the '
+                         'labels.')

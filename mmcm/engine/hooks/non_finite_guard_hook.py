@@ -1,0 +1,160 @@
+"""Stopping where training has come to nothing."""
+from copy import copy
+from itertools import islice
+from pathlib import Path
+from typing import Optional
+
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import all_gather_object, all_reduce, get_rank
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmcm.engine.hooks.averages_hook import iterations_per_step
+from mmcm.registry import HOOKS
+from mmcm.utils.errors import InputError
+
+NEVER = 2**62
+SHOWN = 8  # names or numbers in a message
+
+
+@HOOKS.register_module()
+class NonFiniteGuardHook(Hook):
+    """Stop training when a loss is not finite, before anything of it gets into a checkpoint.
+
+    The losses are read where they lie only every `interval` iterations, and in all processes before a checkpoint is
+    saved, so that the guard makes no iteration wait for the device; the first bad iteration is named all the same. In
+    mixed precision a single infinite gradient is normal and passes: it is the loss that counts. What is saved is looked
+    through as well, since gradients can be NaN where the loss is not.
+
+    Args:
+        interval (int): Iterations between two looks.
+    """
+
+    priority = 'HIGH'  # before averages, samples and checkpoints
+
+    def __init__(self, interval: int = 10) -> None:
+        if interval < 1:
+            raise InputError(f'interval has to be at least 1, got {interval}.')
+        self.interval = interval
+        self.unread: list[tuple[int, dict[str, Tensor]]] = []
+        self.old_record: Optional[int] = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Forget the losses of another run, and note whether the work directory has a checkpoint of one."""
+        self.unread = []
+        record = Path(runner.work_dir) / 'last_checkpoint'
+        self.old_record = record.stat().st_mtime_ns if record.is_file() and runner.iter == 0 else None
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Keep the losses, and look at them if it is time to."""
+        if outputs:
+            # Copies, since compiled code may use the memory of its results again.
+            self.unread.append((runner.iter, {
+                name: value.detach().clone() for name, value in outputs.items() if isinstance(value, Tensor)}))
+        if (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner) or
+                saves_checkpoint(runner)):
+            self.check(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Look at the losses: checkpoints may be saved here."""
+        self.check(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Look at the losses: the best checkpoint is saved after a validation."""
+        self.check(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Look at what is to be saved. Only the main process gets here."""
+        bad = first_bad(self.unread)
+        if bad is not None:
+            self.stop(runner, bad[0], [describe(runner, *bad)])
+        weights = checkpoint.get('state_dict', {})  # DeepSpeed writes them itself
+        names = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+        if names:
+            raise InputError(f'{len(names)} of {len(weights)} weights are not finite after iteration {runner.iter + 1}'
+                             f', though the losses were: {shortened(names)}. The gradients were not, so the checkpoint '
+                             f'was not written. {self.advice(runner)}')
+
+    def check(self, runner: Runner) -> None:
+        """Read the losses of all processes; raise an InputError if one is not finite."""
+        if not self.unread:
+            return
+        bad = first_bad(self.unread)
+        self.unread = []
+        first = torch.tensor(NEVER if bad is None else bad[0])
+        all_reduce(first, op='min')
+        if first < NEVER:
+            mine = describe(runner, *bad) if bad is not None and bad[0] == first else None
+            self.stop(runner, int(first), [text for text in all_gather_object(mine) if text])
+
+    def stop(self, runner: Runner, iteration: int, descriptions: list[str]) -> None:
+        """Raise an InputError that says where, why and how to go on."""
+        step = iteration // iterations_per_step(runner)
+        raise InputError(f'the loss of iteration {iteration + 1} (training step {step}, counted from 0) is not finite: '
+                         f'{"; ".join(descriptions)}. It comes again with randomness.seed={runner.seed}. '
+                         f'{self.advice(runner)}')
+
+    def advice(self, runner: Runner) -> str:
+        """Return what to change and where to go on from."""
+        record = Path(runner.work_dir) / 'last_checkpoint'
+        good = record.read_text().strip() if record.is_file() and record.stat().st_mtime_ns != self.old_record else ''
+        change = 'a smaller learning rate, optim_wrapper.clip_grad or full precision may help'
+        if good:
+            return f'The last good checkpoint is {good}: go on from it with --resume; {change}.'
+        return f'There is no checkpoint of this run yet: start it anew; {change}.'
+
+
+def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> Optional[tuple[int, dict[str, float]]]:
+    """Return the first iteration with a loss that is not finite, and what was not finite in it; None if all were."""
+    entries = [(iteration, name, value) for iteration, parts in losses for name, value in parts.items()]
+    finite: dict[int, bool] = {}
+    for device in {value.device for _, _, value in entries}:  # one transfer for each
+        here = [index for index, entry in enumerate(entries) if entry[2].device == device]
+        finite.update(zip(here, torch.stack([entries[index][2].isfinite().all() for index in here]).tolist()))
+    bad = [entries[index] for index in sorted(finite) if not finite[index]]
+    # What MMEngine minimises is the sum of all that has 'loss' in its name; the rest is for the log.
+    iterations = [iteration for iteration, name, _ in bad if 'loss' in name]
+    if not iterations:
+        return None
+    first = iterations[0]
+    return first, {name: float(value.mean()) for iteration, name, value in bad if iteration == first}
+
+
+def describe(runner: Runner, iteration: int, parts: dict[str, float]) -> str:
+    """Return what was not finite in this process, and on which images; the log gets all of them."""
+    text = f'process {get_rank()}: ' + ', '.join(f'{name} {value}' for name, value in parts.items())
+    images = images_of(runner.train_dataloader, iteration)
+    if images is None:
+        return text
+    runner.logger.error(f'{text} in iteration {iteration + 1}, on the images {images}')
+    start = iteration * len(images)
+    return f'{text}, on the images {shortened(images)} (places {start} to {start + len(images) - 1} of its sampler)'
+
+
+def images_of(loader: DataLoader, iteration: int) -> Optional[list[int]]:
+    """Return the indices of the images of an iteration, counted from 0; None if the sampler cannot repeat its order."""
+    if not isinstance(loader.sampler, InfiniteSampler):
+        return None
+    sampler = copy(loader.sampler)
+    start = iteration * loader.batch_size
+    return list(islice(sampler._indices_of_rank(), start, start + loader.batch_size))
+
+
+def saves_checkpoint(runner: Runner) -> bool:
+    """Return whether a checkpoint is saved after this iteration; in all processes, of which only one saves it."""
+    return any(
+        isinstance(hook, CheckpointHook) and not hook.by_epoch and
+        (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or
+         (hook.save_last and hook.is_last_train_iter(runner))) for hook in runner.hooks)
+
+
+def shortened(items: list) -> str:
+    """Return the first of `items` as text."""
+    return ', '.join(map(str, items[:SHOWN])) + (', ...' if len(items) > SHOWN else '')

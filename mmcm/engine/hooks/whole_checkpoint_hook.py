@@ -1,0 +1,75 @@
+"""Checkpoints that appear whole or not at all."""
+from pathlib import Path
+from typing import Any, Union
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmcm.registry import HOOKS
+from mmcm.utils.files import make_folder, write_bytes
+
+
+class WholeFileBackend(LocalBackend):
+    """Local files that appear under their name only when they are whole."""
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Write `obj` beside `filepath`, then rename it."""
+        make_folder(Path(filepath).parent)
+        write_bytes(Path(filepath), obj)
+
+
+register_backend('mmcm.whole', WholeFileBackend, force=True)
+
+
+@HOOKS.register_module()
+class WholeCheckpointHook(CheckpointHook):
+    """MMEngine's CheckpointHook, for runs that may be killed at any time.
+
+    A checkpoint, and the file `last_checkpoint` that says where to resume, are renamed when they are written; before
+    that, an outdated checkpoint is not removed. So there is always one to resume from, also with `max_keep_ckpts=1`.
+    Arguments: see `CheckpointHook`. What `out_dir` and `backend_args` may name beside local folders stays as it is.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Choose how to write, and clear away what a killed process has left half written."""
+        folder = str(self.out_dir or runner.work_dir)
+        if self.backend_args is None and self.file_client_args is None and '://' not in folder:
+            self.backend_args = dict(backend='mmcm.whole')
+        super().before_train(runner)
+        if is_main_process() and isinstance(self.file_backend, WholeFileBackend):
+            for part in (*Path(self.out_dir).glob('.*.pth.*.part'), *Path(runner.work_dir).glob('.last_checkpoint.*')):
+                part.unlink()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        # MMEngine's version removes the outdated checkpoint first, and writes `last_checkpoint` in place.
+        outdated = None
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated = self.keep_ckpt_ids.popleft()
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args)
+        if is_main_process():
+            write_bytes(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode())
+            if outdated is not None:
+                self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(outdated)))
+
+    def _remove(self, path: str) -> None:
+        if self.file_backend.isdir(path):  # some strategies of MMEngine write folders
+            self.file_backend.rmtree(path)
+        elif self.file_backend.isfile(path):
+            self.file_backend.remove(path)

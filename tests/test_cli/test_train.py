@@ -1,0 +1,93 @@
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmcm.cli.train import main
+from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
+from mmcm.utils.weights import read_checkpoint
+
+DIGITS = 'configs/digits/ct_1xb128_digits-8x8.py'
+QUICK = [
+    'model.denoiser.backbone.channel_mult=(1,)', 'model.denoiser.backbone.attention_resolutions=()',
+    'train_dataloader.batch_size=16', 'train_cfg.max_iters=2', 'default_hooks.sample_grid.rows=1',
+    'default_hooks.sample_grid.columns=1'
+]
+# Runners of the same second in one process share MMEngine's name for them.
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:.*has been created'),
+    # MMEngine's schedules count iterations, also those that accumulate gradients.
+    pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
+]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Train for two steps; return the runner."""
+    runners, train = [], Runner.train
+
+    def noted_train(runner):
+        runners.append(runner)
+        return train(runner)
+
+    def run(*arguments, options=()):
+        main([DIGITS, '--work-dir', str(tmp_path), *arguments, '--cfg-options', *QUICK, *options])
+        return runners[-1]
+
+    monkeypatch.setattr(Runner, 'train', noted_train)
+    return run
+
+
+def refusal(capsys, run, *arguments, options=()):
+    with pytest.raises(SystemExit) as exit_:
+        run(*arguments, options=options)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert exit_.value.code == 2 and error.startswith('error: ')
+    return error
+
+
+def test_micro_batches_accumulate_to_the_batch_of_the_config(run):
+    runner = run('--micro-batch', '4')
+    assert isinstance(runner.train_loop, MicroBatchTrainLoop)
+    assert runner.train_dataloader.batch_size == 16 and runner.iter == runner.max_iters == 2
+    assert runner.optim_wrapper._inner_count == 8
+
+
+def test_micro_batch_has_to_divide_the_batch(run, capsys):
+    assert 'micro-batches of 5: choose one of 1, 2, 4, 8, 16' in refusal(capsys, run, '--micro-batch', '5')
+
+
+def test_micro_batches_need_iterations(run, capsys):
+    options = ['train_cfg.type=EpochBasedTrainLoop', 'train_cfg.max_epochs=1']
+    assert "'EpochBasedTrainLoop'" in refusal(capsys, run, '--micro-batch', '4', options=options)
+
+
+@pytest.mark.parametrize('arguments, options, ratio', [
+    ([], [], 0.125),
+    (['--micro-batch', '4'], [], 0.125),
+    ([], ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=2'], 0.25),
+])
+def test_learning_rate_is_scaled_by_the_batch_of_a_step(run, arguments, options, ratio):
+    runner = run('--auto-scale-lr', *arguments, options=options)
+    assert runner.optim_wrapper.optimizer.param_groups[0]['initial_lr'] == pytest.approx(1e-3 * ratio)
+
+
+def test_default_runtime_guards_the_run(run):
+    kinds = {type(hook) for hook in run().hooks}
+    assert {DataCheckHook, NonFiniteGuardHook, WholeCheckpointHook} <= kinds
+
+
+def test_diverging_run_ends_with_one_line(run, capsys, tmp_path):
+    error = refusal(capsys, run, options=['optim_wrapper.optimizer.lr=1e38', 'train_cfg.max_iters=20'])
+    assert 'not finite' in error and 'randomness.seed=0' in error
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_networks_are_compiled_where_the_config_says_so(run):
+    runner = run(options=['compile.backend=eager'])
+    assert [hook.options for hook in runner.hooks if isinstance(hook, CompileHook)] == [dict(backend='eager')]
+
+
+def test_averages_stay_in_single_precision_with_amp(run, tmp_path):
+    run('--amp')
+    state = read_checkpoint(tmp_path / 'iter_2.pth')['state_dict']
+    assert {value.dtype for value in state.values()} == {torch.float32}

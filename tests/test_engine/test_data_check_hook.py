@@ -1,0 +1,62 @@
+import pytest
+from digits import build
+from mmengine.runner import Runner
+from runs import config
+
+from mmcm.engine.hooks.data_check_hook import check_labels, check_size
+from mmcm.utils.errors import InputError
+
+
+def refusal(cfg):
+    cfg.default_hooks.data_check = dict(type='DataCheckHook')
+    with pytest.raises(InputError) as raised:
+        Runner.from_cfg(cfg).train()
+    return str(raised.value)
+
+
+def test_data_set_smaller_than_a_batch_is_refused(tmp_path):
+    cfg = config(tmp_path)
+    cfg.train_dataloader.batch_size = 2000
+    assert '1797 images, fewer than one batch of 2000' in refusal(cfg)
+
+
+def test_batch_of_all_processes_and_accumulated_batches_counts():
+    check_size(64, batch_size=8, num_processes=4, counts=2)
+    with pytest.raises(InputError, match=r'63 images.*64 \(batch_size 8 x 4 processes x 2 acc.*at most 7'):
+        check_size(63, batch_size=8, num_processes=4, counts=2)
+
+
+def test_labels_beyond_the_classes_of_the_model_are_refused(tmp_path):
+    cfg = config(tmp_path)
+    cfg.model.denoiser.backbone.num_classes = 9
+    message = refusal(cfg)
+    assert 'image 9 with 9' in message and 'num_classes=10' in message
+
+
+def test_model_with_classes_needs_labels():
+    model = build()
+    with pytest.raises(InputError, match='10 classes, but 1 of 3 images'):
+        check_labels([0, None, 9], model)
+    with pytest.raises(InputError, match='image 1 with -1'):
+        check_labels([0, -1, 9], model)
+    check_labels([0, 1, 9], model)
+    check_labels(None, model)  # a data set that does not tell
+
+
+def test_model_without_classes_takes_any_labels():
+    check_labels([0, None, 1000], build(denoiser=dict(
+        type='KarrasDenoiser', backbone=dict(
+            type='ADMUNet', image_size=8, base_channels=32, num_res_blocks=1, attention_resolutions=(),
+            channel_mult=(1, )))))
+
+
+@pytest.mark.parametrize('change, expected', [
+    (dict(train_cfg=dict(max_iters=9)), 'train_cfg.max_iters, 9'),
+    (dict(default_hooks=dict(checkpoint=dict(interval=3))), 'interval of checkpoints, 3'),
+])
+def test_run_may_not_end_between_two_steps(tmp_path, change, expected):
+    cfg = config(tmp_path, iterations=8)
+    cfg.optim_wrapper.accumulative_counts = 2
+    cfg.merge_from_dict(change)
+    message = refusal(cfg)
+    assert expected in message and 'Take ' in message and '--micro-batch' in message

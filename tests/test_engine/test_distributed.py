@@ -1,0 +1,129 @@
+"""Several processes do what one does: real processes, which torchrun starts and gloo connects."""
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from digits import build, objective_config
+
+from mmcm.cli.test import main as measure
+from mmcm.cli.train import main as train
+from mmcm.engine.fsdp import shard_denoisers
+from mmcm.utils.weights import read_checkpoint
+
+ROOT = Path(__file__).parents[2]
+STEPS = 4
+BATCH = 16  # of all processes together
+TINY = [
+    'model.denoiser.backbone.channel_mult=(1,1)', 'model.denoiser.backbone.dropout=0.0', f'train_cfg.max_iters={STEPS}',
+    f'default_hooks.checkpoint.interval={STEPS // 2}', 'default_hooks.sample_grid.rows=1',
+    'default_hooks.sample_grid.columns=3', 'default_hooks.sample_grid.batch_size=2', 'visualizer.vis_backends=[]'
+]
+TEACHER = 'model.teacher.checkpoint={folder}/edm/one'  # as one process trained it
+# Config of the digits, and options of its own. EDM comes first: others take it for their teacher.
+METHODS = dict(
+    edm=['model.sampler.num_steps=2'], ct=[], cd=[TEACHER], ict=[], ect=['model.init_from={folder}/edm/one'],
+    pd=[TEACHER], sct=[], scd=[TEACHER])
+
+
+def run(folder, name, processes, base='', resume=False):
+    """Return the arguments of a training run of method `name`, with the same batch for any number of processes."""
+    config = ROOT / f'configs/digits/{name}_1xb128_digits-8x8.py'
+    label = 'one' if processes == 1 else base or 'two'
+    if base:
+        path = folder / f'{name}_{base}.py'
+        path.write_text(f"_base_ = ['{config}', '{ROOT}/configs/_base_/strategies/{base}.py']\n")
+        config = path
+    options = [*TINY, f'train_dataloader.batch_size={BATCH // processes}',
+               *(option.format(folder=folder) for option in METHODS[name])]
+    return [str(config), '--launcher', 'none' if processes == 1 else 'pytorch', '--work-dir',
+            str(folder / name / label), *['--resume'] * resume, '--cfg-options', *options]
+
+
+def train_in_two_processes(*runs):
+    """Train one run after the other, all in the same two processes: to start them takes longer than that."""
+    code = 'import sys; from mmcm.cli.train import main; [main(run.split("\\t")) for run in sys.argv[1:]]'
+    result = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '--no-python',
+         sys.executable, '-c', code, *('\t'.join(run) for run in runs)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+
+
+def weights(folder, name, label, step=STEPS):
+    return read_checkpoint(folder / name / label / f'iter_{step}.pth')['state_dict']
+
+
+def distance(ours, theirs):
+    """Return the largest difference of two state dicts that have to have the same keys."""
+    assert ours.keys() == theirs.keys()
+    return max((ours[key].double() - theirs[key]).abs().max().item() for key in theirs)
+
+
+# Runners of the same second in one process share MMEngine's name for them.
+@pytest.mark.filterwarnings('ignore:.*has been created')
+@pytest.mark.parametrize('names', [
+    ('edm', 'ct', 'cd'),
+    pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
+], ids='-'.join)
+def test_two_processes_train_as_one(tmp_path, names):
+    for name in names:
+        train(run(tmp_path, name, 1))
+    train_in_two_processes(*(run(tmp_path, name, 2) for name in names))
+    start = weights(tmp_path, 'edm', 'one', STEPS // 2)
+    assert distance(weights(tmp_path, 'edm', 'one'), start) > 1e-4  # what is compared below has moved
+    distances = {name: distance(weights(tmp_path, name, 'two'), weights(tmp_path, name, 'one')) for name in names}
+    assert max(distances.values()) < 1e-6, distances
+    sheets = [(tmp_path / names[1] / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('one', 'two')]
+    assert sheets[0] == sheets[1]
+
+
+def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys):
+    train_in_two_processes(run(tmp_path, 'ct', 2), run(tmp_path, 'ct', 2, base='fsdp'))
+    assert distance(weights(tmp_path, 'ct', 'fsdp'), weights(tmp_path, 'ct', 'two')) < 1e-6
+    sheets = [(tmp_path / 'ct' / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('two', 'fsdp')]
+    assert sheets[0] == sheets[1]
+    # One process, without the strategy, draws from the checkpoint.
+    measure([str(tmp_path / 'ct_fsdp.py'), str(tmp_path / 'ct' / 'fsdp'), '--work-dir', str(tmp_path / 'test'),
+             '--cfg-options', TINY[0], 'test_dataloader.dataset.num_samples=20'])
+    assert 'label/accuracy: ' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_sharded_training_resumes_where_it_stopped(tmp_path):
+    """Also with a teacher, also where that is renewed on the way."""
+    renewed = run(tmp_path, 'pd', 2, base='fsdp') + ['model.objective.curriculum.stage_length=3']
+    train(run(tmp_path, 'edm', 1))
+    train_in_two_processes(renewed)
+    undisturbed = weights(tmp_path, 'pd', 'fsdp')
+    folder = tmp_path / 'pd' / 'fsdp'
+    (folder / f'iter_{STEPS}.pth').unlink()
+    (folder / 'last_checkpoint').write_text(str(folder / f'iter_{STEPS // 2}.pth'))
+    train_in_two_processes(run(tmp_path, 'pd', 2, base='fsdp', resume=True) + renewed[-1:])
+    assert distance(weights(tmp_path, 'pd', 'fsdp'), undisturbed) == 0
+    teacher = {key: value for key, value in undisturbed.items() if key.startswith('teacher.')}
+    first = weights(tmp_path, 'pd', 'fsdp', STEPS // 2)
+    assert any(not torch.equal(value, first[key]) for key, value in teacher.items())
+
+
+@pytest.mark.filterwarnings('ignore:.*has been created')
+def test_sharded_training_needs_several_processes(tmp_path, capsys):
+    arguments = run(tmp_path, 'ct', 2, base='fsdp')
+    arguments[arguments.index('pytorch')] = 'none'
+    with pytest.raises(SystemExit):
+        train(arguments)
+    assert 'dist_train.sh' in capsys.readouterr().err
+
+
+def test_averages_are_cut_where_their_network_is():
+    model = build(objective=objective_config(), ema_decays=(0.5, ))
+    units = {name for name, module in model.named_modules() if is_unit(module)}
+    for average in ('target', 'emas.0_5'):
+        assert {name.replace('denoiser', average, 1) for name in units if name.startswith('denoiser')} <= units
+    parameters = {name for name, _ in model.named_parameters()}
+    assert all(any(name.startswith(f'{unit}.') for unit in units) for name in parameters)
+
+
+def is_unit(module):
+    return shard_denoisers(module, recurse=False, nonwrapped_numel=sum(p.numel() for p in module.parameters()))

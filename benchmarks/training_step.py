@@ -16,7 +16,7 @@ from mmcm.structures import DataSample
 from mmcm.zoo import find_config
 
 NETWORKS = {  # config and batch size
-    'digits': ('ct_1xb128_digits-8x8', 128),
+    'digits': ('ct_1xb32_digits-8x8', 128),
     'imagenet64': ('consistency_models_8xb256-imagenet1k-onestep-64x64', 2),
 }
 CURRICULUM = dict(type='FixedCurriculum', num_scales=18, target_decay=0.95)

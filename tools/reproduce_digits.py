@@ -39,7 +39,7 @@ printing = Lock()
 
 def config_path(method: str) -> str:
     """Return the config of `method`, relative to the repository."""
-    return f'configs/digits/{method}_1xb128_digits-8x8.py'
+    return f'configs/digits/{method}_1xb32_digits-8x8.py'
 
 
 def run(command: Sequence[str], log: Path, threads: int) -> float:

@@ -15,7 +15,7 @@ from mmcm.cli.test import main as measure
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools'
-CONFIG = ROOT / 'configs/digits/ct_1xb128_digits-8x8.py'
+CONFIG = ROOT / 'configs/digits/ct_1xb32_digits-8x8.py'
 NETWORK = 'model.denoiser.backbone.channel_mult=(1,1)'
 TRAIN = ['--cfg-options', NETWORK, 'train_dataloader.batch_size=8', 'train_cfg.max_iters=2',
          'default_hooks.checkpoint.interval=2', 'default_hooks.sample_grid.rows=1',

@@ -6,7 +6,7 @@ from mmcm.cli.train import main
 from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
 from mmcm.utils.weights import read_checkpoint
 
-DIGITS = 'configs/digits/ct_1xb128_digits-8x8.py'
+DIGITS = 'configs/digits/ct_1xb32_digits-8x8.py'
 QUICK = [
     'model.denoiser.backbone.channel_mult=(1,)', 'model.denoiser.backbone.attention_resolutions=()',
     'train_dataloader.batch_size=16', 'train_cfg.max_iters=2', 'default_hooks.sample_grid.rows=1',

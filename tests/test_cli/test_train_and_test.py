@@ -34,12 +34,12 @@ def run(script, *arguments):
 def teacher(tmp_path_factory):
     """A work directory with a diffusion model, hardly trained."""
     work_dir = tmp_path_factory.mktemp('edm')
-    run('train.py', 'configs/digits/edm_1xb128_digits-8x8.py', '--work-dir', work_dir, '--cfg-options', *QUICK)
+    run('train.py', 'configs/digits/edm_1xb32_digits-8x8.py', '--work-dir', work_dir, '--cfg-options', *QUICK)
     return work_dir
 
 
 def test_trained_diffusion_model_is_measured(teacher, tmp_path):
-    printed = run('test.py', 'configs/digits/edm_1xb128_digits-8x8.py', teacher, '--work-dir', tmp_path, '--out',
+    printed = run('test.py', 'configs/digits/edm_1xb32_digits-8x8.py', teacher, '--work-dir', tmp_path, '--out',
                   tmp_path / 'metrics.json', '--cfg-options', *DRAW, 'model.sampler.num_steps=2')
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics['frechet/distance'] > 1 and 0 <= metrics['label/accuracy'] <= 1
@@ -50,11 +50,11 @@ def test_trained_diffusion_model_is_measured(teacher, tmp_path):
 def test_distillation_starts_from_a_work_directory(teacher, tmp_path, distance):
     options = [f'model.teacher.checkpoint={teacher}', f'model.objective.distance.type={distance}']
     if distance == 'L2':
-        config = tmp_path / 'cd_l2_1xb128_digits-8x8.py'
-        config.write_text(f"_base_ = '{ROOT}/configs/digits/cd_1xb128_digits-8x8.py'\n"
+        config = tmp_path / 'cd_l2_1xb32_digits-8x8.py'
+        config.write_text(f"_base_ = '{ROOT}/configs/digits/cd_1xb32_digits-8x8.py'\n"
                           "model = dict(objective=dict(distance=dict(_delete_=True, type='L2')))\n")
     else:
-        config = 'configs/digits/cd_1xb128_digits-8x8.py'
+        config = 'configs/digits/cd_1xb32_digits-8x8.py'
     run('train.py', config, '--work-dir', tmp_path, '--cfg-options', *QUICK, *options)
     state = read_checkpoint(tmp_path / 'iter_4.pth')['state_dict']
     assert {key.split('.')[0] for key in state} == {'denoiser', 'target', 'teacher', 'emas'}
@@ -66,7 +66,7 @@ def test_distillation_starts_from_a_work_directory(teacher, tmp_path, distance):
 
 @pytest.mark.parametrize('flag', ['--amp', '--auto-scale-lr'])
 def test_flags_take_effect(flag, tmp_path):
-    run('train.py', 'configs/digits/ct_1xb128_digits-8x8.py', '--work-dir', tmp_path, flag, '--cfg-options', *QUICK)
+    run('train.py', 'configs/digits/ct_1xb32_digits-8x8.py', '--work-dir', tmp_path, flag, '--cfg-options', *QUICK)
     log = next(tmp_path.rglob('*.log')).read_text()
     if flag == '--amp':
         assert 'AutocastOptimWrapper' in log or 'AmpOptimWrapper' in log
@@ -77,7 +77,7 @@ def test_flags_take_effect(flag, tmp_path):
 def test_two_processes_train_together(tmp_path):
     result = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2',
-         str(ROOT / 'tools' / 'train.py'), 'configs/digits/ct_1xb128_digits-8x8.py', '--launcher', 'pytorch',
+         str(ROOT / 'tools' / 'train.py'), 'configs/digits/ct_1xb32_digits-8x8.py', '--launcher', 'pytorch',
          '--work-dir', str(tmp_path), '--cfg-options', *QUICK],
         cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
@@ -107,7 +107,7 @@ def refusal(capsys, main, *argv):
 # Runners of the same second in one process share MMEngine's name for them.
 @pytest.mark.filterwarnings('ignore:.*has been created')
 def test_bad_input_is_told_before_any_work(capsys, tmp_path, teacher):
-    digits = 'configs/digits/ct_1xb128_digits-8x8.py'
+    digits = 'configs/digits/ct_1xb32_digits-8x8.py'
     assert 'nowhere.py' in refusal(capsys, train, 'nowhere.py')
     assert 'nowhere' in refusal(capsys, measure, digits, 'nowhere', '--work-dir', tmp_path)
     assert 'test_dataloader' in refusal(capsys, measure, 'edm_8xb512-imagenet1k-64x64', teacher, '--work-dir', tmp_path)
@@ -139,7 +139,7 @@ def test_config_that_cannot_be_trained_is_refused(capsys, tmp_path, arguments, e
     arguments = [argument.format(tmp_path) for argument in arguments]
     if '--work-dir' not in arguments:
         arguments += ['--work-dir', str(tmp_path / 'work')]
-    assert expected in refusal(capsys, train, 'configs/digits/ct_1xb128_digits-8x8.py', *arguments)
+    assert expected in refusal(capsys, train, 'configs/digits/ct_1xb32_digits-8x8.py', *arguments)
 
 
 def test_config_without_a_model_is_refused(capsys, tmp_path):
@@ -148,7 +148,7 @@ def test_config_without_a_model_is_refused(capsys, tmp_path):
 
 
 def test_testing_writes_beside_the_record_of_the_training():
-    config = 'configs/digits/ct_1xb128_digits-8x8.py'
+    config = 'configs/digits/ct_1xb32_digits-8x8.py'
     arguments = Namespace(config=config, cfg_options=None, launcher='none', work_dir='')
     folders = [Path(runner_config(arguments, folder).work_dir) for folder in ('', 'test')]
     assert folders[1] == folders[0] / 'test'

@@ -29,7 +29,7 @@ METHODS = dict(
 
 def run(folder, name, processes, base='', resume=False):
     """Return the arguments of a training run of method `name`, with the same batch for any number of processes."""
-    config = ROOT / f'configs/digits/{name}_1xb128_digits-8x8.py'
+    config = ROOT / f'configs/digits/{name}_1xb32_digits-8x8.py'
     label = 'one' if processes == 1 else base or 'two'
     if base:
         path = folder / f'{name}_{base}.py'

@@ -27,7 +27,7 @@ TINY = [
 def command(work_dir, *arguments, method='ct'):
     return [
         sys.executable,
-        str(ROOT / 'tools' / 'train.py'), f'configs/digits/{method}_1xb128_digits-8x8.py', '--work-dir',
+        str(ROOT / 'tools' / 'train.py'), f'configs/digits/{method}_1xb32_digits-8x8.py', '--work-dir',
         str(work_dir), '--cfg-options', *TINY, *arguments
     ]
 
@@ -96,7 +96,7 @@ METHODS = dict(
 @pytest.fixture(scope='module')
 def teacher(tmp_path_factory):
     """Write random weights of the tiny network."""
-    config = Config.fromfile(ROOT / 'configs' / 'digits' / 'edm_1xb128_digits-8x8.py')
+    config = Config.fromfile(ROOT / 'configs' / 'digits' / 'edm_1xb32_digits-8x8.py')
     config.merge_from_dict(dict(model=dict(denoiser=dict(backbone=dict(base_channels=32, channel_mult=(1, 1))))))
     backbone = MODELS.build(config.model.denoiser.backbone)
     randomise(backbone)

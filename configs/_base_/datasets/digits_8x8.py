@@ -1,5 +1,5 @@
 _base_ = './in_memory.py'
-train_dataloader = dict(batch_size=128, dataset=dict(type='DigitsDataset'))
+train_dataloader = dict(batch_size=32, dataset=dict(type='DigitsDataset'))
 test_dataloader = dict(
     batch_size=500,
     num_workers=0,

@@ -1,11 +1,11 @@
 _base_ = [
     '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
 ]
-max_iters = 950
+max_iters = 2050
 train_cfg = dict(max_iters=max_iters)
 model = dict(
     denoiser=dict(type='TrigFlowDenoiser'),
-    teacher=dict(checkpoint='work_dirs/edm_1xb128_digits-8x8'),
+    teacher=dict(checkpoint='work_dirs/edm_1xb32_digits-8x8'),
     init_from='teacher',
     objective=dict(type='ContinuousConsistencyDistillation', warmup_steps=max_iters // 4),
     sampler=dict(type='MultistepSampler', indices=(0, )))

@@ -2,12 +2,10 @@ _base_ = [
     '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
 ]
 checkpoint = 'digits'
-max_iters = 3000  # each costs twice a teacher's
-train_cfg = dict(max_iters=max_iters)
-param_scheduler = dict(begin=int(0.6 * max_iters), end=max_iters)
+train_cfg = dict(max_iters=3000)
 num_scales = 18
 model = dict(
-    teacher=dict(checkpoint='work_dirs/edm_1xb128_digits-8x8'),
+    teacher=dict(checkpoint='work_dirs/edm_1xb32_digits-8x8'),
     init_from='teacher',
     objective=dict(
         type='ConsistencyDistillation',

@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
 ]
-train_cfg = dict(max_iters=3000)
+train_cfg = dict(max_iters=6000)
 model = dict(
     denoiser=dict(boundary=False),
     objective=dict(type='EDM'),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmcm.denoisers import KarrasDenoiser
+from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
 
 FOLDER = Path(__file__).parent / 'data' / 'parity'
 
@@ -69,14 +69,40 @@ def adm_config(options):
         resblock_updown=options['resblock_updown'])
 
 
-def gaussian_denoiser(x, sigma):
-    """The exact denoiser for data N(0, 0.5^2), which drove the measurements of the samplers."""
-    return x * 0.25 / (sigma.view(-1, 1, 1, 1)**2 + 0.25)
+def gaussian_denoiser(x, sigma, mean=0.0, std=0.5):
+    """The exact denoiser for data N(mean, std^2); with the defaults, it drove the measurements of the samplers."""
+    return mean + (x - mean) * std**2 / (sigma.view(-1, 1, 1, 1)**2 + std**2)
 
 
-def gaussian_consistency(x, sigma):
-    """The exact consistency function for data N(0, 0.5^2): where the ODE takes x to at noise level zero."""
-    return x * 0.5 / (0.25 + sigma.view(-1, 1, 1, 1)**2).sqrt()
+def gaussian_consistency(x, sigma, mean=0.0, std=0.5):
+    """The exact consistency function for data N(mean, std^2): where the ODE takes x to at noise level zero."""
+    return mean + (x - mean) * std / (std**2 + sigma.view(-1, 1, 1, 1)**2).sqrt()
+
+
+class GaussianNetwork(nn.Module):
+    """The backbone with which TrigFlow's denoiser is `exact` for data N(mean, std^2), plus features that are unused.
+
+    Mean, logarithm of the deviation and the features' coefficients are parameters, the last ones zero.
+    """
+
+    def __init__(self, exact=gaussian_consistency, mean=0.3, std=0.2, sigma_data=0.5):
+        super().__init__()
+        self.exact = exact
+        self.sigma_data = sigma_data
+        self.mean = nn.Parameter(torch.tensor(mean, dtype=torch.float64))
+        self.log_std = nn.Parameter(torch.tensor(std, dtype=torch.float64).log())
+        self.unused = nn.Parameter(torch.zeros(5, dtype=torch.float64))
+
+    def forward(self, x, t, labels=None):
+        t = t.view(-1, 1, 1, 1)
+        x0 = self.exact(self.sigma_data * x / t.cos(), self.sigma_data * t.tan(), self.mean, self.log_std.exp())
+        features = torch.stack([x, x**2, x * t, t.expand_as(x), torch.ones_like(x)], dim=-1)
+        return (x0 - t.cos() * self.sigma_data * x) / (t.sin() * self.sigma_data) + features @ self.unused
+
+
+def gaussian_model(**options):
+    """Return a denoiser that is exact for Gaussian data, in double precision; see `GaussianNetwork`."""
+    return TrigFlowDenoiser(dict(type=GaussianNetwork, **options), time_scale=1.0)
 
 
 class ToyNetwork(nn.Module):
@@ -91,10 +117,18 @@ class ToyNetwork(nn.Module):
         return F.conv2d(x, self.W[:, :, None, None], self.b) + level[:, :, None, None]
 
 
-def toy_denoiser(fixture, name, boundary):
+class RawDenoiser(KarrasDenoiser):
+    """A denoiser as Kinyugo's package has it: F gets the noisy image and the level as they are."""
+
+    def forward(self, x, sigma, labels=None):
+        c_skip, c_out, _ = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
+        return c_skip * x + c_out * self.backbone(x, sigma, labels)
+
+
+def toy_denoiser(fixture, name, boundary, kind=KarrasDenoiser):
     """Return a denoiser around the toy network whose weights `fixture` holds as `name`."""
     weights = {letter: fixture(f'{name}_{letter}') for letter in 'Wbu'}
-    return KarrasDenoiser(dict(type=ToyNetwork, **weights), boundary=boundary)
+    return kind(dict(type=ToyNetwork, **weights), boundary=boundary)
 
 
 class ReplayedNoise:

@@ -10,7 +10,6 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ METHODS = {  # method: what tells its config where the teacher is
 LEVELS = {1: (80.0, ), 2: (80.0, 0.8), 4: (80.0, 5.0, 1.2, 0.4)}  # of the multistep sampler
 COLUMNS = dict([('frechet/distance', 'Fréchet distance'), ('label/accuracy', 'accuracy'),
                 ('manifold/precision', 'precision'), ('manifold/recall', 'recall')])
+TIMED = 300  # iterations that a training's time is taken from
 printing = Lock()
 
 
@@ -42,36 +42,54 @@ def config_path(method: str) -> str:
     return f'configs/digits/{method}_1xb32_digits-8x8.py'
 
 
-def run(command: Sequence[str], log: Path, threads: int) -> float:
-    """Run a Python `command` of the repository with its output in `log`; return the seconds that it took."""
+def run(command: Sequence[str], log: Path, threads: int) -> None:
+    """Run a Python `command` of the repository with its output in `log`."""
     with printing:
         print('python', *command, flush=True)
-    started = time.monotonic()
     with log.open('w') as file:
         result = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
                                 env={**os.environ, 'OMP_NUM_THREADS': str(threads)}, check=False)
     if result.returncode:
         raise SystemExit(f'failed, see {log}:\n{log.read_text()[-2000:]}')
-    return time.monotonic() - started
 
 
 def train(method: str, seed: int, folder: Path, threads: int) -> None:
-    """Train `method`, unless it is done, and write down how long that took."""
+    """Train `method`, unless it is done."""
     work_dir = folder / method
-    done = work_dir / 'seconds.json'
-    if done.exists():
+    if (work_dir / f'iter_{length_of(method)}.pth').exists():
         return
     work_dir.mkdir(parents=True, exist_ok=True)
-    options = [f'randomness.seed={seed}']
-    if METHODS[method]:
-        options.append(f'{METHODS[method]}={folder / TEACHER}')
+    options = [f'randomness.seed={seed}', *teacher_options(method, folder)]
     if method == 'pd':  # the student of each number of steps is the checkpoint at the end of its stage
         curriculum = Config.fromfile(ROOT / config_path('pd')).model.objective.curriculum
         options += [f'default_hooks.checkpoint.interval={curriculum.stage_length}',
                     'default_hooks.checkpoint.max_keep_ckpts=-1']
-    command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--cfg-options', *options]
-    seconds = run(command, work_dir / 'train.txt', threads)
-    done.write_text(json.dumps(dict(seconds=seconds, threads=threads)))
+    command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--resume', '--cfg-options']
+    run([*command, *options], work_dir / 'train.txt', threads)
+
+
+def length_of(method: str) -> int:
+    """Return the iterations of a training."""
+    return Config.fromfile(ROOT / config_path(method)).train_cfg.max_iters
+
+
+def teacher_options(method: str, folder: Path) -> list[str]:
+    """Return the option that tells `method` where the teacher is."""
+    return [f'{METHODS[method]}={folder / TEACHER}'] if METHODS[method] else []
+
+
+def seconds_of(method: str, folder: Path) -> float:
+    """Return how long a training takes that has all cores for itself, from its first iterations, run anew."""
+    work_dir = folder.parent / 'timing' / method
+    scalars = list(work_dir.glob('*/vis_data/scalars.json'))
+    if not scalars:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--cfg-options',
+                   f'train_cfg.max_iters={TIMED}', 'default_hooks.logger.interval=20', *teacher_options(method, folder)]
+        run(command, work_dir / 'train.txt', len(os.sched_getaffinity(0)))
+        scalars = list(work_dir.glob('*/vis_data/scalars.json'))
+    times = [json.loads(line)['time'] for line in scalars[0].read_text().splitlines()]
+    return length_of(method) * statistics.median(times)
 
 
 def samplers(method: str, work_dir: Path) -> dict[int, tuple[Path, list[str]]]:
@@ -117,7 +135,7 @@ def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str]) -> str:
              '| :-- | --: |' + ' --: |' * (len(COLUMNS) + 1)]
     for method in methods:
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
-        seconds = statistics.mean(json.loads((folder / 'seconds.json').read_text())['seconds'] for folder in folders)
+        seconds = seconds_of(method, folders[0].parent)
         for calls in samplers(method, folders[0]):
             scores = [json.loads((folder / f'scores_{calls}.json').read_text()) for folder in folders]
             cells = [spread([score[key] for score in scores]) for key in COLUMNS]

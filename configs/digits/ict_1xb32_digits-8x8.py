@@ -6,7 +6,7 @@ train_cfg = dict(max_iters=max_iters)
 model = dict(
     objective=dict(
         type='ImprovedConsistencyTraining',
-        # Published are 1280 scales at the end, for 250 times as many steps.
-        curriculum=dict(type='DoublingCurriculum', start_scales=10, end_scales=40, total_steps=max_iters),
+        # Published are 10 to 1280 scales, for 100 times as many steps.
+        curriculum=dict(type='DoublingCurriculum', start_scales=4, end_scales=32, total_steps=max_iters),
         distance=dict(type='PseudoHuber', factor=0.03)),
     sampler=dict(type='MultistepSampler', indices=(0, )))

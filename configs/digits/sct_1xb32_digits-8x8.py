@@ -4,6 +4,6 @@ _base_ = [
 max_iters = 2250
 train_cfg = dict(max_iters=max_iters)
 model = dict(
-    denoiser=dict(type='TrigFlowDenoiser', time_scale=1000),
+    denoiser=dict(type='TrigFlowDenoiser', time_scale=30),
     objective=dict(type='ContinuousConsistencyTraining', warmup_steps=max_iters // 4),
     sampler=dict(type='MultistepSampler', indices=(0, )))

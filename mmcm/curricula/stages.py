@@ -67,6 +67,8 @@ class DoublingCurriculum:
 class ShrinkingCurriculum:
     """Easy consistency tuning (Geng et al., 2024, arXiv 2406.14548): the step from t to r shrinks in each stage.
 
+    A share below 2^-24 is none in single precision, and nothing is learned from it: the training should end before.
+
     Args:
         stage_length (int): Training steps of a stage.
         q (float): How many times smaller 1 - r / t becomes in a stage, above 1; 2 for CIFAR-10 and 4 for ImageNet in

@@ -81,9 +81,12 @@ class ConsistencyModel(BaseModel):
         if teacher is None or not teacher.get('checkpoint'):
             raise InputError(f'{type(self.objective).__name__} needs a teacher: set '
                              "model.teacher=dict(checkpoint='...') to a diffusion model's weights.")
-        boundary = dict(boundary=False) if isinstance(self.denoiser, KarrasDenoiser) else {}
-        config = Config(dict(denoiser={**deepcopy(denoiser), **boundary}))
+        diffusion = dict(boundary=False) if isinstance(self.denoiser, KarrasDenoiser) else {}
+        config = Config(dict(denoiser={**deepcopy(denoiser), **diffusion}))
         config.merge_from_dict(dict(denoiser=teacher.get('denoiser', {})))
+        if self.objective.needs_same_teacher and config.denoiser != {**dict.fromkeys(diffusion, True), **denoiser}:
+            raise InputError('the network becomes its own teacher, so both need the same denoiser, without a boundary '
+                             'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.')
         self.teacher = frozen(MODELS.build(config.denoiser))
         self.teacher_source = {key: value for key, value in teacher.items() if key != 'denoiser'}
 

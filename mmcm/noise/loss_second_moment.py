@@ -1,4 +1,6 @@
 """Noise levels in proportion to how much they contribute to the loss (Nichol & Dhariwal, 2021, arXiv 2102.09672)."""
+from typing import Callable
+
 import torch
 from mmengine.dist import all_gather
 from torch import Tensor, nn
@@ -6,6 +8,19 @@ from torch import Tensor, nn
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
 from mmcm.registry import LEVELS
 from mmcm.utils.errors import InputError
+
+
+def build_levels_alone(config: dict) -> Callable[[int], Tensor]:
+    """Build a distribution of noise levels for an objective that has no losses to tell it.
+
+    Raises:
+        InputError: If the distribution learns from losses.
+    """
+    levels = LEVELS.build(config)
+    if isinstance(levels, LossSecondMomentLevels):
+        raise InputError('LossSecondMomentLevels learns from the losses of EDM; other objectives take LognormalLevels '
+                         'or UniformLevels.')
+    return levels
 
 
 @LEVELS.register_module()

@@ -31,6 +31,7 @@ class Objective(BaseModule, ABC):
 
     needs_target = False
     needs_teacher = False
+    needs_same_teacher = False  # whether the online network becomes the teacher, which then has to be of its kind
 
     @abstractmethod
     def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.noise.global_batch import draw_for_batch
+from mmcm.noise.loss_second_moment import build_levels_alone
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.solvers import column
-from mmcm.registry import LEVELS, OBJECTIVES, TANGENTS
+from mmcm.registry import OBJECTIVES, TANGENTS
 from mmcm.utils.errors import InputError
 from mmcm.utils.random_state import get_random_state, set_random_state
 
@@ -48,7 +49,7 @@ class ContinuousConsistency(Objective):
         if warmup_steps < 0 or not normaliser > 0:
             raise InputError('warmup_steps has to be 0 or more and normaliser positive, got '
                              f'{warmup_steps} and {normaliser}.')
-        self.levels = LEVELS.build(levels or dict(type='LognormalLevels', mean=-1.0, std=1.4))
+        self.levels = build_levels_alone(levels or dict(type='LognormalLevels', mean=-1.0, std=1.4))
         self.warmup_steps = warmup_steps
         self.tangent = TANGENTS.build(tangent or dict(type='ForwardModeTangent'))
         self.normaliser = normaliser

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 
 from mmcm.noise.global_batch import draw_for_batch
+from mmcm.noise.loss_second_moment import build_levels_alone
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.consistency import consistency_pair
 from mmcm.objectives.solvers import EulerStep, column
-from mmcm.registry import CURRICULA, DISTANCES, LEVELS, OBJECTIVES
+from mmcm.registry import CURRICULA, DISTANCES, OBJECTIVES
 
 
 @OBJECTIVES.register_module()
@@ -37,7 +38,7 @@ class EasyConsistencyTuning(Objective):
         super().__init__()
         self.curriculum = CURRICULA.build(curriculum)
         self.distance = DISTANCES.build(distance or dict(type='PseudoHuber', factor=0.))
-        self.levels = LEVELS.build(levels or dict(type='LognormalLevels', mean=-1.1, std=2.0))
+        self.levels = build_levels_alone(levels or dict(type='LognormalLevels', mean=-1.1, std=2.0))
         self.k = k
         self.b = b
 
@@ -58,4 +59,5 @@ class EasyConsistencyTuning(Objective):
         online, goal = consistency_pair(networks, x, t, level, labels,
                                         lambda: EulerStep()(lambda x, sigma: x0, x, t, level))
         distance = self.distance(online, torch.where(column(r > 0), goal, x0))
-        return dict(loss=distance / (t - r), distance=distance.detach(), share=torch.tensor(share))
+        steps = (t - r).clamp(min=torch.finfo(t.dtype).tiny)  # where r rounds to t, the distance is 0
+        return dict(loss=distance / steps, distance=distance.detach(), share=torch.tensor(share))

@@ -32,6 +32,7 @@ class ProgressiveDistillation(Objective):
     """
 
     needs_teacher = True
+    needs_same_teacher = True
 
     def __init__(self,
                  curriculum: dict,

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from mmcm.distances import L1, L2, PseudoHuber
 from mmcm.utils.errors import InputError
 
-ALL = [L1(), L2(), PseudoHuber()]
+ALL = [L1(), L2(), PseudoHuber(), PseudoHuber(factor=0)]
 
 
 def test_closed_forms_hold_for_each_image():
@@ -40,7 +40,15 @@ def test_gradient_of_pseudo_huber_is_finite_for_equal_images():
     assert not a.grad.any()
 
 
-@pytest.mark.parametrize('factor', [0.0, -0.1])
+def test_pseudo_huber_without_offset_is_the_norm_and_its_gradient_vanishes_for_equal_images():
+    a = torch.tensor([[3.0, 0, 4, 0], [0.0, 0, 0, 0]]).view(2, 1, 2, 2).requires_grad_()
+    distance = PseudoHuber(factor=0)(a, torch.zeros(2, 1, 2, 2))
+    assert distance.tolist() == [5.0, 0.0]
+    distance.sum().backward()
+    assert_close(a.grad.flatten(1), torch.tensor([[0.6, 0, 0.8, 0], [0.0, 0, 0, 0]]))
+
+
+@pytest.mark.parametrize('factor', [-0.1, float('nan')])
 def test_factor_that_cannot_be_is_refused(factor):
     with pytest.raises(InputError, match=f'got {factor}'):
         PseudoHuber(factor)

@@ -105,6 +105,96 @@ def test_only_the_online_network_is_trained():
     assert parts['num_scales'] == 18 and parts['target_decay'] == 0.5
 
 
+def progressive(tmp_path, **changes):
+    """Return a model whose stages begin with the steps 3, 6 and 12, and whose networks are all different."""
+    torch.save(build(seed=3).denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
+    curriculum = dict(type='HalvingCurriculum', start_steps=8, stage_length=3)
+    model = build(
+        denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
+        objective=dict(type='ProgressiveDistillation', curriculum=curriculum, distance=dict(type='L2')),
+        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')), ema_decays=(0.9, 0.5), **changes)
+    for seed, network in enumerate((model.teacher, *model.emas.values())):
+        randomise(network, seed=10 + seed)
+    return model
+
+
+def weights_of(*networks):
+    return [[parameter.clone() for parameter in network.parameters()] for network in networks]
+
+
+def same_weights(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second))
+
+
+def test_stage_begins_with_the_network_as_its_own_teacher(tmp_path):
+    model = progressive(tmp_path)
+    before = weights_of(model.denoiser, model.teacher, *model.emas.values())
+    for step in (0, 1, 2, 4):
+        assert model.begin_step(step) is False and model.step == step
+    networks = (model.denoiser, model.teacher, *model.emas.values())
+    assert all(map(same_weights, weights_of(*networks), before))
+    assert model.begin_step(3) is True and model.step == 3
+    assert all(same_weights(weights, before[0]) for weights in weights_of(*networks))
+
+
+def test_teacher_stays_frozen_and_apart_when_it_is_renewed(tmp_path):
+    model = progressive(tmp_path).train()
+    model.begin_step(3)
+    before, = weights_of(model.teacher)
+    randomise(model.denoiser, seed=7)
+    assert same_weights(weights_of(model.teacher)[0], before)
+    assert not model.teacher.training and not any(p.requires_grad for p in model.teacher.parameters())
+
+
+@pytest.mark.parametrize('change', [
+    dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE))),
+    dict(teacher=dict(checkpoint='edm.pt', denoiser=dict(sigma_data=0.25))),
+])
+def test_network_that_could_not_become_its_own_teacher_is_refused(change):
+    curriculum = dict(type='HalvingCurriculum', start_steps=8, stage_length=3)
+    config = dict(
+        denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
+        objective=dict(type='ProgressiveDistillation', curriculum=curriculum, distance=dict(type='L2')),
+        teacher=dict(checkpoint='edm.pt'))
+    build(**config)
+    with pytest.raises(InputError, match='boundary=False'):
+        build(**{**config, **change})
+
+
+def test_only_stages_renew_teachers_and_averages():
+    model = build(objective=objective_config(), ema_decays=(0.9, ))
+    randomise(model.denoiser, seed=5)
+    before = weights_of(model.target, *model.emas.values())
+    assert not any(model.begin_step(step) for step in range(100))
+    assert all(map(same_weights, weights_of(model.target, *model.emas.values()), before))
+    assert build().begin_step(5) is False  # without an objective
+
+
+@pytest.mark.parametrize('name, denoiser, options', [
+    ('ImprovedConsistencyTraining', 'KarrasDenoiser', dict(
+        curriculum=dict(type='DoublingCurriculum', start_scales=4, end_scales=8, total_steps=10))),
+    ('EasyConsistencyTuning', 'KarrasDenoiser', dict(curriculum=dict(type='ShrinkingCurriculum', stage_length=5))),
+    ('ContinuousConsistencyTraining', 'TrigFlowDenoiser', {}),
+    ('ContinuousConsistencyDistillation', 'TrigFlowDenoiser', dict(tangent=dict(type='FiniteDifferenceTangent'))),
+])
+def test_objectives_without_a_target_network_train_and_average(tmp_path, name, denoiser, options):
+    torch.save(build(seed=3).denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
+    needs_teacher = name.endswith('Distillation')
+    model = build(
+        denoiser=dict(type=denoiser, backbone=dict(BACKBONE)), objective=dict(type=name, **options), ema_decays=(0.9, ),
+        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')) if needs_teacher else None)
+    assert model.target is None and (model.teacher is not None) == needs_teacher
+    model.train().begin_step(0)
+    parts = model(torch.rand(4, 1, 8, 8), DataSample.of(label=torch.tensor([0, 1, 2, 3])), mode='loss')
+    assert parts['loss'].shape == (4, ) and parts['loss'].isfinite().all()
+    total, _ = model.parse_losses(parts)
+    torch.testing.assert_close(total, parts['loss'].mean())  # nothing else is minimised
+    total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.denoiser.parameters())
+    assert all(p.grad is not None for p in model.objective.parameters())
+    model.update_averages()
+
+
 def test_target_drops_out_and_averages_do_not():
     model = build(objective=objective_config(), ema_decays=(0.9, )).train()
     assert model.target.training and not model.emas['0_9'].training

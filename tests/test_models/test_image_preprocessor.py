@@ -35,6 +35,30 @@ def test_values_beyond_the_range_are_clamped_on_the_way_back():
     assert preprocessor().destruct(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
+@pytest.mark.parametrize('value, value_range, expected', [
+    (float('nan'), (0, 1), '1 of 3 images'),
+    (float('inf'), (0, 1), 'image 1'),
+    (255.0, (0, 1), '0 to 255'),
+    (-1.0, (0, 1), 'set value_range'),
+])
+def test_values_that_cannot_be_are_refused(value, value_range, expected):
+    images = torch.zeros(3, 1, 2, 2)
+    images[1, 0, 0, 0] = value
+    with pytest.raises(InputError, match=expected):
+        preprocessor(value_range=value_range)(dict(inputs=images))
+
+
+def test_bytes_do_not_fit_a_range_up_to_one():
+    with pytest.raises(InputError, match='beyond 0 .black. to 1 .white.'):
+        preprocessor(value_range=(0, 1))(dict(inputs=torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)))
+
+
+def test_values_may_overshoot_as_bicubic_resampling_does():
+    images = torch.tensor([-0.1, 1.1]).view(1, 1, 1, 2)
+    inputs = preprocessor(value_range=(0, 1))(dict(inputs=images))['inputs']
+    torch.testing.assert_close(inputs, torch.tensor([-1.2, 1.2]).view(1, 1, 1, 2))
+
+
 @pytest.mark.parametrize('options', [dict(channel_order='bgra'), dict(value_range=(1, 0))])
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError):

@@ -5,7 +5,7 @@ import torch
 from parity import Fixture
 from torch.testing import assert_close
 
-from mmcm.noise import LognormalIndices, LognormalLevels, UniformIndices, karras_sigmas
+from mmcm.noise import LognormalIndices, LognormalLevels, UniformIndices, UniformLevels, karras_sigmas
 from mmcm.utils.errors import InputError
 
 
@@ -20,6 +20,15 @@ def test_logarithm_of_lognormal_levels_is_normal():
     logarithms = LognormalLevels(mean=0.5, std=2.0)(100000).log()
     assert logarithms.mean() == pytest.approx(0.5, abs=0.03)
     assert logarithms.std() == pytest.approx(2.0, rel=0.01)
+
+
+def test_uniform_levels_are_uniform_on_the_schedule():
+    """Karras et al. (2022), Eq. 5: sigma^(1 / rho) is linear in the position."""
+    torch.manual_seed(0)
+    sigmas = UniformLevels(sigma_min=0.01, sigma_max=50.0, rho=5.0)(100000)
+    assert sigmas.shape == (100000, ) and 0.01 <= sigmas.min() and sigmas.max() <= 50.001
+    roots = (sigmas.double()**(1 / 5) - 0.01**(1 / 5)) / (50.0**(1 / 5) - 0.01**(1 / 5))
+    assert_close(roots.sort().values, torch.linspace(0, 1, 100000).double(), rtol=0, atol=0.006)
 
 
 @pytest.mark.parametrize('num_scales', [11, 81, 1281])
@@ -65,6 +74,11 @@ def test_indices_occur_as_often_as_their_probability_says():
     sigmas, levels = karras_sigmas(6), LognormalIndices()
     shares = levels(sigmas, 100000).bincount(minlength=5) / 100000
     assert_close(shares.double(), levels.probabilities(sigmas), rtol=0, atol=0.006)
+
+
+def test_range_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match='sigma_min 3.0, sigma_max 2.0'):
+        UniformLevels(sigma_min=3.0, sigma_max=2.0)
 
 
 @pytest.mark.parametrize('options', [dict(std=0.0), dict(uniform=-0.1), dict(uniform=1.1)])

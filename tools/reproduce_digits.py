@@ -31,8 +31,9 @@ METHODS = {  # method: what tells its config where the teacher is
     'sct': None,
 }
 LEVELS = {1: (80.0, ), 2: (80.0, 0.8), 4: (80.0, 5.0, 1.2, 0.4)}  # of the multistep sampler
-COLUMNS = dict([('frechet/distance', 'Fréchet distance'), ('label/accuracy', 'accuracy'),
-                ('manifold/precision', 'precision'), ('manifold/recall', 'recall')])
+COLUMNS = {'frechet/distance': 'Fréchet distance', 'label/accuracy': 'accuracy',
+           'manifold/precision': 'precision', 'manifold/recall': 'recall'}
+CHINESE_COLUMNS = dict(zip(COLUMNS, ('Fréchet 距离', '准确率', '精确率', '召回率')))
 TIMED = 300  # iterations that a training's time is taken from
 printing = Lock()
 
@@ -129,16 +130,17 @@ def train_and_measure(method: str, folder: Path, threads: int) -> None:
     measure(method, folder, threads)
 
 
-def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str]) -> str:
-    """Return the table of means and, over several seeds, ranges, in Markdown."""
-    lines = ['| Method | Network calls | ' + ' | '.join(COLUMNS.values()) + ' | training |',
-             '| :-- | --: |' + ' --: |' * (len(COLUMNS) + 1)]
+def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str],
+          short: bool = False) -> str:
+    """Return the table of means and, over several seeds, ranges, in Markdown; if `short`, of fewest calls alone."""
+    lines = ['| Method | Network calls | ' + ' | '.join(columns.values()) + ' | training |',
+             '| :-- | --: |' + ' --: |' * (len(columns) + 1)]
     for method in methods:
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
         seconds = seconds_of(method, folders[0].parent)
-        for calls in samplers(method, folders[0]):
+        for calls in list(samplers(method, folders[0]))[:1 if short else None]:
             scores = [json.loads((folder / f'scores_{calls}.json').read_text()) for folder in folders]
-            cells = [spread([score[key] for score in scores]) for key in COLUMNS]
+            cells = [spread([score[key] for score in scores]) for key in columns]
             lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
     return '\n'.join(lines)
 
@@ -179,10 +181,12 @@ def main() -> None:
             rows = [(method, folder) for folder in folders for method in methods
                     if (METHODS[method] is not None) == needs_teacher]
             list(pool.map(lambda row: train_and_measure(*row, threads), rows))
-    result = table(work_dir, args.seeds, args.methods)
+    result = table(work_dir, args.seeds, args.methods, COLUMNS)
     print(result)
     if args.write_docs:
         write_between(ROOT / 'docs' / 'results_digits.md', 'table', result)
+        for page, columns in {'README.md': COLUMNS, 'README_zh-CN.md': CHINESE_COLUMNS}.items():
+            write_between(ROOT / page, 'table', table(work_dir, args.seeds, args.methods, columns, short=True))
         for method in args.methods:
             sheet = (work_dir / f'seed{args.seeds[0]}' / method / 'sheet.png').read_bytes()
             (ROOT / 'docs' / 'images' / f'digits_{method}.png').write_bytes(sheet)

@@ -97,10 +97,11 @@ def consistency_pair(networks: Networks, x: Tensor, sigma: Tensor, next_sigma: T
         take_step (Callable): Returns the images at `next_sigma`, (N, C, H, W).
     """
     random_state = get_random_state(x.device)
-    online = networks.online(x, sigma, labels)
+    # The goal comes first: what the online network keeps for the backward pass would only be in the way.
     with torch.no_grad():
         next_x = take_step()
         set_random_state(random_state, x.device)
         target = networks.online if networks.target is None else networks.target
         goal = target(next_x, next_sigma, labels)
-    return online, goal
+    set_random_state(random_state, x.device)
+    return networks.online(x, sigma, labels), goal

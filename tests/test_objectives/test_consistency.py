@@ -96,7 +96,7 @@ def test_training_pairs_share_image_and_noise(monkeypatch):
     subject = objective(ConsistencyTraining, sigma_min=0.1, sigma_max=2.0)
     subject.levels = lambda sigmas, num: torch.arange(num)
     subject(Networks(network, network), x0, None, 0)
-    (_, sigma), (_, next_sigma) = seen
+    (_, next_sigma), (_, sigma) = seen  # the goal comes first
     assert sigma[0] == 2 and next_sigma[-1].item() == pytest.approx(0.1)
     assert torch.equal(sigma[1:], next_sigma[:-1]) and (next_sigma < sigma).all()
     for x, level in seen:
@@ -124,3 +124,17 @@ def test_curriculum_sets_the_scales_and_the_decay_of_the_step():
 def test_range_that_cannot_be_is_refused(kind):
     with pytest.raises(InputError, match='sigma_min 3.0, sigma_max 2.0'):
         objective(kind, sigma_min=3.0, sigma_max=2.0)
+
+
+@KINDS
+def test_nothing_waits_for_the_backward_pass_while_the_goal_is_computed(kind):
+    order = []
+
+    def network(name):
+        def denoise(x, sigma, labels):
+            order.append((name, torch.is_grad_enabled()))
+            return x
+        return denoise
+
+    objective(kind)(Networks(*map(network, ('online', 'target', 'teacher'))), torch.zeros(2, 1, 2, 2), None, 0)
+    assert order[-2:] == [('target', False), ('online', True)]

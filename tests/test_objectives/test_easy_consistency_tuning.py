@@ -81,7 +81,7 @@ def test_goal_carries_no_gradients():
         return outputs[-1]
 
     build()(Networks(online), draw()[0], None, 5)
-    assert [output.requires_grad for output in outputs] == [True, False]
+    assert [output.requires_grad for output in outputs] == [False, True]  # the goal comes first
 
 
 def test_both_passes_see_the_labels_and_the_same_dropout_mask():

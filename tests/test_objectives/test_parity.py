@@ -210,7 +210,7 @@ def test_easy_consistency_tuning_is_the_references(monkeypatch, case):
     log = objective(Networks(online), images, None, step)
     log['loss'].mean().backward()
     t, r = fixture(case, 't'), fixture(case, 'r')
-    (at_t, _), (at_r, goal) = online.calls
+    (at_r, goal), (at_t, _) = online.calls  # the goal comes first
     assert_close(at_t[1], t, rtol=1e-6, atol=0)
     assert_close(objective.next_level(t, objective.curriculum(step)), r, rtol=1e-6, atol=0)
     assert_close(at_r[1][r > 0], r[r > 0], rtol=1e-6, atol=0)

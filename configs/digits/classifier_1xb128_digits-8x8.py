@@ -1,12 +1,7 @@
-_base_ = ['../_base_/default_runtime.py']
+_base_ = ['../_base_/datasets/in_memory.py', '../_base_/default_runtime.py']
 max_iters = 1000
 model = dict(type='DigitsClassifier')
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=0,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    collate_fn=dict(type='mmcm.stack_samples'),
-    dataset=dict(type='DigitsDataset', split='train'))
+train_dataloader = dict(batch_size=128, dataset=dict(type='DigitsDataset', split='train'))
 val_dataloader = dict(
     batch_size=500,
     num_workers=0,
@@ -21,6 +16,6 @@ param_scheduler = dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters
 default_hooks = dict(  # no averages and nothing to draw
     _delete_=True,
     logger=dict(type='LoggerHook', log_metric_by_epoch=False),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
+    checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=max_iters),
     step_seed=dict(type='StepSeedHook'),
     plain_log=dict(type='PlainLogHook'))

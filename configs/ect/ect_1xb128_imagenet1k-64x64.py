@@ -12,7 +12,7 @@ model = dict(
     objective=dict(
         type='EasyConsistencyTuning',
         curriculum=dict(type='ShrinkingCurriculum', stage_length=25000, q=4.),
-        distance=dict(type='PseudoHuber', factor=0.06 / (3 * 64 * 64)**0.5),
+        distance=dict(type='PseudoHuber', factor=0.06 / (3 * 64 * 64)**0.5),  # c = 0.06, as it is published
         levels=dict(type='LognormalLevels', mean=-0.8, std=1.6)),
     sampler=dict(type='MultistepSampler', indices=(0, )),
     ema_decays=(0.9999, ))

@@ -48,7 +48,8 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
     text = str(meta.get('cfg', ''))
     config = config_values(text)
     iteration = meta.get('iter')
-    counts = setting(config, 'optim_wrapper', 'accumulative_counts') or 1
+    counts = (setting(config, 'optim_wrapper', 'accumulative_counts') or
+              setting(config, 'strategy', 'gradient_accumulation_steps') or 1)
     metadata = dict(
         mmcm_version=__version__,
         iteration='' if iteration is None else str(iteration),

@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mmcm.objectives.continuous_consistency import ContinuousConsistency
 from mmcm.registry import FUNCTIONS, STRATEGIES
 from mmcm.utils.errors import InputError
 
@@ -39,7 +40,9 @@ class FSDPStrategy(MMEngineFSDPStrategy):
     def build_model(self, model: Any) -> nn.Module:
         """Build the model with the weights that MMEngine's Runner, which builds it before all else, starts from."""
         self._set_randomness(**self.randomness)
-        return super().build_model(model)
+        model = super().build_model(model)
+        check_shardable(model)
+        return model
 
     def build_optim_wrapper(self, optim_wrapper: Any, model: Optional[nn.Module] = None) -> Any:
         """Build the optimiser's wrapper, unless it would clip each process's shard of the gradient by itself."""
@@ -65,6 +68,14 @@ class FSDPStrategy(MMEngineFSDPStrategy):
         state_dict = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=optimizer, optim_state_dict=state_dict)
         self.optim_wrapper.load_state_dict(state_dict)
+
+
+def check_shardable(model: nn.Module) -> None:
+    """Raise an InputError if the objective of `model` calls its network in another way than FSDP expects."""
+    objective = getattr(model, 'objective', None)
+    if isinstance(objective, ContinuousConsistency):
+        raise InputError(f'{type(objective).__name__} differentiates the network outside the pass that gathers its '
+                         'weights, so it cannot be trained with FSDP: train with DDP.')
 
 
 @FUNCTIONS.register_module()

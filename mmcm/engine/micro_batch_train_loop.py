@@ -31,6 +31,8 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: Union[DataLoader, dict], micro_batch: int, **kwargs) -> None:
         super().__init__(runner, dataloader, **kwargs)
         batch_size = self.dataloader.batch_size
+        if batch_size is None:
+            raise InputError('micro-batches need train_dataloader.batch_size; a batch sampler has none.')
         if not isinstance(micro_batch, int) or micro_batch < 1 or batch_size % micro_batch:
             divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
             raise InputError(f'a batch of {batch_size} images cannot be split into micro-batches of {micro_batch}: '

@@ -1,9 +1,12 @@
 """Noise of training: drawn for the batch of all processes, of which each keeps its rows."""
+from collections.abc import Iterator
 from typing import Callable
 
 import torch
 from mmengine.dist import get_rank, get_world_size
 from torch import Tensor
+
+PART = 256  # images of the global batch whose noise is in memory at once, whatever the number of processes
 
 
 def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Tensor, Tensor]:
@@ -21,11 +24,21 @@ def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Te
         tuple[Tensor, Tensor]: Levels, (N, ...), on the device that `draw_levels` has them on, and noise like `x0`.
     """
     rank, world_size = get_rank(), get_world_size()
-    if world_size == 1:
+    if world_size == 1 and len(x0) <= PART:
         return draw_levels(len(x0)), torch.randn_like(x0)
     num_images = len(x0) * world_size
     levels = draw_levels(num_images)[rank::world_size]
-    noise = torch.randn(num_images, *x0.shape[1:], dtype=x0.dtype, device=x0.device)[rank::world_size]
-    seeds = torch.randint(2**62, (world_size, ), device='cpu')
-    torch.manual_seed(int(seeds[rank]))
-    return levels, noise.contiguous()
+    noise = [
+        part[(rank - start) % world_size::world_size].clone() for start, part in noise_in_parts(num_images, x0)
+    ]
+    if world_size > 1:
+        seeds = torch.randint(2**62, (world_size, ), device='cpu')
+        torch.manual_seed(int(seeds[rank]))
+    return levels, torch.cat(noise)
+
+
+def noise_in_parts(num_images: int, x0: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Draw noise like `x0` for `num_images`, a part of them at a time: where it starts, and the part."""
+    for start in range(0, num_images, PART):
+        num = min(PART, num_images - start)
+        yield start, torch.randn(num, *x0.shape[1:], dtype=x0.dtype, device=x0.device)

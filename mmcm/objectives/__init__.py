@@ -10,12 +10,12 @@ from mmcm.objectives.progressive_distillation import ProgressiveDistillation
 from mmcm.objectives.solvers import EulerStep, HeunStep
 from mmcm.objectives.tangents import FiniteDifferenceTangent, ForwardModeTangent
 from mmcm.objectives.weightings import (
-                                        InverseSigmaWeighting,
-                                        KarrasWeighting,
-                                        SNRPlusOneWeighting,
-                                        SNRWeighting,
-                                        TruncatedSNRWeighting,
-                                        UniformWeighting,
+    InverseSigmaWeighting,
+    KarrasWeighting,
+    SNRPlusOneWeighting,
+    SNRWeighting,
+    TruncatedSNRWeighting,
+    UniformWeighting,
 )
 
 __all__ = [

@@ -103,5 +103,7 @@ def consistency_pair(networks: Networks, x: Tensor, sigma: Tensor, next_sigma: T
         set_random_state(random_state, x.device)
         target = networks.online if networks.target is None else networks.target
         goal = target(next_x, next_sigma, labels)
+    # Older versions of autocast would take the weights that they cast without gradients for the next pass, too.
+    torch.clear_autocast_cache()
     set_random_state(random_state, x.device)
     return networks.online(x, sigma, labels), goal

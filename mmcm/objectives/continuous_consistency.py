@@ -81,10 +81,12 @@ class ContinuousConsistency(Objective):
             set_random_state(random_state, x0.device)  # the same dropout mask in all passes
             return denoiser.network(x, t, labels)
 
-        # The direction (x_t', 1) of the trajectory times cos(t) sin(t), which keeps the derivative bounded.
-        fixed, slope = self.tangent(network, x_t / sigma_data, t, cos * sin * velocity / sigma_data,
-                                    t.cos() * t.sin())
+        # In full precision: differences need it, and autocast has no forward mode. The direction is (x_t', 1), that of
+        # the trajectory, times cos(t) sin(t), which keeps the derivative bounded.
+        with torch.autocast(x0.device.type, enabled=False):
+            slope = self.tangent(network, x_t / sigma_data, t, cos * sin * velocity / sigma_data, t.cos() * t.sin())
         online = network(x_t / sigma_data, t)
+        fixed = online.detach()
         warmup = min(step / self.warmup_steps, 1.) if self.warmup_steps else 1.
         tangent = -cos**2 * (sigma_data * fixed - velocity) - warmup * (cos * sin * x_t + sigma_data * slope)
         size = torch.linalg.vector_norm(tangent.flatten(1), dim=1)

@@ -59,5 +59,5 @@ class EasyConsistencyTuning(Objective):
         online, goal = consistency_pair(networks, x, t, level, labels,
                                         lambda: EulerStep()(lambda x, sigma: x0, x, t, level))
         distance = self.distance(online, torch.where(column(r > 0), goal, x0))
-        steps = (t - r).clamp(min=torch.finfo(t.dtype).tiny)  # where r rounds to t, the distance is 0
-        return dict(loss=distance / steps, distance=distance.detach(), share=torch.tensor(share))
+        weights = torch.where(r < t, 1 / (t - r), 0)  # where r rounds to t, there is nothing to learn
+        return dict(loss=weights * distance, distance=distance.detach(), share=torch.tensor(share))

@@ -18,7 +18,7 @@ class ImprovedConsistencyTraining(ConsistencyTraining):
         curriculum (dict): Number of scales N by the training step; DoublingCurriculum in the paper.
         distance (dict, optional): PseudoHuber with the paper's c if None.
         levels (dict, optional): LognormalIndices with the paper's mean and deviation if None.
-        **kwargs: See `Consistency`.
+        **kwargs: See `Consistency`; a `weighting` multiplies the weight above.
     """
 
     needs_target = False
@@ -35,5 +35,5 @@ class ImprovedConsistencyTraining(ConsistencyTraining):
             **kwargs)
 
     def weights(self, sigma: Tensor, next_sigma: Tensor) -> Tensor:
-        """Return 1 / (s_n - s_n+1) for each interval from `sigma` (N,) to `next_sigma` (N,): (N,)."""
-        return 1 / (sigma - next_sigma)
+        """Return the weight of each interval from `sigma` (N,) to `next_sigma` (N,): (N,)."""
+        return self.weighting(sigma) / (sigma - next_sigma)

@@ -12,11 +12,11 @@ from mmcm.utils.errors import InputError
 
 @TANGENTS.register_module()
 class ForwardModeTangent:
-    """Exact, by one pass in forward mode, which carries value and derivative together."""
+    """Exact, by one pass in forward mode."""
 
     def __call__(self, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, x_direction: Tensor,
-                 t_direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Return network(x, t) and its derivative along the direction: both (N, C, H, W), without gradients.
+                 t_direction: Tensor) -> Tensor:
+        """Return the derivative of network(x, t) along the direction: (N, C, H, W), without gradients.
 
         Args:
             network (Callable): Of x (N, C, H, W) and t (N,).
@@ -29,12 +29,12 @@ class ForwardModeTangent:
         with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
             dual = network(forward_ad.make_dual(x, x_direction), forward_ad.make_dual(t, t_direction))
             value, tangent = forward_ad.unpack_dual(dual)
-            return value, torch.zeros_like(value) if tangent is None else tangent
+            return torch.zeros_like(value) if tangent is None else tangent
 
 
 @TANGENTS.register_module()
 class FiniteDifferenceTangent:
-    """Central difference, for networks with parts that have no forward mode: three passes.
+    """Central difference, for networks with parts that have no forward mode: two passes.
 
     Args:
         step (float): How far to go to each side, in units of the direction. Rounding spoils small ones, and large ones
@@ -47,9 +47,9 @@ class FiniteDifferenceTangent:
         self.step = step
 
     def __call__(self, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, x_direction: Tensor,
-                 t_direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Return network(x, t) and its derivative along the direction; see `ForwardModeTangent`."""
+                 t_direction: Tensor) -> Tensor:
+        """Return the derivative of network(x, t) along the direction; see `ForwardModeTangent`."""
         with torch.no_grad():
             ahead = network(x + self.step * x_direction, t + self.step * t_direction)
             behind = network(x - self.step * x_direction, t - self.step * t_direction)
-            return network(x, t), (ahead - behind) / (2 * self.step)
+            return (ahead - behind) / (2 * self.step)

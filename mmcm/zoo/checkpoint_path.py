@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import PACKAGE, ZooModel, list_models, nearest
-from mmcm.zoo.download import download
+from mmcm.zoo.download import digests, download
 
 PACKAGE_PREFIX = 'package:'
 
@@ -91,13 +91,10 @@ def _downloaded_file(url: str,
 
 
 def _check_digest(path: Path, sha256: str) -> None:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != sha256.lower():
-        raise InputError(f'{path.absolute()}: its SHA-256 is {digest.hexdigest()}, expected {sha256.lower()}; '
-                         'name another file, or its digest')
+    found = digests(path)[1]
+    if found != sha256.lower():
+        raise InputError(f'{path.absolute()}: its SHA-256 is {found}, expected {sha256.lower()}; name another file, or '
+                         'its digest')
 
 
 def _released(url: str) -> Optional[ZooModel]:

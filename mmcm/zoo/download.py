@@ -84,7 +84,7 @@ def _download(url: str, path: Path, sha256: Optional[str], progress: bool) -> No
     part = _Part(path)
     with _progress_bar(path.name, progress) as show:
         _fetch_with_retries(url, part, show)
-    found_md5, found_sha256 = _digests(part.path)
+    found_md5, found_sha256 = digests(part.path)
     declared_md5 = part.facts.get('md5')
     sidecar = _sidecar(path)
     recorded = _recorded_sha256(path)
@@ -107,7 +107,7 @@ def _download(url: str, path: Path, sha256: Optional[str], progress: bool) -> No
 def _check_existing(path: Path, sha256: str) -> None:
     found = _recorded_sha256(path)
     if found is None:
-        found = _digests(path)[1]
+        found = digests(path)[1]
         if found == sha256.lower():
             # A read-only cache is no reason to refuse a good file: it is checked again the next time.
             with suppress(OSError):
@@ -268,7 +268,7 @@ def _declared_md5(response: HTTPResponse) -> Optional[str]:
     return None
 
 
-def _digests(path: Path) -> tuple[str, str]:
+def digests(path: Path) -> tuple[str, str]:
     """Return MD5 and SHA-256 of a file, read once."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open('rb') as file:

@@ -62,9 +62,9 @@ def test_micro_batches_need_iterations(run, capsys):
 
 
 @pytest.mark.parametrize('arguments, options, ratio', [
-    ([], [], 0.125),
-    (['--micro-batch', '4'], [], 0.125),
-    ([], ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=2'], 0.25),
+    ([], [], 0.5),  # 16 images in place of 32
+    (['--micro-batch', '4'], [], 0.5),
+    ([], ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=2'], 1.0),
 ])
 def test_learning_rate_is_scaled_by_the_batch_of_a_step(run, arguments, options, ratio):
     runner = run('--auto-scale-lr', *arguments, options=options)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from digits import build, objective_config
+from digits import BACKBONE, build, objective_config
 
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
-from mmcm.engine.fsdp import shard_denoisers
+from mmcm.engine.fsdp import check_shardable, shard_denoisers
+from mmcm.utils.errors import InputError
 from mmcm.utils.weights import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +128,11 @@ def test_averages_are_cut_where_their_network_is():
 
 def is_unit(module):
     return shard_denoisers(module, recurse=False, nonwrapped_numel=sum(p.numel() for p in module.parameters()))
+
+
+def test_objective_that_fsdp_cannot_shard_is_refused():
+    model = build(denoiser=dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE)),
+                  objective=dict(type='ContinuousConsistencyTraining'))
+    with pytest.raises(InputError, match='train with DDP'):
+        check_shardable(model)
+    check_shardable(build(objective=dict(type='EDM')))

@@ -38,26 +38,23 @@ def test_forward_mode_is_the_limit_of_differences_in_a_real_network(monkeypatch,
     denoiser, network = unet(time_scale)
     denoiser.double()
     arguments = trajectory(torch.float64)
-    value, slope = ForwardModeTangent()(network, *arguments)
+    slope = ForwardModeTangent()(network, *arguments)
     x, t, x_direction, t_direction = arguments
     step = 1e-5
     with torch.no_grad():
         expected = (network(x + step * x_direction, t + step * t_direction) -
                     network(x - step * x_direction, t - step * t_direction)) / (2 * step)
-        assert_close(value, network(x, t), rtol=1e-12, atol=1e-12)
     assert slope.abs().amax((1, 2, 3)).min() > 0.01
     assert_close(slope, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
-    differences = FiniteDifferenceTangent(step)(network, *arguments)
-    assert_close(differences[0], value, rtol=1e-12, atol=1e-12)
-    assert_close(differences[1], expected, rtol=1e-9, atol=1e-9)
+    assert_close(FiniteDifferenceTangent(step)(network, *arguments), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize('time_scale, step', [(None, 3e-4), (4.0, 5e-3)])
 def test_both_agree_in_single_precision(time_scale, step):
     """250 log sigma turns the fastest features of the embedding 250 times as fast as t: there the step is smaller."""
     _, network = unet(time_scale)
-    _, exact = ForwardModeTangent()(network, *trajectory(torch.float32))
-    _, difference = FiniteDifferenceTangent(step)(network, *trajectory(torch.float32))
+    exact = ForwardModeTangent()(network, *trajectory(torch.float32))
+    difference = FiniteDifferenceTangent(step)(network, *trajectory(torch.float32))
     assert (difference - exact).norm() < 0.01 * exact.norm()
 
 
@@ -69,34 +66,32 @@ def test_dropout_masks_of_forward_mode_are_those_of_a_plain_pass():
         return network(x, t)
 
     arguments = trajectory(torch.float32)
-    value, exact = ForwardModeTangent()(same_masks, *arguments)
-    assert_close(value, same_masks(*arguments[:2]).detach(), rtol=0, atol=1e-5)
-    _, difference = FiniteDifferenceTangent()(same_masks, *arguments)
+    exact = ForwardModeTangent()(same_masks, *arguments)
+    difference = FiniteDifferenceTangent(5e-3)(same_masks, *arguments)
     assert (difference - exact).norm() < 0.01 * exact.norm()
-    assert not torch.allclose(network(*arguments[:2]), value, atol=1e-2)  # with other masks
+    other_masks = ForwardModeTangent()(network, *arguments)
+    assert (other_masks - exact).norm() > 0.1 * exact.norm()
 
 
 @KINDS
 def test_derivative_of_a_closed_form(tangent):
     x, t = torch.tensor([2.0, 3.0]).view(2, 1, 1, 1).double(), torch.tensor([0.5, 1.0]).double()
     x_direction, t_direction = torch.full_like(x, 0.1), torch.tensor([0.2, 0.3]).double()
-    value, slope = tangent(lambda x, t: x**2 * t.sin().view(-1, 1, 1, 1), x, t, x_direction, t_direction)
+    slope = tangent(lambda x, t: x**2 * t.sin().view(-1, 1, 1, 1), x, t, x_direction, t_direction)
     for row, (a, b, db) in enumerate([(2.0, 0.5, 0.2), (3.0, 1.0, 0.3)]):
-        assert value[row].item() == pytest.approx(a**2 * math.sin(b))
         assert slope[row].item() == pytest.approx(2 * a * 0.1 * math.sin(b) + a**2 * math.cos(b) * db)
 
 
 @KINDS
 def test_results_carry_no_gradients(tangent):
     _, network = unet(1.0)
-    assert not any(result.requires_grad for result in tangent(network, *trajectory(torch.float32)))
+    assert not tangent(network, *trajectory(torch.float32)).requires_grad
 
 
 @KINDS
 def test_network_that_does_not_depend_on_its_input_has_no_slope(tangent):
     constant = torch.ones(3, 2, 8, 8)
-    value, slope = tangent(lambda x, t: constant, *trajectory(torch.float32))
-    assert torch.equal(value, constant) and not slope.any()
+    assert not tangent(lambda x, t: constant, *trajectory(torch.float32)).any()
 
 
 @pytest.mark.parametrize('step', [0.0, -1e-3, float('nan')])

@@ -14,15 +14,18 @@ class CompileHook(Hook):
     each step. Networks are compiled in place, so that the names of weights in checkpoints stay what they are.
 
     Args:
-        **options: See `torch.compile`. Without any, random numbers stay those of uncompiled networks: the online and
-            the target network have to drop out the same features, though they are compiled apart.
+        **options: See `torch.compile`.
     """
 
     def __init__(self, **options) -> None:
-        self.options = options or dict(options=dict(fallback_random=True))
+        self.options = options
 
     def before_train(self, runner: Runner) -> None:
         """Mark the networks; they are compiled when they are first called."""
+        # Online and target network have to drop out the same features, though they are compiled apart: with torch's own
+        # random numbers in place of the compiler's.
+        import torch._inductor.config as inductor  # here, since it takes long
+        inductor.fallback_random = True
         model = unwrapped(runner.model)
         for name in ('denoiser', 'target', 'teacher'):
             denoiser = getattr(model, name, None)

@@ -29,7 +29,8 @@ class DataCheckHook(Hook):
         loader = runner.train_dataloader
         counts = iterations_per_step(runner)
         check_accumulation(runner, counts)
-        check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
+        if loader.batch_size is not None:  # a batch sampler may take any number
+            check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
         check_labels(getattr(loader.dataset, 'labels', None), unwrapped(runner.model))
 
 

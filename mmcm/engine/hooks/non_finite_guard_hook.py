@@ -140,7 +140,7 @@ def describe(runner: Runner, iteration: int, parts: dict[str, float]) -> str:
 
 def images_of(loader: DataLoader, iteration: int) -> Optional[list[int]]:
     """Return the indices of the images of an iteration, counted from 0; None if the sampler cannot repeat its order."""
-    if not isinstance(loader.sampler, InfiniteSampler):
+    if not isinstance(loader.sampler, InfiniteSampler) or loader.batch_size is None:
         return None
     sampler = copy(loader.sampler)
     start = iteration * loader.batch_size

@@ -1,0 +1,48 @@
+"""Every objective in mixed precision: the loss is about the same, and all weights get their gradients."""
+import pytest
+import torch
+from digits import BACKBONE, build, randomise
+
+from mmcm.structures import DataSample
+
+CURRICULUM = dict(type='FixedCurriculum', num_scales=18, target_decay=0.9)
+TUNING = dict(type='ShrinkingCurriculum', stage_length=1)
+L2 = dict(type='L2')
+DIFFUSION = dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False)
+CONTINUOUS = dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE), time_scale=4.0)
+METHODS = {
+    'edm': (DIFFUSION, dict(type='EDM')),
+    'ct': (None, dict(type='ConsistencyTraining', curriculum=CURRICULUM, distance=L2)),
+    'cd': (None, dict(type='ConsistencyDistillation', curriculum=CURRICULUM, distance=L2)),
+    'ict': (None, dict(type='ImprovedConsistencyTraining', curriculum=CURRICULUM)),
+    'ect': (DIFFUSION, dict(type='EasyConsistencyTuning', curriculum=TUNING)),
+    'pd': (DIFFUSION, dict(type='ProgressiveDistillation', distance=L2,
+                           curriculum=dict(type='HalvingCurriculum', start_steps=8, stage_length=9))),
+    'sct': (CONTINUOUS, dict(type='ContinuousConsistencyTraining', warmup_steps=0)),
+    'scd': (CONTINUOUS, dict(type='ContinuousConsistencyDistillation', warmup_steps=0)),
+    'scd with differences': (CONTINUOUS, dict(
+        type='ContinuousConsistencyDistillation', tangent=dict(type='FiniteDifferenceTangent'), warmup_steps=0)),
+}
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_gradients_arrive(method):
+    denoiser, objective = METHODS[method]
+    teacher = dict(checkpoint='not read here') if method[:2] in ('cd', 'pd', 'sc') and method != 'sct' else None
+    changes = dict(objective=objective, teacher=teacher, **(dict(denoiser=denoiser) if denoiser else {}))
+    model = build(**changes).train()
+    if model.teacher is not None:
+        randomise(model.teacher.backbone, seed=1)
+    model.begin_step(4)
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    labels = DataSample.of(label=torch.arange(6))
+    parts = {}
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            parts[enabled] = model(images, labels, mode='loss')
+    parts[True]['loss'].float().mean().backward()
+    gradients = [parameter.grad for parameter in model.denoiser.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert sum(bool(gradient.any()) for gradient in gradients) > 0.9 * len(gradients)
+    torch.testing.assert_close(parts[True]['loss'].float(), parts[False]['loss'], rtol=0.2, atol=0.02)

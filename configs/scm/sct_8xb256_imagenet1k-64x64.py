@@ -7,7 +7,7 @@ auto_scale_lr = dict(base_batch_size=8 * 256)
 train_cfg = dict(max_iters=400000)
 optim_wrapper = dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.99)))
 model = dict(
-    denoiser=dict(type='TrigFlowDenoiser', backbone=dict(num_classes=1000, dropout=0.2)),
+    denoiser=dict(type='TrigFlowDenoiser', time_scale=30, backbone=dict(num_classes=1000, dropout=0.2)),
     init_from='edm_imagenet64_ema',
     objective=dict(
         type='ContinuousConsistencyTraining', levels=dict(type='LognormalLevels', mean=-1.0, std=1.6)),

@@ -8,7 +8,7 @@ auto_scale_lr = dict(base_batch_size=batch)
 train_cfg = dict(max_iters=400000)
 optim_wrapper = dict(optimizer=dict(lr=1e-4, betas=(0.9, 0.99)))
 model = dict(
-    denoiser=dict(type='TrigFlowDenoiser', backbone=dict(dropout=0.2)),
+    denoiser=dict(type='TrigFlowDenoiser', time_scale=30, backbone=dict(dropout=0.2)),
     init_from='work_dirs/edm_8xb64_cifar10-32x32',
     objective=dict(type='ContinuousConsistencyTraining'),
     sampler=dict(type='MultistepSampler', indices=(0, )),

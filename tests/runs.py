@@ -11,6 +11,7 @@ def config(work_dir, iterations=4, **changes):
         logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
         checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=iterations),
         step_seed=dict(type='StepSeedHook'),
+        plain_log=dict(type='PlainLogHook'),  # whose checkpoints older versions of torch read, too
         averages=dict(type='AveragesHook'))
     return Config(
         dict(

@@ -102,6 +102,7 @@ def test_guard_needs_an_interval():
 
 
 TWO_PROCESSES = '''
+import os
 import sys
 from types import SimpleNamespace
 import torch
@@ -121,7 +122,7 @@ def work(rank, rendezvous):
     try:
         hook.check(runner)
     except InputError as error:
-        print(str(error), flush=True)
+        os.write(1, f'{error}\\n'.encode())  # in one piece, whatever the other process does
 
 if __name__ == '__main__':
     mp.start_processes(work, (sys.argv[1], ), nprocs=2, start_method='fork')

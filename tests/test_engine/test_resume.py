@@ -120,7 +120,7 @@ def test_every_method_resumes_exactly(tmp_path, method, teacher):
 
 def test_half_written_checkpoint_is_passed_over(tmp_path, undisturbed):
     """As if the process had died while the file was being written: MMEngine names it only afterwards."""
-    short = run(tmp_path, 'train_cfg.max_iters=8')
+    short = run(tmp_path, 'train_cfg.max_iters=8', f'param_scheduler.end={ITERATIONS}')
     assert short.returncode == 0, short.stderr
     whole = (tmp_path / 'iter_8.pth').read_bytes()
     (tmp_path / 'iter_12.pth').write_bytes(whole[:len(whole) // 2])

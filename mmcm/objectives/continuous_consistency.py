@@ -1,5 +1,6 @@
 """Continuous-time consistency models, sCT and sCD (Lu & Song, 2024, arXiv 2410.11081, Algorithm 1)."""
 import math
+from abc import abstractmethod
 from typing import Optional
 
 import torch
@@ -55,10 +56,10 @@ class ContinuousConsistency(Objective):
         self.normaliser = normaliser
         self.log_weight = LogWeight(weight_channels)
 
+    @abstractmethod
     def velocity(self, networks: Networks, x0: Tensor, z: Tensor, x_t: Tensor, t: Tensor,
                  labels: Optional[Tensor], sigma_data: float) -> Tensor:
         """Return dx_t/dt (N, C, H, W) for images `x0`, noise `z` and `x_t` (N, C, H, W) at `t` (N,)."""
-        raise NotImplementedError
 
     def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets its parts and the size of the tangent."""

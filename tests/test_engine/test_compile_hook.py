@@ -35,7 +35,5 @@ def test_compiled_networks_learn_the_same_under_the_same_names(tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.skipif(shutil.which('c++') is None and shutil.which('g++') is None, reason='needs a C++ compiler')
-def test_machine_code_learns_the_same(tmp_path, request):
-    if 'slow' not in request.config.option.markexpr:
-        pytest.skip('takes a minute or more: pytest -m slow')
+def test_machine_code_learns_the_same(tmp_path):
     assert_same(trained(tmp_path / 'compiled', {}), trained(tmp_path / 'plain'))

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmcm.cli.errors import command
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
-from mmcm.utils.weights import ONLINE, read_backbone, read_checkpoint
+from mmcm.utils.weights import ONLINE, kept_averages, read_backbone, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
 
@@ -78,8 +78,7 @@ def average_of(content: Mapping[str, Any], average: Optional[str]) -> str:
     keys = content.get('state_dict', {})
     if not any(key.startswith('denoiser.backbone.') for key in keys):
         return ''
-    kept = [key.split('.')[1].replace('_', '.') for key in keys if key.startswith('emas.')]
-    return average or next(iter(kept), ONLINE)
+    return average or next((name.replace('_', '.') for name in kept_averages(keys)), ONLINE)
 
 
 def config_values(text: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
     weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not is_state_dict(weights):
         raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
-    averages = list(dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('emas.')))
+    averages = kept_averages(weights)
     if not any(key.startswith('denoiser.backbone.') for key in weights):
         if average is not None:
             raise InputError(f'{path} holds one set of weights and no averages: leave out the choice of {average!r}.')
@@ -89,6 +89,11 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
     return {key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def kept_averages(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the averages in the weights of a training checkpoint, the one that draws first."""
+    return list(dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('emas.')))
 
 
 def is_state_dict(content: Any) -> bool:

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 import torch
+from digits import build
 from mmengine.runner import Runner
 from runs import config
 
@@ -13,7 +14,10 @@ def trained(folder, hook=None):
     cfg = config(folder, iterations=3, custom_hooks=[] if hook is None else [dict(type='CompileHook', **hook)])
     cfg.model.objective.curriculum = dict(
         type='ProgressiveCurriculum', start_scales=2, end_scales=20, start_decay=0.8, total_steps=3)
-    cfg.model.denoiser.backbone.dropout = 0.1
+    cfg.model.denoiser.backbone.dropout = 0.5
+    folder.mkdir()
+    torch.save(build().denoiser.backbone.state_dict(), folder / 'start.pth')  # no zeros that would hide what is dropped
+    cfg.model.init_from = str(folder / 'start.pth')
     Runner.from_cfg(cfg).train()
     return read_backbone(folder / 'iter_3.pth')
 

@@ -80,6 +80,7 @@ setup(
     package_data={'mmcm': ['datasets/data/*.npz', 'weights/*.safetensors']},
     entry_points={
         'console_scripts': [
+            'mmcm = mmcm.cli.main:main',
             'mmagic_inference_demo = mmcm.cli.demo:main',
             'mmcm-train = mmcm.cli.train:main',
             'mmcm-test = mmcm.cli.test:main',

@@ -1,11 +1,12 @@
 """`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo."""
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models, nearest
 
@@ -17,10 +18,10 @@ SAMPLER_SETTINGS = ('type', 'sigmas', 'indices', 'num_scales', 'num_steps', 'sig
 NUM_IMAGES = 16  # of a sheet, where nothing says how many
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
     """Parse the command line."""
-    parser = ArgumentParser(
-        description='Draw pictures: a sheet where --result-out-dir has a suffix, else a folder of single ones.')
+    parser = CommandParser(
+        'Draw pictures: a sheet where --result-out-dir has a suffix, else a folder of single ones.', prog)
     parser.add_argument('--model-name', default=FAMILY, help=f'{FAMILY}, or the name of a model of the zoo')
     parser.add_argument(
         '--model-setting', type=int, help='number of the model in the list that --print-supported-models prints')
@@ -48,9 +49,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
-    args = parse_args(argv)
+    args = parse_args(argv, prog)
     if args.print_supported_tasks:
         print(TASK)
     elif args.print_supported_models or args.print_task_supported_models:

@@ -3,7 +3,7 @@ import ast
 import hashlib
 import json
 import struct
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
 from mmcm.utils.weights import ONLINE, kept_averages, read_backbone, read_checkpoint
@@ -20,9 +21,9 @@ from mmcm.version import __version__
 from mmcm.zoo import cached_file
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
     """Parse the command line."""
-    parser = ArgumentParser(description="Write a network's weights alone to a safetensors file.")
+    parser = CommandParser("Write a network's weights alone to a safetensors file.", prog)
     parser.add_argument('checkpoint', help='training checkpoint, or work directory (its last checkpoint)')
     parser.add_argument('out', help='file to write, ending in .safetensors')
     parser.add_argument('--ema', help="which weights: an average's decay, or 'online'; default: the first average")
@@ -119,9 +120,9 @@ def sorted_header(file: bytes) -> bytes:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
-    args = parse_args(argv)
+    args = parse_args(argv, prog)
     out = publish(args.checkpoint, Path(args.out), args.ema, getattr(torch, args.dtype))
     sha = hashlib.sha256(out.read_bytes()).hexdigest()
     print(f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB)\nsha256 of the file: {sha}')

@@ -1,6 +1,6 @@
 """`tools/test.py`: draw images from a checkpoint and measure them."""
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
 from mmcm.cli.runner import built_from_config, prepare
 from mmcm.models.consistency_model import drawing_config
 from mmcm.utils.errors import InputError
@@ -19,9 +20,9 @@ from mmcm.utils.model_wrappers import unwrapped
 from mmcm.zoo import cached_file
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
     """Parse the command line."""
-    parser = ArgumentParser(description='Draw images from a checkpoint and measure them.')
+    parser = CommandParser('Draw images from a checkpoint and measure them.', prog)
     parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
     parser.add_argument('checkpoint', help='path, URL, zoo name, or work directory (its last checkpoint)')
     parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
@@ -48,9 +49,9 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
-    args = parse_args(argv)
+    args = parse_args(argv, prog)
     config = runner_config(args, subfolder='test')  # training keeps its own config there
     if args.out:
         make_folder(Path(args.out).parent)

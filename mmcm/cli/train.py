@@ -1,5 +1,5 @@
 """`tools/train.py`: train a model from a config file."""
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import Optional
 
@@ -9,14 +9,15 @@ from mmengine.runner import Runner
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
 from mmcm.cli.runner import build_runner, built_from_config, prepare
 from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
 from mmcm.utils.errors import InputError
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
     """Parse the command line."""
-    parser = ArgumentParser(description='Train a model.')
+    parser = CommandParser('Train a model.', prog)
     parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
     add_runner_arguments(parser)
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work directory')
@@ -41,9 +42,9 @@ def train(config: Config) -> Runner:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
-    args = parse_args(argv)
+    args = parse_args(argv, prog)
     config = runner_config(args)
     if config.get('train_cfg') is None or config.get('optim_wrapper') is None:
         raise InputError(f'{args.config} does not say how to train: it has no train_cfg or no optim_wrapper.')

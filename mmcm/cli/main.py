@@ -1,0 +1,45 @@
+"""`mmcm`: one entry point to all commands. Each is a module of this package, imported only when it is asked for."""
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from mmcm.cli.errors import command
+from mmcm.utils.errors import InputError
+from mmcm.version import __version__
+
+COMMANDS = dict(
+    sample='draw pictures, from one to millions',
+    edit='inpaint, colorize or enlarge a picture',
+    train='train a model from a config',
+    test='measure what a model draws',
+    download='fetch checkpoints of the zoo',
+    convert='between files of OpenAI, diffusers and mmcm',
+    export='write a model as ONNX or for torch.export',
+    zoo='list the models that can be asked for by name')
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command that the first argument names."""
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
+    if name in ('-h', '--help'):
+        print(help_text())
+    elif name == '--version':
+        print(__version__)
+    elif name in COMMANDS:
+        importlib.import_module(f'mmcm.cli.{name}').main(rest, prog=f'mmcm {name}')
+    else:
+        from mmcm.zoo import nearest
+        raise InputError(f'no command {name!r}{nearest(name, COMMANDS)}; there are {", ".join(COMMANDS)}')
+
+
+def help_text() -> str:
+    """Return the list of commands."""
+    lines = (f'  {name:10}{text}' for name, text in COMMANDS.items())
+    return '\n'.join(['usage: mmcm COMMAND ...', '', 'Consistency models: draw, edit, train, distil, measure.', '',
+                      'commands:', *lines, '', 'mmcm COMMAND --help tells more.'])
+
+
+if __name__ == '__main__':
+    main()

@@ -6,7 +6,7 @@ from runpy import run_path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-EXTRAS = ('tests', 'tensorboard', 'deepspeed')
+EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx')
 
 
 class BuildWithMim(build_py):
@@ -77,7 +77,7 @@ setup(
     extras_require={**extras, 'all': sorted(set(sum(extras.values(), [])))},
     packages=find_packages(include=['mmcm', 'mmcm.*']),
     include_package_data=False,
-    package_data={'mmcm': ['datasets/data/*.npz', 'weights/*.safetensors']},
+    package_data={'mmcm': ['datasets/data/*', 'weights/*.safetensors']},
     entry_points={
         'console_scripts': [
             'mmcm = mmcm.cli.main:main',

@@ -8,14 +8,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / 'mmcm'
 FLOORS = [
-    {'registry', 'structures', 'utils', 'version', 'zoo'},
+    {'interop', 'registry', 'structures', 'utils', 'version', 'zoo'},
     {'backbones', 'datasets', 'distances', 'noise'},
     {'curricula', 'denoisers'},
-    {'objectives', 'samplers'},
+    {'editing', 'objectives', 'samplers'},
     {'models'},
     {'engine', 'evaluation'},
     {'apis'},
-    {'cli'},
+    {'cli', '__main__'},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # The package itself only names the version.

@@ -1,27 +1,39 @@
 """`ConsistencyModelInferencer`: a model that is ready to draw."""
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.infer import BaseInferencer
+from PIL.Image import Image
 from torch import Tensor
 
+from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import request_labels
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
-from mmcm.noise.generators import sample_seeds
-from mmcm.registry import MODELS, SAMPLERS
+from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seeded
+from mmcm.registry import MODELS, SAMPLERS, SCOPE
+from mmcm.samplers import Callback, MultistepSampler, Sampler
+from mmcm.structures import DataSample
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import check_picture_path, grid, to_pixels, write_picture
+from mmcm.utils.images import check_picture_path, grid, to_pil, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
-from mmcm.zoo import list_models, nearest
+from mmcm.zoo import cached_file, list_models, nearest
 
-BATCH_SIZE = 64  # images per call of the sampler; what is drawn does not depend on it
+OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
+RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
+BATCH_PIXELS = 1 << 18  # of a batch, where nobody says how many images it has: 64 of 64 x 64
+MAX_BATCH = 1024
+
+Images = Union[list[Image], np.ndarray, Tensor, list[DataSample]]
 
 
 @dataclass(frozen=True)
@@ -29,21 +41,28 @@ class Drawing:
     """What a call of the inferencer has drawn.
 
     Attributes:
-        images (Tensor): uint8 RGB, (N, C, H, W), on the CPU.
+        images (list | ndarray | Tensor): The images, as `output_type` asked for them.
+        pixels (Tensor): The same, uint8 RGB, (N, C, H, W), on the CPU.
         labels (list[int], optional): The class of each image; None for unconditional models.
-        seeds (Sequence[int]): The seed of each image.
+        seeds (Sequence[int], optional): The seed of each image; None where the caller's generators made the noise.
         seconds (float): How long the drawing took, loading not counted.
         num_calls (int): Network calls per image.
     """
 
-    images: Tensor
+    images: Images
+    pixels: Tensor
     labels: Optional[list[int]]
-    seeds: Sequence[int]
+    seeds: Optional[Sequence[int]]
     seconds: float
     num_calls: int
 
+    def sheet(self, columns: Optional[int] = None) -> np.ndarray:
+        """Return one picture of all images, captioned with the labels: (H, W, 3), uint8 RGB."""
+        captions = None if self.labels is None else [str(label) for label in self.labels]
+        return grid(self.pixels, columns, captions=captions)
+
     def save(self, out: Union[str, Path], columns: Optional[int] = None) -> list[Path]:
-        """Write the images: to a file as one sheet, captioned with the labels, or into a folder one by one.
+        """Write the images: to a file as one sheet, or into a folder one by one.
 
         Args:
             out (str | Path): A path with a suffix is a picture file, any other one a folder.
@@ -54,28 +73,29 @@ class Drawing:
         """
         out = Path(out)
         if check_out(out):
-            captions = None if self.labels is None else [str(label) for label in self.labels]
-            write_picture(out, grid(self.images, columns, captions=captions))
+            write_picture(out, self.sheet(columns))
             return [out]
         paths = []
-        for index, image in enumerate(self.images):
+        for index, image in enumerate(self.pixels):
             label = '' if self.labels is None else f'_label{self.labels[index]}'
             paths.append(out / f'{index:06d}{label}.png')
             write_picture(paths[-1], to_pixels(image))
         return paths
 
 
-class ConsistencyModelInferencer:
-    """A model with its weights on a device.
+class ConsistencyModelInferencer(BaseInferencer):
+    """A model with its weights on a device, as one of MMEngine's inferencers.
 
     Args:
-        model (str | Path | Config): A config, its path, its name among those that come with mmcm, or the name of a
-            model of the zoo.
-        checkpoint (str, optional): Path, URL, zoo name or work directory. By default the zoo model's own, or the one
-            that the config names as `checkpoint`.
+        model (str | Path | Config): The name of a model of the zoo; a config, its path, or its name among those that
+            come with mmcm; a folder that diffusers' `ConsistencyModelPipeline` was saved to, or its id on the Hugging
+            Face hub.
+        checkpoint (str, optional): Path, URL, zoo name, work directory, diffusers folder or hub id. By default the zoo
+            model's own, or the one that the config names as `checkpoint`.
         device (str, optional): 'cpu', 'cuda', 'cuda:1', ...; the best present if None.
         sampler (dict, optional): Config of a sampler, or changes to the config's own.
         average (str, optional): Which weights of a training checkpoint; see `mmcm.utils.weights.read_backbone`.
+        cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.zoo.cached_file`.
 
     Raises:
         InputError: If any of these cannot be used.
@@ -86,60 +106,249 @@ class ConsistencyModelInferencer:
                  checkpoint: Optional[str] = None,
                  device: Optional[str] = None,
                  sampler: Optional[dict] = None,
-                 average: Optional[str] = None) -> None:
+                 average: Optional[str] = None,
+                 cache_dir: Union[str, Path, None] = None) -> None:
         self.device = pick_device(device)
-        self.config, self.checkpoint = _resolve(model, checkpoint)
+        self.config, self.checkpoint = _resolve(model, checkpoint, cache_dir)
         self.average = average
+        self.cache_dir = cache_dir
         self.sampler_config = _sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
         self.sampler = SAMPLERS.build(self.sampler_config)
-        with torch.device('meta'):  # the weights come from the checkpoint: nothing is initialised in vain
-            self.model: ConsistencyModel = MODELS.build(drawing_config(self.config.model))
+        super().__init__(self.config, self.checkpoint, self.device, SCOPE, show_progress=False)
+        names = self.config.get('class_names')
+        self.class_names = () if names is None or self.model.num_classes is None else class_names(names)
+        if self.class_names and len(self.class_names) != self.model.num_classes:
+            raise InputError(f'class_names of the config has {len(self.class_names)} names for '
+                             f'{self.model.num_classes} classes.')
         self.loaded = False
+
+    def _init_model(self, cfg: Config, weights: Optional[str], device: torch.device) -> ConsistencyModel:
+        """Build the model without weights; `load` reads them, when a request has proved to be one that can be met."""
+        with torch.device('meta'):  # nothing is initialised in vain
+            return MODELS.build(drawing_config(cfg.model))
+
+    def _init_pipeline(self, cfg: Config) -> Callable[[Union[int, str]], int]:
+        """Return what turns a single input, the number or the name of a class, into its number."""
+        return self.label_of
+
+    def _init_visualizer(self, cfg: Config) -> None:
+        """Build no visualizer: the one of the config is for training."""
 
     def load(self) -> 'ConsistencyModelInferencer':
         """Read the weights, unless that is done. The first call does it by itself, after it has checked its input."""
         if not self.loaded:
-            self.model.load_checkpoint(self.checkpoint, self.average)
+            self.model.load_checkpoint(cached_file(self.checkpoint, self.cache_dir), self.average)
             self.model.to(self.device).eval()
             self.loaded = True
         return self
 
     def __call__(self,
                  num_images: Optional[int] = None,
-                 labels: Union[Sequence[int], int, str, None] = None,
-                 seed: int = 0,
-                 batch_size: int = BATCH_SIZE,
-                 progress: bool = False) -> Drawing:
+                 labels: Union[Sequence[Union[int, str]], Tensor, int, str, None] = None,
+                 seed: Union[int, Sequence[int]] = 0,
+                 batch_size: Optional[int] = None,
+                 num_steps: Optional[int] = None,
+                 timesteps: Optional[Sequence[int]] = None,
+                 sigmas: Optional[Sequence[float]] = None,
+                 generator: Union[torch.Generator, Sequence[torch.Generator], None] = None,
+                 latents: Optional[Tensor] = None,
+                 output_type: str = 'pil',
+                 return_dict: bool = True,
+                 callback: Optional[Callback] = None,
+                 callback_steps: int = 1,
+                 progress: bool = False) -> Union[Drawing, tuple[Images]]:
         """Draw images.
 
+        The same request gives the same images (up to the rounding of the arithmetic) whatever `batch_size` is.
+
         Args:
-            num_images (int, optional): How many; one per label by default, or 1.
-            labels (Sequence[int] | int | str, optional): Classes, repeated as often as need be; 'balanced' or 'random',
-                which is the default of conditional models.
-            seed (int): Seed of the images, and of random labels.
-            batch_size (int): Images per call of the sampler. It changes nothing about the images.
+            num_images (int, optional): How many, N; by default one per label, latent, seed or generator, whichever are
+                most, or 1.
+            labels (Sequence | Tensor | int | str, optional): Classes by number or name ('king penguin'), repeated as
+                often as need be; 'balanced' or 'random', which is the default of conditional models.
+            seed (int | Sequence[int]): Seed of the request, from which each image gets its own (image i of N has
+                i + N * seed) and random labels follow, or the seeds of the images themselves.
+            batch_size (int, optional): Images per call of the network, at most; by default as many as 64 of 64 x 64
+                pixels. On a GPU, a batch that does not fit the memory is halved.
+            num_steps (int, optional): Steps of the sampler: for consistency models levels that lie at equal distances
+                among those of the schedule (diffusers' `num_inference_steps`), for others the steps themselves.
+            timesteps (Sequence[int], optional): The levels of a consistency model as diffusers has them: indices of the
+                schedule, descending to 0, which is sigma_max; [22, 0] for example.
+            sigmas (Sequence[float], optional): The levels themselves, descending; (80, 1.5) for example.
+            generator (torch.Generator | Sequence[torch.Generator], optional): Where noise comes from in place of
+                `seed`: one generator for all images, or one for each.
+            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
+            output_type (str): 'pil' (Pillow's images), 'np' (float32 in [0, 1], (N, H, W, C)), 'pt' (the same as a
+                tensor, (N, C, H, W), on the CPU) or 'data_sample'.
+            return_dict (bool): Whether to return a `Drawing`, or the tuple `(images, )`.
+            callback (Callable, optional): Called in the steps of each batch with the step from 0, the noise level, the
+                noisy images and the estimate of the clean ones; see `Sampler`.
+            callback_steps (int): It is called in every such step: 0, n, 2 n, ...
             progress (bool): Whether to show a progress bar on stderr.
 
         Raises:
-            InputError: If the arguments do not fit the model.
+            InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
         """
         if num_images is None:
-            num_images = len(labels) if hasattr(labels, '__len__') and not isinstance(labels, str) else 1
+            lengths = [len(given) for given in (labels, latents, seed, generator)
+                       if hasattr(given, '__len__') and not isinstance(given, str) and np.ndim(given) != 0]
+            num_images = max(lengths, default=1)
         check_count('num_images', num_images)
+        check_count('callback_steps', callback_steps)
+        if output_type not in OUTPUT_TYPES:
+            raise InputError(f'output_type has to be {", ".join(OUTPUT_TYPES)}, got {output_type!r}.')
+        sampler = self.choose_sampler(num_steps, timesteps, sigmas)
+        seeds = self.choose_seeds(seed, num_images)
+        labels = self.choose_labels(labels, num_images, seed if isinstance(seed, Integral) else 0)
+        if batch_size is None:
+            batch_size = self.batch_size
         check_count('batch_size', batch_size)
+        shape = (num_images, *self.model.image_shape)
+        if latents is not None and tuple(latents.shape) != shape:
+            raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        if generator is None:
+            def noise_of(part: slice) -> SampleNoise:
+                return SampleNoise(seeds[part])
+        else:
+            noise = RequestNoise(generator, num_images)
+            noise_of, seeds = noise.rows, None
+        self.load()
+
+        steps = math.ceil(num_images / batch_size) * sampler.num_steps
+        started = time.perf_counter()
+        with progress_bar('drawing', steps, shown=progress) as advance:
+
+            def on_step(step: int, *state: Any) -> None:
+                advance()
+                if callback is not None and step % callback_steps == 0:
+                    callback(step, *state)
+
+            batches = self.model.batches(
+                num_images, labels, noise_of, batch_size, latents, sampler=sampler, callback=on_step)
+            pixels, images = self.postprocess(batches, None, output_type, labels, seeds)
+        drawing = Drawing(images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls)
+        return drawing if return_dict else (drawing.images, )
+
+    def visualize(self, inputs: Any, preds: Drawing, columns: Optional[int] = None) -> list[np.ndarray]:
+        """Return the sheet of a drawing, as the one picture of it: (H, W, 3), uint8 RGB."""
+        return [preds.sheet(columns)]
+
+    def postprocess(self,
+                    preds: Iterable[Tensor],
+                    visualization: Any = None,
+                    output_type: str = 'pil',
+                    labels: Optional[Sequence[int]] = None,
+                    seeds: Optional[Sequence[int]] = None) -> tuple[Tensor, Images]:
+        """Return the images of all batches `preds`, which are in [-1, 1]: as uint8, and as `output_type` says."""
+        parts, floats = [], []
+        for batch in preds:
+            parts.append(self.model.data_preprocessor.destruct(batch).cpu())
+            if output_type in ('np', 'pt'):
+                floats.append((batch / 2 + 0.5).clamp(0, 1).cpu())
+        pixels = torch.cat(parts)
+        if output_type == 'pil':
+            return pixels, [to_pil(image) for image in pixels]
+        if output_type == 'pt':
+            return pixels, torch.cat(floats)
+        if output_type == 'np':
+            return pixels, torch.cat(floats).permute(0, 2, 3, 1).numpy()
+        samples = []
+        for index, image in enumerate(pixels):
+            seed = {} if seeds is None else dict(sample_seed=seeds[index])
+            samples.append(DataSample.of(None if labels is None else labels[index], fake_img=image, **seed))
+        return pixels, samples
+
+    @property
+    def batch_size(self) -> int:
+        """Images per call of the network, where nobody says how many."""
+        _, height, width = self.model.image_shape
+        return max(1, min(MAX_BATCH, BATCH_PIXELS // (height * width)))
+
+    def choose_sampler(self,
+                       num_steps: Optional[int] = None,
+                       timesteps: Optional[Sequence[int]] = None,
+                       sigmas: Optional[Sequence[float]] = None) -> Sampler:
+        """Return the sampler with other steps, of which at most one kind may be given; see `__call__`."""
+        given = {name: value for name, value in dict(num_steps=num_steps, timesteps=timesteps, sigmas=sigmas).items()
+                 if value is not None}
+        if not given:
+            return self.sampler
+        if len(given) > 1:
+            raise InputError(f'{" and ".join(given)} both say where the steps are: give one of them.')
+        if num_steps is not None:
+            check_count('num_steps', num_steps)
+        if not isinstance(self.sampler, MultistepSampler):
+            if num_steps is None:
+                raise InputError(f'{type(self.sampler).__name__} has no use for {next(iter(given))}: give num_steps.')
+            return SAMPLERS.build({**self.sampler_config, 'num_steps': num_steps})
+        config = {key: value for key, value in self.sampler_config.items() if key not in ('indices', 'sigmas')}
+        if sigmas is not None:
+            config.pop('num_scales', None)
+            return SAMPLERS.build({**config, 'sigmas': as_list('sigmas', sigmas)})
+        if num_steps == 1:
+            return SAMPLERS.build({**config, 'indices': (0, )})
+        num_scales = config.get('num_scales')
+        if num_scales is None:
+            raise InputError(f'{next(iter(given))} needs num_scales, the number of levels that the model was trained '
+                             'with, among the settings of the sampler. Or give sigmas.')
+        if num_steps is not None:
+            if num_steps >= num_scales:
+                raise InputError(f'num_steps has to be at most {num_scales - 1}, one less than the levels of the '
+                                 f'schedule, got {num_steps}.')
+            stride = num_scales // num_steps
+            return SAMPLERS.build({**config, 'indices': tuple(range(0, stride * num_steps, stride))})
+        timesteps = as_list('timesteps', timesteps)
+        if not all(isinstance(step, int) for step in timesteps) or timesteps[-1:] != [0] or any(
+                a <= b for a, b in zip(timesteps, timesteps[1:])) or timesteps[0] > num_scales - 2:
+            raise InputError(f'timesteps have to be integers that descend from at most {num_scales - 2} to 0, such as '
+                             f'[{num_scales // 2}, 0], got {timesteps}.')
+        return SAMPLERS.build({**config, 'indices': tuple(reversed(timesteps))})
+
+    def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
+        """Return the seed of each image; see `__call__`."""
+        if isinstance(seed, Integral):
+            seeded(seed)
+            return sample_seeds(num_images, int(seed))
+        seeds = as_list('seed', seed)
+        if len(seeds) != num_images:
+            raise InputError(f'one seed per image is needed, or one for all: got {len(seeds)} for {num_images} images.')
+        for each in seeds:
+            seeded(each)
+        return seeds
+
+    def choose_labels(self, labels: Any, num_images: int, seed: int = 0) -> Optional[list[int]]:
+        """Return the class of each image, None for unconditional models; see `__call__`."""
         num_classes = self.model.num_classes
         if num_classes is not None and labels is None:
             labels = 'random'
+        if labels is not None and not (isinstance(labels, str) and labels in RULES):
+            labels = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else as_list('labels', labels)
+            if num_classes is not None:
+                labels = [self.label_of(label) for label in labels]
         labels = request_labels(labels, num_images, num_classes, seed)
         self.model.check_labels(labels, num_images)
-        self.load()
+        return labels
 
-        seeds = sample_seeds(num_images, seed)
-        steps = math.ceil(num_images / batch_size) * self.sampler.num_steps
-        started = time.perf_counter()
-        with progress_bar('drawing', steps, shown=progress) as advance:
-            images = self.model.draw(seeds, labels, batch_size, self.sampler, callback=lambda *_: advance())
-        return Drawing(images, labels, seeds, time.perf_counter() - started, self.sampler.num_calls)
+    def label_of(self, label: Union[int, str]) -> int:
+        """Return the number of the class that `label` means, a number or a name."""
+        if isinstance(label, Tensor):
+            label = label.item()
+        if not isinstance(label, str):
+            return label
+        if label.strip().lstrip('-').isdigit():
+            return int(label)
+        if not self.class_names:
+            raise InputError(f'no class is called {label!r}: the classes of this model have no names, only the numbers '
+                             f'0 to {self.model.num_classes - 1}.')
+        return label_of(label, self.class_names)
+
+
+def as_list(name: str, values: Any) -> list:
+    """Return a sequence, array or tensor of numbers or names as a list; an InputError if it is none."""
+    try:
+        return values.tolist() if hasattr(values, 'tolist') else list(values)
+    except TypeError as error:
+        raise InputError(f'{name} has to be a list, got {values!r}.') from error
 
 
 def pick_device(name: Optional[str]) -> torch.device:
@@ -172,13 +381,18 @@ def check_out(out: Path) -> bool:
     return False
 
 
-def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str]) -> tuple[Config, str]:
+def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
+             cache_dir: Union[str, Path, None]) -> tuple[Config, str]:
     """Return the config that `model` means, and the checkpoint that goes with it."""
     models = {entry.name: entry for entry in list_models()}
     if isinstance(model, Config):
         config = model
     elif str(model) in models:
         config, checkpoint = read_config(models[str(model)].config), checkpoint or str(model)
+    elif (Path(model) / 'model_index.json').is_file():
+        from mmcm.interop.diffusers_folder import read_config as read_diffusers_config
+        folder = cached_file(model, cache_dir)
+        config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
     else:
         try:
             config = read_config(model)

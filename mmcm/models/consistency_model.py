@@ -1,7 +1,7 @@
 """`ConsistencyModel`: a denoiser with its averages, an objective to train it by and a sampler to draw with."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -293,14 +293,48 @@ class ConsistencyModel(BaseModel):
         Returns:
             Tensor: Images, uint8, (N, C, H, W), on the CPU.
         """
-        batches = []
-        for start in range(0, len(seeds), batch_size):
-            part = slice(start, start + batch_size)
-            noise = SampleNoise(seeds[part])
+        batches = self.batches(
+            len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, sampler=sampler, callback=callback)
+        return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
+
+    def batches(self,
+                num_samples: int,
+                labels: Optional[Sequence[int]],
+                noise_of: Callable[[slice], Any],
+                batch_size: int,
+                latents: Optional[Tensor] = None,
+                **options) -> Iterator[Tensor]:
+        """Draw `num_samples` images batch by batch; a batch that does not fit the device's memory is halved.
+
+        Args:
+            num_samples (int): How many images.
+            labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
+            noise_of (Callable): From the slice of a batch to its source of noise, such as a `SampleNoise`.
+            batch_size (int): Images per call of the sampler, at most.
+            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
+            options: Further arguments of `sample`.
+
+        Yields:
+            Tensor: The images of a batch in [-1, 1], (B, C, H, W), on the model's device.
+        """
+        start = 0
+        while start < num_samples:
+            part = slice(start, min(start + batch_size, num_samples))
+            size = part.stop - start
             some_labels = None if labels is None else labels[part]
-            images = self.sample(len(seeds[part]), some_labels, noise, sampler=sampler, callback=callback)
-            batches.append(self.data_preprocessor.destruct(images).cpu())
-        return torch.cat(batches)
+            some_latents = None if latents is None else latents[part]
+            try:
+                images = self.sample(size, some_labels, noise_of(part), some_latents, **options)
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise
+                images = None
+            if images is None:  # here, since the error holds on to the memory until its block is left
+                torch.cuda.empty_cache()
+                batch_size = size // 2
+                continue
+            yield images
+            start = part.stop
 
     def check_labels(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int) -> Optional[Tensor]:
         """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model."""

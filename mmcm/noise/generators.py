@@ -1,10 +1,11 @@
 """Where the noise of a sampler comes from.
 
-The three kinds of the reference program, and the one that the model itself uses: a generator for each sample. All draw
-on the CPU and move the result, so that a seed gives the same picture on every device.
+The three kinds of the reference program, the one that the model itself uses (a generator for each sample), and what the
+caller's own generators make. All but the last draw on the CPU and move the result, so that a seed gives the same
+picture on every device.
 """
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
@@ -46,6 +47,63 @@ class SampleNoise:
             raise InputError(f'noise for {num_samples} samples was asked of {len(self.generators)} seeds; '
                              'give one seed per sample.')
         return self.generators
+
+
+class RequestNoise:
+    """The noise of a whole request, drawn from generators of the caller's; batches take their rows of it.
+
+    So the images do not depend on how the request is cut into batches. One generator draws for all samples at once, a
+    list has one for each sample; both as diffusers' pipelines do.
+
+    Args:
+        generator (torch.Generator | Sequence[torch.Generator]): Where the noise comes from, and on which device.
+        num_samples (int): Number of samples of the request.
+
+    Raises:
+        InputError: If that is no generator, or a list of another length.
+    """
+
+    def __init__(self, generator: Union[torch.Generator, Sequence[torch.Generator]], num_samples: int) -> None:
+        one = isinstance(generator, torch.Generator)
+        self.generators = [generator] if one else list(generator) if isinstance(generator, (list, tuple)) else []
+        if not self.generators or not all(isinstance(each, torch.Generator) for each in self.generators):
+            raise InputError(f'generator has to be a torch.Generator, or a list of them, got {generator!r}.')
+        if not one and len(self.generators) != num_samples:
+            raise InputError(f'one generator per image is needed, or a single one for all: got a list of '
+                             f'{len(self.generators)} for {num_samples} images.')
+        self.one = one
+        self.num_samples = num_samples
+        self.draws: list[Tensor] = []
+
+    def rows(self, part: slice) -> '_RowsOfRequest':
+        """Return the noise of the samples `part`, from the first draw on."""
+        return _RowsOfRequest(self, part)
+
+    def draw(self, index: int, shape: Sequence[int], dtype: Optional[torch.dtype]) -> Tensor:
+        """Return draw number `index` for all samples, each of `shape`."""
+        while len(self.draws) <= index:
+            rows = (self.num_samples, ) if self.one else (1, )
+            draws = [
+                torch.randn(*rows, *shape, generator=generator, dtype=dtype, device=generator.device)
+                for generator in self.generators
+            ]
+            self.draws.append(torch.cat(draws))
+        return self.draws[index]
+
+
+class _RowsOfRequest:
+
+    def __init__(self, request: RequestNoise, part: slice) -> None:
+        self.request, self.part, self.done = request, part, 0
+
+    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+        """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
+        self.done += 1
+        return self.request.draw(self.done - 1, size[1:], dtype)[self.part].to(device)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Draw standard normal noise with shape, dtype and device of `x`."""
+        return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
 
 class _DistributedNoise:

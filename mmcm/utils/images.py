@@ -6,6 +6,7 @@ from typing import Optional, Union
 
 import cv2
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from mmcm.utils.errors import InputError
@@ -20,6 +21,12 @@ def to_pixels(image: Tensor) -> np.ndarray:
     """Return an image (C, H, W), uint8 with one or three channels, as pixels (H, W, 3), RGB."""
     pixels = image.permute(1, 2, 0).cpu().numpy()
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """Return an image (C, H, W), uint8 with one or three channels, as one of Pillow's, of mode L or RGB."""
+    pixels = image.permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def grid(images: Union[Tensor, Sequence[Tensor]],

@@ -1,9 +1,12 @@
 import cv2
+import numpy as np
 import pytest
 import torch
 from digits import BACKBONE, build, model_config, write_config
+from mmengine.infer import BaseInferencer
 
 from mmcm.apis import ConsistencyModelInferencer
+from mmcm.noise.schedules import karras_sigmas
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 
@@ -24,7 +27,7 @@ def test_draws_what_the_model_draws(inferencer):
     drawing = inferencer(labels=[3, 1, 4], seed=2)
     model = build()
     expected = torch.cat([model.sample(1, label, noise) for label, noise in zip([3, 1, 4], noises(range(6, 9)))])
-    difference = drawing.images.int() - model.data_preprocessor.destruct(expected).int()
+    difference = drawing.pixels.int() - model.data_preprocessor.destruct(expected).int()
     assert difference.abs().max() <= 1
     assert drawing.labels == [3, 1, 4] and list(drawing.seeds) == [6, 7, 8] and drawing.num_calls == 2
 
@@ -37,7 +40,23 @@ def noises(seeds):
 def test_batch_size_changes_nothing(inferencer):
     whole = inferencer(7, 'balanced', batch_size=7)
     parts = inferencer(7, 'balanced', batch_size=2)
-    assert (whole.images.int() - parts.images.int()).abs().max() <= 1
+    assert (whole.pixels.int() - parts.pixels.int()).abs().max() <= 1
+
+
+def test_batch_that_does_not_fit_the_memory_is_halved(inferencer, monkeypatch):
+    expected = inferencer(7, 'balanced').pixels
+    sample, sizes = inferencer.model.sample, []
+
+    def small_memory(num_samples, *args, **kwargs):
+        sizes.append(num_samples)
+        if num_samples > 2:
+            raise torch.cuda.OutOfMemoryError('out of memory')
+        return sample(num_samples, *args, **kwargs)
+
+    monkeypatch.setattr(inferencer.model, 'sample', small_memory)
+    drawn = inferencer(7, 'balanced').pixels
+    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert (drawn.int() - expected.int()).abs().max() <= 1
 
 
 def test_random_labels_follow_the_seed(inferencer):
@@ -59,7 +78,7 @@ def test_half_precision_file_draws_in_single_precision(tmp_path, inferencer):
     weights = {key: value.half() for key, value in build().denoiser.backbone.state_dict().items()}
     torch.save(weights, tmp_path / 'half.pt')
     half = ConsistencyModelInferencer(write_config(tmp_path), str(tmp_path / 'half.pt'), device='cpu')
-    difference = half(4, 'balanced').images.int() - inferencer(4, 'balanced').images.int()
+    difference = half(4, 'balanced').pixels.int() - inferencer(4, 'balanced').pixels.int()
     assert next(half.model.parameters()).dtype == torch.float32 and difference.abs().max() <= 3
 
 
@@ -73,7 +92,6 @@ def test_sampler_can_be_changed_or_exchanged(tmp_path, checkpoint):
 def test_zoo_checkpoint_brings_its_own_levels():
     config = 'consistency_models_8xb256-imagenet1k-multistep-64x64'
     levels = ConsistencyModelInferencer(config, 'ct_imagenet64', 'cpu').sampler.sigmas
-    from mmcm.noise.schedules import karras_sigmas
     assert levels == [80.0, pytest.approx(karras_sigmas(201)[106].item())]
     one_step = ConsistencyModelInferencer(config.replace('multistep', 'onestep'), 'ct_imagenet64', 'cpu')
     assert one_step.sampler.sigmas == [80.0]
@@ -87,7 +105,7 @@ def test_sheet_and_single_images(tmp_path, inferencer):
     names = [path.name for path in drawing.save(tmp_path / 'folder')]
     assert names == [f'{index:06d}_label{index}.png' for index in range(5)]
     pixels = cv2.imread(str(tmp_path / 'folder' / names[3]), cv2.IMREAD_UNCHANGED)
-    assert (pixels[..., 0] == drawing.images[3, 0].numpy()).all()
+    assert (pixels[..., 0] == drawing.pixels[3, 0].numpy()).all()
 
 
 def test_unconditional_model_needs_no_labels(tmp_path):
@@ -96,7 +114,7 @@ def test_unconditional_model_needs_no_labels(tmp_path):
     config = write_config(tmp_path, model=model_config(denoiser=denoiser))
     inferencer = ConsistencyModelInferencer(config, str(tmp_path / 'plain.pt'), 'cpu')
     drawing = inferencer(3)
-    assert drawing.labels is None and drawing.images.shape == (3, 1, 8, 8)
+    assert drawing.labels is None and drawing.pixels.shape == (3, 1, 8, 8)
     assert drawing.save(tmp_path / 'out')[0].name == '000000.png'
 
 
@@ -105,7 +123,7 @@ def test_shipped_model_draws_readable_digits():
     classifier = MODELS.build(
         dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
-    read = classifier.eval().extract(drawing.images).logits.argmax(1)
+    read = classifier.eval().extract(drawing.pixels).logits.argmax(1)
     assert drawing.num_calls == 1
     assert (read == torch.tensor(drawing.labels)).float().mean() >= 0.97  # of 200; tools/test.py measures 2000
 
@@ -113,3 +131,158 @@ def test_shipped_model_draws_readable_digits():
 def test_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(InputError, match='nearest: cd_imagenet64_lpips'):
         ConsistencyModelInferencer('cd_imagenet_lpips')
+
+
+def test_three_lines_make_a_picture(tmp_path):
+    draw = ConsistencyModelInferencer('digits', device='cpu')
+    draw(labels=[3, 1, 4]).images[0].save(tmp_path / 'three.png')
+    assert cv2.imread(str(tmp_path / 'three.png'), cv2.IMREAD_UNCHANGED).shape == (8, 8)
+    assert isinstance(draw, BaseInferencer)
+
+
+def test_kinds_of_output_hold_the_same_images(inferencer):
+    drawings = {kind: inferencer(3, 'balanced', output_type=kind) for kind in ('pil', 'np', 'pt', 'data_sample')}
+    pixels = drawings['pil'].pixels
+    assert all(np.array_equal(image, pixel[0]) for image, pixel in zip(drawings['pil'].images, pixels))
+    assert drawings['np'].images.shape == (3, 8, 8, 1) and drawings['np'].images.dtype == np.float32
+    assert drawings['pt'].images.shape == (3, 1, 8, 8)
+    assert np.array_equal(drawings['np'].images, drawings['pt'].images.permute(0, 2, 3, 1))
+    assert ((drawings['pt'].images * 255).round() == pixels).all()
+    samples = drawings['data_sample'].images
+    assert all(torch.equal(sample.fake_img, pixel) for sample, pixel in zip(samples, pixels))
+    assert [sample.gt_label.label.item() for sample in samples] == [0, 1, 2]
+    assert [sample.sample_seed for sample in samples] == [0, 1, 2]
+
+
+def test_tuple_in_place_of_a_drawing(inferencer):
+    images, = inferencer(2, 'balanced', return_dict=False)
+    assert len(images) == 2
+
+
+def test_labels_as_tensor_array_list_or_number(inferencer):
+    pixels = inferencer(labels=[3, 1]).pixels
+    for labels in (torch.tensor([3, 1]), np.array([3, 1]), ['3', '1'], (3, 1)):
+        assert torch.equal(inferencer(labels=labels).pixels, pixels)
+    for label in (7, '7', torch.tensor(7), np.int64(7)):
+        assert inferencer(2, label).labels == [7, 7]
+
+
+def test_classes_by_name():
+    draw = ConsistencyModelInferencer('cd_imagenet64_lpips', device='cpu')
+    assert draw.choose_labels('king penguin', 2) == [145, 145]
+    assert draw.choose_labels(['tench', 'Golden Retriever', 7], 3) == [0, 207, 7]
+    with pytest.raises(InputError, match='nearest: king penguin'):
+        draw(labels='kings penguin')
+    with pytest.raises(InputError, match='classes 134 and 517: give the number'):
+        draw(labels='crane')
+
+
+def test_classes_without_names_are_numbers(inferencer):
+    with pytest.raises(InputError, match='only the numbers 0 to 9'):
+        inferencer(labels='three')
+
+
+def test_seeds_of_the_images_themselves(inferencer):
+    whole = inferencer(4, 'balanced', seed=3)
+    assert list(whole.seeds) == [12, 13, 14, 15]
+    some = inferencer(labels=[2, 1], seed=[14, 13])
+    assert (some.pixels.int() - whole.pixels[[2, 1]].int()).abs().max() <= 1
+
+
+def test_one_generator_draws_for_all_images_at_once(inferencer):
+    generator = torch.Generator().manual_seed(5)
+    latents, noise = (torch.randn(5, 1, 8, 8, generator=generator) for _ in range(2))
+    expected = inferencer.load().model.sample(5, [0, 1, 2, 3, 4], Recorded([noise]), latents)
+    for batch_size in (5, 2):
+        drawing = inferencer(5, 'balanced', generator=torch.Generator().manual_seed(5), batch_size=batch_size)
+        difference = drawing.pixels.int() - inferencer.model.data_preprocessor.destruct(expected).int()
+        assert difference.abs().max() <= 1 and drawing.seeds is None
+
+
+class Recorded:
+
+    def __init__(self, noises):
+        self.noises = list(noises)
+
+    def randn_like(self, x):
+        return self.noises.pop(0)
+
+
+def test_list_of_generators_has_one_for_each_image(inferencer):
+    by_seed = inferencer(4, 'balanced', seed=0).pixels
+    for batch_size in (4, 3):
+        generators = [torch.Generator().manual_seed(seed) for seed in range(4)]
+        drawing = inferencer(labels='balanced', generator=generators, batch_size=batch_size)
+        assert (drawing.pixels.int() - by_seed.int()).abs().max() <= 1
+
+
+def test_given_latents_are_where_drawing_starts(inferencer):
+    latents = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    one = inferencer(labels=4, latents=latents, num_steps=1)
+    expected = inferencer.model.sample(3, 4, latents=latents, sampler=inferencer.choose_sampler(num_steps=1))
+    assert torch.equal(one.pixels, inferencer.model.data_preprocessor.destruct(expected))
+    parts = inferencer(labels=4, latents=latents, num_steps=1, batch_size=2)
+    assert (parts.pixels.int() - one.pixels.int()).abs().max() <= 1
+
+
+def test_steps_lie_at_equal_distances_as_in_diffusers():
+    draw = ConsistencyModelInferencer('cd_imagenet64_lpips', device='cpu')
+    levels = karras_sigmas(40)
+    assert draw.choose_sampler().sigmas == [80.0]
+    assert draw.choose_sampler(num_steps=3).sigmas == pytest.approx(levels[[0, 13, 26]].tolist())
+    assert draw.choose_sampler(timesteps=[22, 0]).sigmas == pytest.approx(levels[[0, 22]].tolist())
+    assert draw.choose_sampler(sigmas=(80, 1.5)).sigmas == [80, 1.5]
+
+
+def test_steps_of_a_diffusion_model():
+    draw = ConsistencyModelInferencer('edm_imagenet64_ema', device='cpu')
+    assert (draw.sampler.num_calls, draw.choose_sampler(num_steps=18).num_calls) == (79, 35)
+    with pytest.raises(InputError, match='HeunSampler has no use for sigmas'):
+        draw.choose_sampler(sigmas=(80, 1.5))
+
+
+def test_callback_hears_of_every_nth_step(inferencer):
+    heard = []
+    inferencer(2, 'balanced', sigmas=(80, 8, 2, 0.5, 0.1), callback_steps=2,
+               callback=lambda step, sigma, x, x0: heard.append((step, sigma, x.shape, x0.shape)))
+    assert heard == [(step, sigma, (2, 1, 8, 8), (2, 1, 8, 8)) for step, sigma in ((0, 80), (2, 2), (4, 0.1))]
+
+
+def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
+    shown = []
+    monkeypatch.setattr('mmcm.utils.progress.terminal', lambda: shown.append(True))
+    inferencer(2, 'balanced')
+    assert shown == []
+    inferencer(2, 'balanced', progress=True)
+    assert shown == [True]
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(num_images=0), 'num_images has to be an integer of at least 1, got 0'),
+    (dict(num_steps=0), 'num_steps has to be an integer of at least 1, got 0'),
+    (dict(num_steps=40), 'num_steps has to be at most 17'),
+    (dict(timesteps=[0, 8]), r'timesteps have to be integers that descend .* got \[0, 8\]'),
+    (dict(timesteps=[17, 0]), 'descend from at most 16 to 0'),
+    (dict(timesteps=[8]), 'descend from at most 16 to 0'),
+    (dict(timesteps=[]), 'descend from at most 16 to 0'),
+    (dict(timesteps=4), 'timesteps has to be a list, got 4'),
+    (dict(sigmas=(1.5, 80)), 'sigmas must strictly decrease'),
+    (dict(num_steps=2, timesteps=[8, 0]), 'num_steps and timesteps both say'),
+    (dict(num_steps=2, sigmas=[80]), 'num_steps and sigmas both say'),
+    (dict(latents=torch.zeros(3, 3, 8, 8)), r'shape \(3, 1, 8, 8\), got \(3, 3, 8, 8\)'),
+    (dict(num_images=2, latents=torch.zeros(3, 1, 8, 8)), r'shape \(2, 1, 8, 8\), got \(3, 1, 8, 8\)'),
+    (dict(num_images=3, generator=[torch.Generator()]), 'a list of 1 for 3 images'),
+    (dict(generator=7), 'has to be a torch.Generator'),
+    (dict(num_images=3, seed=[1, 2]), 'got 2 for 3 images'),
+    (dict(seed='x'), 'seed'),
+    (dict(labels=[3, 12]), 'label 12 is out of range'),
+    (dict(labels=3.5), 'labels have to be integers'),
+    (dict(output_type='jpg'), "output_type has to be pil, np, pt, data_sample, got 'jpg'"),
+    (dict(callback_steps=0), 'callback_steps has to be an integer of at least 1'),
+    (dict(batch_size=0), 'batch_size has to be an integer of at least 1'),
+])
+def test_request_that_cannot_be_met_is_refused_before_anything_is_read(arguments, message):
+    draw = ConsistencyModelInferencer('digits', device='cpu')
+    with pytest.raises(InputError, match=message):
+        draw(**arguments)
+    assert not draw.loaded

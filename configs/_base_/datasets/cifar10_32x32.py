@@ -1,4 +1,5 @@
 _base_ = './in_memory.py'
+class_names = 'cifar10'
 train_dataloader = dict(
     dataset=dict(
         type='CIFAR10',

@@ -1,3 +1,4 @@
+class_names = 'imagenet1k'  # as the command line takes them
 train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,

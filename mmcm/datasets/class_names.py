@@ -1,0 +1,59 @@
+"""The names of classes, so that a person can ask for a 'king penguin' and not for 145."""
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Union
+
+from mmcm.datasets.cifar10 import CLASSES as CIFAR10
+from mmcm.datasets.imagenet9 import GROUPS as IMAGENET9
+from mmcm.utils.errors import InputError
+from mmcm.zoo import nearest
+
+Names = tuple[tuple[str, ...], ...]  # for each class its names, the usual one first
+
+
+@cache
+def imagenet1k() -> Names:
+    """Return the names that WordNet has for the 1000 classes of ILSVRC 2012, sorted by wnid."""
+    lines = (Path(__file__).parent / 'data' / 'imagenet1k_classes.txt').read_text(encoding='utf-8').splitlines()
+    return tuple(tuple(name.strip() for name in line.split(',')) for line in lines)
+
+
+LISTS = dict(
+    imagenet1k=imagenet1k,
+    imagenet9=lambda: tuple((name, ) for name in IMAGENET9),
+    cifar10=lambda: tuple((name, ) for name in CIFAR10))
+
+
+def class_names(source: Union[str, Sequence[str]]) -> Names:
+    """Return the names of classes.
+
+    Args:
+        source (str | Sequence[str]): What a config has as `class_names`: 'imagenet1k', 'imagenet9', 'cifar10', or the
+            name of each class.
+
+    Raises:
+        InputError: If there is no such list.
+    """
+    if isinstance(source, str):
+        if source not in LISTS:
+            raise InputError(f'class_names has to be {", ".join(LISTS)} or a list of names, got {source!r}.')
+        return LISTS[source]()
+    return tuple((name, ) for name in source)
+
+
+def label_of(name: str, names: Names) -> int:
+    """Return the class that is called `name`, in any case; what is the usual name of one class means that one.
+
+    Raises:
+        InputError: If no class bears the name (the message gives the nearest names), or more than one does.
+    """
+    wanted = name.strip().lower()
+    usual = [label for label, (first, *_) in enumerate(names) if first.lower() == wanted]
+    found = usual or [label for label, others in enumerate(names) if wanted in map(str.lower, others)]
+    if not found:
+        known = (other for others in names for other in others)
+        raise InputError(f'no class is called {name!r}{nearest(name, known)}; or give its number')
+    if len(found) > 1:
+        raise InputError(f'{name!r} is the name of the classes {" and ".join(map(str, found))}: give the number.')
+    return found[0]

@@ -96,6 +96,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         sampler (dict, optional): Config of a sampler, or changes to the config's own.
         average (str, optional): Which weights of a training checkpoint; see `mmcm.utils.weights.read_backbone`.
         cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.zoo.cached_file`.
+        dtype (str | torch.dtype): Precision that the network computes in: 'float32', 'float16' or 'bfloat16'. All that
+            is around it stays in float32.
 
     Raises:
         InputError: If any of these cannot be used.
@@ -107,8 +109,10 @@ class ConsistencyModelInferencer(BaseInferencer):
                  device: Optional[str] = None,
                  sampler: Optional[dict] = None,
                  average: Optional[str] = None,
-                 cache_dir: Union[str, Path, None] = None) -> None:
+                 cache_dir: Union[str, Path, None] = None,
+                 dtype: Union[str, torch.dtype] = 'float32') -> None:
         self.device = pick_device(device)
+        self.dtype = pick_dtype(dtype)
         self.config, self.checkpoint = _resolve(model, checkpoint, cache_dir)
         self.average = average
         self.cache_dir = cache_dir
@@ -138,6 +142,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         """Read the weights, unless that is done. The first call does it by itself, after it has checked its input."""
         if not self.loaded:
             self.model.load_checkpoint(cached_file(self.checkpoint, self.cache_dir), self.average)
+            self.model.drawing_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True
         return self
@@ -152,6 +157,7 @@ class ConsistencyModelInferencer(BaseInferencer):
                  sigmas: Optional[Sequence[float]] = None,
                  generator: Union[torch.Generator, Sequence[torch.Generator], None] = None,
                  latents: Optional[Tensor] = None,
+                 clip: bool = True,
                  output_type: str = 'pil',
                  return_dict: bool = True,
                  callback: Optional[Callback] = None,
@@ -178,6 +184,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             generator (torch.Generator | Sequence[torch.Generator], optional): Where noise comes from in place of
                 `seed`: one generator for all images, or one for each.
             latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
+            clip (bool): Whether each estimate of the clean images is clipped to [-1, 1]; the images always are.
             output_type (str): 'pil' (Pillow's images), 'np' (float32 in [0, 1], (N, H, W, C)), 'pt' (the same as a
                 tensor, (N, C, H, W), on the CPU) or 'data_sample'.
             return_dict (bool): Whether to return a `Drawing`, or the tuple `(images, )`.
@@ -224,7 +231,7 @@ class ConsistencyModelInferencer(BaseInferencer):
                     callback(step, *state)
 
             batches = self.model.batches(
-                num_images, labels, noise_of, batch_size, latents, sampler=sampler, callback=on_step)
+                num_images, labels, noise_of, batch_size, latents, sampler=sampler, clip=clip, callback=on_step)
             pixels, images = self.postprocess(batches, None, output_type, labels, seeds)
         drawing = Drawing(images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls)
         return drawing if return_dict else (drawing.images, )
@@ -364,6 +371,15 @@ def pick_device(name: Optional[str]) -> torch.device:
     if (device.index or 0) >= present:
         raise InputError(f'device {name} is not present on this machine. Leave the device out to take the best one.')
     return device
+
+
+def pick_dtype(dtype: Union[str, torch.dtype]) -> torch.dtype:
+    """Return the precision that `dtype` names; an InputError if a network cannot compute in it."""
+    known = dict(float32=torch.float32, float16=torch.float16, bfloat16=torch.bfloat16)
+    found = known.get(str(dtype).removeprefix('torch.'))
+    if found is None:
+        raise InputError(f'dtype has to be {", ".join(known)}, got {dtype!r}.')
+    return found
 
 
 def check_count(name: str, value: Any) -> None:

@@ -225,6 +225,22 @@ def test_given_latents_are_where_drawing_starts(inferencer):
     assert (parts.pixels.int() - one.pixels.int()).abs().max() <= 1
 
 
+@pytest.mark.parametrize('dtype', ['float16', torch.bfloat16])
+def test_network_computes_in_half_precision(tmp_path, checkpoint, inferencer, dtype):
+    half = ConsistencyModelInferencer(write_config(tmp_path), checkpoint, device='cpu', dtype=dtype)
+    difference = half(5, 'balanced').pixels.int() - inferencer(5, 'balanced').pixels.int()
+    assert next(half.model.parameters()).dtype == half.dtype and 0 < difference.abs().max() <= 12
+    with pytest.raises(InputError, match="float32, float16, bfloat16, got 'half'"):
+        ConsistencyModelInferencer(write_config(tmp_path), checkpoint, dtype='half')
+
+
+def test_estimates_are_clipped_unless_told_otherwise(inferencer):
+    estimates = {clip: [] for clip in (True, False)}
+    for clip, found in estimates.items():
+        inferencer(5, 'balanced', clip=clip, callback=lambda step, sigma, x, x0, found=found: found.append(x0))
+    assert torch.cat(estimates[True]).abs().max() <= 1 < torch.cat(estimates[False]).abs().max()
+
+
 def test_steps_lie_at_equal_distances_as_in_diffusers():
     draw = ConsistencyModelInferencer('cd_imagenet64_lpips', device='cpu')
     levels = karras_sigmas(40)

@@ -1,23 +1,25 @@
 """`tools/train.py`: train a model from a config file."""
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.cli.runner import build_runner, built_from_config, prepare
-from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
 from mmcm.utils.errors import InputError
+
+if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arguments need not wait for it
+    from mmengine.runner import Runner
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
     """Parse the command line."""
-    parser = CommandParser('Train a model.', prog)
+    parser = CommandParser(
+        'Train a model from a config, or distil one.', prog,
+        examples=('configs/digits/edm_1xb32_digits-8x8.py', 'cd_1xb32_digits-8x8 --resume',
+                  'ct_8xb256_imagenet1k-64x64 --amp --micro-batch 64 --cfg-options train_dataloader.batch_size=128'))
     parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
     add_runner_arguments(parser)
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work directory')
@@ -33,8 +35,11 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     return parser.parse_args(argv)
 
 
-def train(config: Config) -> Runner:
+def train(config: Config) -> 'Runner':
     """Train as `config` says; return the runner."""
+    from mmcm.cli.runner import build_runner, built_from_config
+    from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
+
     with built_from_config():
         runner = build_runner(config)
         runner.train()
@@ -60,6 +65,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     if args.micro_batch is not None:
         use_micro_batches(config, args.micro_batch)
     compile_networks(config)
+    from mmcm.cli.runner import prepare
     config.resume = args.resume or config.get('resume', False)
     prepare(config, args)
     runner = train(config)
@@ -92,6 +98,7 @@ def enable_amp(config: Config) -> None:
         return
     if kind != 'OptimWrapper':
         raise InputError(f"--amp needs optim_wrapper type 'OptimWrapper' in the config, got {kind!r}.")
+    import torch
     if torch.cuda.is_available():
         config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     else:

@@ -65,7 +65,8 @@ def test_every_argument_has_a_row_in_the_readme(pipeline_class):
 
 @pytest.mark.parametrize('labels', [3, [3, 1, 4], torch.tensor([3, 1, 4])], ids=['int', 'list', 'tensor'])
 def test_batch_size_and_class_labels(pipeline, draw, labels):
-    theirs = pipeline(3, [labels] * 3 if labels == 3 else labels, generator=seeded(), output_type='np').images
+    expanded = [labels] * 3 if isinstance(labels, int) else labels  # theirs takes a number for one image only
+    theirs = pipeline(3, expanded, generator=seeded(), output_type='np').images
     assert agree(theirs, draw(3, labels, generator=seeded(), output_type='np').images)
 
 

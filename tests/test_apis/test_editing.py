@@ -1,0 +1,82 @@
+import pytest
+import torch
+from digits import build, write_config
+from PIL import Image
+
+from mmcm.apis.editing import Edited, edit
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.editing import Inpainting
+from mmcm.samplers import MultistepSampler
+from mmcm.utils.errors import InputError
+
+IMAGE = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+MASK = torch.zeros(1, 1, 8, 8)
+MASK[..., 4:, :] = 1
+FOUR = MultistepSampler(indices=(0, 10, 20, 30), num_scales=40)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    torch.save(build().denoiser.backbone.state_dict(), tmp_path / 'tiny.pt')
+    return ConsistencyModelInferencer(write_config(tmp_path), str(tmp_path / 'tiny.pt'), 'cpu')
+
+
+def test_candidates_are_those_of_the_model(tiny):
+    edited = edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)
+    assert edited.candidates.dtype == torch.uint8 and edited.candidates.shape == (3, 1, 8, 8)
+    expected = tiny.model.edit(IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)[0]
+    assert torch.equal(edited.candidates, tiny.model.data_preprocessor.destruct(expected))
+    assert edited.labels == [3, 3, 3] and edited.num_calls == 4
+    assert torch.equal(edited.known[:, :4], edited.picture[:, :4]) and (edited.known[:, 4:] == 128).all()
+
+
+def test_candidates_do_not_depend_on_the_batches_or_on_how_many_there_are(tiny, monkeypatch):
+    together = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=5, sampler=FOUR)
+    monkeypatch.setattr(type(tiny), 'batch_size', 2)
+    apart = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=5, sampler=FOUR)
+    fewer = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=3, sampler=FOUR)
+    assert together.labels == apart.labels == [3, 4, 5, 3, 4]
+    assert (together.candidates.int() - apart.candidates.int()).abs().max() <= 1
+    assert (fewer.candidates.int() - apart.candidates[:3].int()).abs().max() <= 1
+
+
+def test_seed_makes_the_candidates(tiny):
+    one, again, other = (
+        edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=1, seed=seed, sampler=FOUR) for seed in (1, 1, 2))
+    assert torch.equal(one.candidates, again.candidates) and not torch.equal(one.candidates, other.candidates)
+
+
+def test_many_levels_unless_told_otherwise(tiny):
+    assert edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=1).num_calls == 39
+
+
+@pytest.mark.parametrize('options, match', [
+    (dict(num_candidates=0), 'num_candidates'), (dict(labels=10), 'out of range'),
+    (dict(operator=Inpainting(torch.zeros(1, 1, 4, 4))), 'does not fit'), (dict(seed=2**80), 'seed'),
+    (dict(image=IMAGE[..., :4]), 'does not fit'),
+])
+def test_bad_requests_are_refused_before_the_weights_are_read(tiny, options, match):
+    request = dict(image=IMAGE, operator=Inpainting(MASK), labels=3)
+    with pytest.raises(InputError, match=match):
+        edit(tiny, **{**request, **options})
+    assert not tiny.loaded
+
+
+def numbered(count, labels):
+    """Return a result whose images are of one grey level each: 10 the picture, 20 what is known, 30 and so on."""
+    levels = torch.arange(1, count + 3, dtype=torch.uint8).view(-1, 1, 1, 1) * 10
+    picture, known, *candidates = levels.expand(-1, 1, 64, 64)
+    return Edited(picture, known, torch.stack(candidates), labels, 1.0, 39)
+
+
+def test_sheet_shows_picture_known_and_candidates_in_this_order(tmp_path):
+    path, = numbered(3, None).save(tmp_path / 'sheet.png')
+    sheet = Image.open(path).convert('L')
+    assert [sheet.getpixel((4 + 68 * column + 32, 4 + 32)) for column in range(5)] == [10, 20, 30, 40, 50]
+
+
+def test_folder_holds_picture_known_and_candidates(tmp_path):
+    paths = numbered(2, [3, 4]).save(tmp_path / 'folder')
+    assert [path.name for path in paths] == [
+        'picture.png', 'known.png', 'candidate_000_label3.png', 'candidate_001_label4.png']
+    assert [Image.open(path).convert('L').getpixel((0, 0)) for path in paths] == [10, 20, 30, 40]

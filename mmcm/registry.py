@@ -2,8 +2,8 @@
 
 Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
 the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula, weightings, solvers,
-tangents, noise-level distributions) and noise generators are kinds that MMEngine does not know; they are roots of their
-own, under the same scope.
+tangents, noise-level distributions), noise generators and operators of editing are kinds that MMEngine does not know;
+they are roots of their own, under the same scope.
 
 Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
 with another default scope (MMagic, say) builds the model that asks for them.
@@ -84,3 +84,4 @@ TANGENTS = _registry('tangent', 'mmcm.objectives')
 WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
 LEVELS = _registry('noise level distribution', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')
+OPERATORS = _registry('editing operator', 'mmcm.editing')

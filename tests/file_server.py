@@ -1,6 +1,8 @@
 """A real server of one file on 127.0.0.1 that misbehaves as it is told to."""
 import random
+import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CONTENT = random.Random(0).randbytes(300_000)
@@ -52,3 +54,14 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         pass  # a client that was killed
+
+
+@contextmanager
+def serving():
+    """Run one more server than the fixture `server` while the block runs."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -60,13 +60,13 @@ def test_entry_points_lead_to_functions(wheel):
     entry_points = ConfigParser()
     entry_points.read_string(read_dist_info(wheel, 'entry_points.txt'))
     commands = dict(entry_points['console_scripts'])
-    assert set(commands) == {'mmagic_inference_demo', 'mmcm-train', 'mmcm-test'}
+    assert set(commands) == {'mmcm', 'mmagic_inference_demo', 'mmcm-train', 'mmcm-test'}
     for command in commands.values():
         module, function = command.split(':')
         assert callable(getattr(import_module(module), function))
 
 
-@pytest.mark.parametrize('name', ['runtime', 'tests', 'tensorboard'])
+@pytest.mark.parametrize('name', ['runtime', 'tests', 'tensorboard', 'hub', 'onnx'])
 def test_tested_versions_lie_in_the_declared_ranges(name):
     pins = read_requirements('constraints')
     tested = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}

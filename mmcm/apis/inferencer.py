@@ -16,6 +16,8 @@ from torch import Tensor
 
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import request_labels
+from mmcm.interop.diffusers_folder import is_diffusers_folder
+from mmcm.interop.diffusers_folder import read_config as read_diffusers_config
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
 from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seeded
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
@@ -27,6 +29,7 @@ from mmcm.utils.files import make_folder
 from mmcm.utils.images import check_picture_path, grid, to_pil, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
 from mmcm.zoo import cached_file, list_models, nearest
+from mmcm.zoo.hub import hub_id
 
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
 RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
@@ -405,8 +408,7 @@ def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
         config = model
     elif str(model) in models:
         config, checkpoint = read_config(models[str(model)].config), checkpoint or str(model)
-    elif (Path(model) / 'model_index.json').is_file():
-        from mmcm.interop.diffusers_folder import read_config as read_diffusers_config
+    elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
     else:

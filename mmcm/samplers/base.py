@@ -30,6 +30,11 @@ class Sampler(ABC):
     def num_calls(self) -> int:
         """How often the denoiser, that is the network, is evaluated."""
 
+    @property
+    @abstractmethod
+    def first_sigma(self) -> float:
+        """The noise level that the first step starts from."""
+
     @abstractmethod
     def __call__(self,
                  denoise: Denoise,
@@ -83,6 +88,11 @@ class KarrasSampler(Sampler):
         """How often the denoiser is evaluated: once per step."""
         return self.num_steps
 
+    @property
+    def first_sigma(self) -> float:
+        """The noise level that the first step starts from: sigma_max."""
+        return self.sigma_max
+
     def __call__(self,
                  denoise: Denoise,
                  noise: Tensor,
@@ -95,7 +105,7 @@ class KarrasSampler(Sampler):
         sigmas = self.levels(torch.float64 if noise.dtype == torch.float64 else torch.float32)
         for step, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:])):
             sigma, x = self.churn(sigma, x, randn_like)
-            x0 = denoise(x, x.new_full((len(x), ), sigma))
+            x0 = denoise(x, x.new_full((x.shape[0], ), sigma))
             if callback is not None:
                 callback(step, sigma, x, x0)
             x = self.advance(denoise, x, x0, sigma, next_sigma, randn_like)

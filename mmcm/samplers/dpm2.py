@@ -22,5 +22,5 @@ class DPM2Sampler(ChurnSampler):
         """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
         middle = ((sigma**(1 / 3) + next_sigma**(1 / 3)) / 2)**3
         half_way = x + (x - x0) / sigma * (middle - sigma)
-        slope = (half_way - denoise(half_way, x.new_full((len(x), ), middle))) / middle
+        slope = (half_way - denoise(half_way, x.new_full((x.shape[0], ), middle))) / middle
         return x + slope * (next_sigma - sigma)

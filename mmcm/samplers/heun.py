@@ -21,5 +21,5 @@ class HeunSampler(ChurnSampler):
         euler = x + slope * (next_sigma - sigma)
         if next_sigma == 0:
             return euler
-        next_slope = (euler - denoise(euler, x.new_full((len(x), ), next_sigma))) / next_sigma
+        next_slope = (euler - denoise(euler, x.new_full((x.shape[0], ), next_sigma))) / next_sigma
         return x + (slope + next_slope) * ((next_sigma - sigma) / 2)

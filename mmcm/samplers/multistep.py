@@ -79,6 +79,11 @@ class MultistepSampler(Sampler):
         """How often the denoiser is evaluated: once per level."""
         return len(self.sigmas)
 
+    @property
+    def first_sigma(self) -> float:
+        """The noise level that the first step starts from: the first of the levels."""
+        return self.sigmas[0]
+
     def __call__(self,
                  denoise: Denoise,
                  noise: Tensor,
@@ -87,7 +92,7 @@ class MultistepSampler(Sampler):
         """Draw images; see `Sampler`."""
         x = noise * self.sigmas[0]
         for step, (sigma, next_sigma) in enumerate(zip(self.sigmas, [*self.sigmas[1:], self.sigma_end])):
-            x0 = denoise(x, x.new_full((len(x), ), sigma))
+            x0 = denoise(x, x.new_full((x.shape[0], ), sigma))
             if callback is not None:
                 callback(step, sigma, x, x0)
             x = x0 if next_sigma is None else self.add_noise(x0, next_sigma, randn_like)

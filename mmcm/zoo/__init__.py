@@ -1,6 +1,9 @@
 """The model zoo: what it holds, and how its files come to this machine."""
 from mmcm.zoo.catalog import ZooModel, find, find_config, list_models, nearest, root
-from mmcm.zoo.checkpoint_path import cached_file
-from mmcm.zoo.download import download
+from mmcm.zoo.checkpoint_path import addresses, cached_file, cached_place
+from mmcm.zoo.download import download, recorded_sha256
 
-__all__ = ['ZooModel', 'cached_file', 'download', 'find', 'find_config', 'list_models', 'nearest', 'root']
+__all__ = [
+    'ZooModel', 'addresses', 'cached_file', 'cached_place', 'download', 'find', 'find_config', 'list_models', 'nearest',
+    'recorded_sha256', 'root'
+]

@@ -1,8 +1,12 @@
 """The models that can be asked for by name, and the configs that draw from them.
 
 Nothing is listed here: `model-index.yml` names the `metafile.yml` files, and these describe the models, both in the
-format of OpenMMLab, so that MIM reads the same entries. Two keys are our own: `Sampler`, the two-step points of a
-checkpoint, and `SHA256`, the digest of its file where one is known.
+format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
+
+- of a model: `Sampler`, the two-step points of the checkpoint; `Mirrors`, further addresses of its file; `SHA256`, the
+  digest of the file where one is known;
+- of a result: `Calls`, the network calls per image;
+- of a collection: `Model Card`.
 """
 import copy
 import difflib
@@ -33,8 +37,13 @@ class ZooModel:
         collection (str, optional): The method, as the metafile's `Collections` names it.
         sampler (dict, optional): The checkpoint's own points for `MultistepSampler`, such as
             `{'indices': (0, 22), 'num_scales': 40}`.
-        results (tuple[dict]): Task, dataset and metrics, as in the metafile.
+        results (tuple[dict]): Task, dataset, metrics and the network calls that they took, as in the metafile.
         sha256 (str, optional): Digest of the weights in hexadecimal digits.
+        mirrors (tuple[str]): Further addresses of the weights, in the order in which to try them.
+        method (str, optional): How it was trained, 'CD lpips' for example.
+        resolution (int, optional): Height and width of its images, in pixels.
+        num_classes (int, optional): How many classes it was trained with; None for unconditional models.
+        card (str, optional): The model card, as a path below `root()`.
     """
 
     name: str
@@ -45,6 +54,11 @@ class ZooModel:
     sampler: Optional[dict[str, Any]] = None
     results: tuple[dict[str, Any], ...] = ()
     sha256: Optional[str] = None
+    mirrors: tuple[str, ...] = ()
+    method: Optional[str] = None
+    resolution: Optional[int] = None
+    num_classes: Optional[int] = None
+    card: Optional[str] = None
 
 
 def root() -> Path:
@@ -90,7 +104,7 @@ def find(name: str) -> ZooModel:
     """
     models = {model.name: model for model in list_models()}
     if name not in models:
-        raise InputError(f'no model {name!r} in the zoo{nearest(name, models)}; mmcm.zoo.list_models() lists all')
+        raise InputError(f'no model {name!r} in the zoo{nearest(name, models)}; mmcm zoo lists all')
     return models[name]
 
 
@@ -143,8 +157,10 @@ def _read_models(folder: Path) -> tuple[ZooModel, ...]:
     """Read the index in `folder` and every metafile that it imports."""
     models: dict[str, ZooModel] = {}
     for metafile in _read_yaml(folder / INDEX)['Import']:
-        for entry in _read_yaml(folder / metafile)['Models']:
-            model = _parse(entry, folder / metafile)
+        content = _read_yaml(folder / metafile)
+        cards = {collection['Name']: collection.get('Model Card') for collection in content.get('Collections', ())}
+        for entry in content['Models']:
+            model = _parse(entry, folder / metafile, cards)
             if model.name in models:
                 raise InputError(f'{folder / metafile}: a model named {model.name!r} exists already')
             models[model.name] = model
@@ -155,7 +171,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding='utf-8'))
 
 
-def _parse(entry: dict[str, Any], metafile: Path) -> ZooModel:
+def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, Optional[str]]) -> ZooModel:
     for key in ('Name', 'Config'):
         if key not in entry:
             raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
@@ -163,7 +179,10 @@ def _parse(entry: dict[str, Any], metafile: Path) -> ZooModel:
     sampler = entry.get('Sampler')
     if sampler is not None:  # YAML has no tuples, and configs write points as tuples
         sampler = {key: tuple(value) if isinstance(value, list) else value for key, value in sampler.items()}
+    collection, metadata = entry.get('In Collection'), entry.get('Metadata', {})
     return ZooModel(
         name=entry['Name'], config=entry['Config'], weights=entry.get('Weights'),
-        dataset=results[0].get('Dataset') if results else None, collection=entry.get('In Collection'),
-        sampler=sampler, results=results, sha256=entry.get('SHA256'))
+        dataset=results[0].get('Dataset') if results else None, collection=collection,
+        sampler=sampler, results=results, sha256=entry.get('SHA256'), mirrors=tuple(entry.get('Mirrors', ())),
+        method=metadata.get('Method'), resolution=metadata.get('Resolution'), num_classes=metadata.get('Classes'),
+        card=cards.get(collection))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import PACKAGE, ZooModel, list_models, nearest
 from mmcm.zoo.download import digests, download
+from mmcm.zoo.hub import HUB_PREFIX, hub_folder, hub_id
 
 PACKAGE_PREFIX = 'package:'
 
@@ -20,17 +21,21 @@ def cached_file(source: Union[str, Path],
     """Find a checkpoint, and download it where it has to come from elsewhere.
 
     What is downloaded stays in `checkpoints/` below the cache: under its own name where it is of the zoo, in a folder
-    of its own where it is from any other address, since files of two addresses may share a name.
+    of its own where it is from any other address, since files of two addresses may share a name. Where the file is of
+    the zoo or its digest is given, `<base>/<file name>` is asked for first, for each of the base addresses in
+    `$MMCM_MIRRORS`. With `$MMCM_OFFLINE` set, only what is here already is found.
 
     Args:
-        source (str | Path): A file, a work directory of MMEngine (its last checkpoint is meant), an http or https
-            address, the name of a model of the zoo, or `package:` and a path inside the installed package.
-        cache_dir (str | Path, optional): The cache; `$MMCM_HOME`, else `~/.cache/mmcm`, if not given.
+        source (str | Path): A file, a work directory of MMEngine (its last checkpoint is meant), a diffusers folder, an
+            http or https address, the name of a model of the zoo, `package:` and a path inside the installed package,
+            or an id of the Hugging Face hub: `org/name`, `hf://org/name` or `hf://org/name@revision`.
+        cache_dir (str | Path, optional): The cache; `$MMCM_HOME`, else `~/.cache/mmcm`, if not given. For an id of the
+            hub, `hub/` in it if given, else the hub's own cache.
         progress (bool): Whether a download shows its progress on stderr.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
 
     Returns:
-        Path: An existing file.
+        Path: An existing file; of diffusers and of the hub, a folder.
 
     Raises:
         InputError: If there is no such checkpoint, it cannot be downloaded, or it has another digest.
@@ -38,13 +43,34 @@ def cached_file(source: Union[str, Path],
     text = str(source)
     if text.lower().startswith(('http://', 'https://')):
         return _downloaded_file(text, cache_dir, progress, sha256)
-    path = _named_file(source, cache_dir, progress)
+    if text.startswith(HUB_PREFIX):
+        path = hub_folder(hub_id(text), cache_dir, progress)
+    else:
+        path = _named_file(source, cache_dir, progress)
     if sha256 is not None:
         _check_digest(path, sha256)
     return path
 
 
+def cached_place(model: ZooModel, cache_dir: Union[str, Path, None] = None) -> Optional[Path]:
+    """Return where the file of a model of the zoo is, or will be when it was downloaded; None if it has no weights."""
+    if model.weights is None:
+        return None
+    if model.weights.startswith(PACKAGE_PREFIX):
+        return PACKAGE / model.weights[len(PACKAGE_PREFIX):]
+    return _cache_folder(cache_dir) / 'checkpoints' / _file_name(model.weights)
+
+
+def addresses(model: ZooModel) -> list[str]:
+    """Return the addresses of a model's file, in the order in which they are tried."""
+    if model.weights is None or model.weights.startswith(PACKAGE_PREFIX):
+        return []
+    return [*_mirrored(model.weights), model.weights, *model.mirrors]
+
+
 def _named_file(source: Union[str, Path], cache_dir: Union[str, Path, None], progress: bool) -> Path:
+    from mmcm.interop.diffusers_folder import is_diffusers_folder  # listing the zoo needs none of it
+
     text = str(source)
     if text.startswith(PACKAGE_PREFIX):
         return _packaged_file(text)
@@ -53,12 +79,23 @@ def _named_file(source: Union[str, Path], cache_dir: Union[str, Path, None], pro
         return path
     if (path / 'last_checkpoint').is_file():
         return _last_checkpoint(path)
+    if is_diffusers_folder(path):
+        return path
     models = {model.name: model for model in list_models()}
     if text in models:
         return _zoo_file(models[text], cache_dir, progress)
-    on_disk = 'a folder without a last_checkpoint file' if path.is_dir() else 'no file or folder of that name'
-    raise InputError(f'no checkpoint {text!r}: {on_disk}, and no model of the zoo{nearest(text, models)}; '
-                     'mmcm.zoo.list_models() lists all')
+    if path.is_dir():
+        on_disk = 'a folder with neither a last_checkpoint file of MMEngine nor a model_index.json of diffusers'
+    else:
+        on_disk = 'no file or folder of that name'
+    refused = f'no checkpoint {text!r}: {on_disk}, and no model of the zoo{nearest(text, models)}; mmcm zoo lists all'
+    identity = None if path.is_dir() else hub_id(text)
+    if identity is None:
+        raise InputError(refused)
+    try:
+        return hub_folder(identity, cache_dir, progress)
+    except InputError as error:
+        raise InputError(f'{refused}; {error}') from error
 
 
 def _zoo_file(model: ZooModel, cache_dir: Union[str, Path, None], progress: bool) -> Path:
@@ -80,25 +117,35 @@ def _downloaded_file(url: str,
                      cache_dir: Union[str, Path, None],
                      progress: bool,
                      sha256: Optional[str] = None) -> Path:
+    model = next((model for model in list_models() if model.weights == url), None)
+    if model is not None:
+        sha256 = sha256 or model.sha256
+        return download(addresses(model), cached_place(model, cache_dir), sha256=sha256, progress=progress)
+    folder = _cache_folder(cache_dir) / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:8]
+    # A file of the same name on a mirror may be another one, unless a digest tells.
+    urls = [*(_mirrored(url) if sha256 else ()), url]
+    return download(urls, folder / _file_name(url), sha256=sha256, progress=progress)
+
+
+def _mirrored(url: str) -> list[str]:
+    bases = os.environ.get('MMCM_MIRRORS', '').replace(',', ' ').split()
+    return [f'{base.rstrip("/")}/{_file_name(url)}' for base in bases]
+
+
+def _file_name(url: str) -> str:
     name = posixpath.basename(urlsplit(url).path)
     if name in ('', '.', '..'):
         raise InputError(f'{url} names no file: its last part has to be the name of a checkpoint')
-    released = _released(url)
-    folder = _cache_folder(cache_dir) / 'checkpoints'
-    if released is None:
-        folder /= hashlib.sha256(url.encode()).hexdigest()[:8]
-    return download(url, folder / name, sha256=sha256 or (released and released.sha256), progress=progress)
+    return name
 
 
 def _check_digest(path: Path, sha256: str) -> None:
+    if path.is_dir():
+        raise InputError(f'{path.absolute()} is a folder, and a SHA-256 is the digest of one file: leave it out')
     found = digests(path)[1]
     if found != sha256.lower():
         raise InputError(f'{path.absolute()}: its SHA-256 is {found}, expected {sha256.lower()}; name another file, or '
                          'its digest')
-
-
-def _released(url: str) -> Optional[ZooModel]:
-    return next((model for model in list_models() if model.weights == url), None)
 
 
 def _cache_folder(cache_dir: Union[str, Path, None]) -> Path:

@@ -1,8 +1,9 @@
 """Download a file so that it appears whole or not at all.
 
 The bytes go to `<path>.part`, with what the server said about them in `<path>.part.json`. A later call goes on from
-there, also in another process. A file that has arrived is compared with every digest that is known, its SHA-256 is
-recorded in `<path>.sha256`, in the format of the tool `sha256sum`, and only then does it get its name.
+there, also in another process. A file that has arrived is compared with every digest that is known and with the length
+that its own format tells, its SHA-256 is recorded in `<path>.sha256`, in the format of the tool `sha256sum`, and only
+then does it get its name.
 """
 import base64
 import binascii
@@ -13,16 +14,19 @@ import os
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from email.message import Message
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from typing import Any, Optional, Union
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.progress import terminal
 from mmcm.version import __version__
+from mmcm.zoo.wholeness import why_incomplete
 
 try:
     import fcntl
@@ -44,14 +48,19 @@ class _Dropped(Exception):
     """A reason that may be gone in a moment."""
 
 
-def download(url: str, path: Union[str, Path], *, sha256: Optional[str] = None, progress: bool = True) -> Path:
-    """Download `url` to `path`, unless the file is there.
+def download(urls: Union[str, Sequence[str]],
+             path: Union[str, Path],
+             *,
+             sha256: Optional[str] = None,
+             progress: bool = True) -> Path:
+    """Download a file to `path`, unless it is there.
 
     Processes that ask for the same path at the same time wait for the one that came first. A file that is there is
     taken as it is; where `sha256` is given and no digest was recorded (it was put there by hand), it is checked first.
 
     Args:
-        url (str): An http or https address.
+        urls (str | Sequence[str]): An http or https address, or several of the same file: each is tried when those in
+            front of it have failed.
         path (str | Path): Where the file has to be; missing folders are made.
         sha256 (str, optional): Digest that the file must have. Without it, the digest recorded at an earlier download
             to the same path is asked for.
@@ -61,51 +70,81 @@ def download(url: str, path: Union[str, Path], *, sha256: Optional[str] = None, 
         Path: `path`, whole and checked.
 
     Raises:
-        InputError: If the file cannot be had; the message says why and where to put it by hand.
+        InputError: If the file cannot be had; the message says for each address why, and where to put the file by hand.
     """
+    urls = [urls] if isinstance(urls, str) else list(dict.fromkeys(urls))
     path = Path(path).expanduser()
     try:
         if not path.is_file():
+            if offline():
+                raise _Failed('MMCM_OFFLINE is set')
             path.parent.mkdir(parents=True, exist_ok=True)
             with _one_process_at_a_time(path):
                 if not path.is_file():
-                    _download(url, path, sha256, progress)
+                    _download_from_any(urls, path, sha256, progress)
         elif sha256 is not None:
             _check_existing(path, sha256)
     except _Failed as reason:
-        raise InputError(f'cannot download {url}: {reason}; the file can be put by hand at '
+        what = urls[0] if len(urls) == 1 else f'{path.name} from any of its {len(urls)} addresses'
+        raise InputError(f'cannot download {what}: {reason}; the file can be put by hand at '
                          f'{path.absolute()}') from reason
     except OSError as error:
         raise InputError(f'cannot write {path.absolute()}: {error.strerror or error}') from error
     return path
 
 
-def _download(url: str, path: Path, sha256: Optional[str], progress: bool) -> None:
-    part = _Part(path)
+def offline() -> bool:
+    """Return whether `MMCM_OFFLINE` forbids to use the network."""
+    return os.environ.get('MMCM_OFFLINE', '').lower() not in ('', '0', 'no', 'off', 'false')
+
+
+def _download_from_any(urls: Sequence[str], path: Path, sha256: Optional[str], progress: bool) -> None:
+    reasons = []
+    for url in urls:
+        # Where others follow, one more attempt is enough.
+        delays = RETRY_DELAYS if url == urls[-1] else RETRY_DELAYS[:1]
+        try:
+            return _download(url, path, sha256, delays, progress)
+        except _Failed as reason:
+            reasons.append(str(reason) if len(urls) == 1 else f'{url}: {reason}')
+            logging.getLogger(__name__).info('%s: %s', url, reason)
+    raise _Failed('; '.join(reasons))
+
+
+def _download(url: str, path: Path, sha256: Optional[str], delays: Sequence[float], progress: bool) -> None:
+    part = _Part(path, digest_known=(sha256 or recorded_sha256(path)) is not None)
     with _progress_bar(path.name, progress) as show:
-        _fetch_with_retries(url, part, show)
-    found_md5, found_sha256 = digests(part.path)
-    declared_md5 = part.facts.get('md5')
-    sidecar = _sidecar(path)
-    recorded = _recorded_sha256(path)
-    reason = None
-    if declared_md5 not in (None, found_md5):
-        reason = f'its MD5 is {found_md5}, the server declares {declared_md5}'
-    elif sha256 is not None and sha256.lower() != found_sha256:
-        reason = f'its SHA-256 is {found_sha256}, expected {sha256.lower()}'
-    elif sha256 is None and recorded not in (None, found_sha256):
-        reason = (f'it has changed since it was first downloaded, its SHA-256 is {found_sha256}, was {recorded} '
-                  f'(to accept the change, delete {sidecar})')
+        _fetch_with_retries(url, part, delays, show)
+        found, reason = _inspect(part, path, sha256)
+        if reason and part.facts.get('mixed'):  # the beginning came from elsewhere, and may be what is wrong
+            part.discard()
+            _fetch_with_retries(url, part, delays, show)
+            found, reason = _inspect(part, path, sha256)
     if reason:
         part.discard()
         raise _Failed(reason)
-    sidecar.write_text(f'{found_sha256}  {path.name}\n', encoding='utf-8')
+    _sidecar(path).write_text(f'{found}  {path.name}\n', encoding='utf-8')
     os.replace(part.path, path)
     part.discard()
 
 
+def _inspect(part: '_Part', path: Path, sha256: Optional[str]) -> tuple[str, Optional[str]]:
+    """Return the SHA-256 of what has arrived, and why it cannot be the file that was asked for, or None."""
+    found_md5, found = digests(part.path)
+    declared_md5, recorded = part.facts.get('md5'), recorded_sha256(path)
+    if declared_md5 not in (None, found_md5):
+        return found, f'its MD5 is {found_md5}, the server declares {declared_md5}'
+    if sha256 is not None:
+        return found, None if found == sha256.lower() else f'its SHA-256 is {found}, expected {sha256.lower()}'
+    if recorded is not None:
+        return found, None if found == recorded else (
+            f'it has changed since it was first downloaded, its SHA-256 is {found}, was {recorded} (to accept the '
+            f'change, delete {_sidecar(path)})')
+    return found, why_incomplete(part.path, path.suffix)
+
+
 def _check_existing(path: Path, sha256: str) -> None:
-    found = _recorded_sha256(path)
+    found = recorded_sha256(path)
     if found is None:
         found = digests(path)[1]
         if found == sha256.lower():
@@ -118,11 +157,17 @@ def _check_existing(path: Path, sha256: str) -> None:
 
 
 class _Part:
-    """The bytes that have arrived, and what the server said about the file that they begin."""
+    """The bytes that have arrived, and what the server said about the file that they begin.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path (Path): Where the whole file has to be.
+        digest_known (bool): Whether the whole file will be compared with a digest.
+    """
+
+    def __init__(self, path: Path, digest_known: bool) -> None:
         self.path = path.with_name(path.name + '.part')
         self._facts_path = path.with_name(path.name + '.part.json')
+        self._digest_known = digest_known
 
     @property
     def size(self) -> int:
@@ -140,12 +185,33 @@ class _Part:
         self._facts_path.write_text(json.dumps(facts), encoding='utf-8')
         self.path.touch()
 
+    def go_on(self, facts: dict[str, Any]) -> bool:
+        """Return whether bytes of the file that `facts` tell of may follow those that are here.
+
+        They may unless the server says that the file is another one. From another address than the first bytes came
+        from, the server has to say that it is the same one, or a digest has to tell in the end.
+        """
+        earlier = self.facts
+
+        def same(key: str) -> Optional[bool]:
+            values = facts[key], earlier.get(key)
+            return None if None in values else values[0] == values[1]
+
+        if same('size') is False:
+            return False
+        if facts['url'] == earlier.get('url', facts['url']):
+            return same('validator') is not False
+        if not (self._digest_known or same('validator')):
+            return False
+        self._facts_path.write_text(json.dumps({**earlier, 'mixed': True}), encoding='utf-8')
+        return True
+
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
         self._facts_path.unlink(missing_ok=True)
 
 
-def _fetch_with_retries(url: str, part: _Part, show: Show) -> None:
+def _fetch_with_retries(url: str, part: _Part, delays: Sequence[float], show: Show) -> None:
     most, failures = part.size, 0
     while True:
         try:
@@ -153,10 +219,10 @@ def _fetch_with_retries(url: str, part: _Part, show: Show) -> None:
         except _Dropped as reason:
             if part.size > most:
                 most, failures = part.size, 0
-            if failures == len(RETRY_DELAYS):
-                raise _Failed(f'{reason}, {failures} more attempts brought nothing new (run again to go on from '
-                              'there)') from reason
-            delay = RETRY_DELAYS[failures]
+            if failures == len(delays):
+                again = f'{failures} more attempt{"s" * (failures > 1)} brought nothing new'
+                raise _Failed(f'{reason}, {again} (run again to go on from there)') from reason
+            delay = delays[failures]
             failures += 1
             logging.getLogger(__name__).info('%s: %s; trying again in %g s', url, reason, delay)
         time.sleep(delay)
@@ -169,11 +235,14 @@ def _fetch(url: str, part: _Part, show: Show) -> None:
     if offset:
         headers['Range'] = f'bytes={offset}-'
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        # urlopen would keep the proxies of its first call.
+        opener = urllib.request.build_opener()
+        response = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
         if error.code == 416 and offset:  # nothing is left to send: all of it is here, or it belongs to another file
-            if error.headers.get('Content-Range', '').strip() == f'bytes */{offset}':
+            size = error.headers.get('Content-Range', '').strip()
+            if size == f'bytes */{offset}' and part.go_on(_facts(url, error.headers, offset)):
                 return
             part.discard()
             return _fetch(url, part, show)
@@ -182,7 +251,7 @@ def _fetch(url: str, part: _Part, show: Show) -> None:
     except URLError as error:
         if isinstance(error.reason, (TimeoutError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
             raise _Dropped(f'the connection failed ({error.reason})') from error
-        raise _Failed(f'no connection ({error.reason}), is this machine offline?') from error
+        raise _Failed(f'no connection{_through_proxy(url)} ({error.reason}), is this machine offline?') from error
     except (ValueError, InvalidURL) as error:
         raise _Failed(f'no usable address ({error})') from error
     except (OSError, HTTPException) as error:
@@ -190,9 +259,8 @@ def _fetch(url: str, part: _Part, show: Show) -> None:
 
     with response:
         start, total = _extent(response)
-        facts = {'validator': response.headers.get('ETag') or response.headers.get('Last-Modified'),
-                 'md5': _declared_md5(response)}
-        if start is None or start not in (0, offset) or (start and _differ(facts, part.facts)):
+        facts = _facts(url, response.headers, total, part_of_it=response.status == 206)
+        if start is None or start not in (0, offset) or (start and not part.go_on(facts)):
             if not offset:
                 raise _Failed('the server sends a part of the file where all of it was asked for')
             part.discard()
@@ -202,6 +270,22 @@ def _fetch(url: str, part: _Part, show: Show) -> None:
         if start == 0:
             part.begin(facts)
         _append(response, part, total, show)
+
+
+def _facts(url: str, headers: Message, size: Optional[int], part_of_it: bool = False) -> dict[str, Any]:
+    """Return what a server says about the whole file."""
+    return dict(
+        url=url,
+        validator=headers.get('ETag') or headers.get('Last-Modified'),
+        size=size,
+        md5=_declared_md5(headers, part_of_it))
+
+
+def _through_proxy(url: str) -> str:
+    """Name the proxy that is to be used, since it may be what cannot be reached; not the password that it takes."""
+    parts = urlsplit(url)
+    proxy = None if urllib.request.proxy_bypass(parts.hostname or '') else urllib.request.getproxies().get(parts.scheme)
+    return f' through the proxy {proxy.rpartition("//")[2].rpartition("@")[2]}' if proxy else ''
 
 
 def _append(response: HTTPResponse, part: _Part, total: Optional[int], show: Show) -> None:
@@ -247,14 +331,8 @@ def _extent(response: HTTPResponse) -> tuple[Optional[int], Optional[int]]:
     return start, None if length is None else start + length
 
 
-def _differ(facts: dict[str, Any], earlier: dict[str, Any]) -> bool:
-    """Whether the server says that the file is no longer the one that `earlier` was said of."""
-    return None not in (facts['validator'], earlier.get('validator')) and facts['validator'] != earlier['validator']
-
-
-def _declared_md5(response: HTTPResponse) -> Optional[str]:
-    headers = response.headers
-    if headers.get('Content-MD5') and response.status != 206:  # with 206 it is the digest of the part
+def _declared_md5(headers: Message, part_of_it: bool) -> Optional[str]:
+    if headers.get('Content-MD5') and not part_of_it:  # else it is the digest of the part
         with suppress(binascii.Error):
             digest = base64.b64decode(headers['Content-MD5'], validate=True)
             return digest.hex() if len(digest) == 16 else None
@@ -282,7 +360,8 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + '.sha256')
 
 
-def _recorded_sha256(path: Path) -> Optional[str]:
+def recorded_sha256(path: Path) -> Optional[str]:
+    """Return the SHA-256 that `path` had when it was downloaded, or None where none was recorded."""
     sidecar = _sidecar(path)
     words = sidecar.read_text(encoding='utf-8').split() if sidecar.is_file() else []
     return words[0].lower() if words else None

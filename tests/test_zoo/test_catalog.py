@@ -19,9 +19,13 @@ CD = """
   Config: configs/a/cd_64x64.py
   Sampler: {indices: [0, 22], num_scales: 40}
   Results:
-  - {Task: conditional, Dataset: imagenet1k, Metrics: {FID: 6.2}}
+  - {Task: conditional, Dataset: imagenet1k, Calls: 1, Metrics: {FID: 6.2}}
+  Metadata: {Method: CD lpips, Resolution: 64, Classes: 1000}
   Weights: https://localhost/cd.pt
+  Mirrors: [https://localhost/mirror/cd.pt]
   SHA256: abc
+Collections:
+- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md}
 """
 
 
@@ -71,7 +75,9 @@ def test_metafile_entry_becomes_a_model(small_zoo):
         ZooModel(
             name='cd', config='configs/a/cd_64x64.py', weights='https://localhost/cd.pt', dataset='imagenet1k',
             collection='Consistency Models', sampler={'indices': (0, 22), 'num_scales': 40},
-            results=({'Task': 'conditional', 'Dataset': 'imagenet1k', 'Metrics': {'FID': 6.2}}, ), sha256='abc'),
+            results=({'Task': 'conditional', 'Dataset': 'imagenet1k', 'Calls': 1, 'Metrics': {'FID': 6.2}}, ),
+            sha256='abc', mirrors=('https://localhost/mirror/cd.pt', ), method='CD lpips', resolution=64,
+            num_classes=1000, card='configs/a/MODEL_CARD.md'),
         ZooModel(name='recipe', config='configs/b/recipe.py'),
     ]
 
@@ -132,6 +138,13 @@ def test_every_model_of_the_zoo_names_a_config_that_exists():
     assert [model.config for model in list_models() if not (root() / model.config).is_file()] == []
 
 
+def test_resolution_and_classes_of_the_zoo_are_those_of_the_configs():
+    from mmcm.utils.configs import read_config
+    for model in list_models():
+        backbone = read_config(model.config).model.denoiser.backbone
+        assert (model.resolution, model.num_classes) == (backbone.image_size, backbone.get('num_classes')), model.name
+
+
 def test_every_packaged_weight_of_the_zoo_exists():
     packaged = [model.weights for model in list_models() if (model.weights or '').startswith('package:')]
     assert [weights for weights in packaged if not (catalog.PACKAGE / weights[len('package:'):]).is_file()] == []
@@ -150,7 +163,7 @@ def test_listing_the_zoo_needs_no_torch():
 
 
 def table_rows(readme):
-    """Return name, files of the configs, two-step points and address of each row of the table."""
+    """Return name, data, metric, files of the configs, two-step points and address of each row of the table."""
     rows = []
     for line in readme.read_text(encoding='utf-8').splitlines():
         cells = [cell.strip() for cell in line.strip('|').split('|')]
@@ -160,7 +173,7 @@ def table_rows(readme):
         configs = tuple(re.findall(r'\]\((?:\./|\.\./edm/)([^)]+)\)', cells[3]))
         url = re.fullmatch(r'\[(.+)\.pt\]\((.+)\)', cells[-1])
         assert url[1] == cells[0].strip('`')
-        rows.append((cells[0].strip('`'), cells[1], configs, points, url[2]))
+        rows.append((cells[0].strip('`'), cells[1], cells[2].strip('-'), configs, points, url[2]))
     return rows
 
 
@@ -172,7 +185,8 @@ def test_tables_say_what_the_metafiles_say(name):
         config, sampler = Path(entry['Config']).name, entry.get('Sampler')
         configs = (config, config.replace('onestep', 'multistep')) if sampler else (config, )
         points = (*sampler['indices'], sampler['num_scales']) if sampler else None
-        expected.append((entry['Name'], entry['Results'][0]['Dataset'], configs, points, entry['Weights']))
+        metric = entry['Metadata']['Method'].partition(' ')[2]
+        expected.append((entry['Name'], entry['Results'][0]['Dataset'], metric, configs, points, entry['Weights']))
     assert sorted(rows, key=repr) == sorted(expected, key=repr)
     assert len(rows) == 12
 

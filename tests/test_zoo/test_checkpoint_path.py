@@ -8,13 +8,14 @@ import pytest
 from mmcm.utils.errors import InputError
 from mmcm.zoo import checkpoint_path
 from mmcm.zoo.catalog import ZooModel
-from mmcm.zoo.checkpoint_path import cached_file
+from mmcm.zoo.checkpoint_path import cached_file, cached_place
 
 URL = 'https://example.org/weights/cd_small.pt'
 MODELS = [
     ZooModel(name='cd_small', config='configs/a.py', weights=URL, sha256='abc'),
     ZooModel(name='ct_packaged', config='configs/a.py', weights='package:weights/ct.safetensors'),
     ZooModel(name='recipe', config='configs/recipe.py'),
+    ZooModel(name='mirrored', config='configs/a.py', weights='https://a.org/m.pt', mirrors=('https://b.org/m.pt', )),
 ]
 
 
@@ -22,7 +23,8 @@ MODELS = [
 def small_zoo(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint_path, 'list_models', lambda: MODELS)
     monkeypatch.setattr(checkpoint_path, 'PACKAGE', tmp_path / 'mmcm')
-    monkeypatch.delenv('MMCM_HOME', raising=False)
+    for variable in ('MMCM_HOME', 'MMCM_MIRRORS', 'MMCM_OFFLINE'):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
     monkeypatch.chdir(tmp_path)
 
@@ -32,8 +34,8 @@ def downloads(monkeypatch):
     """What is asked for, in place of downloading it."""
     asked = []
 
-    def download(url, path, *, sha256=None, progress=True):
-        asked.append((url, path, sha256))
+    def download(urls, path, *, sha256=None, progress=True):
+        asked.append((tuple(urls), path, sha256))
         return path
 
     monkeypatch.setattr(checkpoint_path, 'download', download)
@@ -59,7 +61,7 @@ def test_zoo_name_is_downloaded_into_the_cache(tmp_path, downloads, monkeypatch)
     monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'shared'))
     assert cached_file('cd_small') == tmp_path / 'shared/checkpoints/cd_small.pt'
     assert cached_file('cd_small', cache_dir=tmp_path / 'given') == tmp_path / 'given/checkpoints/cd_small.pt'
-    assert {asked[::2] for asked in downloads} == {(URL, 'abc')}
+    assert {asked[::2] for asked in downloads} == {((URL, ), 'abc')}
 
 
 def test_address_of_a_zoo_file_means_the_same_file(downloads):
@@ -71,6 +73,29 @@ def test_files_of_two_addresses_are_kept_apart(downloads):
     assert first.name == second.name == 'model.pt'
     assert first != second
     assert first == cached_file('https://a.org/model.pt?x=1')
+
+
+def test_mirrors_of_the_user_come_first_and_those_of_the_zoo_last(downloads, monkeypatch):
+    cached_file('mirrored')
+    monkeypatch.setenv('MMCM_MIRRORS', 'http://inside/files/, http://other')
+    cached_file('mirrored')
+    zoo = ('https://a.org/m.pt', 'https://b.org/m.pt')
+    assert [urls for urls, _, _ in downloads] == [zoo, ('http://inside/files/m.pt', 'http://other/m.pt', *zoo)]
+
+
+def test_file_of_any_other_address_is_taken_from_a_mirror_only_where_its_digest_is_known(downloads, monkeypatch):
+    monkeypatch.setenv('MMCM_MIRRORS', 'http://inside')
+    cached_file('https://b.org/vgg.pth')
+    cached_file('https://b.org/vgg.pth', sha256='def')
+    assert [urls for urls, _, _ in downloads] == [('https://b.org/vgg.pth', ),
+                                                  ('http://inside/vgg.pth', 'https://b.org/vgg.pth')]
+
+
+def test_place_in_the_cache_is_where_the_file_is_downloaded_to(tmp_path, downloads):
+    for model in MODELS[0], MODELS[3]:
+        assert cached_place(model, tmp_path) == cached_file(model.name, tmp_path)
+    assert cached_place(MODELS[1]) == tmp_path / 'mmcm/weights/ct.safetensors'
+    assert cached_place(MODELS[2]) is None
 
 
 def test_address_without_a_file_name_is_refused(downloads):
@@ -136,5 +161,5 @@ def test_unknown_checkpoint_says_what_was_tried_in_one_line(tmp_path):
     with pytest.raises(InputError, match='no file or folder .* no model of the zoo, nearest: cd_small;') as caught:
         cached_file('cd_smal')
     assert '\n' not in str(caught.value)
-    with pytest.raises(InputError, match='a folder without a last_checkpoint file'):
+    with pytest.raises(InputError, match='a folder with neither a last_checkpoint file'):
         cached_file(tmp_path)

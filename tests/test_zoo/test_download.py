@@ -3,10 +3,15 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import socket
 import time
+import zipfile
+from io import BytesIO
 
+import numpy
 import pytest
-from file_server import CONTENT
+from file_server import CONTENT, serving
+from safetensors.numpy import save
 
 from mmcm.utils.errors import InputError
 from mmcm.zoo.download import download
@@ -108,6 +113,40 @@ def test_redirect_is_followed(server, tmp_path):
     assert [asked[0] for asked in server.asked] == ['/moved.pt', '/model.pt']
 
 
+def archive():
+    """A file as torch.save writes it: a zip archive."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, 'w') as zipped:
+        zipped.writestr('archive/data.pkl', CONTENT)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize('name, content', [('model.pt', archive()),
+                                           ('model.safetensors', save({'weight': numpy.ones(1000)}))])
+def test_file_that_is_longer_than_the_server_declares_is_not_taken_for_whole(server, tmp_path, name, content):
+    server.content = content
+    assert fetch(server, tmp_path / 'whole' / name).read_bytes() == content
+    for length in (len(content) - 10, 20, 4):
+        server.headers = {'Content-Length': str(length)}
+        with pytest.raises(InputError, match=f'whole.* {length} bytes'):
+            fetch(server, tmp_path / name)
+    assert not (tmp_path / name).exists() and not (tmp_path / f'{name}.part').exists()
+
+
+def test_file_that_is_longer_than_the_server_declares_has_another_digest(server, tmp_path):
+    server.headers = {'Content-Length': '299990'}
+    with pytest.raises(InputError, match=f'expected {SHA256}'):
+        fetch(server, tmp_path / 'model.pt', sha256=SHA256)
+    assert not (tmp_path / 'model.pt').exists()
+
+
+def test_file_that_is_shorter_than_the_server_declares_is_refused(server, tmp_path):
+    server.headers = {'Content-Length': '300010'}
+    with pytest.raises(InputError, match='truncated, 300000 of 300010 bytes'):
+        fetch(server, tmp_path / 'model.pt')
+    assert not (tmp_path / 'model.pt').exists()
+
+
 def test_web_page_is_no_checkpoint(server, tmp_path):
     server.headers = {'Content-Type': 'text/html; charset=utf-8'}
     with pytest.raises(InputError, match='web page'):
@@ -120,6 +159,41 @@ def test_no_server_is_reported_as_being_offline(server, tmp_path):
     server.server_close()
     with pytest.raises(InputError, match='offline'):
         download(url, tmp_path / 'model.pt', progress=False)
+
+
+def test_host_without_address_is_reported_as_being_offline(tmp_path, monkeypatch):
+    def unknown(*args, **kwargs):  # as without a network; a real resolver may take its time to say so
+        raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+
+    monkeypatch.setattr(socket, 'getaddrinfo', unknown)
+    with pytest.raises(InputError, match=r'no connection \(.*not known\), is this machine offline\?.* by hand at /'):
+        download('http://files.invalid/model.pt', tmp_path / 'model.pt', progress=False)
+
+
+def test_download_goes_through_a_proxy(server, tmp_path, monkeypatch):
+    monkeypatch.setenv('http_proxy', server.url.rsplit('/', 1)[0])
+    path = download('http://files.invalid/model.pt', tmp_path / 'model.pt', progress=False)
+    assert path.read_bytes() == CONTENT
+    assert server.asked == [('http://files.invalid/model.pt', None)]
+
+
+def test_proxy_that_is_dead_is_named_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv('http_proxy', 'http://user:secret@127.0.0.1:9')
+    with pytest.raises(InputError, match='no connection through the proxy 127.0.0.1:9 ') as caught:
+        download('http://files.invalid/model.pt', tmp_path / 'model.pt', progress=False)
+    assert 'secret' not in str(caught.value)
+
+
+def test_offline_switch_asks_nobody_and_takes_what_is_there(server, tmp_path, monkeypatch):
+    path = tmp_path / 'new' / 'model.pt'
+    monkeypatch.setenv('MMCM_OFFLINE', '1')
+    with pytest.raises(InputError, match=f'MMCM_OFFLINE is set; the file can be put by hand at {path}'):
+        fetch(server, path)
+    assert server.asked == [] and not path.parent.exists()
+    monkeypatch.setenv('MMCM_OFFLINE', '0')
+    fetch(server, path)
+    monkeypatch.setenv('MMCM_OFFLINE', '1')
+    assert fetch(server, path) == path
 
 
 @pytest.mark.parametrize('address', ['model.pt', 'http://127.0.0.1:9/two words.pt', 'http://127.0.0.1:port/model.pt'])
@@ -248,3 +322,96 @@ def test_killed_download_leaves_no_file_and_is_continued(server, tmp_path):
     server.pause = 0.0
     assert fetch(server, path).read_bytes() == CONTENT
     assert server.asked[-1][1] == f'bytes={arrived}-'
+
+
+@pytest.fixture
+def mirror():
+    with serving() as mirror:
+        yield mirror
+
+
+def fetch_from(server, mirror, path, **kwargs):
+    """Download from `server`, or else from `mirror`."""
+    return download([server.url, mirror.url], path, progress=False, **kwargs)
+
+
+def test_first_address_that_works_is_the_last_that_is_asked(server, mirror, tmp_path):
+    assert fetch_from(server, mirror, tmp_path / 'model.pt').read_bytes() == CONTENT
+    assert (len(server.asked), len(mirror.asked)) == (1, 0)
+
+
+def gone(server):
+    server.behaviour = '404'
+
+
+def failing(server):
+    server.behaviour = '500'
+
+
+def dead(server):
+    server.shutdown()
+    server.server_close()
+
+
+def wrong(server):
+    server.content = CONTENT[::-1]
+
+
+def cut(server):
+    server.behaviour, server.ranges = 'cut', False
+
+
+def web_page(server):
+    server.headers = {'Content-Type': 'text/html'}
+
+
+@pytest.mark.parametrize('break_it', [gone, failing, dead, wrong, cut, web_page])
+def test_address_that_fails_leads_to_the_next(server, mirror, tmp_path, break_it):
+    break_it(server)
+    path = fetch_from(server, mirror, tmp_path / 'model.pt', sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert {file.name for file in tmp_path.iterdir()} == {'model.pt', 'model.pt.sha256'}
+
+
+def test_all_addresses_are_named_with_their_reasons_and_the_place_for_the_file(server, mirror, tmp_path):
+    gone(server)
+    wrong(mirror)
+    path = tmp_path / 'model.pt'
+    with pytest.raises(InputError, match='cannot download model.pt from any of its 2 addresses: ') as caught:
+        fetch_from(server, mirror, path, sha256=SHA256)
+    message = str(caught.value)
+    assert f'{server.url}: HTTP 404' in message and f'{mirror.url}: its SHA-256 is' in message
+    assert message.endswith(f'by hand at {path}') and '\n' not in message
+
+
+def test_where_another_address_follows_one_more_attempt_is_made(server, mirror, tmp_path):
+    failing(server)
+    fetch_from(server, mirror, tmp_path / 'model.pt')
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize('headers, sha256, asked', [
+    ({}, None, None),
+    ({'ETag': '"one"'}, None, 'bytes=150000-'),
+    ({}, SHA256, 'bytes=150000-'),
+])
+def test_beginning_of_another_address_is_continued_only_where_that_is_safe(server, mirror, tmp_path, headers, sha256,
+                                                                           asked):
+    server.plan, server.behaviour = ['cut'], '404'
+    server.headers = mirror.headers = headers
+    assert fetch_from(server, mirror, tmp_path / 'model.pt', sha256=sha256).read_bytes() == CONTENT
+    assert mirror.asked[-1][1] == asked
+
+
+def test_beginning_of_another_file_is_thrown_away_when_the_digest_tells(server, mirror, tmp_path):
+    wrong(server)
+    server.plan, server.behaviour = ['cut'], '404'
+    assert fetch_from(server, mirror, tmp_path / 'model.pt', sha256=SHA256).read_bytes() == CONTENT
+    assert [asked[1] for asked in mirror.asked] == ['bytes=150000-', None]
+
+
+def test_complete_beginning_of_another_length_is_no_file_of_this_address(server, mirror, tmp_path):
+    server.content = CONTENT + CONTENT[::-1]
+    server.plan, server.behaviour = ['cut'], '404'  # as many bytes arrive as the mirror's file has
+    mirror.content = CONTENT[::-1]
+    assert fetch_from(server, mirror, tmp_path / 'model.pt').read_bytes() == CONTENT[::-1]

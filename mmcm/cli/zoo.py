@@ -1,0 +1,132 @@
+"""`mmcm zoo`: the models that can be asked for by name, and what of them is on this machine."""
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional
+
+from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
+from mmcm.zoo import ZooModel, addresses, cached_place, find, list_models, recorded_sha256, root
+
+SHORT = {'Frechet distance': 'FD'}  # in the table
+COLUMNS = ('model', 'method', 'data', 'pixels', 'classes', 'MB', 'here', 'score (network calls)')
+NUMBERS = ('pixels', 'classes', 'MB')
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser('List the models of the zoo, or tell all about one of them.', prog,
+                           ('', 'cd_imagenet64_lpips', '--json'))
+    parser.add_argument('name', nargs='?', help='a model; all of them if left out')
+    parser.add_argument('--json', action='store_true', help='print JSON, for programs')
+    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    models = [find(args.name)] if args.name else list_models()
+    entries = [describe(model, args.cache_dir) for model in models]
+    if args.json:
+        print(json.dumps(entries[0] if args.name else entries, indent=2))
+    elif args.name:
+        print(page(entries[0]))
+    else:
+        print(table(entries))
+
+
+def describe(model: ZooModel, cache_dir: Optional[str] = None) -> dict[str, Any]:
+    """Return all that is known of a model, and of its file on this machine, as JSON takes it.
+
+    Returns:
+        dict: The fields of `ZooModel`, `config` and `card` being absolute paths, with `addresses` in the order in which
+        they are tried, `path` of the file, `state` ('packaged', 'cached', 'partial' or 'absent'; None without weights),
+        `bytes` that are there, and `recorded_sha256` of the download.
+    """
+    path = cached_place(model, cache_dir)
+    state, size = None, None
+    if path is not None:
+        part = path.with_name(path.name + '.part')
+        there = path if path.is_file() else part
+        state = 'absent'
+        if there.is_file():
+            size = there.stat().st_size
+            state = 'partial' if there == part else 'cached' if addresses(model) else 'packaged'
+    return dict(
+        asdict(model),
+        config=str(root() / model.config),
+        card=model.card and str(root() / model.card),
+        addresses=addresses(model),
+        path=path and str(path),
+        state=state,
+        bytes=size,
+        recorded_sha256=path and recorded_sha256(path))
+
+
+def table(entries: Sequence[dict[str, Any]]) -> str:
+    """Return a table of all models, with notes below it."""
+    rows = [COLUMNS, *map(_row, entries)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ['  '.join(cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+                       for name, cell, width in zip(COLUMNS, row, widths)).rstrip() for row in rows]
+    cached = [entry['bytes'] for entry in entries if entry['state'] == 'cached']
+    folders = sorted({str(Path(entry['path']).parent) for entry in entries if entry['addresses']})
+    notes = [f'{", ".join(folders)}: {len(cached)} files, {_megabytes(sum(cached))} MB'] if folders else []
+    notes += ['Scores are those of the model cards; FD, in the features of a classifier of digits, is no FID.',
+              'mmcm zoo NAME says more, mmcm download NAME fetches the file.']
+    return '\n'.join([*lines, '', *notes])
+
+
+def page(entry: dict[str, Any]) -> str:
+    """Return all about one model."""
+    if entry['state'] in ('cached', 'packaged'):
+        where = f'{entry["path"]}, {_megabytes(entry["bytes"])} MB'
+    elif entry['state'] == 'partial':
+        where = f'{entry["path"]}.part, {_megabytes(entry["bytes"])} MB so far: mmcm download {entry["name"]} goes on'
+    else:
+        where = f'not here: mmcm download {entry["name"]} puts it at {entry["path"]}'
+    sampler = entry['sampler']
+    classes = f', {entry["num_classes"]} classes' if entry['num_classes'] else ', no classes'
+    fields = [
+        ('method', f'{entry["method"]} ({entry["collection"]})'),
+        ('data', f'{entry["dataset"]}, {entry["resolution"]} x {entry["resolution"]} pixels{classes}'),
+        ('config', entry['config']),
+        *(('address', address) for address in entry['addresses']),
+        ('SHA-256', entry['sha256'] or entry['recorded_sha256'] and f'{entry["recorded_sha256"]} (as downloaded)'),
+        ('two steps', sampler and f'indices {sampler["indices"]} of {sampler["num_scales"]} levels'),
+        *(('scores', f'{_calls(result)}: {_metrics(result)}') for result in entry['results'] if result['Metrics']),
+        ('card', entry['card']),
+        ('file', where if entry['path'] else 'none: train it with the config'),
+    ]
+    return '\n'.join([entry['name'], *(f'  {name:9}  {value}' for name, value in fields if value)])
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    scores = [(name, value, result['Calls']) for result in entry['results']
+              for name, value in list(result['Metrics'].items())[:1]]
+    name = SHORT.get(scores[0][0], scores[0][0]) if scores else '-'
+    score = ' '.join([name, ', '.join(f'{value} ({calls})' for _, value, calls in scores)]).rstrip()
+    size = '-' if entry['bytes'] is None or entry['state'] == 'partial' else _megabytes(entry['bytes'])
+    here = {'absent': '-', 'packaged': 'yes', 'cached': 'yes', 'partial': 'partly', None: 'recipe'}[entry['state']]
+    known = (entry['method'], entry['dataset'], entry['resolution'], entry['num_classes'])
+    return (entry['name'], *('-' if value is None else str(value) for value in known), size, here, score)
+
+
+def _megabytes(size: int) -> str:
+    return f'{size / 1e6:.1f}' if size < 10e6 else f'{size / 1e6:.0f}'
+
+
+def _calls(result: dict[str, Any]) -> str:
+    return f'{result["Calls"]} network call{"s" * (result["Calls"] > 1)}'
+
+
+def _metrics(result: dict[str, Any]) -> str:
+    return ', '.join(f'{name} {value}' for name, value in result['Metrics'].items())
+
+
+if __name__ == '__main__':
+    main()

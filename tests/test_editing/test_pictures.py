@@ -1,0 +1,130 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmcm.editing.pictures import MAX_PIXELS, fit_picture, read_picture
+from mmcm.utils.errors import InputError
+
+RGB = np.random.RandomState(0).randint(0, 256, (6, 9, 3)).astype(np.uint8)
+
+
+def save(folder, image, name='a.png', **options):
+    Image.fromarray(image).save(folder / name, **options)
+    return folder / name
+
+
+def header(width, height):
+    """Return a PNG file that says how large it is, and holds no pixels."""
+
+    def chunk(kind, content):
+        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+
+    size = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
+
+
+@pytest.mark.parametrize('name, options', [
+    ('a.png', {}), ('a.bmp', {}), ('a.tif', {}), ('a.webp', dict(lossless=True)), ('png-named.jpg', dict(format='PNG')),
+])
+def test_pixels_are_those_of_the_file_whatever_its_format(tmp_path, name, options):
+    picture = read_picture(save(tmp_path, RGB, name, **options))
+    assert picture.mode == 'RGB' and np.array_equal(np.asarray(picture), RGB)
+
+
+def test_photograph_is_turned_as_its_camera_was_held(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top is on the right: turn by a quarter, clockwise
+    path = save(tmp_path, np.repeat(np.repeat(RGB, 8, axis=0), 8, axis=1), 'a.jpg', exif=exif, quality=100)
+    picture = read_picture(path).resize((6, 9), Image.Resampling.BOX)
+    assert np.abs(np.asarray(picture).astype(int) - np.rot90(RGB, -1)).mean() < 10
+
+
+def test_grey_becomes_rgb(tmp_path):
+    assert np.array_equal(np.asarray(read_picture(save(tmp_path, RGB[..., 0]))), np.repeat(RGB[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize('dtype, suffix', [(np.uint16, 'png'), (np.uint16, 'tif'), (np.int32, 'tif')])
+def test_sixteen_bits_of_grey_become_eight(tmp_path, dtype, suffix):
+    path = save(tmp_path, RGB[..., 0].astype(dtype) * 257, f'a.{suffix}')
+    assert np.array_equal(np.asarray(read_picture(path))[..., 0], RGB[..., 0])
+
+
+def test_sixteen_bits_of_colour_become_eight(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), RGB[..., ::-1].astype(np.uint16) * 257)
+    assert np.array_equal(np.asarray(read_picture(tmp_path / 'a.png')), RGB)
+
+
+@pytest.mark.parametrize('background, level', [('white', 255), ('black', 0)])
+def test_transparent_parts_show_the_background(tmp_path, background, level):
+    alpha = np.full((6, 9, 1), 255, np.uint8)
+    alpha[2:] = 0
+    pixels = np.asarray(read_picture(save(tmp_path, np.dstack([RGB, alpha])), background))
+    assert np.array_equal(pixels[:2], RGB[:2]) and (pixels[2:] == level).all()
+
+
+def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
+    indexed = Image.fromarray(np.array([[0, 1]], np.uint8), 'P')
+    indexed.putpalette([9, 9, 9, 7, 8, 9])
+    indexed.save(tmp_path / 'a.png', transparency=0)
+    assert np.asarray(read_picture(tmp_path / 'a.png')).tolist() == [[[255, 255, 255], [7, 8, 9]]]
+
+
+@pytest.mark.parametrize('content, match', [
+    (b'', 'is empty'), (b'text' * 100, 'no picture that can be read'), (header(9, 9)[:20], 'cannot be decoded'),
+    (header(9, 9), 'cannot be decoded'), (header(30000, 30000), 'too many pixels'), (header(9000, 9000), 'pixels'),
+])
+def test_what_is_no_picture_is_refused(tmp_path, content, match):
+    (tmp_path / 'a.jpg').write_bytes(content)
+    with pytest.raises(InputError, match=match):
+        read_picture(tmp_path / 'a.jpg')
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp', 'tif', 'bmp'])
+def test_truncated_picture_is_refused(tmp_path, suffix):
+    path = save(tmp_path, RGB, f'a.{suffix}')
+    path.write_bytes(path.read_bytes()[:-len(path.read_bytes()) // 3])
+    with pytest.raises(InputError, match='cannot be|no picture'):
+        read_picture(path)
+
+
+def test_too_large_a_picture_is_not_decoded(tmp_path, monkeypatch):
+    def decode(image):
+        raise AssertionError('decoded')
+
+    (tmp_path / 'a.png').write_bytes(header(9000, 9000))
+    monkeypatch.setattr('PIL.ImageFile.ImageFile.load', decode)
+    with pytest.raises(InputError, match=f'9000 x 9000 = .* more than {MAX_PIXELS}'):
+        read_picture(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize('values', [np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70000, np.int32)])
+def test_values_without_a_white_are_refused(tmp_path, values):
+    with pytest.raises(InputError, match='values'):
+        read_picture(save(tmp_path, values, 'a.tif'))
+
+
+@pytest.mark.parametrize('name', ['missing.png', '.'])
+def test_missing_picture_is_named(tmp_path, name):
+    with pytest.raises(InputError, match='there is no picture'):
+        read_picture(tmp_path / name)
+
+
+def test_picture_of_the_models_size_stays_as_it_is():
+    square = Image.fromarray(RGB[:, :6])
+    assert np.array_equal(fit_picture(square, 3, 6), RGB[:, :6])
+
+
+def test_central_square_is_what_the_model_sees():
+    wide = np.zeros((16, 64, 3), np.uint8)
+    wide[:, 24:40] = (10, 200, 30)
+    assert (fit_picture(Image.fromarray(wide), 3, 8) == (10, 200, 30)).all()
+
+
+def test_grey_models_see_the_brightness():
+    pixels = fit_picture(Image.new('RGB', (20, 20), (100, 200, 50)), 1, 8)
+    assert pixels.shape == (8, 8, 1)
+    assert (pixels == round(0.299 * 100 + 0.587 * 200 + 0.114 * 50)).all()

@@ -1,0 +1,144 @@
+import pytest
+import torch
+from digits import BACKBONE, build
+
+from mmcm.datasets import DigitsDataset
+from mmcm.editing import Colorization, Inpainting, SuperResolution
+from mmcm.models.consistency_model import drawing_config
+from mmcm.noise.generators import SampleNoise
+from mmcm.registry import MODELS
+from mmcm.samplers import HeunSampler, MultistepSampler
+from mmcm.utils.configs import read_config
+from mmcm.utils.errors import InputError
+
+COLOUR = dict(
+    type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
+FOUR = MultistepSampler(indices=(0, 10, 20, 30), num_scales=40)
+
+
+def pictures(channels=1, number=2):
+    return torch.rand(number, channels, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def lower_half():
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:, :] = 1
+    return mask
+
+
+@pytest.mark.parametrize('operator', [Inpainting(lower_half()), Colorization(), SuperResolution(4)])
+def test_what_is_known_is_kept_and_candidates_differ(operator):
+    images = pictures(3)
+    edited = build(denoiser=COLOUR).edit(images, operator, num_candidates=2, sampler=FOUR)
+    assert edited.shape == (2, 2, 3, 8, 8)
+    for candidate in range(2):
+        known, kept = operator.degrade(images), operator.degrade(edited[:, candidate])
+        torch.testing.assert_close(kept, known, rtol=0, atol=2e-6)
+    assert (edited[:, 0] - edited[:, 1]).abs().max() > 0.1
+
+
+def test_everything_known_gives_the_pictures_back():
+    edited = build().edit(pictures(), Inpainting(torch.zeros(1, 1, 8, 8)), labels=3, sampler=FOUR)
+    assert torch.equal(edited[:, 0], pictures())
+
+
+def test_nothing_known_is_plain_sampling_bit_for_bit():
+    model = build()
+    edited = model.edit(pictures(), Inpainting(torch.ones(1, 1, 8, 8)), [3, 4], noise=SampleNoise([7, 8]), sampler=FOUR)
+    assert torch.equal(edited[:, 0], model.sample(2, [3, 4], SampleNoise([7, 8]), sampler=FOUR))
+
+
+def test_only_what_is_known_of_the_pictures_matters():
+    model, operator = build(denoiser=COLOUR), Colorization()
+    grey = operator.degrade(pictures(3))
+    torch.testing.assert_close(
+        model.edit(grey, operator, sampler=FOUR), model.edit(pictures(3), operator, sampler=FOUR), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize('sampler', [MultistepSampler(sigmas=(2.0, 1.0)), HeunSampler(4, sigma_max=2.0)])
+def test_first_step_starts_from_noise_around_what_is_known(sampler):
+    """Song et al. (2023, Algorithm 4): x ~ N(y, sigma_1^2)."""
+    seen = []
+    operator = SuperResolution(2)
+    build().edit(
+        pictures(), operator, 3, noise=SampleNoise([7, 8]), sampler=sampler,
+        callback=lambda step, sigma, x, x0: seen.append(x))
+    noise = SampleNoise([7, 8]).randn(2, 1, 8, 8)
+    torch.testing.assert_close(seen[0], operator.degrade(pictures()) + 2.0 * noise)
+
+
+def test_candidates_have_the_labels_of_their_picture_or_their_own():
+    model, operator = build(), Inpainting(lower_half())
+    of_pictures = model.edit(pictures(), operator, [3, 4], num_candidates=2, sampler=FOUR)
+    of_candidates = model.edit(pictures(), operator, [3, 3, 4, 4], num_candidates=2, sampler=FOUR)
+    others = model.edit(pictures(), operator, [3, 5, 4, 4], num_candidates=2, sampler=FOUR)
+    assert torch.equal(of_pictures, of_candidates)
+    differ = (others - of_pictures).abs().amax(dim=(2, 3, 4)) > 1e-3
+    assert differ.tolist() == [[False, True], [False, False]]
+
+
+def test_callback_hears_of_every_level_and_sees_what_is_kept():
+    heard = []
+    build().edit(
+        pictures(), Inpainting(lower_half()), 3, callback=lambda step, sigma, x, x0: heard.append((step, sigma, x0)))
+    assert [step for step, _, _ in heard] == list(range(39))
+    assert heard[0][1] == pytest.approx(80)
+    assert all(torch.equal(x0[:, :, :4], pictures()[:, :, :4]) for _, _, x0 in heard)
+
+
+def test_estimates_are_clipped_unless_told_otherwise():
+    model = build()
+    with torch.no_grad():
+        model.denoiser.backbone.out[2].weight.mul_(100)
+    everything = Inpainting(torch.ones(1, 1, 8, 8))
+    assert model.edit(pictures(), everything, 3, sampler=FOUR).abs().max() <= 1
+    assert model.edit(pictures(), everything, 3, sampler=FOUR, clip=False).abs().max() > 1
+
+
+@pytest.mark.parametrize('options, match', [
+    (dict(images=pictures(3)), r'\(N, 1, 8, 8\), got \(2, 3, 8, 8\)'),
+    (dict(images=pictures()[0]), r'\(N, 1, 8, 8\)'),
+    (dict(images=pictures(number=0)), r'\(N, 1, 8, 8\)'),
+    (dict(operator=Colorization()), 'three channels'),
+    (dict(operator=SuperResolution(3)), 'does not divide'),
+    (dict(operator=Inpainting(torch.zeros(1, 1, 4, 4))), 'does not fit'),
+    (dict(num_candidates=0), 'at least 1'),
+    (dict(labels=None), 'class-conditional'),
+    (dict(labels=10), 'out of range'),
+    (dict(labels=[1, 2, 3]), 'one label per image'),
+])
+def test_requests_that_cannot_be_met_are_refused(options, match):
+    request = dict(images=pictures(), operator=Inpainting(lower_half()), labels=3)
+    with pytest.raises(InputError, match=match):
+        build().edit(**{**request, **options})
+
+
+@pytest.fixture(scope='module')
+def shipped():
+    """The model of digits, the classifier, and the first digits of the half that neither was trained on."""
+    model = MODELS.build(drawing_config(read_config('cd_1xb32_digits-8x8').model))
+    model.load_checkpoint('digits')
+    classifier = MODELS.build(
+        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier.init_weights()
+    digits = DigitsDataset('test')
+    images = torch.stack([digits[index]['inputs'] for index in range(60)])
+    return model.eval(), classifier.eval(), images, torch.tensor(digits.labels[:60])
+
+
+@pytest.mark.parametrize('operator', [Inpainting(lower_half()), SuperResolution(2), SuperResolution(4)])
+def test_edited_digits_read_as_what_they_are_and_resemble_them(shipped, operator):
+    model, classifier, digits, labels = shipped
+    images = model.data_preprocessor(dict(inputs=digits))['inputs']
+
+    def share_read(edited):
+        read = classifier.extract(model.data_preprocessor.destruct(edited)).logits.argmax(1)
+        return (read == labels).float().mean().item()
+
+    def error(edited):
+        return (edited - images).square().mean().item()
+
+    known, drawn = operator.degrade(images), model.sample(60, labels)
+    edited = model.edit(images, operator, labels)[:, 0]
+    assert share_read(edited) >= 0.95 > share_read(known) + 0.1
+    assert error(edited) < 0.5 * error(known) and error(edited) < 0.7 * error(drawn)

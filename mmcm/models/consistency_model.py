@@ -1,5 +1,6 @@
 """`ConsistencyModel`: a denoiser with its averages, an objective to train it by and a sampler to draw with."""
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Callable, Optional, Union
 
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser
+from mmcm.editing import EditingOperator, editing_sampler, known_kept
+from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
-from mmcm.samplers.base import Callback, Sampler
+from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
 from mmcm.utils.weights import average_name, load_weights, read_backbone
@@ -23,7 +26,7 @@ TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
 
 
 @MODELS.register_module()
-class ConsistencyModel(BaseModel):
+class ConsistencyModel(MMagicCalls, BaseModel):
     """A consistency model, or the diffusion model that one is distilled from.
 
     For drawing, a denoiser and a sampler suffice. With an objective come, where it needs them, the target network (an
@@ -41,6 +44,7 @@ class ConsistencyModel(BaseModel):
             teacher's own weights.
         ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first one draws.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
+        requests (dict, optional): What calls from MMagic draw where they do not say; see `MMagicCalls`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -52,8 +56,10 @@ class ConsistencyModel(BaseModel):
                  init_from: Optional[str] = None,
                  ema_decays: Sequence[float] = (),
                  data_preprocessor: Optional[dict] = None,
+                 requests: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
+        self.set_requests(requests)
         self.denoiser = MODELS.build(denoiser)
         self.sampler = None if sampler is None else SAMPLERS.build(sampler)
         self.objective = None if objective is None else OBJECTIVES.build(objective)
@@ -178,14 +184,14 @@ class ConsistencyModel(BaseModel):
         return self.step
 
     def forward(self,
-                inputs: Optional[Tensor] = None,
+                inputs: Union[Tensor, dict, None] = None,
                 data_samples: Union[DataSample, Sequence[DataSample], None] = None,
                 mode: str = 'tensor') -> Union[dict, list, Tensor]:
         """Compute a loss, or draw images.
 
         Args:
-            inputs (Tensor, optional): 'loss': clean images in [-1, 1], (N, C, H, W). 'tensor': standard normal noise of
-                that shape. 'predict': not used.
+            inputs (Tensor | dict, optional): 'loss': clean images in [-1, 1], (N, C, H, W). 'tensor': standard normal
+                noise of that shape. 'predict': not used. A dict is a call from MMagic, in any mode; see `MMagicCalls`.
             data_samples (DataSample | list, optional): Labels in `gt_label`, as one batched sample or one per image;
                 for 'predict' one per image, with its `sample_seed`.
             mode (str): 'loss', 'predict' or 'tensor'.
@@ -194,6 +200,8 @@ class ConsistencyModel(BaseModel):
             dict | list | Tensor: 'loss': the objective's parts. 'predict': the samples, with `fake_img`, uint8 RGB
             (C, H, W). 'tensor': images in [-1, 1], (N, C, H, W).
         """
+        if isinstance(inputs, dict):
+            return self.answer(inputs, data_samples)
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
@@ -230,7 +238,8 @@ class ConsistencyModel(BaseModel):
                latents: Optional[Tensor] = None,
                sampler: Optional[Sampler] = None,
                clip: bool = True,
-               callback: Optional[Callback] = None) -> Tensor:
+               callback: Optional[Callback] = None,
+               online: bool = False) -> Tensor:
         """Draw images.
 
         Args:
@@ -242,6 +251,7 @@ class ConsistencyModel(BaseModel):
             sampler (Sampler, optional): A sampler other than the model's own.
             clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
             callback (Callable, optional): Called in each step; see `Sampler`.
+            online (bool): Whether the trained weights themselves draw, in place of their first average.
 
         Returns:
             Tensor: Images in [-1, 1], (N, C, H, W), float32, on the model's device.
@@ -252,28 +262,88 @@ class ConsistencyModel(BaseModel):
         sampler = sampler or self.sampler
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
-        denoiser = self.drawing_denoiser
-        device = next(denoiser.parameters()).device
-        labels = self.check_labels(labels, num_samples)
-        labels = None if labels is None else labels.to(device)
+        denoiser = self.denoiser if online else self.drawing_denoiser
+        denoise = self._denoise_with(labels, num_samples, clip, denoiser)
+        device = self._drawing_device
         noise = SampleNoise(range(num_samples)) if noise is None else noise
         shape = (num_samples, *self.image_shape)
         if latents is None:
             latents = noise.randn(*shape, device=device)
         elif tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        with evaluating(denoiser):
+            images = sampler(denoise, latents.to(device, torch.float32), noise.randn_like, callback)
+        return images.clamp(-1, 1)
+
+    @torch.no_grad()
+    def edit(self,
+             images: Tensor,
+             operator: EditingOperator,
+             labels: Union[Tensor, Sequence[int], int, None] = None,
+             num_candidates: int = 1,
+             noise: Optional[SampleNoise] = None,
+             sampler: Optional[Sampler] = None,
+             clip: bool = True,
+             callback: Optional[Callback] = None) -> Tensor:
+        """Draw pictures that agree with `images` in what `operator` knows: Song et al. (2023, Algorithm 4).
+
+        Args:
+            images (Tensor): Pictures in [-1, 1], (N, C, H, W), of the model's size; only what the operator knows of
+                them matters.
+            operator (EditingOperator): What is known.
+            labels (Tensor | Sequence[int] | int, optional): Class of each picture (N), of each candidate (N times K) or
+                one for all; exactly when the model is class-conditional.
+            num_candidates (int): Different results per picture, K.
+            noise (SampleNoise, optional): Where noise comes from; by default candidate k of picture n has the seed
+                n * K + k.
+            sampler (Sampler, optional): How to draw; `editing_sampler` says what is the default.
+            clip (bool): Whether each estimate is clipped to [-1, 1] before what is known is put back.
+            callback (Callable, optional): Called in each step, for all N times K candidates; see `Sampler`.
+
+        Returns:
+            Tensor: The candidates, (N, K, C, H, W), float32, on the model's device. They may leave [-1, 1] a little,
+            as what is known of the pictures is kept up to the rounding of float32.
+
+        Raises:
+            InputError: If pictures, operator or labels do not fit the model.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.image_shape or not len(images):
+            raise InputError(f'the pictures to edit have to be of shape (N, {", ".join(map(str, self.image_shape))}), '
+                             f'got {tuple(images.shape)}.')
+        if not isinstance(num_candidates, int) or num_candidates < 1:
+            raise InputError(f'num_candidates has to be an integer of at least 1, got {num_candidates!r}.')
+        total = len(images) * num_candidates
+        if labels is not None:
+            labels = torch.as_tensor(labels).reshape(-1)
+            if len(labels) == len(images):
+                labels = labels.repeat_interleave(num_candidates)
+        denoise = self._denoise_with(labels, total, clip, self.drawing_denoiser)
+        images = images.to(self._drawing_device, torch.float32)
+        known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
+        sampler = sampler or editing_sampler(self.sampler)
+        noise = SampleNoise(range(total)) if noise is None else noise
+        # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller. At
+        # sigma_max there is no difference, from a lower level on it is as if that much noise had been added.
+        latents = noise.randn_like(known) + known / sampler.first_sigma
+        with evaluating(self.drawing_denoiser):
+            edited = sampler(known_kept(denoise, operator, known), latents, noise.randn_like, callback)
+        return edited.unflatten(0, (len(images), num_candidates))
+
+    @property
+    def _drawing_device(self) -> torch.device:
+        return next(self.drawing_denoiser.parameters()).device
+
+    def _denoise_with(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int, clip: bool,
+                      denoiser: nn.Module) -> Denoise:
+        """Return the function of x and sigma that samplers take; an InputError if the labels do not fit."""
+        labels = self.check_labels(labels, num_samples)
+        labels = None if labels is None else labels.to(self._drawing_device)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             x0 = denoiser(x, sigma, labels)
             return x0.clamp(-1, 1) if clip else x0
 
-        was_training = denoiser.training
-        denoiser.eval()
-        try:
-            images = sampler(denoise, latents.to(device, torch.float32), noise.randn_like, callback)
-        finally:
-            denoiser.train(was_training)
-        return images.clamp(-1, 1)
+        return denoise
 
     def draw(self,
              seeds: Sequence[int],
@@ -372,6 +442,17 @@ def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
 def drawing_config(config: dict) -> dict:
     """Return the config of a model without what only training needs: target, teacher and averages."""
     return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Have `module` in evaluation mode while the block runs."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
 
 
 def frozen(module: nn.Module) -> nn.Module:

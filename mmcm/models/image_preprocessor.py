@@ -40,8 +40,9 @@ class ImagePreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data (dict): `inputs`, images (N, C, H, W) or a list of (C, H, W), uint8 or float; may be absent, when
-                images are to be drawn. Whatever else the model's `forward` takes is moved to the device.
+            data (dict): `inputs`, images (N, C, H, W) or a list of (C, H, W), uint8 or float; may be absent, or be what
+                MMagic asks for, when images are to be drawn. Whatever else the model's `forward` takes is moved to the
+                device.
             training (bool): Not used: nothing random happens here.
 
         Returns:
@@ -50,8 +51,8 @@ class ImagePreprocessor(BaseDataPreprocessor):
         Raises:
             InputError: If there are values that are NaN or far beyond `value_range`.
         """
-        inputs: Union[Tensor, Sequence[Tensor], None] = data.get('inputs')
-        if inputs is None:
+        inputs: Union[Tensor, Sequence[Tensor], dict, None] = data.get('inputs')
+        if inputs is None or isinstance(inputs, dict):
             return self.cast_data(data)
         if not isinstance(inputs, Tensor):
             inputs = torch.stack(list(inputs))

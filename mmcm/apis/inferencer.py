@@ -302,17 +302,19 @@ class ConsistencyModelInferencer(BaseInferencer):
             raise InputError(f'{next(iter(given))} needs num_scales, the number of levels that the model was trained '
                              'with, among the settings of the sampler. Or give sigmas.')
         if num_steps is not None:
-            if num_steps >= num_scales:
-                raise InputError(f'num_steps has to be at most {num_scales - 1}, one less than the levels of the '
-                                 f'schedule, got {num_steps}.')
+            if num_steps > num_scales:
+                raise InputError(f'num_steps has to be at most {num_scales}, the number of levels of the schedule, got '
+                                 f'{num_steps}.')
             stride = num_scales // num_steps
-            return SAMPLERS.build({**config, 'indices': tuple(range(0, stride * num_steps, stride))})
+            timesteps = list(range(stride * (num_steps - 1), -1, -stride))
         timesteps = as_list('timesteps', timesteps)
         if not all(isinstance(step, int) for step in timesteps) or timesteps[-1:] != [0] or any(
-                a <= b for a, b in zip(timesteps, timesteps[1:])) or timesteps[0] > num_scales - 2:
-            raise InputError(f'timesteps have to be integers that descend from at most {num_scales - 2} to 0, such as '
+                a <= b for a, b in zip([num_scales, *timesteps], timesteps)):
+            raise InputError(f'timesteps have to be integers that descend from at most {num_scales - 1} to 0, such as '
                              f'[{num_scales // 2}, 0], got {timesteps}.')
-        return SAMPLERS.build({**config, 'indices': tuple(reversed(timesteps))})
+        # At the last level, sigma_min, a consistency model is the identity.
+        indices = tuple(step for step in reversed(timesteps) if step < num_scales - 1)
+        return SAMPLERS.build({**config, 'indices': indices})
 
     def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
         """Return the seed of each image; see `__call__`."""
@@ -329,12 +331,14 @@ class ConsistencyModelInferencer(BaseInferencer):
     def choose_labels(self, labels: Any, num_images: int, seed: int = 0) -> Optional[list[int]]:
         """Return the class of each image, None for unconditional models; see `__call__`."""
         num_classes = self.model.num_classes
-        if num_classes is not None and labels is None:
+        if num_classes is None:
+            self.model.check_labels(labels, num_images)  # which says that it has none
+            return None
+        if labels is None:
             labels = 'random'
-        if labels is not None and not (isinstance(labels, str) and labels in RULES):
+        if not (isinstance(labels, str) and labels in RULES):
             labels = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else as_list('labels', labels)
-            if num_classes is not None:
-                labels = [self.label_of(label) for label in labels]
+            labels = [self.label_of(label) for label in labels]
         labels = request_labels(labels, num_images, num_classes, seed)
         self.model.check_labels(labels, num_images)
         return labels

@@ -10,13 +10,12 @@ from typing import Any, Optional
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
-from mmcm.utils.weights import ONLINE, kept_averages, read_backbone, read_checkpoint
+from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
 
@@ -62,16 +61,6 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         format='pt')
     write_bytes(out, sorted_header(save(weights, metadata)))
     return out
-
-
-def digest(weights: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of names, dtypes, shapes and values, whatever the order and the file format."""
-    sha = hashlib.sha256()
-    for key in sorted(weights):
-        value = weights[key].detach().cpu().contiguous()
-        sha.update(f'{key} {value.dtype} {tuple(value.shape)}\n'.encode())
-        sha.update(value.reshape(-1).view(torch.uint8).numpy())
-    return sha.hexdigest()
 
 
 def average_of(content: Mapping[str, Any], average: Optional[str]) -> str:

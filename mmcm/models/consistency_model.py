@@ -349,22 +349,19 @@ class ConsistencyModel(MMagicCalls, BaseModel):
              seeds: Sequence[int],
              labels: Optional[Sequence[int]] = None,
              batch_size: int = 64,
-             sampler: Optional[Sampler] = None,
-             callback: Optional[Callback] = None) -> Tensor:
+             **options) -> Tensor:
         """Draw any number of images, in batches.
 
         Args:
             seeds (Sequence[int]): The seed of each image.
             labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
             batch_size (int): Images per call of the sampler. The images do not depend on it, the memory does.
-            sampler (Sampler, optional): A sampler other than the model's own.
-            callback (Callable, optional): Called in each step of each batch; see `Sampler`.
+            options: Further arguments of `sample`.
 
         Returns:
             Tensor: Images, uint8, (N, C, H, W), on the CPU.
         """
-        batches = self.batches(
-            len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, sampler=sampler, callback=callback)
+        batches = self.batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
         return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
 
     def batches(self,

@@ -2,6 +2,7 @@
 
 Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
 """
+import hashlib
 import os
 import pickle
 import re
@@ -15,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from mmcm.interop import is_diffusers_folder, read_weights
 from mmcm.utils.errors import InputError
 from mmcm.utils.safe_globals import allow_history_buffers, supports_training_checkpoints
 
@@ -63,14 +65,15 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
     """Return the weights of a network, under the names that the network itself has for them.
 
     Args:
-        path (str | Path): A released file, one written by `tools/publish_model.py`, or a training checkpoint.
+        path (str | Path): A released file, one written by `tools/publish_model.py`, a training checkpoint, or a
+            diffusers folder.
         average (str, optional): Which weights of a training checkpoint: the decay of an average ('0.999'), or
             'online'. None takes the first average, or the online weights where there is none.
 
     Raises:
         InputError: If the file cannot be read, or does not hold that average.
     """
-    content = read_checkpoint(path, mapped=True)
+    content = read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path, mapped=True)
     weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not is_state_dict(weights):
         raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
@@ -94,6 +97,16 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
 def kept_averages(weights: Mapping[str, Tensor]) -> list[str]:
     """Return the names of the averages in the weights of a training checkpoint, the one that draws first."""
     return list(dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('emas.')))
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names, dtypes, shapes and values, whatever the order and the file format."""
+    sha = hashlib.sha256()
+    for key in sorted(weights):
+        value = weights[key].detach().cpu().contiguous()
+        sha.update(f'{key} {value.dtype} {tuple(value.shape)}\n'.encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
 
 
 def is_state_dict(content: Any) -> bool:

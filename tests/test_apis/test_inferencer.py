@@ -116,6 +116,9 @@ def test_unconditional_model_needs_no_labels(tmp_path):
     drawing = inferencer(3)
     assert drawing.labels is None and drawing.pixels.shape == (3, 1, 8, 8)
     assert drawing.save(tmp_path / 'out')[0].name == '000000.png'
+    for labels in (3, 'balanced', 'king penguin'):
+        with pytest.raises(InputError, match='the model is unconditional'):
+            inferencer(2, labels)
 
 
 def test_shipped_model_draws_readable_digits():
@@ -276,11 +279,11 @@ def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
 @pytest.mark.parametrize('arguments, message', [
     (dict(num_images=0), 'num_images has to be an integer of at least 1, got 0'),
     (dict(num_steps=0), 'num_steps has to be an integer of at least 1, got 0'),
-    (dict(num_steps=40), 'num_steps has to be at most 17'),
+    (dict(num_steps=19), 'num_steps has to be at most 18'),
     (dict(timesteps=[0, 8]), r'timesteps have to be integers that descend .* got \[0, 8\]'),
-    (dict(timesteps=[17, 0]), 'descend from at most 16 to 0'),
-    (dict(timesteps=[8]), 'descend from at most 16 to 0'),
-    (dict(timesteps=[]), 'descend from at most 16 to 0'),
+    (dict(timesteps=[18, 0]), 'descend from at most 17 to 0'),
+    (dict(timesteps=[8]), 'descend from at most 17 to 0'),
+    (dict(timesteps=[]), 'descend from at most 17 to 0'),
     (dict(timesteps=4), 'timesteps has to be a list, got 4'),
     (dict(sigmas=(1.5, 80)), 'sigmas must strictly decrease'),
     (dict(num_steps=2, timesteps=[8, 0]), 'num_steps and timesteps both say'),

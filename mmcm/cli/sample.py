@@ -1,0 +1,154 @@
+"""`mmcm sample`: any number of pictures into files, by any number of processes."""
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Optional, Union
+
+from mmcm.cli.config import Options, as_values
+from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
+from mmcm.utils.errors import InputError
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser(
+        'Draw any number of images into files. A run that was stopped goes on when the same command is given again.',
+        prog,
+        examples=('--model digits -n 100 --labels balanced --out sheet.png',
+                  '--model digits -n 2000 --labels balanced --seed 0 --out x.npz x.zip',
+                  '--model cd_imagenet64_lpips -n 4 --labels "king penguin" 207 --steps 2 --out penguins',
+                  '--model edm_imagenet64_ema -n 50000 --sampler num_steps=40 s_churn=0 --out edm.npz'))
+    parser.add_argument(
+        '--model', required=True, help='zoo name (`mmcm zoo` lists them), config, or folder or hub id of diffusers')
+    parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
+    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
+                        'default: its first average')
+    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
+    parser.add_argument('-n', '--num-images', type=int, default=1, metavar='N', help='how many; default: %(default)s')
+    parser.add_argument(
+        '--labels',
+        nargs='+',
+        metavar='LABEL',
+        help="classes as numbers or names, repeated as often as need be; or 'balanced' (0, 1, 2, ... in turn); or "
+        "'random', by the seed, which is the default")
+    parser.add_argument('--seed', type=int, default=0, help='seed of the run; default: %(default)s')
+    levels = parser.add_mutually_exclusive_group()
+    levels.add_argument('--steps', type=int, metavar='N', help='number of steps')
+    levels.add_argument(
+        '--timesteps', type=int, nargs='+', metavar='T', help="timesteps as in diffusers, descending, such as '22 0'")
+    levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 1.5')
+    parser.add_argument(
+        '--sampler',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18')
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        metavar='N',
+        help='images at a time, and in each part that a stopped run keeps; default: by their size')
+    parser.add_argument(
+        '--no-clip', action='store_true', help='do not clip the estimates of several steps to the range of images')
+    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present, one for each process')
+    parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
+    parser.add_argument(
+        '--out',
+        nargs='+',
+        action='extend',
+        required=True,
+        metavar='PATH',
+        help='where to write, by the suffix: .npz (arr_0 uint8 NHWC, arr_1 labels), .zip of PNGs, .png (one sheet of '
+        'all), or a folder for PNGs; several make the same images into several forms')
+    parser.add_argument('--columns', type=int, metavar='N', help='images per row of a sheet')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        help='what started the processes; default: what RANK and WORLD_SIZE tell, as torchrun sets them')
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    from mmcm.apis.bulk_sampling import sample_to_files  # torch is loaded only to draw
+    from mmcm.apis.inferencer import ConsistencyModelInferencer
+
+    rank, world_size, local_rank = processes(args.launcher)
+    device = device_of(args.device, local_rank)
+    sampler = as_values(args.sampler or {})
+    inferencer = ConsistencyModelInferencer(
+        args.model, args.checkpoint, device, sampler, args.ema, args.cache_dir, args.dtype)
+    sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
+    try:
+        done = sample_to_files(
+            inferencer,
+            args.out,
+            args.num_images,
+            labels_of(args.labels),
+            args.seed,
+            sampler,
+            args.batch_size,
+            args.columns,
+            not args.no_clip,
+            rank,
+            world_size,
+            progress=True)
+    except KeyboardInterrupt:
+        raise InputError('stopped. What has been drawn is kept: the same command goes on from there.') from None
+    if rank:
+        return
+    where = ', '.join(map(str, done.outs))
+    if not done.written:
+        print(f'Nothing to do, the images of this request are there: {where}')
+        return
+    print(f'Wrote {args.num_images} images of {inferencer.checkpoint}, {done.num_drawn} of them drawn now in '
+          f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
+          f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}')
+
+
+def labels_of(words: Optional[Sequence[str]]) -> Union[list[Union[int, str]], str, None]:
+    """Return the labels that the words of the command line mean: a rule, or numbers and names."""
+    if words is None:
+        return None
+    if len(words) == 1 and words[0] in ('balanced', 'random'):
+        return words[0]
+    return [int(word) if word.lstrip('-').isdecimal() else word for word in words]
+
+
+def processes(launcher: Optional[str]) -> tuple[int, int, int]:
+    """Return the rank of this process, the number of processes, and the rank among those of this machine.
+
+    Raises:
+        InputError: If the variables of the launcher are not there, or no numbers that fit.
+    """
+    if launcher == 'none' or (launcher is None and not {'RANK', 'WORLD_SIZE'} <= os.environ.keys()):
+        return 0, 1, 0
+    from mmcm.cli.runner import PROCESS_VARIABLES, STARTED_BY
+    launcher = launcher or 'pytorch'
+    names = {'LOCAL_RANK': 'LOCAL_RANK', **PROCESS_VARIABLES[launcher]}
+    try:
+        rank, world_size = (int(os.environ[names[key]]) for key in ('RANK', 'WORLD_SIZE'))
+        local_rank = int(os.environ.get(names['LOCAL_RANK'], rank))
+    except (KeyError, ValueError) as error:
+        raise InputError(f'--launcher {launcher} is for processes that {STARTED_BY[launcher]} starts: the variables '
+                         f'{names["RANK"]} and {names["WORLD_SIZE"]} have to be numbers.') from error
+    if not 0 <= rank < world_size:
+        raise InputError(f'{names["RANK"]} is {rank}, which has to be from 0 to {world_size - 1} where '
+                         f'{names["WORLD_SIZE"]} is {world_size}.')
+    return rank, world_size, local_rank
+
+
+def device_of(name: Optional[str], local_rank: int) -> Optional[str]:
+    """Return the device of a process: where no single GPU is named, those of the machine are dealt out."""
+    if name not in (None, 'cuda'):
+        return name
+    import torch
+    count = torch.cuda.device_count()
+    return f'cuda:{local_rank % count}' if count else name
+
+
+if __name__ == '__main__':
+    main()

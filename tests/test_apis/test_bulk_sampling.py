@@ -1,0 +1,280 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from digits import BACKBONE, build, model_config, write_config
+
+from mmcm.apis import ConsistencyModelInferencer, bulk_sampling
+from mmcm.apis.bulk_sampling import Parts, progress_line, sample_to_files
+from mmcm.cli.sample import main
+from mmcm.utils.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+# Draws and is killed, as nothing could be more suddenly, when the function that is named has been called so many times.
+KILLED_AT = '''
+import os, signal, sys, zipfile
+import mmcm.cli.sample as sample
+owner, name, calls = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+owner = dict(zip=zipfile.ZipFile, path=__import__('pathlib').Path)[owner]
+original = getattr(owner, name)
+def dying(*args, **kwargs):
+    global calls
+    calls -= 1
+    if not calls:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+setattr(owner, name, dying)
+sample.main()
+'''
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Config and checkpoint of a tiny model, in a folder of their own."""
+    folder = tmp_path / 'model'
+    folder.mkdir()
+    torch.save(build().denoiser.backbone.state_dict(), folder / 'tiny.pt')
+    return write_config(folder), folder / 'tiny.pt'
+
+
+@pytest.fixture
+def inferencer(tiny):
+    return ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
+
+
+def command(tiny, *outs, number=50, batch_size=4):
+    return ['--model', str(tiny[0]), '--checkpoint', str(tiny[1]), '-n', str(number), '--labels', 'balanced',
+            '--batch-size', str(batch_size), '--out', *map(str, outs)]
+
+
+def run(*args):
+    return subprocess.run([sys.executable, *map(str, args)], cwd=ROOT, capture_output=True, text=True)
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.iterdir() if '.part' in path.name)
+
+
+def test_images_are_those_of_the_inferencer(inferencer, tmp_path):
+    done = sample_to_files(inferencer, tmp_path / 'x.npz', 10, 'balanced', seed=3, batch_size=4)
+    drawn = inferencer(10, 'balanced', seed=3, output_type='pt').images
+    with np.load(tmp_path / 'x.npz') as file:
+        assert file['arr_0'].shape == (10, 8, 8, 1) and file['arr_1'].tolist() == list(range(10))
+        expected = (drawn * 255).permute(0, 2, 3, 1).numpy()
+        assert np.abs(file['arr_0'] - expected).max() <= 0.501
+    assert done.num_drawn == 10 and done.num_calls == 2 and done.written == [tmp_path / 'x.npz']
+    assert leftovers(tmp_path) == []
+
+
+def test_unconditional_model_has_no_labels(tmp_path):
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_classes=None))
+    torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), tmp_path / 'tiny.pt')
+    config = write_config(tmp_path, model=model_config(denoiser=denoiser))
+    sample_to_files(ConsistencyModelInferencer(config, str(tmp_path / 'tiny.pt'), 'cpu'), tmp_path / 'x.npz', 3)
+    with np.load(tmp_path / 'x.npz') as file:
+        assert file.files == ['arr_0'] and file['arr_0'].shape == (3, 8, 8, 1)
+
+
+def test_two_processes_make_the_bytes_of_one(tiny, tmp_path):
+    main(command(tiny, tmp_path / 'one.npz', tmp_path / 'one.zip'))
+    both = run('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, ROOT / 'tools/sample.py',
+               *command(tiny, tmp_path / 'two.npz', tmp_path / 'two.zip'))
+    assert both.returncode == 0 and both.stdout.count('Wrote 50 images') == 1, both.stderr
+    for suffix in ('.npz', '.zip'):
+        assert (tmp_path / f'one{suffix}').read_bytes() == (tmp_path / f'two{suffix}').read_bytes()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_two_processes_draw_200_shipped_digits_like_one(tmp_path):
+    arguments = ['--model', 'digits', '-n', '200', '--labels', 'balanced', '--batch-size', '16', '--out']
+    main([*arguments, str(tmp_path / 'one.npz')])
+    two = run('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, ROOT / 'tools/sample.py',
+              *arguments, tmp_path / 'two.npz')
+    assert two.returncode == 0, two.stderr
+    assert (tmp_path / 'one.npz').read_bytes() == (tmp_path / 'two.npz').read_bytes()
+
+
+def test_processes_without_a_launcher_share_the_work(tiny, tmp_path):
+    main(command(tiny, tmp_path / 'one.npz'))
+    processes = [
+        subprocess.Popen([sys.executable, ROOT / 'tools/sample.py', *command(tiny, tmp_path / 'x.npz')],
+                         env={**os.environ, 'RANK': str(rank), 'WORLD_SIZE': '2'}) for rank in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
+
+
+def test_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
+    main(command(tiny, tmp_path / 'one.npz', number=1000))
+    arguments = [ROOT / 'tools/sample.py', *command(tiny, tmp_path / 'x.npz', number=1000)]
+    process = subprocess.Popen([sys.executable, *arguments])
+    parts = tmp_path / 'x.npz.parts'
+    while len(list(parts.glob('block_*'))) < 5:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    present = sorted(path.name for path in parts.glob('block_*'))
+    assert 5 <= len(present) < 250 and not (tmp_path / 'x.npz').exists()
+    (parts / present[4]).write_bytes(b'truncated')
+
+    resumed = run(*arguments)
+    present = len(present) - 1  # without the one that was truncated
+    assert f'holds {4 * present} of 1000 images' in resumed.stderr
+    assert f'Wrote 1000 images of {tiny[1]}, {1000 - 4 * present} of them drawn now' in resumed.stdout
+    assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize('owner, name, calls', [
+    ('zip', 'open', 2),  # between the images and the labels of x.npz
+    ('zip', 'writestr', 30),  # within x.zip, when x.npz is whole
+    ('path', 'rename', 1),  # when all is written, and the folder of the blocks still there
+])  # yapf: disable
+def test_run_killed_while_putting_together_ends_with_the_same_bytes(tiny, tmp_path, owner, name, calls):
+    main(command(tiny, tmp_path / 'one.npz', tmp_path / 'one.zip'))
+    outs = command(tiny, tmp_path / 'x.npz', tmp_path / 'x.zip')
+    killed = run('-c', KILLED_AT, owner, name, calls, *outs)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert leftovers(tmp_path) != []
+    again = run(ROOT / 'tools/sample.py', *outs)
+    assert again.returncode == 0, again.stderr
+    for suffix in ('.npz', '.zip'):
+        assert (tmp_path / f'x{suffix}').read_bytes() == (tmp_path / f'one{suffix}').read_bytes()
+    assert leftovers(tmp_path) == []
+
+
+def test_finished_request_is_left_as_it_is(inferencer, tmp_path):
+    outs = [tmp_path / name for name in ('x.npz', 'x.zip', 'x', 'x.png')]
+    sample_to_files(inferencer, outs, 10, batch_size=4)
+    times = [out.stat().st_mtime_ns for out in outs]
+    again = sample_to_files(inferencer, outs, 10, batch_size=3)
+    assert (again.written, again.num_drawn) == ([], 0) and [out.stat().st_mtime_ns for out in outs] == times
+    assert leftovers(tmp_path) == []
+
+
+def test_another_request_overwrites_files_but_no_folder(inferencer, tmp_path):
+    sample_to_files(inferencer, [tmp_path / 'x.npz', tmp_path / 'x'], 10)
+    before = (tmp_path / 'x.npz').read_bytes()
+    assert sample_to_files(inferencer, tmp_path / 'x.npz', 10, seed=1).written == [tmp_path / 'x.npz']
+    assert (tmp_path / 'x.npz').read_bytes() != before
+    with pytest.raises(InputError, match='not empty'):
+        sample_to_files(inferencer, tmp_path / 'x', 10, seed=1)
+
+
+@pytest.mark.parametrize('changes, told', [
+    (dict(seed=1), 'seed 0 instead of 1'),
+    (dict(num_images=11), 'num_images 10 instead of 11'),
+    (dict(labels=3), 'other labels'),
+    (dict(batch_size=5), 'batch_size 4 instead of 5'),
+    (dict(sigmas=[80.0, 3.0]), 'other sampler'),
+    (dict(weights=1), 'other weights'),
+])  # yapf: disable
+def test_blocks_of_another_request_are_not_taken(tiny, tmp_path, changes, told):
+    request = dict(num_images=10, seed=0, labels='balanced', batch_size=4, outs=tmp_path / 'x.npz')
+    inferencer = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
+    stop_after(inferencer, 2)
+    with pytest.raises(KeyboardInterrupt):
+        sample_to_files(inferencer, **request)
+    before = sorted((tmp_path / 'x.npz.parts').iterdir())
+    assert len(before) == 3  # the request and two blocks
+
+    other = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
+    if 'weights' in changes:
+        torch.save(build(seed=changes.pop('weights')).denoiser.backbone.state_dict(), tiny[1])
+    else:
+        other.load = lambda: pytest.fail('the weights were read')
+    sampler = other.choose_sampler(sigmas=changes.pop('sigmas', None))
+    with pytest.raises(InputError, match=told):
+        sample_to_files(other, sampler=sampler, **{**request, **changes})
+    assert sorted((tmp_path / 'x.npz.parts').iterdir()) == before
+
+
+def stop_after(inferencer, batches):
+    """Let the inferencer's model be interrupted when it has drawn so many batches."""
+    draw = inferencer.model.draw
+    seen = []
+
+    def interrupted(*args, **kwargs):
+        seen.append(0)
+        if len(seen) > batches:
+            raise KeyboardInterrupt
+        return draw(*args, **kwargs)
+
+    inferencer.model.draw = interrupted
+
+
+def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatch, capsys):
+    sample_to_files(inferencer, tmp_path / 'one.npz', 10, batch_size=2)
+    monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.1)
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=0, world_size=3)
+    assert capsys.readouterr().err.count('No news of the other processes') == 1
+    assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
+
+
+@pytest.mark.parametrize('moment', ['load', 'draw'])
+def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_path, monkeypatch, moment):
+    monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.)
+    late = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
+    owner = late if moment == 'load' else late.model
+    original = getattr(owner, moment)
+
+    def overtaken(*args, **options):
+        sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=4, rank=0, world_size=2)
+        return original(*args, **options)
+
+    setattr(owner, moment, overtaken)
+    done = sample_to_files(late, tmp_path / 'x.npz', 10, batch_size=4, rank=1, world_size=2)
+    assert done.written == [] and (tmp_path / 'x.npz').exists() and leftovers(tmp_path) == []
+
+
+def test_other_processes_draw_their_share_and_leave_the_rest(inferencer, tmp_path):
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=1, world_size=2)
+    assert Parts(tmp_path / 'x.npz.parts', (10, 8, 8, 1), 2).missing() == [0, 2, 4]
+    assert not (tmp_path / 'x.npz').exists()
+
+
+def test_request_is_noted_beside_the_blocks(inferencer, tmp_path):
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=1, world_size=2)
+    request = json.loads((tmp_path / 'x.npz.parts' / 'request.json').read_text())
+    assert (request['num_images'], request['batch_size'], request['device']) == (10, 2, 'cpu')
+    assert request['sampler']['type'] == 'MultistepSampler' and len(request['weights']) == 64
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(num_images=0), 'num_images'),
+    (dict(batch_size=0), 'batch_size'),
+    (dict(labels=[3, 10]), 'label 10'),
+    (dict(seed=2**62), 'seed'),  # fits, but the last image's does not
+    (dict(outs=[]), 'no output'),
+    (dict(outs=['x.npz', './x.npz']), 'twice'),
+    (dict(columns=3), 'columns'),
+    (dict(outs='x.xyz'), 'suffix'),
+    (dict(num_images=10**14), 'GB are needed'),
+])  # yapf: disable
+def test_bad_request_is_refused_before_the_weights_are_read(inferencer, tmp_path, monkeypatch, changes, message):
+    monkeypatch.chdir(tmp_path)
+    inferencer.load = lambda: pytest.fail('the weights were read')
+    with pytest.raises(InputError, match=message):
+        sample_to_files(inferencer, **{**dict(outs='y.npz', num_images=10, labels='balanced'), **changes})
+    assert [path.name for path in tmp_path.iterdir()] == ['model']
+
+
+def test_line_of_progress_says_what_is_left():
+    assert progress_line(250, 1000, 30.0) == '250 of 1000 images in 0:00:30, 8.333 images/s, 0:01:30 left'
+    assert progress_line(0, 1000, 90.0) == '0 of 1000 images in 0:01:30'
+
+
+def test_log_gets_a_line_now_and_then(inferencer, tmp_path, monkeypatch, capsys):
+    clock = iter(range(0, 10000, 20))  # seconds, 20 from one look at the clock to the next
+    monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: next(clock))
+    sample_to_files(inferencer, tmp_path / 'x.npz', 20, batch_size=2, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and lines[0].startswith('6 of 20 images in 0:01:00, 0.1 images/s, 0:02:20 left')

@@ -9,7 +9,6 @@ composition of batches, and with it the rounding, apart from the number of proce
 import hashlib
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -24,12 +23,12 @@ import numpy as np
 from torch import Tensor
 
 from mmcm.apis import image_archives
-from mmcm.apis.image_archives import ImageSet, read_origin, remove, remove_leftovers
+from mmcm.apis.image_archives import ImageSet, read_origin
 from mmcm.apis.inferencer import ConsistencyModelInferencer, check_count
 from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.samplers.base import Sampler
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import write_bytes
+from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
 from mmcm.utils.progress import progress_bar, terminal
 from mmcm.utils.weights import digest
 from mmcm.version import __version__
@@ -229,7 +228,7 @@ class Parts:
     def remove(self) -> None:
         """Remove the folder: at once for all processes, whatever interrupts the deletion of its files."""
         remove_leftovers(self.folder)
-        part = self.folder.with_name(f'.{self.folder.name}.{os.getpid()}.part')
+        part = temporary(self.folder)
         with suppress(FileNotFoundError):
             self.folder.rename(part)
             remove(part)

@@ -3,11 +3,8 @@
 They are written block by block, so that the images need not fit into memory, and appear under their names only when
 they are whole. The same images make the same bytes. Each archive tells what its images were drawn from.
 """
-import glob
 import io
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +20,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
+from mmcm.utils.files import appearing, make_folder, remove_leftovers
 from mmcm.utils.images import grid
 
 SHEET_PIXELS = 2**26  # a larger sheet is nothing to look at
@@ -92,32 +89,10 @@ def read_origin(path: Path) -> Optional[dict]:
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """Yield where to write a file or folder, which gets the name `path` at the end; an InputError if that fails."""
+def _appearing(path: Path) -> Iterator[Path]:
     remove_leftovers(path)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
+    with appearing(path, 'What has been drawn is kept: make room, and give the same command again.') as part:
         yield part
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f'{path} cannot be written: {error.strerror}. What has been drawn is kept: make room, and '
-                         'give the same command again.') from error
-    finally:
-        remove(part)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove what a killed process has left of writing `path`."""
-    for part in path.parent.glob(f'.{glob.escape(path.name)}.*.part'):
-        remove(part)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _kind(path: Path) -> str:
@@ -133,7 +108,7 @@ def _kind(path: Path) -> str:
 
 def _write_npz(path: Path, images: ImageSet) -> None:
     """Write `arr_0`, uint8 (N, H, W, C), and of conditional models `arr_1`, the labels, int64 (N,)."""
-    with appearing(path) as part, _archive(part, images.origin) as archive:
+    with _appearing(path) as part, _archive(part, images.origin) as archive:
         with archive.open(zipfile.ZipInfo('arr_0.npy'), 'w', force_zip64=True) as file:
             header = dict(descr='|u1', fortran_order=False, shape=images.shape)
             np.lib.format.write_array_header_1_0(file, header)
@@ -145,7 +120,7 @@ def _write_npz(path: Path, images: ImageSet) -> None:
 
 
 def _write_zip(path: Path, images: ImageSet) -> None:
-    with appearing(path) as part, _archive(part, images.origin) as archive:
+    with _appearing(path) as part, _archive(part, images.origin) as archive:
         for name, content in _png_files(images):
             archive.writestr(zipfile.ZipInfo(name), content)
 
@@ -158,7 +133,7 @@ def _archive(path: Path, origin: dict) -> zipfile.ZipFile:
 
 
 def _write_folder(path: Path, images: ImageSet) -> None:
-    with appearing(path) as part:
+    with _appearing(path) as part:
         for name, content in _png_files(images):
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_bytes(content)
@@ -192,7 +167,7 @@ def _write_sheet(path: Path, images: ImageSet, columns: Optional[int]) -> None:
     notes.add_text(ORIGIN_KEY, _json(images.origin).decode())
     content = io.BytesIO()
     Image.fromarray(grid(tiles, columns, captions=captions)).save(content, 'PNG', pnginfo=notes)
-    with appearing(path) as part:
+    with _appearing(path) as part:
         part.write_bytes(content.getvalue())
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import request_labels
-from mmcm.interop.diffusers_folder import is_diffusers_folder
-from mmcm.interop.diffusers_folder import read_config as read_diffusers_config
+from mmcm.interop import config_text, is_diffusers_folder, parse_config
+from mmcm.interop import read_config as read_diffusers_config
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
 from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seeded
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
@@ -32,6 +32,7 @@ from mmcm.zoo import cached_file, list_models, nearest
 from mmcm.zoo.hub import hub_id
 
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
+WEIGHTS = ('.safetensors', '.pt', '.pth')  # suffixes of files that may carry the config of their network
 RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
 BATCH_PIXELS = 1 << 18  # of a batch, where nobody says how many images it has: 64 of 64 x 64
 MAX_BATCH = 1024
@@ -92,7 +93,8 @@ class ConsistencyModelInferencer(BaseInferencer):
     Args:
         model (str | Path | Config): The name of a model of the zoo; a config, its path, or its name among those that
             come with mmcm; a folder that diffusers' `ConsistencyModelPipeline` was saved to, or its id on the Hugging
-            Face hub.
+            Face hub; a work directory, or a file of weights with its config in it, as training, `mmcm convert` and
+            `tools/publish_model.py` write them.
         checkpoint (str, optional): Path, URL, zoo name, work directory, diffusers folder or hub id. By default the zoo
             model's own, or the one that the config names as `checkpoint`.
         device (str, optional): 'cpu', 'cuda', 'cuda:1', ...; the best present if None.
@@ -415,6 +417,12 @@ def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
     elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
+    elif Path(model).suffix in WEIGHTS or (Path(model) / 'last_checkpoint').is_file():
+        values = parse_config(config_text(cached_file(model, cache_dir)))
+        if not isinstance(values.get('model'), dict):
+            raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '
+                             'the file as the checkpoint.')
+        config, checkpoint = Config(values), checkpoint or str(model)
     else:
         try:
             config = read_config(model)

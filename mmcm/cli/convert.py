@@ -50,11 +50,10 @@ def convert(source: str,
     """
     import torch
 
-    from mmcm.cli.publish import digest
     from mmcm.interop import write_folder
     from mmcm.interop.weight_files import write_safetensors, write_torch
     from mmcm.registry import MODELS
-    from mmcm.utils.weights import load_weights, read_backbone
+    from mmcm.utils.weights import digest, load_weights, read_backbone
     from mmcm.version import __version__
     from mmcm.zoo import cached_file
 

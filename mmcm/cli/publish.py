@@ -1,20 +1,18 @@
 """`tools/publish_model.py`: from a training checkpoint to a file to hand out."""
-import ast
 import hashlib
-import json
-import struct
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from safetensors.torch import save
 
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
+from mmcm.interop import config_text, parse_config
+from mmcm.interop.weight_files import write_safetensors
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder, write_bytes
+from mmcm.utils.files import make_folder
 from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
@@ -42,11 +40,11 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         raise InputError(f'{out} has to end in .safetensors.')
     make_folder(out.parent)
     path = cached_file(checkpoint)
-    weights = {key: value.to(dtype).contiguous() for key, value in read_backbone(path, average).items()}
+    weights = {key: value.to(dtype) for key, value in read_backbone(path, average).items()}
     content = read_checkpoint(path, mapped=True)
     meta = content.get('meta', {})
-    text = str(meta.get('cfg', ''))
-    config = config_values(text)
+    text = config_text(path)
+    config = parse_config(text)
     iteration = meta.get('iter')
     counts = (setting(config, 'optim_wrapper', 'accumulative_counts') or
               setting(config, 'strategy', 'gradient_accumulation_steps') or 1)
@@ -59,7 +57,7 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         weights_sha256=digest(weights),
         config=text,
         format='pt')
-    write_bytes(out, sorted_header(save(weights, metadata)))
+    write_safetensors(out, weights, metadata)
     return out
 
 
@@ -71,41 +69,12 @@ def average_of(content: Mapping[str, Any], average: Optional[str]) -> str:
     return average or next((name.replace('_', '.') for name in kept_averages(keys)), ONLINE)
 
 
-def config_values(text: str) -> dict[str, Any]:
-    """Return the settings of a config from its text, which is read, never run: it comes from a checkpoint."""
-
-    def value(node):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
-            return {keyword.arg: value(keyword.value) for keyword in node.keywords}
-        if isinstance(node, ast.Dict):
-            pairs = zip(node.keys, node.values)
-            return {key.value: value(item) for key, item in pairs if isinstance(key, ast.Constant)}
-        return node.value if isinstance(node, ast.Constant) else None
-
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return {}
-    return {
-        statement.targets[0].id: value(statement.value) for statement in statements
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
-
-
 def setting(config: dict[str, Any], *keys: str) -> Any:
     """Return the setting below `keys`, None if there is none."""
     value = config
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
-
-
-def sorted_header(file: bytes) -> bytes:
-    """Return a safetensors `file` with the entries of its header in order; safetensors itself shuffles the metadata."""
-    length = struct.unpack('<Q', file[:8])[0]
-    header = json.dumps(json.loads(file[8:8 + length]), sort_keys=True, separators=(',', ':')).encode()
-    header += b' ' * (-len(header) % 8)  # the tensors have to lie aligned
-    return b''.join((struct.pack('<Q', len(header)), header, file[8 + length:]))
 
 
 @command

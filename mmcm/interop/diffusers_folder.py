@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from mmcm.interop.diffusers_unet import backbone_config, from_diffusers, to_diffusers, unet_config
 from mmcm.utils.errors import InputError
+from mmcm.utils.files import appearing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,11 +102,11 @@ def write_folder(folder: Union[str, Path], model: Mapping[str, Any], weights: Ma
     Raises:
         InputError: If the pipeline cannot express the model, or the folder cannot be written.
     """
-    from mmcm.interop.weight_files import replacing, write_safetensors
+    from mmcm.interop.weight_files import write_safetensors
 
     unet, scheduler = unet_config(model['denoiser']['backbone']), scheduler_config(model)
     parts = dict(scheduler=('diffusers', SCHEDULER), unet=('diffusers', UNET))
-    with replacing(Path(os.path.abspath(folder))) as part:
+    with appearing(Path(os.path.abspath(folder))) as part:
         for name in parts:
             (part / name).mkdir(parents=True)
         _write_json(part / 'model_index.json', PIPELINE, parts)

@@ -1,38 +1,15 @@
 """Writing large files of weights: no copy of them in memory, and under their name only when they are whole."""
 import json
-import os
-import shutil
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.files import appearing
 
 DTYPES = {torch.float32: 'F32', torch.float16: 'F16', torch.bfloat16: 'BF16'}  # in safetensors
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield where to write a file or a folder; when the block has ended well, that takes the place of `path`.
-
-    Raises:
-        InputError: If it cannot be written.
-    """
-    part, old = (path.with_name(f'.{path.name}.{os.getpid()}.{kind}') for kind in ('part', 'old'))
-    try:
-        yield part
-        if path.is_dir():
-            path.replace(old)  # a folder that is not empty cannot be replaced at one go
-        part.replace(path)
-        _remove(old)
-    except OSError as error:
-        raise InputError(f'{path} cannot be written: {error.strerror or error}. Choose another place.') from error
-    finally:
-        _remove(part)
 
 
 def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -48,7 +25,7 @@ def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mappi
         offset += size
     text = json.dumps(header, separators=(',', ':')).encode()
     text += b' ' * (-len(text) % 8)  # the tensors have to lie aligned
-    with replacing(path) as part, part.open('wb') as file:
+    with appearing(path) as part, part.open('wb') as file:
         file.write(struct.pack('<Q', len(text)) + text)
         for value in weights.values():
             file.write(_bytes_of(value).numpy())
@@ -59,17 +36,10 @@ def write_torch(path: Path, weights: Mapping[str, Tensor]) -> None:
     # torch.save writes the whole storage of a tensor: that of a view, or of a mapped file, may be much larger.
     own = {key: _bytes_of(value).view(value.dtype).view(value.shape) for key, value in weights.items()}
     # Given a path, torch would write its name into the file.
-    with replacing(path) as part, part.open('wb') as file:
+    with appearing(path) as part, part.open('wb') as file:
         torch.save(own, file)
 
 
 def _bytes_of(value: Tensor) -> Tensor:
     """Return the bytes of `value` as a tensor (numbytes,) with a storage of just that size, if possible not a copy."""
     return torch.from_numpy(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
-"""Where results are written: folders that can be, and files that appear whole or not at all."""
+"""Where results are written: folders that can be, and files and folders that appear whole or not at all."""
+import glob
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmcm.utils.errors import InputError
@@ -19,12 +22,49 @@ def make_folder(folder: Path) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that it appears under its name only when it is whole."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
+    with appearing(path) as part:
         part.write_bytes(content)
+
+
+@contextmanager
+def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Path]:
+    """Yield where to write a file or a folder; when the block has ended well, that takes the place of `path`.
+
+    Args:
+        path (Path): The name that it gets. What has it already is replaced.
+        advice (str): What the error tells the user to do.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    part, old = temporary(path, 'part'), temporary(path, 'old')
+    try:
+        yield part
+        if part.is_dir() and path.is_dir():
+            path.replace(old)  # a folder that is not empty cannot be replaced at one go
         part.replace(path)
     except OSError as error:
-        raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
+        raise InputError(f'{path} cannot be written: {error.strerror or error}. {advice}') from error
     finally:
-        with suppress(OSError):  # it is gone, or could not be made in the first place
-            part.unlink()
+        remove(part)
+        remove(old)
+
+
+def temporary(path: Path, kind: str = 'part') -> Path:
+    """Return a name beside `path` that no other process uses."""
+    return path.with_name(f'.{path.name}.{os.getpid()}.{kind}')
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes have left of writing `path`."""
+    for part in path.parent.glob(f'.{glob.escape(path.name)}.*.part'):
+        remove(part)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and can be removed."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

@@ -6,6 +6,7 @@ from digits import BACKBONE, build, model_config, write_config
 from mmengine.infer import BaseInferencer
 
 from mmcm.apis import ConsistencyModelInferencer
+from mmcm.cli.convert import main as convert
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
@@ -129,6 +130,14 @@ def test_shipped_model_draws_readable_digits():
     read = classifier.eval().extract(drawing.pixels).logits.argmax(1)
     assert drawing.num_calls == 1
     assert (read == torch.tensor(drawing.labels)).float().mean() >= 0.97  # of 200; tools/test.py measures 2000
+
+
+def test_file_of_weights_brings_its_config(tmp_path, inferencer, checkpoint):
+    convert([checkpoint, str(tmp_path / 'own.safetensors'), '--config', str(write_config(tmp_path))])
+    alone = ConsistencyModelInferencer(tmp_path / 'own.safetensors', device='cpu')
+    assert torch.equal(alone(4, 'balanced').pixels, inferencer(4, 'balanced').pixels)
+    with pytest.raises(InputError, match='does not say what network they are of'):
+        ConsistencyModelInferencer(checkpoint)
 
 
 def test_unknown_name_is_answered_with_the_nearest():

@@ -15,9 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mmcm.cli.convert import main
-from mmcm.cli.publish import digest
 from mmcm.interop import config_text, parse_config, read_weights, write_folder
-from mmcm.utils.weights import read_backbone
+from mmcm.utils.weights import digest, read_backbone
 from mmcm.zoo import cached_file
 
 BACKBONE = backbone()

@@ -10,7 +10,7 @@ from interop import same
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mmcm.interop.weight_files import replacing, write_safetensors, write_torch
+from mmcm.interop.weight_files import write_safetensors, write_torch
 from mmcm.utils.errors import InputError
 
 DTYPES = pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
@@ -65,28 +65,6 @@ def test_mapped_file_may_be_replaced_by_itself(tmp_path):
     write_safetensors(path, mapped, {})
     read = load_file(path)
     assert same({key: read[key] for key in weights()}, weights())
-
-
-def test_folder_is_replaced_as_a_whole(tmp_path):
-    folder = tmp_path / 'folder'
-    folder.mkdir()
-    (folder / 'old').touch()
-    with replacing(folder) as part:
-        part.mkdir()
-        (part / 'new').touch()
-        assert [path.name for path in folder.iterdir()] == ['old']
-    assert [path.name for path in folder.iterdir()] == ['new']
-    assert list(tmp_path.iterdir()) == [folder]
-
-
-@pytest.mark.parametrize('error', [KeyError, KeyboardInterrupt])
-def test_what_fails_leaves_all_as_it_was(tmp_path, error):
-    (tmp_path / 'x').write_text('old')
-    with pytest.raises(error), replacing(tmp_path / 'x') as part:
-        part.write_text('half')
-        raise error
-    assert (tmp_path / 'x').read_text() == 'old'
-    assert [path.name for path in tmp_path.iterdir()] == ['x']
 
 
 def test_place_that_cannot_be_written_is_refused(tmp_path):

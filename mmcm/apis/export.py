@@ -1,0 +1,263 @@
+"""Models as files that draw without mmcm: ONNX, and programs of `torch.export`.
+
+A file holds the whole way from noise to images: the sampler's loop unrolled, with the network inside.
+"""
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Callable, Optional, Union
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.noise.generators import SampleNoise
+from mmcm.samplers.base import KarrasSampler, Sampler
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder
+from mmcm.version import __version__
+
+INPUTS = ('noise', 'labels')
+OPSET = 18  # the lowest that torch writes, so that old runtimes read it; higher ones made it no faster
+BATCH = Dim('batch')
+ONNX_BYTES = 2**31 - 2**24  # of weights: a file of ONNX ends at 2 GiB, and needs some for the graph
+
+
+class DrawingGraph(nn.Module):
+    """What `ConsistencyModel.sample` computes, as a function of nothing but noise and labels.
+
+    Any sampler will do: how much noise it draws is known beforehand, and becomes an input.
+
+    Args:
+        model (ConsistencyModel): The model; its weights are shared where they are float32 and on the CPU.
+        sampler (Sampler, optional): A sampler other than the model's own.
+
+    Attributes:
+        num_draws (int): How often the sampler draws noise, k.
+        sigmas (list[float]): The noise level of each call of the network.
+    """
+
+    def __init__(self, model: ConsistencyModel, sampler: Optional[Sampler] = None) -> None:
+        super().__init__()
+        sampler = sampler or model.sampler
+        if sampler is None:
+            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        self.sampler = with_constant_levels(sampler)
+        denoiser = model.drawing_denoiser
+        weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}
+        self.denoiser = deepcopy(denoiser, weights)  # copies the modules alone: the mode of the model stays as it is
+        self.eval()
+        self.num_classes = model.num_classes
+        self.image_shape = model.image_shape
+        self.num_draws, self.sigmas = rehearse(sampler)
+
+    def forward(self, noise: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+        """Draw images.
+
+        Args:
+            noise (Tensor): Standard normal noise, (N, k, C, H, W), float32.
+            labels (Tensor, optional): Class of each image, (N,), int64; exactly when the model is class-conditional.
+
+        Returns:
+            Tensor: Images in [-1, 1], (N, C, H, W), float32.
+        """
+        draws = iter(noise.unbind(1))
+
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.denoiser(x, sigma, labels).clamp(-1, 1)
+
+        return self.sampler(denoise, next(draws), lambda x: next(draws)).clamp(-1, 1)
+
+    def inputs(self, num_images: int) -> tuple[Tensor, ...]:
+        """Return noise, as `SampleNoise` draws it for the seeds from 0, and labels from the first class to the last."""
+        source = SampleNoise(range(num_images))
+        noise = torch.stack([source.randn(num_images, *self.image_shape) for _ in range(self.num_draws)], dim=1)
+        if self.num_classes is None:
+            return (noise, )
+        return noise, torch.linspace(0, self.num_classes - 1, num_images).long()
+
+    def about(self) -> dict[str, str]:
+        """Return what a runtime wants to know of the file: text, that of numbers and lists being JSON."""
+        classes = {} if self.num_classes is None else dict(num_classes=str(self.num_classes))
+        return dict(
+            mmcm_version=__version__,
+            sampler=type(self.sampler).__name__,
+            sigmas=json.dumps(self.sigmas),
+            image_range='[-1, 1]',
+            **classes)
+
+
+def with_constant_levels(sampler: Sampler) -> Sampler:
+    """Return `sampler` with its noise levels as numbers, where it computes them by torch, which would be traced."""
+    if isinstance(sampler, KarrasSampler):
+        levels = sampler.levels(torch.float32)
+        sampler = copy(sampler)
+        sampler.levels = lambda dtype: levels
+    return sampler
+
+
+def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
+    """Return how often `sampler` draws noise, the first included, and the noise level of each call of the network."""
+    draws, sigmas = 1, []
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        sigmas.append(sigma.item())
+        return x
+
+    def randn_like(x: Tensor) -> Tensor:
+        nonlocal draws
+        draws += 1
+        return x
+
+    sampler(denoise, torch.zeros(1, 1, 1, 1), randn_like)
+    return draws, sigmas
+
+
+@torch.no_grad()
+def export(model: ConsistencyModel,
+           out: Union[str, Path],
+           sampler: Optional[Sampler] = None,
+           name: str = '') -> tuple[DrawingGraph, float]:
+    """Write a model to a file, in the format of its suffix: .onnx, or .pt2 for `torch.export.load`.
+
+    The file takes batches of any size. It is compared with torch before it appears under its name.
+
+    Args:
+        model (ConsistencyModel): The model, with its weights.
+        out (str | Path): The file to write.
+        sampler (Sampler, optional): A sampler other than the model's own; it becomes part of the file.
+        name (str): What the file says that the model is.
+
+    Returns:
+        tuple[DrawingGraph, float]: What was written, and the largest difference between an image from the file and the
+        same image from torch, pixels being in [-1, 1].
+
+    Raises:
+        InputError: If the file cannot be written, or does not agree with torch.
+    """
+    out = Path(out)
+    check_export(model, out)
+    kind = FORMATS[out.suffix]
+    graph = DrawingGraph(model, sampler)
+    part = out.with_name(f'.{out.stem}.{os.getpid()}.part{out.suffix}')
+    try:
+        kind.write(trace(graph), part, dict(model=name, **graph.about()))
+        inputs = graph.inputs(3)  # another number than it was traced with
+        difference = (kind.run(part, inputs) - graph(*inputs)).abs().max().item()
+        if not difference <= kind.tolerance:
+            raise InputError(f'{out} is not written: its images differ by {difference:.1e} from those of torch, more '
+                             f'than {kind.tolerance:g}. Try fewer steps, or another version of torch.')
+        part.replace(out)
+    except OSError as error:
+        raise InputError(f'{out} cannot be written: {error.strerror}. Choose another place.') from error
+    finally:
+        with suppress(OSError):  # it has its name, or could not be made in the first place
+            part.unlink()
+    return graph, difference
+
+
+def check_export(model: ConsistencyModel, out: Path) -> None:
+    """Raise an InputError if `model`, which needs no weights yet, cannot be written to `out`; makes the folder."""
+    if out.suffix not in FORMATS:
+        raise InputError(f'{out} has to end in {" or ".join(FORMATS)}, which says the format.')
+    if torch.__version__ < (2, 9):
+        raise InputError(f'exporting needs torch 2.9 or newer, this is {torch.__version__}: upgrade torch.')
+    missing = [name for name in FORMATS[out.suffix].packages if find_spec(name) is None]
+    if missing:
+        raise InputError(f'{out.suffix} files need {", ".join(missing)}: pip install "mmcm[onnx]"')
+    size = 4 * sum(parameter.numel() for parameter in model.drawing_denoiser.parameters())
+    if out.suffix == '.onnx' and size > ONNX_BYTES:
+        raise InputError(f'an ONNX file holds at most 2 GiB, and the weights are {size / 2**30:.2f} GiB: write .pt2.')
+    make_folder(out.parent)
+    if out.is_dir():
+        raise InputError(f'{out} is a folder: name a file.')
+
+
+def trace(graph: DrawingGraph) -> ExportedProgram:
+    """Return `graph` as a program of torch's own operations, for batches of any size."""
+    inputs = graph.inputs(2)
+    shapes = tuple({0: BATCH} for _ in inputs)
+    return torch.export.export(graph, inputs, dynamic_shapes=shapes, strict=False)
+
+
+def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
+    """Write `program` as one ONNX file with the metadata `about`."""
+    import onnx
+    names = list(program.graph_signature.user_inputs)
+    with quiet():
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=['images'],
+            dynamic_shapes=({0: BATCH}, *({} for _ in names[1:])),  # named once, it is the name of all
+            verbose=False)
+    proto = exported.model_proto
+    onnx.helper.set_model_props(proto, about)
+    for item in (*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        del item.metadata_props[:]  # stack traces with the paths of this machine, a third of a small file
+    onnx.save(proto, str(path))
+
+
+def run_onnx(path: Path, inputs: Sequence[Tensor]) -> Tensor:
+    """Return what ONNX Runtime draws with the file at `path`."""
+    import onnxruntime
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    images, = session.run(None, {name: value.numpy() for name, value in zip(INPUTS, inputs)})
+    return torch.from_numpy(images)
+
+
+def write_program(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
+    """Write `program` for `torch.export.load`, with `about` as its extra file about.json."""
+    torch.export.save(program, path, extra_files={'about.json': json.dumps(about)})
+
+
+def run_program(path: Path, inputs: Sequence[Tensor]) -> Tensor:
+    """Return what the program at `path` draws."""
+    return torch.export.load(path).module()(*inputs)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to itself what torch's exporter says of packages that it does not need, and of its own old code."""
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', '.*LeafSpec', FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        write (Callable): Writes a program to a path, with metadata.
+        run (Callable): Draws images with the file at a path.
+        tolerance (float): How far a pixel, in [-1, 1], may be from that of torch.
+        packages (tuple[str, ...]): What else has to be installed.
+    """
+
+    write: Callable[[ExportedProgram, Path, dict[str, str]], None]
+    run: Callable[[Path, Sequence[Tensor]], Tensor]
+    tolerance: float
+    packages: tuple[str, ...] = ()
+
+
+FORMATS = {
+    '.onnx': Format(write_onnx, run_onnx, 1e-4, ('onnx', 'onnxscript', 'onnxruntime')),
+    '.pt2': Format(write_program, run_program, 1e-5),
+}

@@ -1,0 +1,40 @@
+import pytest
+
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import appearing, remove_leftovers, write_bytes
+
+
+def test_folder_is_replaced_as_a_whole(tmp_path):
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    (folder / 'old').touch()
+    with appearing(folder) as part:
+        part.mkdir()
+        (part / 'new').touch()
+        assert [path.name for path in folder.iterdir()] == ['old']
+    assert [path.name for path in folder.iterdir()] == ['new']
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize('error', [KeyError, KeyboardInterrupt])
+def test_what_fails_leaves_all_as_it_was(tmp_path, error):
+    (tmp_path / 'x').write_text('old')
+    with pytest.raises(error), appearing(tmp_path / 'x') as part:
+        part.write_text('half')
+        raise error
+    assert (tmp_path / 'x').read_text() == 'old'
+    assert [path.name for path in tmp_path.iterdir()] == ['x']
+
+
+def test_file_that_cannot_be_written_is_told_with_advice(tmp_path):
+    with pytest.raises(InputError, match='x cannot be written: No such file or directory. Choose another place'):
+        write_bytes(tmp_path / 'missing' / 'x', b'new')
+    with pytest.raises(InputError, match='Make room'), appearing(tmp_path / 'missing' / 'x', 'Make room.') as part:
+        part.touch()
+
+
+def test_leftovers_of_killed_processes_are_removed(tmp_path):
+    for name in ('.x.1.part', '.x.22.part', '.xy.1.part'):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / 'x')
+    assert [path.name for path in tmp_path.iterdir()] == ['.xy.1.part']

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Optional
 
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import add_model_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
 
 EXAMPLES = dict(
@@ -49,12 +50,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         required=True,
         metavar='PATH',
         help='the picture, of any format and size: the model sees its central square, scaled')
-    parser.add_argument(
-        '--model', required=True, help='zoo name (`mmcm zoo` lists them), config, or folder or hub id of diffusers')
-    parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: its first average')
-    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
+    add_model_arguments(parser)
     parser.add_argument(
         '--labels',
         nargs='+',
@@ -79,15 +75,14 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     args = parse_args(argv, prog)
     # torch is loaded only to draw
     from mmcm.apis.editing import edit
-    from mmcm.apis.inferencer import ConsistencyModelInferencer, check_out
+    from mmcm.apis.inferencer import check_out
     from mmcm.editing import tasks
     from mmcm.editing.pictures import read_picture
 
     picture = read_picture(args.img)
     # Of a mask that was painted on a transparent ground, only the paint counts.
     mask = read_picture(args.mask, background='black') if args.task == 'inpaint' else None
-    inferencer = ConsistencyModelInferencer(
-        args.model, args.checkpoint, args.device, average=args.ema, cache_dir=args.cache_dir)
+    inferencer = build_inferencer(args, device=args.device)
     shape = inferencer.model.image_shape
     if args.task == 'inpaint':
         image, operator = tasks.inpainting(picture, mask, shape)

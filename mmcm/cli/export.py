@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
 
 
@@ -16,23 +16,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         prog,
         examples=('--model digits --out digits.onnx', '--model cd_imagenet64_lpips --steps 2 --out imagenet.onnx',
                   '--model work_dirs/my_run/config.py --checkpoint work_dirs/my_run --ema 0.9999 --out mine.pt2'))
-    parser.add_argument(
-        '--model', required=True, help='zoo name (`mmcm zoo` lists them), config, or folder or hub id of diffusers')
-    parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: its first average')
-    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
-    levels = parser.add_mutually_exclusive_group()
-    levels.add_argument('--steps', type=int, metavar='N', help='number of steps')
-    levels.add_argument(
-        '--timesteps', type=int, nargs='+', metavar='T', help="timesteps as in diffusers, descending, such as '22 0'")
-    levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 1.5')
-    parser.add_argument(
-        '--sampler',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18')
+    add_model_arguments(parser)
+    add_step_arguments(parser)
     parser.add_argument(
         '--out', required=True, type=Path, help='file to write: .onnx, or .pt2 for torch.export.load')
     return parser.parse_args(argv)
@@ -43,10 +28,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     """Run the command."""
     args = parse_args(argv, prog)
     from mmcm.apis.export import check_export, export  # torch is loaded only to export
-    from mmcm.apis.inferencer import ConsistencyModelInferencer
 
-    inferencer = ConsistencyModelInferencer(args.model, args.checkpoint, 'cpu', as_values(args.sampler or {}) or None,
-                                            args.ema, args.cache_dir)
+    inferencer = build_inferencer(args, device='cpu')
     sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
     check_export(inferencer.model, args.out)  # before the weights are read, which may take long
     graph, difference = export(inferencer.load().model, args.out, sampler, args.model)

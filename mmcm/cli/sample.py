@@ -4,8 +4,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Optional, Union
 
-from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 
@@ -15,17 +15,13 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser = CommandParser(
         'Draw any number of images into files. A run that was stopped goes on when the same command is given again.',
         prog,
-        examples=('--model digits -n 100 --labels balanced --out sheet.png',
+        examples=('--model digits --labels 3 1 4 --out pi.png',
+                  '--model digits -n 100 --labels balanced --out sheet.png',
                   '--model digits -n 2000 --labels balanced --seed 0 --out x.npz x.zip',
                   '--model cd_imagenet64_lpips -n 4 --labels "king penguin" 207 --steps 2 --out penguins',
                   '--model edm_imagenet64_ema -n 50000 --sampler num_steps=40 s_churn=0 --out edm.npz'))
-    parser.add_argument(
-        '--model', required=True, help='zoo name (`mmcm zoo` lists them), config, or folder or hub id of diffusers')
-    parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: its first average')
-    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
-    parser.add_argument('-n', '--num-images', type=int, default=1, metavar='N', help='how many; default: %(default)s')
+    add_model_arguments(parser)
+    parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many; default: one per label, or 1')
     parser.add_argument(
         '--labels',
         nargs='+',
@@ -33,17 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         help="classes as numbers or names, repeated as often as need be; or 'balanced' (0, 1, 2, ... in turn); or "
         "'random', by the seed, which is the default")
     parser.add_argument('--seed', type=int, default=0, help='seed of the run; default: %(default)s')
-    levels = parser.add_mutually_exclusive_group()
-    levels.add_argument('--steps', type=int, metavar='N', help='number of steps')
-    levels.add_argument(
-        '--timesteps', type=int, nargs='+', metavar='T', help="timesteps as in diffusers, descending, such as '22 0'")
-    levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 1.5')
-    parser.add_argument(
-        '--sampler',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18')
+    add_step_arguments(parser)
     parser.add_argument(
         '--batch-size',
         type=int,
@@ -74,20 +60,20 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     """Run the command."""
     args = parse_args(argv, prog)
     from mmcm.apis.bulk_sampling import sample_to_files  # torch is loaded only to draw
-    from mmcm.apis.inferencer import ConsistencyModelInferencer
 
     rank, world_size, local_rank = processes(args.launcher)
-    device = device_of(args.device, local_rank)
-    sampler = as_values(args.sampler or {})
-    inferencer = ConsistencyModelInferencer(
-        args.model, args.checkpoint, device, sampler, args.ema, args.cache_dir, args.dtype)
+    inferencer = build_inferencer(args, device=device_of(args.device, local_rank), dtype=args.dtype)
+    labels = labels_of(args.labels)
+    num_images = args.num_images
+    if num_images is None:
+        num_images = len(labels) if isinstance(labels, list) else 1
     sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
     try:
         done = sample_to_files(
             inferencer,
             args.out,
-            args.num_images,
-            labels_of(args.labels),
+            num_images,
+            labels,
             args.seed,
             sampler,
             args.batch_size,
@@ -104,7 +90,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     if not done.written:
         print(f'Nothing to do, the images of this request are there: {where}')
         return
-    print(f'Wrote {args.num_images} images of {inferencer.checkpoint}, {done.num_drawn} of them drawn now in '
+    print(f'Wrote {num_images} images of {inferencer.checkpoint}, {done.num_drawn} of them drawn now in '
           f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
           f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}')
 

@@ -44,6 +44,13 @@ def test_2000_balanced_digits(tmp_path, capsys):
     assert 'Wrote 2000 images of digits, 2000 of them drawn now' in capsys.readouterr().out
 
 
+def test_one_image_per_label_where_nobody_says_how_many(tiny, tmp_path):
+    for words, labels in ((['3', '1', '4'], [3, 1, 4]), (['balanced'], [0])):
+        main([*tiny, '--labels', *words, '--out', str(tmp_path / f'{words[0]}.npz')])
+        with np.load(tmp_path / f'{words[0]}.npz') as file:
+            assert file['arr_1'].tolist() == labels
+
+
 def test_several_outputs_and_a_second_run(tiny, tmp_path, capsys):
     outs = [str(tmp_path / name) for name in ('x.npz', 'x.zip', 'x.png', 'x')]
     argv = [*tiny, '-n', '6', '--out', *outs[:2], '--out', *outs[2:], '--columns', '3']

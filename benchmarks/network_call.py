@@ -6,21 +6,9 @@ from argparse import ArgumentParser
 import torch
 from mmengine.config import Config
 
+from mmcm.interop.diffusers_unet import unet_config
 from mmcm.registry import MODELS
 from mmcm.zoo import find_config
-
-DIFFUSERS = dict(
-    sample_size=64,
-    layers_per_block=3,
-    num_class_embeds=1000,
-    block_out_channels=(192, 384, 576, 768),
-    attention_head_dim=64,
-    down_block_types=('ResnetDownsampleBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D'),
-    up_block_types=('AttnUpBlock2D', 'AttnUpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'),
-    resnet_time_scale_shift='scale_shift',
-    attn_norm_num_groups=32,
-    upsample_type='resnet',
-    downsample_type='resnet')
 
 
 def timed(network, *inputs) -> float:
@@ -47,7 +35,8 @@ def main() -> None:
     config = Config.fromfile(find_config('consistency_models_8xb256-imagenet1k-onestep-64x64')).model.denoiser.backbone
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     where = dict(device=args.device, dtype=getattr(torch, args.dtype), memory_format=layout)
-    networks = dict(mmcm=MODELS.build(config).eval().to(**where), diffusers=UNet2DModel(**DIFFUSERS).eval().to(**where))
+    networks = dict(mmcm=MODELS.build(config), diffusers=UNet2DModel(**unet_config(config)))
+    networks = {name: network.eval().to(**where) for name, network in networks.items()}
     sizes = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     assert len(set(sizes.values())) == 1, sizes
     x = torch.randn(args.batch_size, 3, 64, 64).to(**where)

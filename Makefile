@@ -2,6 +2,7 @@
 #     make test PYTHON=python3.12           another Python, for a .venv that is yet to be made
 #     make test ARGS='-k sampler'           more arguments for pytest
 #     make demo CONSTRAINTS=                the newest versions that fit, in place of the tested ones
+#     make mmagic PYTHON=python3.11         where python3 is another version: those of MMagic's stack are for 3.11
 
 PYTHON ?= python3
 CONSTRAINTS ?= requirements/constraints.txt
@@ -9,14 +10,15 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+MMAGIC := .venv-mmagic
 # What an install depends on; a change to any of these installs again.
 SETUP := setup.py pyproject.toml mmcm/version.py $(wildcard requirements/*.txt)
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint mmagic test-mmagic clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-demo  ## Draw digits with the model that ships, into outputs/demo.png.
 	$(BIN)/python demo/mmagic_inference_demo.py --model-name consistency_models \
@@ -30,9 +32,20 @@ test: $(VENV)/.installed-test  ## Run the tests.
 lint: $(VENV)/.installed-test  ## Check the style of the code.
 	$(BIN)/python -m ruff check .
 
-clean:  ## Remove .venv and what the build and the tools leave behind.
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+mmagic: $(MMAGIC)/.installed  ## Install MMagic 1.2.0 and mmcm into .venv-mmagic; the first time mmcv compiles, ten minutes.
+
+# Its diffusers, of 2023, warns of what it imports, and its torch of how it reads the .pt2 files that it writes.
+test-mmagic: $(MMAGIC)/.installed  ## Run the tests there.
+	OMP_NUM_THREADS=1 $(MMAGIC)/bin/python -m pytest -n auto --maxprocesses 8 -W ignore::FutureWarning \
+	    -W 'ignore:The given buffer is not writable:UserWarning' $(ARGS)
+
+clean:  ## Remove the environments and what the build and the tools leave behind.
+	rm -rf $(VENV) $(MMAGIC) build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MMAGIC)/.installed: $(SETUP) requirements/mmagic.sh
+	PYTHON=$(PYTHON) requirements/mmagic.sh $(MMAGIC)
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

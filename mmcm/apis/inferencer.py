@@ -23,7 +23,8 @@ from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seede
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, MultistepSampler, Sampler
 from mmcm.structures import DataSample
-from mmcm.utils.configs import read_config
+from mmcm.utils.checks import check_count
+from mmcm.utils.configs import read_config, translated
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import check_picture_path, grid, to_pil, to_pixels, write_picture
@@ -391,12 +392,6 @@ def pick_dtype(dtype: Union[str, torch.dtype]) -> torch.dtype:
     return found
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raise an InputError unless `value` is an integer of at least 1."""
-    if not isinstance(value, int) or value < 1:
-        raise InputError(f'{name} has to be an integer of at least 1, got {value!r}.')
-
-
 def check_out(out: Path) -> bool:
     """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
     if out.suffix and not out.is_dir():
@@ -411,7 +406,7 @@ def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
     """Return the config that `model` means, and the checkpoint that goes with it."""
     models = {entry.name: entry for entry in list_models()}
     if isinstance(model, Config):
-        config = model
+        config = translated(model)
     elif str(model) in models:
         config, checkpoint = read_config(models[str(model)].config), checkpoint or str(model)
     elif is_diffusers_folder(model) or hub_id(str(model)) is not None:

@@ -1,8 +1,14 @@
-"""`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo."""
+"""`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo.
+
+Where MMagic is installed, its inferencer draws them, else ours; they are the same.
+"""
+import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
@@ -82,16 +88,43 @@ def draw(args: Namespace) -> None:
     for key in SETTINGS:
         if key in extra:
             check_count(key, extra[key])
-    inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
     out = Path(args.result_out_dir)
     check_out(out)
     num_images = extra.get('num_images', len(args.label) if args.label and len(args.label) > 1 else NUM_IMAGES)
-    options = {key: extra[key] for key in ('batch_size', ) if key in extra}
-    drawing = inferencer(num_images, args.label, args.seed, progress=True, **options)
-    written = drawing.save(out, extra.get('columns'))
+    inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
+    inferencer.choose_seeds(args.seed, num_images)
+    inferencer.choose_labels(args.label, num_images, args.seed)
+    mmagic = find_mmagic()  # whose import takes seconds: mistakes are told before
+    if mmagic is None:
+        options = {key: extra[key] for key in ('batch_size', ) if key in extra}
+        drawing = inferencer(num_images, args.label, args.seed, progress=True, **options)
+        written = drawing.save(out, extra.get('columns'))
+    else:
+        parameters = {key: extra[key] for key in ('batch_size', 'columns') if key in extra}
+        parameters.update(num_batches=num_images, sampler=sampler)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', '.* is overridden by ')  # of its list of models: that is what we want
+            editor = mmagic.MMagicInferencer(
+                FAMILY, model_config=str(model), model_ckpt=args.model_ckpt, device=args.device,
+                extra_parameters=parameters, seed=args.seed)
+        editor.infer(label=args.label, result_out_dir=str(out))
+        drawing, written = editor.inferencer.inferencer.drawing, editor.inferencer.inferencer.written
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
+    through = '' if mmagic is None else f', through MMagic {mmagic.MMAGIC_VERSION}'
     print(f'Drew {num_images} images of {inferencer.checkpoint} in {drawing.seconds:.2f} s on {inferencer.device}, '
-          f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image: {where}')
+          f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image{through}: {where}')
+
+
+def find_mmagic() -> Optional[Any]:
+    """Return the module that makes MMagic drive our models, or None where MMagic is not there, or not in order."""
+    if find_spec('mmagic') is None:
+        return None
+    try:
+        from mmcm.apis import mmagic_bridge
+    except Exception as error:  # on other versions of its many requirements, its import ends in any of them
+        print(f'MMagic is left aside, as it cannot be imported here: {type(error).__name__}: {error}', file=sys.stderr)
+        return None
+    return mmagic_bridge
 
 
 def which_model(args: Namespace) -> str:

@@ -18,6 +18,8 @@ from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.batches import Batches
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.weights import average_name, load_weights, read_backbone
 from mmcm.zoo import cached_file
@@ -310,8 +312,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         if images.ndim != 4 or images.shape[1:] != self.image_shape or not len(images):
             raise InputError(f'the pictures to edit have to be of shape (N, {", ".join(map(str, self.image_shape))}), '
                              f'got {tuple(images.shape)}.')
-        if not isinstance(num_candidates, int) or num_candidates < 1:
-            raise InputError(f'num_candidates has to be an integer of at least 1, got {num_candidates!r}.')
+        check_count('num_candidates', num_candidates)
         total = len(images) * num_candidates
         if labels is not None:
             labels = torch.as_tensor(labels).reshape(-1)
@@ -348,14 +349,14 @@ class ConsistencyModel(MMagicCalls, BaseModel):
     def draw(self,
              seeds: Sequence[int],
              labels: Optional[Sequence[int]] = None,
-             batch_size: int = 64,
+             batch_size: Union[int, Batches] = 64,
              **options) -> Tensor:
         """Draw any number of images, in batches.
 
         Args:
             seeds (Sequence[int]): The seed of each image.
             labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
-            batch_size (int): Images per call of the sampler. The images do not depend on it, the memory does.
+            batch_size (int | Batches): Images per call of the sampler. The images do not depend on it, the memory does.
             options: Further arguments of `sample`.
 
         Returns:
@@ -368,7 +369,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
                 num_samples: int,
                 labels: Optional[Sequence[int]],
                 noise_of: Callable[[slice], Any],
-                batch_size: int,
+                batch_size: Union[int, Batches],
                 latents: Optional[Tensor] = None,
                 **options) -> Iterator[Tensor]:
         """Draw `num_samples` images batch by batch; a batch that does not fit the device's memory is halved.
@@ -377,31 +378,20 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             num_samples (int): How many images.
             labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
             noise_of (Callable): From the slice of a batch to its source of noise, such as a `SampleNoise`.
-            batch_size (int): Images per call of the sampler, at most.
+            batch_size (int | Batches): Images per call of the sampler, at most.
             latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
             options: Further arguments of `sample`.
 
-        Yields:
-            Tensor: The images of a batch in [-1, 1], (B, C, H, W), on the model's device.
+        Returns:
+            Iterator[Tensor]: The images of each batch in [-1, 1], (B, C, H, W), on the model's device.
         """
-        start = 0
-        while start < num_samples:
-            part = slice(start, min(start + batch_size, num_samples))
-            size = part.stop - start
+
+        def draw(part: slice) -> Tensor:
             some_labels = None if labels is None else labels[part]
             some_latents = None if latents is None else latents[part]
-            try:
-                images = self.sample(size, some_labels, noise_of(part), some_latents, **options)
-            except torch.cuda.OutOfMemoryError:
-                if size == 1:
-                    raise
-                images = None
-            if images is None:  # here, since the error holds on to the memory until its block is left
-                torch.cuda.empty_cache()
-                batch_size = size // 2
-                continue
-            yield images
-            start = part.stop
+            return self.sample(part.stop - part.start, some_labels, noise_of(part), some_latents, **options)
+
+        return Batches.of(batch_size).run(draw, num_samples)
 
     def check_labels(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int) -> Optional[Tensor]:
         """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
 Denoise = Callable[[Tensor, Tensor], Tensor]  # (x (N, C, H, W), sigma (N,)) -> x0, a closure over the labels
@@ -70,8 +71,7 @@ class KarrasSampler(Sampler):
                  sigma_min: float = SIGMA_MIN,
                  sigma_max: float = SIGMA_MAX,
                  rho: float = RHO) -> None:
-        if not isinstance(num_steps, int) or num_steps < 1:
-            raise InputError(f'num_steps has to be an integer of at least 1, got {num_steps!r}.')
+        check_count('num_steps', num_steps)
         check_range(sigma_min, sigma_max, rho)
         self._num_steps = num_steps
         self.sigma_min = sigma_min

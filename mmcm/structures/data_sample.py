@@ -1,6 +1,6 @@
 """`DataSample`: what is known of an image, asked for or drawn. Field names are MMagic's."""
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmengine.structures import BaseDataElement, LabelData
@@ -22,6 +22,10 @@ class DataSample(BaseDataElement):
         if label is not None:
             fields['gt_label'] = LabelData(label=torch.as_tensor(label, dtype=torch.int64).reshape(-1))
         return cls(**fields)
+
+    def __getitem__(self, field: str) -> Any:
+        """Return a field, as MMagic's metrics ask for it."""
+        return getattr(self, field)
 
 
 def labels_of(data_samples: Union[BaseDataElement, Sequence[BaseDataElement], None]) -> Optional[Tensor]:

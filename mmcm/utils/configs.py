@@ -4,12 +4,15 @@ from typing import Optional, Union
 
 from mmengine.config import Config
 
+from mmcm.interop.mmagic_config import translate_config
 from mmcm.utils.errors import InputError
 from mmcm.zoo import find_config
 
 
 def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Config:
     """Read a config file, given by its path or by its name among those that come with mmcm, changed by `options`.
+
+    One that was written for MMagic's own implementation is translated.
 
     Raises:
         InputError: If there is no such file, or it is no config.
@@ -21,4 +24,11 @@ def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Confi
             config.merge_from_dict(options)
     except Exception as error:  # reading a config runs it: whatever it raises is the fault of the file
         raise InputError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
-    return config
+    return translated(config)
+
+
+def translated(config: Config) -> Config:
+    """Return a config of MMagic's own implementation as one of ours, any other as it is; see `translate_config`."""
+    content = config.to_dict()
+    ours = translate_config(content)
+    return config if ours is content else Config(ours, filename=config.filename)

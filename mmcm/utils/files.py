@@ -1,6 +1,7 @@
 """Where results are written: folders that can be, and files and folders that appear whole or not at all."""
 import glob
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,22 +43,33 @@ def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Pat
         yield part
         if part.is_dir() and path.is_dir():
             path.replace(old)  # a folder that is not empty cannot be replaced at one go
-        part.replace(path)
+        try:
+            part.replace(path)
+        except OSError:
+            with suppress(FileNotFoundError):
+                old.replace(path)
+            raise
+        remove(old)
     except OSError as error:
         raise InputError(f'{path} cannot be written: {error.strerror or error}. {advice}') from error
     finally:
         remove(part)
-        remove(old)
 
 
 def temporary(path: Path, kind: str = 'part') -> Path:
-    """Return a name beside `path` that no other process uses."""
-    return path.with_name(f'.{path.name}.{os.getpid()}.{kind}')
+    """Return a name beside `path` that no other process uses, also on another machine that shares the folder."""
+    return path.with_name(f'.{path.name}.{secrets.token_hex(6)}.{kind}')
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes have left of writing `path`."""
-    for part in path.parent.glob(f'.{glob.escape(path.name)}.*.part'):
+    """Remove what killed processes have left of writing `path`, and put back what one of them had put aside."""
+    pattern = f'.{glob.escape(path.name)}.*'
+    for old in path.parent.glob(f'{pattern}.old'):
+        with suppress(OSError):
+            if not path.exists():
+                old.replace(path)
+        remove(old)
+    for part in path.parent.glob(f'{pattern}.part'):
         remove(part)
 
 

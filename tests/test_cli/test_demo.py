@@ -84,6 +84,17 @@ def test_script_ends_with_one_line_and_code_2(tmp_path):
     assert result.stderr.startswith('error: ') and result.stderr.count('\n') == 1
 
 
+def test_mmagic_that_cannot_be_imported_is_left_aside(tiny, tmp_path):
+    (tmp_path / 'mmagic').mkdir()
+    (tmp_path / 'mmagic' / '__init__.py').write_text('from huggingface_hub import cached_download_no_more')
+    result = subprocess.run(
+        [sys.executable, ROOT / 'demo' / 'mmagic_inference_demo.py', *arguments(*tiny, tmp_path / 'x.png')],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+    assert result.returncode == 0 and (tmp_path / 'x.png').is_file()
+    assert 'MMagic is left aside, as it cannot be imported here: ImportError: cannot import' in result.stderr
+    assert 'MMagic' not in result.stdout
+
+
 def test_unknown_config_is_named_with_its_neighbours(capsys, tmp_path):
     error = refusal(capsys, '--model-config', 'consistency_models_8xb256-imagenet1k-onestep-64', '--result-out-dir',
                     tmp_path / 'x.png')

@@ -51,6 +51,8 @@ def test_files_are_those_of_save_pretrained(folder, diffusers, tmp_path):
     dict(variant='fp16', max_shard_size='100KB'), dict(safe_serialization=False, max_shard_size='100KB'),
 ], ids=str)
 def test_whatever_save_pretrained_writes_is_read(folder, diffusers, tmp_path, options):
+    if 'max_shard_size' in options:
+        pytest.importorskip('diffusers', minversion='0.30')  # older ones have one file for a pipeline's network
     pipeline = diffusers.ConsistencyModelPipeline.from_pretrained(folder)
     dtype = torch.float16 if 'variant' in options else torch.float32
     pipeline.to(dtype).save_pretrained(tmp_path / 'theirs', **options)

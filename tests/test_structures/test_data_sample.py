@@ -19,6 +19,10 @@ def test_no_label_is_no_field():
     assert 'gt_label' not in sample and sample.sample_seed == 7
 
 
+def test_fields_are_read_by_key_as_mmagic_does():
+    assert DataSample(fake_img=torch.ones(3, 2, 2))['fake_img'].shape == (3, 2, 2)
+
+
 def test_labels_of_samples_are_joined():
     samples = [DataSample.of(label=label) for label in (4, 2, 4)]
     assert torch.equal(labels_of(samples), torch.tensor([4, 2, 4]))

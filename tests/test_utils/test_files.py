@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mmcm.utils.errors import InputError
@@ -31,6 +33,30 @@ def test_file_that_cannot_be_written_is_told_with_advice(tmp_path):
         write_bytes(tmp_path / 'missing' / 'x', b'new')
     with pytest.raises(InputError, match='Make room'), appearing(tmp_path / 'missing' / 'x', 'Make room.') as part:
         part.touch()
+
+
+def test_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    (folder / 'old').touch()
+    replace = Path.replace
+
+    def fail(self, target):
+        if self.suffix == '.part':
+            raise OSError(5, 'Input/output error')
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, 'replace', fail)
+    with pytest.raises(InputError, match='Input/output error'), appearing(folder) as part:
+        part.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ['folder'] and (folder / 'old').exists()
+
+
+def test_folder_that_a_killed_process_had_put_aside_is_put_back(tmp_path):
+    (tmp_path / '.folder.1.old').mkdir()
+    (tmp_path / '.folder.1.old' / 'file').touch()
+    remove_leftovers(tmp_path / 'folder')
+    assert (tmp_path / 'folder' / 'file').exists() and len(list(tmp_path.iterdir())) == 1
 
 
 def test_leftovers_of_killed_processes_are_removed(tmp_path):

@@ -1,0 +1,42 @@
+"""Cutting many samples into batches that fit the memory."""
+from collections.abc import Iterator
+from typing import Callable, TypeVar, Union
+
+import torch
+
+Result = TypeVar('Result')
+
+
+class Batches:
+    """How many samples go through a network at once. On a GPU, what does not fit the memory is halved, for good.
+
+    Args:
+        size (int): At most so many, 1 or more.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @classmethod
+    def of(cls, size: Union[int, 'Batches']) -> 'Batches':
+        """Return `size` itself if it is a `Batches`, which then is shared with others who use it."""
+        return size if isinstance(size, cls) else cls(size)
+
+    def run(self, function: Callable[[slice], Result], total: int) -> Iterator[Result]:
+        """Yield what `function` returns for each batch, given as the slice of its samples among `total`."""
+        start = 0
+        while start < total:
+            part = slice(start, min(start + self.size, total))
+            try:
+                result, fits = function(part), True
+            except torch.cuda.OutOfMemoryError:
+                if part.stop - start == 1:
+                    raise
+                fits = False
+            if not fits:  # here, since the error holds on to the memory until its block is left
+                torch.cuda.empty_cache()
+                self.size = (part.stop - start) // 2
+                continue
+            yield result
+            del result  # or it would stay while the next one is made
+            start = part.stop

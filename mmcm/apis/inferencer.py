@@ -1,7 +1,8 @@
 """`ConsistencyModelInferencer`: a model that is ready to draw."""
 import math
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -29,13 +30,14 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import check_picture_path, grid, to_pil, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
-from mmcm.zoo import cached_file, list_models, nearest
+from mmcm.zoo import cached_file, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
 WEIGHTS = ('.safetensors', '.pt', '.pth')  # suffixes of files that may carry the config of their network
 RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
-BATCH_PIXELS = 1 << 18  # of a batch, where nobody says how many images it has: 64 of 64 x 64
+# Pixels of a batch, where nobody says how many images it has: 64 of 64 x 64, and many more on a GPU.
+BATCH_PIXELS = dict(cpu=1 << 18, cuda=1 << 21)
 MAX_BATCH = 1024
 
 Images = Union[list[Image], np.ndarray, Tensor, list[DataSample]]
@@ -203,9 +205,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
         """
         if num_images is None:
-            lengths = [len(given) for given in (labels, latents, seed, generator)
-                       if hasattr(given, '__len__') and not isinstance(given, str) and np.ndim(given) != 0]
-            num_images = max(lengths, default=1)
+            lengths = (len(given) for given in (labels, latents, seed, generator) if has_length(given))
+            num_images = max(lengths, default=1) or 1
         check_count('num_images', num_images)
         check_count('callback_steps', callback_steps)
         if output_type not in OUTPUT_TYPES:
@@ -217,8 +218,12 @@ class ConsistencyModelInferencer(BaseInferencer):
             batch_size = self.batch_size
         check_count('batch_size', batch_size)
         shape = (num_images, *self.model.image_shape)
+        if latents is not None and not isinstance(latents, Tensor):
+            raise InputError(f'latents have to be a tensor, got {type(latents).__name__}: torch.as_tensor makes one.')
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        if callback is not None and not callable(callback):
+            raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
         if generator is None:
             def noise_of(part: slice) -> SampleNoise:
                 return SampleNoise(seeds[part])
@@ -241,6 +246,17 @@ class ConsistencyModelInferencer(BaseInferencer):
             pixels, images = self.postprocess(batches, None, output_type, labels, seeds)
         drawing = Drawing(images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls)
         return drawing if return_dict else (drawing.images, )
+
+    def preprocess(self, inputs: Sequence[Union[int, str]], batch_size: int = 1) -> Iterator[dict]:
+        """Yield what `forward` takes: batches of requests for the classes `inputs`, image i with the seed i."""
+        labels = self.choose_labels(inputs, len(inputs))
+        for start in range(0, len(inputs), batch_size):
+            indices = range(start, min(start + batch_size, len(inputs)))
+            yield dict(data_samples=[DataSample.of(labels and labels[i], sample_seed=i) for i in indices])
+
+    def forward(self, inputs: dict) -> list[DataSample]:
+        """Draw the requests of a batch."""
+        return self.load().model.test_step(inputs)
 
     def visualize(self, inputs: Any, preds: Drawing, columns: Optional[int] = None) -> list[np.ndarray]:
         """Return the sheet of a drawing, as the one picture of it: (H, W, 3), uint8 RGB."""
@@ -275,7 +291,8 @@ class ConsistencyModelInferencer(BaseInferencer):
     def batch_size(self) -> int:
         """Images per call of the network, where nobody says how many."""
         _, height, width = self.model.image_shape
-        return max(1, min(MAX_BATCH, BATCH_PIXELS // (height * width)))
+        pixels = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS['cpu'])
+        return max(1, min(MAX_BATCH, pixels // (height * width)))
 
     def choose_sampler(self,
                        num_steps: Optional[int] = None,
@@ -297,7 +314,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         config = {key: value for key, value in self.sampler_config.items() if key not in ('indices', 'sigmas')}
         if sigmas is not None:
             config.pop('num_scales', None)
-            return SAMPLERS.build({**config, 'sigmas': as_list('sigmas', sigmas)})
+            sigmas = [sigma.item() if hasattr(sigma, 'item') else sigma for sigma in as_list('sigmas', sigmas)]
+            return SAMPLERS.build({**config, 'sigmas': sigmas})
         if num_steps == 1:
             return SAMPLERS.build({**config, 'indices': (0, )})
         num_scales = config.get('num_scales')
@@ -311,12 +329,12 @@ class ConsistencyModelInferencer(BaseInferencer):
             stride = num_scales // num_steps
             timesteps = list(range(stride * (num_steps - 1), -1, -stride))
         timesteps = as_list('timesteps', timesteps)
-        if not all(isinstance(step, int) for step in timesteps) or timesteps[-1:] != [0] or any(
+        if not all(isinstance(step, Integral) for step in timesteps) or timesteps[-1:] != [0] or any(
                 a <= b for a, b in zip([num_scales, *timesteps], timesteps)):
             raise InputError(f'timesteps have to be integers that descend from at most {num_scales - 1} to 0, such as '
                              f'[{num_scales // 2}, 0], got {timesteps}.')
         # At the last level, sigma_min, a consistency model is the identity.
-        indices = tuple(step for step in reversed(timesteps) if step < num_scales - 1)
+        indices = tuple(int(step) for step in reversed(timesteps) if step < num_scales - 1)
         return SAMPLERS.build({**config, 'indices': indices})
 
     def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
@@ -340,7 +358,9 @@ class ConsistencyModelInferencer(BaseInferencer):
         if labels is None:
             labels = 'random'
         if not (isinstance(labels, str) and labels in RULES):
-            labels = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else as_list('labels', labels)
+            labels = as_list('labels', labels) if has_length(labels) else [labels]
+            if not labels:
+                raise InputError('labels is an empty list: name at least one label, or none at all (None).')
             labels = [self.label_of(label) for label in labels]
         labels = request_labels(labels, num_images, num_classes, seed)
         self.model.check_labels(labels, num_images)
@@ -352,12 +372,17 @@ class ConsistencyModelInferencer(BaseInferencer):
             label = label.item()
         if not isinstance(label, str):
             return label
-        if label.strip().lstrip('-').isdigit():
+        if re.fullmatch(r'\s*-?[0-9]+\s*', label):
             return int(label)
         if not self.class_names:
             raise InputError(f'no class is called {label!r}: the classes of this model have no names, only the numbers '
                              f'0 to {self.model.num_classes - 1}.')
         return label_of(label, self.class_names)
+
+
+def has_length(values: Any) -> bool:
+    """Return whether `values` is a list, an array or a tensor of values, and not a single one."""
+    return hasattr(values, '__len__') and not isinstance(values, str) and getattr(values, 'ndim', 1) > 0
 
 
 def as_list(name: str, values: Any) -> list:
@@ -404,6 +429,12 @@ def check_out(out: Path) -> bool:
 def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
              cache_dir: Union[str, Path, None]) -> tuple[Config, str]:
     """Return the config that `model` means, and the checkpoint that goes with it."""
+    if isinstance(model, dict):
+        model = Config(model)
+    if not isinstance(model, (str, Path, Config)):
+        raise InputError(f'model has to be a name, a path or a config, got {model!r}.')
+    if not isinstance(model, Config):
+        model = Path(model).expanduser() if str(model).startswith('~') else model
     models = {entry.name: entry for entry in list_models()}
     if isinstance(model, Config):
         config = translated(model)
@@ -434,8 +465,16 @@ def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
 
 
 def _sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[dict]) -> dict:
-    """Return the sampler to use: the caller's, else the checkpoint's own levels, else the config's."""
+    """Return the sampler to use: the config's with the schedule of the checkpoint, and the caller's changes."""
+    if not isinstance(changes or {}, dict):
+        raise InputError("sampler has to be a config, such as dict(type='HeunSampler', num_steps=18), got "
+                         f'{changes!r}.')
     config = dict(config or {})
+    released = released_sampler(checkpoint)
+    if released and config.get('type') == 'MultistepSampler':
+        config['num_scales'] = released['num_scales']
+        if np.size(config.get('indices', ())) > 1:  # the config has those of the checkpoint that it was written for
+            config['indices'] = released['indices']
     if changes:
         if 'type' in changes:
             return dict(changes)
@@ -443,8 +482,4 @@ def _sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[d
             if given in changes:
                 config = {key: value for key, value in config.items() if key not in replaced}
         return {**config, **changes}
-    entry = next((entry for entry in list_models() if entry.name == checkpoint), None)
-    if entry is not None and entry.sampler and isinstance(config.get('indices'), (list, tuple)) and len(
-            config['indices']) > 1:
-        config.update(entry.sampler)  # the config has those of the checkpoint that it was written for
     return config

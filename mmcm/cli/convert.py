@@ -89,7 +89,7 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
 
     from mmcm import interop
     from mmcm.utils.configs import read_config
-    from mmcm.zoo import list_models
+    from mmcm.zoo import list_models, released_sampler
 
     name = given or source
     entry = next((entry for entry in list_models() if name in (entry.name, entry.weights)), None)
@@ -98,8 +98,9 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
         text = Config(values).pretty_text
     elif given or entry:
         config = read_config(entry.config if entry else name)
-        if entry and entry.sampler:  # checkpoints that share a config differ in the schedule they were trained with
-            config.model.sampler.num_scales = entry.sampler['num_scales']
+        levels = released_sampler(source) or released_sampler(name)
+        if levels:
+            config.model.sampler.num_scales = levels['num_scales']
         text, values = config.pretty_text, config.to_dict()
     else:
         text = interop.config_text(path)

@@ -108,6 +108,18 @@ def find(name: str) -> ZooModel:
     return models[name]
 
 
+def released_sampler(checkpoint: str) -> dict[str, Any]:
+    """Return the settings of `MultistepSampler` that belong to a checkpoint, given by its name or address.
+
+    Checkpoints that share a config differ in the schedule that they were trained with.
+
+    Returns:
+        dict: `num_scales`, and `indices` of the two-step points; empty where nothing is known.
+    """
+    entry = next((model for model in list_models() if checkpoint in (model.name, model.weights)), None)
+    return dict(entry.sampler or {}) if entry else {}
+
+
 def find_config(name_or_path: Union[str, Path]) -> Path:
     """Find a config file.
 

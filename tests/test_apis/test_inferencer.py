@@ -10,6 +10,7 @@ from mmcm.cli.convert import main as convert
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.zoo import find
 
 
 @pytest.fixture
@@ -88,6 +89,41 @@ def test_sampler_can_be_changed_or_exchanged(tmp_path, checkpoint):
     changed = ConsistencyModelInferencer(config, checkpoint, 'cpu', sampler=dict(indices=(0, )))
     exchanged = ConsistencyModelInferencer(config, checkpoint, 'cpu', sampler=dict(type='HeunSampler', num_steps=3))
     assert changed.sampler.num_calls == 1 and exchanged.sampler.num_calls == 5
+
+
+@pytest.mark.parametrize('checkpoint', ['ct_imagenet64', find('ct_imagenet64').weights], ids=['name', 'address'])
+def test_zoo_checkpoint_brings_its_own_schedule(checkpoint):
+    draw = ConsistencyModelInferencer('consistency_models_8xb256-imagenet1k-onestep-64x64', checkpoint, 'cpu')
+    expected = karras_sigmas(201)
+    assert draw.choose_sampler(timesteps=[106, 0]).sigmas == pytest.approx(expected[[0, 106]].tolist())
+    assert draw.choose_sampler(num_steps=2).sigmas == pytest.approx(expected[[0, 100]].tolist())
+    changed = ConsistencyModelInferencer('ct_imagenet64', device='cpu', sampler=dict(indices=(0, 106)))
+    assert changed.sampler.sigmas == pytest.approx(expected[[0, 106]].tolist())
+
+
+def test_workflow_of_mmengines_inferencers(inferencer):
+    batches = list(inferencer.preprocess([3, 1, 4], batch_size=2))
+    samples = [sample for batch in batches for sample in inferencer.forward(batch)]
+    assert len(batches) == 2 and [sample.gt_label.label.item() for sample in samples] == [3, 1, 4]
+    expected = inferencer(labels=[3, 1, 4])
+    assert all(torch.equal(sample.fake_img, image) for sample, image in zip(samples, expected.pixels))
+    assert inferencer.visualize(None, expected)[0].ndim == 3
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(model=3), 'model has to be a name, a path or a config, got 3'),
+    (dict(model=None), 'model has to be a name, a path or a config, got None'),
+    (dict(model='digits', sampler='HeunSampler'), "sampler has to be a config, such as dict"),
+])
+def test_model_and_sampler_of_another_kind_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ConsistencyModelInferencer(**arguments)
+
+
+def test_numbers_of_numpy_are_numbers(inferencer):
+    two, three, one = map(np.int64, (2, 3, 1))
+    drawing = inferencer(two, three, one, batch_size=one, sigmas=np.array([80, 2], np.float32))
+    assert drawing.labels == [3, 3] and list(drawing.seeds) == [2, 3]
 
 
 def test_zoo_checkpoint_brings_its_own_levels():
@@ -305,6 +341,12 @@ def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
     (dict(seed='x'), 'seed'),
     (dict(labels=[3, 12]), 'label 12 is out of range'),
     (dict(labels=3.5), 'labels have to be integers'),
+    (dict(labels=[]), 'labels is an empty list'),
+    (dict(labels='²'), "no class is called '²'"),
+    (dict(labels='--5'), "no class is called '--5'"),
+    (dict(latents=np.zeros((1, 1, 8, 8), np.float32)), 'latents have to be a tensor, got ndarray'),
+    (dict(latents=[1, 2]), 'latents have to be a tensor, got list'),
+    (dict(callback=3), 'callback has to be a function'),
     (dict(output_type='jpg'), "output_type has to be pil, np, pt, data_sample, got 'jpg'"),
     (dict(callback_steps=0), 'callback_steps has to be an integer of at least 1'),
     (dict(batch_size=0), 'batch_size has to be an integer of at least 1'),

@@ -13,7 +13,7 @@ from mmcm.backbones import ADMUNet
 from mmcm.cli.sample import main as sample
 from mmcm.cli.sample import parse_args
 from mmcm.noise.generators import DeterministicNoise, PerSampleNoise, RequestNoise, SampleNoise, sample_seeds
-from mmcm.registry import MODELS, SAMPLERS
+from mmcm.registry import MODELS, OBJECTIVES
 
 README = Path(__file__).parents[2] / 'README.md'
 # In the order of the program's help: of the script, then of model and diffusion.
@@ -53,6 +53,21 @@ def test_counterpart_is_an_option(flag):
 @pytest.mark.parametrize('flag', [flag for flag, ours in rows().items() if re.fullmatch(r'[a-z_]+', ours)])
 def test_counterpart_is_a_setting_of_the_network(flag):
     assert rows()[flag] in inspect.signature(ADMUNet).parameters
+
+
+@pytest.mark.parametrize('flag, registry, kind', [
+    ('training_mode', MODELS, 'KarrasDenoiser'), ('image_size', MODELS, 'ADMUNet'),
+    ('weight_schedule', OBJECTIVES, 'EDM'), ('weight_schedule', OBJECTIVES, 'ConsistencyDistillation'),
+    ('weight_schedule', OBJECTIVES, 'ConsistencyTraining')
+])
+def test_counterpart_is_a_setting_of_the_config(flag, registry, kind):
+    *_, name = rows()[flag].split('.')
+    taken = {parameter for part in registry.get(kind).__mro__[:-1] for parameter in inspect.signature(part).parameters}
+    assert rows()[flag].startswith('model.') and name in taken
+
+
+def test_flag_without_effect_there_has_no_counterpart():
+    assert [flag for flag, ours in rows().items() if not ours] == ['use_new_attention_order']
 
 
 @pytest.mark.parametrize('network', ['imagenet64', 'lsun256'])
@@ -107,10 +122,16 @@ def test_samplers_and_their_steps(name, kind):
     assert draw.choose_sampler(num_steps=5).num_steps == 5 and kind in README.read_text(encoding='utf-8')
 
 
-@pytest.mark.parametrize('setting', ['s_churn', 's_tmin', 's_tmax', 's_noise', 'sigma_min', 'sigma_max'])
-def test_settings_of_the_sampler(setting):
-    sampler = SAMPLERS.build({'type': 'HeunSampler', 'num_steps': 18, setting: 0.5})
-    assert getattr(sampler, setting) == 0.5
+def test_settings_of_the_sampler_change_the_images(tmp_path):
+    common = '--model digits -n 2 --labels 3 --device cpu --sampler type=HeunSampler num_steps=3 s_churn=1'.split()
+    changes = dict(same='', s_churn='s_churn=0', s_tmin='s_tmin=70', s_tmax='s_tmax=1', s_noise='s_noise=1.2',
+                   sigma_min='sigma_min=0.1', sigma_max='sigma_max=20')
+    images = set()
+    for name, change in changes.items():
+        sample([*common, *change.split(), '--out', str(tmp_path / f'{name}.npz')])
+        with np.load(tmp_path / f'{name}.npz') as file:
+            images.add(file['arr_0'].tobytes())
+    assert len(images) == len(changes)
 
 
 def test_ts_are_the_timesteps_backwards_and_without_the_end():

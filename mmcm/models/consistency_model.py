@@ -320,6 +320,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
                 labels = labels.repeat_interleave(num_candidates)
         denoise = self._denoise_with(labels, total, clip, self.drawing_denoiser)
         images = images.to(self._drawing_device, torch.float32)
+        operator = operator.to(self._drawing_device)
         known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
         sampler = sampler or editing_sampler(self.sampler)
         noise = SampleNoise(range(total)) if noise is None else noise
@@ -434,12 +435,14 @@ def drawing_config(config: dict) -> dict:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Have `module` in evaluation mode while the block runs."""
-    was_training = module.training
+    if not module.training:  # to set the mode of hundreds of modules takes as long as a small network
+        yield
+        return
     module.eval()
     try:
         yield
     finally:
-        module.train(was_training)
+        module.train()
 
 
 def frozen(module: nn.Module) -> nn.Module:

@@ -1,5 +1,6 @@
 """`ConsistencyModelInferencer`: a model that is ready to draw."""
 import math
+import operator
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +34,7 @@ from mmcm.utils.progress import progress_bar
 from mmcm.zoo import cached_file, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
+COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps')  # of arguments of diffusers' pipeline
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
 WEIGHTS = ('.safetensors', '.pt', '.pth')  # suffixes of files that may carry the config of their network
 RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
@@ -65,6 +67,8 @@ class Drawing:
 
     def sheet(self, columns: Optional[int] = None) -> np.ndarray:
         """Return one picture of all images, captioned with the labels: (H, W, 3), uint8 RGB."""
+        if columns is not None:
+            check_count('columns', columns)
         captions = None if self.labels is None else [str(label) for label in self.labels]
         return grid(self.pixels, columns, captions=captions)
 
@@ -78,7 +82,7 @@ class Drawing:
         Returns:
             list[Path]: What was written.
         """
-        out = Path(out)
+        out = Path(out).expanduser()
         if check_out(out):
             write_picture(out, self.sheet(columns))
             return [out]
@@ -149,7 +153,9 @@ class ConsistencyModelInferencer(BaseInferencer):
     def load(self) -> 'ConsistencyModelInferencer':
         """Read the weights, unless that is done. The first call does it by itself, after it has checked its input."""
         if not self.loaded:
-            self.model.load_checkpoint(cached_file(self.checkpoint, self.cache_dir), self.average)
+            path = cached_file(self.checkpoint, self.cache_dir)
+            _check_denoiser(self.config.model.denoiser, path)
+            self.model.load_checkpoint(path, self.average)
             self.model.drawing_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True
@@ -170,7 +176,8 @@ class ConsistencyModelInferencer(BaseInferencer):
                  return_dict: bool = True,
                  callback: Optional[Callback] = None,
                  callback_steps: int = 1,
-                 progress: bool = False) -> Union[Drawing, tuple[Images]]:
+                 progress: bool = False,
+                 **unknown: Any) -> Union[Drawing, tuple[Images]]:
         """Draw images.
 
         The same request gives the same images (up to the rounding of the arithmetic) whatever `batch_size` is.
@@ -204,6 +211,9 @@ class ConsistencyModelInferencer(BaseInferencer):
         Raises:
             InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
         """
+        for name in unknown:
+            here = f': what is {name} in diffusers is {COUNTERPARTS[name]} here' if name in COUNTERPARTS else ''
+            raise InputError(f'there is no argument {name}{here}.')
         if num_images is None:
             lengths = (len(given) for given in (labels, latents, seed, generator) if has_length(given))
             num_images = max(lengths, default=1) or 1
@@ -222,6 +232,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             raise InputError(f'latents have to be a tensor, got {type(latents).__name__}: torch.as_tensor makes one.')
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        if latents is not None and not latents.isfinite().all():
+            raise InputError('latents have to be finite: there are NaN or infinite values among them.')
         if callback is not None and not callable(callback):
             raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
         if generator is None:
@@ -339,9 +351,9 @@ class ConsistencyModelInferencer(BaseInferencer):
 
     def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
         """Return the seed of each image; see `__call__`."""
-        if isinstance(seed, Integral):
-            seeded(seed)
-            return sample_seeds(num_images, int(seed))
+        if not has_length(seed):
+            seeded(seed)  # an InputError if it is none
+            return sample_seeds(num_images, operator.index(seed))
         seeds = as_list('seed', seed)
         if len(seeds) != num_images:
             raise InputError(f'one seed per image is needed, or one for all: got {len(seeds)} for {num_images} images.')
@@ -361,6 +373,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             labels = as_list('labels', labels) if has_length(labels) else [labels]
             if not labels:
                 raise InputError('labels is an empty list: name at least one label, or none at all (None).')
+            if len(labels) > num_images:
+                raise InputError(f'{len(labels)} labels are too many for {num_images} images.')
             labels = [self.label_of(label) for label in labels]
         labels = request_labels(labels, num_images, num_classes, seed)
         self.model.check_labels(labels, num_images)
@@ -449,6 +463,9 @@ def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
             raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '
                              'the file as the checkpoint.')
         config, checkpoint = Config(values), checkpoint or str(model)
+    elif Path(model).is_dir():
+        raise InputError(f'the folder {model} holds no model: neither one of diffusers (model_index.json) nor a run '
+                         '(last_checkpoint).')
     else:
         try:
             config = read_config(model)
@@ -462,6 +479,21 @@ def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
     if config.get('model', {}).get('type') not in ('ConsistencyModel', 'mmcm.ConsistencyModel'):
         raise InputError(f'{model} is not the config of a ConsistencyModel.')
     return config, str(checkpoint)
+
+
+def _check_denoiser(config: dict, path: Path) -> None:
+    """Raise an InputError if a checkpoint's own config has another preconditioning than `config`.
+
+    The weights would fit, since the network is the same, and draw poorly.
+    """
+    own = {} if is_diffusers_folder(path) else parse_config(config_text(path)).get('model')
+    own = own.get('denoiser') if isinstance(own, dict) else None
+    if isinstance(own, dict):
+        for key, default in (('type', config.get('type')), ('boundary', True)):
+            theirs, ours = own.get(key, default), config.get(key, default)
+            if str(theirs).split('.')[-1] != str(ours).split('.')[-1]:
+                raise InputError(f'{path} was trained with model.denoiser.{key}={theirs!r}, and the config has '
+                                 f'{ours!r}: choose the config that belongs to the checkpoint.')
 
 
 def _sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[dict]) -> dict:

@@ -118,7 +118,11 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         """Initialise for training: read the teacher and the weights to start from, and start the averages there."""
         super().init_weights()
         if self.teacher is not None:
-            self._read(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
+            try:
+                self._read(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
+            except InputError as error:
+                raise InputError(f'the teacher cannot be read (train it first, or name another one as '
+                                 f'model.teacher.checkpoint): {error}') from error
         if self.init_from == 'teacher':
             load_weights(self.denoiser.backbone, self.teacher.backbone.state_dict(), self.teacher_source['checkpoint'])
         elif self.init_from:

@@ -4,6 +4,7 @@ The three kinds of the reference program, the one that the model itself uses (a 
 caller's own generators make. All but the last draw on the CPU and move the result, so that a seed gives the same
 picture on every device.
 """
+import operator
 from collections.abc import Sequence
 from typing import Optional, Union
 
@@ -201,7 +202,7 @@ class SharedNoise:
 def seeded(seed: int) -> torch.Generator:
     """Return a new generator on the CPU with `seed`; an InputError if it is no integer of 64 bits."""
     try:
-        return torch.Generator('cpu').manual_seed(int(seed))
+        return torch.Generator('cpu').manual_seed(operator.index(seed))
     except (RuntimeError, ValueError, OverflowError, TypeError) as error:
         raise InputError(f'a seed has to be an integer of 64 bits, got {seed!r}.') from error
 

@@ -6,6 +6,7 @@ from mmcm.utils.errors import InputError
 
 SIGMA_MIN = 0.002  # in the units of the data
 SIGMA_MAX = 80.0
+LARGEST_SIGMA = 1e18  # its square has to be a number in single precision
 RHO = 7.0  # how strongly the levels crowd near sigma_min
 
 
@@ -30,6 +31,6 @@ def karras_sigmas(num_scales: int,
 def check_range(sigma_min: float, sigma_max: float, rho: float) -> None:
     """Raise an InputError unless 0 < sigma_min < sigma_max and rho > 0."""
     numbers = all(isinstance(value, (int, float)) for value in (sigma_min, sigma_max, rho))
-    if not (numbers and 0 < sigma_min < sigma_max and rho > 0):
+    if not (numbers and 0 < sigma_min < sigma_max < LARGEST_SIGMA and rho > 0):
         raise InputError(f'noise levels need 0 < sigma_min < sigma_max and rho > 0, got sigma_min {sigma_min}, '
                          f'sigma_max {sigma_max}, rho {rho}; the usual ones are {SIGMA_MIN}, {SIGMA_MAX} and {RHO}.')

@@ -5,7 +5,7 @@ from typing import Any, Optional, Union
 
 from torch import Tensor
 
-from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
+from mmcm.noise.schedules import LARGEST_SIGMA, RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
 from mmcm.registry import SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, RandnLike, Sampler
 from mmcm.utils.errors import InputError
@@ -44,7 +44,7 @@ class MultistepSampler(Sampler):
         if indices is not None:
             sigmas = self._levels(as_tuple(indices), num_scales, sigma_min, sigma_max, rho)
         levels = [float(sigma) for sigma in as_tuple(sigmas)]
-        if not (levels and all(a > b for a, b in zip(levels, [*levels[1:], sigma_min])) and math.isfinite(levels[0])):
+        if not (levels and all(a > b for a, b in zip(levels, [*levels[1:], sigma_min])) and levels[0] < LARGEST_SIGMA):
             raise InputError(f'sigmas must strictly decrease and stay above sigma_min {sigma_min}, got {levels}. '
                              'Order them from sigma_max downwards, for example (80.0, 1.5).')
         if sigma_end is not None and sigma_end < sigma_min:

@@ -176,6 +176,24 @@ def test_file_of_weights_brings_its_config(tmp_path, inferencer, checkpoint):
         ConsistencyModelInferencer(checkpoint)
 
 
+def test_weights_of_a_consistency_model_are_not_drawn_as_those_of_a_diffusion_model():
+    draw = ConsistencyModelInferencer('edm_1xb32_digits-8x8', 'digits', device='cpu')
+    with pytest.raises(InputError, match='was trained with model.denoiser.boundary=True, and the config has False'):
+        draw(labels=3)
+
+
+def test_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match='holds no model: neither one of diffusers'):
+        ConsistencyModelInferencer(tmp_path)
+
+
+def test_home_is_expanded(tmp_path, monkeypatch, inferencer):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert inferencer(1).save('~/x.png') == [tmp_path / 'x.png']
+    with pytest.raises(InputError, match='columns has to be an integer of at least 1'):
+        inferencer(1).save('~/x.png', columns=0)
+
+
 def test_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(InputError, match='nearest: cd_imagenet64_lpips'):
         ConsistencyModelInferencer('cd_imagenet_lpips')
@@ -342,6 +360,15 @@ def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
     (dict(labels=[3, 12]), 'label 12 is out of range'),
     (dict(labels=3.5), 'labels have to be integers'),
     (dict(labels=[]), 'labels is an empty list'),
+    (dict(num_images=2, labels=[1, 2, 3]), '3 labels are too many for 2 images'),
+    (dict(seed=1.5), 'a seed has to be an integer of 64 bits, got 1.5'),
+    (dict(seed=[1.5]), 'a seed has to be an integer of 64 bits, got 1.5'),
+    (dict(seed=[]), 'got 0 for 1 images'),
+    (dict(num_images=True), 'num_images has to be an integer of at least 1, got True'),
+    (dict(sigmas=[1e300]), 'sigmas must strictly decrease'),
+    (dict(latents=torch.full((1, 1, 8, 8), float('nan'))), 'latents have to be finite'),
+    (dict(class_labels=3), 'there is no argument class_labels: what is class_labels in diffusers is labels here'),
+    (dict(speed=3), 'there is no argument speed'),
     (dict(labels='²'), "no class is called '²'"),
     (dict(labels='--5'), "no class is called '--5'"),
     (dict(latents=np.zeros((1, 1, 8, 8), np.float32)), 'latents have to be a tensor, got ndarray'),

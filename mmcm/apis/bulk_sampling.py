@@ -1,7 +1,7 @@
 """Drawing any number of images into files, by any number of processes, in a run that may be killed and goes on.
 
-The images are cut into blocks of one batch each, whoever draws them. A finished block is a file in a folder beside the
-output, and all that the processes know of each other are these files. Process 0 puts them together.
+The images are cut into blocks of whole batches, the same ones whoever draws them. A finished block is a file in a
+folder beside the output, and all that the processes know of each other are these files. Process 0 puts them together.
 
 MMEngine's test loop, which draws for the metrics, is not used here: it can neither go on where it was, nor keep the
 composition of batches, and with it the rounding, apart from the number of processes.
@@ -9,6 +9,7 @@ composition of batches, and with it the rounding, apart from the number of proce
 import hashlib
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -24,16 +26,21 @@ from torch import Tensor
 
 from mmcm.apis import image_archives
 from mmcm.apis.image_archives import ImageSet, read_origin
-from mmcm.apis.inferencer import ConsistencyModelInferencer, check_count
-from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.noise.generators import sample_seeds, seeded
 from mmcm.samplers.base import Sampler
+from mmcm.utils.batches import Batches
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
 from mmcm.utils.progress import progress_bar, terminal
 from mmcm.utils.weights import digest
 from mmcm.version import __version__
 
+MAX_BLOCKS = 2000  # of a run; each is a file, and what a process that is killed may lose
 PATIENCE = 120.  # seconds without news of the other processes, after which process 0 draws what is missing itself
+BLOCKS_OF_PATIENCE = 3  # it waits for as long as so many of its own blocks took, where that is longer
+LOOK_INTERVAL = 0.5  # seconds between looks at what the other processes have drawn
 LOG_INTERVAL = 60.  # seconds between lines of progress where no terminal shows a bar
 
 
@@ -84,8 +91,8 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
         labels (Sequence[int | str] | int | str, optional): Classes; see `ConsistencyModelInferencer`.
         seed (int): Seed of the run; image i draws from the seed i + N * `seed`.
         sampler (Sampler, optional): A sampler other than the inferencer's own.
-        batch_size (int, optional): Images per call of the sampler, and per block; by default as many as the inferencer
-            takes.
+        batch_size (int, optional): Images per call of the sampler, by default as many as the inferencer takes. On a
+            GPU, what does not fit the memory is halved.
         columns (int, optional): Images per row of a sheet.
         clip (bool): Whether each estimate of the clean images is clipped to [-1, 1]; the images always are.
         rank (int): Which of the processes this is.
@@ -96,18 +103,28 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
         InputError: If the arguments do not fit the model or each other, an output cannot be written, or the folder of
             blocks is of another request.
     """
-    outs = [Path(out) for out in ([outs] if isinstance(outs, (str, Path)) else outs)]
+    outs = [outs] if isinstance(outs, (str, Path)) else outs
+    outs = [Path(os.path.abspath(os.path.expanduser(out))) for out in outs]
+    if not outs:
+        raise InputError('no output is named: give a path that ends in .npz, .zip or .png, or a folder.')
     check_count('num_images', num_images)
     batch_size = inferencer.batch_size if batch_size is None else batch_size
     check_count('batch_size', batch_size)
+    if not isinstance(seed, Integral):
+        raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
+    num_images, batch_size, seed = int(num_images), int(batch_size), int(seed)  # JSON knows no integers of NumPy's
+    seeds = sample_seeds(num_images, seed)
+    for end in (seeds[0], seeds[-1]):
+        seeded(end)  # an InputError where it is too large
     channels, height, width = inferencer.model.image_shape
     shape = (num_images, height, width, channels)
-    if not outs:
-        raise InputError('no output is named: give a path that ends in .npz, .zip or .png, or a folder.')
-    parts = Parts(outs[0].with_name(outs[0].name + '.parts'), shape, batch_size)
-    _check_outs(outs, parts, columns)
-    seeds = sample_seeds(num_images, seed)
-    SampleNoise((seeds[0], seeds[-1]))  # an InputError where a seed is too large
+    parts = Parts(outs[0].parent / f'{outs[0].name}.parts', shape, batch_size)
+    _check_outs(outs, shape, columns)
+    columns = columns and int(columns)
+    if rank == 0:  # which writes `outs`; while it does, the others would find less room than there is
+        for out in outs:
+            remove_leftovers(out)  # now, for the room that they take
+        _check_room([out for out in outs if not out.exists()], parts)  # before there are labels, maybe far too many
     labels = inferencer.choose_labels(labels, num_images, seed)
     sampler = inferencer.sampler if sampler is None else sampler
 
@@ -129,30 +146,38 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
         return [out for out in outs if not _agrees(read_origin(out), origin_of(out))]
 
     _check_unfinished(unfinished(), parts, {**origin, **settings})  # first without the weights, which take long to read
+    if rank == 0:
+        _check_room(unfinished(), parts)
     inferencer.load()
     origin['weights'] = digest(inferencer.model.drawing_denoiser.backbone.state_dict())
     _check_unfinished(unfinished(), parts, {**origin, **settings})
-    parts.open({**origin, **settings})
-    if not unfinished():  # asked again now: process 0 may have ended just before the folder was made
-        parts.remove()
-        return BulkSampling(outs, [], 0, 0., sampler.num_calls)
+    nothing_done = BulkSampling(outs, [], 0, 0., sampler.num_calls)
+    batches = Batches(batch_size)  # for the whole run: what did not fit the memory once is not tried again
 
-    def draw(index: int) -> None:
+    def draw(index: int) -> float:
+        """Draw a block, and return how many seconds that took."""
+        started = time.monotonic()
         block = parts.slice(index)
-        images = inferencer.model.draw(seeds[block], labels and labels[block], batch_size, sampler=sampler, clip=clip)
+        images = inferencer.model.draw(seeds[block], labels and labels[block], batches, sampler=sampler, clip=clip)
         parts.write(index, images)
+        return time.monotonic() - started
 
     started = time.monotonic()
     try:
+        parts.open({**origin, **settings})
+        if not unfinished():  # asked again now: process 0 may have ended just before the folder was made
+            parts.remove()
+            return nothing_done
         with _Report(parts, progress and rank == 0) as report:
+            patience = PATIENCE
             for index in parts.missing(range(rank, parts.num_blocks, world_size)):
-                draw(index)
+                patience = max(patience, BLOCKS_OF_PATIENCE * draw(index))
                 report()
             if rank == 0:
-                _wait_for_others(parts, draw, report)
+                _wait_for_others(draw, report, patience)
     except InputError:
         if rank and not unfinished():  # another process was faster, and has removed the folder
-            return BulkSampling(outs, [], 0, 0., sampler.num_calls)
+            return nothing_done
         raise
     seconds = time.monotonic() - started
     written = unfinished() if rank == 0 else []
@@ -169,23 +194,24 @@ class Parts:
     Args:
         folder (Path): Where it is.
         shape (tuple[int, int, int, int]): Of all images, (N, H, W, C).
-        batch_size (int): Images per block; the last one may have fewer.
+        batch_size (int): Images per batch. A block has as many batches as it takes to have no more than `MAX_BLOCKS`,
+            and the last one what is left.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int, int, int], batch_size: int) -> None:
         self.folder = folder
         self.shape = shape
-        self.batch_size = batch_size
-        self.num_blocks = math.ceil(shape[0] / batch_size)
+        self.block_size = batch_size * math.ceil(shape[0] / (batch_size * MAX_BLOCKS))
+        self.num_blocks = math.ceil(shape[0] / self.block_size)
         self.manifest = folder / 'request.json'
 
     def check(self, request: dict) -> None:
         """Raise an InputError if the folder is of a request that differs in any entry of `request`."""
         try:
-            found = json.loads(self.manifest.read_bytes())
+            found = dict(json.loads(self.manifest.read_bytes()))
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise InputError(f'{self.manifest} cannot be read: delete {self.folder} to start anew.') from error
         others = [key for key, value in request.items() if found.get(key) != value]
         if others:
@@ -204,12 +230,15 @@ class Parts:
 
     def slice(self, index: int) -> slice:
         """Return the place of a block among the images."""
-        return slice(index * self.batch_size, min((index + 1) * self.batch_size, self.shape[0]))
+        return slice(index * self.block_size, min((index + 1) * self.block_size, self.shape[0]))
 
     def missing(self, indices: Optional[Iterable[int]] = None) -> list[int]:
         """Return those of `indices`, by default of all, whose blocks are not there or not whole."""
+        present = set()
+        with suppress(OSError):
+            present.update(os.listdir(self.folder))  # one look for all: the folder may be far away
         indices = range(self.num_blocks) if indices is None else indices
-        return [index for index in indices if not self._is_whole(index)]
+        return [index for index in indices if self._path(index).name not in present or not self._is_whole(index)]
 
     def num_images(self, indices: Iterable[int]) -> int:
         """Return the number of images in the blocks `indices`."""
@@ -263,26 +292,26 @@ class _Report:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._look()
+        self.look()
         self.bar.__exit__(*error)
 
     def __call__(self) -> None:
-        """Look, at most once a second, at what is there, and tell of it."""
-        now = time.monotonic()
-        if not self.shown or now - self.looked < 1:
-            return
-        self._look()
-        self.looked = now
-        if self.logs and now - self.told >= LOG_INTERVAL:
-            self.told = now
-            print(progress_line(self.done, self.total, now - self.started), file=sys.stderr, flush=True)
+        """Look, now and then, at what is there, and tell of it."""
+        if self.shown and time.monotonic() - self.looked >= LOOK_INTERVAL:
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> list[int]:
+        """Tell of what is there, and return the blocks that are not."""
         self.missing = self.parts.missing(self.missing)
         done = self.total - self.parts.num_images(self.missing)
         for _ in range(done - self.done):
             self.advance()
         self.done = done
+        self.looked = time.monotonic()
+        if self.logs and self.looked - self.told >= LOG_INTERVAL:
+            self.told = self.looked
+            print(progress_line(self.done, self.total, self.told - self.started), file=sys.stderr, flush=True)
+        return self.missing
 
 
 def progress_line(done: int, total: int, seconds: float) -> str:
@@ -294,39 +323,44 @@ def progress_line(done: int, total: int, seconds: float) -> str:
     return f'{line}, {done / seconds:.4g} images/s, {left} left'
 
 
-def _wait_for_others(parts: Parts, draw: Callable[[int], None], report: _Report) -> None:
-    """Wait until all blocks are there; when there has been no news for long, draw them."""
-    awaited, news, told = parts.missing(), time.monotonic(), False
+def _wait_for_others(draw: Callable[[int], float], report: _Report, patience: float) -> None:
+    """Wait until all blocks are there; when there has been no news for `patience` seconds, draw them."""
+    awaited, news, told = report.look(), time.monotonic(), False
     while awaited:
-        if time.monotonic() - news > PATIENCE:
+        if time.monotonic() - news > patience:
             if not told:
-                print(f'No news of the other processes for {PATIENCE:g} s: process 0 draws the {len(awaited)} batches '
+                print(f'No news of the other processes for {patience:.4g} s: process 0 draws the {len(awaited)} blocks '
                       'that are missing', file=sys.stderr)
             told = True
-            draw(awaited.pop())
+            patience = max(patience, BLOCKS_OF_PATIENCE * draw(awaited[-1]))  # the others begin at the front
+            awaited = awaited[:-1]
         else:
-            time.sleep(0.1)
-        report()
-        missing = parts.missing(awaited)
+            time.sleep(LOOK_INTERVAL)
+        missing = report.look()
         if len(missing) < len(awaited):
             awaited, news = missing, time.monotonic()
 
 
-def _check_outs(outs: Sequence[Path], parts: Parts, columns: Optional[int]) -> None:
-    """Raise an InputError unless `outs` can be written to, and there is room for them."""
-    if len({out.absolute() for out in outs}) < len(outs):
+def _check_outs(outs: Sequence[Path], shape: tuple[int, int, int, int], columns: Optional[int]) -> None:
+    """Raise an InputError unless images (N, H, W, C) could be written to `outs`."""
+    if len(set(outs)) < len(outs):
         raise InputError(f'an output is named twice: {", ".join(map(str, outs))}.')
     for out in outs:
-        image_archives.check_path(out, parts.shape)
+        image_archives.check_path(out, shape)
     if columns is not None:
         check_count('columns', columns)
         if not any(map(image_archives.is_sheet, outs)):
             raise InputError('columns are of a sheet, and no output ends in .png. Leave them out.')
+
+
+def _check_room(outs: Sequence[Path], parts: Parts) -> None:
+    """Raise an InputError unless there is room for `outs` and the blocks that they still need."""
+    if not outs:
+        return
     folder = parts.folder.parent
     # How small PNGs get is not known; they count as nothing.
     files = [out for out in outs if out.suffix.lower() == '.npz' and out.parent.stat().st_dev == folder.stat().st_dev]
-    present = sum(path.stat().st_size for path in parts.folder.glob('*'))
-    needed = math.prod(parts.shape) * (1 + len(files)) - present
+    needed = math.prod(parts.shape[1:]) * (parts.num_images(parts.missing()) + parts.shape[0] * len(files))
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(f'{folder} has {free / 1e9:.4g} GB of free space, and {needed / 1e9:.4g} GB are needed. Make '
@@ -337,8 +371,7 @@ def _check_unfinished(outs: Sequence[Path], parts: Parts, request: dict) -> None
     """Raise an InputError unless `outs` can be made from `parts`."""
     for out in outs:
         if out.is_dir() and any(out.iterdir()):
-            raise InputError(f'{out} is not empty, and was not drawn from this request: empty it, or name another '
-                             'folder.')
+            raise InputError(f'{out} is not empty, and was not drawn from this request: name a new folder.')
     parts.check(request)
 
 

@@ -59,6 +59,8 @@ def write(path: Path, images: ImageSet, columns: Optional[int] = None) -> None:
 
 def check_path(path: Path, shape: tuple[int, int, int, int]) -> None:
     """Raise an InputError unless images (N, H, W, C) could be written to `path`; makes the folder it lies in."""
+    if path.resolve() in (Path.cwd(), Path(path.anchor)):
+        raise InputError(f'{path} is the current folder or the root: name a new folder.')
     make_folder(path.parent)
     kind = _kind(path)
     if (path.is_dir() and kind) or (path.exists() and not path.is_dir() and not kind):

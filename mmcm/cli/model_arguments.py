@@ -1,8 +1,10 @@
 """The arguments by which commands choose a model to draw with, and its steps."""
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from mmcm.cli.config import Options, as_values
+from mmcm.utils.errors import InputError
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.inferencer import ConsistencyModelInferencer
@@ -38,9 +40,25 @@ def add_step_arguments(parser: ArgumentParser) -> None:
 
 
 def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInferencer':
-    """Build the inferencer that `args` ask for; `options` are its further arguments."""
-    from mmcm.apis.inferencer import ConsistencyModelInferencer
+    """Build the inferencer that `args` ask for; `options` are its further arguments.
 
+    Raises:
+        InputError: If it cannot be, or the steps are given twice.
+    """
     sampler = as_values(getattr(args, 'sampler', {}))
+    steps = [name for name in ('steps', 'timesteps', 'sigmas') if getattr(args, name, None) is not None]
+    also = [key for key in ('num_steps', 'indices', 'sigmas') if key in sampler]
+    if steps and also:
+        raise InputError(f'--{steps[0]} and --sampler {also[0]}={sampler[also[0]]} both say where the steps are: give '
+                         'one of them.')
+    if steps and 'type' in sampler:  # it is not built without any steps; `choose_sampler` then sets those asked for
+        sampler |= dict(indices=[0]) if str(sampler['type']).endswith('MultistepSampler') else dict(num_steps=1)
+    from mmcm.apis.inferencer import ConsistencyModelInferencer  # torch is loaded only for arguments in order
+
     return ConsistencyModelInferencer(
         args.model, args.checkpoint, sampler=sampler, average=args.ema, cache_dir=args.cache_dir, **options)
+
+
+def labels_of(words: Optional[Sequence[str]]) -> Union[list[str], str, None]:
+    """Return the labels that the words of the command line mean: one word may be a rule for all images."""
+    return words[0] if words and len(words) == 1 else words

@@ -2,10 +2,10 @@
 import os
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Optional
 
 from mmcm.cli.errors import command
-from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
+from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer, labels_of
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 
@@ -34,7 +34,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         '--batch-size',
         type=int,
         metavar='N',
-        help='images at a time, and in each part that a stopped run keeps; default: by their size')
+        help='images that go through the network at a time; default: by their size and the device')
     parser.add_argument(
         '--no-clip', action='store_true', help='do not clip the estimates of several steps to the range of images')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present, one for each process')
@@ -93,15 +93,6 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     print(f'Wrote {num_images} images of {inferencer.checkpoint}, {done.num_drawn} of them drawn now in '
           f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
           f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}')
-
-
-def labels_of(words: Optional[Sequence[str]]) -> Union[list[Union[int, str]], str, None]:
-    """Return the labels that the words of the command line mean: a rule, or numbers and names."""
-    if words is None:
-        return None
-    if len(words) == 1 and words[0] in ('balanced', 'random'):
-        return words[0]
-    return [int(word) if word.lstrip('-').isdecimal() else word for word in words]
 
 
 def processes(launcher: Optional[str]) -> tuple[int, int, int]:

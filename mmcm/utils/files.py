@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mmcm.utils.errors import InputError
 
+TOKEN_BYTES = 6  # of the random part of temporary names
+
 
 def make_folder(folder: Path) -> None:
     """Make `folder` if need be; raise an InputError if it cannot be written to."""
@@ -58,12 +60,12 @@ def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Pat
 
 def temporary(path: Path, kind: str = 'part') -> Path:
     """Return a name beside `path` that no other process uses, also on another machine that shares the folder."""
-    return path.with_name(f'.{path.name}.{secrets.token_hex(6)}.{kind}')
+    return path.with_name(f'.{path.name}.{secrets.token_hex(TOKEN_BYTES)}.{kind}')
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes have left of writing `path`, and put back what one of them had put aside."""
-    pattern = f'.{glob.escape(path.name)}.*'
+    pattern = f'.{glob.escape(path.name)}.{"[0-9a-f]" * 2 * TOKEN_BYTES}'
     for old in path.parent.glob(f'{pattern}.old'):
         with suppress(OSError):
             if not path.exists():

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,23 +215,50 @@ def stop_after(inferencer, batches):
 def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatch, capsys):
     sample_to_files(inferencer, tmp_path / 'one.npz', 10, batch_size=2)
     monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.1)
+    monkeypatch.setattr(bulk_sampling, 'LOOK_INTERVAL', 0.01)
     sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=0, world_size=3)
     assert capsys.readouterr().err.count('No news of the other processes') == 1
     assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
 
 
-@pytest.mark.parametrize('moment', ['load', 'draw'])
+def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_path, monkeypatch, capsys):
+    """A clock on which a block takes 500 s: the other process, 1200 s behind, is neither lost nor forestalled."""
+    other = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
+    seconds, draw = [0.], inferencer.model.draw
+
+    def slow_draw(*args, **options):
+        seconds[0] += 500
+        return draw(*args, **options)
+
+    def sleep(interval):
+        seconds[0] += 300
+        if seconds[0] == 2200:
+            sample_to_files(other, tmp_path / 'x.npz', 8, batch_size=2, rank=1, world_size=2)
+
+    inferencer.model.draw = slow_draw
+    monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
+    monkeypatch.setattr(bulk_sampling.time, 'sleep', sleep)
+    sample_to_files(inferencer, tmp_path / 'x.npz', 8, batch_size=2, rank=0, world_size=2)
+    assert seconds == [2200] and 'No news' not in capsys.readouterr().err
+    seconds[0] = 0.
+    sample_to_files(inferencer, tmp_path / 'y.npz', 8, batch_size=2, rank=0, world_size=2)
+    assert capsys.readouterr().err.startswith('No news of the other processes for 1500 s: process 0 draws the 2 blocks')
+
+
+@pytest.mark.parametrize('moment', ['load', 'open', 'draw'])
 def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.)
     late = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
-    owner = late if moment == 'load' else late.model
-    original = getattr(owner, moment)
+    owner, name = dict(
+        load=(late, 'load'), open=(bulk_sampling, 'write_bytes'), draw=(late.model, 'draw'))[moment]
+    original = getattr(owner, name)
 
     def overtaken(*args, **options):
+        monkeypatch.setattr(owner, name, original)
         sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=4, rank=0, world_size=2)
         return original(*args, **options)
 
-    setattr(owner, moment, overtaken)
+    monkeypatch.setattr(owner, name, overtaken)
     done = sample_to_files(late, tmp_path / 'x.npz', 10, batch_size=4, rank=1, world_size=2)
     assert done.written == [] and (tmp_path / 'x.npz').exists() and leftovers(tmp_path) == []
 
@@ -239,6 +267,87 @@ def test_other_processes_draw_their_share_and_leave_the_rest(inferencer, tmp_pat
     sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=1, world_size=2)
     assert Parts(tmp_path / 'x.npz.parts', (10, 8, 8, 1), 2).missing() == [0, 2, 4]
     assert not (tmp_path / 'x.npz').exists()
+
+
+def test_blocks_hold_several_batches_where_there_are_many(inferencer, tmp_path, monkeypatch):
+    shape = (50000, 256, 256, 3)
+    assert [Parts(tmp_path, shape, size).num_blocks for size in (64, 25, 4, 50000)] == [782, 2000, 1786, 1]
+    sample_to_files(inferencer, tmp_path / 'one.npz', 50, batch_size=4)
+    monkeypatch.setattr(bulk_sampling, 'MAX_BLOCKS', 5)
+    sample_to_files(inferencer, tmp_path / 'x.npz', 50, batch_size=4, rank=1, world_size=2)
+    blocks = sorted((tmp_path / 'x.npz.parts').glob('block_*'))
+    assert [block.stat().st_size for block in blocks] == [12 * 64, 12 * 64]  # the second and the fourth of five
+    sample_to_files(inferencer, tmp_path / 'x.npz', 50, batch_size=4)
+    assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
+
+
+def test_what_did_not_fit_the_memory_is_not_tried_again(inferencer, tmp_path):
+    sizes, sample = [], inferencer.model.sample
+
+    def small(number, *args, **options):
+        sizes.append(number)
+        if number > 4:
+            raise torch.cuda.OutOfMemoryError
+        return sample(number, *args, **options)
+
+    inferencer.model.sample = small
+    sample_to_files(inferencer, tmp_path / 'x.npz', 48, batch_size=16)
+    assert sizes == [16, 8] + 12 * [4]
+
+
+def test_file_that_another_process_is_writing_may_vanish(inferencer, tmp_path, monkeypatch):
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=1, world_size=2)
+    (tmp_path / 'x.npz.parts' / '.block_000004.raw.0.part').symlink_to('nowhere')  # as one that was listed, and is gone
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2)
+    assert leftovers(tmp_path) == []
+
+
+def test_look_at_the_blocks_asks_for_the_size_of_new_ones_alone(tmp_path, monkeypatch):
+    parts = Parts(tmp_path, (10, 8, 8, 1), 1)
+    asked, is_whole = [], parts._is_whole
+    monkeypatch.setattr(parts, '_is_whole', lambda index: asked.append(index) or is_whole(index))
+    for index in (3, 5):
+        parts.write(index, torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+    missing = parts.missing()
+    parts.write(7, torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+    assert parts.missing(missing) == [0, 1, 2, 4, 6, 8, 9] and asked == [3, 5, 7]
+
+
+def test_rest_of_a_killed_process_takes_no_room(inferencer, tmp_path, monkeypatch):
+    rest = tmp_path / '.x.npz.0123456789ab.part'
+    rest.write_bytes(b'half an archive')
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(bulk_sampling.shutil, 'disk_usage', lambda _: usage._replace(free=0 if rest.exists() else 9999))
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10)
+    assert not rest.exists()
+
+
+def test_finished_request_needs_no_room(inferencer, tmp_path, monkeypatch):
+    sample_to_files(inferencer, tmp_path / 'x.npz', 10)
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(bulk_sampling.shutil, 'disk_usage', lambda _: full)
+    assert sample_to_files(inferencer, tmp_path / 'x.npz', 10).written == []
+    for out, seed in (('x.npz', 1), ('y.npz', 0)):
+        with pytest.raises(InputError, match='Make room'):
+            sample_to_files(inferencer, tmp_path / out, 10, seed=seed)
+    # Process 0 has looked, and may be about to fill the disk with the output.
+    sample_to_files(inferencer, tmp_path / 'y.npz', 10, batch_size=5, rank=1, world_size=2)
+
+
+def test_numbers_of_numpy_are_numbers(inferencer, tmp_path):
+    arguments = dict(num_images=10, seed=3, batch_size=4, columns=5)
+    outs = [tmp_path / 'x.npz', tmp_path / 'x.png']
+    sample_to_files(inferencer, outs, **{key: np.int64(value) for key, value in arguments.items()})
+    assert np.load(outs[0])['arr_0'].shape == (10, 8, 8, 1)
+    assert sample_to_files(inferencer, outs, **arguments).written == []
+
+
+@pytest.mark.parametrize('content', ['5', '[]', 'null', '{'])
+def test_note_that_is_none_is_refused(inferencer, tmp_path, content):
+    (tmp_path / 'x.npz.parts').mkdir()
+    (tmp_path / 'x.npz.parts' / 'request.json').write_text(content)
+    with pytest.raises(InputError, match='delete'):
+        sample_to_files(inferencer, tmp_path / 'x.npz', 10)
 
 
 def test_request_is_noted_beside_the_blocks(inferencer, tmp_path):
@@ -253,8 +362,12 @@ def test_request_is_noted_beside_the_blocks(inferencer, tmp_path):
     (dict(batch_size=0), 'batch_size'),
     (dict(labels=[3, 10]), 'label 10'),
     (dict(seed=2**62), 'seed'),  # fits, but the last image's does not
+    (dict(seed=[1, 2]), r'one integer, got \[1, 2\]'),
+    (dict(seed=1.5), 'one integer, got 1.5'),
+    (dict(seed='a'), "one integer, got 'a'"),
     (dict(outs=[]), 'no output'),
     (dict(outs=['x.npz', './x.npz']), 'twice'),
+    (dict(outs='.'), 'name a new folder'),
     (dict(columns=3), 'columns'),
     (dict(outs='x.xyz'), 'suffix'),
     (dict(num_images=10**14), 'GB are needed'),
@@ -273,8 +386,14 @@ def test_line_of_progress_says_what_is_left():
 
 
 def test_log_gets_a_line_now_and_then(inferencer, tmp_path, monkeypatch, capsys):
-    clock = iter(range(0, 10000, 20))  # seconds, 20 from one look at the clock to the next
-    monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: next(clock))
+    seconds, draw = [0.], inferencer.model.draw
+
+    def slow_draw(*args, **options):
+        seconds[0] += 20
+        return draw(*args, **options)
+
+    inferencer.model.draw = slow_draw
+    monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
     sample_to_files(inferencer, tmp_path / 'x.npz', 20, batch_size=2, progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and lines[0].startswith('6 of 20 images in 0:01:00, 0.1 images/s, 0:02:20 left')

@@ -11,7 +11,8 @@ import torch
 from digits import BACKBONE, build, model_config, write_config
 
 from mmcm.cli.main import main as mmcm
-from mmcm.cli.sample import device_of, labels_of, main, processes
+from mmcm.cli.model_arguments import labels_of
+from mmcm.cli.sample import device_of, main, processes
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models
 
@@ -69,7 +70,9 @@ def test_several_outputs_and_a_second_run(tiny, tmp_path, capsys):
     (['--timesteps', '12', '5', '0'], 3),
     (['--sigmas', '80', '5', '3', '1'], 4),
     (['--sampler', 'type=HeunSampler', 'num_steps=3'], 5),
-    (['--sampler', 'type=HeunSampler', 'num_steps=3', '--steps', '4'], 7),
+    (['--sampler', 'type=HeunSampler', '--steps', '4'], 7),
+    (['--sampler', 'type=MultistepSampler', '--sigmas', '80', '5', '3', '1'], 4),
+    (['--sampler', 'type=MultistepSampler', 'num_scales=18', '--steps', '3'], 3),
     (['--sampler', 'sigmas=[80.0,2.0,1.0]'], 3),
 ])  # yapf: disable
 def test_steps_are_chosen_in_four_ways(tiny, tmp_path, capsys, argv, calls):
@@ -89,7 +92,10 @@ def test_steps_are_chosen_in_four_ways(tiny, tmp_path, capsys, argv, calls):
     (['--sigmas', '1', '80'], 'decrease'),
     (['--sampler', 'type=HenSampler'], 'HenSampler'),
     (['--sampler', 'steps'], 'KEY=VALUE'),
-    (['--sampler', 'type=HeunSampler', 'num_steps=2', '--sigmas', '80'], 'HeunSampler has no use for sigmas'),
+    (['--sampler', 'type=HeunSampler', '--sigmas', '80'], 'HeunSampler has no use for sigmas'),
+    (['--sampler', 'type=HeunSampler', 'num_steps=3', '--steps', '2'], '--steps and --sampler num_steps=3 both'),
+    (['--sampler', 'indices=[0,5]', '--sigmas', '80', '2'], '--sigmas and --sampler indices=[0, 5] both'),
+    (['--sampler', 'sigmas=[80.0,2.0]', '--timesteps', '0'], '--timesteps and --sampler sigmas=[80.0, 2.0] both'),
     (['--batch-size', '0'], 'batch_size'),
     (['--columns', '3'], 'columns'),
     (['--seed', '9' * 30], 'seed'),
@@ -107,8 +113,16 @@ def test_bad_outputs(capsys, tiny, tmp_path):
     (tmp_path / 'file').write_text('in the way')
     assert 'suffix' in refusal(capsys, *tiny, '--out', tmp_path / 'x.xyz')
     assert str(tmp_path / 'file') in refusal(capsys, *tiny, '--out', tmp_path / 'file' / 'x.npz')
+    for out in ('.', '..', '/'):
+        assert 'name a new folder' in refusal(capsys, *tiny, '--out', out)
     assert '--out' in refusal(capsys, *tiny)
     assert '--model' in refusal(capsys, '--out', tmp_path / 'x.npz')
+
+
+def test_output_in_the_home_folder(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    main([*tiny, '--out', '~/x.npz'])
+    assert (tmp_path / 'x.npz').exists()
 
 
 def test_label_for_an_unconditional_model(capsys, tmp_path):
@@ -121,7 +135,7 @@ def test_label_for_an_unconditional_model(capsys, tmp_path):
 def test_words_become_labels():
     assert labels_of(None) is None
     assert labels_of(['balanced']) == 'balanced' and labels_of(['random']) == 'random'
-    assert labels_of(['145', 'king penguin', '-1']) == [145, 'king penguin', -1]
+    assert labels_of(['145']) == '145' and labels_of(['145', 'king penguin']) == ['145', 'king penguin']
 
 
 @pytest.mark.parametrize('launcher, variables, expected', [

@@ -53,14 +53,14 @@ def test_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
 
 
 def test_folder_that_a_killed_process_had_put_aside_is_put_back(tmp_path):
-    (tmp_path / '.folder.1.old').mkdir()
-    (tmp_path / '.folder.1.old' / 'file').touch()
+    (tmp_path / '.folder.0123456789ab.old').mkdir()
+    (tmp_path / '.folder.0123456789ab.old' / 'file').touch()
     remove_leftovers(tmp_path / 'folder')
     assert (tmp_path / 'folder' / 'file').exists() and len(list(tmp_path.iterdir())) == 1
 
 
 def test_leftovers_of_killed_processes_are_removed(tmp_path):
-    for name in ('.x.1.part', '.x.22.part', '.xy.1.part'):
+    for name in ('.x.0123456789ab.part', '.x.ffffffffffff.part', '.x.npz.0123456789ab.part'):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / 'x')
-    assert [path.name for path in tmp_path.iterdir()] == ['.xy.1.part']
+    assert [path.name for path in tmp_path.iterdir()] == ['.x.npz.0123456789ab.part']

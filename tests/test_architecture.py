@@ -2,6 +2,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def unit(path):
 
 
 def imports(path):
-    """Yield the names right below `mmcm` that a module imports, also within its functions."""
+    """Yield what a module imports from `mmcm`, also within its functions, as lists of names below it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -40,13 +41,23 @@ def imports(path):
         for name in names:
             package, *rest = name.split('.')
             if package == 'mmcm':
-                yield rest[0]
+                yield rest
 
 
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_module_imports_from_no_floor_above(path):
     floor = FLOOR_OF[unit(path)]
-    assert [name for name in imports(path) if name != '__version__' and FLOOR_OF[name] > floor] == []
+    assert [name for name, *_ in imports(path) if name != '__version__' and FLOOR_OF[name] > floor] == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    names = {path.relative_to(PACKAGE).with_suffix('').parts: path for path in MODULES}
+    names = {parts[:-1] if parts[-1] == '__init__' else parts: path for parts, path in names.items()}
+    graph = {}
+    for parts, path in names.items():
+        found = (tuple(name[:length]) for name in imports(path) for length in range(len(name), 0, -1))
+        graph[parts] = {other for other in found if other in names and other != parts[:len(other)]}
+    TopologicalSorter(graph).prepare()  # a CycleError names the modules
 
 
 def test_every_floor_is_inhabited():

@@ -12,6 +12,7 @@ PAGES = sorted(
 def test_page_has_no_blanks_and_its_links_and_commands_lead_to_files(page):
     text = page.read_text(encoding='utf-8')
     assert not re.findall(r'@[A-Z]+@', text)
+    assert 'mmcm[' not in text  # pip would look for it on an index
     links = [link.split('#')[0] for link in re.findall(r'\]\(([^)]+)\)', text) if not link.startswith('http')]
     files = re.findall(r'(?:configs|tools|demo|docs|requirements|benchmarks)/[\w/.-]+\.(?:py|md|txt|sh)', text)
     missing = [name for name in links if name and not (page.parent / name).exists()]

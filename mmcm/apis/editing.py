@@ -1,7 +1,9 @@
 """Editing a picture with a model that is ready to draw."""
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -9,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmcm.apis.inferencer import ConsistencyModelInferencer, check_count, check_out
+from mmcm.apis.inferencer import ConsistencyModelInferencer, check_out
 from mmcm.editing import EditingOperator, editing_sampler
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Sampler
+from mmcm.utils.batches import Batches
+from mmcm.utils.checks import check_count
 from mmcm.utils.images import grid, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
 
@@ -70,6 +74,8 @@ def edit(inferencer: ConsistencyModelInferencer,
          progress: bool = False) -> Edited:
     """Draw candidates that agree with `image` in what `operator` knows.
 
+    On a GPU, a batch of them that does not fit the memory is halved.
+
     Args:
         inferencer (ConsistencyModelInferencer): The model.
         image (Tensor): The picture in [-1, 1], (1, C, H, W); `mmcm.editing.tasks` makes it, and the operator.
@@ -86,17 +92,20 @@ def edit(inferencer: ConsistencyModelInferencer,
     check_count('num_candidates', num_candidates)
     sampler = sampler or editing_sampler(inferencer.sampler)
     seeds = inferencer.choose_seeds(seed, num_candidates)
-    labels = inferencer.choose_labels(labels, num_candidates, seed if isinstance(seed, int) else 0)
-    known = operator.degrade(image)
+    labels = inferencer.choose_labels(labels, num_candidates, seed if isinstance(seed, Integral) else 0)
+    known = operator.to(image.device).degrade(image)
     model = inferencer.load().model
 
-    parts = [slice(start, start + inferencer.batch_size) for start in range(0, num_candidates, inferencer.batch_size)]
-    started, candidates = time.perf_counter(), []
-    with progress_bar('editing', len(parts) * sampler.num_steps, shown=progress) as advance:
-        for part in parts:
+    steps = math.ceil(num_candidates / inferencer.batch_size) * sampler.num_steps
+    started = time.perf_counter()
+    with progress_bar('editing', steps, shown=progress) as advance:
+
+        def draw(part: slice) -> Tensor:
             drawn = model.edit(image, operator, None if labels is None else labels[part], len(seeds[part]),
                                SampleNoise(seeds[part]), sampler, callback=lambda *_: advance())
-            candidates.append(model.data_preprocessor.destruct(drawn[0]).cpu())
+            return model.data_preprocessor.destruct(drawn[0]).cpu()
+
+        candidates = torch.cat(list(Batches(inferencer.batch_size).run(draw, num_candidates)))
     seconds = time.perf_counter() - started
     picture, known = (model.data_preprocessor.destruct(tensor[0]).cpu() for tensor in (image, known))
-    return Edited(picture, known, torch.cat(candidates), labels, seconds, sampler.num_calls)
+    return Edited(picture, known, candidates, labels, seconds, sampler.num_calls)

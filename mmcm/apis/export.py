@@ -4,10 +4,9 @@ A file holds the whole way from noise to images: the sampler's loop unrolled, wi
 """
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +21,7 @@ from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
+from mmcm.utils.files import appearing, make_folder
 from mmcm.version import __version__
 
 INPUTS = ('noise', 'labels')
@@ -147,20 +146,13 @@ def export(model: ConsistencyModel,
     check_export(model, out)
     kind = FORMATS[out.suffix]
     graph = DrawingGraph(model, sampler)
-    part = out.with_name(f'.{out.stem}.{os.getpid()}.part{out.suffix}')
-    try:
+    with appearing(out) as part:
         kind.write(trace(graph), part, dict(model=name, **graph.about()))
         inputs = graph.inputs(3)  # another number than it was traced with
         difference = (kind.run(part, inputs) - graph(*inputs)).abs().max().item()
         if not difference <= kind.tolerance:
             raise InputError(f'{out} is not written: its images differ by {difference:.1e} from those of torch, more '
                              f'than {kind.tolerance:g}. Try fewer steps, or another version of torch.')
-        part.replace(out)
-    except OSError as error:
-        raise InputError(f'{out} cannot be written: {error.strerror}. Choose another place.') from error
-    finally:
-        with suppress(OSError):  # it has its name, or could not be made in the first place
-            part.unlink()
     return graph, difference
 
 
@@ -172,7 +164,7 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
         raise InputError(f'exporting needs torch 2.9 or newer, this is {torch.__version__}: upgrade torch.')
     missing = [name for name in FORMATS[out.suffix].packages if find_spec(name) is None]
     if missing:
-        raise InputError(f'{out.suffix} files need {", ".join(missing)}: pip install "mmcm[onnx]"')
+        raise InputError(f'{out.suffix} files need packages that are missing: pip install {" ".join(missing)}')
     size = 4 * sum(parameter.numel() for parameter in model.drawing_denoiser.parameters())
     if out.suffix == '.onnx' and size > ONNX_BYTES:
         raise InputError(f'an ONNX file holds at most 2 GiB, and the weights are {size / 2**30:.2f} GiB: write .pt2.')
@@ -218,12 +210,14 @@ def run_onnx(path: Path, inputs: Sequence[Tensor]) -> Tensor:
 
 def write_program(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
     """Write `program` for `torch.export.load`, with `about` as its extra file about.json."""
-    torch.export.save(program, path, extra_files={'about.json': json.dumps(about)})
+    with path.open('wb') as file:  # given a path, torch would write its name into the file
+        torch.export.save(program, file, extra_files={'about.json': json.dumps(about)})
 
 
 def run_program(path: Path, inputs: Sequence[Tensor]) -> Tensor:
     """Return what the program at `path` draws."""
-    return torch.export.load(path).module()(*inputs)
+    with path.open('rb') as file:  # given a path, torch would ask for the suffix .pt2
+        return torch.export.load(file).module()(*inputs)
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         self.config, self.checkpoint = _resolve(model, checkpoint, cache_dir)
         self.average = average
         self.cache_dir = cache_dir
-        self.sampler_config = _sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
+        self.sampler_config = sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
         self.sampler = SAMPLERS.build(self.sampler_config)
         super().__init__(self.config, self.checkpoint, self.device, SCOPE, show_progress=False)
         names = self.config.get('class_names')
@@ -496,7 +496,7 @@ def _check_denoiser(config: dict, path: Path) -> None:
                                  f'{ours!r}: choose the config that belongs to the checkpoint.')
 
 
-def _sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[dict]) -> dict:
+def sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[dict] = None) -> dict:
     """Return the sampler to use: the config's with the schedule of the checkpoint, and the caller's changes."""
     if not isinstance(changes or {}, dict):
         raise InputError("sampler has to be a config, such as dict(type='HeunSampler', num_steps=18), got "

@@ -30,6 +30,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         'default: the first average')
     parser.add_argument('--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32',
                         help='precision of what is written')
+    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and '
+                        'for the hub its own cache')
     parser.add_argument('--force', action='store_true', help='replace OUT if it is there already')
     return parser.parse_args(argv)
 
@@ -39,7 +41,8 @@ def convert(source: str,
             to: str,
             config: Optional[str] = None,
             average: Optional[str] = None,
-            dtype: str = 'float32') -> str:
+            dtype: str = 'float32',
+            cache_dir: Optional[str] = None) -> str:
     """Convert the weights of `source`; the arguments are those of the command line.
 
     Returns:
@@ -57,7 +60,7 @@ def convert(source: str,
     from mmcm.version import __version__
     from mmcm.zoo import cached_file
 
-    path = cached_file(source)
+    path = cached_file(source, cache_dir)
     text, model = config_of(source, path, config)
     with torch.device('meta'):  # its names and shapes are all that is needed of it
         network = MODELS.build(model['denoiser']['backbone'])
@@ -145,7 +148,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     args = parse_args(argv, prog)
     out = Path(args.out)
     to = target(out, args.to, args.force)
-    sha = convert(args.source, out, to, args.config, args.ema, args.dtype)
+    sha = convert(args.source, out, to, args.config, args.ema, args.dtype, args.cache_dir)
     files = [out] if out.is_file() else [file for file in out.rglob('*') if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     print(f'Wrote {out} ({size / 1e6:.2f} MB)\nsha256 of the weights, whatever they are written as: {sha}')

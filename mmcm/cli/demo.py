@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models, nearest
@@ -34,7 +35,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--config-name', help='name of a config that comes with mmcm')
     parser.add_argument('--model-config', help='path of a config file')
     parser.add_argument('--model-ckpt', help="checkpoint: path, URL, work directory or zoo name; default: the config's")
-    parser.add_argument('--label', type=int, nargs='+', help='classes to draw; default: random ones, by the seed')
+    parser.add_argument(
+        '--label', nargs='+', help='classes to draw, as numbers or names; default: random ones, by the seed')
     parser.add_argument('--result-out-dir', help='where to write: a picture file or a folder')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--seed', type=int, default=2022, help='seed of the pictures; default: %(default)s')
@@ -90,14 +92,15 @@ def draw(args: Namespace) -> None:
             check_count(key, extra[key])
     out = Path(args.result_out_dir)
     check_out(out)
-    num_images = extra.get('num_images', len(args.label) if args.label and len(args.label) > 1 else NUM_IMAGES)
+    labels = labels_of(args.label)
+    num_images = extra.get('num_images', len(labels) if isinstance(labels, list) else NUM_IMAGES)
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
     inferencer.choose_seeds(args.seed, num_images)
-    inferencer.choose_labels(args.label, num_images, args.seed)
+    inferencer.choose_labels(labels, num_images, args.seed)
     mmagic = find_mmagic()  # whose import takes seconds: mistakes are told before
     if mmagic is None:
         options = {key: extra[key] for key in ('batch_size', ) if key in extra}
-        drawing = inferencer(num_images, args.label, args.seed, progress=True, **options)
+        drawing = inferencer(num_images, labels, args.seed, progress=True, **options)
         written = drawing.save(out, extra.get('columns'))
     else:
         parameters = {key: extra[key] for key in ('batch_size', 'columns') if key in extra}
@@ -107,7 +110,7 @@ def draw(args: Namespace) -> None:
             editor = mmagic.MMagicInferencer(
                 FAMILY, model_config=str(model), model_ckpt=args.model_ckpt, device=args.device,
                 extra_parameters=parameters, seed=args.seed)
-        editor.infer(label=args.label, result_out_dir=str(out))
+        editor.infer(label=labels, result_out_dir=str(out))
         drawing, written = editor.inferencer.inferencer.drawing, editor.inferencer.inferencer.written
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     through = '' if mmagic is None else f', through MMagic {mmagic.MMAGIC_VERSION}'

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Optional
 
 from mmcm.cli.errors import command
-from mmcm.cli.model_arguments import add_model_arguments, build_inferencer
+from mmcm.cli.model_arguments import add_model_arguments, build_inferencer, labels_of
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.errors import InputError
 
 EXAMPLES = dict(
     inpaint='--img photo.jpg --mask mask.png --model cd_imagenet64_lpips --labels 207 --out dogs.png',
@@ -55,8 +56,8 @@ def add_common_arguments(parser: ArgumentParser) -> None:
         '--labels',
         nargs='+',
         metavar='LABEL',
-        help='what is in the picture, as the number or the name of a class; one for all candidates or one for each. '
-        'Models of classes take random ones otherwise, which rarely fit')
+        help='what is in the picture, as the number or the name of a class; one for all candidates or one for each; or '
+        "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits")
     levels = parser.add_mutually_exclusive_group()
     levels.add_argument(
         '--steps', type=int, metavar='N', help='network calls per candidate; default: 39, and fewer are coarser')
@@ -79,6 +80,12 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.editing import tasks
     from mmcm.editing.pictures import read_picture
 
+    out = Path(args.out).expanduser()
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f'{out} is a folder that is not empty: name another one, or a picture file for a sheet.')
+    for name in ('img', 'mask'):
+        if out.resolve() == Path(getattr(args, name, None) or '/').resolve():
+            raise InputError(f'--out {out} is the file of --{name}, which it would replace: name another one.')
     picture = read_picture(args.img)
     # Of a mask that was painted on a transparent ground, only the paint counts.
     mask = read_picture(args.mask, background='black') if args.task == 'inpaint' else None
@@ -90,11 +97,11 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         image, operator = tasks.colorization(picture, shape)
     else:
         image, operator = tasks.super_resolution(picture, args.factor, shape)
-    out = Path(args.out)
     check_out(out)
     chosen = args.steps is not None or args.sigmas is not None
     sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas) if chosen else None
-    edited = edit(inferencer, image, operator, args.labels, args.num_candidates, args.seed, sampler, progress=True)
+    labels = labels_of(args.labels)
+    edited = edit(inferencer, image, operator, labels, args.num_candidates, args.seed, sampler, progress=True)
     written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     print(f'Drew {args.num_candidates} candidates with {inferencer.checkpoint} in {edited.seconds:.2f} s on '

@@ -34,6 +34,7 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
     """Draw the requests of `config.test_dataloader` with the weights of `checkpoint`; return the metrics."""
     from mmengine.runner import Runner  # torch is loaded only to draw
 
+    from mmcm.apis.inferencer import sampler_config
     from mmcm.cli.runner import built_from_config
     from mmcm.models.consistency_model import drawing_config
     from mmcm.utils.model_wrappers import unwrapped
@@ -42,6 +43,8 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
         if config.get(part) is None:
             raise InputError(f'the config does not say what to measure: it has no {part}.')
     config.model = drawing_config(config.model)
+    if config.model.get('sampler'):
+        config.model.sampler = sampler_config(config.model.sampler, checkpoint)
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         config.pop(part, None)
     config.load_from, config.resume = None, False

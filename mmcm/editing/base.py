@@ -5,7 +5,9 @@ Omega is 1 for the unknown ones, projects a picture on what is known of it. None
 what keeps the known coordinates depends on the space that they span alone.
 """
 from abc import ABC, abstractmethod
+from typing import Union
 
+import torch
 from torch import Tensor
 
 
@@ -25,3 +27,10 @@ class EditingOperator(ABC):
     @abstractmethod
     def keep(self, known: Tensor, estimate: Tensor) -> Tensor:
         """Return P known + (1 - P) estimate: `estimate` with the known coordinates put right, both (N, C, H, W)."""
+
+    def to(self, device: Union[torch.device, str]) -> 'EditingOperator':
+        """Return the operator with its tensors on `device`, that of the images; this one has none.
+
+        Asked for once, so that `keep`, which is called in each step, never waits for a copy to the device.
+        """
+        return self

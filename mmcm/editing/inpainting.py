@@ -1,4 +1,8 @@
 """Parts of a picture drawn anew."""
+from copy import copy
+from typing import Union
+
+import torch
 from torch import Tensor
 
 from mmcm.editing.base import EditingOperator
@@ -32,9 +36,15 @@ class Inpainting(EditingOperator):
         mask = self._mask(estimate)
         return (1 - mask) * known + mask * estimate
 
+    def to(self, device: Union[torch.device, str]) -> 'Inpainting':
+        """Return the operator with its mask on `device`."""
+        moved = copy(self)
+        moved.mask = self.mask.to(device)
+        return moved
+
     def _mask(self, images: Tensor) -> Tensor:
-        """Return the mask on the device of `images`, one for all of them or one for each."""
-        masks = self.mask.to(images.device)
+        """Return the mask, one for all of `images` or one for each."""
+        masks = self.mask
         if masks.shape[-2:] != images.shape[-2:] or len(images) % len(masks):
             raise InputError(f'a mask of shape {tuple(masks.shape)} does not fit images of shape '
                              f'{tuple(images.shape)}: it has to be (1 or N, 1, H, W).')

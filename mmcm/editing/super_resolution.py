@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from mmcm.editing.base import EditingOperator
 from mmcm.registry import OPERATORS
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
 
@@ -18,9 +19,8 @@ class SuperResolution(EditingOperator):
     """
 
     def __init__(self, factor: int) -> None:
-        if not isinstance(factor, int) or factor < 2:
-            raise InputError(f'factor has to be an integer of at least 2, got {factor!r}.')
-        self.factor = factor
+        check_count('factor', factor, least=2)
+        self.factor = int(factor)
 
     def degrade(self, image: Tensor) -> Tensor:
         """Return the means, each in all pixels of its patch."""

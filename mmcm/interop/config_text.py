@@ -16,7 +16,7 @@ def config_text(path: Union[str, Path]) -> str:
     """
     from safetensors import safe_open
 
-    from mmcm.utils.weights import read_checkpoint
+    from mmcm.utils.checkpoint_files import read_checkpoint
 
     content = read_checkpoint(path, mapped=True)  # its errors are those of a user's file
     if Path(path).suffix == '.safetensors':

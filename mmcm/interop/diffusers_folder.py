@@ -5,7 +5,7 @@ network alone, that is of a UNet2DModel, is read, too.
 """
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -70,6 +70,20 @@ def read_config(folder: Union[str, Path]) -> dict[str, Any]:
     return config
 
 
+def weight_names() -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what weights may be called, best first: full precision before half, safetensors before `.bin`.
+
+    Each time these are the name of the one file, the names of the index of a file in parts, and patterns of the parts.
+    """
+    number = '-?????-of-?????'
+    for variant in ('', '.fp16'):
+        for suffix in ('safetensors', 'bin'):
+            # diffusers 0.30 put the variant where the releases before and after it do not.
+            yield (f'{STEM}{variant}.{suffix}',
+                   [f'{STEM}.{suffix}.index{variant}.json', f'{STEM}.{suffix}{variant}.index.json'],
+                   [f'{STEM}{variant}{number}.{suffix}', f'{STEM}{number}{variant}.{suffix}'])
+
+
 def read_weights(folder: Union[str, Path]) -> dict[str, 'Tensor']:
     """Return the weights of the network in a diffusers folder, under the names of ADMUNet and in their order.
 
@@ -78,7 +92,7 @@ def read_weights(folder: Union[str, Path]) -> dict[str, 'Tensor']:
     Raises:
         InputError: If the folder is not whole, or holds another pipeline or network.
     """
-    from mmcm.utils.weights import read_checkpoint  # it reads folders through this function
+    from mmcm.utils.checkpoint_files import read_checkpoint  # which loads torch
 
     folder = Path(folder)
     unet, _ = _configs(folder)
@@ -162,15 +176,13 @@ def _unet_folder(folder: Path) -> Path:
 
 def _weight_files(folder: Path) -> list[Path]:
     """Return the file of the weights, or its parts."""
-    for stem in (STEM, f'{STEM}.fp16'):
-        for suffix in ('safetensors', 'bin'):
-            file = folder / f'{stem}.{suffix}'
-            if file.is_file():
-                return [file]
-            # The index of parts; older releases of diffusers put the variant in front of the last suffix.
-            for index in (folder / f'{STEM}.{suffix}.index{stem[len(STEM):]}.json', folder / f'{file.name}.index.json'):
-                if index.is_file():
-                    return [folder / Path(name).name for name in sorted(set(_read_json(index)['weight_map'].values()))]
+    for file, indices, _ in weight_names():
+        if (folder / file).is_file():
+            return [folder / file]
+        for index in indices:
+            if (folder / index).is_file():
+                parts = set(_read_json(folder / index)['weight_map'].values())
+                return [folder / Path(name).name for name in sorted(parts)]
     raise InputError(f'{folder} has no weights: {STEM}.safetensors (or .bin) is missing. Download it, too.')
 
 

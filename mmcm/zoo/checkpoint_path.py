@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Optional, Union
 from urllib.parse import urlsplit
 
+from mmcm.interop.diffusers_folder import is_diffusers_folder
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import PACKAGE, ZooModel, list_models, nearest
 from mmcm.zoo.download import digests, download
@@ -69,8 +70,6 @@ def addresses(model: ZooModel) -> list[str]:
 
 
 def _named_file(source: Union[str, Path], cache_dir: Union[str, Path, None], progress: bool) -> Path:
-    from mmcm.interop.diffusers_folder import is_diffusers_folder  # listing the zoo needs none of it
-
     text = str(source)
     if text.startswith(PACKAGE_PREFIX):
         return _packaged_file(text)

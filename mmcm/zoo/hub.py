@@ -7,12 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Optional, Union
 
+from mmcm.interop.diffusers_folder import STEM, weight_names
 from mmcm.utils.errors import InputError
 from mmcm.zoo.download import offline
 
 HUB_PREFIX = 'hf://'
 SETTINGS = ('model_index.json', 'config.json', 'unet/config.json', 'scheduler/scheduler_config.json')
-STEM = 'diffusion_pytorch_model'
 
 
 def hub_id(text: str) -> Optional[str]:
@@ -50,11 +50,12 @@ def hub_folder(identity: str, cache_dir: Union[str, Path, None] = None, progress
     try:
         from huggingface_hub import constants, snapshot_download, utils
     except ImportError as error:
-        raise InputError(f'{identity} is on the Hugging Face hub, which takes the package huggingface_hub: pip install '
-                         '"mmcm[hub]"') from error
+        raise InputError(f'{identity} is on the Hugging Face hub, and the package that fetches from it is '
+                         'missing: pip install huggingface_hub') from error
     cache = Path(cache_dir).expanduser() / 'hub' if cache_dir else Path(constants.HF_HUB_CACHE)
     without_network = offline() or constants.HF_HUB_OFFLINE
-    for weights in _weight_patterns():
+    for file, indices, parts in weight_names():
+        weights = [f'{place}{name}' for place in ('', 'unet/') for name in (file, *indices, *parts)]
         try:
             with _bars(utils, progress and sys.stderr.isatty()):
                 folder = Path(
@@ -67,18 +68,10 @@ def hub_folder(identity: str, cache_dir: Union[str, Path, None] = None, progress
         except Exception as error:  # the HTTP library behind it, and so its errors, differs between releases
             raise InputError(f'cannot fetch {identity} from the hub: {_reason(error, without_network)}; a copy of its '
                              f'folder can be named by its path, and the cache is {cache}') from error
-        if any(any(folder.glob(pattern)) for pattern in weights):
+        if any((folder / place / name).is_file() for place in ('', 'unet') for name in (file, *indices)):
             return folder
     raise InputError(f'{identity} is no diffusers pipeline that can be read: the hub has no '
                      f'unet/{STEM}.safetensors (or .bin) in it')
-
-
-def _weight_patterns() -> Iterator[list[str]]:
-    """Yield what to ask for, best first, each time the one file or its parts with their index."""
-    for stem in (STEM, f'{STEM}.fp16'):
-        for suffix in ('safetensors', 'bin'):
-            yield [f'{place}{name}' for place in ('', 'unet/')
-                   for name in (f'{stem}.{suffix}', f'{stem}-*-of-*.{suffix}', f'{stem}.{suffix}.index.json')]
 
 
 def _reason(error: Exception, without_network: bool) -> str:

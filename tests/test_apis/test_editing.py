@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from digits import build, write_config
@@ -44,6 +45,37 @@ def test_seed_makes_the_candidates(tiny):
     one, again, other = (
         edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=1, seed=seed, sampler=FOUR) for seed in (1, 1, 2))
     assert torch.equal(one.candidates, again.candidates) and not torch.equal(one.candidates, other.candidates)
+
+
+def test_seed_of_numpy_is_as_good_as_one_of_python(tiny):
+    labels = [edit(tiny, IMAGE, Inpainting(MASK), 'random', 20, seed, FOUR).labels for seed in (7, np.int64(7), 0)]
+    assert labels[0] == labels[1] != labels[2]
+
+
+def test_candidates_that_do_not_fit_the_memory_are_halved_for_good_and_stay_the_same(tiny, monkeypatch):
+    expected = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=7, sampler=FOUR)
+    asked, sound = [], type(tiny.model).edit
+
+    def tight(model, image, operator, labels, num_candidates, *args, **options):
+        asked.append(num_candidates)
+        if num_candidates > 2:
+            raise torch.cuda.OutOfMemoryError('out of memory')
+        return sound(model, image, operator, labels, num_candidates, *args, **options)
+
+    monkeypatch.setattr(type(tiny.model), 'edit', tight)
+    edited = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=7, sampler=FOUR)
+    assert asked == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert edited.labels == expected.labels and edited.candidates.shape == (7, 1, 8, 8)
+    assert (edited.candidates.int() - expected.candidates.int()).abs().max() <= 1
+
+
+def test_mask_may_lie_where_the_picture_does_not(tiny):
+    tiny.load()
+    operator = Inpainting(MASK)
+    moved = []
+    operator.to = lambda device: moved.append(device) or Inpainting(MASK)
+    edit(tiny, IMAGE, operator, 3, num_candidates=1, sampler=FOUR)
+    assert moved == [IMAGE.device, tiny.device]
 
 
 def test_many_levels_unless_told_otherwise(tiny):

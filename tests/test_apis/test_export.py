@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import pytest
@@ -159,6 +160,12 @@ def imagenet_like():
         type='ADMUNet', image_size=64, base_channels=32, num_res_blocks=1, attention_resolutions=(32, 16, 8),
         channel_mult=(1, 2, 3, 4), num_classes=1000, num_head_channels=32, scale_shift_norm=True, resblock_updown=True)
     return build(denoiser=dict(type='KarrasDenoiser', backbone=backbone))
+
+
+def test_program_does_not_tell_under_what_name_it_was_written(exported):
+    path, _, _ = exported('two.pt2')
+    with ZipFile(path) as archive:
+        assert {name.split('/')[0] for name in archive.namelist()} == {'archive'}
 
 
 @pytest.mark.slow

@@ -151,6 +151,14 @@ def test_address_brings_the_weights(tmp_path, server, released, config, monkeypa
     assert same(read_weights(tmp_path / 'x'), WEIGHTS)
 
 
+def test_download_is_kept_where_that_is_said(tmp_path, server, released, config, monkeypatch):
+    monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'cache'))
+    server.content = released.read_bytes()
+    convert(server.url, tmp_path / 'x.pt', '--config', config, '--cache-dir', tmp_path / 'own')
+    kept, = (path for path in (tmp_path / 'own' / 'checkpoints').rglob('*.pt'))
+    assert kept.read_bytes() == released.read_bytes() and not (tmp_path / 'cache').exists()
+
+
 @pytest.mark.parametrize('name, num_scales', [('cd_imagenet64_l2', 40), ('ct_imagenet64', 201), ('ct_cat256', 151)])
 def test_schedule_is_that_of_the_model_of_the_zoo(name, num_scales):
     from mmcm.cli.convert import config_of

@@ -121,6 +121,18 @@ def test_sheet_shows_all_of_them(digit, tmp_path):
     assert (tmp_path / 'new' / 'a.png').read_bytes() == (tmp_path / 'new' / 'b.png').read_bytes()
 
 
+def test_labels_may_be_a_rule(digit, tmp_path):
+    def names(*labels):
+        out = tmp_path / '_'.join(['out', *labels])
+        run('super-resolve', '--img', digit[0], '--factor', 2, '--model', 'digits', '--device', 'cpu', '--steps', 2,
+            *labels, '--out', out)
+        return sorted(path.name for path in out.glob('candidate*'))
+
+    balanced = names('--labels', 'balanced')
+    assert balanced == [f'candidate_00{index}_label{index}.png' for index in range(4)]
+    assert names('--labels', 'random') == names() != balanced
+
+
 def bad_requests(folder, picture, mask):
     """Yield arguments of bad requests, and what the answer says."""
     Image.new('L', (9, 8)).save(folder / 'other.png')
@@ -167,3 +179,13 @@ def test_help_and_wrong_arguments_do_not_load_torch(argv):
             'finally:\n    print("torch" in sys.modules)')
     process = subprocess.run([sys.executable, '-c', code, 'edit', *argv], capture_output=True, text=True)
     assert process.stdout.splitlines()[-1] == 'False', process.stderr
+
+
+def test_what_is_there_is_not_replaced(capsys, digit, tmp_path):
+    picture, mask = digit
+    common = ('inpaint', '--img', picture, '--mask', mask, '--model', 'digits')
+    before = picture.read_bytes(), mask.read_bytes()
+    assert 'is the file of --img, which it would replace' in refusal(capsys, *common, '--out', picture)
+    assert 'is the file of --mask, which it would replace' in refusal(capsys, *common, '--out', mask)
+    assert 'is a folder that is not empty' in refusal(capsys, *common, '--out', tmp_path)
+    assert (picture.read_bytes(), mask.read_bytes()) == before

@@ -41,6 +41,13 @@ def test_each_picture_may_have_its_own_mask_for_all_its_candidates():
         assert torch.equal(kept[3 + candidate, :, 2:], IMAGES[1, :, 2:])
 
 
+def test_mask_goes_to_the_device_of_the_pictures_and_the_operator_stays_as_it_was():
+    operator = Inpainting(half())
+    moved = operator.to('meta')
+    assert moved.keep(IMAGES.to('meta'), ESTIMATES.to('meta')).is_meta
+    assert torch.equal(operator.mask, half())
+
+
 @pytest.mark.parametrize('mask, match', [
     (torch.zeros(4, 4), 'shape'), (torch.zeros(1, 3, 4, 4), 'shape'), (torch.full((1, 1, 4, 4), 255), r'\[0, 1\]'),
     (torch.full((1, 1, 4, 4), float('nan')), r'\[0, 1\]'),

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,10 @@ def test_degraded_picture_has_the_mean_in_all_of_a_patch():
 def test_enlarged_picture_degrades_to_itself():
     enlarged = IMAGES.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     assert torch.equal(SuperResolution(2).degrade(enlarged), enlarged)
+
+
+def test_factor_of_numpy_is_as_good_as_one_of_python():
+    assert torch.equal(SuperResolution(np.int64(2)).degrade(IMAGES), SuperResolution(2).degrade(IMAGES))
 
 
 @pytest.mark.parametrize('factor', [1, 0, -2, 2.0, '2'])

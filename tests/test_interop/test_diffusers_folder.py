@@ -62,10 +62,11 @@ def test_whatever_save_pretrained_writes_is_read(folder, diffusers, tmp_path, op
     assert same(read_weights(tmp_path / 'theirs'), {key: value.to(dtype) for key, value in WEIGHTS.items()})
 
 
-def test_index_of_a_variant_under_its_former_name_is_read(folder):
+@pytest.mark.parametrize('name', ['index.fp16.json', 'fp16.index.json'])
+def test_index_of_a_variant_is_read_wherever_it_names_the_variant(folder, name):
     (folder / f'{STEM}.safetensors').rename(folder / 'unet/part.safetensors')
     index = dict(weight_map=dict.fromkeys(WEIGHTS, 'part.safetensors'))
-    (folder / f'{STEM}.safetensors.index.fp16.json').write_text(json.dumps(index))
+    (folder / f'{STEM}.safetensors.{name}').write_text(json.dumps(index))
     assert same(read_weights(folder), WEIGHTS)
 
 

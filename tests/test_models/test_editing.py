@@ -1,6 +1,7 @@
 import pytest
 import torch
 from digits import BACKBONE, build
+from torch.overrides import TorchFunctionMode
 
 from mmcm.datasets import DigitsDataset
 from mmcm.editing import Colorization, Inpainting, SuperResolution
@@ -93,6 +94,34 @@ def test_estimates_are_clipped_unless_told_otherwise():
     everything = Inpainting(torch.ones(1, 1, 8, 8))
     assert model.edit(pictures(), everything, 3, sampler=FOUR).abs().max() <= 1
     assert model.edit(pictures(), everything, 3, sampler=FOUR, clip=False).abs().max() > 1
+
+
+class Copies(TorchFunctionMode):
+    """Counts what goes from the CPU to the meta device, and tensors that are made there from Python's numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_meta:
+            came = function is torch.Tensor.to and not args[0].is_meta
+            self.count += came or function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
+        return result
+
+
+@pytest.mark.parametrize('operator', [Inpainting(lower_half()), Colorization(), SuperResolution(4)])
+def test_noise_is_all_that_a_step_copies_to_the_device(operator):
+    model = build(denoiser=COLOUR).to('meta')
+
+    def copies(num_levels):
+        with Copies() as counter:
+            model.edit(pictures(3), operator, sampler=MultistepSampler(sigmas=FOUR.sigmas[:num_levels]))
+        return counter.count
+
+    assert copies(4) - copies(2) == 2
+    assert copies(1) == 2 + isinstance(operator, Inpainting)  # pictures, noise, and the mask, once
 
 
 @pytest.mark.parametrize('options, match', [

@@ -1,12 +1,10 @@
-import os
-
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import load_weights, read_backbone, read_checkpoint
+from mmcm.utils.weights import load_weights, read_backbone
 
 WRITERS = {
     'bare.pth': torch.save,
@@ -84,57 +82,6 @@ def test_average_of_bare_weights_is_refused(tmp_path):
 def test_file_of_something_else_is_refused(tmp_path, content):
     with pytest.raises(InputError, match='holds no state dict'):
         read_backbone(write(tmp_path, 'bare.pth', content))
-
-
-class Payload:
-    """Runs a command when it is unpickled by plain pickle."""
-
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command, )
-
-
-@pytest.mark.parametrize('name', ['bare.pth', 'old.pth'])
-def test_code_in_a_file_is_refused_and_not_run(tmp_path, name):
-    trace = tmp_path / 'trace'
-    path = write(tmp_path, name, dict(weights(), extra=Payload(f'touch {trace}')))
-    with pytest.raises(InputError, match='system.*refused, nothing in it was run'):
-        read_checkpoint(path)
-    assert not trace.exists()
-
-
-def test_payload_of_these_tests_would_run(tmp_path):
-    path = write(tmp_path, 'bare.pth', dict(extra=Payload(f'touch {tmp_path / "trace"}')))
-    torch.load(path, weights_only=False)
-    assert (tmp_path / 'trace').exists()
-
-
-@FILES
-def test_truncated_file_is_refused_wherever_it_ends(tmp_path, name):
-    whole = write(tmp_path, name, weights()).read_bytes()
-    for end in range(0, len(whole), 7):
-        path = tmp_path / f'{end}-{name}'  # a file that was mapped may not be overwritten
-        path.write_bytes(whole[:end])
-        for read in (read_backbone, read_checkpoint):  # the one maps the file, the other does not
-            with pytest.raises(InputError, match=path.name):
-                read(path)
-
-
-@pytest.mark.parametrize('content', [b'<html>', b'{"a": 1}', b'hello', b'\x00' * 64])
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_file_of_another_kind_is_refused(tmp_path, suffix, content):
-    path = tmp_path / f'page{suffix}'
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=path.name):
-        read_checkpoint(path)
-
-
-def test_missing_file_is_refused(tmp_path):
-    for path in (tmp_path, tmp_path / 'missing.pth'):
-        with pytest.raises(InputError, match='there is no checkpoint file'):
-            read_checkpoint(path)
 
 
 @pytest.mark.parametrize('device', ['cpu', 'meta'])

@@ -70,6 +70,11 @@ def test_what_drawing_needs_is_fetched_and_nothing_else(hub, tmp_path):
     (['.fp16.bin'], ['.fp16.bin']),
     (['-00001-of-00002.safetensors', '-00002-of-00002.safetensors', '.safetensors.index.json', '.bin'],
      ['-00001-of-00002.safetensors', '-00002-of-00002.safetensors', '.safetensors.index.json']),
+    (['.fp16-00001-of-00001.safetensors', '.safetensors.index.fp16.json', '.fp16.bin'],
+     ['.fp16-00001-of-00001.safetensors', '.safetensors.index.fp16.json']),
+    (['-00001-of-00001.fp16.safetensors', '.safetensors.fp16.index.json', '.fp16.bin'],
+     ['-00001-of-00001.fp16.safetensors', '.safetensors.fp16.index.json']),
+    (['-00001-of-00001.fp16.bin', '.bin.fp16.index.json', '.bin'], ['.bin']),
 ])
 def test_full_precision_goes_before_half_and_safetensors_before_bin(hub, tmp_path, present, taken):
     hub.repositories['openai/diffusers-cd'] = {**SETTINGS, **{STEM + suffix: b'weights' for suffix in present}}
@@ -127,7 +132,7 @@ def test_missing_extra_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     for identity in ('openai/diffusers-cd', 'hf://openai/diffusers-cd'):
-        with pytest.raises(InputError, match=r'pip install "mmcm\[hub\]"'):
+        with pytest.raises(InputError, match='is missing: pip install huggingface_hub$'):
             cached_file(identity)
 
 

@@ -1,6 +1,8 @@
 """`tools/train.py`: train a model from a config file."""
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from mmengine.config import Config
@@ -66,6 +68,9 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         use_micro_batches(config, args.micro_batch)
     compile_networks(config)
     from mmcm.cli.runner import prepare
+    if not args.resume and (Path(config.work_dir) / 'last_checkpoint').is_file():
+        print(f'note: {config.work_dir} holds a run already, and this one starts anew and replaces its checkpoints; '
+              '--resume would go on with it', file=sys.stderr)
     config.resume = args.resume or config.get('resume', False)
     prepare(config, args)
     runner = train(config)

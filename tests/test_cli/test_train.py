@@ -91,3 +91,12 @@ def test_averages_stay_in_single_precision_with_amp(run, tmp_path):
     run('--amp')
     state = read_checkpoint(tmp_path / 'iter_2.pth')['state_dict']
     assert {value.dtype for value in state.values()} == {torch.float32}
+
+
+def test_run_that_replaces_another_says_so(run, capsys, tmp_path):
+    run()
+    assert 'note:' not in capsys.readouterr().err
+    run()
+    assert f'note: {tmp_path} holds a run already' in capsys.readouterr().err
+    run('--resume')
+    assert 'note:' not in capsys.readouterr().err

@@ -486,7 +486,8 @@ def _check_denoiser(config: dict, path: Path) -> None:
 
     The weights would fit, since the network is the same, and draw poorly.
     """
-    own = {} if is_diffusers_folder(path) else parse_config(config_text(path)).get('model')
+    carries_config = path.suffix in ('.safetensors', '.pth')  # not the released .pt, which may take long to read
+    own = parse_config(config_text(path)).get('model') if carries_config else None
     own = own.get('denoiser') if isinstance(own, dict) else None
     if isinstance(own, dict):
         for key, default in (('type', config.get('type')), ('boundary', True)):

@@ -100,7 +100,7 @@ def test_latents(pipeline, draw):
 def test_output_type(pipeline, draw):
     theirs, ours = ({kind: function(2, [1, 2], generator=seeded(), output_type=kind).images
                      for kind in ('pil', 'np', 'pt')} for function in (pipeline, draw))
-    for their_image, our_image in zip(theirs['pil'], ours['pil'], strict=True):
+    for their_image, our_image in zip(theirs['pil'], ours['pil']):
         assert our_image.mode == their_image.mode and our_image.size == their_image.size
         assert np.abs(np.asarray(their_image, int) - np.asarray(our_image, int)).max() <= 1
     assert theirs['np'].shape == ours['np'].shape and theirs['np'].dtype == ours['np'].dtype
@@ -121,5 +121,5 @@ def test_callback_and_callback_steps(pipeline, draw, callback_steps):
     pipeline(1, [1], None, generator=seeded(), callback=lambda *heard: theirs.append(heard), **options)
     draw(1, [1], generator=seeded(), callback=lambda *heard: ours.append(heard), **options)
     assert [step for step, *_ in theirs] == [step for step, *_ in ours]
-    for (_, timestep, _), (_, sigma, _, _) in zip(theirs, ours, strict=True):  # 250 log sigma is diffusers' timestep
+    for (_, timestep, _), (_, sigma, _, _) in zip(theirs, ours):  # 250 log sigma is diffusers' timestep
         assert float(timestep) == pytest.approx(250 * np.log(sigma), abs=1e-3)

@@ -1,7 +1,7 @@
 """The parser of every command: help with examples, and errors of one line."""
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from mmcm.utils.errors import InputError
 
@@ -13,10 +13,16 @@ class CommandParser(ArgumentParser):
         description (str): What the command does.
         prog (str, optional): What the user called it: 'mmcm train' behind `mmcm`, else the name of the script.
         examples (Sequence[str]): Command lines that work, shown below the arguments, each without the program's name.
+        options: What argparse itself hands to the parsers of subcommands.
     """
 
-    def __init__(self, description: str, prog: Optional[str] = None, examples: Sequence[str] = ()) -> None:
-        super().__init__(prog=prog, description=description, formatter_class=RawDescriptionHelpFormatter)
+    def __init__(self,
+                 description: str,
+                 prog: Optional[str] = None,
+                 examples: Sequence[str] = (),
+                 **options: Any) -> None:
+        super().__init__(
+            prog=prog, description=description, formatter_class=RawDescriptionHelpFormatter, **options)
         if examples:
             self.epilog = '\n'.join(['examples:', *(f'  {self.prog} {example}' for example in examples)])
 

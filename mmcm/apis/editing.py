@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmcm.apis.inferencer import ConsistencyModelInferencer, check_out
+from mmcm.apis.drawing import check_out
+from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.editing import EditingOperator, editing_sampler
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Sampler

@@ -4,7 +4,6 @@ import operator
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -13,85 +12,30 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
-from PIL.Image import Image
 from torch import Tensor
 
+from mmcm.apis.drawing import Drawing, Images
+from mmcm.apis.model_source import check_denoiser, find_model, pick_device, pick_dtype, sampler_config
+from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import request_labels
-from mmcm.interop import config_text, is_diffusers_folder, parse_config
-from mmcm.interop import read_config as read_diffusers_config
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
 from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seeded
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
-from mmcm.samplers import Callback, MultistepSampler, Sampler
+from mmcm.samplers import Callback, Sampler
 from mmcm.structures import DataSample
-from mmcm.utils.checks import check_count
-from mmcm.utils.configs import read_config, translated
+from mmcm.utils.checks import as_list, check_count, has_length
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
-from mmcm.utils.images import check_picture_path, grid, to_pil, to_pixels, write_picture
+from mmcm.utils.images import to_pil
 from mmcm.utils.progress import progress_bar
-from mmcm.zoo import cached_file, list_models, nearest, released_sampler
-from mmcm.zoo.hub import hub_id
+from mmcm.zoo import cached_file
 
 COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps')  # of arguments of diffusers' pipeline
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
-WEIGHTS = ('.safetensors', '.pt', '.pth')  # suffixes of files that may carry the config of their network
 RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
 # Pixels of a batch, where nobody says how many images it has: 64 of 64 x 64, and many more on a GPU.
 BATCH_PIXELS = dict(cpu=1 << 18, cuda=1 << 21)
 MAX_BATCH = 1024
-
-Images = Union[list[Image], np.ndarray, Tensor, list[DataSample]]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a call of the inferencer has drawn.
-
-    Attributes:
-        images (list | ndarray | Tensor): The images, as `output_type` asked for them.
-        pixels (Tensor): The same, uint8 RGB, (N, C, H, W), on the CPU.
-        labels (list[int], optional): The class of each image; None for unconditional models.
-        seeds (Sequence[int], optional): The seed of each image; None where the caller's generators made the noise.
-        seconds (float): How long the drawing took, loading not counted.
-        num_calls (int): Network calls per image.
-    """
-
-    images: Images
-    pixels: Tensor
-    labels: Optional[list[int]]
-    seeds: Optional[Sequence[int]]
-    seconds: float
-    num_calls: int
-
-    def sheet(self, columns: Optional[int] = None) -> np.ndarray:
-        """Return one picture of all images, captioned with the labels: (H, W, 3), uint8 RGB."""
-        if columns is not None:
-            check_count('columns', columns)
-        captions = None if self.labels is None else [str(label) for label in self.labels]
-        return grid(self.pixels, columns, captions=captions)
-
-    def save(self, out: Union[str, Path], columns: Optional[int] = None) -> list[Path]:
-        """Write the images: to a file as one sheet, or into a folder one by one.
-
-        Args:
-            out (str | Path): A path with a suffix is a picture file, any other one a folder.
-            columns (int, optional): Images per row of the sheet.
-
-        Returns:
-            list[Path]: What was written.
-        """
-        out = Path(out).expanduser()
-        if check_out(out):
-            write_picture(out, self.sheet(columns))
-            return [out]
-        paths = []
-        for index, image in enumerate(self.pixels):
-            label = '' if self.labels is None else f'_label{self.labels[index]}'
-            paths.append(out / f'{index:06d}{label}.png')
-            write_picture(paths[-1], to_pixels(image))
-        return paths
 
 
 class ConsistencyModelInferencer(BaseInferencer):
@@ -125,7 +69,7 @@ class ConsistencyModelInferencer(BaseInferencer):
                  dtype: Union[str, torch.dtype] = 'float32') -> None:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype)
-        self.config, self.checkpoint = _resolve(model, checkpoint, cache_dir)
+        self.config, self.checkpoint = find_model(model, checkpoint, cache_dir)
         self.average = average
         self.cache_dir = cache_dir
         self.sampler_config = sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
@@ -154,7 +98,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         """Read the weights, unless that is done. The first call does it by itself, after it has checked its input."""
         if not self.loaded:
             path = cached_file(self.checkpoint, self.cache_dir)
-            _check_denoiser(self.config.model.denoiser, path)
+            check_denoiser(self.config.model.denoiser, path)
             self.model.load_checkpoint(path, self.average)
             self.model.drawing_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()
@@ -311,43 +255,10 @@ class ConsistencyModelInferencer(BaseInferencer):
                        timesteps: Optional[Sequence[int]] = None,
                        sigmas: Optional[Sequence[float]] = None) -> Sampler:
         """Return the sampler with other steps, of which at most one kind may be given; see `__call__`."""
-        given = {name: value for name, value in dict(num_steps=num_steps, timesteps=timesteps, sigmas=sigmas).items()
-                 if value is not None}
-        if not given:
+        if num_steps is None and timesteps is None and sigmas is None:
             return self.sampler
-        if len(given) > 1:
-            raise InputError(f'{" and ".join(given)} both say where the steps are: give one of them.')
-        if num_steps is not None:
-            check_count('num_steps', num_steps)
-        if not isinstance(self.sampler, MultistepSampler):
-            if num_steps is None:
-                raise InputError(f'{type(self.sampler).__name__} has no use for {next(iter(given))}: give num_steps.')
-            return SAMPLERS.build({**self.sampler_config, 'num_steps': num_steps})
-        config = {key: value for key, value in self.sampler_config.items() if key not in ('indices', 'sigmas')}
-        if sigmas is not None:
-            config.pop('num_scales', None)
-            sigmas = [sigma.item() if hasattr(sigma, 'item') else sigma for sigma in as_list('sigmas', sigmas)]
-            return SAMPLERS.build({**config, 'sigmas': sigmas})
-        if num_steps == 1:
-            return SAMPLERS.build({**config, 'indices': (0, )})
-        num_scales = config.get('num_scales')
-        if num_scales is None:
-            raise InputError(f'{next(iter(given))} needs num_scales, the number of levels that the model was trained '
-                             'with, among the settings of the sampler. Or give sigmas.')
-        if num_steps is not None:
-            if num_steps > num_scales:
-                raise InputError(f'num_steps has to be at most {num_scales}, the number of levels of the schedule, got '
-                                 f'{num_steps}.')
-            stride = num_scales // num_steps
-            timesteps = list(range(stride * (num_steps - 1), -1, -stride))
-        timesteps = as_list('timesteps', timesteps)
-        if not all(isinstance(step, Integral) for step in timesteps) or timesteps[-1:] != [0] or any(
-                a <= b for a, b in zip([num_scales, *timesteps], timesteps)):
-            raise InputError(f'timesteps have to be integers that descend from at most {num_scales - 1} to 0, such as '
-                             f'[{num_scales // 2}, 0], got {timesteps}.')
-        # At the last level, sigma_min, a consistency model is the identity.
-        indices = tuple(int(step) for step in reversed(timesteps) if step < num_scales - 1)
-        return SAMPLERS.build({**config, 'indices': indices})
+        return sampler_with_steps(self.sampler_config, num_steps, timesteps, sigmas)
+
 
     def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
         """Return the seed of each image; see `__call__`."""
@@ -392,127 +303,3 @@ class ConsistencyModelInferencer(BaseInferencer):
             raise InputError(f'no class is called {label!r}: the classes of this model have no names, only the numbers '
                              f'0 to {self.model.num_classes - 1}.')
         return label_of(label, self.class_names)
-
-
-def has_length(values: Any) -> bool:
-    """Return whether `values` is a list, an array or a tensor of values, and not a single one."""
-    return hasattr(values, '__len__') and not isinstance(values, str) and getattr(values, 'ndim', 1) > 0
-
-
-def as_list(name: str, values: Any) -> list:
-    """Return a sequence, array or tensor of numbers or names as a list; an InputError if it is none."""
-    try:
-        return values.tolist() if hasattr(values, 'tolist') else list(values)
-    except TypeError as error:
-        raise InputError(f'{name} has to be a list, got {values!r}.') from error
-
-
-def pick_device(name: Optional[str]) -> torch.device:
-    """Return the device `name`, or the best one present; an InputError if it is not there."""
-    if name is None:
-        name = 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f'there is no device {name!r}: try cpu, cuda or cuda:1.') from error
-    present = dict(
-        cpu=1, cuda=torch.cuda.device_count(), mps=int(torch.backends.mps.is_available())).get(device.type, 0)
-    if (device.index or 0) >= present:
-        raise InputError(f'device {name} is not present on this machine. Leave the device out to take the best one.')
-    return device
-
-
-def pick_dtype(dtype: Union[str, torch.dtype]) -> torch.dtype:
-    """Return the precision that `dtype` names; an InputError if a network cannot compute in it."""
-    known = dict(float32=torch.float32, float16=torch.float16, bfloat16=torch.bfloat16)
-    found = known.get(str(dtype).removeprefix('torch.'))
-    if found is None:
-        raise InputError(f'dtype has to be {", ".join(known)}, got {dtype!r}.')
-    return found
-
-
-def check_out(out: Path) -> bool:
-    """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
-    if out.suffix and not out.is_dir():
-        check_picture_path(out)
-        return True
-    make_folder(out)
-    return False
-
-
-def _resolve(model: Union[str, Path, Config], checkpoint: Optional[str],
-             cache_dir: Union[str, Path, None]) -> tuple[Config, str]:
-    """Return the config that `model` means, and the checkpoint that goes with it."""
-    if isinstance(model, dict):
-        model = Config(model)
-    if not isinstance(model, (str, Path, Config)):
-        raise InputError(f'model has to be a name, a path or a config, got {model!r}.')
-    if not isinstance(model, Config):
-        model = Path(model).expanduser() if str(model).startswith('~') else model
-    models = {entry.name: entry for entry in list_models()}
-    if isinstance(model, Config):
-        config = translated(model)
-    elif str(model) in models:
-        config, checkpoint = read_config(models[str(model)].config), checkpoint or str(model)
-    elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
-        folder = cached_file(model, cache_dir)
-        config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
-    elif Path(model).suffix in WEIGHTS or (Path(model) / 'last_checkpoint').is_file():
-        values = parse_config(config_text(cached_file(model, cache_dir)))
-        if not isinstance(values.get('model'), dict):
-            raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '
-                             'the file as the checkpoint.')
-        config, checkpoint = Config(values), checkpoint or str(model)
-    elif Path(model).is_dir():
-        raise InputError(f'the folder {model} holds no model: neither one of diffusers (model_index.json) nor a run '
-                         '(last_checkpoint).')
-    else:
-        try:
-            config = read_config(model)
-        except InputError as error:
-            if Path(model).suffix == '.py':
-                raise
-            raise InputError(f'{error}; and no model of the zoo{nearest(str(model), models)}') from error
-    checkpoint = checkpoint or config.get('checkpoint')
-    if checkpoint is None:
-        raise InputError(f'{model} names no checkpoint: give one, a path, URL, work directory or zoo name.')
-    if config.get('model', {}).get('type') not in ('ConsistencyModel', 'mmcm.ConsistencyModel'):
-        raise InputError(f'{model} is not the config of a ConsistencyModel.')
-    return config, str(checkpoint)
-
-
-def _check_denoiser(config: dict, path: Path) -> None:
-    """Raise an InputError if a checkpoint's own config has another preconditioning than `config`.
-
-    The weights would fit, since the network is the same, and draw poorly.
-    """
-    carries_config = path.suffix in ('.safetensors', '.pth')  # not the released .pt, which may take long to read
-    own = parse_config(config_text(path)).get('model') if carries_config else None
-    own = own.get('denoiser') if isinstance(own, dict) else None
-    if isinstance(own, dict):
-        for key, default in (('type', config.get('type')), ('boundary', True)):
-            theirs, ours = own.get(key, default), config.get(key, default)
-            if str(theirs).split('.')[-1] != str(ours).split('.')[-1]:
-                raise InputError(f'{path} was trained with model.denoiser.{key}={theirs!r}, and the config has '
-                                 f'{ours!r}: choose the config that belongs to the checkpoint.')
-
-
-def sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[dict] = None) -> dict:
-    """Return the sampler to use: the config's with the schedule of the checkpoint, and the caller's changes."""
-    if not isinstance(changes or {}, dict):
-        raise InputError("sampler has to be a config, such as dict(type='HeunSampler', num_steps=18), got "
-                         f'{changes!r}.')
-    config = dict(config or {})
-    released = released_sampler(checkpoint)
-    if released and config.get('type') == 'MultistepSampler':
-        config['num_scales'] = released['num_scales']
-        if np.size(config.get('indices', ())) > 1:  # the config has those of the checkpoint that it was written for
-            config['indices'] = released['indices']
-    if changes:
-        if 'type' in changes:
-            return dict(changes)
-        for given, replaced in (('sigmas', ('indices', 'num_scales')), ('indices', ('sigmas', ))):
-            if given in changes:
-                config = {key: value for key, value in config.items() if key not in replaced}
-        return {**config, **changes}
-    return config

@@ -13,11 +13,13 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmcm.apis.inferencer import ConsistencyModelInferencer, Drawing, check_count, check_out
+from mmcm.apis.drawing import Drawing, check_out
+from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.interop.mmagic_config import MODEL, is_mmagic_model, translate_model
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models, nearest
 

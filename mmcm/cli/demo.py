@@ -86,7 +86,9 @@ def draw(args: Namespace) -> None:
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
     model = which_model(args)
-    from mmcm.apis.inferencer import ConsistencyModelInferencer, check_count, check_out  # torch is loaded only to draw
+    from mmcm.apis.drawing import check_out  # torch is loaded only to draw
+    from mmcm.apis.inferencer import ConsistencyModelInferencer
+    from mmcm.utils.checks import check_count
     for key in SETTINGS:
         if key in extra:
             check_count(key, extra[key])

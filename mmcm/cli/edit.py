@@ -75,8 +75,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     """Run the command."""
     args = parse_args(argv, prog)
     # torch is loaded only to draw
+    from mmcm.apis.drawing import check_out
     from mmcm.apis.editing import edit
-    from mmcm.apis.inferencer import check_out
     from mmcm.editing import tasks
     from mmcm.editing.pictures import read_picture
 

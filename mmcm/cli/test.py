@@ -34,7 +34,7 @@ def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict
     """Draw the requests of `config.test_dataloader` with the weights of `checkpoint`; return the metrics."""
     from mmengine.runner import Runner  # torch is loaded only to draw
 
-    from mmcm.apis.inferencer import sampler_config
+    from mmcm.apis.model_source import sampler_config
     from mmcm.cli.runner import built_from_config
     from mmcm.models.consistency_model import drawing_config
     from mmcm.utils.model_wrappers import unwrapped

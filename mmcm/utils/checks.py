@@ -9,3 +9,16 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
     """Raise an InputError unless `value` is an integer of at least `least`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise InputError(f'{name} has to be an integer of at least {least}, got {value!r}.')
+
+
+def has_length(values: Any) -> bool:
+    """Return whether `values` is a list, an array or a tensor of values, and not a single one."""
+    return hasattr(values, '__len__') and not isinstance(values, str) and getattr(values, 'ndim', 1) > 0
+
+
+def as_list(name: str, values: Any) -> list:
+    """Return a sequence, array or tensor of numbers or names as a list; an InputError if it is none."""
+    try:
+        return values.tolist() if hasattr(values, 'tolist') else list(values)
+    except TypeError as error:
+        raise InputError(f'{name} has to be a list, got {values!r}.') from error

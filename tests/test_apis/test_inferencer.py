@@ -6,23 +6,8 @@ from digits import BACKBONE, build, model_config, write_config
 from mmengine.infer import BaseInferencer
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.cli.convert import main as convert
-from mmcm.noise.schedules import karras_sigmas
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.zoo import find
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    path = tmp_path / 'tiny.pt'
-    torch.save(build().denoiser.backbone.state_dict(), path)
-    return str(path)
-
-
-@pytest.fixture
-def inferencer(tmp_path, checkpoint):
-    return ConsistencyModelInferencer(write_config(tmp_path), checkpoint, device='cpu')
 
 
 def test_draws_what_the_model_draws(inferencer):
@@ -84,23 +69,6 @@ def test_half_precision_file_draws_in_single_precision(tmp_path, inferencer):
     assert next(half.model.parameters()).dtype == torch.float32 and difference.abs().max() <= 3
 
 
-def test_sampler_can_be_changed_or_exchanged(tmp_path, checkpoint):
-    config = write_config(tmp_path)
-    changed = ConsistencyModelInferencer(config, checkpoint, 'cpu', sampler=dict(indices=(0, )))
-    exchanged = ConsistencyModelInferencer(config, checkpoint, 'cpu', sampler=dict(type='HeunSampler', num_steps=3))
-    assert changed.sampler.num_calls == 1 and exchanged.sampler.num_calls == 5
-
-
-@pytest.mark.parametrize('checkpoint', ['ct_imagenet64', find('ct_imagenet64').weights], ids=['name', 'address'])
-def test_zoo_checkpoint_brings_its_own_schedule(checkpoint):
-    draw = ConsistencyModelInferencer('consistency_models_8xb256-imagenet1k-onestep-64x64', checkpoint, 'cpu')
-    expected = karras_sigmas(201)
-    assert draw.choose_sampler(timesteps=[106, 0]).sigmas == pytest.approx(expected[[0, 106]].tolist())
-    assert draw.choose_sampler(num_steps=2).sigmas == pytest.approx(expected[[0, 100]].tolist())
-    changed = ConsistencyModelInferencer('ct_imagenet64', device='cpu', sampler=dict(indices=(0, 106)))
-    assert changed.sampler.sigmas == pytest.approx(expected[[0, 106]].tolist())
-
-
 def test_workflow_of_mmengines_inferencers(inferencer):
     batches = list(inferencer.preprocess([3, 1, 4], batch_size=2))
     samples = [sample for batch in batches for sample in inferencer.forward(batch)]
@@ -110,39 +78,10 @@ def test_workflow_of_mmengines_inferencers(inferencer):
     assert inferencer.visualize(None, expected)[0].ndim == 3
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(model=3), 'model has to be a name, a path or a config, got 3'),
-    (dict(model=None), 'model has to be a name, a path or a config, got None'),
-    (dict(model='digits', sampler='HeunSampler'), "sampler has to be a config, such as dict"),
-])
-def test_model_and_sampler_of_another_kind_are_refused(arguments, message):
-    with pytest.raises(InputError, match=message):
-        ConsistencyModelInferencer(**arguments)
-
-
 def test_numbers_of_numpy_are_numbers(inferencer):
     two, three, one = map(np.int64, (2, 3, 1))
     drawing = inferencer(two, three, one, batch_size=one, sigmas=np.array([80, 2], np.float32))
     assert drawing.labels == [3, 3] and list(drawing.seeds) == [2, 3]
-
-
-def test_zoo_checkpoint_brings_its_own_levels():
-    config = 'consistency_models_8xb256-imagenet1k-multistep-64x64'
-    levels = ConsistencyModelInferencer(config, 'ct_imagenet64', 'cpu').sampler.sigmas
-    assert levels == [80.0, pytest.approx(karras_sigmas(201)[106].item())]
-    one_step = ConsistencyModelInferencer(config.replace('multistep', 'onestep'), 'ct_imagenet64', 'cpu')
-    assert one_step.sampler.sigmas == [80.0]
-
-
-def test_sheet_and_single_images(tmp_path, inferencer):
-    drawing = inferencer(5, 'balanced')
-    assert drawing.save(tmp_path / 'sheet.png', columns=3) == [tmp_path / 'sheet.png']
-    height, width, _ = cv2.imread(str(tmp_path / 'sheet.png')).shape
-    assert (height, width) == (4 + 2 * (64 + 16 + 4), 4 + 3 * (64 + 4))
-    names = [path.name for path in drawing.save(tmp_path / 'folder')]
-    assert names == [f'{index:06d}_label{index}.png' for index in range(5)]
-    pixels = cv2.imread(str(tmp_path / 'folder' / names[3]), cv2.IMREAD_UNCHANGED)
-    assert (pixels[..., 0] == drawing.pixels[3, 0].numpy()).all()
 
 
 def test_unconditional_model_needs_no_labels(tmp_path):
@@ -166,37 +105,6 @@ def test_shipped_model_draws_readable_digits():
     read = classifier.eval().extract(drawing.pixels).logits.argmax(1)
     assert drawing.num_calls == 1
     assert (read == torch.tensor(drawing.labels)).float().mean() >= 0.97  # of 200; tools/test.py measures 2000
-
-
-def test_file_of_weights_brings_its_config(tmp_path, inferencer, checkpoint):
-    convert([checkpoint, str(tmp_path / 'own.safetensors'), '--config', str(write_config(tmp_path))])
-    alone = ConsistencyModelInferencer(tmp_path / 'own.safetensors', device='cpu')
-    assert torch.equal(alone(4, 'balanced').pixels, inferencer(4, 'balanced').pixels)
-    with pytest.raises(InputError, match='does not say what network they are of'):
-        ConsistencyModelInferencer(checkpoint)
-
-
-def test_weights_of_a_consistency_model_are_not_drawn_as_those_of_a_diffusion_model():
-    draw = ConsistencyModelInferencer('edm_1xb32_digits-8x8', 'digits', device='cpu')
-    with pytest.raises(InputError, match='was trained with model.denoiser.boundary=True, and the config has False'):
-        draw(labels=3)
-
-
-def test_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match='holds no model: neither one of diffusers'):
-        ConsistencyModelInferencer(tmp_path)
-
-
-def test_home_is_expanded(tmp_path, monkeypatch, inferencer):
-    monkeypatch.setenv('HOME', str(tmp_path))
-    assert inferencer(1).save('~/x.png') == [tmp_path / 'x.png']
-    with pytest.raises(InputError, match='columns has to be an integer of at least 1'):
-        inferencer(1).save('~/x.png', columns=0)
-
-
-def test_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match='nearest: cd_imagenet64_lpips'):
-        ConsistencyModelInferencer('cd_imagenet_lpips')
 
 
 def test_three_lines_make_a_picture(tmp_path):
@@ -305,22 +213,6 @@ def test_estimates_are_clipped_unless_told_otherwise(inferencer):
     for clip, found in estimates.items():
         inferencer(5, 'balanced', clip=clip, callback=lambda step, sigma, x, x0, found=found: found.append(x0))
     assert torch.cat(estimates[True]).abs().max() <= 1 < torch.cat(estimates[False]).abs().max()
-
-
-def test_steps_lie_at_equal_distances_as_in_diffusers():
-    draw = ConsistencyModelInferencer('cd_imagenet64_lpips', device='cpu')
-    levels = karras_sigmas(40)
-    assert draw.choose_sampler().sigmas == [80.0]
-    assert draw.choose_sampler(num_steps=3).sigmas == pytest.approx(levels[[0, 13, 26]].tolist())
-    assert draw.choose_sampler(timesteps=[22, 0]).sigmas == pytest.approx(levels[[0, 22]].tolist())
-    assert draw.choose_sampler(sigmas=(80, 1.5)).sigmas == [80, 1.5]
-
-
-def test_steps_of_a_diffusion_model():
-    draw = ConsistencyModelInferencer('edm_imagenet64_ema', device='cpu')
-    assert (draw.sampler.num_calls, draw.choose_sampler(num_steps=18).num_calls) == (79, 35)
-    with pytest.raises(InputError, match='HeunSampler has no use for sigmas'):
-        draw.choose_sampler(sigmas=(80, 1.5))
 
 
 def test_callback_hears_of_every_nth_step(inferencer):

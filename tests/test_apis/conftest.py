@@ -1,0 +1,17 @@
+import pytest
+import torch
+from digits import build, write_config
+
+from mmcm.apis import ConsistencyModelInferencer
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / 'tiny.pt'
+    torch.save(build().denoiser.backbone.state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture
+def inferencer(tmp_path, checkpoint):
+    return ConsistencyModelInferencer(write_config(tmp_path), checkpoint, device='cpu')

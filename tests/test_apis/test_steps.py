@@ -1,0 +1,21 @@
+import pytest
+
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.noise.schedules import karras_sigmas
+from mmcm.utils.errors import InputError
+
+
+def test_steps_lie_at_equal_distances_as_in_diffusers():
+    draw = ConsistencyModelInferencer('cd_imagenet64_lpips', device='cpu')
+    levels = karras_sigmas(40)
+    assert draw.choose_sampler().sigmas == [80.0]
+    assert draw.choose_sampler(num_steps=3).sigmas == pytest.approx(levels[[0, 13, 26]].tolist())
+    assert draw.choose_sampler(timesteps=[22, 0]).sigmas == pytest.approx(levels[[0, 22]].tolist())
+    assert draw.choose_sampler(sigmas=(80, 1.5)).sigmas == [80, 1.5]
+
+
+def test_steps_of_a_diffusion_model():
+    draw = ConsistencyModelInferencer('edm_imagenet64_ema', device='cpu')
+    assert (draw.sampler.num_calls, draw.choose_sampler(num_steps=18).num_calls) == (79, 35)
+    with pytest.raises(InputError, match='HeunSampler has no use for sigmas'):
+        draw.choose_sampler(sigmas=(80, 1.5))

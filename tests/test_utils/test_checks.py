@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+import torch
+
+from mmcm.utils.checks import as_list, check_count, has_length
+from mmcm.utils.errors import InputError
+
+
+def test_integers_of_all_kinds_are_counts():
+    for value in (1, 7, np.int64(3)):
+        check_count('n', value)
+    for value in (0, -1, 1.0, '3', True, None):
+        with pytest.raises(InputError, match='n has to be an integer of at least 1'):
+            check_count('n', value)
+
+
+def test_lists_arrays_and_tensors_have_a_length_and_single_values_have_none():
+    for values in ([3], (3, ), np.array([3]), torch.tensor([3]), range(1), []):
+        assert has_length(values) and as_list('x', values) == list(values)
+    for value in (3, 'word', np.array(3), torch.tensor(3), None):
+        assert not has_length(value)
+    with pytest.raises(InputError, match='x has to be a list, got 3'):
+        as_list('x', 3)

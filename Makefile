@@ -1,6 +1,6 @@
 # Each target works from a fresh clone: it makes .venv, installs what it needs, and does its job.
 #     make test PYTHON=python3.12           another Python, for a .venv that is yet to be made
-#     make test ARGS='-k sampler'           more arguments for pytest
+#     make test ARGS='-k sampler'           more arguments for pytest; '-m slow' runs the slow tests
 #     make demo CONSTRAINTS=                the newest versions that fit, in place of the tested ones
 #     make mmagic PYTHON=python3.11         where python3 is another version: those of MMagic's stack are for 3.11
 
@@ -26,7 +26,7 @@ demo: $(VENV)/.installed-demo  ## Draw digits with the model that ships, into ou
 	    --extra-parameters num_images=100 columns=10 --result-out-dir outputs/demo.png
 
 # The tensors of the tests are too small for threads to help, so the cores share out the tests: one thread per worker.
-test: $(VENV)/.installed-test  ## Run the tests.
+test: $(VENV)/.installed-test  ## Run the tests; those that take long with ARGS='-m slow', all with ARGS='-m ""'.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 lint: $(VENV)/.installed-test  ## Check the style of the code.

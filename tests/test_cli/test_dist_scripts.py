@@ -64,6 +64,7 @@ def drawing_config(folder, name):
 
 # Runners of the same second in one process share MMEngine's name for them.
 @pytest.mark.filterwarnings('ignore:.*has been created')
+@pytest.mark.slow
 def test_two_processes_draw_and_measure_as_one(tmp_path):
     trained = start('dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'train', *TRAIN)
     assert trained.returncode == 0, trained.stderr

@@ -105,6 +105,7 @@ def teacher(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', METHODS)
 def test_every_method_resumes_exactly(tmp_path, method, teacher):
     options = [option.format(teacher=teacher) for option in METHODS[method]]

@@ -61,10 +61,10 @@ def test_bad_places_are_refused_before_the_weights_are_read(tiny, tmp_path, caps
 
 
 def test_missing_packages_are_named_with_the_way_to_get_them(tiny, tmp_path, capsys, monkeypatch):
-    for name in ('onnxscript', 'onnxruntime'):
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     error = refusal(capsys, *tiny, '--out', tmp_path / 'tiny.onnx')
-    assert error.endswith('missing: pip install onnxscript onnxruntime\n')
+    assert error.endswith('missing: pip install onnx onnxscript onnxruntime\n')
 
 
 @pytest.mark.parametrize('arguments, wanted', [

@@ -246,6 +246,7 @@ def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
     (dict(latents=torch.zeros(3, 3, 8, 8)), r'shape \(3, 1, 8, 8\), got \(3, 3, 8, 8\)'),
     (dict(num_images=2, latents=torch.zeros(3, 1, 8, 8)), r'shape \(2, 1, 8, 8\), got \(3, 1, 8, 8\)'),
     (dict(num_images=3, generator=[torch.Generator()]), 'a list of 1 for 3 images'),
+    (dict(num_images=1, generator=[torch.Generator(), torch.Generator()]), 'a list of 2 for 1 images'),
     (dict(generator=7), 'has to be a torch.Generator'),
     (dict(num_images=3, seed=[1, 2]), 'got 2 for 3 images'),
     (dict(seed='x'), 'seed'),

@@ -49,6 +49,12 @@ def test_clipping_binds_the_estimates():
     assert max(seen[:2]) <= 1 < max(seen[2:])
 
 
+def test_nothing_is_dropped_out_of_what_is_drawn():
+    model = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, dropout=0.5)))
+    whole = model.eval().sample(2, [3, 4])
+    assert torch.equal(model.train().sample(2, [3, 4]), whole)
+
+
 def test_sampling_leaves_the_mode_as_it_was():
     model = build(objective=objective_config()).train()
     model.sample(1, 0)

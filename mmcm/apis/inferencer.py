@@ -18,7 +18,7 @@ from mmcm.apis.drawing import Drawing, Images
 from mmcm.apis.model_source import check_denoiser, find_model, pick_device, pick_dtype, sampler_config
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
-from mmcm.datasets.sampling_requests import request_labels
+from mmcm.datasets.sampling_requests import RULES, request_labels
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
 from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seeded
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
@@ -32,7 +32,6 @@ from mmcm.zoo import cached_file
 
 COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps')  # of arguments of diffusers' pipeline
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
-RULES = ('balanced', 'random')  # for labels; any other word is the name of a class
 # Pixels of a batch, where nobody says how many images it has: 64 of 64 x 64, and many more on a GPU.
 BATCH_PIXELS = dict(cpu=1 << 18, cuda=1 << 21)
 MAX_BATCH = 1024

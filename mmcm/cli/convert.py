@@ -146,7 +146,7 @@ def target(out: Path, to: Optional[str], force: bool) -> str:
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    out = Path(args.out)
+    out = Path(args.out).expanduser()
     to = target(out, args.to, args.force)
     sha = convert(args.source, out, to, args.config, args.ema, args.dtype, args.cache_dir)
     files = [out] if out.is_file() else [file for file in out.rglob('*') if file.is_file()]

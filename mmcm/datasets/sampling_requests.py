@@ -11,6 +11,8 @@ from mmcm.registry import DATASETS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 
+RULES = ('balanced', 'random')  # by which labels are chosen where nobody names them
+
 
 @DATASETS.register_module()
 class SamplingRequests(Dataset):

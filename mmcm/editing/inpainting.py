@@ -12,7 +12,7 @@ from mmcm.utils.errors import InputError
 
 @OPERATORS.register_module()
 class Inpainting(EditingOperator):
-    """Pixels are known, A = 1: P x = (1 - mask) x. Soft edges of the mask blend, mask by mask, the two pictures.
+    """Pixels are known, A = 1: P x = (1 - mask) x. Soft edges of the mask blend the two pictures.
 
     Args:
         mask (Tensor): What is to be filled, 1 in its inside and 0 outside (diffusers and MMagic have it so, too), one

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mmcm.cli.convert import main
+from mmcm.cli.convert import config_of, main
 from mmcm.interop import config_text, parse_config, read_weights, write_folder
 from mmcm.utils.weights import digest, read_backbone
 from mmcm.zoo import cached_file
@@ -277,3 +278,9 @@ except SystemExit:
         process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path)
         assert expected in process.stdout + process.stderr
         assert process.stdout.splitlines()[-1] == 'False'
+
+
+def test_released_weights_bring_their_schedule_to_any_config():
+    for given in (None, 'ct_imagenet64', 'consistency_models_8xb256-imagenet1k-onestep-64x64'):
+        text, model = config_of('ct_imagenet64', Path('ct_imagenet64.pt'), given)
+        assert model['sampler']['num_scales'] == 201 and 'num_scales=201' in text

@@ -1,5 +1,6 @@
 """How training samples become a batch."""
 from collections.abc import Sequence
+from typing import Union
 
 import torch
 
@@ -9,16 +10,19 @@ from mmcm.utils.errors import InputError
 
 
 @FUNCTIONS.register_module()
-def stack_samples(samples: Sequence[dict]) -> dict:
+def stack_samples(samples: Union[dict, Sequence[dict]]) -> dict:
     """Stack images and labels.
 
     Args:
-        samples (Sequence[dict]): Each with `inputs`, an image (C, H, W), and, where it has a class, `gt_label`, an int.
+        samples (Sequence[dict] | dict): Each with `inputs`, an image (C, H, W), and, where it has a class, `gt_label`,
+            an int. What a data set has fetched at one go (`__getitems__`) is one dictionary, stacked already.
 
     Returns:
         dict: `inputs`, (N, C, H, W), and `data_samples`, one DataSample for the whole batch: making and moving one for
         every image would cost more than the images of small models do.
     """
+    if isinstance(samples, dict):
+        return dict(inputs=samples['inputs'], data_samples=DataSample.of(label=samples['gt_label']))
     labels = [sample['gt_label'] for sample in samples if sample.get('gt_label') is not None]
     if 0 < len(labels) < len(samples):
         raise InputError(f'{len(labels)} of {len(samples)} images have a label: all of a data set have to, or none.')

@@ -33,4 +33,4 @@ class DigitsDataset(InMemoryDataset):
         with np.load(FILE) as file:
             images, labels = file['images'][self.splits[split]], file['labels'][self.splits[split]]
         levels = np.round(np.arange(BRIGHTEST + 1) * (255 / BRIGHTEST)).astype(np.uint8)
-        super().__init__(torch.from_numpy(levels[images])[:, None], labels.tolist(), tuple('0123456789'), 'digits')
+        super().__init__(torch.from_numpy(levels[images])[:, None], labels, tuple('0123456789'), 'digits')

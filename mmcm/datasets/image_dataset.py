@@ -1,7 +1,9 @@
 """What all data sets of images have in common."""
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Optional
 
+import numpy as np
 from torch.utils.data import Dataset
 
 
@@ -9,19 +11,56 @@ class ImageDataset(Dataset):
     """Images with or without classes; what their labels are is known without an image being read.
 
     Args:
-        labels (Sequence[int | None]): Class of each image, an index of `classes`; all are None without classes.
-        classes (Sequence[str]): Names of the classes; empty where images have none.
+        num_images (int): Number of images, mirror images not counted.
+        labels (Sequence[int], optional): Class of each image, an index of `classes`; None where images have none.
+        classes (Sequence[str]): Names of the classes; not used where images have none.
         dataset_type (str): Name of the kind of data set, for MMEngine's `metainfo`.
+        flip (bool): Whether the mirror images belong to the data set, too: item N + i is image i, its left and right
+            exchanged. To the learner, that is a flip with probability 0.5, but there is nothing random in it, so that
+            a resumed run sees what it would have seen.
+
+    Attributes:
+        labels (ndarray, optional): Class of each item, mirror images included, int64; None where images have none.
     """
 
-    def __init__(self, labels: Sequence[Optional[int]], classes: Sequence[str], dataset_type: str) -> None:
-        self.labels = list(labels)
-        self.metainfo = dict(dataset_type=dataset_type, classes=tuple(classes))
+    def __init__(self,
+                 num_images: int,
+                 labels: Optional[Sequence[int]],
+                 classes: Sequence[str],
+                 dataset_type: str,
+                 flip: bool = False) -> None:
+        self.num_images = num_images
+        self.flip = flip
+        # An array, not a list: what worker processes share stays shared, since no reference counts lie in it.
+        self.labels = None if labels is None else np.tile(np.asarray(labels, np.int64), 2 if flip else 1)
+        self.metainfo = dict(dataset_type=dataset_type, classes=() if labels is None else tuple(classes))
 
     @property
     def num_classes(self) -> Optional[int]:
         """Number of classes, as the network needs it; None where images have none."""
         return len(self.metainfo['classes']) or None
 
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What tells these images from all others, in hexadecimal digits; found without decoding them."""
+
+    @abstractmethod
+    def read(self, position: int) -> dict:
+        """Return `inputs`, uint8 (C, H, W), RGB where C is 3, of image `position`, below `num_images`."""
+
+    def source_of(self, index: int) -> str:
+        """Return where item `index` comes from, as a message may have it."""
+        return f'image {index % self.num_images}'
+
     def __len__(self) -> int:
-        return len(self.labels)
+        return self.num_images * (2 if self.flip else 1)
+
+    def __getitem__(self, index: int) -> dict:
+        """Return `inputs`, uint8 (C, H, W), and `gt_label`, an int or None."""
+        index = range(len(self))[index]
+        mirrored, position = divmod(index, self.num_images)
+        sample = self.read(position)
+        if mirrored:
+            sample['inputs'] = sample['inputs'].flip(-1)
+        return {**sample, 'gt_label': None if self.labels is None else int(self.labels[index])}

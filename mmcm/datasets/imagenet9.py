@@ -25,14 +25,15 @@ class ImageNet9(ImageFiles):
 
     Args:
         data_root (str): The training or the validation images of ImageNet, one folder per wnid (`n01440764`, ...).
-        pipeline (Sequence[dict]): Transforms, from `img_path` and `gt_label` to what the collate function takes.
+        pipeline (Sequence[dict]): Transforms, from `img_path` to `inputs`.
         labelled (bool): Whether images carry their group as a label.
+        flip (bool): See ImageDataset.
 
     Raises:
         InputError: If the folder is missing, has not 1000 wnids, or no image for one of those that are read.
     """
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict], labelled: bool = True) -> None:
+    def __init__(self, data_root: str, pipeline: Sequence[dict], labelled: bool = True, flip: bool = False) -> None:
         root = Path(data_root)
         layout = (f'{root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of ILSVRC '
                   '2012; see https://www.image-net.org/download.php.')
@@ -49,5 +50,5 @@ class ImageNet9(ImageFiles):
                 if not found:
                     raise InputError(f'{folder} holds no images ({", ".join(SUFFIXES)}). {layout}')
                 paths += found
-                labels += [label if labelled else None] * len(found)
-        super().__init__(paths, labels, GROUPS if labelled else (), 'imagenet9', pipeline)
+                labels += [label] * len(found)
+        super().__init__(paths, labels if labelled else None, GROUPS, 'imagenet9', pipeline, flip)

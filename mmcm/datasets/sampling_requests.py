@@ -16,7 +16,8 @@ RULES = ('balanced', 'random')  # by which labels are chosen where nobody names 
 
 @DATASETS.register_module()
 class SamplingRequests(Dataset):
-    """Requests i = 0 ... n - 1, each a `DataSample` with `sample_seed` and, for conditional models, `gt_label`.
+    """Requests i = 0 ... n - 1, each a `DataSample` with `sample_idx`, i, `sample_seed`, and, for conditional models,
+    `gt_label`.
 
     Args:
         num_samples (int): How many images, n.
@@ -43,7 +44,7 @@ class SamplingRequests(Dataset):
     def __getitem__(self, index: int) -> dict:
         """Return `data_samples`, the request."""
         label = None if self.labels is None else self.labels[index]
-        return dict(data_samples=DataSample.of(label=label, sample_seed=self.seeds[index]))
+        return dict(data_samples=DataSample.of(label=label, sample_seed=self.seeds[index], sample_idx=index))
 
 
 def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: int, num_classes: Union[int, None],

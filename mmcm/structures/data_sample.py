@@ -12,6 +12,7 @@ class DataSample(BaseDataElement):
 
     Fields in use:
         gt_label (LabelData): Its `label` is the class, an int64 tensor of shape (1,), or (N,) for a batch.
+        sample_idx (int): Which of the images asked for it is, so that processes can tell what another one has.
         sample_seed (int): Seed of the noise that the image is drawn from.
         fake_img (Tensor): The drawn image, uint8 RGB, (C, H, W).
     """

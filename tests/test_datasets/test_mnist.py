@@ -44,7 +44,7 @@ def root(request, tmp_path):
 def test_images_and_labels_are_those_of_the_files(root, split, stem):
     dataset = MNIST(str(root), split)
     images, labels = arrays(stem)
-    assert len(dataset) == COUNTS[stem] and dataset.num_classes == 10 and dataset.labels == labels.tolist()
+    assert len(dataset) == COUNTS[stem] and dataset.num_classes == 10 and (dataset.labels == labels).all()
     for index, sample in enumerate(dataset):
         assert sample['inputs'].shape == (1, 28, 28) and sample['inputs'].dtype == torch.uint8
         assert np.array_equal(sample['inputs'][0], images[index]) and sample['gt_label'] == labels[index]

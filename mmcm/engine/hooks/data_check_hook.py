@@ -18,8 +18,8 @@ from mmcm.utils.model_wrappers import unwrapped
 class DataCheckHook(Hook):
     """Tell before the first step if data set, batches and model do not fit.
 
-    No image is read: a data set that has `labels`, a class or None for each image, is checked by them; others are left
-    to the first step.
+    No image is read: a data set that has `labels`, the classes of its images or None, is checked by them; others are
+    left to the first step.
     """
 
     priority = 'VERY_HIGH'
@@ -31,7 +31,8 @@ class DataCheckHook(Hook):
         check_accumulation(runner, counts)
         if loader.batch_size is not None:  # a batch sampler may take any number
             check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
-        check_labels(getattr(loader.dataset, 'labels', None), unwrapped(runner.model))
+        if hasattr(loader.dataset, 'labels'):
+            check_labels(loader.dataset.labels, unwrapped(runner.model))
 
 
 def check_size(num_images: int, batch_size: int, num_processes: int, counts: int) -> None:
@@ -58,15 +59,14 @@ def check_accumulation(runner: Runner, counts: int) -> None:
                              f'{-(-length // counts) * counts}, or --micro-batch, which changes no iteration.')
 
 
-def check_labels(labels: Optional[Sequence[Optional[int]]], model: nn.Module) -> None:
+def check_labels(labels: Optional[Sequence[int]], model: nn.Module) -> None:
     """Raise an InputError if there are `labels` that `model` has no class for, or none where it needs them."""
     num_classes = getattr(model, 'num_classes', None)
-    if labels is None or num_classes is None:
+    if num_classes is None:
         return
-    missing = [index for index, label in enumerate(labels) if label is None]
-    if missing:
-        raise InputError(f'the model has {num_classes} classes, but {len(missing)} of {len(labels)} images have no '
-                         'label: label the data set, or set model.denoiser.backbone.num_classes=None.')
+    if labels is None:
+        raise InputError(f'the model has {num_classes} classes, but the images have no label: label the data set, or '
+                         'set model.denoiser.backbone.num_classes=None.')
     values = np.asarray(labels)
     wrong = np.flatnonzero((values < 0) | (values >= num_classes))
     if len(wrong):

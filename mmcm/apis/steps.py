@@ -54,3 +54,26 @@ def sampler_with_steps(config: dict[str, Any],
     # At the last level, sigma_min, a consistency model is the identity.
     indices = tuple(int(step) for step in reversed(timesteps) if step < num_scales - 1)
     return SAMPLERS.build({**config, 'indices': indices})
+
+
+def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: Optional[int] = None) -> Sampler:
+    """Build the sampler of `config` for a drawing that begins at a lower level than sigma_max.
+
+    Args:
+        config (dict): Of the model's own sampler.
+        sigmas (Sequence[float]): Its levels, descending. Samplers other than those of consistency models have levels of
+            their own, and take the first of these as their sigma_max.
+        num_steps (int, optional): Steps of such samplers; by default those of `config`.
+
+    Raises:
+        InputError: If the levels do not fit the sampler.
+    """
+    if issubclass(SAMPLERS.get(config['type']), MultistepSampler):
+        if num_steps is not None:
+            raise InputError('num_steps is for samplers that have levels of their own: give sigmas, the levels.')
+        return sampler_with_steps(config, sigmas=sigmas)
+    if len(sigmas) != 1:
+        raise InputError(f'{config["type"]} has levels of its own below the first one: give one sigma, got '
+                         f'{list(sigmas)}.')
+    steps = {} if num_steps is None else dict(num_steps=num_steps)
+    return SAMPLERS.build({**config, 'sigma_max': sigmas[0], **steps})

@@ -135,7 +135,8 @@ class ADMUNet(BaseModule):
         Args:
             x (Tensor): Images, (N, C, H, W).
             t (Tensor): Conditioning of the noise level, (N,); 250 log sigma for the released weights.
-            labels (Tensor, optional): Class indices, (N,), integers; needed exactly when the network has classes.
+            labels (Tensor, optional): Class indices, (N,), integers, or shares of the classes, (N, K), floating point;
+                needed exactly when the network has classes.
 
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
@@ -147,7 +148,8 @@ class ADMUNet(BaseModule):
         dtype = self.time_embed[0].weight.dtype
         embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
         if labels is not None:
-            embedding = embedding + self.label_emb(labels)
+            soft = labels.is_floating_point()
+            embedding = embedding + (labels.to(dtype) @ self.label_emb.weight if soft else self.label_emb(labels))
         embedding = F.silu(embedding)  # each residual block begins with it: once is enough
 
         h = x.to(dtype)

@@ -9,10 +9,17 @@ from mmcm.cli.model_arguments import add_model_arguments, build_inferencer, labe
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 
-EXAMPLES = dict(
-    inpaint='--img photo.jpg --mask mask.png --model cd_imagenet64_lpips --labels 207 --out dogs.png',
-    colorize='--img photo.jpg --model cd_bedroom256_lpips --num-candidates 8 --out coloured',
-    super_resolve='--img digit.png --factor 2 --model digits --labels 3 --out large.png')
+EXAMPLES = {
+    'inpaint': '--img photo.jpg --mask mask.png --model cd_imagenet64_lpips --labels 207 --out dogs.png',
+    'uncrop': '--img photo.jpg --share 0.5 --model cd_bedroom256_lpips --out rooms.png',
+    'colorize': '--img photo.jpg --model cd_bedroom256_lpips --num-candidates 8 --out coloured',
+    'super-resolve': '--img digit.png --factor 2 --model digits --labels 3 --out large.png',
+    'deblur': '--img blurred.jpg --kernel 1 4 6 4 1 --model cd_cat256_lpips --out sharp.png',
+    'stroke': '--img sketch.png --model cd_bedroom256_lpips --out rooms.png',
+    'variations': '--img photo.jpg --sigmas 3 --model cd_cat256_lpips --out cats.png',
+    'denoise': '--img noisy.png --sigma 0.3 --model cd_cat256_lpips --out clean.png',
+    'interpolate': '--seeds 4 7 --labels 3 8 --model digits --out strip.png',
+}
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -20,18 +27,21 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser = CommandParser(
         'Edit a picture with a model that was not trained for it. What is known of the picture is kept, the rest is '
         'drawn. `mmcm edit TASK --help` tells more.', prog,
-        [f'{name.replace("_", "-")} {example}' for name, example in EXAMPLES.items()])
+        [f'{name} {example}' for name, example in EXAMPLES.items()])
     tasks = parser.add_subparsers(dest='task', required=True, metavar='TASK')
 
     def add_task(name: str, description: str) -> ArgumentParser:
-        task = tasks.add_parser(
-            name, help=description, description=description, examples=[EXAMPLES[name.replace('-', '_')]])
-        add_common_arguments(task)
+        task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
+        task.set_defaults(run=edit_picture)
+        add_picture_arguments(task)
         return task
 
     task = add_task('inpaint', 'Draw parts of a picture anew.')
     task.add_argument(
         '--mask', required=True, metavar='PATH', help='picture of the same size, white where to draw; grey blends')
+    task = add_task('uncrop', 'Draw what is around a picture.')
+    task.add_argument(
+        '--share', type=float, required=True, metavar='S', help='part of height and width that the picture takes')
     add_task('colorize', 'Draw the colours of a picture anew; its brightness stays.')
     task = add_task('super-resolve', 'Draw the details of a picture anew; the means of its patches stay.')
     task.add_argument(
@@ -41,30 +51,61 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         metavar='N',
         help='how many times larger the result is. A picture smaller than those of the model by just that factor is '
         'enlarged; any other is first brought to their size and taken to pieces of N x N pixels')
+    task = add_task('deblur', 'Sharpen a picture of which it is known how it was blurred.')
+    task.add_argument(
+        '--kernel',
+        type=float,
+        nargs='+',
+        required=True,
+        metavar='W',
+        help='an odd number of weights, by which rows and columns were blurred, in pixels at the size of the model')
+    add_task('stroke', 'Draw a picture after a sketch in strokes of colour (SDEdit); --sigmas says how freely.')
+    add_task('variations', 'Draw pictures that are like a picture; --sigmas says how much.')
+    task = add_task('denoise', 'Take noise of a known strength from a picture.')
+    task.set_defaults(num_candidates=1)
+    task.add_argument(
+        '--sigma',
+        type=float,
+        required=True,
+        metavar='S',
+        help='standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5')
+
+    name, description = 'interpolate', 'Draw pictures on the way from one drawn picture to another.'
+    task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
+    task.set_defaults(run=interpolate_seeds)
+    task.add_argument('--seeds', type=int, nargs=2, default=[0, 1], metavar='SEED', help='of first and last picture')
+    task.add_argument('--labels', nargs='+', metavar='LABEL', help='class of first and last picture, or one for all')
+    task.add_argument('-n', '--num-images', type=int, default=9, metavar='N', help='how many; default: %(default)s')
+    add_common_arguments(task)
     return parser.parse_args(argv)
 
 
-def add_common_arguments(parser: ArgumentParser) -> None:
-    """Add what all tasks take."""
+def add_picture_arguments(parser: ArgumentParser) -> None:
+    """Add what all tasks that start from a picture take."""
     parser.add_argument(
         '--img',
         required=True,
         metavar='PATH',
         help='the picture, of any format and size: the model sees its central square, scaled')
-    add_model_arguments(parser)
     parser.add_argument(
         '--labels',
         nargs='+',
         metavar='LABEL',
         help='what is in the picture, as the number or the name of a class; one for all candidates or one for each; or '
         "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits")
-    levels = parser.add_mutually_exclusive_group()
-    levels.add_argument(
-        '--steps', type=int, metavar='N', help='network calls per candidate; default: 39, and fewer are coarser')
-    levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 9 1')
     parser.add_argument(
         '--num-candidates', type=int, default=4, metavar='N', help='how many results; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')
+    parser.add_argument('--steps-out', metavar='PATH', help='picture file for the results after each step')
+    add_common_arguments(parser)
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Add what all tasks take."""
+    add_model_arguments(parser)
+    levels = parser.add_mutually_exclusive_group()
+    levels.add_argument('--steps', type=int, metavar='N', help='network calls per result; fewer are coarser')
+    levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 9 1')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument(
         '--out', required=True, metavar='PATH', help='a picture file for a sheet of all, or a folder for single ones')
@@ -74,39 +115,57 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    # torch is loaded only to draw
-    from mmcm.apis.drawing import check_out
-    from mmcm.apis.editing import edit
-    from mmcm.editing import tasks
-    from mmcm.editing.pictures import read_picture
-
     out = Path(args.out).expanduser()
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f'{out} is a folder that is not empty: name another one, or a picture file for a sheet.')
-    for name in ('img', 'mask'):
-        if out.resolve() == Path(getattr(args, name, None) or '/').resolve():
-            raise InputError(f'--out {out} is the file of --{name}, which it would replace: name another one.')
-    picture = read_picture(args.img)
-    # Of a mask that was painted on a transparent ground, only the paint counts.
-    mask = read_picture(args.mask, background='black') if args.task == 'inpaint' else None
+    args.run(args, out)
+
+
+def edit_picture(args: Namespace, out: Path) -> None:
+    """Edit a picture."""
+    # torch is loaded only to draw
+    from mmcm.apis import editing
+    from mmcm.apis.drawing import check_out
+    from mmcm.utils.images import check_picture_path, write_picture
+
+    steps_out = None if args.steps_out is None else Path(args.steps_out).expanduser()
+    taken = {Path(getattr(args, name, None) or '/').resolve(): f'the file of --{name}' for name in ('img', 'mask')}
+    for name, path in (('out', out), ('steps-out', steps_out)):
+        if path is not None and path.resolve() in taken:
+            raise InputError(f'--{name} {path} is {taken[path.resolve()]}, which it would replace: name another one.')
+    picture = editing.as_picture(args.img)
+    options = {name: getattr(args, name) for name in ('mask', 'factor', 'share', 'kernel', 'sigma') if name in args}
     inferencer = build_inferencer(args, device=args.device)
-    shape = inferencer.model.image_shape
-    if args.task == 'inpaint':
-        image, operator = tasks.inpainting(picture, mask, shape)
-    elif args.task == 'colorize':
-        image, operator = tasks.colorization(picture, shape)
-    else:
-        image, operator = tasks.super_resolution(picture, args.factor, shape)
     check_out(out)
-    chosen = args.steps is not None or args.sigmas is not None
-    sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas) if chosen else None
-    labels = labels_of(args.labels)
-    edited = edit(inferencer, image, operator, labels, args.num_candidates, args.seed, sampler, progress=True)
+    if steps_out is not None:
+        check_picture_path(steps_out)
+    edited = editing.edit_picture(
+        inferencer, args.task, picture, labels_of(args.labels), args.num_candidates, args.seed, args.steps, args.sigmas,
+        keep_steps=steps_out is not None, progress=True, **options)
+    if steps_out is not None:
+        write_picture(steps_out, edited.sheet_of_steps())
     written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    print(f'Drew {args.num_candidates} candidates with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
-          f'{inferencer.device}, {edited.num_calls} network call{"s" * (edited.num_calls > 1)} per candidate, from the '
-          f'central square of {picture.width} x {picture.height} pixels at {shape[2]} x {shape[1]}: {where}')
+    _, height, width = inferencer.model.image_shape
+    print(f'Drew {args.num_candidates} candidate{"s" * (args.num_candidates > 1)} with {inferencer.checkpoint} in '
+          f'{edited.seconds:.2f} s on {inferencer.device}, {edited.num_calls} network call'
+          f'{"s" * (edited.num_calls > 1)} per candidate, from the central square of {picture.width} x '
+          f'{picture.height} pixels at {width} x {height}: {where}')
+
+
+def interpolate_seeds(args: Namespace, out: Path) -> None:
+    """Draw what lies between two seeds, and two labels."""
+    from mmcm.apis.drawing import check_out
+    from mmcm.apis.interpolation import interpolate
+
+    inferencer = build_inferencer(args, device=args.device)
+    check_out(out)
+    sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
+    drawing = interpolate(inferencer, args.seeds, args.labels, args.num_images, sampler)
+    written = drawing.save(out, args.num_images)
+    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
+    print(f'Drew {args.num_images} images with {inferencer.checkpoint} in {drawing.seconds:.2f} s on '
+          f'{inferencer.device}, {drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image: {where}')
 
 
 if __name__ == '__main__':

@@ -28,6 +28,13 @@ class EditingOperator(ABC):
     def keep(self, known: Tensor, estimate: Tensor) -> Tensor:
         """Return P known + (1 - P) estimate: `estimate` with the known coordinates put right, both (N, C, H, W)."""
 
+    def start(self, known: Tensor, noise: Tensor, sigma: float) -> Tensor:
+        """Return where drawing begins, in units of its first level `sigma`: noise around what is known, (N, C, H, W).
+
+        At sigma_max there is no difference to noise alone; from a lower level on it is as if that much had been added.
+        """
+        return noise + known / sigma
+
     def to(self, device: Union[torch.device, str]) -> 'EditingOperator':
         """Return the operator with its tensors on `device`, that of the images; this one has none.
 

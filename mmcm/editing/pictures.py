@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.editing.base import EditingOperator
 from mmcm.utils.errors import InputError
 
 FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content, not by suffix
@@ -81,6 +84,39 @@ def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
     """
     pixels = np.asarray(image.convert('L' if channels == 1 else 'RGB'))
     return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
+
+
+def seen_square(picture: Image.Image) -> tuple[int, int, int, int]:
+    """Return the central square that `fit_picture` shows of `picture`: left, top, right and bottom, in its pixels."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return left, top, left + side, top + side
+
+
+def paste_back(picture: Image.Image, result: np.ndarray, operator: EditingOperator) -> Image.Image:
+    """Return `picture` at its own size, with `result` enlarged in the square that the model saw of it.
+
+    Args:
+        picture (Image): The picture that was edited.
+        result (ndarray): What became of the square, (H, W, 3), uint8 RGB.
+        operator (EditingOperator): What is known of the square at its own size, which is kept to the pixel.
+
+    Returns:
+        Image: Of mode RGB.
+    """
+    square = seen_square(picture)
+    side = square[2] - square[0]
+    enlarged = Image.fromarray(result).resize((side, side), Image.Resampling.LANCZOS)
+    kept = operator.keep(*(to_tensor(np.asarray(image.convert('RGB'))) for image in (picture.crop(square), enlarged)))
+    pixels = ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    pasted = picture.convert('RGB')
+    pasted.paste(Image.fromarray(pixels.numpy()), square[:2])
+    return pasted
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """Return `pixels` (H, W, C), uint8, as an image (1, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
 
 
 def too_large(path: Path, size: str = '') -> InputError:

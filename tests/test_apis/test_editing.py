@@ -4,7 +4,7 @@ import torch
 from digits import build, write_config
 from PIL import Image
 
-from mmcm.apis.editing import Edited, edit
+from mmcm.apis.editing import Edited, edit, edit_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.editing import Inpainting
 from mmcm.samplers import MultistepSampler
@@ -112,3 +112,43 @@ def test_folder_holds_picture_known_and_candidates(tmp_path):
     assert [path.name for path in paths] == [
         'picture.png', 'known.png', 'candidate_000_label3.png', 'candidate_001_label4.png']
     assert [Image.open(path).convert('L').getpixel((0, 0)) for path in paths] == [10, 20, 30, 40]
+
+
+def test_filled_in_picture_has_its_own_size_and_its_own_pixels(tiny):
+    random = np.random.RandomState(0)
+    picture = random.randint(0, 256, (90, 60, 3)).astype(np.uint8)
+    mask = np.zeros((90, 60), np.uint8)
+    mask[45:] = 255
+    edited = edit_picture(tiny, 'inpaint', picture, 3, num_candidates=2, sigmas=(80, 5), mask=mask)
+    for result, candidate in zip(edited.pasted, edited.candidates):
+        pixels = np.asarray(result)
+        assert np.array_equal(pixels[:45], picture[:45])  # what the mask leaves
+        assert np.array_equal(pixels[75:], picture[75:])  # what the model does not see
+        enlarged = np.asarray(Image.fromarray(candidate[0].numpy()).resize((60, 60), Image.Resampling.LANCZOS))
+        assert np.abs(pixels[45:75].astype(int) - enlarged[30:60, :, None]).max() <= 1
+
+
+def test_picture_of_the_models_size_needs_no_pasting(tiny):
+    assert edit_picture(tiny, 'variations', np.zeros((8, 8), np.uint8), 3).pasted is None
+
+
+def test_steps_are_kept_when_asked_for(tiny):
+    heard = []
+    edited = edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR, keep_steps=True)
+    assert edited.steps.shape == (3, 4, 1, 8, 8) and torch.equal(edited.steps[:, -1], edited.candidates)
+    assert edit(tiny, IMAGE, Inpainting(MASK), 3, sampler=FOUR).steps is None
+    tiny.model.edit(IMAGE, Inpainting(MASK), 3, 3, sampler=FOUR, callback=lambda *state: heard.append(state[3]))
+    assert torch.equal(edited.steps[:, 1], tiny.model.data_preprocessor.destruct(heard[1]))
+
+
+@pytest.mark.parametrize('arguments, match', [
+    (dict(task='sharpen'), "one of inpaint, uncrop, .* got 'sharpen'"),
+    (dict(task='inpaint'), 'inpaint takes mask, got none'),
+    (dict(task='stroke', factor=2), 'takes no further arguments, got factor'),
+    (dict(task='stroke', img=np.zeros((8, 8))), r'pixels \(H, W, 3\).*float64'),
+    (dict(task='stroke', img='nowhere.png'), 'no picture nowhere.png'),
+])
+def test_wrong_requests_are_refused(tiny, arguments, match):
+    with pytest.raises(InputError, match=match):
+        edit_picture(tiny, **{**dict(img=np.zeros((8, 8), np.uint8)), **arguments})
+    assert not tiny.loaded

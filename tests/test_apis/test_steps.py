@@ -1,6 +1,7 @@
 import pytest
 
 from mmcm.apis import ConsistencyModelInferencer
+from mmcm.apis.steps import sampler_from
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.utils.errors import InputError
 
@@ -19,3 +20,15 @@ def test_steps_of_a_diffusion_model():
     assert (draw.sampler.num_calls, draw.choose_sampler(num_steps=18).num_calls) == (79, 35)
     with pytest.raises(InputError, match='HeunSampler has no use for sigmas'):
         draw.choose_sampler(sigmas=(80, 1.5))
+
+
+def test_drawing_may_begin_at_a_lower_level():
+    consistency, diffusion = (ConsistencyModelInferencer(name, device='cpu').sampler_config
+                              for name in ('cd_imagenet64_lpips', 'edm_imagenet64_ema'))
+    assert sampler_from(consistency, (5.0, 1.0)).sigmas == [5, 1]
+    heun = sampler_from(diffusion, (5.0, ), num_steps=4)
+    assert heun.first_sigma == 5 and heun.num_calls == 7
+    with pytest.raises(InputError, match='give one sigma'):
+        sampler_from(diffusion, (5.0, 1.0))
+    with pytest.raises(InputError, match='give sigmas'):
+        sampler_from(consistency, (5.0, 1.0), num_steps=2)

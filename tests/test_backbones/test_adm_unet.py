@@ -136,3 +136,14 @@ def test_sizes_that_cannot_be_are_refused(changes, match):
     options = dict(image_size=16, base_channels=32, channel_mult=(1, 1, 2))
     with pytest.raises(InputError, match=match):
         ADMUNet(num_res_blocks=1, attention_resolutions=(8, ), **dict(options, **changes))
+
+
+def test_shares_of_classes_mix_their_embeddings():
+    network, (x, t, labels), output = filled('classcond')
+    shares = torch.nn.functional.one_hot(labels, network.num_classes).float()
+    torch.testing.assert_close(network(x, t, shares), output, atol=2e-5, rtol=0)
+    half = network(x, t, (shares + shares.flip(0)) / 2)
+    network.label_emb.weight.data[labels] = network.label_emb.weight.data[torch.stack([labels, labels.flip(0)])].mean(0)
+    torch.testing.assert_close(network(x, t, labels), half)
+    network.to(torch.bfloat16)
+    assert network(x, t, shares).isfinite().all()

@@ -101,7 +101,9 @@ def test_colours_are_drawn_and_the_brightness_stays(colour, tmp_path):
         out = tmp_path / name[:-4]
         run('colorize', '--img', tmp_path / name, *colour, '--num-candidates', 2, '--steps', 4, '--out', out)
         images = read(out)
+        full = {name: images.pop(name) for name in ('full_size_000', 'full_size_001')}
         assert set(images) == {'picture', 'known', 'candidate_000', 'candidate_001'}
+        assert all(image.shape == ((40, 30, 3) if name == 'photo.jpg' else (30, 40, 3)) for image in full.values())
         assert np.ptp(images['known'], axis=2).max() == 0
         for candidate in (images['candidate_000'], images['candidate_001']):
             inside = ((candidate > 0) & (candidate < 255)).all(2)  # the others are clipped
@@ -189,3 +191,40 @@ def test_what_is_there_is_not_replaced(capsys, digit, tmp_path):
     assert 'is the file of --mask, which it would replace' in refusal(capsys, *common, '--out', mask)
     assert 'is a folder that is not empty' in refusal(capsys, *common, '--out', tmp_path)
     assert (picture.read_bytes(), mask.read_bytes()) == before
+
+
+@pytest.mark.parametrize('task, arguments, calls', [
+    ('uncrop', ['--share', 0.75], 39), ('deblur', ['--kernel', 1, 2, 1], 39), ('stroke', [], 2),
+    ('variations', ['--sigmas', 0.8, 0.4, 0.2], 3), ('denoise', ['--sigma', 0.3], 1),
+])
+def test_every_other_task_draws_a_three(digit, tmp_path, capsys, task, arguments, calls):
+    run(task, '--img', digit[0], '--model', 'digits', '--device', 'cpu', '--labels', 3, '--num-candidates', 4,
+        *arguments, '--steps-out', tmp_path / 'steps.png', '--out', tmp_path / 'out')
+    candidates = [image for name, image in read(tmp_path / 'out').items() if name.startswith('candidate')]
+    assert labels_read(candidates).count(3) >= 3
+    assert f'{calls} network call' in capsys.readouterr().out
+    with Image.open(tmp_path / 'steps.png') as sheet:
+        assert sheet.size == (4 + calls * 68, 4 + 4 * 68)
+
+
+def test_strip_leads_from_one_digit_to_another(tmp_path):
+    run('interpolate', '--seeds', 4, 7, '--labels', 3, 8, '-n', 5, '--model', 'digits', '--device', 'cpu', '--out',
+        tmp_path / 'out')
+    images = read(tmp_path / 'out')
+    assert len(images) == 5
+    read_as = labels_read([images[name] for name in sorted(images)])
+    assert read_as[0] == 3 and read_as[-1] == 8
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['uncrop', '--share', 1], 'share between 0 and 1'), (['deblur', '--kernel', 1, 1], 'odd number of weights'),
+    (['denoise', '--sigma', 0], 'sigma'), (['stroke', '--steps', 3], 'give sigmas'),
+])
+def test_bad_settings_of_a_task_are_refused(digit, tmp_path, capsys, arguments, expected):
+    error = refusal(capsys, *arguments, '--img', digit[0], '--model', 'digits', '--out', tmp_path / 'out.png')
+    assert expected in error and not (tmp_path / 'out.png').exists()
+
+
+def test_picture_of_the_user_is_not_replaced(digit, tmp_path, capsys):
+    assert 'file of --img' in refusal(capsys, 'stroke', '--img', digit[0], '--model', 'digits', '--steps-out', digit[0],
+                                      '--out', tmp_path / 'out.png')

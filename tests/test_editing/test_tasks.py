@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.editing.tasks import colorization, inpainting, super_resolution
+from mmcm.editing import Deblurring
+from mmcm.editing.tasks import colorize, deblur, inpaint, super_resolve, uncrop
 from mmcm.utils.errors import InputError
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (8, 8, 3)).astype(np.uint8)
@@ -18,7 +19,7 @@ def grey(pixels):
 def test_white_of_the_mask_is_drawn_and_black_is_kept():
     mask = np.zeros((8, 8))
     mask[:, 5:] = 255
-    image, operator = inpainting(PICTURE, grey(mask), (3, 8, 8))
+    image, operator, *_ = inpaint(PICTURE, (3, 8, 8), grey(mask))
     torch.testing.assert_close(image, TENSOR)
     kept = operator.keep(operator.degrade(image), torch.full_like(image, 0.5))
     assert torch.equal(kept[..., :5], image[..., :5]) and (kept[..., 5:] == 0.5).all()
@@ -28,29 +29,29 @@ def test_picture_and_mask_are_cropped_alike():
     """A wide picture; of the mask, half of the central square is white."""
     mask = np.zeros((16, 64))
     mask[:, :32] = 255
-    _, operator = inpainting(Image.new('RGB', (64, 16)), grey(mask), (3, 8, 8))
+    operator = inpaint(Image.new('RGB', (64, 16)), (3, 8, 8), grey(mask)).operator
     assert (operator.mask[..., :4] > 0.9).all() and (operator.mask[..., 4:] < 0.1).all()
 
 
 def test_mask_of_another_size_is_refused():
     with pytest.raises(InputError, match='9 x 8 pixels and the picture of 8 x 8'):
-        inpainting(PICTURE, grey(np.zeros((8, 9))), (3, 8, 8))
+        inpaint(PICTURE, (3, 8, 8), grey(np.zeros((8, 9))))
 
 
 @pytest.mark.parametrize('mask', [np.zeros((8, 8)), np.ones((8, 8))])
 def test_mask_without_white_is_refused(mask):
     with pytest.raises(InputError, match='marks nothing'):
-        inpainting(PICTURE, grey(mask), (3, 8, 8))
+        inpaint(PICTURE, (3, 8, 8), grey(mask))
 
 
 def test_colorization_sees_the_picture():
-    image, operator = colorization(PICTURE, (3, 8, 8))
+    image, operator, *_ = colorize(PICTURE, (3, 8, 8))
     torch.testing.assert_close(image, TENSOR)
     assert operator.degrade(image).shape == image.shape
 
 
 def test_small_picture_is_enlarged_pixel_by_pixel():
-    image, operator = super_resolution(PICTURE, 4, (3, 32, 32))
+    image, operator, *_ = super_resolve(PICTURE, (3, 32, 32), 4)
     assert operator.factor == 4
     torch.testing.assert_close(image, TENSOR.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3))
     torch.testing.assert_close(operator.degrade(image), image)
@@ -58,11 +59,32 @@ def test_small_picture_is_enlarged_pixel_by_pixel():
 
 @pytest.mark.parametrize('size', [(8, 8), (40, 24)])
 def test_any_other_picture_is_brought_to_the_size_and_averaged(size):
-    image, operator = super_resolution(PICTURE.resize(size), 4, (3, 8, 8))
+    image, operator, *_ = super_resolve(PICTURE.resize(size), (3, 8, 8), 4)
     assert image.shape == (1, 3, 8, 8)
     assert operator.degrade(image).unique(dim=-1).shape[-1] == 2 < image.unique(dim=-1).shape[-1]
 
 
 def test_no_factor_is_refused():
     with pytest.raises(InputError, match='at least 2'):
-        super_resolution(PICTURE, 0, (3, 8, 8))
+        super_resolve(PICTURE, (3, 8, 8), 0)
+
+
+def test_uncropped_picture_lies_in_the_middle_and_its_surroundings_are_drawn():
+    image, operator, *_ = uncrop(PICTURE, (3, 16, 16), 0.5)
+    torch.testing.assert_close(image[..., 4:12, 4:12], TENSOR)
+    kept = operator.keep(operator.degrade(image), torch.full_like(image, 0.5))
+    assert torch.equal(kept[..., 4:12, 4:12], image[..., 4:12, 4:12]) and (kept == 0.5).sum() >= 3 * (256 - 64)
+
+
+@pytest.mark.parametrize('share', [0, 1, 0.01, 0.99, -1, float('nan')])
+def test_share_that_leaves_nothing_is_refused(share):
+    with pytest.raises(InputError, match='share between 0 and 1'):
+        uncrop(PICTURE, (3, 16, 16), share)
+
+
+def test_blurred_picture_is_known_by_what_the_blur_has_left():
+    blur = Deblurring((1, 2, 1), 8)
+    blurred = ((blur.blurred(TENSOR) + 1) * 127.5).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+    image, operator, *_ = deblur(Image.fromarray(blurred), (3, 8, 8), (1, 2, 1))
+    assert (image - operator.degrade(TENSOR)).abs().max() < 0.1  # rounding, divided by the gain
+    assert (TENSOR - operator.degrade(TENSOR)).abs().max() > 0.3

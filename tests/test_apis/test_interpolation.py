@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+
+from mmcm.apis.interpolation import interpolate, slerp
+from mmcm.samplers import MultistepSampler
+from mmcm.utils.errors import InputError
+
+
+def test_arc_has_equal_steps_and_the_length_of_its_ends():
+    start, end = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    points = slerp(start, end, torch.tensor([0, 1 / 3, 2 / 3, 1]))
+    expected = [[2 * math.cos(angle), 2 * math.sin(angle)] for angle in (0, math.pi / 6, math.pi / 3, math.pi / 2)]
+    torch.testing.assert_close(points, torch.tensor(expected))
+
+
+def test_equal_ends_stay_where_they_are():
+    same = torch.randn(1, 3, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(slerp(same, same, torch.linspace(0, 1, 3)), same.expand(3, 3, 2))
+
+
+@pytest.mark.parametrize('levels', [(80.0, ), (80.0, 2.0)])
+def test_ends_are_what_the_model_draws_from_their_seeds(inferencer, levels):
+    sampler = MultistepSampler(sigmas=levels)
+    drawing = interpolate(inferencer, (5, 9), (3, 8), 4, sampler)
+    first, last = (inferencer(1, label, [seed], sigmas=levels).pixels for label, seed in ((3, 5), (8, 9)))
+    assert drawing.pixels.shape == (4, 1, 8, 8) and len(drawing.images) == 4
+    assert (drawing.pixels[0].int() - first[0].int()).abs().max() <= 1
+    if len(levels) == 1:  # of several steps, the noise added later is that of the first seed
+        assert (drawing.pixels[-1].int() - last[0].int()).abs().max() <= 1
+    assert len(drawing.pixels.unique(dim=0)) == 4
+
+
+def test_one_label_is_for_all_and_the_default_is_one(inferencer):
+    assert torch.equal(interpolate(inferencer, labels=3).pixels, interpolate(inferencer, labels=[3, 3]).pixels)
+    assert interpolate(inferencer, seeds=(1, 1)).pixels.unique(dim=0).shape[0] == 1
+
+
+@pytest.mark.parametrize('arguments, match', [
+    (dict(seeds=(1, 2, 3)), 'two seeds'), (dict(num_images=1), 'at least 2'), (dict(labels=[1, 2, 3]), '3 labels'),
+    (dict(labels=11), 'out of range'),
+])
+def test_bad_requests_are_refused(inferencer, arguments, match):
+    with pytest.raises(InputError, match=match):
+        interpolate(inferencer, **arguments)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    page for pattern in ('*.md', 'docs/*.md', 'configs/*/*.md', 'benchmarks/*.md') for page in ROOT.glob(pattern))
+PATTERNS = ('*.md', 'docs/*.md', 'docs/datasets/*.md', 'configs/*/*.md', 'benchmarks/*.md')
+PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))

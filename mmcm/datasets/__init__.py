@@ -1,10 +1,17 @@
 """Data sets: what is learned, and what is asked for."""
-from mmcm.datasets.cifar10 import CIFAR10
+from mmcm.datasets.cifar import CIFAR10, CIFAR100
 from mmcm.datasets.collate import stack_samples
 from mmcm.datasets.digits import DigitsDataset
 from mmcm.datasets.image_folder import ImageFolder
+from mmcm.datasets.image_pack import ImagePack
 from mmcm.datasets.imagenet9 import ImageNet9
+from mmcm.datasets.imagenet64 import ImageNet64
+from mmcm.datasets.lsun import LSUN
 from mmcm.datasets.mnist import MNIST
+from mmcm.datasets.photo_patches import PhotoPatches
 from mmcm.datasets.sampling_requests import SamplingRequests
 
-__all__ = ['CIFAR10', 'MNIST', 'DigitsDataset', 'ImageFolder', 'ImageNet9', 'SamplingRequests', 'stack_samples']
+__all__ = [
+    'CIFAR10', 'CIFAR100', 'DigitsDataset', 'ImageFolder', 'ImageNet64', 'ImageNet9', 'ImagePack', 'LSUN', 'MNIST',
+    'PhotoPatches', 'SamplingRequests', 'stack_samples'
+]

@@ -4,8 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Union
 
-from mmcm.datasets.cifar10 import CLASSES as CIFAR10
+from mmcm.datasets.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES
 from mmcm.datasets.imagenet9 import GROUPS as IMAGENET9
+from mmcm.datasets.mnist import CLASSES as MNIST
 from mmcm.utils.errors import InputError
 from mmcm.zoo import nearest
 
@@ -22,15 +23,17 @@ def imagenet1k() -> Names:
 LISTS = dict(
     imagenet1k=imagenet1k,
     imagenet9=lambda: tuple((name, ) for name in IMAGENET9),
-    cifar10=lambda: tuple((name, ) for name in CIFAR10))
+    cifar10=lambda: tuple((name, ) for name in CIFAR10_CLASSES),
+    cifar100=lambda: tuple((name, ) for name in CIFAR100_CLASSES['fine']),
+    mnist=lambda: tuple((name, ) for name in MNIST))
 
 
 def class_names(source: Union[str, Sequence[str]]) -> Names:
     """Return the names of classes.
 
     Args:
-        source (str | Sequence[str]): What a config has as `class_names`: 'imagenet1k', 'imagenet9', 'cifar10', or the
-            name of each class.
+        source (str | Sequence[str]): What a config has as `class_names`: 'imagenet1k', 'imagenet9', 'cifar10',
+            'cifar100', 'mnist', or the name of each class.
 
     Raises:
         InputError: If there is no such list.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmcm.datasets.in_memory import InMemoryDataset
+from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
@@ -17,7 +17,7 @@ BRIGHTEST = 16  # the file's grey levels are 0 to 16
 
 
 @DATASETS.register_module()
-class DigitsDataset(InMemoryDataset):
+class DigitsDataset(ImageArrays):
     """Images of 1 x 8 x 8, uint8 from 0 (paper) to 255 (ink), with labels 0 to 9.
 
     Args:
@@ -33,4 +33,4 @@ class DigitsDataset(InMemoryDataset):
         with np.load(FILE) as file:
             images, labels = file['images'][self.splits[split]], file['labels'][self.splits[split]]
         levels = np.round(np.arange(BRIGHTEST + 1) * (255 / BRIGHTEST)).astype(np.uint8)
-        super().__init__(torch.from_numpy(levels[images])[:, None], labels, tuple('0123456789'), 'digits')
+        super().__init__([torch.from_numpy(levels[images])[:, None]], labels, tuple('0123456789'), 'digits')

@@ -1,56 +1,54 @@
 """Images that lie in files, each read when it is asked for."""
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Optional, Union
 
 from mmengine.dataset import Compose
 
+from mmcm.datasets.image_archive import SUFFIXES, ImageFolderFiles, ImageZipFiles
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.registry import TRANSFORMS
-
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+from mmcm.utils.errors import InputError
 
 
 class ImageFiles(ImageDataset):
-    """Images at `paths`.
+    """Images in a folder or a zip file.
 
     Args:
-        paths (Sequence[str | Path]): The files.
+        files (ImageFolderFiles | ImageZipFiles): The files.
         labels, classes, dataset_type, flip: See ImageDataset.
-        pipeline (Sequence[dict]): Transforms, from `img_path` to `inputs`.
+        pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`) to `inputs`.
     """
 
     def __init__(self,
-                 paths: Sequence[Union[str, Path]],
+                 files: Union[ImageFolderFiles, ImageZipFiles],
                  labels: Optional[Sequence[int]],
                  classes: Sequence[str],
                  dataset_type: str,
                  pipeline: Sequence[dict],
                  flip: bool = False) -> None:
-        super().__init__(len(paths), labels, classes, dataset_type, flip)
-        self.paths = [str(path) for path in paths]
+        super().__init__(len(files.names), labels, classes, dataset_type, flip)
+        self.files = files
         self.pipeline_config = list(pipeline)
         self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
 
     @property
     def fingerprint(self) -> str:
-        """See ImageDataset: names, sizes and times of the files, and what is made of them."""
-        sha = hashlib.sha256(repr(self.pipeline_config).encode())
-        for path in self.paths:
-            status = Path(path).stat()
-            sha.update(f'{path} {status.st_size} {status.st_mtime_ns}\n'.encode())
+        """See ImageDataset: names and states of the files, and what is made of them."""
+        sha = hashlib.sha256(repr((self.pipeline_config, self.flip)).encode())
+        for position, name in enumerate(self.files.names):
+            sha.update(b'%s\n%s\n' % (name, self.files.state(position).encode()))
         return sha.hexdigest()
 
     def source_of(self, index: int) -> str:
         """See ImageDataset."""
-        return self.paths[index % self.num_images]
+        return self.files.source_of(index % self.num_images)
 
     def read(self, position: int) -> dict:
         """Return what the pipeline makes of an image."""
-        return self.pipeline(dict(img_path=self.paths[position]))
+        return self.pipeline(self.files.sample(position))
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Return the paths of all images below `folder`, sorted."""
-    return sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
+def no_images(place: object) -> InputError:
+    """Return the error of a place without images."""
+    return InputError(f'{place} holds no images ({", ".join(SUFFIXES)}).')

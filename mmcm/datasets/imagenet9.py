@@ -5,9 +5,9 @@ the robustness library (Engstrom et al., 2019) gives them.
 """
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from mmcm.datasets.image_files import SUFFIXES, ImageFiles, find_images
+from mmcm.datasets.image_archive import open_archive
+from mmcm.datasets.image_files import ImageFiles, no_images
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
@@ -24,8 +24,9 @@ class ImageNet9(ImageFiles):
     Only 203 of the 1000 folders are read, but all have to be there: class i of ImageNet is wnid i of the sorted ones.
 
     Args:
-        data_root (str): The training or the validation images of ImageNet, one folder per wnid (`n01440764`, ...).
-        pipeline (Sequence[dict]): Transforms, from `img_path` to `inputs`.
+        data_root (str): The training or the validation images of ImageNet, one folder per wnid (`n01440764`, ...), or a
+            `.zip` of these folders.
+        pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`, out of a zip file) to `inputs`.
         labelled (bool): Whether images carry their group as a label.
         flip (bool): See ImageDataset.
 
@@ -34,21 +35,19 @@ class ImageNet9(ImageFiles):
     """
 
     def __init__(self, data_root: str, pipeline: Sequence[dict], labelled: bool = True, flip: bool = False) -> None:
-        root = Path(data_root)
-        layout = (f'{root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of ILSVRC '
-                  '2012; see https://www.image-net.org/download.php.')
-        if not root.is_dir():
-            raise InputError(f'there is no data folder {root}. {layout}')
-        wnids = sorted(path for path in root.iterdir() if re.fullmatch(r'n\d{8}', path.name))
+        layout = (f'{data_root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of '
+                  'ILSVRC 2012; see https://www.image-net.org/download.php.')
+        archive = open_archive(data_root, layout)
+        wnids = [name for name in archive.folders() if re.fullmatch(r'n\d{8}', name)]
         if len(wnids) != NUM_WNIDS:
-            raise InputError(f'{root} has {len(wnids)} folders named by a wnid, so the classes of ImageNet cannot be '
-                             f'told by their position. {layout}')
-        paths, labels = [], []
-        for label, (first, last) in enumerate(GROUPS.values()):
-            for folder in wnids[first:last + 1]:
-                found = find_images(folder)
-                if not found:
-                    raise InputError(f'{folder} holds no images ({", ".join(SUFFIXES)}). {layout}')
-                paths += found
-                labels += [label] * len(found)
-        super().__init__(paths, labels if labelled else None, GROUPS, 'imagenet9', pipeline, flip)
+            raise InputError(f'{data_root} has {len(wnids)} folders named by a wnid, so the classes of ImageNet cannot '
+                             f'be told by their position. {layout}')
+        group_of = {wnid.encode(): label for label, (first, last) in enumerate(GROUPS.values())
+                    for wnid in wnids[first:last + 1]}
+        files = archive.images([wnid.decode() for wnid in group_of])
+        found = [name.partition(b'/')[0] for name in files.names]
+        missing = sorted(group_of.keys() - set(found))
+        if missing:
+            raise InputError(f'{no_images(f"{data_root}/{missing[0].decode()}")} {layout}')
+        super().__init__(files, [group_of[wnid] for wnid in found] if labelled else None, GROUPS, 'imagenet9', pipeline,
+                         flip)

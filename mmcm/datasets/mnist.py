@@ -13,7 +13,7 @@ from typing import Optional
 import numpy as np
 import torch
 
-from mmcm.datasets.in_memory import InMemoryDataset
+from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
@@ -25,14 +25,14 @@ UNSIGNED_BYTES = 0x0800
 
 
 @DATASETS.register_module()
-class MNIST(InMemoryDataset):
+class MNIST(ImageArrays):
     """Images of 1 x 28 x 28, uint8 from 0 (paper) to 255 (ink), with labels 0 to 9, in the order of the files.
 
     Args:
         data_root (str): The folder of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same two of `t10k`,
             or of these names with `.gz`.
         split (str): 'train', 60 000 images, or 'test', 10 000.
-        labelled, pipeline: See InMemoryDataset. `CenterPad(size=32)` and `PackImage` make images of 32 x 32.
+        labelled, pipeline: See ImageArrays. `CenterPad(size=32)` and `PackImage` make images of 32 x 32.
 
     Raises:
         InputError: If a file is missing, damaged or of another kind.
@@ -55,8 +55,7 @@ class MNIST(InMemoryDataset):
             raise InputError(f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
                              f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
                              'files from one place.')
-        super().__init__(torch.from_numpy(images)[:, None], labels.tolist(), CLASSES, 'mnist', labelled,
-                         pipeline=pipeline)
+        super().__init__([torch.from_numpy(images)[:, None]], labels, CLASSES, 'mnist', labelled, pipeline=pipeline)
 
 
 def read_idx(path: Path, num_dims: int) -> np.ndarray:

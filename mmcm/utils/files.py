@@ -82,3 +82,16 @@ def remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
+
+
+def check_file(path: Path) -> None:
+    """Raise an InputError unless a file `path` can be written; makes the folder it lies in. Nothing else is left."""
+    if path.is_dir():
+        raise InputError(f'{path} is a folder: name a file in it.')
+    make_folder(path.parent)
+    probe = temporary(path)
+    try:
+        probe.touch()  # permissions do not tell everything: root may, and /proc takes no files
+    except OSError as error:
+        raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
+    remove(probe)

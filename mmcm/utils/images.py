@@ -6,6 +6,7 @@ from typing import Optional, Union
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from mmcm.utils.files import make_folder, write_bytes
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 CAPTION_HEIGHT = 16  # pixels
 GAP = 4  # pixels between images on a sheet
+FONT = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.4, thickness=1)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
@@ -49,7 +51,7 @@ def grid(images: Union[Tensor, Sequence[Tensor]],
     factor = max(1, min_side // tiles[0].shape[0])
     tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
     if captions is not None:
-        tiles = [np.vstack([tile, _caption(tile.shape[1], text)]) for tile, text in zip(tiles, captions)]
+        tiles = [np.vstack([tile, caption(tile.shape[1], text)]) for tile, text in zip(tiles, captions)]
     columns = min(columns, len(tiles))
     height, width, _ = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
@@ -61,12 +63,63 @@ def grid(images: Union[Tensor, Sequence[Tensor]],
     return sheet
 
 
-def _caption(width: int, text: str) -> np.ndarray:
-    """Return a white strip, (16, width, 3), with `text` in its middle."""
-    strip = np.full((CAPTION_HEIGHT, width, 3), 255, np.uint8)
-    (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
-    origin = (max(0, (width - text_width) // 2), CAPTION_HEIGHT - 4)
-    return cv2.putText(strip, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+def named_grid(rows: Sequence[Union[Tensor, Sequence[Tensor]]],
+               row_names: Sequence[str],
+               column_names: Sequence[str],
+               min_side: int = 64,
+               captions: Optional[Sequence[str]] = None) -> np.ndarray:
+    """Lay images out in rows and columns that have names, of one line or several.
+
+    Args:
+        rows (Sequence): Each as many images (C, H, W), uint8, as there are columns; all of one size.
+        row_names (Sequence[str]): What to write to the left of each row.
+        column_names (Sequence[str]): What to write above each column.
+        min_side (int): See `grid`.
+        captions (Sequence[str], optional): See `grid`.
+
+    Returns:
+        ndarray: The sheet, (H, W, 3), uint8 RGB.
+    """
+    sheet = grid([image for row in rows for image in row], len(column_names), min_side, captions)
+    height, width = ((length - GAP) // number for length, number in zip(sheet.shape, (len(rows), len(column_names))))
+    top = CAPTION_HEIGHT * max(len(name.split('\n')) for name in column_names)
+    left = 2 * GAP + max(_text_width(name) for name in row_names)
+    named = np.full((top + sheet.shape[0], left + sheet.shape[1], 3), 255, np.uint8)
+    head = np.hstack([caption(width, name, top) for name in column_names])
+    side = np.vstack([caption(left, name, height) for name in row_names])
+    named[:top, left + GAP // 2:][:, :head.shape[1]] = head
+    named[top + GAP // 2:, :left][:len(side)] = side
+    named[top:, left:] = sheet
+    return named
+
+
+def on_square(image: Tensor, side: int) -> Tensor:
+    """Return `image` (C, H, W) as RGB, its longer side scaled to `side`, on a white square: (3, side, side)."""
+    pixels = to_pixels(image)
+    factor = side / max(pixels.shape[:2])
+    if factor != 1:
+        size = tuple(round(length * factor) for length in pixels.shape[1::-1])
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST if factor > 1 else cv2.INTER_AREA)
+    square = np.full((side, side, 3), 255, np.uint8)
+    top, left = ((side - length) // 2 for length in pixels.shape[:2])
+    square[top:top + pixels.shape[0], left:left + pixels.shape[1]] = pixels
+    return torch.from_numpy(square).permute(2, 0, 1)
+
+
+def caption(width: int, text: str, height: int = CAPTION_HEIGHT) -> np.ndarray:
+    """Return a white strip, (height, width, 3), with the lines of `text` in its middle."""
+    strip = np.full((height, width, 3), 255, np.uint8)
+    lines = text.split('\n')
+    for index, line in enumerate(lines):
+        middle = height // 2 + round((index - (len(lines) - 1) / 2) * CAPTION_HEIGHT)
+        origin = (max(0, (width - _text_width(line)) // 2), middle + CAPTION_HEIGHT // 2 - 4)
+        cv2.putText(strip, line, origin, color=(0, 0, 0), lineType=cv2.LINE_AA, **FONT)
+    return strip
+
+
+def _text_width(text: str) -> int:
+    """Return the width of the longest line of `text`, in pixels."""
+    return max(cv2.getTextSize(line, **FONT)[0][0] for line in text.split('\n'))
 
 
 def check_picture_path(path: Path) -> None:

@@ -31,10 +31,7 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
     Raises:
         InputError: If the file cannot be read, or does not hold that average.
     """
-    content = read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path, mapped=True)
-    weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
-    if not is_state_dict(weights):
-        raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
+    weights = read_weights(path) if is_diffusers_folder(path) else read_state_dict(path)
     averages = kept_averages(weights)
     if not any(key.startswith('denoiser.backbone.') for key in weights):
         if average is not None:
@@ -50,6 +47,19 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
     return {key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def read_state_dict(path: Union[str, Path]) -> Mapping[str, Tensor]:
+    """Return the weights in a file, which may have them under the key 'state_dict'. They are read when they are used.
+
+    Raises:
+        InputError: If the file cannot be read, or holds something else.
+    """
+    content = read_checkpoint(path, mapped=True)
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
+    if not is_state_dict(weights):
+        raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
+    return weights
 
 
 def kept_averages(weights: Mapping[str, Tensor]) -> list[str]:

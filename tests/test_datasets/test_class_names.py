@@ -32,6 +32,7 @@ def test_unknown_name_is_answered_with_the_nearest():
 def test_names_of_other_data_sets_and_own_ones():
     assert label_of('frog', class_names('cifar10')) == 6
     assert label_of('dog', class_names('imagenet9')) == 0
+    assert label_of('willow tree', class_names('cifar100')) == 96 and label_of('7', class_names('mnist')) == 7
     assert label_of('b', class_names(('a', 'b'))) == 1
-    with pytest.raises(InputError, match='imagenet1k, imagenet9, cifar10 or a list'):
+    with pytest.raises(InputError, match='imagenet1k, imagenet9, cifar10, cifar100, mnist or a list'):
         class_names('imagenet')

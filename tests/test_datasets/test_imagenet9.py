@@ -1,5 +1,6 @@
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_'
-PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackImage')]
+PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
 NAMES = ('dog', 'cat', 'frog', 'turtle', 'bird', 'monkey', 'fish', 'crab', 'insect')
 # As the paper of restricted ImageNet and its library have them: the number of classes of each group.
 SIZES = dict(zip(NAMES, (118, 5, 3, 5, 21, 18, 9, 4, 20)))
@@ -73,6 +74,15 @@ def test_images_without_classes_have_none(imagenet):
     dataset = ImageNet9(str(imagenet), PIPELINE, labelled=False)
     assert dataset.num_classes is None and dataset[0]['gt_label'] is None
     assert torch.equal(dataset[0]['inputs'][:, 0, 0], torch.tensor([0, 151, 0], dtype=torch.uint8))
+
+
+def test_zip_file_of_the_folders_is_read_alike(imagenet, tmp_path):
+    with zipfile.ZipFile(tmp_path / 'train.zip', 'w') as archive:
+        for path in imagenet.glob('*/*.png'):
+            archive.write(path, path.relative_to(imagenet))
+    zipped, plain = (ImageNet9(str(root), PIPELINE, flip=True) for root in (tmp_path / 'train.zip', imagenet))
+    assert zipped.labels.tolist() == plain.labels.tolist() and len(zipped) == 406
+    assert all(torch.equal(zipped[index]['inputs'], plain[index]['inputs']) for index in range(0, 406, 29))
 
 
 def test_missing_class_would_shift_the_others_and_is_refused(copy):

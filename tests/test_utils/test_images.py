@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import CAPTION_HEIGHT, GAP, check_picture_path, grid, to_pixels, write_picture
+from mmcm.utils.images import CAPTION_HEIGHT, GAP, check_picture_path, grid, named_grid, to_pixels, write_picture
 
 COLOURS = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7], [1, 2, 3]], dtype=torch.uint8)
 
@@ -102,3 +102,18 @@ def test_folder_without_permission_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'access', lambda path, mode: False)  # root, who may run this, has every permission
     with pytest.raises(InputError, match='cannot be written to'):
         make_folder(tmp_path)
+
+
+def test_named_grid_has_the_sheet_and_names_beside_it():
+    rows = [images(2, 20, 30), images(4, 20, 30)[2:], images(5, 20, 30)[3:]]
+    sheet = named_grid(rows, ['one', 'two', ''], ['a', ''], min_side=1)
+    plain = grid([image for row in rows for image in row], 2, min_side=1)
+    height, width, _ = plain.shape
+    assert np.array_equal(sheet[-height:, -width:], plain)
+    head, side = sheet[:-height], sheet[-height:, :-width]
+    assert len(head) == CAPTION_HEIGHT
+    above, beside = (np.flatnonzero((part < 255).any(axis)) for part, axis in ((head, (0, 2)), (side, (1, 2))))
+    left = sheet.shape[1] - width
+    assert left + GAP < above.min() and above.max() < left + GAP + 30  # above the first column alone
+    assert beside.min() > GAP and beside.max() < 2 * (20 + GAP)  # beside the first two rows
+    assert len(np.flatnonzero((side < 255).any((0, 2)))) < side.shape[1] - GAP  # nothing is cut off

@@ -1,0 +1,135 @@
+"""`mmcm pack`: any data set into one file that is mapped, not decoded."""
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmcm.cli.config import Options, as_values
+from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
+from mmcm.utils.errors import InputError
+
+LISTED = 20  # of what could not be read
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser(
+        'Pack a data set into one npz file: uint8 images, labels, digests. A run that was stopped goes on when the '
+        'same command is given again.',
+        prog,
+        examples=('data/imagenet/train --size 64 --out data/imagenet64.npz --corrupt skip',
+                  'configs/ect/ect_1xb128_cifar10-32x32.py --out data/cifar10.npz',
+                  'CIFAR100 --options data_root=data/cifar100 split=test --out data/cifar100_test.npz',
+                  '--verify data/imagenet64.npz'))
+    parser.add_argument(
+        'source',
+        nargs='?',
+        metavar='SOURCE',
+        help='folder or zip of images, lmdb of LSUN, npz of images, config (its training data), or the type of a data '
+        'set, whose arguments --options gives')
+    parser.add_argument('--out', metavar='FILE.npz', help='what to write')
+    parser.add_argument(
+        '--size',
+        type=int,
+        metavar='N',
+        help='cut the central square and scale it to N x N pixels, as the data of the released models were; default: '
+        'images stay as they are, and need one size')
+    parser.add_argument(
+        '--options',
+        nargs='+',
+        action=Options,
+        default={},
+        metavar='KEY=VALUE',
+        help='arguments of the data set, for example labelled=False')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1,
+        metavar='N',
+        help='processes that read images; default: one for each core, %(default)s')
+    parser.add_argument(
+        '--corrupt',
+        choices=['stop', 'skip'],
+        default='stop',
+        help='what to do with an image that cannot be read; default: %(default)s')
+    parser.add_argument('--force', action='store_true', help='replace the file if it is there already')
+    parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
+    args = parser.parse_args(argv)
+    if args.verify is None and None in (args.source, args.out):
+        parser.error('SOURCE and --out are needed, or --verify')
+    if args.verify is not None and (args.source, args.out) != (None, None):
+        parser.error('--verify goes alone')
+    return args
+
+
+def source_config(source: str, size: Optional[int], options: dict) -> dict:
+    """Return the config of the data set to pack.
+
+    Raises:
+        InputError: If there is none, it changes images at random, or it says its size itself.
+    """
+    import inspect
+
+    import mmcm.datasets  # noqa: F401 (registers them)
+    from mmcm.apis.data_source import dataset_config, pipeline_for
+    from mmcm.apis.packing import check_nothing_random
+    from mmcm.registry import DATASETS
+
+    options = as_values(options)
+    kind = DATASETS.module_dict.get(source)
+    if kind is not None:
+        config = dict(type=source)
+        pipeline = inspect.signature(kind).parameters.get('pipeline')
+        if pipeline is not None and pipeline.default is pipeline.empty:
+            config['pipeline'] = pipeline_for(size)
+            size = None
+    else:
+        config = dataset_config(source, size)
+        if any(transform.get('size') == size for transform in config.get('pipeline') or ()):
+            size = None
+    if size is not None:
+        raise InputError(f'--size is for images in files; {source} says itself what size they have. Leave it out, or '
+                         'give its folder instead.')
+    config = dataset_config({**config, **options})
+    check_nothing_random(config.get('pipeline') or ())
+    return config
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    if args.verify is not None:
+        from mmcm.apis.packing import verify
+        notes = verify(args.verify)
+        print(f'{args.verify} is as it was packed: {notes["num_images"]} images')
+        return
+    out = Path(args.out).expanduser()
+    if out.suffix != '.npz':
+        raise InputError(f'{out} has to end in .npz.')
+    if out.is_dir() or (out.exists() and not args.force):
+        raise InputError(f'{out} is there already. Choose another name, or add --force to replace it.')
+    config = source_config(args.source, args.size, args.options)
+
+    from mmcm.apis.packing import pack
+    from mmcm.cli.runner import built_from_config
+    from mmcm.registry import DATASETS
+    with built_from_config():
+        dataset = DATASETS.build(config)
+    try:
+        done = pack(dataset, out, config, args.jobs, args.corrupt, progress=True)
+    except KeyboardInterrupt:
+        raise InputError('stopped. What has been packed is kept: the same command goes on from there.') from None
+    for reason in done.corrupt[:LISTED]:
+        print(f'left out: {reason}')
+    if len(done.corrupt) > LISTED:
+        print(f'... and {len(done.corrupt) - LISTED} more; dataset.json in the file has them all')
+    found = f', {done.num_found} of them by an earlier run' if done.num_found else ''
+    print(f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
+          f'{out}')
+
+
+if __name__ == '__main__':
+    main()

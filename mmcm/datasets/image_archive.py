@@ -1,0 +1,211 @@
+"""Where image files lie: in a folder, or in a zip file. Names are relative to it, with '/', in both."""
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+
+from mmcm.datasets.packed_names import PackedNames
+from mmcm.utils.errors import InputError
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff')
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+LOCAL_HEADER = struct.Struct('<4s22xHH')  # signature, and the lengths of the name and of what is extra
+SIGNATURE = b'PK\x03\x04'
+ENCRYPTED = 1  # flag of an entry
+REPAIR = 'Copy it or make it again.'
+
+
+class ImageFolderFiles:
+    """Images in a folder.
+
+    Args:
+        root (Path): The folder.
+        names (Iterable[str]): The images.
+    """
+
+    def __init__(self, root: Path, names: Iterable[str]) -> None:
+        self.root = str(root)
+        self.names = PackedNames(map(os.fsencode, names))
+
+    def source_of(self, position: int) -> str:
+        """Return the path of an image."""
+        return os.path.join(self.root, os.fsdecode(self.names[position]))
+
+    def sample(self, position: int) -> dict:
+        """Return what `LoadImage` takes of an image: `img_path`."""
+        return dict(img_path=self.source_of(position))
+
+    def state(self, position: int) -> str:
+        """Return what changes when an image does: its size in bytes and the time of its last change."""
+        try:
+            status = os.stat(self.source_of(position))
+        except OSError as error:
+            raise InputError(f'{self.source_of(position)} cannot be read: {error.strerror}.') from error
+        return f'{status.st_size} {status.st_mtime_ns}'
+
+
+class ImageZipFiles:
+    """Images in a zip file; of each, its name and four numbers are kept.
+
+    It may be pickled, and used after a fork: each read tells its place in the file, so that processes that share an
+    open one do not move each other about in it.
+
+    Args:
+        root (Path): The zip file.
+        entries (Iterable[ZipInfo]): The images.
+    """
+
+    def __init__(self, root: Path, entries: Iterable[zipfile.ZipInfo]) -> None:
+        entries = list(entries)
+        self.root = str(root)
+        self.names = PackedNames(entry.filename.encode() for entry in entries)
+        self.numbers = np.array([(entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC)
+                                 for entry in entries], np.int64).reshape(-1, 4)
+        self._file = None
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, '_file': None}
+
+    def __del__(self) -> None:
+        if getattr(self, '_file', None) is not None:
+            self._file.close()
+
+    def source_of(self, position: int) -> str:
+        """Return the path of the zip file and the name in it."""
+        return f'{self.root}/{self.names[position].decode()}'
+
+    def sample(self, position: int) -> dict:
+        """Return what `LoadImage` takes of an image: `img_bytes`, and `img_path`, what errors call it."""
+        return dict(img_path=self.source_of(position), img_bytes=self._read(position))
+
+    def state(self, position: int) -> str:
+        """Return what changes when an image does: its size in bytes and its checksum."""
+        return f'{self.numbers[position, 1]} {self.numbers[position, 3]}'
+
+    def _read(self, position: int) -> bytes:
+        start, size, method, crc = self.numbers[position].tolist()
+        try:
+            if self._file is None:
+                self._file = open(self.root, 'rb')  # for as long as the data set is there
+            signature, *lengths = LOCAL_HEADER.unpack(self._read_at(start, LOCAL_HEADER.size))
+            content = self._read_at(start + LOCAL_HEADER.size + sum(lengths), size)
+            if method == zipfile.ZIP_DEFLATED:
+                content = zlib.decompress(content, -zlib.MAX_WBITS)
+        except (OSError, struct.error, zlib.error) as error:
+            raise InputError(f'{self.source_of(position)} cannot be read: {error}. {REPAIR}') from error
+        if signature != SIGNATURE or zlib.crc32(content) != crc:
+            raise InputError(f'{self.source_of(position)} is damaged: its checksum is another one. {REPAIR}')
+        return content
+
+    def _read_at(self, start: int, size: int) -> bytes:
+        return os.pread(self._file.fileno(), size, start)
+
+
+class FolderArchive:
+    """A folder, to be looked through. Links are followed; what begins with a dot does not count."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders right below the root, sorted."""
+        return [entry.name for entry in self._entries('') if entry.is_dir()]
+
+    def images(self, folders: Optional[Sequence[str]] = None) -> ImageFolderFiles:
+        """Return the images, sorted folder by folder: all, or in that order those of some of `folders()`."""
+        return ImageFolderFiles(self.root, [
+            name for prefix in ([''] if folders is None else [f'{folder}/' for folder in folders])
+            for name in self._find(prefix)
+        ])
+
+    def read(self, name: str) -> Optional[bytes]:
+        """Return the content of a file; None if there is none of this name."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f'{self.root / name} cannot be read: {error.strerror}.') from error
+
+    def _find(self, prefix: str) -> Iterator[str]:
+        for entry in self._entries(prefix):
+            if entry.is_dir():
+                yield from self._find(f'{prefix}{entry.name}/')
+            elif is_image(entry.name):
+                yield prefix + entry.name
+
+    def _entries(self, prefix: str) -> list[os.DirEntry]:
+        try:
+            with os.scandir(self.root / prefix) as entries:
+                return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f'{self.root / prefix} cannot be read: {error.strerror}.') from error
+
+
+class ZipArchive:
+    """A zip file, to be looked through. What begins with a dot does not count."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            with zipfile.ZipFile(root) as archive:
+                self.entries = [entry for entry in archive.infolist() if not is_hidden(entry.filename)]
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+            raise InputError(f'{root} cannot be read as a zip file: {error}. {REPAIR}') from error
+        self.entries.sort(key=lambda entry: entry.filename.split('/'))
+
+    def folders(self) -> list[str]:
+        """See FolderArchive."""
+        return sorted({entry.filename.split('/')[0] for entry in self.entries if '/' in entry.filename})
+
+    def images(self, folders: Optional[Sequence[str]] = None) -> ImageZipFiles:
+        """See FolderArchive."""
+        entries = [entry for entry in self.entries if is_image(entry.filename)]
+        if folders is not None:
+            ranks = {folder: rank for rank, folder in enumerate(folders)}
+            tops = [entry.filename.split('/')[0] if '/' in entry.filename else None for entry in entries]
+            ranked = [(ranks[top], entry) for top, entry in zip(tops, entries) if top in ranks]
+            entries = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
+        for entry in entries:
+            if entry.compress_type not in METHODS or entry.flag_bits & ENCRYPTED:
+                raise InputError(f'{entry.filename} in {self.root} is encrypted, or compressed by other means than '
+                                 'deflate: pack the images again, stored or deflated.')
+        return ImageZipFiles(self.root, entries)
+
+    def read(self, name: str) -> Optional[bytes]:
+        """See FolderArchive."""
+        try:
+            with zipfile.ZipFile(self.root) as archive:
+                return archive.read(name)
+        except KeyError:
+            return None
+        # Of an encrypted entry, it is a RuntimeError.
+        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, zlib.error) as error:
+            raise InputError(f'{name} in {self.root} cannot be read: {error}. {REPAIR}') from error
+
+
+def open_archive(root: Union[str, Path], layout: str) -> Union[FolderArchive, ZipArchive]:
+    """Return what `root` is; an InputError that ends in `layout` if it is neither a folder nor a zip file."""
+    root = Path(root)
+    if root.is_dir():
+        return FolderArchive(root)
+    if not root.exists():
+        raise InputError(f'there is no data folder {root}{" (nor .zip)" if root.suffix else ""}: {layout}')
+    if root.suffix.lower() != '.zip':
+        raise InputError(f'{root} is neither a folder nor a .zip: {layout}')
+    return ZipArchive(root)
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file has a suffix of images."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or a folder above it begins with a dot, or is what macOS adds to a zip file."""
+    return name.startswith(('.', '__MACOSX/')) or '/.' in name

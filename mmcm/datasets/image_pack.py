@@ -1,0 +1,110 @@
+"""Images in one npz file: what `mmcm pack` and `mmcm sample` write, the reference batches of ADM, anyone's samples."""
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmcm.datasets.image_arrays import MappedImages, file_digest
+from mmcm.registry import DATASETS
+from mmcm.utils.errors import InputError
+from mmcm.utils.npz import NpzFile, open_npz
+
+IMAGES, LABELS = 'arr_0', 'arr_1'  # as numpy.savez calls what it is given without names
+NOTES = 'dataset.json'
+
+
+@DATASETS.register_module()
+class ImagePack(MappedImages):
+    """The images `arr_0` of an npz file, uint8 (N, H, W, C), RGB or grey, with the labels `arr_1`, integers (N,).
+
+    What is stored in the file is mapped: it need not fit into memory, and all processes of a machine share it. What is
+    compressed is read into memory.
+
+    Args:
+        data_file (str): The file.
+        labelled (bool): Whether images carry their class as a label.
+        flip, pipeline: See ImageArrays.
+
+    Attributes:
+        notes (dict): What the file says of itself, in `dataset.json`; nothing where others wrote it.
+
+    Raises:
+        InputError: If the file is missing or damaged, holds no such images, or has no labels, and `labelled` is True.
+    """
+
+    def __init__(self,
+                 data_file: Union[str, Path],
+                 labelled: bool = True,
+                 flip: bool = False,
+                 pipeline: Optional[Sequence[dict]] = None) -> None:
+        self.path = Path(data_file)
+        file = open_npz(self.path)
+        self.notes = read_notes(file)
+        labels = read_labels(file, len(read_images(file))) if labelled else None
+        classes = self.notes.get('classes') or [str(label) for label in range(_count(labels))]
+        if _count(labels) > len(classes):
+            raise InputError(f'{self.path} has labels up to {_count(labels) - 1}, but names {len(classes)} classes in '
+                             f'{NOTES}: write the file again.')
+        super().__init__(labels, classes, 'image_pack', labelled, flip, pipeline)
+
+    @property
+    def content_digest(self) -> str:
+        """See ImageArrays: the digest that was taken when the pack was written, else path, size and time."""
+        digests = self.notes.get('sha256')
+        if digests is None:
+            return file_digest([self.path])
+        return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+    def map_parts(self) -> list[Tensor]:
+        """See MappedImages."""
+        return [torch.from_numpy(read_images(open_npz(self.path))).permute(0, 3, 1, 2)]
+
+    def source_of(self, index: int) -> str:
+        """See ImageDataset."""
+        return f'image {index % self.num_images} of {self.path}'
+
+
+def read_images(file: NpzFile) -> np.ndarray:
+    """Return the images of `file`, uint8 (N, H, W, C); an InputError if there are none."""
+    images = file[IMAGES]
+    if images.dtype != np.uint8:
+        raise InputError(f'{IMAGES} in {file.path} has values of type {images.dtype}: uint8, from 0 to 255, is '
+                         'expected. Convert the images, those in [0, 1] by (255 * x).round().astype(np.uint8).')
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        raise InputError(f'{IMAGES} in {file.path} has the shape {images.shape}: (N, H, W, C) is expected, at least '
+                         'one image, with 3 channels, RGB, or 1.')
+    return images
+
+
+def read_labels(file: NpzFile, num_images: int) -> np.ndarray:
+    """Return the labels of `file`, (N,); an InputError if there are none, or not one for each image."""
+    if LABELS not in file:
+        raise InputError(f'{file.path} has no labels ({LABELS}): set labelled=False.')
+    labels = file[LABELS]
+    if labels.dtype.kind not in 'iu' or labels.shape != (num_images, ):
+        raise InputError(f'{LABELS} in {file.path} are {labels.dtype} of the shape {labels.shape}: integers of the '
+                         f'shape ({num_images},) are expected, a class for each image. Mend the file, or set '
+                         'labelled=False.')
+    if labels.min() < 0:
+        raise InputError(f'{LABELS} in {file.path} has the label {labels.min()}: classes count from 0. Mend the file, '
+                         'or set labelled=False.')
+    return labels
+
+
+def read_notes(file: NpzFile) -> dict[str, Any]:
+    """Return what `file` says of itself, if anything."""
+    if NOTES not in file.entries:
+        return {}
+    try:
+        return dict(json.loads(file.read(NOTES)))
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{NOTES} in {file.path} is damaged ({error}). Write the file again.') from error
+
+
+def _count(labels: Optional[np.ndarray]) -> int:
+    return 0 if labels is None else int(labels.max()) + 1

@@ -1,0 +1,199 @@
+"""LSUN (Yu et al., 2015): millions of photographs of one kind of scene or thing, as the lmdb that is handed out."""
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Optional
+from weakref import WeakValueDictionary
+from zipfile import BadZipFile
+
+import numpy as np
+from mmengine.dataset import Compose
+
+from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.datasets.packed_names import PackedNames
+from mmcm.registry import DATASETS, TRANSFORMS
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import appearing
+from mmcm.zoo import cache_folder
+
+PAGE = 'https://www.yf.io/p/lsun'
+DATA_FILE = 'data.mdb'
+KEYS_FILE = 'mmcm_keys.npz'
+
+
+@DATASETS.register_module()
+class LSUN(ImageDataset):
+    """The images of a category, in the order of their keys in the database; they have no classes.
+
+    Args:
+        data_root (str): The unpacked folder, `bedroom_train_lmdb`, which holds `data.mdb`.
+        pipeline (Sequence[dict]): Transforms, from `img_path` and `img_bytes` to `inputs`.
+        flip (bool): See ImageDataset.
+
+    Raises:
+        InputError: If that is no database of images, or the package lmdb is missing.
+    """
+
+    def __init__(self, data_root: str, pipeline: Sequence[dict], flip: bool = False) -> None:
+        self.database = Database(Path(data_root))
+        self.keys = self.database.keys()
+        super().__init__(len(self.keys), None, (), 'lsun', flip)
+        self.pipeline_config = list(pipeline)
+        self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
+
+    @property
+    def fingerprint(self) -> str:
+        """See ImageDataset: the keys, the size of the database, and what is made of the images."""
+        sha = hashlib.sha256(repr((self.pipeline_config, self.flip, self.database.size)).encode())
+        sha.update(self.keys.content)
+        return sha.hexdigest()
+
+    def source_of(self, index: int) -> str:
+        """See ImageDataset."""
+        return f'{self.database.root}/{os.fsdecode(self.keys[index % self.num_images])}'
+
+    def encoded(self, position: int) -> bytes:
+        """Return image `position` as it is stored, a WebP."""
+        content = self.database.read(self.keys[position])
+        if content is None:
+            raise InputError(f'{self.source_of(position)} is not there any more: start again.')
+        return content
+
+    def read(self, position: int) -> dict:
+        """Return what the pipeline makes of an image."""
+        return self.pipeline(dict(img_path=self.source_of(position), img_bytes=self.encoded(position)))
+
+
+class Database:
+    """An lmdb that is only read. It may be pickled, and used after a fork: each process opens it for itself.
+
+    Args:
+        root (Path): The folder that holds `data.mdb`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not (root / DATA_FILE).is_file():
+            what = 'holds no' if root.is_dir() else 'is no folder with a'
+            raise InputError(f'{root} {what} {DATA_FILE}: set data_root to the unpacked folder of a category, '
+                             f'bedroom_train_lmdb ({PAGE}). Exported images are read by ImageFolder, with '
+                             'labelled=False.')
+        self._shared = None
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, '_shared': None}
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return (self.root / DATA_FILE).stat().st_size
+
+    def read(self, key: bytes) -> Optional[bytes]:
+        """Return the value of `key`; None if there is none."""
+        lmdb, environment = import_lmdb(), self._environment()
+        try:
+            with environment.begin() as transaction:
+                return transaction.get(key)
+        except lmdb.Error as error:
+            raise self._unreadable(error) from error
+
+    def keys(self) -> PackedNames:
+        """Return all keys, in the order of the database.
+
+        To list three million takes minutes where the file is not in memory, so they are kept: beside it if that can be
+        written to, else below the cache of downloads.
+        """
+        status = (self.root / DATA_FILE).stat()
+        stamp = np.array([status.st_size, status.st_mtime_ns])
+        for place in key_places(self.root):
+            # A list that is damaged is no list.
+            with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), place.open('rb') as file:
+                kept = np.load(file)
+                if np.array_equal(kept['stamp'], stamp):
+                    return PackedNames.of(kept['content'], kept['ends'])
+        lmdb, environment = import_lmdb(), self._environment()
+        try:
+            with environment.begin() as transaction:
+                keys = PackedNames(transaction.cursor().iternext(keys=True, values=False))
+        except lmdb.Error as error:
+            raise self._unreadable(error) from error
+        if not len(keys):
+            raise InputError(f'{self.root} holds no images. Unpack it again ({PAGE}).')
+        for place in key_places(self.root):
+            with suppress(OSError, InputError):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with appearing(place) as part, part.open('wb') as file:
+                    np.savez(file, stamp=stamp, content=keys.content, ends=keys.ends)
+                break
+        return keys
+
+    def _environment(self) -> Any:
+        if self._shared is None:
+            path = str(self.root.resolve())
+            self._shared = OPENED[path] = OPENED.get(path) or Environment(path)
+        lmdb = import_lmdb()
+        try:
+            return self._shared.of_this_process()
+        except lmdb.Error as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> InputError:
+        return InputError(f'{self.root / DATA_FILE} cannot be read as an lmdb: {error}. Unpack it again ({PAGE}).')
+
+
+class Environment:
+    """A database that is open, for as long as someone has this object.
+
+    Args:
+        path (str): The folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.opened = self.process = None
+
+    def of_this_process(self) -> Any:
+        """Return lmdb's environment; what was opened before a fork is closed and opened again."""
+        if self.process != os.getpid():
+            self.close()
+            # Without a lock, since nobody writes, and the folder may be read-only. Reading ahead helps those who read
+            # in order: training does not.
+            lmdb = import_lmdb()
+            self.opened = lmdb.open(self.path, readonly=True, lock=False, readahead=False, create=False)
+            size = os.path.getsize(os.path.join(self.path, DATA_FILE))
+            needed = (self.opened.info()['last_pgno'] + 1) * self.opened.stat()['psize']
+            if size < needed:  # to read where the file has ended would kill the process
+                self.close()
+                raise lmdb.CorruptedError(f'it has {size} bytes of {needed}')
+            self.process = os.getpid()
+        return self.opened
+
+    def close(self) -> None:
+        """Close it."""
+        if self.opened is not None:
+            self.opened.close()
+            self.opened = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+# lmdb opens a path only once in a process, but two data sets may lie there: one to learn from, one to compare with.
+OPENED = WeakValueDictionary()
+
+
+def import_lmdb() -> Any:
+    """Return the package; an InputError that names it if it is missing."""
+    try:
+        import lmdb
+    except ImportError as error:
+        raise InputError('the database of LSUN needs the package lmdb: pip install -e ".[lsun]"') from error
+    return lmdb
+
+
+def key_places(root: Path) -> list[Path]:
+    """Return where the keys of a database may be kept, the best place first."""
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    return [root / KEYS_FILE, cache_folder() / 'lsun' / f'{name}.npz']

@@ -1,0 +1,87 @@
+"""Patches of the two photographs that come with scikit-learn: real colours, with no download."""
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.registry import DATASETS
+from mmcm.utils.errors import InputError
+
+PHOTOS = ('china.jpg', 'flower.jpg')
+HALVINGS = (0, 1)  # the photographs at full and at half size: more of their structure in a patch
+SPLITS = dict(train=(1 / 3, 1.), test=(0., 1 / 3))  # parts of the width; the left third is held out
+
+
+@DATASETS.register_module()
+class PhotoPatches(ImageDataset):
+    """Every patch of `china.jpg` and `flower.jpg` (`sklearn.datasets.load_sample_images`), at full and at half size.
+
+    Item i is a place: patches overlap. None of 'train' shares a pixel with one of 'test'.
+
+    Args:
+        split (str): 'train', the right two thirds of the photographs, or 'test', the left third.
+        size (int): Height and width of a patch in pixels.
+        flip (bool): See ImageDataset.
+
+    Raises:
+        InputError: If scikit-learn is not installed, or a patch is larger than what it is cut out of.
+    """
+
+    def __init__(self, split: str = 'train', size: int = 32, flip: bool = False) -> None:
+        if split not in SPLITS:
+            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        self.size = size
+        self.photos = [shrunk(photo, halvings, SPLITS[split]) for photo in read_photos() for halvings in HALVINGS]
+        shapes = [photo.shape[1:] for photo in self.photos]
+        if size > min(min(shape) for shape in shapes):
+            raise InputError(f'size has to be at most {min(min(shape) for shape in shapes)}, got {size}.')
+        self.places = [(height - size + 1, width - size + 1) for height, width in shapes]
+        self.ends = np.cumsum([rows * columns for rows, columns in self.places])
+        super().__init__(int(self.ends[-1]), None, (), 'photo_patches', flip)
+
+    @property
+    def fingerprint(self) -> str:
+        """See ImageDataset."""
+        sha = hashlib.sha256(repr(self.size).encode())
+        for photo in self.photos:
+            sha.update(photo.contiguous().numpy())
+        return sha.hexdigest()
+
+    def patch(self, position: int) -> Tensor:
+        """Return the patch at `position`, uint8, (3, size, size)."""
+        photo = int(np.searchsorted(self.ends, position, side='right'))
+        rows, columns = self.places[photo]
+        top, left = divmod(position - int(self.ends[photo]) + rows * columns, columns)
+        return self.photos[photo][:, top:top + self.size, left:left + self.size]
+
+    def read(self, position: int) -> dict:
+        """See ImageDataset."""
+        return dict(inputs=self.patch(position).clone())
+
+    def __getitems__(self, indices: Sequence[int]) -> dict:
+        """Return a batch, as DataLoader asks for it."""
+        patches = [self.patch(index % self.num_images) for index in indices]
+        mirrored = [patch.flip(-1) if index >= self.num_images else patch for index, patch in zip(indices, patches)]
+        return dict(inputs=torch.stack(mirrored), gt_label=None)
+
+
+def read_photos() -> list[Image.Image]:
+    """Return the photographs; they are read from scikit-learn's folder, without importing it, which takes seconds."""
+    package = find_spec('sklearn')
+    if package is None:
+        raise InputError('the photographs come with scikit-learn, which is not installed: pip install scikit-learn.')
+    folder = Path(package.origin).parent / 'datasets' / 'images'
+    return [Image.open(folder / name).convert('RGB') for name in PHOTOS]
+
+
+def shrunk(photo: Image.Image, halvings: int, part: tuple[float, float]) -> Tensor:
+    """Return `part` of the width of a photograph, its sides halved `halvings` times, uint8, (3, H, W)."""
+    left, right = (round(share * photo.width) for share in part)
+    pixels = np.array(photo.crop((left, 0, right, photo.height)).reduce(2**halvings))
+    return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -1,0 +1,40 @@
+"""The random crop beside the central one, for models that see more of a data set (Dhariwal & Nichol, 2021)."""
+import math
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmcm.datasets.transforms.shorter_side import scale_shorter_side
+from mmcm.registry import TRANSFORMS
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+
+
+@TRANSFORMS.register_module()
+class RandomCropToSquare(BaseTransform):
+    """Scale the shorter side to a random length (see `scale_shorter_side`) and cut out a random square.
+
+    The length is uniform over the integers from `size` / `max_fraction` to `size` / `min_fraction`, both rounded up.
+    What is drawn comes from NumPy's global generator, which MMEngine seeds for every worker process.
+
+    Args:
+        size (int): Height and width of the result in pixels.
+        min_fraction (float): The least share of the shorter side that is seen, above 0.
+        max_fraction (float): The largest, at most 1.
+    """
+
+    def __init__(self, size: int, min_fraction: float = 0.8, max_fraction: float = 1.0) -> None:
+        check_count('size', size)
+        if not 0 < min_fraction <= max_fraction <= 1:
+            raise InputError(f'RandomCropToSquare needs 0 < min_fraction <= max_fraction <= 1, got {min_fraction} and '
+                             f'{max_fraction}.')
+        self.size = size
+        self.shortest, self.longest = math.ceil(size / max_fraction), math.ceil(size / min_fraction)
+
+    def transform(self, results: dict) -> dict:
+        """Crop `img`, (H, W, C) uint8."""
+        side = np.random.randint(self.shortest, self.longest + 1)
+        pixels = scale_shorter_side(results['img'], side)
+        top, left = (np.random.randint(length - self.size + 1) for length in pixels.shape[:2])
+        results['img'] = pixels[top:top + self.size, left:left + self.size]
+        return results

@@ -1,0 +1,79 @@
+import json
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+
+from mmcm.apis.data_source import dataset_config, find_dataset
+from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
+from mmcm.utils.errors import InputError
+
+
+def write_images(folder, names, side=8):
+    for index, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), np.full((side, side, 3), 10 * index + 1, np.uint8))
+
+
+def test_a_config_means_its_training_data_without_mirror_images(tmp_path):
+    (tmp_path / 'flipped.py').write_text(
+        "train_dataloader = dict(dataset=dict(type='ImageFolder', data_root='x', flip=True, pipeline=[dict("
+        "type='LoadImage'), dict(type='RandomFlip', prob=0.5), dict(type='PackImage')]))")
+    config = dataset_config(tmp_path / 'flipped.py')
+    assert config['flip'] is False
+    assert [transform['type'] for transform in config['pipeline']] == ['LoadImage', 'PackImage']
+    assert dataset_config(dict(type='CIFAR10', flip=True)) == dict(type='CIFAR10', flip=False)
+    assert isinstance(find_dataset('cd_1xb32_digits-8x8'), DigitsDataset)
+
+
+@pytest.mark.parametrize('labels', [None, [1, 0]])
+def test_an_npz_has_labels_where_it_has_them(tmp_path, labels):
+    extra = [] if labels is None else [np.array(labels)]
+    np.savez(tmp_path / 'x.npz', np.zeros((2, 4, 4, 3), np.uint8), *extra)
+    data = find_dataset(tmp_path / 'x.npz')
+    assert isinstance(data, ImagePack)
+    assert labels == (None if data.labels is None else data.labels.tolist())
+
+
+@pytest.mark.parametrize('kind', ['folder', 'zip'])
+@pytest.mark.parametrize('names, stated, expected', [
+    (['b/0.png', 'a/1.png'], None, [0, 1]),
+    (['0.png', '1.png'], None, None),
+    (['b/0.png', '1.png'], None, None),
+    (['0.png', '1.png'], {'labels': [['0.png', 3], ['1.png', 1]]}, [3, 1]),
+    (['b/0.png', 'a/1.png'], {'labels': None}, None),
+])
+def test_images_in_files_have_classes_by_subfolders_or_a_list(tmp_path, kind, names, stated, expected):
+    root = tmp_path / 'images'
+    write_images(root, names)
+    if stated is not None:
+        (root / 'dataset.json').write_text(json.dumps(stated))
+    if kind == 'zip':
+        with zipfile.ZipFile(tmp_path / 'images.zip', 'w') as archive:
+            for path in root.rglob('*.*'):
+                archive.write(path, path.relative_to(root))
+        root = tmp_path / 'images.zip'
+    data = find_dataset(root, size=4)
+    assert isinstance(data, ImageFolder) and len(data) == 2 and data[0]['inputs'].shape == (3, 4, 4)
+    assert expected == (None if data.labels is None else data.labels.tolist())
+    assert find_dataset(root)[0]['inputs'].shape == (3, 8, 8)  # as it is
+
+
+@pytest.mark.parametrize('source, message', [
+    ('nothing_of_the_kind', 'is no data set'), ('missing.npz', 'missing.npz'), ('missing.zip', 'missing.zip'),
+    ('missing.py', 'missing.py')])
+def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch, source, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message) as raised:
+        find_dataset(source)
+    assert '\n' not in str(raised.value)
+
+
+def test_an_empty_folder_and_a_config_without_data_are_refused(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(InputError, match='holds no images'):
+        find_dataset(tmp_path / 'empty')
+    (tmp_path / 'model.py').write_text("model = dict(type='ConsistencyModel')")
+    with pytest.raises(InputError, match='names no data'):
+        find_dataset(tmp_path / 'model.py')

@@ -1,0 +1,6 @@
+#!/usr/bin/env python
+"""Write LSUN's database to image files: `python tools/dataset_converters/lsun.py LMDB OUT`; see `--help`."""
+from mmcm.cli.lsun import main
+
+if __name__ == '__main__':
+    main()

@@ -60,6 +60,7 @@ DATASETS = _registry('dataset', 'mmcm.datasets', parent=root.DATASETS)
 FUNCTIONS = _registry('function', 'mmcm.datasets', parent=root.FUNCTIONS)
 TRANSFORMS = _registry('transform', 'mmcm.datasets.transforms', parent=root.TRANSFORMS)
 METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=root.METRICS)
+EVALUATORS = _registry('evaluator', 'mmcm.evaluation.image_evaluator', parent=root.EVALUATOR)
 HOOKS = _registry('hook', 'mmcm.engine', parent=root.HOOKS)
 OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=root.OPTIM_WRAPPERS)
 # Without children of these, too, MMEngine warns of every part of a run that it takes from its own.

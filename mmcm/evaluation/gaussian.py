@@ -37,13 +37,15 @@ class RunningGaussian:
         if len(features):
             features = np.asarray(features, np.float64)
             mean = features.mean(0)
-            centred = features - mean
-            self._add(len(features), mean, centred.T @ centred)
+            step = self._move(len(features), mean)
+            rows = np.concatenate([features - mean, step[None]])
+            self._deviate(rows.T @ rows)
 
     def merge(self, other: 'RunningGaussian') -> None:
         """Add what another one, of another process, say, has seen."""
         if other.num_images:
-            self._add(other.num_images, other.mean, other.deviations)
+            step = self._move(other.num_images, other.mean)
+            self._deviate(other.deviations + np.outer(step, step))
 
     def result(self) -> Gaussian:
         """Return the Gaussian; an InputError if there were fewer than 2 images."""
@@ -51,9 +53,18 @@ class RunningGaussian:
             raise InputError(f'a covariance needs at least 2 images, got {self.num_images}.')
         return Gaussian(self.mean, self.deviations / (self.num_images - 1), self.num_images)
 
-    def _add(self, number: int, mean: np.ndarray, deviations: np.ndarray) -> None:
+    def _move(self, number: int, mean: np.ndarray) -> np.ndarray:
+        """Move the mean by `number` images of another mean; return the vector whose square the deviations grow by."""
         total = self.num_images + number
         step = mean - self.mean
-        self.deviations = self.deviations + deviations + np.outer(step, step) * (self.num_images * number / total)
+        grown = step * (self.num_images * number / total)**0.5
         self.mean = self.mean + step * (number / total)
         self.num_images = total
+        return grown
+
+    def _deviate(self, deviations: np.ndarray) -> None:
+        """Add to the deviations, of which there may be millions, in place."""
+        if isinstance(self.deviations, np.ndarray):
+            self.deviations += deviations
+        else:
+            self.deviations = deviations

@@ -59,7 +59,12 @@ def cached_place(model: ZooModel, cache_dir: Union[str, Path, None] = None) -> O
         return None
     if model.weights.startswith(PACKAGE_PREFIX):
         return PACKAGE / model.weights[len(PACKAGE_PREFIX):]
-    return _cache_folder(cache_dir) / 'checkpoints' / _file_name(model.weights)
+    return cache_folder(cache_dir) / 'checkpoints' / _file_name(model.weights)
+
+
+def cache_folder(cache_dir: Union[str, Path, None] = None) -> Path:
+    """Return the folder of all that is kept for later: `cache_dir`, else `$MMCM_HOME`, else `~/.cache/mmcm`."""
+    return Path(cache_dir or os.environ.get('MMCM_HOME') or '~/.cache/mmcm').expanduser()
 
 
 def addresses(model: ZooModel) -> list[str]:
@@ -120,7 +125,7 @@ def _downloaded_file(url: str,
     if model is not None:
         sha256 = sha256 or model.sha256
         return download(addresses(model), cached_place(model, cache_dir), sha256=sha256, progress=progress)
-    folder = _cache_folder(cache_dir) / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:8]
+    folder = cache_folder(cache_dir) / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:8]
     # A file of the same name on a mirror may be another one, unless a digest tells.
     urls = [*(_mirrored(url) if sha256 else ()), url]
     return download(urls, folder / _file_name(url), sha256=sha256, progress=progress)
@@ -145,10 +150,6 @@ def _check_digest(path: Path, sha256: str) -> None:
     if found != sha256.lower():
         raise InputError(f'{path.absolute()}: its SHA-256 is {found}, expected {sha256.lower()}; name another file, or '
                          'its digest')
-
-
-def _cache_folder(cache_dir: Union[str, Path, None]) -> Path:
-    return Path(cache_dir or os.environ.get('MMCM_HOME') or '~/.cache/mmcm').expanduser()
 
 
 def _last_checkpoint(work_dir: Path) -> Path:

@@ -2,14 +2,14 @@
 from collections.abc import Sequence
 from typing import Optional, Union
 
-import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcm.evaluation.features.base import Features
+from mmcm.evaluation.features.base import Features, fingerprint_of, full_precision
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.errors import InputError
 from mmcm.utils.weights import load_weights, read_backbone
 from mmcm.zoo import cached_file
 
@@ -26,6 +26,7 @@ class DigitsClassifier(BaseModel):
     def __init__(self, checkpoint: Optional[str] = None, dropout: float = 0.5) -> None:
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
         self.checkpoint = checkpoint
+        self.fingerprint: Optional[str] = None
         self.backbone = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
             nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -38,13 +39,16 @@ class DigitsClassifier(BaseModel):
         if self.checkpoint is not None:
             path = cached_file(self.checkpoint)
             load_weights(self.backbone, read_backbone(path), path)
+            self.fingerprint = fingerprint_of(self)
 
-    @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
-        """Return features (N, 64) and logits (N, 10) of `images` (N, 1, 8, 8), uint8."""
-        x = self.data_preprocessor(dict(inputs=images))['inputs']
-        features = self.backbone[:-2](x)
-        return Features(features, self.backbone[-2:](features))
+        """Return features (N, 64) and logits (N, 10) of `images` (N, 1, 8, 8), uint8; others are an InputError."""
+        if images.shape[1:] != (1, 8, 8):
+            raise InputError(f'DigitsClassifier looks at digits, (N, 1, 8, 8), got images of {tuple(images.shape)}.')
+        with full_precision(images.device):
+            x = self.data_preprocessor(dict(inputs=images))['inputs']
+            features = self.backbone[:-2](x)
+            return Features(features, self.backbone[-2:](features))
 
     def forward(self,
                 inputs: Tensor,

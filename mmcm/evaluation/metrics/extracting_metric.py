@@ -1,52 +1,125 @@
 """Metrics that look at drawn images through the features of a network."""
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
-import torch
-from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 
 from mmcm.evaluation.features.base import Features
-from mmcm.registry import DATASETS, MODELS
+from mmcm.evaluation.features.shared import shared_extractor
+from mmcm.evaluation.metrics.counted_once import CountedOnce
+from mmcm.evaluation.processes import from_each_process, from_main_process
+from mmcm.evaluation.reference import Reference
+from mmcm.utils.errors import InputError
 
 
 class ExtractingMetric(BaseMetric):
-    """A metric with a feature extractor, which is built on the best device present when it is first needed.
+    """A metric of what a network makes of each drawn image.
+
+    What is made of an image enters a state and is forgotten, so that metrics whose state does not grow need no more
+    memory for more images. Each process has its own; they are merged in the end, and each request, known by its
+    `sample_idx`, counts once. Images without a `sample_idx` count as they come.
+
+    A metric says what it measures of each image (`measure`), how that is counted (`empty`, `count`) and what follows
+    (`compute_metrics`).
 
     Args:
-        extractor (dict): Config of the feature extractor.
-        collect_device (str): Where the results of several processes meet, 'cpu' or 'gpu'.
+        extractor (dict, optional): Config of the feature extractor; None for metrics that do without.
+        reference (Reference, optional): The real images; None for metrics that do without.
         prefix (str, optional): Prefix of the metric's name.
     """
 
-    def __init__(self, extractor: Optional[dict], collect_device: str = 'cpu', prefix: Optional[str] = None) -> None:
-        super().__init__(collect_device, prefix)
-        self.extractor_config = extractor
-        self.extractor = None
+    names = {}  # what the field calls the values, where they are computed as by the reference evaluator
 
-    def extract(self, images: torch.Tensor) -> Features:
-        """Return the features of `images`, uint8 (N, C, H, W)."""
-        if self.extractor is None:
-            self.extractor = MODELS.build(self.extractor_config)
-            self.extractor.init_weights()
-            self.extractor.to(get_device()).eval()
-        return self.extractor.extract(images.to(next(self.extractor.parameters()).device))
+    def __init__(self,
+                 extractor: Optional[dict],
+                 reference: Optional[Reference] = None,
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(prefix=prefix)
+        self.extractor = None if extractor is None else shared_extractor(extractor)
+        self.reference = reference
+        self.begin()
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Names of the field for the values, by their full names; none where others than the reference extract."""
+        if self.extractor is None or not self.extractor.is_reference:
+            return {}
+        return {f'{self.prefix}/{key}': name for key, name in self.names.items()}
+
+    @abstractmethod
+    def measure(self, data_samples: Sequence[dict[str, Any]]) -> np.ndarray:
+        """Return what counts of each image, (N, ...); an InputError where it cannot be told."""
+
+    @abstractmethod
+    def empty(self) -> Any:
+        """Return the state before any image; it has `merge(other)`."""
+
+    @abstractmethod
+    def count(self, state: Any, values: np.ndarray, positions: np.ndarray) -> None:
+        """Add what `measure` has returned, for images that have their place at `positions` (N,), to a state."""
+
+    def begin(self) -> None:
+        """Forget all images."""
+        self.once = CountedOnce()
+        self.state = self.empty()
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Count the images of a batch."""
+        new = self.once.add(self.measure(data_samples), [sample.get('sample_idx') for sample in data_samples])
+        self.count(self.state, *new)
+
+    def evaluate(self, size: Optional[int] = None) -> dict[str, float]:
+        """Return the values under their full names, for the images that all processes have drawn, and begin anew.
+
+        Raises:
+            InputError: In all processes, if there is something wrong with the images or the reference.
+        """
+        if self.reference is not None:
+            self.reference.prepare()
+        merged, error = self.merged()
+        values = {}
+        if is_main_process() and error is None:
+            try:
+                values = {f'{self.prefix}/{key}': value for key, value in self.compute_metrics(merged).items()}
+            except InputError as found:  # told to the others, who would wait for ever
+                error = str(found)
+        values, error = from_main_process((values, error))
+        self.begin()
+        if error is not None:
+            raise InputError(error)
+        return values
+
+    def merged(self) -> tuple[Any, Optional[str]]:
+        """Return the state of all processes and what is wrong with it, if anything, on the main process."""
+        merged, counted, repeated, waiting = self.empty(), set(), set(), []
+        for state, once in from_each_process((self.state, self.once)):
+            if is_main_process():
+                merged.merge(state)
+                repeated |= counted & once.counted()
+                counted |= once.counted()
+                waiting.append(once.waiting)
+        for last in waiting:
+            if last is not None and not counted.issuperset(last.positions.tolist()):
+                counted.update(last.positions.tolist())
+                self.count(merged, *last)
+        if repeated:
+            return merged, (f'{len(repeated)} images were drawn by several processes, the one with sample_idx '
+                            f'{min(repeated)} for example: the sampler of the loader has to deal them out, as '
+                            'DefaultSampler does.')
+        if is_main_process() and not counted:
+            return merged, f'{type(self).__name__} has got no images to measure.'
+        return merged, None
 
     def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
         """Return the features of the images that were drawn for `data_samples`."""
-        return self.extract(torch.stack([sample['fake_img'] for sample in data_samples]))
+        return self.extractor.extract_drawn(data_samples)
 
-    def extract_dataset(self, dataset: dict, batch_size: int = 500) -> np.ndarray:
-        """Return the features of a data set, given by its config, whose `inputs` are uint8, (C, H, W).
-
-        Returns:
-            ndarray: (N, D), float64.
-        """
-        images = DATASETS.build(dataset)
-        batches = []
-        for start in range(0, len(images), batch_size):
-            stop = min(start + batch_size, len(images))
-            batch = torch.stack([images[index]['inputs'] for index in range(start, stop)])
-            batches.append(self.extract(batch).features.cpu().double().numpy())
-        return np.concatenate(batches)
+    def extract_field(self, data_samples: Sequence[dict[str, Any]], field: str) -> np.ndarray:
+        """Return one field of the features, (N, ...); an InputError if the extractor does not make it."""
+        values = getattr(self.extract_drawn(data_samples), field)
+        if values is None:
+            raise InputError(f'{type(self).__name__} needs {field}, which {self.extractor.kind} does not make.')
+        return values.flatten(1).numpy()

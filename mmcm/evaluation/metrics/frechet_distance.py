@@ -1,61 +1,103 @@
 """Fréchet distance between the features of drawn and of real images (Heusel et al., 2017, arXiv 1706.08500)."""
+import logging
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
+from mmengine.logging import print_log
 
+from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
 from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
+from mmcm.evaluation.reference import shared_reference
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
+
+KEYS = dict(features='distance', spatial='spatial_distance')
 
 
 @METRICS.register_module()
 class FrechetDistance(ExtractingMetric):
-    """Distance between Gaussians fitted to the features of the drawn images and of a data set.
+    """Distance between Gaussians fitted to the features of the drawn and of the real images, in squared features.
+
+    With the features of `InceptionV3` it is the FID, with the spatial ones the sFID (Nash et al., 2021, arXiv
+    2103.03841). It falls with the number of images, so compare only distances of equal numbers: published ones are of
+    50 000. The moments are summed in float64 as images come; no image is kept.
 
     Args:
-        extractor (dict): Config of the feature extractor; with Inception's pool features the distance is the FID.
-        reference (dict): Config of the data set of real images, whose `inputs` are uint8, (C, H, W).
-        collect_device (str): Where the results of several processes meet, 'cpu' or 'gpu'.
+        extractor (dict): Config of the feature extractor.
+        reference (dict | str): The real images, see `Reference`.
+        which (str): 'features' (`frechet/distance`) or 'spatial' (`frechet/spatial_distance`).
         prefix (str, optional): Prefix of the metric's name.
+
+    Raises:
+        InputError: If there are fewer than two images, or the extractor does not make these features. Fewer images
+            than features are warned of: their covariance is singular, and the distance far too large.
     """
 
     default_prefix = 'frechet'
 
     def __init__(self,
                  extractor: dict,
-                 reference: dict,
-                 collect_device: str = 'cpu',
+                 reference: Union[dict, str],
+                 which: str = 'features',
                  prefix: Optional[str] = None) -> None:
-        super().__init__(extractor, collect_device, prefix)
-        self.reference = reference
+        if which not in KEYS:
+            raise InputError(f'which has to be {" or ".join(map(repr, KEYS))}, got {which!r}.')
+        self.which = which
+        self.names = {KEYS[which]: dict(features='FID', spatial='sFID')[which]}
+        self.warned = set()
+        super().__init__(extractor, shared_reference(reference, extractor), prefix)
+        self.reference.want(which)
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Collect the features of a batch."""
-        self.results += list(self.extract_drawn(data_samples).features.cpu().double().numpy())
+    def measure(self, data_samples: Sequence[dict[str, Any]]) -> np.ndarray:
+        """Return the features of each image, (N, D)."""
+        features = self.extract_field(data_samples, self.which)
+        self.reference.check(self.which, features.shape[1])
+        return features
 
-    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
-        """Return the distance between the collected features and the data set's."""
-        drawn = np.stack(results)
-        real = self.extract_dataset(self.reference)
-        return dict(distance=frechet_distance(moments(drawn), moments(real)))
+    def empty(self) -> RunningGaussian:
+        """Return the Gaussian of no images."""
+        return RunningGaussian()
+
+    def count(self, state: RunningGaussian, values: np.ndarray, positions: np.ndarray) -> None:
+        """Add features (N, D)."""
+        state.update(values)
+
+    def compute_metrics(self, state: RunningGaussian) -> dict[str, float]:
+        """Return the distance between the drawn images and the reference."""
+        drawn, real = state.result(), self.reference.gaussian(self.which)
+        for name, gaussian in (('drawn', drawn), ('real', real)):
+            self.warn_of_few(name, gaussian)
+        return {KEYS[self.which]: frechet_distance(drawn, real)}
+
+    def warn_of_few(self, name: str, gaussian: Gaussian) -> None:
+        """Warn, once, of fewer images than dimensions."""
+        size = len(gaussian.mean)
+        if gaussian.num_images is not None and gaussian.num_images <= size and name not in self.warned:
+            self.warned.add(name)
+            print_log(
+                f'{gaussian.num_images} {name} images are too few for {size} {self.which} dimensions: their covariance '
+                f'is singular, and the distance is no measure of the images. Take more than {size}, published are '
+                'distances of 50 000.', 'current', logging.WARNING)
 
 
-def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean (D,) and the covariance (D, D), unbiased, of `features` (N, D)."""
-    if len(features) < 2:
-        raise InputError(f'a covariance needs at least 2 images, got {len(features)}.')
-    return features.mean(0), np.cov(features, rowvar=False)
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    """Return |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) for two Gaussians, also singular ones.
 
+    With C = F F^T, tr (C_a C_b)^(1/2) is the sum of the singular values of F_a^T F_b. These are exact where covariances
+    are singular; roots of the eigenvalues of the product would be off by the roots of the rounding errors.
 
-def frechet_distance(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> float:
-    """Return |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) for two pairs of mean (D,) and covariance (D, D).
-
-    tr (C_a C_b)^(1/2) is the sum of the square roots of the eigenvalues of C_a^(1/2) C_b C_a^(1/2), which is symmetric.
+    Raises:
+        InputError: If they do not have the same dimensions.
     """
-    (mean_a, covariance_a), (mean_b, covariance_b) = a, b
-    values, vectors = np.linalg.eigh(covariance_a)
-    root_a = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    eigenvalues = np.linalg.eigvalsh(root_a @ covariance_b @ root_a)
-    cross = np.sqrt(eigenvalues.clip(min=0)).sum()
-    return float(np.square(mean_a - mean_b).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * cross)
+    if len(a.mean) != len(b.mean):
+        raise InputError(f'Gaussians of {len(a.mean)} and of {len(b.mean)} dimensions cannot be compared.')
+    cross = np.linalg.svd(factor(a.covariance).T @ factor(b.covariance), compute_uv=False).sum()
+    distance = np.square(a.mean - b.mean).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
+    return max(float(distance), 0.0)  # below zero by rounding alone
+
+
+def factor(covariance: np.ndarray) -> np.ndarray:
+    """Return F (D, D) with F F^T = `covariance` (D, D)."""
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(values.clip(min=0))

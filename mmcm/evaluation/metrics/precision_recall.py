@@ -5,15 +5,17 @@ neighbour of the same set. Precision is the share of the drawn images that lie i
 every image that looks like none of the data. Recall is the share of the real images that lie in a ball of the drawn
 ones: it falls with everything that is never drawn.
 """
-from collections.abc import Iterator, Sequence
-from typing import Any, Optional
+from collections.abc import Iterator
+from typing import Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
+from mmcm.evaluation.metrics.comparing_metric import ComparingMetric
+from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
 from mmcm.registry import METRICS
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
 BLOCK = 2**24  # distances in memory at once: 128 MiB
@@ -21,18 +23,19 @@ ROUNDING = 1e-12  # of a squared distance, in units of the squared norms it is m
 
 
 @METRICS.register_module()
-class PrecisionRecall(ExtractingMetric):
+class PrecisionRecall(ComparingMetric):
     """Improved precision and recall of the drawn images, each in [0, 1].
 
     Both depend on the number of images, above all on that of the set with the balls: compare only scores of equal
     numbers. Published ones are of 50 000 drawn images and 50 000 or, with the evaluator of Dhariwal & Nichol (2021),
-    10 000 real ones.
+    10 000 real ones. That evaluator computes distances in float16 where these do not overflow; here they are of
+    float64, and the features of all images stay in memory in float32.
 
     Args:
         extractor (dict): Config of the feature extractor.
-        reference (dict): Config of the data set of real images, whose `inputs` are uint8, (C, H, W).
+        reference (dict | str): The real images, see `Reference`.
         num_neighbours (int): k, which does not count the image itself.
-        collect_device (str): Where the results of several processes meet, 'cpu' or 'gpu'.
+        num_real (int, optional): How many of the real images, evenly spread over the data set; all if not given.
         prefix (str, optional): Prefix of the metric's name.
 
     Raises:
@@ -41,27 +44,21 @@ class PrecisionRecall(ExtractingMetric):
     """
 
     default_prefix = 'manifold'
+    names = dict(precision='Precision', recall='Recall')
 
     def __init__(self,
                  extractor: dict,
-                 reference: dict,
+                 reference: Union[dict, str],
                  num_neighbours: int = 3,
-                 collect_device: str = 'cpu',
+                 num_real: Optional[int] = None,
                  prefix: Optional[str] = None) -> None:
-        super().__init__(extractor, collect_device, prefix)
-        if num_neighbours < 1:
-            raise InputError(f'num_neighbours has to be at least 1, got {num_neighbours}.')
-        self.reference = reference
+        check_count('num_neighbours', num_neighbours)
         self.num_neighbours = num_neighbours
+        super().__init__(extractor, reference, num_real, prefix)
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Collect the features of a batch."""
-        self.results += list(self.extract_drawn(data_samples).features.cpu().double().numpy())
-
-    def compute_metrics(self, results: list[np.ndarray]) -> dict[str, float]:
-        """Return `precision` and `recall` of the collected features."""
-        precision, recall = precision_recall(
-            self.extract_dataset(self.reference), np.stack(results), self.num_neighbours)
+    def compute_metrics(self, state: FeatureTable) -> dict[str, float]:
+        """Return `precision` and `recall` of the drawn images."""
+        precision, recall = precision_recall(self.reference.table(), state.result(), self.num_neighbours)
         return dict(precision=precision, recall=recall)
 
 
@@ -77,9 +74,9 @@ def precision_recall(real: np.ndarray, drawn: np.ndarray, k: int = 3) -> tuple[f
         if len(features) <= k:
             raise InputError(f'precision and recall with {k} neighbours need at least {k + 1} {name} images, '
                              f'got {len(features)}.')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    real, drawn = in_float64(real), in_float64(drawn)
     centre = real.mean(0)  # distances are rounded less where norms are small
-    real, drawn = (torch.from_numpy(features - centre).to(device, torch.float64) for features in (real, drawn))
+    real, drawn = real - centre, drawn - centre
     precision = share_covered(drawn, real, squared_radii(real, k))
     recall = share_covered(real, drawn, squared_radii(drawn, k))
     return precision, recall

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.evaluator import Evaluator
+from measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 from mmcm.evaluation.metrics import precision_recall as module
 from mmcm.evaluation.metrics.precision_recall import precision_recall
@@ -83,32 +83,27 @@ def test_neighbours_have_to_be_some():
         METRICS.build(dict(type='PrecisionRecall', extractor=CLASSIFIER, reference=DIGITS, num_neighbours=0))
 
 
-def samples(dataset):
-    return [DataSample.of(fake_img=image) for image in dataset.images]
-
-
 def test_half_of_the_digits_covers_the_other_half():
     half = DATASETS.build(dict(type='DigitsDataset', split='test'))
-    evaluator = Evaluator([METRICS.build(dict(type='PrecisionRecall', extractor=CLASSIFIER, reference=DIGITS))])
-    for start in range(0, len(half), 500):
-        evaluator.process(samples(half)[start:start + 500])
-    metrics = evaluator.evaluate(len(half))
+    samples = [DataSample.of(fake_img=half[index]['inputs']) for index in range(len(half))]
+    metrics = measure([dict(type='PrecisionRecall', extractor=CLASSIFIER, reference=DIGITS)], samples, 500)
     assert set(metrics) == {'manifold/precision', 'manifold/recall'}
     assert metrics['manifold/precision'] == 1.0  # the half is among the reference
     assert 0.7 < metrics['manifold/recall'] < 1.0
 
 
-def test_processes_may_share_the_images_in_any_way():
-    images = torch.randint(256, (60, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    images = torch.cat([images, DATASETS.build(DIGITS).images[::20]])
-    drawn = [dict(fake_img=image) for image in images]
-    parts = []
-    for rank in range(3):
-        metric = METRICS.build(dict(type='PrecisionRecall', extractor=CLASSIFIER, reference=DIGITS, prefix='pr'))
-        metric.process(None, drawn[rank::3])
-        parts += metric.results
-    alone = METRICS.build(dict(type='PrecisionRecall', extractor=CLASSIFIER, reference=DIGITS, prefix='pr'))
-    alone.process(None, drawn)
-    scores = alone.evaluate(len(drawn))
-    assert set(scores) == {'pr/precision', 'pr/recall'} and 0 < scores['pr/precision'] < 1
-    assert {f'pr/{name}': value for name, value in metric.compute_metrics(parts).items()} == scores
+def test_scores_of_images_are_those_of_the_definition():
+    network = IntegerNetwork()
+    network.init_weights()
+    images = torch.stack([sample.fake_img for sample in drawn(101)]), MadeUpImages(77, 1).images
+    ours, real = (network.extract(batch).features.double().numpy() for batch in images)
+    expected = by_definition(real, ours, 3)
+    assert all(0 < value < 1 for value in expected)
+    found = measure([dict(type='PrecisionRecall', extractor=EXTRACTOR, reference=REAL)], drawn(101))
+    assert list(found.values()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_some_of_the_real_images_may_be_enough():
+    recall = {number: measure([dict(type='PrecisionRecall', extractor=EXTRACTOR, reference=REAL, num_real=number)],
+                              drawn(101))['manifold/recall'] for number in (10, 77, None)}  # yapf: disable
+    assert recall[10] * 10 == round(recall[10] * 10) and recall[77] == recall[None]

@@ -1,0 +1,102 @@
+"""`tools/dataset_converters/reference_statistics.py`: what a network of features sees in real images, into a file."""
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from mmcm.cli.config import Options, as_values
+from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder
+
+
+class Named(Options):
+    """A type, and KEY=VALUE pairs for its arguments."""
+
+    def __call__(self, parser: Any, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        """Parse `values`, the first of which may be the type alone."""
+        first, *rest = values
+        super().__call__(parser, namespace, [first if '=' in first else f'type={first}', *rest], option_string)
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser(
+        'Compute the statistics of real images that FID, sFID and other metrics compare with, once and for all: a '
+        "metric takes the file as its reference='ref.npz'.",
+        prog,
+        examples=('cd_1xb32_digits-8x8 --out digits.npz',
+                  'cd-lpips_8xb256_imagenet1k-64x64 --num-images 50000 --workers 8 --out ref.npz',
+                  'data/imagenet64.npz --features --out ref.npz',
+                  'data/photos --size 64 --workers 8 --extractor InceptionV3 checkpoint=inception.pth --out ref.npz'))
+    parser.add_argument(
+        'dataset',
+        help='config file or the name of one that comes with mmcm (its training data, without mirror images), or a '
+        'folder, zip, lmdb or npz (arr_0) of images')
+    parser.add_argument('--out', required=True, metavar='FILE.npz', help='where to write')
+    parser.add_argument(
+        '--extractor',
+        nargs='+',
+        action=Named,
+        metavar=('TYPE', 'KEY=VALUE'),
+        help='the network of features, and its settings; default: the one by which the config is evaluated, else '
+        'InceptionV3')
+    parser.add_argument(
+        '--size',
+        type=int,
+        metavar='PIXELS',
+        help='cut the images of a folder, zip or lmdb to squares and scale them to so many pixels; default: as they '
+        'are, which have to be of one size then')
+    parser.add_argument(
+        '-n', '--num-images', type=int, metavar='N', help='so many images, evenly spread over the data; default: all')
+    parser.add_argument(
+        '--workers', type=int, default=0, metavar='N', help='processes that read images; default: %(default)s')
+    parser.add_argument(
+        '--features',
+        action='store_true',
+        help='write the features of all images, too, which the kernel distance, precision and recall need: 8 kB per '
+        'image with InceptionV3')
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    path = Path(args.out)
+    if path.suffix != '.npz':
+        raise InputError(f'--out has to be an npz file, got {path}.')
+    make_folder(path.parent)
+    from mmcm.apis.data_source import dataset_config  # torch is loaded only for arguments in order
+    from mmcm.evaluation.reference import Reference
+    from mmcm.evaluation.statistics import write_statistics
+
+    dataset = dataset_config(args.dataset, args.size)
+    if dataset['type'] == 'ImagePack':
+        dataset['labelled'] = False  # anyone's images will do
+    extractor = as_values(args.extractor or default_extractor(args.dataset))
+    reference = Reference(dataset, extractor, args.num_images, args.workers)
+    if args.features:
+        reference.want('table')
+    statistics = reference.made()
+    write_statistics(path, statistics)
+    spatial = f' and {len(statistics.spatial.mean)} spatial ones' if statistics.spatial else ''
+    print(f'Wrote {path}: {statistics.features.num_images} images of {args.dataset}, seen by {statistics.kind}, '
+          f'{len(statistics.features.mean)} features{spatial}.')
+
+
+def default_extractor(dataset: str) -> dict:
+    """Return the config of the extractor by which the config called `dataset` is evaluated, else of InceptionV3."""
+    from mmcm.evaluation.features.shared import REFERENCE
+    from mmcm.utils.configs import read_config
+    try:
+        evaluator = read_config(dataset).get('test_evaluator')
+    except InputError:  # it is no config, but images
+        evaluator = None
+    parts = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    return next((part['extractor'] for part in parts if part and part.get('extractor')), dict(type=REFERENCE))
+
+
+if __name__ == '__main__':
+    main()

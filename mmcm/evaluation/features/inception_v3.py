@@ -1,0 +1,290 @@
+"""The InceptionV3 that FID, sFID and the Inception Score are defined with (Szegedy et al., 2016, arXiv 1512.00567).
+
+It is the network that Google published on 2015-12-05 as a TensorFlow graph, in the port whose weights torch-fidelity
+and pytorch-fid distribute. It differs from torchvision's InceptionV3, beside the weights and the 1008 classes, in what
+averages see at the border (no padding) and in the pooling of the last block (maxima). What is taken from it is what the
+evaluator of Dhariwal & Nichol (2021, arXiv 2105.05233) takes, which Song et al. (2023) use, too.
+"""
+from collections.abc import Callable
+from pathlib import Path
+from typing import Optional, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
+from mmcm.evaluation.features.tensorflow_resize import resize_bilinear
+from mmcm.evaluation.features.torch_script import is_script, load_script
+from mmcm.interop.inception_names import is_named_as_in_tensorflow, named_as_in_torchvision
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+from mmcm.utils.weights import load_weights, read_state_dict
+from mmcm.zoo import cached_file
+
+WEIGHTS = ('https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/'
+           'weights-inception-2015-12-05-6726825d.pth')
+# pytorch-fid's pt_inception-2015-12-05-6726825d.pth is the same file.
+PUBLISHED_SHA256 = '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'
+
+SIZE = 299  # pixels, of what the network looks at
+NUM_CLASSES = 1008
+SPATIAL_CHANNELS = 7  # of 192: so few that 17 x 17 of them are about as many features as the 2048
+EPS = 0.001  # added to the variances
+
+
+@MODELS.register_module()
+class InceptionV3(FeatureExtractor):
+    """Features of RGB or grey images of any size, which are resized to 299 x 299 first, without smoothing.
+
+    Features are the 2048 averages before the classifier (`pool_3` in the graph). Spatial features are seven channels of
+    `mixed_6/conv`, 17 x 17 pixels, in the order of TensorFlow: 2023, the channel counting fastest, as in the statistics
+    that Dhariwal & Nichol published. Logits are those of 1008 classes without the bias of the classifier, which
+    their Inception Score leaves out.
+
+    `init_weights` reads the weights. They may be in a file of torch-fidelity or pytorch-fid (`.pth`, 95 MB), in a
+    safetensors file with the same names, or in a TorchScript archive with these names or with those of NVIDIA's
+    `inception-2015-12-05.pt`, of which only the weights are used.
+
+    Args:
+        checkpoint (str | Path): A file, or its http or https address; see `mmcm.zoo.cached_file`.
+        sha256 (str, optional): Digest that the file must have, in hexadecimal digits. A file whose name ends with the
+            first eight digits of the published one has to be that.
+        batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
+    """
+
+    def __init__(self,
+                 checkpoint: Union[str, Path] = WEIGHTS,
+                 sha256: Optional[str] = None,
+                 batch_size: int = 64) -> None:
+        super().__init__(batch_size)
+        self.checkpoint = str(checkpoint)
+        published = Path(self.checkpoint).stem.endswith(f'-{PUBLISHED_SHA256[:8]}')
+        self.sha256 = sha256 or (PUBLISHED_SHA256 if published else None)
+        with torch.device('meta'):  # random weights would take longer than reading those of the file
+            self.Conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
+            self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
+            self.Conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)
+            self.Conv2d_3b_1x1 = Convolution(64, 80, 1)
+            self.Conv2d_4a_3x3 = Convolution(80, 192, 3)
+            self.Mixed_5b = BlockA(192, pool_channels=32)
+            self.Mixed_5c = BlockA(256, pool_channels=64)
+            self.Mixed_5d = BlockA(288, pool_channels=64)
+            self.Mixed_6a = BlockB(288)
+            self.Mixed_6b = BlockC(768, mid_channels=128)
+            self.Mixed_6c = BlockC(768, mid_channels=160)
+            self.Mixed_6d = BlockC(768, mid_channels=160)
+            self.Mixed_6e = BlockC(768, mid_channels=192)
+            self.Mixed_7a = BlockD(768)
+            self.Mixed_7b = BlockE(1280, pool=average)
+            self.Mixed_7c = BlockE(2048, pool=maximum)
+            self.fc = nn.Linear(2048, NUM_CLASSES, bias=False)
+        self.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Read the weights, and download them if they are not on this machine. The second call does nothing.
+
+        Raises:
+            InputError: If the file cannot be had or read, has another digest, or holds another network.
+        """
+        if self.fingerprint is not None:
+            return
+        path = cached_file(self.checkpoint, sha256=self.sha256)
+        weights = load_script(path).state_dict() if is_script(path) else read_state_dict(path)
+        if is_named_as_in_tensorflow(weights):
+            weights = named_as_in_torchvision(weights)
+        try:
+            load_weights(self, {key: value for key, value in weights.items() if not is_left_out(key)}, path)
+        except InputError as error:
+            raise InputError(f'{error} InceptionV3 takes the weights of 2015-12-05 ({WEIGHTS}), which are not '
+                             "torchvision's.") from error
+        self.to(memory_format=torch.channels_last)
+        self.fingerprint = fingerprint_of(self)
+
+    def forward(self, images: Tensor) -> Features:
+        """Return the features (N, 2048), logits (N, 1008) and spatial features (N, 2023) of `images`, uint8."""
+        x = resize_bilinear(as_rgb(images).float(), SIZE, SIZE)
+        x = ((x - 128) / 128).contiguous(memory_format=torch.channels_last)
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # 147 x 147
+        x = F.max_pool2d(x, 3, stride=2)
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))  # 71 x 71
+        x = F.max_pool2d(x, 3, stride=2)
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x)))  # 35 x 35
+        x = self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x))))  # 17 x 17
+        spatial = x[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)  # the block begins with its 1 x 1 convolution
+        x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(self.Mixed_6e(x))))  # 8 x 8
+        features = x.mean((2, 3))
+        return Features(features, self.fc(features), spatial)
+
+
+def is_left_out(key: str) -> bool:
+    """Return whether the features do not depend on a tensor that files of this network may have."""
+    return key == 'fc.bias' or key.startswith('AuxLogits.') or key.endswith('.num_batches_tracked')
+
+
+class Convolution(nn.Module):
+    """Convolution without bias, normalisation with constants, ReLU."""
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 kernel_size: Union[int, tuple[int, int]],
+                 stride: int = 1,
+                 padding: Union[int, tuple[int, int]] = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+        self.bn = Normalisation(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (N, C_in, H, W) to (N, C_out, H', W')."""
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+class Normalisation(nn.Module):
+    """Batch normalisation with the statistics of the training set, also where a module is in training mode."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name in ('weight', 'bias', 'running_mean', 'running_var'):
+            self.register_buffer(name, torch.empty(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x` (N, C, H, W)."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=EPS)
+
+
+def average(x: Tensor) -> Tensor:
+    """Average over 3 x 3 pixels, of which those outside do not count."""
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def maximum(x: Tensor) -> Tensor:
+    """Take the maximum of 3 x 3 pixels."""
+    return F.max_pool2d(x, 3, stride=1, padding=1)
+
+
+class BlockA(nn.Module):
+    """Branches that see 1, 5 and again 5 pixels around, and an average, side by side (Fig. 5 of the paper)."""
+
+    def __init__(self, in_channels: int, pool_channels: int) -> None:
+        super().__init__()
+        self.branch1x1 = Convolution(in_channels, 64, 1)
+        self.branch5x5_1 = Convolution(in_channels, 48, 1)
+        self.branch5x5_2 = Convolution(48, 64, 5, padding=2)
+        self.branch3x3dbl_1 = Convolution(in_channels, 64, 1)
+        self.branch3x3dbl_2 = Convolution(64, 96, 3, padding=1)
+        self.branch3x3dbl_3 = Convolution(96, 96, 3, padding=1)
+        self.branch_pool = Convolution(in_channels, pool_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (N, C, H, W) to (N, 224 + pool_channels, H, W)."""
+        return torch.cat([
+            self.branch1x1(x),
+            self.branch5x5_2(self.branch5x5_1(x)),
+            self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
+            self.branch_pool(average(x)),
+        ], 1)
+
+
+class BlockB(nn.Module):
+    """From 35 x 35 to 17 x 17 pixels."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.branch3x3 = Convolution(in_channels, 384, 3, stride=2)
+        self.branch3x3dbl_1 = Convolution(in_channels, 64, 1)
+        self.branch3x3dbl_2 = Convolution(64, 96, 3, padding=1)
+        self.branch3x3dbl_3 = Convolution(96, 96, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (N, C, H, W) to (N, 480 + C, H', W')."""
+        return torch.cat([
+            self.branch3x3(x),
+            self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
+            F.max_pool2d(x, 3, stride=2),
+        ], 1)
+
+
+class BlockC(nn.Module):
+    """Branches whose 7 x 7 convolutions are made of rows and columns (Fig. 6 of the paper, n = 7)."""
+
+    def __init__(self, in_channels: int, mid_channels: int) -> None:
+        super().__init__()
+        row, column = dict(kernel_size=(1, 7), padding=(0, 3)), dict(kernel_size=(7, 1), padding=(3, 0))
+        self.branch1x1 = Convolution(in_channels, 192, 1)
+        self.branch7x7_1 = Convolution(in_channels, mid_channels, 1)
+        self.branch7x7_2 = Convolution(mid_channels, mid_channels, **row)
+        self.branch7x7_3 = Convolution(mid_channels, 192, **column)
+        self.branch7x7dbl_1 = Convolution(in_channels, mid_channels, 1)
+        self.branch7x7dbl_2 = Convolution(mid_channels, mid_channels, **column)
+        self.branch7x7dbl_3 = Convolution(mid_channels, mid_channels, **row)
+        self.branch7x7dbl_4 = Convolution(mid_channels, mid_channels, **column)
+        self.branch7x7dbl_5 = Convolution(mid_channels, 192, **row)
+        self.branch_pool = Convolution(in_channels, 192, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (N, C, H, W) to (N, 768, H, W)."""
+        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
+        return torch.cat([
+            self.branch1x1(x),
+            self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
+            self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
+            self.branch_pool(average(x)),
+        ], 1)
+
+
+class BlockD(nn.Module):
+    """From 17 x 17 to 8 x 8 pixels."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.branch3x3_1 = Convolution(in_channels, 192, 1)
+        self.branch3x3_2 = Convolution(192, 320, 3, stride=2)
+        self.branch7x7x3_1 = Convolution(in_channels, 192, 1)
+        self.branch7x7x3_2 = Convolution(192, 192, (1, 7), padding=(0, 3))
+        self.branch7x7x3_3 = Convolution(192, 192, (7, 1), padding=(3, 0))
+        self.branch7x7x3_4 = Convolution(192, 192, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (N, C, H, W) to (N, 512 + C, H', W')."""
+        return torch.cat([
+            self.branch3x3_2(self.branch3x3_1(x)),
+            self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x)))),
+            F.max_pool2d(x, 3, stride=2),
+        ], 1)
+
+
+class BlockE(nn.Module):
+    """Branches that end in a row and a column beside each other (Fig. 7 of the paper).
+
+    Args:
+        in_channels (int): C.
+        pool (Callable): What the last branch begins with, `average` or `maximum`.
+    """
+
+    def __init__(self, in_channels: int, pool: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        row, column = dict(kernel_size=(1, 3), padding=(0, 1)), dict(kernel_size=(3, 1), padding=(1, 0))
+        self.pool = pool
+        self.branch1x1 = Convolution(in_channels, 320, 1)
+        self.branch3x3_1 = Convolution(in_channels, 384, 1)
+        self.branch3x3_2a = Convolution(384, 384, **row)
+        self.branch3x3_2b = Convolution(384, 384, **column)
+        self.branch3x3dbl_1 = Convolution(in_channels, 448, 1)
+        self.branch3x3dbl_2 = Convolution(448, 384, 3, padding=1)
+        self.branch3x3dbl_3a = Convolution(384, 384, **row)
+        self.branch3x3dbl_3b = Convolution(384, 384, **column)
+        self.branch_pool = Convolution(in_channels, 192, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (N, C, H, W) to (N, 2048, H, W)."""
+        single = self.branch3x3_1(x)
+        double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        return torch.cat([
+            self.branch1x1(x),
+            self.branch3x3_2a(single),
+            self.branch3x3_2b(single),
+            self.branch3x3dbl_3a(double),
+            self.branch3x3dbl_3b(double),
+            self.branch_pool(self.pool(x)),
+        ], 1)

@@ -1,0 +1,141 @@
+"""Any network as a feature extractor."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+from mmcm.utils.weights import load_weights, read_state_dict
+from mmcm.zoo import cached_file
+
+Place = Union[int, str]
+
+
+@MODELS.register_module()
+class NetworkFeatures(FeatureExtractor):
+    """Features that a network computes of images, which are brought into the form that it expects.
+
+    Args:
+        network (dict): Config of the network: its `type` is a name of the registry or the path of an importable class
+            or function, such as `'torchvision.models.resnet50'`; the rest are its arguments.
+        checkpoint (str | Path, optional): Its weights, a file or an http or https address, see `mmcm.zoo.cached_file`;
+            those that the network comes with if not given.
+        sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
+        arguments (dict, optional): What the network is called with, besides the images.
+        features (int | str, optional): Where in what the network returns the features are: the position in a sequence,
+            the key in a mapping or the name of an attribute; the whole if not given. All but the first axis are
+            flattened.
+        logits (int | str, optional): Where the logits are, in the same way; None if they are not asked for.
+        rgb (bool): Whether grey images get three equal channels.
+        size (tuple[int, int], optional): Height and width to resize to, bilinearly and smoothed where images become
+            smaller; as they are if not given.
+        value_range (tuple[float, float], optional): What 0 and 255 become, as float32. If not given, images are left
+            uint8, or float32 from 0 to 255 where they are resized.
+        mean (Sequence[float], optional): What is subtracted from each channel after that.
+        std (Sequence[float], optional): What each channel is divided by then.
+        batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
+    """
+
+    def __init__(self,
+                 network: Optional[dict],
+                 checkpoint: Union[str, Path, None] = None,
+                 sha256: Optional[str] = None,
+                 arguments: Optional[Mapping[str, Any]] = None,
+                 features: Optional[Place] = None,
+                 logits: Optional[Place] = None,
+                 rgb: bool = True,
+                 size: Optional[tuple[int, int]] = None,
+                 value_range: Optional[tuple[float, float]] = None,
+                 mean: Optional[Sequence[float]] = None,
+                 std: Optional[Sequence[float]] = None,
+                 batch_size: int = 64) -> None:
+        super().__init__(batch_size)
+        self.checkpoint = checkpoint
+        self.sha256 = sha256
+        self.settings = dict(
+            network=network and dict(network), arguments=dict(arguments or {}), features=features, logits=logits,
+            rgb=rgb, size=size and tuple(size), value_range=value_range and tuple(value_range),
+            mean=mean and tuple(mean), std=std and tuple(std))  # yapf: disable
+        self.network = None
+
+    def init_weights(self) -> None:
+        """Build the network and read its weights. The second call does nothing.
+
+        Raises:
+            InputError: If there is no such network, or if its file cannot be had, has another digest or other weights.
+        """
+        if self.fingerprint is None:
+            self.network = self.make_network().eval()
+            self.fingerprint = fingerprint_of(self, **self.settings)
+
+    def make_network(self) -> nn.Module:
+        """Return the network, with its weights."""
+        network = MODELS.build(self.settings['network'])
+        if self.checkpoint is not None:
+            path = cached_file(self.checkpoint, sha256=self.sha256)
+            load_weights(network, read_state_dict(path), path)
+        return network
+
+    def forward(self, images: Tensor) -> Features:
+        """Return the features of `images`, uint8 (N, C, H, W), and their logits if asked for."""
+        output = self.network(self.prepare(images), **self.settings['arguments'])
+        features = taken(output, self.settings['features'], 'features', len(images))
+        if self.settings['logits'] is None:
+            return Features(features)
+        return Features(features, taken(output, self.settings['logits'], 'logits', len(images)))
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Return `images` (N, C, H, W) in the form that the network expects."""
+        settings = self.settings
+        x = as_rgb(images) if settings['rgb'] else images
+        if settings['size'] is not None:
+            x = F.interpolate(x.float(), settings['size'], mode='bilinear', antialias=True)
+        if settings['value_range'] is not None:
+            low, high = settings['value_range']
+            x = low + (high - low) / 255 * x.float()
+        for name, operation in (('mean', torch.sub), ('std', torch.div)):
+            if settings[name] is not None:
+                x = operation(x, x.new_tensor(settings[name], dtype=torch.float32).view(-1, 1, 1))
+        return x
+
+
+def taken(output: Any, place: Optional[Place], name: str, number: int) -> Tensor:
+    """Return what is at `place` in the output of a network, as float32, (N, D).
+
+    Args:
+        output (Any): What the network returned.
+        place (int | str, optional): A position, a key or the name of an attribute; the output itself if not given.
+        name (str): The argument that gave the place.
+        number (int): N, how many images the network looked at.
+
+    Raises:
+        InputError: If there is nothing, or something else.
+    """
+    found = output
+    if place is not None:
+        try:
+            by_name = isinstance(place, str) and not isinstance(output, Mapping)
+            found = getattr(output, place) if by_name else output[place]
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise InputError(f'{name}={place!r} names nothing in what the network returns: {described(output)}.'
+                             ) from error
+    if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != number:
+        raise InputError(f'{name}={place!r} should be a tensor with a row for each of {number} images, got '
+                         f'{described(found)}. Name the position, key or attribute where they are.')
+    return found.flatten(1).float()
+
+
+def described(output: Any) -> str:
+    """Say in a few words what a network has returned."""
+    if isinstance(output, Tensor):
+        return f'a tensor {tuple(output.shape)}'
+    if isinstance(output, Mapping):
+        return f'a mapping with the keys {list(output)}'
+    if isinstance(output, (tuple, list)):
+        return f'{len(output)} things in a {type(output).__name__}'
+    return f'an object of type {type(output).__name__}'

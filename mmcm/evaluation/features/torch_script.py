@@ -1,0 +1,61 @@
+"""Any network that was saved as TorchScript, as a feature extractor."""
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+
+from mmcm.evaluation.features.network_features import NetworkFeatures
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+from mmcm.zoo import cached_file
+
+
+@MODELS.register_module()
+class TorchScriptFeatures(NetworkFeatures):
+    """Features that a TorchScript archive computes. It contains code, which `extract` runs: use those that you trust.
+
+    NVIDIA's InceptionV3, for example, looks at uint8 images of any size:
+
+        dict(type='TorchScriptFeatures', checkpoint='inception-2015-12-05.pt', arguments=dict(return_features=True))
+
+    Args:
+        checkpoint (str | Path): The archive, or its http or https address; see `mmcm.zoo.cached_file`.
+        sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
+        **kwargs: How the network is to be called, and what is taken from it; see `NetworkFeatures`.
+    """
+
+    def __init__(self, checkpoint: Union[str, Path], sha256: Optional[str] = None, **kwargs: Any) -> None:
+        super().__init__(None, checkpoint=checkpoint, sha256=sha256, **kwargs)
+
+    def make_network(self) -> torch.jit.ScriptModule:
+        """Return the network in the archive."""
+        return load_script(cached_file(self.checkpoint, sha256=self.sha256))
+
+
+def is_script(path: Path) -> bool:
+    """Return whether a file is a TorchScript archive."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.split('/')[1:] == ['constants.pkl'] for name in archive.namelist())
+
+
+def load_script(path: Path) -> torch.jit.ScriptModule:
+    """Return the network in a TorchScript archive, on the CPU.
+
+    Raises:
+        InputError: If the file is no such archive, or a broken one.
+    """
+    if not is_script(path):
+        raise InputError(f'{path} is no TorchScript archive, as torch.jit.save writes it. Name one, or, for a network '
+                         "whose class is importable, use the extractor 'NetworkFeatures'.")
+    try:
+        with warnings.catch_warnings():
+            # torch 2.13 deprecates TorchScript in favour of torch.export; archives as old as these stay as they are.
+            warnings.filterwarnings('ignore', '.*torch.jit', DeprecationWarning)
+            return torch.jit.load(str(path), map_location='cpu')
+    except RuntimeError as error:
+        reason = next(iter(str(error).strip().splitlines()), '')
+        raise InputError(f'{path} cannot be read as a TorchScript archive: {reason}') from error

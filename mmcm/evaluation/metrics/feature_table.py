@@ -1,0 +1,31 @@
+"""The features of all images, for metrics that compare images one by one."""
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class FeatureTable:
+    """Features in float32, in which networks compute them; the memory grows with the number of images."""
+
+    def __init__(self) -> None:
+        self.parts = []
+
+    def update(self, features: np.ndarray, positions: np.ndarray) -> None:
+        """Add the features (N, D) of images at `positions` (N,)."""
+        self.parts.append((np.asarray(features, np.float32), positions))
+
+    def merge(self, other: 'FeatureTable') -> None:
+        """Add those of another process."""
+        self.parts += other.parts
+
+    def result(self) -> np.ndarray:
+        """Return the features of all images, (N, D), in the order of their positions."""
+        if not self.parts:
+            return np.zeros((0, 0), np.float32)
+        features, positions = map(np.concatenate, zip(*self.parts))
+        return features[positions.argsort(kind='stable')]
+
+
+def in_float64(features: np.ndarray) -> Tensor:
+    """Return `features` as a tensor of float64, on a GPU where there is one."""
+    return torch.as_tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')

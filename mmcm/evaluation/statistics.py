@@ -1,0 +1,83 @@
+"""What is known of a set of real images in the features of one network, and the file that it is kept in.
+
+The file is an npz with the names that Dhariwal & Nichol (2021) use, `mu`, `sigma` (features), `mu_s` and `sigma_s`
+(spatial features), in float64. Ours add `num_images`, `extractor` and `dataset` (fingerprints), `kind` (the extractor's
+name) and, where they were asked for, the features of all images, `features` (N, D), in float32.
+"""
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from mmcm.evaluation.gaussian import Gaussian
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import appearing
+from mmcm.utils.npz import NpzFile
+
+GAUSSIANS = dict(features=('mu', 'sigma'), spatial=('mu_s', 'sigma_s'))  # as entries are called in the file
+
+
+class Statistics(NamedTuple):
+    """Statistics of a set of images.
+
+    Attributes:
+        features (Gaussian, optional): Of the features.
+        spatial (Gaussian, optional): Of the spatial features; None where the extractor makes none.
+        table (ndarray, optional): The features themselves, (N, D), float32.
+        kind (str, optional): Name of the extractor, None where the file does not tell, as those of others do not.
+        extractor (str, optional): Its fingerprint.
+        dataset (str, optional): Fingerprint of the data set.
+    """
+
+    features: Optional[Gaussian] = None
+    spatial: Optional[Gaussian] = None
+    table: Optional[np.ndarray] = None
+    kind: Optional[str] = None
+    extractor: Optional[str] = None
+    dataset: Optional[str] = None
+
+    def size(self, part: str) -> Optional[int]:
+        """Return the dimensions of `part`, 'features', 'spatial' or 'table'; None where it is not known."""
+        known = getattr(self, part)
+        if known is None:
+            return None
+        return known.shape[1] if part == 'table' else len(known.mean)
+
+
+def read_statistics(file: NpzFile) -> Statistics:
+    """Return the statistics in `file`, those that it has.
+
+    Raises:
+        InputError: If they do not fit each other.
+    """
+    number = int(file['num_images']) if 'num_images' in file else None
+    parts = {part: read_gaussian(file, *names, number) for part, names in GAUSSIANS.items() if names[0] in file}
+    texts = {name: str(file[name]) for name in ('kind', 'extractor', 'dataset') if name in file}
+    table = file['features'] if 'features' in file else None
+    if table is not None and table.ndim != 2:
+        raise InputError(f'features in {file.path} have the shape {table.shape}: (N, D) is expected.')
+    return Statistics(**parts, **texts, table=table)
+
+
+def read_gaussian(file: NpzFile, mean_name: str, covariance_name: str, num_images: Optional[int]) -> Gaussian:
+    """Return a mean and a covariance in `file`; an InputError if they are none."""
+    mean, covariance = (np.array(file[name], np.float64) for name in (mean_name, covariance_name))
+    if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
+        raise InputError(f'{mean_name} and {covariance_name} in {file.path} have the shapes {mean.shape} and '
+                         f'{covariance.shape}: (D,) and (D, D) are expected.')
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise InputError(f'{mean_name} or {covariance_name} in {file.path} is not finite. Make the file again.')
+    return Gaussian(mean, covariance, num_images)
+
+
+def write_statistics(path: Path, statistics: Statistics) -> None:
+    """Write `statistics` to a file that appears whole; an InputError if it cannot be written."""
+    arrays = {name: getattr(statistics, name) for name in ('kind', 'extractor', 'dataset')}
+    arrays['features'] = statistics.table
+    for part, names in GAUSSIANS.items():
+        gaussian = getattr(statistics, part)
+        if gaussian is not None:
+            arrays.update(zip(names, gaussian))
+            arrays['num_images'] = gaussian.num_images
+    with appearing(path) as unfinished, unfinished.open('wb') as file:
+        np.savez(file, **{name: value for name, value in arrays.items() if value is not None})

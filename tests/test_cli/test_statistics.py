@@ -1,0 +1,80 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmcm.cli.statistics import default_extractor, main
+from mmcm.registry import DATASETS, METRICS
+from mmcm.structures import DataSample
+
+DIGITS = 'cd_1xb32_digits-8x8'
+CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'cache'))
+
+
+def images_of_digits():
+    dataset = DATASETS.build(dict(type='DigitsDataset'))
+    return [dataset[index]['inputs'] for index in range(len(dataset))]
+
+
+def distance_to(reference):
+    metric = METRICS.build(dict(type='FrechetDistance', extractor=CLASSIFIER, reference=str(reference)))
+    metric.process(None, [dict(fake_img=image) for image in images_of_digits()])
+    return metric.evaluate()['frechet/distance']
+
+
+def test_statistics_of_a_config_are_a_reference(tmp_path, capsys):
+    main([DIGITS, '--out', str(tmp_path / 'new' / 'ref.npz')])
+    assert f'1797 images of {DIGITS}, seen by DigitsClassifier, 64 features' in capsys.readouterr().out
+    assert distance_to(tmp_path / 'new' / 'ref.npz') == pytest.approx(0, abs=1e-9)
+
+
+def test_anyones_images_have_statistics(tmp_path, capsys):
+    images = np.stack([image.permute(1, 2, 0).numpy() for image in images_of_digits()])
+    np.savez(tmp_path / 'images.npz', images)  # without labels
+    main([str(tmp_path / 'images.npz'), '--out', str(tmp_path / 'ref.npz'), '--features', '-n', '900', '--extractor',
+          'DigitsClassifier', f'checkpoint={CLASSIFIER["checkpoint"]}'])  # yapf: disable
+    assert '900 images' in capsys.readouterr().out
+    with np.load(tmp_path / 'ref.npz') as file:
+        assert file['features'].shape == (900, 64)
+    metric = METRICS.build(dict(type='PrecisionRecall', extractor=CLASSIFIER, reference=str(tmp_path / 'ref.npz')))
+    metric.process(None, [DataSample.of(fake_img=image).to_dict() for image in images_of_digits()])
+    assert metric.evaluate()['manifold/recall'] == 1.0
+
+
+def test_extractor_is_that_of_the_evaluation_else_inception(tmp_path):
+    assert default_extractor(DIGITS) == CLASSIFIER
+    assert default_extractor(str(tmp_path)) == dict(type='InceptionV3')
+
+
+@pytest.mark.parametrize('arguments, match', [
+    (['nowhere.npz', '--out', 'ref.npz'], 'nowhere.npz'),
+    (['nowhere', '--out', 'ref.npz'], 'nowhere is no data set'),
+    ([DIGITS, '--out', 'ref.pt'], '--out has to be an npz file, got ref.pt'),
+    ([DIGITS, '--out', 'ref.npz', '-n', '1'], 'num_images has to be an integer of at least 2'),
+    ([DIGITS, '--out', 'ref.npz', '--workers', '-1'], 'num_workers'),
+    ([DIGITS, '--out', 'ref.npz', '--extractor', 'Nobody'], "no model 'Nobody'"),
+    ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'size=3'], 'InceptionV3 does not fit it'),
+    ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'checkpoint=no.pth'], 'no.pth'),
+    ([DIGITS], 'required: --out'),
+])
+def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and match in error and error.count('\n') == 1
+    assert not Path('ref.npz').exists()
+
+
+def test_script_has_help():
+    script = ROOT / 'tools/dataset_converters/reference_statistics.py'
+    result = subprocess.run([sys.executable, script, '--help'], capture_output=True, text=True, check=True)
+    assert 'reference_statistics.py cd_1xb32_digits-8x8 --out digits.npz' in result.stdout

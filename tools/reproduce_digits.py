@@ -30,7 +30,6 @@ METHODS = {  # method: what tells its config where the teacher is
     'ict': None,
     'sct': None,
 }
-LEVELS = {1: (80.0, ), 2: (80.0, 0.8), 4: (80.0, 5.0, 1.2, 0.4)}  # of the multistep sampler
 COLUMNS = {'frechet/distance': 'Fréchet distance', 'label/accuracy': 'accuracy',
            'manifold/precision': 'precision', 'manifold/recall': 'recall'}
 CHINESE_COLUMNS = dict(zip(COLUMNS, ('Fréchet 距离', '准确率', '精确率', '召回率')))
@@ -41,6 +40,11 @@ printing = Lock()
 def config_path(method: str) -> str:
     """Return the config of `method`, relative to the repository."""
     return f'configs/digits/{method}_1xb32_digits-8x8.py'
+
+
+def read_config(method: str) -> Config:
+    """Return the config of `method`."""
+    return Config.fromfile(ROOT / config_path(method))
 
 
 def run(command: Sequence[str], log: Path, threads: int) -> None:
@@ -62,7 +66,7 @@ def train(method: str, seed: int, folder: Path, threads: int) -> None:
     work_dir.mkdir(parents=True, exist_ok=True)
     options = [f'randomness.seed={seed}', *teacher_options(method, folder)]
     if method == 'pd':  # the student of each number of steps is the checkpoint at the end of its stage
-        curriculum = Config.fromfile(ROOT / config_path('pd')).model.objective.curriculum
+        curriculum = read_config('pd').model.objective.curriculum
         options += [f'default_hooks.checkpoint.interval={curriculum.stage_length}',
                     'default_hooks.checkpoint.max_keep_ckpts=-1']
     command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--resume', '--cfg-options']
@@ -71,7 +75,7 @@ def train(method: str, seed: int, folder: Path, threads: int) -> None:
 
 def length_of(method: str) -> int:
     """Return the iterations of a training."""
-    return Config.fromfile(ROOT / config_path(method)).train_cfg.max_iters
+    return read_config(method).train_cfg.max_iters
 
 
 def teacher_options(method: str, folder: Path) -> list[str]:
@@ -93,35 +97,39 @@ def seconds_of(method: str, folder: Path) -> float:
     return length_of(method) * statistics.median(times)
 
 
-def samplers(method: str, work_dir: Path) -> dict[int, tuple[Path, list[str]]]:
-    """Return, for each number of network calls, the checkpoint and the options that `method` draws with."""
-    if method == TEACHER:
-        return {35: (work_dir, [])}  # Heun's method, 18 steps
-    if method == 'pd':
-        curriculum = Config.fromfile(ROOT / config_path('pd')).model.objective.curriculum
-        length, first = curriculum.stage_length, curriculum.start_steps
-        ends = {4: first.bit_length() - 2, 2: first.bit_length(), 1: first.bit_length() + 2}
-        return {steps: (work_dir / f'iter_{length * ends[steps]}.pth', [f'model.sampler.num_steps={steps}'])
-                for steps in (1, 2, 4)}
-    return {calls: (work_dir, ['model.sampler.sigmas=[' + ','.join(map(str, levels)) + ']',
-                               'model.sampler.indices=None']) for calls, levels in LEVELS.items()}
+def tests(method: str, work_dir: Path) -> dict[Path, tuple[Path, list[str]]]:
+    """Return, for each file of scores, the checkpoint and the names of the samplers that it is of."""
+    config = read_config(method)
+    names = list(config.get('samplers', ['config']))
+    if method != 'pd':
+        return {work_dir / 'scores.json': (work_dir, names)}
+    curriculum = config.model.objective.curriculum
+    length, first = curriculum.stage_length, curriculum.start_steps
+    ends = {4: first.bit_length() - 2, 2: first.bit_length(), 1: first.bit_length() + 2}  # stages, by the steps after
+    return {work_dir / f'scores_{name}.json': (work_dir / f'iter_{length * ends[sampler.num_steps]}.pth', [name])
+            for name, sampler in config.samplers.items()}
 
 
 def measure(method: str, folder: Path, threads: int) -> None:
     """Test `method` with each of its samplers and draw a sheet of one image per class and column."""
     work_dir = folder / method
-    for calls, (checkpoint, options) in samplers(method, work_dir).items():
-        scores = work_dir / f'scores_{calls}.json'
+    for scores, (checkpoint, names) in tests(method, work_dir).items():
         if not scores.exists():
             command = ['tools/test.py', config_path(method), str(checkpoint), '--work-dir', str(work_dir / 'test'),
-                       '--out', str(scores)]
-            run([*command, *(['--cfg-options', *options] if options else [])], work_dir / f'test_{calls}.txt', threads)
+                       '--samplers', ','.join(names), '--out', str(scores)]
+            run(command, scores.with_suffix('.txt'), threads)
     sheet = work_dir / 'sheet.png'
     if not sheet.exists():
         run(['demo/mmagic_inference_demo.py', '--model-name', 'consistency_models',
              '--model-config', config_path(method), '--model-ckpt', str(work_dir),
              '--label', *(str(label) for label in range(10) for _ in range(10)), '--result-out-dir', str(sheet),
              '--extra-parameters', 'columns=10'], work_dir / 'sheet.txt', threads)
+
+
+def read_scores(method: str, work_dir: Path) -> dict[int, dict[str, float]]:
+    """Return the metrics of `method` by the number of network calls."""
+    scores = [score for path in tests(method, work_dir) for score in json.loads(path.read_text())['scores']]
+    return {score['network_calls']: score['metrics'] for score in scores}
 
 
 def train_and_measure(method: str, folder: Path, threads: int) -> None:
@@ -138,9 +146,9 @@ def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns:
     for method in methods:
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
         seconds = seconds_of(method, folders[0].parent)
-        for calls in list(samplers(method, folders[0]))[:1 if short else None]:
-            scores = [json.loads((folder / f'scores_{calls}.json').read_text()) for folder in folders]
-            cells = [spread([score[key] for score in scores]) for key in columns]
+        scores = [read_scores(method, folder) for folder in folders]
+        for calls in sorted(scores[0])[:1 if short else None]:
+            cells = [spread([score[calls][key] for score in scores]) for key in columns]
             lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
     return '\n'.join(lines)
 

@@ -9,6 +9,16 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.zoo import nearest
+
+# The settings at the top level of a config that someone reads: MMEngine's runners, or we.
+SETTINGS = frozenset((
+    'activation_checkpointing', 'auto_scale_lr', 'checkpoint', 'class_names', 'compile', 'custom_hooks',
+    'custom_imports', 'data_preprocessor', 'default_hooks', 'default_scope', 'efficient_conv_bn_eval', 'env_cfg',
+    'experiment_name', 'find_unused_parameters', 'launcher', 'load_from', 'log_level', 'log_processor', 'model',
+    'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type', 'samplers',
+    'strategy', 'sync_bn', 'test_cfg', 'test_dataloader', 'test_evaluator', 'train_cfg', 'train_dataloader', 'val_cfg',
+    'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'))
 
 
 class Options(DictAction):
@@ -46,9 +56,11 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
         subfolder (str): Where to write below the default work directory.
 
     Raises:
-        InputError: If there is no such config, it has no model, or the work directory cannot be written to.
+        InputError: If there is no such config, it has no model, an option sets what nothing reads, or the work
+            directory cannot be written to.
     """
     config = read_config(args.config, args.cfg_options)
+    check_options(args)
     config.launcher = args.launcher
     if args.work_dir:
         config.work_dir = args.work_dir
@@ -58,6 +70,14 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
         raise InputError(f'{args.config} describes no model: it needs model = dict(type=...).')
     make_folder(Path(config.work_dir))
     return config
+
+
+def check_options(args: Namespace) -> None:
+    """Raise an InputError if an option of `args` is of a setting that neither the config has, nor anyone reads."""
+    names = {key.split('.')[0] for key in args.cfg_options or {}} - SETTINGS
+    unknown = sorted(names.difference(read_config(args.config))) if names else []
+    if unknown:
+        raise InputError(f'--cfg-options: nothing reads a setting {unknown[0]!r}{nearest(unknown[0], SETTINGS)}.')
 
 
 def as_values(options: dict) -> dict:

@@ -1,58 +1,86 @@
-"""`tools/test.py`: draw images from a checkpoint and measure them."""
-import json
+"""`tools/test.py`: draw images from a checkpoint and measure them, or measure anyone's."""
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from mmengine.config import Config
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder, write_bytes
-from mmcm.zoo import cached_file
+from mmcm.utils.files import check_file, make_folder, write_bytes
+
+if TYPE_CHECKING:  # which loads torch
+    from mmcm.apis.scores import Score
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Draw images from a checkpoint and measure them.', prog,
+        'Draw images from a checkpoint and measure them, with one sampler or several; or measure images that are '
+        'there. The config says by which metrics.', prog,
         examples=('cd_1xb32_digits-8x8 digits',
-                  'edm_1xb32_digits-8x8 work_dirs/edm_1xb32_digits-8x8 --out scores.json'))
+                  'cd_1xb32_digits-8x8 digits --samplers onestep,twostep,fourstep --out scores.json --out-dir drawn',
+                  'ict_1xb32_digits-8x8 work_dirs/ict_1xb32_digits-8x8 --emas 0.999,online --num-samples 500',
+                  'cd_1xb32_digits-8x8 --samples mine.npz theirs.zip'))
     parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
-    parser.add_argument('checkpoint', help='path, URL, zoo name, or work directory (its last checkpoint)')
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: its first average')
-    parser.add_argument('--out', help='JSON file for the metrics')
+    parser.add_argument('checkpoint', nargs='?', help='path, URL, zoo name, or work directory (its last checkpoint); '
+                        'default: the one that the config names')
+    parser.add_argument('--samplers', type=listed, metavar='NAME,...', help="which samplers: names in the config's "
+                        "`samplers`, 'config' (model.sampler, the default) and 'onestep' (its first level alone)")
+    averages = parser.add_mutually_exclusive_group()
+    averages.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
+                          'default: its first average')
+    averages.add_argument('--emas', type=listed, metavar='EMA,...', help='several of them, each with each sampler')
+    parser.add_argument('--samples', nargs='+', metavar='PATH', help='draw nothing and measure these images: .npz '
+                        '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of pictures, with dataset.json for labels')
+    parser.add_argument('--num-samples', type=int, metavar='N', help='how many images, whatever the config says')
+    parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
+    parser.add_argument('--out', type=Path, help='JSON file for the scores and all that they depend on')
+    parser.add_argument('--out-dir', type=Path, help='folder for the images: an .npz for each sampler and average')
     add_runner_arguments(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.samples:
+        drawing = ('checkpoint', 'samplers', 'ema', 'emas', 'num_samples', 'seed', 'out_dir')
+        given = [name for name in drawing if getattr(args, name) is not None]
+        if given:
+            raise InputError(f'with --samples nothing is drawn: leave out {", ".join(given)}.')
+    if args.num_samples is not None:
+        check_count('--num-samples', args.num_samples)
+    return args
 
 
-def test(config: Config, checkpoint: str, average: Optional[str] = None) -> dict:
-    """Draw the requests of `config.test_dataloader` with the weights of `checkpoint`; return the metrics."""
-    from mmengine.runner import Runner  # torch is loaded only to draw
+def listed(text: str) -> list[str]:
+    """Return the parts of a list with commas."""
+    return list(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
 
-    from mmcm.apis.model_source import sampler_config
+
+def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
+    """Measure each of the samplers with each of the averages."""
+    from mmcm.apis.kept_samples import check_keepable  # torch is loaded only to draw
+    from mmcm.apis.named_samplers import OWN, choose_samplers
+    from mmcm.apis.testing import Tester
     from mmcm.cli.runner import built_from_config
-    from mmcm.models.consistency_model import drawing_config
-    from mmcm.utils.model_wrappers import unwrapped
 
-    for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
-        if config.get(part) is None:
-            raise InputError(f'the config does not say what to measure: it has no {part}.')
-    config.model = drawing_config(config.model)
-    if config.model.get('sampler'):
-        config.model.sampler = sampler_config(config.model.sampler, checkpoint)
-    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
-        config.pop(part, None)
-    config.load_from, config.resume = None, False
-    cached_file(checkpoint)  # a missing file is told before anything is built
+    averages = args.emas or [args.ema]
+    samplers = choose_samplers(config, args.checkpoint, args.samplers or [OWN])
+    places = {}
     with built_from_config():
-        runner = Runner.from_cfg(config)
-        unwrapped(runner.model).load_checkpoint(checkpoint, average)
-        return runner.test()
+        tester = Tester(config, args.checkpoint, averages)
+        if args.out_dir:
+            places = {(average, name): args.out_dir / f'{name}{f"_{average}" if args.emas else ""}.npz'
+                      for average in averages for name in samplers}
+            channels, height, width = tester.model.image_shape
+            check_keepable(list(places.values()), (tester.num_samples, height, width, channels))
+        scores = []
+        for average in averages:
+            if scores:
+                tester.load(average)
+            scores += [tester.measure(name, sampler, places.get((average, name))) for name, sampler in samplers.items()]
+    return scores
 
 
 @command
@@ -61,17 +89,33 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     args = parse_args(argv, prog)
     config = runner_config(args, subfolder='test')  # training keeps its own config there
     if args.out:
-        make_folder(Path(args.out).parent)
-    from mmengine.dist import is_main_process
+        check_file(args.out)
+    if args.out_dir:
+        make_folder(args.out_dir)
+        check_file(args.out_dir / 'config.npz')
+    from mmengine.dist import is_main_process  # torch is loaded for arguments in order
 
+    from mmcm.apis.scores import plain, record, show, table
+    from mmcm.apis.testing import check_test_parts, set_requests
     from mmcm.cli.runner import prepare
+    args.checkpoint = args.checkpoint or config.get('checkpoint')
+    set_requests(config, num_samples=args.num_samples, seed=args.seed)
     prepare(config, args)
-    metrics = test(config, args.checkpoint, args.ema)
+    requests = None
+    if args.samples:
+        from mmcm.apis.given_samples import measure_given
+        args.checkpoint = None
+        scores = measure_given(config, args.samples)
+    else:
+        check_test_parts(config)
+        if args.checkpoint is None:
+            raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
+        requests = plain(config.test_dataloader.dataset)
+        scores = measure_drawn(config, args)
     if is_main_process():
-        for name, value in metrics.items():
-            print(f'{name}: {value:.4f}')
+        show(table(scores))
         if args.out:
-            write_bytes(Path(args.out), (json.dumps(metrics, indent=2) + '\n').encode())
+            write_bytes(args.out, record(scores, config, args.checkpoint, requests))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,209 @@
+"""`Tester`: a model that is built once, and measured with any of its samplers and any of its weights."""
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional, Union
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.registry import EVALUATOR, DefaultScope
+from mmengine.runner import Runner
+
+from mmcm.apis.data_source import dataset_config
+from mmcm.apis.kept_samples import KeptSamples
+from mmcm.apis.scores import Score, plain
+from mmcm.engine import WholeBatches
+from mmcm.interop import is_diffusers_folder
+from mmcm.models.consistency_model import drawing_config
+from mmcm.registry import SAMPLERS, SCOPE
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.model_wrappers import unwrapped
+from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_state_dict
+from mmcm.version import __version__
+from mmcm.zoo import cached_file
+
+REQUESTS = 'SamplingRequests'
+TRAINING_DATA = 'train'  # names the data of the config itself as a reference
+
+
+class Tester:
+    """Draws what the `test_dataloader` of a config asks for, and measures it by its `test_evaluator`.
+
+    Args:
+        config (Config): With `model`, `test_dataloader`, `test_evaluator` and `test_cfg`. It is not changed.
+        checkpoint (str): Path, URL, zoo name or work directory.
+        averages (Sequence[str | None]): Which weights are going to be asked for; see `read_backbone`.
+
+    Raises:
+        InputError: If the config does not say what to measure, the checkpoint cannot be had, or it has no such
+            weights.
+    """
+
+    def __init__(self, config: Config, checkpoint: str, averages: Sequence[Optional[str]] = (None, )) -> None:
+        check_test_parts(config)
+        config = copy.deepcopy(config)
+        config.test_evaluator = evaluator_config(config)
+        config.model = drawing_config(config.model)
+        for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader',
+                     'val_evaluator', 'val_cfg'):
+            config.pop(part, None)
+        config.load_from, config.resume = None, False
+        self.checkpoint = checkpoint
+        path = cached_file(checkpoint)  # a missing file is told before anything is built
+        if len(averages) > 1:  # so that the last one of them is not missed when the first one has been measured
+            for average in averages:
+                read_backbone(path, average)
+        self.runner = Runner.from_cfg(config)
+        self.config = config
+        self.model = unwrapped(self.runner.model)
+        self.kept = KeptSamples()
+        self.runner.register_hook(self.kept)
+        self.ema: Optional[str] = None
+        self.weights = ''
+        self.load(averages[0])
+
+    @property
+    def num_samples(self) -> int:
+        """How many images are drawn."""
+        return len(self.runner.test_loop.dataloader.dataset)
+
+    def load(self, average: Optional[str] = None) -> None:
+        """Load weights of the checkpoint; see `read_backbone`."""
+        self.model.load_checkpoint(self.checkpoint, average)
+        self.ema = average_used(cached_file(self.checkpoint), average)
+        self.weights = digest(self.model.drawing_denoiser.backbone.state_dict())
+
+    def measure(self, name: str, sampler: dict, keep: Optional[Path] = None, metric: Optional[str] = None) -> Score:
+        """Draw with a sampler and measure, through MMEngine's test loop.
+
+        Args:
+            name (str): What the sampler is called.
+            sampler (dict): Its config.
+            keep (Path, optional): An npz file for what is drawn.
+            metric (str, optional): Compute this metric alone, such as 'frechet/distance'; None computes all.
+
+        Raises:
+            InputError: If the sampler cannot be built, or a metric cannot be computed.
+        """
+        self.model.sampler = SAMPLERS.build(sampler)
+        loop = self.runner.test_loop
+        loop.evaluator = build_evaluator(self.config.test_evaluator, metric)
+        loop.evaluator.dataset_meta = getattr(loop.dataloader.dataset, 'metainfo', None)
+        if isinstance(loop.dataloader.batch_sampler, WholeBatches):
+            check_collecting(loop.evaluator.metrics)
+        self.kept.path = keep
+        self.kept.origin = dict(
+            num_images=self.num_samples, sampler=plain(sampler), ema=self.ema, weights=self.weights,
+            requests=plain(self.config.test_dataloader.dataset), mmcm=__version__)
+        started = time.monotonic()
+        metrics = self.runner.test()
+        return Score(
+            sampler=name,
+            metrics=metrics,
+            titles=titles_of(loop.evaluator.metrics),
+            fingerprints=fingerprints_of(loop.evaluator.metrics),
+            num_samples=self.num_samples,
+            seconds=time.monotonic() - started,
+            sampler_config=sampler,
+            network_calls=self.model.sampler.num_calls,
+            ema=self.ema,
+            weights=self.weights)
+
+
+def check_test_parts(config: Config) -> None:
+    """Raise an InputError unless `config` says what to draw, and what to measure of it."""
+    for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        if config.get(part) is None:
+            raise InputError(f'the config does not say what to measure: it has no {part}.')
+    check_count('test_dataloader.batch_size', config.test_dataloader.get('batch_size'))
+
+
+def set_requests(config: Config, **settings: Optional[int]) -> None:
+    """Set `num_samples` or `seed` of what `config` asks for; None leaves it as it is.
+
+    Raises:
+        InputError: If the config asks for no images by number and seed.
+    """
+    settings = {name: value for name, value in settings.items() if value is not None}
+    requests = (config.get('test_dataloader') or {}).get('dataset') or {}
+    if str(requests.get('type')).split('.')[-1] == REQUESTS:
+        requests.setdefault('seed', 0)  # so that what is written of it says so
+    elif settings:
+        raise InputError(f'{" and ".join(settings)} are of images that are drawn on request, and the test_dataloader '
+                         f'of the config has no dataset of type {REQUESTS}.')
+    requests.update(settings)
+
+
+def evaluator_config(config: Config) -> Union[dict, list]:
+    """Return the `test_evaluator` of `config`; `reference='train'` in it becomes its training data, not mirrored."""
+    evaluator = config.test_evaluator
+    if isinstance(evaluator, dict) and evaluator.get('reference') == TRAINING_DATA:
+        dataset = (config.get('train_dataloader') or {}).get('dataset')
+        if dataset is None:
+            raise InputError(f'test_evaluator.reference is {TRAINING_DATA!r}, and the config has no '
+                             'train_dataloader.dataset: name the real images.')
+        return {**evaluator, 'reference': dataset_config(dataset)}
+    return evaluator
+
+
+def build_evaluator(config: dict, metric: Optional[str] = None) -> Evaluator:
+    """Build the evaluator of a config, or a list of configs, of metrics.
+
+    Args:
+        config (dict | list): As MMEngine's `test_evaluator`.
+        metric (str, optional): Keep only what this metric, such as 'frechet/distance', needs.
+
+    Raises:
+        InputError: If there is no such metric.
+    """
+    config = copy.deepcopy(config)
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        if isinstance(config, dict) and 'metrics' in config:
+            evaluator = EVALUATOR.build({'type': 'Evaluator', **config})
+        else:
+            evaluator = Evaluator(config)
+    if metric is not None:
+        prefixes = [str(one.prefix) for one in evaluator.metrics]
+        evaluator.metrics = [one for one in evaluator.metrics if one.prefix == metric.rpartition('/')[0]]
+        if not evaluator.metrics:
+            raise InputError(f'the config has no metric {metric!r}: its metrics begin with '
+                             f'{", ".join(dict.fromkeys(prefixes))}.')
+    return evaluator
+
+
+def check_collecting(metrics: Sequence[BaseMetric]) -> None:
+    """Raise an InputError if a metric would lose images that are dealt out in whole batches."""
+    if get_world_size() > 1:
+        for metric in metrics:
+            if type(metric).evaluate is BaseMetric.evaluate:
+                raise InputError(f'{type(metric).__name__} collects equal shares of all processes, and WholeBatches '
+                                 'deals out unequal ones: test with one process, or without '
+                                 'test_dataloader.batch_sampler.')
+
+
+def titles_of(metrics: Sequence[BaseMetric]) -> dict[str, str]:
+    """Return the field's names, such as FID, of what `metrics` compute, for those that have one."""
+    return {key: title for metric in metrics for key, title in getattr(metric, 'titles', {}).items()}
+
+
+def fingerprints_of(metrics: Sequence[BaseMetric]) -> dict[str, dict[str, str]]:
+    """Return the fingerprints of the `extractor` and the `reference` of each metric that has any, by its prefix."""
+    found = {}
+    for metric in metrics:
+        parts = {part: getattr(getattr(metric, part, None), 'fingerprint', None) for part in ('extractor', 'reference')}
+        found.setdefault(str(metric.prefix), {}).update({part: text for part, text in parts.items() if text})
+    return {prefix: parts for prefix, parts in found.items() if parts}
+
+
+def average_used(path: Path, average: Optional[str]) -> Optional[str]:
+    """Return which weights of a checkpoint are read where `average` is asked for; None if it has one set only."""
+    if average is not None or is_diffusers_folder(path):
+        return average
+    weights = read_state_dict(path)
+    if not any(key.startswith('denoiser.backbone.') for key in weights):
+        return None
+    averages = kept_averages(weights)
+    return averages[0].replace('_', '.') if averages else ONLINE

@@ -1,0 +1,140 @@
+"""`tools/search_timesteps.py`: find the noise levels by which a multistep sampler draws best."""
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config
+
+from mmcm.cli.config import add_runner_arguments, runner_config
+from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import check_file, write_bytes
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser(
+        'Find the noise levels by which a multistep sampler draws best, and write them as a config. A search that was '
+        'stopped goes on when the same command is given again: every evaluation is kept in the work directory.', prog,
+        examples=('cd_1xb32_digits-8x8 digits --steps 2 --metric frechet/distance',
+                  'ect_1xb32_digits-8x8 work_dirs/ect_1xb32_digits-8x8 --steps 4 --method grid --num-scales 40'))
+    parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
+    parser.add_argument('checkpoint', nargs='?', help='path, URL, zoo name, or work directory (its last checkpoint); '
+                        'default: the one that the config names')
+    parser.add_argument('--steps', type=int, default=2, metavar='K', help='network calls, the first one at the highest '
+                        'level; default: %(default)s')
+    parser.add_argument('--metric', default='frechet/distance', help='what to judge by, a metric of the config; '
+                        'default: %(default)s')
+    parser.add_argument('--better', choices=['lower', 'higher'], help='which values are better; known for our metrics')
+    parser.add_argument('--method', choices=['ternary', 'grid'], default='ternary', help='ternary: level by level, as '
+                        'in the paper; grid: a coarse grid for all together, refined around its best point')
+    parser.add_argument('--grid-points', type=int, default=6, metavar='N', help='of the coarse grid, for each level; '
+                        'default: %(default)s')
+    parser.add_argument('--num-scales', type=int, metavar='N', help='search among N levels, the end without noise '
+                        "counted; default: those of the sampler's schedule")
+    parser.add_argument('--spacing', choices=['karras', 'log'], default='karras', help="how they are spaced: as the "
+                        "models' schedules, or by equal factors")
+    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
+                        'default: its first average')
+    parser.add_argument('--num-samples', type=int, metavar='N', help='images per evaluation, whatever the config says')
+    parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
+    parser.add_argument('--out', type=Path, help='the config to write; the table is written beside it, as .json; '
+                        'default: <work dir>/<config>_<K>steps.py')
+    add_runner_arguments(parser)
+    args = parser.parse_args(argv)
+    for name in ('steps', 'num_samples', 'grid_points'):
+        if getattr(args, name) is not None:
+            check_count(f'--{name.replace("_", "-")}', getattr(args, name))
+    if args.out and args.out.suffix != '.py':
+        raise InputError(f'--out is a config and has to end in .py, got {args.out}.')
+    return args
+
+
+def search(config: Config, args: Namespace) -> None:
+    """Search, print the table, and write it and the config of what was found."""
+    from mmengine.dist import is_main_process  # torch is loaded only to draw
+
+    from mmcm.apis import timestep_search
+    from mmcm.apis.evaluation_cache import EvaluationCache
+    from mmcm.apis.named_samplers import OWN, choose_samplers
+    from mmcm.apis.scores import plain, show
+    from mmcm.apis.testing import Tester, build_evaluator, check_test_parts, set_requests
+    from mmcm.cli.runner import built_from_config
+
+    args.checkpoint = args.checkpoint or config.get('checkpoint')
+    if args.checkpoint is None:
+        raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
+    set_requests(config, num_samples=args.num_samples, seed=args.seed)
+    check_test_parts(config)
+    sampler = choose_samplers(config, args.checkpoint)[OWN]
+    levels = timestep_search.levels_of(sampler, args.num_scales, args.spacing)
+    if args.steps > len(levels):
+        raise InputError(f'{args.steps} steps need as many levels, and the schedule has {len(levels)} with noise: set '
+                         '--num-scales to more.')
+    if args.method == 'grid' and args.grid_points < args.steps - 1:
+        raise InputError(f'{args.steps} steps need a grid of at least {args.steps - 1} points, got {args.grid_points}.')
+    lower = args.better == 'lower' if args.better else timestep_search.is_lower_better(args.metric)
+    cache = EvaluationCache(Path(config.work_dir) / 'evaluations.json')
+    asked = {}
+
+    with built_from_config():
+        build_evaluator(config.test_evaluator, args.metric)
+        tester = Tester(config, args.checkpoint, [args.ema])
+        settings = plain(
+            dict(weights=tester.weights, ema=tester.ema, requests=config.test_dataloader.dataset,
+                 batch_size=config.test_dataloader.batch_size, evaluator=config.test_evaluator,
+                 prefix=args.metric.rpartition('/')[0]))
+
+        def loss(indices: tuple[int, ...]) -> float:
+            at = timestep_search.sampler_at(sampler, [levels[index] for index in indices])
+            metrics = cache.get({**settings, 'sampler': plain(at)},
+                                lambda: plain(tester.measure('searched', at, metric=args.metric).metrics))
+            if args.metric not in metrics:
+                raise InputError(f'the config has no metric {args.metric!r}: it has {", ".join(metrics)}.')
+            asked[indices] = metrics[args.metric]
+            value = float('inf') if metrics[args.metric] is None else metrics[args.metric]
+            return value if lower else -value
+
+        options = dict(num_points=args.grid_points) if args.method == 'grid' else {}
+        best = timestep_search.METHODS[args.method](loss, args.steps, len(levels) - 1, **options)
+
+    if not is_main_process():
+        return
+    rows = [[' '.join(map(str, indices)), ' '.join(f'{levels[index]:.4g}' for index in indices),
+             'nan' if value is None else f'{value:.6g}', '*' if indices == best else '']
+            for indices, value in sorted(asked.items())]
+    show([['indices', 'sigmas', args.metric, 'best'], *rows])
+    print(f'{cache.num_new} of {len(asked)} evaluations are new')
+    found = timestep_search.sampler_at(sampler, [levels[index] for index in best])
+    note = (f'{args.metric} {asked[best]:.6g} of {tester.num_samples} images, found by mmcm search --method '
+            f'{args.method} among {len(asked)} choices')
+    write_bytes(args.out, timestep_search.snippet(config.filename, found, args.checkpoint, note).encode())
+    table = dict(
+        metric=args.metric, better='lower' if lower else 'higher', method=args.method, checkpoint=args.checkpoint,
+        ema=tester.ema, weights=tester.weights, requests=settings['requests'], levels=levels,
+        best=dict(indices=best, sampler=plain(found), value=asked[best]),
+        evaluations=[dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
+                     for indices, value in sorted(asked.items())])
+    write_bytes(args.out.with_suffix('.json'), (json.dumps(table, indent=2) + '\n').encode())
+    print(f'written: {args.out}')
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    config = runner_config(args, subfolder='search')
+    args.out = args.out or Path(config.work_dir) / f'{Path(args.config).stem}_{args.steps}steps.py'
+    check_file(args.out)
+    check_file(Path(config.work_dir) / 'evaluations.json')
+    from mmcm.cli.runner import prepare  # torch is loaded for arguments in order
+    prepare(config, args)
+    search(config, args)
+
+
+if __name__ == '__main__':
+    main()

@@ -10,9 +10,14 @@ from mmcm.version import __version__
 
 COMMANDS = dict(
     sample='draw pictures, from one to millions',
-    edit='inpaint, colorize or enlarge a picture',
+    edit='inpaint, colorize, enlarge or vary a picture',
     train='train a model from a config',
-    test='measure what a model draws',
+    test='measure what a model draws, or anyone has drawn',
+    search='find the noise levels of a few-step sampler',
+    analyze='draw scores, samples, neighbours and data',
+    pack='put a data set into one file that is quick to read',
+    statistics='take the statistics of real images',
+    lsun="write LSUN's database to image files",
     download='fetch checkpoints of the zoo',
     convert='between files of OpenAI, diffusers and mmcm',
     export='write a model as ONNX or for torch.export',

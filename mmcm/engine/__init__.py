@@ -6,19 +6,24 @@ from mmcm.engine.hooks import (
     AveragesHook,
     CompileHook,
     DataCheckHook,
+    LossBySigmaHook,
     NonFiniteGuardHook,
     PlainLogHook,
+    ResumeDataHook,
     SampleGridHook,
     StepSeedHook,
+    TrajectoryHook,
     WholeCheckpointHook,
 )
 from mmcm.engine.micro_batch_train_loop import MicroBatchTrainLoop
+from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.engine.safe_loading import load_training_checkpoint
+from mmcm.engine.whole_batches import WholeBatches
 
 __all__ = [
-    'AutocastOptimWrapper', 'AveragesHook', 'CompileHook', 'DataCheckHook', 'MicroBatchTrainLoop',
-    'NonFiniteGuardHook', 'PlainLogHook', 'SampleGridHook', 'StepSeedHook', 'WholeCheckpointHook',
-    'load_training_checkpoint'
+    'AutocastOptimWrapper', 'AveragesHook', 'CompileHook', 'DataCheckHook', 'LossBySigmaHook', 'MicroBatchTrainLoop',
+    'NonFiniteGuardHook', 'PlainLogHook', 'ResumableSampler', 'ResumeDataHook', 'SampleGridHook', 'StepSeedHook',
+    'TrajectoryHook', 'WholeBatches', 'WholeCheckpointHook', 'load_training_checkpoint'
 ]
 
 if torch.distributed.is_available():  # some builds of torch come without

@@ -81,6 +81,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
         self.step: Optional[int] = None  # set by begin_step; curricula are functions of it
+        self.watch_losses: Optional[Callable[[Tensor, Tensor], None]] = None  # see parse_losses
 
     def _build_teacher(self, denoiser: dict, teacher: Optional[dict]) -> None:
         unknown = set(teacher or ()) - {'checkpoint', 'average', 'denoiser'}
@@ -224,6 +225,18 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         networks = Networks(self.denoiser, self.target, self.teacher)
         return self.objective(networks, inputs, labels, self._training_step())
 
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what is minimised, and the means for the log.
+
+        Noise levels have no place there: `watch_losses`, where it is set, is called with those of the images, (N,), and
+        with their losses, (N,), without gradients.
+        """
+        parts = dict(losses)
+        sigma = parts.pop('sigma', None)
+        if self.watch_losses is not None and sigma is not None:
+            self.watch_losses(sigma, parts['loss'].detach())
+        return super().parse_losses(parts)
+
     def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
         """Draw the image of each sample from its `sample_seed` and its label."""
         noise = SampleNoise([sample.sample_seed for sample in data_samples])
@@ -328,9 +341,8 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
         sampler = sampler or editing_sampler(self.sampler)
         noise = SampleNoise(range(total)) if noise is None else noise
-        # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller. At
-        # sigma_max there is no difference, from a lower level on it is as if that much noise had been added.
-        latents = noise.randn_like(known) + known / sampler.first_sigma
+        # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
+        latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
         with evaluating(self.drawing_denoiser):
             edited = sampler(known_kept(denoise, operator, known), latents, noise.randn_like, callback)
         return edited.unflatten(0, (len(images), num_candidates))
@@ -399,7 +411,10 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         return Batches.of(batch_size).run(draw, num_samples)
 
     def check_labels(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int) -> Optional[Tensor]:
-        """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model."""
+        """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model.
+
+        Shares of the classes, floating point (N, K), are returned as they are: between two labels lie mixtures.
+        """
         if self.num_classes is None:
             if labels is not None:
                 raise InputError('labels were given, but the model is unconditional. Leave them out.')
@@ -408,7 +423,10 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             raise InputError(f'the model is class-conditional: give a label in [0, {self.num_classes - 1}] per image.')
         labels = torch.as_tensor(labels)
         if labels.is_floating_point():
-            raise InputError(f'labels have to be integers, got {labels.dtype}.')
+            if labels.shape != (num_samples, self.num_classes):
+                raise InputError(f'labels have to be integers, or shares of the classes of shape ({num_samples}, '
+                                 f'{self.num_classes}), got {labels.dtype} of shape {tuple(labels.shape)}.')
+            return labels
         labels = labels.long().reshape(-1)
         if len(labels) == 1:
             labels = labels.expand(num_samples)

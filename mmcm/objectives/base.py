@@ -44,7 +44,8 @@ class Objective(BaseModule, ABC):
             step (int): Training step, counted from 0.
 
         Returns:
-            dict: `loss` per image, (N,), of which the mean is minimised; everything else is for the log.
+            dict: `loss` per image, (N,), of which the mean is minimised, and `sigma`, the noise level of each, (N,),
+            without gradients; the means of everything else are for the log.
         """
 
     def target_decay(self, step: int) -> float:

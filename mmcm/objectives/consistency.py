@@ -77,6 +77,7 @@ class Consistency(Objective):
         distance = self.distance(online, goal)
         return dict(
             loss=self.weights(sigma, next_sigma) * distance,
+            sigma=sigma,
             distance=distance.detach(),
             num_scales=torch.tensor(float(num_scales)),
             target_decay=torch.tensor(target_decay))

@@ -62,14 +62,15 @@ class ContinuousConsistency(Objective):
         """Return dx_t/dt (N, C, H, W) for images `x0`, noise `z` and `x_t` (N, C, H, W) at `t` (N,)."""
 
     def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
-        """Compute the loss per image; see `Objective`. The log also gets its parts and the size of the tangent."""
+        """Compute the loss per image; see `Objective`. The log also gets its parts, the size of the tangent, and r."""
         denoiser = networks.online
         if not isinstance(denoiser, TrigFlowDenoiser):
             raise InputError(f'{type(self).__name__} trains a TrigFlowDenoiser, got a {type(denoiser).__name__}: set '
                              "model.denoiser.type='TrigFlowDenoiser'.")
         sigma_data = denoiser.sigma_data
         sigma, noise = draw_for_batch(self.levels, x0)
-        t = torch.atan(sigma.to(x0) / sigma_data)
+        sigma = sigma.to(x0)
+        t = torch.atan(sigma / sigma_data)
         cos, sin = column(t.cos()), column(t.sin())
         z = sigma_data * noise
         x_t = cos * x0 + sin * z
@@ -96,9 +97,11 @@ class ContinuousConsistency(Objective):
         log_weight = self.log_weight(t)
         return dict(
             loss=log_weight.exp() * error - log_weight,
+            sigma=sigma,
             error=error.detach(),
             log_weight=log_weight.detach(),
-            tangent=size)
+            tangent=size,
+            warmup=torch.tensor(warmup))
 
 
 @OBJECTIVES.register_module()

@@ -33,4 +33,4 @@ class EDM(Objective):
         loss = self.weighting(sigma) * error
         if isinstance(self.levels, LossSecondMomentLevels):
             loss = self.levels.weigh(loss, sigma)
-        return dict(loss=loss, mse=error.detach())
+        return dict(loss=loss, sigma=sigma, mse=error.detach())

@@ -73,5 +73,6 @@ class ProgressiveDistillation(Objective):
         distance = self.distance(networks.online(x, sigma, labels), goal)
         return dict(
             loss=self.weighting(sigma) * distance,
+            sigma=sigma,
             distance=distance.detach(),
             num_steps=torch.tensor(float(num_steps)))

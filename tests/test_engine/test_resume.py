@@ -20,7 +20,7 @@ TINY = [
     'model.denoiser.backbone.base_channels=32', 'model.denoiser.backbone.channel_mult=(1,1)',
     'model.denoiser.backbone.dropout=0.1', 'train_dataloader.batch_size=16', f'train_cfg.max_iters={ITERATIONS}',
     'default_hooks.checkpoint.interval=4', 'default_hooks.logger.interval=4', 'default_hooks.sample_grid.interval=12',
-    'default_hooks.sample_grid.rows=2', 'default_hooks.sample_grid.columns=2'
+    'default_hooks.sample_grid.rows=2', 'default_hooks.sample_grid.columns=2', 'default_hooks.trajectory.interval=12'
 ]
 
 
@@ -140,6 +140,7 @@ def test_checkpoint_holds_plain_values_alone(undisturbed):
 
 
 def test_training_writes_sheets_and_tensorboard(undisturbed):
-    assert (undisturbed / 'samples' / 'iter_12.png').stat().st_size > 0
-    assert (undisturbed / 'samples' / f'iter_{ITERATIONS}.png').stat().st_size > 0
+    for folder in ('samples', 'trajectories'):
+        assert (undisturbed / folder / 'iter_12.png').stat().st_size > 0
+        assert (undisturbed / folder / f'iter_{ITERATIONS}.png').stat().st_size > 0
     assert list(undisturbed.rglob('events.out.tfevents.*'))

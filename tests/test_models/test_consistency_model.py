@@ -193,8 +193,13 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
     model.train().begin_step(0)
     parts = model(torch.rand(4, 1, 8, 8), DataSample.of(label=torch.tensor([0, 1, 2, 3])), mode='loss')
     assert parts['loss'].shape == (4, ) and parts['loss'].isfinite().all()
-    total, _ = model.parse_losses(parts)
+    watched = []
+    model.watch_losses = lambda sigma, loss: watched.append((sigma, loss))
+    total, log = model.parse_losses(parts)
     torch.testing.assert_close(total, parts['loss'].mean())  # nothing else is minimised
+    assert 'sigma' in parts and 'sigma' not in log
+    ((sigma, loss), ) = watched
+    assert sigma.shape == loss.shape == (4, ) and not (sigma.requires_grad or loss.requires_grad)
     total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.denoiser.parameters())
     assert all(p.grad is not None for p in model.objective.parameters())

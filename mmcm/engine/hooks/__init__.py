@@ -2,13 +2,16 @@
 from mmcm.engine.hooks.averages_hook import AveragesHook
 from mmcm.engine.hooks.compile_hook import CompileHook
 from mmcm.engine.hooks.data_check_hook import DataCheckHook
+from mmcm.engine.hooks.loss_by_sigma_hook import LossBySigmaHook
 from mmcm.engine.hooks.non_finite_guard_hook import NonFiniteGuardHook
 from mmcm.engine.hooks.plain_log_hook import PlainLogHook
+from mmcm.engine.hooks.resume_data_hook import ResumeDataHook
 from mmcm.engine.hooks.sample_grid_hook import SampleGridHook
 from mmcm.engine.hooks.step_seed_hook import StepSeedHook
+from mmcm.engine.hooks.trajectory_hook import TrajectoryHook
 from mmcm.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'AveragesHook', 'CompileHook', 'DataCheckHook', 'NonFiniteGuardHook', 'PlainLogHook', 'SampleGridHook',
-    'StepSeedHook', 'WholeCheckpointHook'
+    'AveragesHook', 'CompileHook', 'DataCheckHook', 'LossBySigmaHook', 'NonFiniteGuardHook', 'PlainLogHook',
+    'ResumeDataHook', 'SampleGridHook', 'StepSeedHook', 'TrajectoryHook', 'WholeCheckpointHook'
 ]

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmcm.engine.hooks.averages_hook import iterations_per_step
+from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 
@@ -142,9 +143,10 @@ def images_of(loader: DataLoader, iteration: int) -> Optional[list[int]]:
     """Return the indices of the images of an iteration, counted from 0; None if the sampler cannot repeat its order."""
     if not isinstance(loader.sampler, InfiniteSampler) or loader.batch_size is None:
         return None
-    sampler = copy(loader.sampler)
     start = iteration * loader.batch_size
-    return list(islice(sampler._indices_of_rank(), start, start + loader.batch_size))
+    if isinstance(loader.sampler, ResumableSampler):
+        return list(islice(loader.sampler.indices_from(start), loader.batch_size))
+    return list(islice(copy(loader.sampler)._indices_of_rank(), start, start + loader.batch_size))
 
 
 def saves_checkpoint(runner: Runner) -> bool:

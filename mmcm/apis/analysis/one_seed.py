@@ -1,0 +1,79 @@
+"""Samples of the same seeds by several models or samplers."""
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from mmcm.apis.analysis.figures import counted
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.utils.errors import InputError
+from mmcm.utils.images import named_grid, on_square
+
+
+class Row(NamedTuple):
+    """What draws a row of the sheet.
+
+    Attributes:
+        model (str): What the inferencer calls a model.
+        checkpoint (str, optional): See ConsistencyModelInferencer.
+        average (str, optional): See ConsistencyModelInferencer.
+        num_steps (int, optional): Steps of the sampler.
+        sampler (dict): Another sampler, or changes to the model's.
+        name (str, optional): What to write beside the row; the model's name if None.
+    """
+
+    model: str
+    checkpoint: Optional[str] = None
+    average: Optional[str] = None
+    num_steps: Optional[int] = None
+    sampler: Optional[dict] = None
+    name: Optional[str] = None
+
+
+def seed_sheet(rows: Sequence[Row],
+               seeds: Sequence[int],
+               labels: Union[Sequence[Union[int, str]], str, None] = 'balanced',
+               device: Optional[str] = None,
+               min_side: int = 64) -> np.ndarray:
+    """Draw each row with the same seeds, and so with the same noise where images are of one size.
+
+    Args:
+        rows (Sequence[Row]): What draws; all requests are checked before the first one is drawn.
+        seeds (Sequence[int]): Seed of each column.
+        labels (Sequence | str, optional): Classes of the columns, for the models that have any; see the inferencer.
+        device (str, optional): See ConsistencyModelInferencer.
+        min_side (int): Smaller images are magnified to about this side.
+
+    Returns:
+        ndarray: The sheet, (H, W, 3), uint8 RGB.
+    """
+    if not rows or not seeds:
+        raise InputError('at least one model and one seed are needed.')
+    inferencers, requests = [], []
+    for row in rows:
+        inferencer = ConsistencyModelInferencer(
+            row.model, row.checkpoint, device=device, sampler=row.sampler, average=row.average)
+        classes = None
+        if inferencer.model.num_classes is not None:
+            classes = inferencer.choose_labels(labels, len(seeds))
+        request = dict(labels=classes, seed=list(seeds), num_steps=row.num_steps)
+        inferencer.choose_sampler(row.num_steps)
+        inferencers.append(inferencer)
+        requests.append(request)
+    tiles, names = [], []
+    for row, inferencer, request in zip(rows, inferencers, requests):
+        drawing = inferencer(len(seeds), output_type='data_sample', **request)
+        tiles.append(drawing.pixels)
+        names.append(f'{row.name or row.model}\n{counted(drawing.num_calls, "network call")}')
+        inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
+    side = max(max(images.shape[2:]) for images in tiles)
+    return named_grid([[on_square(image, side) for image in images] for images in tiles], names,
+                      column_names(seeds, requests), min_side)
+
+
+def column_names(seeds: Sequence[int], requests: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the seed of each column, and its class where all conditional models have the same."""
+    classes = {tuple(request['labels']) for request in requests if request['labels'] is not None}
+    if len(classes) != 1:
+        return [f'seed {seed}' for seed in seeds]
+    return [f'seed {seed}\nclass {label}' for seed, label in zip(seeds, classes.pop())]

@@ -1,0 +1,219 @@
+"""`mmcm analyze`: pictures of scores, samples and data."""
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from mmcm.cli.config import as_values
+from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import labels_of
+from mmcm.cli.parser import CommandParser
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import check_file, write_bytes
+
+if TYPE_CHECKING:  # which load torch
+    from mmcm.apis.analysis.one_seed import Row
+    from mmcm.datasets.image_dataset import ImageDataset
+
+SOURCES = 'folder or zip of images, npz (arr_0 uint8 NHWC), lmdb of LSUN, or config (its training data)'
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser(
+        'Draw pictures of scores, samples and data.', prog,
+        examples=('calls ct.json cd.json ict.json --metric FID --out calls.png',
+                  'seeds --row digits steps=1 --row digits steps=2 "name=two steps" --out seeds.png',
+                  'neighbours samples.npz cd_1xb32_digits-8x8 --out neighbours.png --json neighbours.json',
+                  'neighbours digits cd_1xb32_digits-8x8 --draw 100 --features cd_1xb32_digits-8x8 --out features.png',
+                  'dataset cd_1xb32_digits-8x8 --out digits.png'))
+    commands = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
+
+    calls = commands.add_parser(
+        'calls', description='Draw a metric against network calls per image, a line for each method.',
+        help='a metric against network calls')
+    calls.add_argument('scores', nargs='+', type=Path, help='JSON files that `mmcm test --out` wrote')
+    calls.add_argument('--metric', help='such as FID or frechet/distance; default: the first that all files have')
+    calls.add_argument('--names', nargs='+', metavar='NAME', help='what to call the files; default: their configs')
+    calls.add_argument('--log', action='store_true', help='a logarithmic axis for the metric')
+
+    seeds = commands.add_parser(
+        'seeds', description='Draw samples of the same seeds by several models or samplers, a row for each.',
+        help='samples of one seed across models and samplers')
+    seeds.add_argument(
+        '--row', nargs='+', action='append', required=True, metavar=('MODEL', 'KEY=VALUE'), help='a model, as in `mmcm '
+        'sample --model`, and what differs: checkpoint, ema, steps, name, or settings of the sampler such as '
+        'type=HeunSampler num_steps=18')
+    seeds.add_argument('--seeds', nargs='+', type=int, default=list(range(8)), metavar='SEED',
+                       help='a column for each; default: 0 to 7')
+    seeds.add_argument('--labels', nargs='+', default=['balanced'], metavar='LABEL', help='classes of the columns, by '
+                       "number or name; 'balanced' (0, 1, 2, ... in turn), which is the default; or 'random'")
+    seeds.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
+
+    neighbours = commands.add_parser(
+        'neighbours', description='Find the training images that are nearest to samples: has a model learned its data '
+        'by heart?', help='nearest training images of samples')
+    neighbours.add_argument('samples', help=f'{SOURCES}')
+    neighbours.add_argument('data', help=f'the training images: {SOURCES}')
+    neighbours.add_argument('--draw', type=int, metavar='N', help='draw N samples, balanced over the classes: SAMPLES '
+                            'is a model then, as in `mmcm sample --model`')
+    neighbours.add_argument('-k', type=int, default=5, metavar='N', help='neighbours of each; default: %(default)s')
+    neighbours.add_argument('--rows', type=int, default=16, metavar='N', help='samples on the sheet, those nearest to '
+                            'training images; default: %(default)s')
+    neighbours.add_argument('--real', type=int, default=100, metavar='N', help='training images whose own neighbours '
+                            'are found for scale; default: %(default)s')
+    neighbours.add_argument(
+        '--features', nargs='+', metavar=('TYPE', 'KEY=VALUE'), help='compare features in place of pixels: the type of '
+        'an extractor and its settings, or a config, which names one for its metrics')
+    neighbours.add_argument('--workers', type=int, default=0, metavar='N', help='processes that read images')
+    neighbours.add_argument('--json', type=Path, help='file for all distances')
+
+    dataset = commands.add_parser(
+        'dataset', description='Draw a sheet of a data set: images of its classes, counts, sizes, colours.',
+        help='sheet of a data set')
+    dataset.add_argument('data', help=SOURCES)
+    dataset.add_argument('--rows', type=int, default=10, metavar='N', help='classes to show; default: %(default)s')
+    dataset.add_argument('--columns', type=int, default=10, metavar='N', help='images of each; default: %(default)s')
+    dataset.add_argument('--seed', type=int, default=0, help='seed of the choice of images; default: %(default)s')
+    dataset.add_argument('--measured', type=int, default=10000, metavar='N',
+                         help='images that sizes and colours are taken of; default: %(default)s')
+    dataset.add_argument('--json', type=Path, help='file for the numbers')
+
+    for each in (neighbours, dataset):
+        each.add_argument('--size', type=int, metavar='N',
+                          help='cut image files to squares of N x N pixels; default: as they are')
+    for name, each in commands.choices.items():
+        each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the picture, such as {name}.png')
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    from mmcm.utils.images import check_picture_path, write_picture  # torch is loaded for arguments in order
+
+    check_picture_path(args.out)
+    check_file(args.out)
+    if getattr(args, 'json', None):
+        check_file(args.json)
+    pixels, numbers = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset)[args.what](args)
+    write_picture(args.out, pixels)
+    if getattr(args, 'json', None):
+        write_bytes(args.json, (json.dumps(numbers, indent=2) + '\n').encode())
+    print(f'Wrote {args.out}')
+
+
+def calls(args: Namespace) -> tuple:
+    """Draw a metric against network calls."""
+    from mmcm.apis.analysis.network_calls import draw_curves, read_curves
+    title, curves = read_curves(args.scores, args.metric, args.names)
+    for curve in curves:
+        points = [f'{value:.4g} at {number}' for number, value in zip(curve.calls, curve.values)]
+        print(f'{title} of {curve.name}: {", ".join(points) or f"{curve.values[0]:.4g}"}')
+    return draw_curves(title, curves, log=args.log), None
+
+
+def seeds(args: Namespace) -> tuple:
+    """Draw samples of the same seeds."""
+    from mmcm.apis.analysis.one_seed import seed_sheet
+    rows = [row_of(*words) for words in args.row]
+    return seed_sheet(rows, args.seeds, labels_of(args.labels), args.device), None
+
+
+def row_of(model: str, *words: str) -> 'Row':
+    """Return the row that the words after --row mean."""
+    from mmcm.apis.analysis.one_seed import Row
+    texts = settings('--row', words)
+    named = {name: texts.pop(key) for key, name in (('checkpoint', 'checkpoint'), ('ema', 'average'), ('name', 'name'))
+             if key in texts}
+    values = as_values(texts)
+    steps = values.pop('steps', None)
+    if steps is not None:
+        check_count('steps', steps)
+    return Row(model, num_steps=steps, sampler=values or None, **named)
+
+
+def neighbours(args: Namespace) -> tuple:
+    """Find the nearest training images of samples."""
+    from mmcm.apis.analysis.neighbours import features_with, find_neighbours, neighbour_sheet, pixels_of, report
+    from mmcm.apis.data_source import find_dataset
+
+    for name in ('rows', 'real'):
+        check_count(f'--{name}', getattr(args, name))
+    check_count('--workers', args.workers, 0)
+    data = find_dataset(args.data, args.size)
+    samples = find_dataset(args.samples, args.size) if args.draw is None else drawn(args.samples, args.draw)
+    describe = features_with(extractor_of(*args.features)) if args.features else pixels_of
+    found, real = find_neighbours(samples, data, args.k, args.real, describe, args.workers, progress=True)
+    numbers = dict(
+        distance=' '.join(args.features) if args.features else 'root mean square of grey levels, 0 to 255',
+        **report(found, real, samples, data))
+    median = numbers['median_distance']
+    print(f'Distance to the nearest training image, median: {median["samples"]:.4g} of {len(samples)} samples, '
+          f'{median["real"]:.4g} of {len(numbers["real"])} training images. {100 * numbers["share_nearer"]:.1f} % of '
+          'the samples are nearer than 95 % of the training images are to each other.')
+    return neighbour_sheet(found, samples, data, args.rows), numbers
+
+
+def drawn(model: str, number: int) -> 'ImageDataset':
+    """Return so many images of a model as a data set."""
+    from mmcm.apis.inferencer import ConsistencyModelInferencer
+    from mmcm.datasets.image_arrays import ImageArrays
+
+    inferencer = ConsistencyModelInferencer(model)
+    labels = None if inferencer.model.num_classes is None else 'balanced'
+    drawing = inferencer(number, labels, output_type='data_sample', progress=True)
+    return ImageArrays([drawing.pixels], None, (), 'drawn')
+
+
+def extractor_of(name: str, *words: str) -> Any:
+    """Return the feature extractor of a type with settings, or the one that the metrics of a config look through."""
+    from mmcm.evaluation.features.shared import shared_extractor
+    from mmcm.registry import MODELS
+    from mmcm.utils.configs import read_config
+
+    if MODELS.get(name) is not None:
+        return shared_extractor(dict(type=name, **as_values(settings('--features', words))))
+    if words:
+        raise InputError(f'there is no extractor {name!r} that {" ".join(words)} could be settings of.')
+    config = first_extractor(read_config(name).get('test_evaluator'))
+    if config is None:
+        raise InputError(f'{name} names no extractor: it has no test_evaluator with one.')
+    return shared_extractor(config)
+
+
+def first_extractor(config: Any) -> Optional[dict]:
+    """Return the first config of an extractor inside `config`, None if there is none."""
+    if isinstance(config, dict):
+        if isinstance(config.get('extractor'), dict):
+            return config['extractor']
+        config = list(config.values())
+    if isinstance(config, (list, tuple)):
+        return next((found for found in map(first_extractor, config) if found is not None), None)
+    return None
+
+
+def dataset(args: Namespace) -> tuple:
+    """Draw a sheet of a data set."""
+    from mmcm.apis.analysis.dataset_sheet import dataset_sheet, described
+    from mmcm.apis.data_source import find_dataset
+
+    data = find_dataset(args.data, args.size)
+    pixels, numbers = dataset_sheet(data, args.rows, args.columns, args.seed, args.measured, progress=True)
+    print(described(numbers))
+    return pixels, numbers
+
+
+def settings(argument: str, words: Sequence[str]) -> dict[str, str]:
+    """Return KEY=VALUE words as a dictionary of texts."""
+    wrong = [word for word in words if '=' not in word[1:]]
+    if wrong:
+        raise InputError(f'{argument} takes KEY=VALUE pairs after the first word, got {wrong[0]!r}.')
+    return dict(word.split('=', 1) for word in words)
+
+
+if __name__ == '__main__':
+    main()

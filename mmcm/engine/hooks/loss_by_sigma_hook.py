@@ -1,0 +1,68 @@
+"""Which noise levels the loss comes from."""
+from collections.abc import Sequence
+from math import inf
+from typing import Optional
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mmcm.registry import HOOKS
+from mmcm.utils.errors import InputError
+from mmcm.utils.model_wrappers import unwrapped
+
+
+@HOOKS.register_module()
+class LossBySigmaHook(Hook):
+    """Log the mean loss of the images in each range of noise levels, as `loss_by_sigma/<low>-<high>`.
+
+    It is the mean over all images of all processes since the log before, at the interval of the LoggerHook. Levels that
+    no image had are left out. In between the sums lie on the device, and nothing waits for them.
+
+    Args:
+        edges (Sequence[float]): Where one range ends and the next begins, ascending, in the units of sigma. The first
+            range begins at 0, the last one has no end.
+    """
+
+    priority = 'BELOW_NORMAL'  # after NonFiniteGuardHook
+
+    def __init__(self, edges: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1., 3., 10., 30.)) -> None:
+        if not edges or not all(a < b for a, b in zip((0, *edges), (*edges, inf))):
+            raise InputError(f'edges have to be positive and ascending, such as (0.1, 1.0, 10.0), got {edges!r}.')
+        self.edges = torch.tensor(edges)
+        self.names = [f'loss_by_sigma/{low:g}-{high:g}' for low, high in zip((0, *edges), (*edges, inf))]
+        self.sums = torch.zeros(0)
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin to listen."""
+        self.edges = self.edges.to(get_device())
+        self.sums = torch.zeros(len(self.names), 2, device=self.edges.device)  # of losses, and of images
+        self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 0)
+        unwrapped(runner.model).watch_losses = self.add
+
+    def add(self, sigma: Tensor, loss: Tensor) -> None:
+        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,)."""
+        values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
+        self.sums.index_add_(0, torch.bucketize(sigma.float(), self.edges, right=True), values)
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Log the means, if it is time to."""
+        if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
+            return
+        sums = self.sums.cpu().double()
+        self.sums.zero_()
+        all_reduce(sums)
+        if is_main_process():
+            means = {name: total / number for name, (total, number) in zip(self.names, sums.tolist()) if number}
+            runner.visualizer.add_scalars(means, step=runner.iter + 1)
+
+    def after_train(self, runner: Runner) -> None:
+        """End listening."""
+        unwrapped(runner.model).watch_losses = None

@@ -1,0 +1,96 @@
+"""Looking at how a model goes from noise to images while it is trained."""
+from pathlib import Path
+from typing import Optional
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmcm.datasets.sampling_requests import request_labels
+from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.registry import HOOKS, SAMPLERS
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder
+from mmcm.utils.images import named_grid, write_picture
+from mmcm.utils.model_wrappers import unwrapped
+
+
+@HOOKS.register_module()
+class TrajectoryHook(Hook):
+    """Draw the way from noise to images at fixed seeds, every `interval` iterations and at the end.
+
+    Of each seed there are two rows, what the denoiser saw and the image that it estimated, and a column for each noise
+    level of the sampler; of many levels, some that lie evenly among them. The noisy images are scaled to the spread of
+    clean ones. The sheet is written to `trajectories/iter_<n>.png` in the work directory and to the runner's
+    visualizer.
+
+    Args:
+        interval (int): Iterations between two sheets.
+        num_samples (int): Number of seeds; conditional models get the classes 0, 1, ....
+        columns (int): Largest number of noise levels on the sheet, 2 or more.
+        sampler (dict, optional): Config of a sampler to look at in place of the model's own, such as
+            dict(type='MultistepSampler', sigmas=(80.0, 10.0, 1.0)).
+        seed (int): Seed of the images.
+    """
+
+    priority = 'LOW'  # after the averages
+
+    def __init__(self, interval: int = 1000, num_samples: int = 4, columns: int = 8, sampler: Optional[dict] = None,
+                 seed: int = 0) -> None:
+        check_count('num_samples', num_samples)
+        check_count('columns', columns, 2)
+        self.interval = interval
+        self.num_samples = num_samples
+        self.columns = columns
+        self.sampler = None if sampler is None else SAMPLERS.build(sampler)
+        self.seeds = sample_seeds(num_samples, seed)
+
+    def before_train(self, runner: Runner) -> None:
+        """Tell before the first step if there is nothing to draw with."""
+        if self.sampler is None and unwrapped(runner.model).sampler is None:
+            raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Draw a sheet, if it is time to."""
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+            self.draw(runner)
+
+    def draw(self, runner: Runner) -> Path:
+        """Draw a sheet now; return its path. Each process draws, and the main one writes (see SampleGridHook)."""
+        levels = self.trajectory(unwrapped(runner.model))
+        names = [name for seed in self.seeds for name in (f'seed {seed}', 'estimate')]
+        rows = [[pair[part][index] for _, *pair in levels]
+                for index in range(self.num_samples) for part in (0, 1)]
+        sheet = named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
+        path = Path(runner.work_dir) / 'trajectories' / f'iter_{runner.iter + 1}.png'
+        if is_main_process():
+            make_folder(path.parent)
+            write_picture(path, sheet)
+            runner.visualizer.add_image('trajectories', sheet, step=runner.iter + 1)
+        return path
+
+    def trajectory(self, model: nn.Module) -> list[tuple[float, Tensor, Tensor]]:
+        """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8."""
+        sampler = self.sampler or model.sampler
+        number = min(self.columns, sampler.num_steps)
+        shown = {round(place) for place in torch.linspace(0, sampler.num_steps - 1, number).tolist()}
+        levels = []
+
+        def note(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+            if step in shown:
+                levels.append((sigma, pixels(x / (1 + (sigma / model.denoiser.sigma_data)**2)**0.5), pixels(x0)))
+
+        def pixels(images: Tensor) -> Tensor:
+            return model.data_preprocessor.destruct(images.clamp(-1, 1)).cpu()
+
+        labels = None if model.num_classes is None else request_labels(
+            'balanced', self.num_samples, model.num_classes, seed=0)
+        model.sample(self.num_samples, labels, SampleNoise(self.seeds), sampler=sampler, callback=note)
+        return levels

@@ -1,0 +1,8 @@
+#!/usr/bin/env python
+"""Find training images near samples: `python tools/analysis_tools/nearest_neighbours.py SAMPLES DATA --out FILE`."""
+import sys
+
+from mmcm.cli.analyze import main
+
+if __name__ == '__main__':
+    main(['neighbours', *sys.argv[1:]])

@@ -7,12 +7,15 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    resume_data=dict(type='ResumeDataHook'),
     step_seed=dict(type='StepSeedHook'),
     plain_log=dict(type='PlainLogHook'),
     averages=dict(type='AveragesHook'),
     data_check=dict(type='DataCheckHook'),
     guard=dict(type='NonFiniteGuardHook'),
-    sample_grid=dict(type='SampleGridHook', interval=10000))
+    loss_by_sigma=dict(type='LossBySigmaHook'),
+    sample_grid=dict(type='SampleGridHook', interval=10000),
+    trajectory=dict(type='TrajectoryHook', interval=10000))
 log_processor = dict(type='LogProcessor', by_epoch=False)
 visualizer = dict(
     type='Visualizer', vis_backends=[dict(type='LocalVisBackend'),

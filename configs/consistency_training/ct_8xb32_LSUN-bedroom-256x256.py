@@ -1,9 +1,9 @@
 _base_ = [
-    '../_base_/models/consistency_adm_256x256.py', '../_base_/datasets/lsun_256x256.py',
+    '../_base_/models/consistency_adm_256x256.py', '../_base_/datasets/lsun_bedroom_256x256.py',
     '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
 ]
 checkpoint = 'ct_bedroom256'
-train_dataloader = dict(batch_size=32, dataset=dict(data_root='data/lsun/bedroom'))
+train_dataloader = dict(batch_size=32)
 auto_scale_lr = dict(base_batch_size=8 * 32)
 max_iters = 1000000
 train_cfg = dict(max_iters=max_iters)

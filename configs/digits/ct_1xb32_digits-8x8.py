@@ -1,5 +1,6 @@
 _base_ = [
-    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
+    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/samplers/multistep_digits.py',
+    '../_base_/schedules/digits.py'
 ]
 max_iters = 3600
 train_cfg = dict(max_iters=max_iters)

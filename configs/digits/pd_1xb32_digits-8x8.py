@@ -14,3 +14,4 @@ model = dict(
         distance=dict(type='L2')),
     sampler=dict(type='ProgressiveDistillationSampler', num_steps=1),
     ema_decays=(0.99, ))  # shorter than a stage
+samplers = dict(onestep=dict(num_steps=1), twostep=dict(num_steps=2), fourstep=dict(num_steps=4))

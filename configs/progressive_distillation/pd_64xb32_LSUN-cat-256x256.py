@@ -1,3 +1,4 @@
 _base_ = './pd_64xb32_LSUN-bedroom-256x256.py'
 train_dataloader = dict(dataset=dict(data_root='data/lsun/cat'))
+test_evaluator = dict(reference='lsun_cat256')
 model = dict(teacher=dict(checkpoint='edm_cat256_ema'))

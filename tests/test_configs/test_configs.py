@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from parity import manifest
 
+from mmcm.apis.testing import build_evaluator, evaluator_config
 from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS
 from mmcm.zoo import list_models
 
@@ -25,8 +26,10 @@ def test_every_config_builds(path):
         model = MODELS.build(config.model)
     for hook in config.default_hooks.values():
         HOOKS.build(hook)
-    for metric in [*config.get('test_evaluator', []), *([config.val_evaluator] if 'val_evaluator' in config else [])]:
-        METRICS.build(metric)
+    if 'test_evaluator' in config:
+        build_evaluator(evaluator_config(config))  # whose data are looked at later
+    if 'val_evaluator' in config:
+        METRICS.build(config.val_evaluator)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config.get(loader, {}).get('dataset', {})
         if dataset and 'data_root' not in dataset:  # the others' images are not here

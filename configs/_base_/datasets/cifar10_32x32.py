@@ -1,4 +1,4 @@
-_base_ = './in_memory.py'
+_base_ = ['./in_memory.py', '../evaluation/inception.py']
 class_names = 'cifar10'
 train_dataloader = dict(
     dataset=dict(
@@ -6,3 +6,4 @@ train_dataloader = dict(
         data_root='data/cifar10',  # holds cifar-10-batches-py
         labelled=False,
         flip=True))
+test_evaluator = dict(reference='train')  # as the papers have it

@@ -8,6 +8,12 @@ from file_server import Server
 os.environ['CUDA_VISIBLE_DEVICES'] = ''  # the same tests, with the same numbers, whatever the machine has
 
 
+@pytest.fixture(scope='session', autouse=True)
+def cache(tmp_path_factory):
+    """What tests download or compute for later goes to a folder of theirs, also in the processes that they start."""
+    os.environ['MMCM_HOME'] = str(tmp_path_factory.mktemp('mmcm_home'))
+
+
 @pytest.fixture
 def server(no_waiting):
     with Server() as server:

@@ -1,6 +1,7 @@
 """`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo.
 
-Where MMagic is installed, its inferencer draws them, else ours; they are the same.
+Where MMagic is installed, its inferencer draws them, else ours; they are the same. Pictures are edited by ours, since
+MMagic's inferencer of these models takes none.
 """
 import sys
 import warnings
@@ -22,6 +23,7 @@ TASK = 'conditional'
 SETTINGS = ('num_images', 'batch_size', 'columns')
 SAMPLER_SETTINGS = ('type', 'sigmas', 'indices', 'num_scales', 'num_steps', 'sigma_min', 'sigma_max', 'rho', 's_churn',
                     's_tmin', 's_tmax', 's_noise')
+EDITING_SETTINGS = ('task', 'num_candidates', 'factor', 'share', 'kernel', 'sigma', 'sigmas', 'num_steps')
 NUM_IMAGES = 16  # of a sheet, where nothing says how many
 
 
@@ -47,11 +49,14 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         default={},
         metavar='KEY=VALUE',
         help=f'further settings: {", ".join(SETTINGS)}; of the sampler: {", ".join(SAMPLER_SETTINGS)}. For example '
-        'num_images=100 indices=0,22 num_scales=40')
+        f'num_images=100 indices=0,22 num_scales=40; with --img: {", ".join(EDITING_SETTINGS)}, for example '
+        'task=inpaint')
     parser.add_argument('--print-supported-models', action='store_true', help='list the models and leave')
     parser.add_argument('--print-supported-tasks', action='store_true', help='list the tasks and leave')
     parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')
-    for name in ('img', 'video', 'mask', 'trimap', 'text'):
+    parser.add_argument('--img', help='picture to edit; --extra-parameters task=... says how')
+    parser.add_argument('--mask', help='for task=inpaint: picture of the same size, white where to draw')
+    for name in ('video', 'trimap', 'text'):
         parser.add_argument(f'--{name}', help="MMagic's argument; these models take none")
     return parser.parse_args(argv)
 
@@ -68,21 +73,15 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         print(FAMILY)
         for index, entry in enumerate(list_models()):
             print(f'  {index}  {entry.name}  {entry.config}')
+    elif args.img is not None or args.mask is not None:
+        edit(args)
     else:
         draw(args)
 
 
 def draw(args: Namespace) -> None:
     """Draw what `args` ask for, write it, and say where it is."""
-    for name in ('img', 'video', 'mask', 'trimap', 'text'):
-        if getattr(args, name) is not None:
-            raise InputError(f'--{name} is not for these models, which draw from labels alone. Leave it out.')
-    if args.result_out_dir is None:
-        raise InputError('--result-out-dir is missing: name a picture file for a sheet, or a folder for single images.')
-    extra = as_values(args.extra_parameters)
-    unknown = [key for key in extra if key not in SETTINGS + SAMPLER_SETTINGS]
-    if unknown:
-        raise InputError(f'--extra-parameters knows no {unknown[0]!r}, only {", ".join(SETTINGS + SAMPLER_SETTINGS)}.')
+    extra = extra_parameters(args, SETTINGS + SAMPLER_SETTINGS)
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
     model = which_model(args)
@@ -118,6 +117,44 @@ def draw(args: Namespace) -> None:
     through = '' if mmagic is None else f', through MMagic {mmagic.MMAGIC_VERSION}'
     print(f'Drew {num_images} images of {inferencer.checkpoint} in {drawing.seconds:.2f} s on {inferencer.device}, '
           f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image{through}: {where}')
+
+
+def edit(args: Namespace) -> None:
+    """Edit the picture that `args` name, write the result, and say where it is."""
+    extra = extra_parameters(args, EDITING_SETTINGS)
+    if args.img is None or 'task' not in extra:
+        raise InputError('to edit a picture, give --img, and say how: --extra-parameters task=inpaint, for example. To '
+                         'draw pictures, leave out --img and --mask.')
+    model = which_model(args)
+    from mmcm.apis.drawing import check_out  # torch is loaded only to draw
+    from mmcm.apis.editing import edit_picture
+    from mmcm.apis.inferencer import ConsistencyModelInferencer
+
+    out = Path(args.result_out_dir)
+    if args.mask is not None:
+        extra['mask'] = args.mask
+    inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device)
+    check_out(out)
+    edited = edit_picture(
+        inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, progress=True, **extra)
+    written = edited.save(out)
+    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
+    print(f'Drew {len(edited.candidates)} candidates with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
+          f'{inferencer.device}: {where}')
+
+
+def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
+    """Return --extra-parameters; an InputError if there is one that is not `known`, or an argument for other models."""
+    for name in ('video', 'trimap', 'text'):
+        if getattr(args, name) is not None:
+            raise InputError(f'--{name} is not for these models, which draw from labels and pictures. Leave it out.')
+    if args.result_out_dir is None:
+        raise InputError('--result-out-dir is missing: name a picture file for a sheet, or a folder for single images.')
+    extra = as_values(args.extra_parameters)
+    unknown = [key for key in extra if key not in known]
+    if unknown:
+        raise InputError(f'--extra-parameters knows no {unknown[0]!r}, only {", ".join(known)}.')
+    return extra
 
 
 def find_mmagic() -> Optional[Any]:

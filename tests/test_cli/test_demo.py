@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from digits import BACKBONE, build, model_config, write_config
@@ -201,3 +202,28 @@ def test_other_bad_input(capsys, tiny, tmp_path, more, expected):
 def test_missing_output_and_missing_model(capsys, tmp_path):
     assert '--result-out-dir' in refusal(capsys)
     assert '--model-config' in refusal(capsys, '--result-out-dir', tmp_path / 'x.png')
+
+
+def test_picture_is_filled_in(tmp_path, capsys):
+    picture, mask = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    picture[2:6, 3:5], mask[4:] = 200, 255
+    cv2.imwrite(str(tmp_path / 'one.png'), picture)
+    cv2.imwrite(str(tmp_path / 'mask.png'), mask)
+    main(['--model-name', 'digits', '--device', 'cpu', '--img', str(tmp_path / 'one.png'), '--mask',
+          str(tmp_path / 'mask.png'), '--label', '1', '--result-out-dir', str(tmp_path / 'out'),
+          '--extra-parameters', 'task=inpaint', 'num_candidates=2', 'num_steps=3'])
+    assert 'Drew 2 candidates with digits' in capsys.readouterr().out
+    for candidate in (tmp_path / 'out').glob('candidate*'):
+        assert np.array_equal(cv2.imread(str(candidate))[:4, :, 0], picture[:4])
+    assert len(list((tmp_path / 'out').iterdir())) == 4
+
+
+@pytest.mark.parametrize('argv, expected', [
+    ([], 'task=inpaint'), (['--extra-parameters', 'task=paint'], 'one of inpaint'),
+    (['--extra-parameters', 'task=stroke', 'columns=3'], "no 'columns'"),
+    (['--extra-parameters', 'task=stroke', 'factor=3'], 'stroke takes no further'),
+])
+def test_edits_that_cannot_be_are_refused(tmp_path, capsys, argv, expected):
+    cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((8, 8), np.uint8))
+    assert expected in refusal(capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png', '--result-out-dir',
+                               tmp_path / 'out.png', *argv)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from mmcm.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/datasets/*.md', 'configs/*/*.md', 'benchmarks/*.md')
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
@@ -18,6 +20,16 @@ def test_page_has_no_blanks_and_its_links_and_commands_lead_to_files(page):
     missing = [name for name in links if name and not (page.parent / name).exists()]
     missing += [name for name in files if not (ROOT / name).exists() and not (page.parent / name).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize('name', ['README.md', 'README_zh-CN.md'])
+def test_both_readmes_list_all_commands_and_link_all_pages(name):
+    text = (ROOT / name).read_text(encoding='utf-8')
+    table = re.search('<!-- commands begin -->(.*)<!-- commands end -->', text, re.DOTALL)[1]
+    rows = [row.split('|')[1] for row in table.strip().splitlines()[2:]]
+    assert sorted(re.findall(r'`(\w+)`', ' '.join(rows))) == sorted(COMMANDS)
+    pages = [str(page.relative_to(ROOT)) for page in PAGES if page.is_relative_to(ROOT / 'docs')]
+    assert [page for page in pages if f']({page}' not in text] == []
 
 
 def test_pages_come_in_both_languages():

@@ -41,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 def help_text() -> str:
     """Return the list of commands."""
-    lines = (f'  {name:10}{text}' for name, text in COMMANDS.items())
+    lines = (f'  {name:12}{text}' for name, text in COMMANDS.items())
     return '\n'.join(['usage: mmcm COMMAND ...', '', 'Consistency models: draw, edit, train, distil, measure.', '',
                       'commands:', *lines, '', 'mmcm COMMAND --help tells more.'])
 

@@ -26,6 +26,12 @@ def stack_samples(samples: Union[dict, Sequence[dict]]) -> dict:
     labels = [sample['gt_label'] for sample in samples if sample.get('gt_label') is not None]
     if 0 < len(labels) < len(samples):
         raise InputError(f'{len(labels)} of {len(samples)} images have a label: all of a data set have to, or none.')
+    images = [sample['inputs'] for sample in samples]
+    shapes = {tuple(image.shape): None for image in images}
+    if len(shapes) > 1:
+        (_, height, width), (_, other_height, other_width) = list(shapes)[:2]
+        raise InputError(f'images of one batch have {width} x {height} and {other_width} x {other_height} pixels: crop '
+                         'or scale them to one size in the pipeline, for example by CenterCropToSquare.')
     return dict(
-        inputs=torch.stack([sample['inputs'] for sample in samples]),
+        inputs=torch.stack(images),
         data_samples=DataSample.of(label=torch.tensor(labels) if labels else None))

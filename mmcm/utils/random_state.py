@@ -1,4 +1,9 @@
-"""The state of the random number generators that a forward pass on a device may use."""
+"""The state of the random number generators that a forward pass on a device, or a transform, may use."""
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +16,18 @@ def get_random_state(device: torch.device) -> Tensor:
 def set_random_state(state: Tensor, device: torch.device) -> None:
     """Set the generator behind dropout on `device` to `state`."""
     torch.set_rng_state(state) if device.type == 'cpu' else _module(device).set_rng_state(state, *_index(device))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put back the generators of the CPU after the block, so that nobody misses the numbers drawn in it."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 def _module(device: torch.device):

@@ -94,7 +94,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     assert 'suffix of a picture' in error_of(capsys, 'dataset', DATA, '--out', tmp_path / 'x.txt')
     assert 'cannot be read as scores' in error_of(capsys, 'calls', ROOT / 'model-index.yml', '--out', out)
     assert 'names no extractor' in error_of(
-        capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--features', 'cd-l2_8xb256_imagenet1k-64x64', '--out', out)
+        capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--features', 'classifier_1xb128_digits-8x8', '--out', out)
     assert '--rows' in error_of(capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--rows', 0, '--out', out)
     assert not out.exists()
 

@@ -98,7 +98,8 @@ def test_bad_input_is_told_before_any_work(capsys, tmp_path, teacher):
     digits = 'configs/digits/ct_1xb32_digits-8x8.py'
     assert 'nowhere.py' in refusal(capsys, train, 'nowhere.py')
     assert 'nowhere' in refusal(capsys, measure, digits, 'nowhere', '--work-dir', tmp_path)
-    assert 'test_dataloader' in refusal(capsys, measure, 'edm_8xb512-imagenet1k-64x64', teacher, '--work-dir', tmp_path)
+    assert 'test_dataloader' in refusal(
+        capsys, measure, 'classifier_1xb128_digits-8x8', teacher, '--work-dir', tmp_path)
     wide = ['--cfg-options', 'model.denoiser.backbone.base_channels=64']
     error = refusal(capsys, measure, digits, teacher, '--work-dir', tmp_path, *wide)
     assert 'shapes differ' in error

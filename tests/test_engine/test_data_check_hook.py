@@ -1,9 +1,16 @@
+import random
+import re
+
+import numpy as np
 import pytest
+import torch
 from digits import build
 from mmengine.runner import Runner
 from runs import config
 
-from mmcm.engine.hooks.data_check_hook import check_labels, check_size
+from mmcm.datasets import DigitsDataset
+from mmcm.engine.hooks.data_check_hook import DataCheckHook, check_labels, check_size
+from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
 
@@ -59,3 +66,36 @@ def test_run_may_not_end_between_two_steps(tmp_path, change, expected):
     cfg.merge_from_dict(change)
     message = refusal(cfg)
     assert expected in message and 'Take ' in message and '--micro-batch' in message
+
+
+@pytest.mark.parametrize('size, channels, expected', [(12, 1, '8 x 8 pixels of 1 channels.* 12 x 12 of 1'),
+                                                      (8, 3, '8 x 8 pixels of 1 channels.* 8 x 8 of 3')])
+def test_images_of_another_shape_than_the_models_are_refused(tmp_path, size, channels, expected):
+    cfg = config(tmp_path)
+    cfg.model.denoiser.backbone.update(image_size=size, in_channels=channels, out_channels=channels)
+    assert re.search(expected, refusal(cfg))
+
+
+def test_looking_at_an_image_changes_no_random_number(tmp_path):
+
+    def drawn():
+        return np.random.rand(), random.random(), torch.rand(1).item()
+
+    class ShakenDigits(DigitsDataset):
+
+        def read(self, position):
+            drawn()
+            return super().read(position)
+
+    DATASETS.register_module(module=ShakenDigits, force=True)
+    cfg = config(tmp_path)
+    cfg.train_dataloader.dataset = dict(type='ShakenDigits')
+    runner = Runner.from_cfg(cfg)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    numbers = []
+    for look in (lambda: None, lambda: DataCheckHook().before_train(runner)):
+        np.random.seed(3), random.seed(3), torch.manual_seed(3)
+        look()
+        numbers.append(drawn())
+    assert numbers[0] == numbers[1]

@@ -1,3 +1,4 @@
+import json
 import re
 from copy import deepcopy
 
@@ -220,7 +221,7 @@ class MeanBrightness(BaseMetric):
         return dict(brightness=sum(results) / len(results))
 
 
-def test_measuring_takes_their_configs(theirs, tmp_path, capsys):
+def test_measuring_takes_their_configs(theirs, tmp_path):
     theirs.write_text(theirs.read_text() + """
 test_dataloader = dict(
     batch_size=3, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
@@ -228,7 +229,8 @@ test_dataloader = dict(
 test_evaluator = [dict(type='MeanBrightness')]
 test_cfg = dict()
 """)
-    measure([str(theirs), str(tmp_path / 'small.pt'), '--work-dir', str(tmp_path / 'work')])
+    measure([str(theirs), str(tmp_path / 'small.pt'), '--work-dir', str(tmp_path / 'work'), '--out',
+             str(tmp_path / 'scores.json')])
     drawing = ConsistencyModelInferencer(theirs, device='cpu')(4, 'balanced', seed=7)
-    measured = float(capsys.readouterr().out.splitlines()[-1].removeprefix('brightness: '))
+    measured = json.loads((tmp_path / 'scores.json').read_text())['scores'][0]['metrics']['brightness']
     assert measured == pytest.approx(drawing.pixels.float().mean().item(), abs=0.01)

@@ -6,20 +6,21 @@ import numpy as np
 from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from mmcm.engine.hooks.averages_hook import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
+from mmcm.utils.random_state import undisturbed
 
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
     """Tell before the first step if data set, batches and model do not fit.
 
-    No image is read: a data set that has `labels`, the classes of its images or None, is checked by them; others are
-    left to the first step.
+    One image is read, for its shape; a data set that has `labels`, the classes of its images or None, is checked by
+    them, and other ones are left to the first step.
     """
 
     priority = 'VERY_HIGH'
@@ -33,6 +34,8 @@ class DataCheckHook(Hook):
             check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
         if hasattr(loader.dataset, 'labels'):
             check_labels(loader.dataset.labels, unwrapped(runner.model))
+        with undisturbed():  # transforms may be random
+            check_shape(loader.dataset[0], unwrapped(runner.model))
 
 
 def check_size(num_images: int, batch_size: int, num_processes: int, counts: int) -> None:
@@ -44,6 +47,18 @@ def check_size(num_images: int, batch_size: int, num_processes: int, counts: int
         raise InputError(f'the data set has {num_images} images, fewer than one batch of {needed} '
                          f'({" x ".join(factors)}): set train_dataloader.batch_size to at most '
                          f'{max(num_images // (num_processes * counts), 1)}, or take more images.')
+
+
+def check_shape(sample: object, model: nn.Module) -> None:
+    """Raise an InputError if the image of `sample`, `inputs` (C, H, W), is no image for `model`."""
+    expected = getattr(model, 'image_shape', None)
+    image = sample.get('inputs') if isinstance(sample, dict) else None
+    if expected is None or not isinstance(image, Tensor) or tuple(image.shape) == tuple(expected):
+        return
+    (channels, height, width), (_, expected_height, expected_width) = image.shape, expected
+    raise InputError(f'the images of the data set have {width} x {height} pixels of {channels} channels, those of the '
+                     f'model {expected_width} x {expected_height} of {expected[0]}: crop or scale them in the '
+                     'pipeline, or set image_size, in_channels and out_channels of model.denoiser.backbone.')
 
 
 def check_accumulation(runner: Runner, counts: int) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from mmcm.evaluation.features.base import Features, fingerprint_of
 from mmcm.registry import DATASETS, METRICS, MODELS
 from mmcm.structures import DataSample
+from mmcm.utils.errors import InputError
 
 SIZE, NUM_CLASSES, FEATURES, SPATIAL = 8, 5, 12, 18
 
@@ -51,20 +52,23 @@ class IntegerNetwork(nn.Module):
 
 @DATASETS.register_module(force=True)
 class MadeUpImages(Dataset):
-    """Images that are noise around an image of their class."""
+    """Images that are noise around an image of their class; the one at `corrupt` cannot be read."""
 
-    def __init__(self, number=90, seed=0, brightness=0):
+    def __init__(self, number=90, seed=0, brightness=0, corrupt=None):
         random = np.random.RandomState(seed)
         self.labels = np.arange(number) % NUM_CLASSES
         classes = np.random.RandomState(1234).uniform(50, 150, (NUM_CLASSES, 3, SIZE, SIZE))
         noisy = classes[self.labels] + brightness + 20 * random.randn(number, 3, SIZE, SIZE)
         self.images = torch.from_numpy(noisy.clip(0, 255).astype(np.uint8))
         self.fingerprint = hashlib.sha256(f'{number} {seed} {brightness}'.encode()).hexdigest()
+        self.corrupt = corrupt
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, index):
+        if index == self.corrupt:
+            raise InputError(f'image {index} is corrupt')
         return dict(inputs=self.images[index], gt_label=int(self.labels[index]))
 
 
@@ -99,13 +103,15 @@ def measure(metrics, samples, batch_size=16, order=None):
 
 
 def main(rank, world_size, meeting, tasks):
-    """Be one of several processes; print what each task, a number of images and who draws which, has measured."""
+    """Be one of several processes; print what was measured in each task: how many images, drawn by whom, of what."""
     torch.distributed.init_process_group('gloo', f'file://{meeting}', rank=int(rank), world_size=int(world_size))
     results = []
-    for number, orders in json.loads(tasks):
+    for number, orders, reference in json.loads(tasks):
+        metrics = [{**metric, 'reference': reference} if 'reference' in metric else metric
+                   for metric in METRICS_OF_ALL_KINDS]
         try:
             order = None if orders is None else orders[int(rank)]
-            results.append(measure(METRICS_OF_ALL_KINDS, drawn(number), order=order))
+            results.append(measure(metrics, drawn(number), order=order))
         except ValueError as error:
             results.append(str(error))
     print('\n' + json.dumps(results))

@@ -126,10 +126,10 @@ def measure(method: str, folder: Path, threads: int) -> None:
              '--extra-parameters', 'columns=10'], work_dir / 'sheet.txt', threads)
 
 
-def read_scores(method: str, work_dir: Path) -> dict[int, dict[str, float]]:
-    """Return the metrics of `method` by the number of network calls."""
+def read_scores(method: str, work_dir: Path) -> dict[str, dict]:
+    """Return what was written of each sampler of `method`, by its name, fewest network calls first."""
     scores = [score for path in tests(method, work_dir) for score in json.loads(path.read_text())['scores']]
-    return {score['network_calls']: score['metrics'] for score in scores}
+    return {score['sampler']: score for score in sorted(scores, key=lambda score: score['network_calls'])}
 
 
 def train_and_measure(method: str, folder: Path, threads: int) -> None:
@@ -147,8 +147,9 @@ def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns:
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
         seconds = seconds_of(method, folders[0].parent)
         scores = [read_scores(method, folder) for folder in folders]
-        for calls in sorted(scores[0])[:1 if short else None]:
-            cells = [spread([score[calls][key] for score in scores]) for key in columns]
+        for name in list(scores[0])[:1 if short else None]:
+            cells = [spread([score[name]['metrics'][key] for score in scores]) for key in columns]
+            calls = scores[0][name]['network_calls']
             lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
     return '\n'.join(lines)
 

@@ -2,71 +2,127 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmengine.config import Config
 
 from mmcm.datasets.image_archive import open_archive
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_folder import LABELS_FILE
-from mmcm.datasets.image_pack import LABELS
+from mmcm.datasets.image_pack import LABELS, read_images
 from mmcm.datasets.lsun import DATA_FILE
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.registry import DATASETS
 from mmcm.utils.checks import check_count
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import open_npz
+from mmcm.zoo import list_models
 
 MIRRORING = ('RandomFlip', )  # transforms of a training pipeline that are left out
 
 
-def find_dataset(source: Union[str, Path, dict], size: Optional[int] = None) -> ImageDataset:
-    """Return the data set that `source` means; see `dataset_config`."""
-    return DATASETS.build(dataset_config(source, size))
+class NoDataError(InputError):
+    """What was given is no data set of any kind."""
 
 
-def dataset_config(source: Union[str, Path, dict], size: Optional[int] = None) -> dict:
+def find_dataset(source: Union[str, Path, dict], size: Optional[int] = None,
+                 channels: Optional[int] = None) -> ImageDataset:
+    """Return the data set that `source` means; see `dataset_config` and `build_images`."""
+    return build_images(dataset_config(source, size, channels))
+
+
+def build_images(config: dict) -> ImageDataset:
+    """Build the `config` of a data set; an InputError if it is none of images."""
+    dataset = DATASETS.build(config)
+    if not isinstance(dataset, ImageDataset):
+        raise InputError(f'{config["type"]} is no data set of images: ImageFolder or CIFAR10 would be one.')
+    return dataset
+
+
+def dataset_config(source: Union[str, Path, dict], size: Optional[int] = None, channels: Optional[int] = None) -> dict:
     """Return the config of the data set that `source` means, without mirror images.
 
     Args:
-        source (str | Path | dict): A config file or the name of one that comes with mmcm (its training data), an npz of
-            images (`arr_0`), an lmdb of LSUN, a folder or a zip of images, or the config of a data set.
+        source (str | Path | dict): A config file, the name of one that comes with mmcm or of a model of the zoo (its
+            training data), an npz of images (`arr_0`), an lmdb of LSUN, a folder or a zip of images, or the config of a
+            data set.
         size (int, optional): What lies in files is cut and scaled to squares of so many pixels; None leaves it as it
             is. Other data sets have their own size, or say it in their config.
+        channels (int, optional): What lies in files or in an npz is to be grey, 1, or to have colours, 3. With None,
+            files have colours, and an npz what is in it. Other data sets have their own number of channels.
 
     Raises:
-        InputError: If there is no such data.
+        InputError: If there is no such data; reading an image raises it if it has colours and is to be grey.
     """
     if size is not None:
-        check_count('size', size)
+        check_count('size', size, most=MAX_SIDE)
     if isinstance(source, dict):
         return unmirrored(source)
     path = Path(source).expanduser()
-    if path.suffix == '.npz':
-        return dict(type='ImagePack', data_file=str(path), labelled=LABELS in open_npz(path))
     if (path / DATA_FILE).is_file():
-        return dict(type='LSUN', data_root=str(path), pipeline=pipeline_for(size))
-    if path.is_dir() or path.suffix == '.zip':
-        return dict(type='ImageFolder', data_root=str(path), pipeline=pipeline_for(size), labelled=is_labelled(path))
+        return dict(type='LSUN', data_root=str(path), pipeline=pipeline_for(size, channels))
+    found = images_config(path, size, channels=channels)
+    if found is not None:
+        return found
     try:
-        config = read_config(source)
+        config = named_config(source)
     except InputError as error:
         if path.suffix == '.py':
             raise
-        raise InputError(f'{source} is no data set: neither a folder, a zip, an npz nor an lmdb of images ({error}).'
-                         ) from error
-    dataset = config.get('train_dataloader', {}).get('dataset')
-    if dataset is None:
+        raise NoDataError(f'{source} is no data set ({str(error).removesuffix(".")}): name a folder or a zip of '
+                          'images, an npz, an lmdb of LSUN, a config or a model of the zoo.') from error
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if not isinstance(dataset, dict):
         raise InputError(f'{source} names no data: it has no train_dataloader.dataset.')
     return unmirrored(dataset)
 
 
-def is_labelled(path: Path) -> bool:
+def named_config(name: Union[str, Path], options: Optional[dict] = None) -> Config:
+    """Read the config file `name`, or that of the model of the zoo that is called so, changed by `options`.
+
+    Raises:
+        InputError: If there is none.
+    """
+    models = {model.name: model.config for model in list_models()}
+    return read_config(models.get(str(name), name), options)
+
+
+def images_config(path: Path, size: Optional[int] = None, by_subfolder: bool = True,
+                  channels: Optional[int] = None) -> Optional[dict]:
+    """Return the config of the images in an npz, a folder or a zip, with labels where they have any.
+
+    Args:
+        path (Path): Where they are.
+        size (int, optional): See `dataset_config`.
+        by_subfolder (bool): Whether the subfolders of image files are classes, where no `dataset.json` says more.
+        channels (int, optional): See `dataset_config`.
+
+    Returns:
+        dict, optional: None if it is nothing of the kind.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    if path.suffix == '.npz' and not path.is_dir():
+        file = open_npz(path)
+        config = dict(type='ImagePack', data_file=str(path), labelled=LABELS in file)
+        if channels is not None and read_images(file).shape[3] != channels:
+            config['pipeline'] = [dict(type='PackImage', channels=channels)]
+        return config
+    if path.is_dir() or path.suffix.lower() == '.zip':
+        labelled = is_labelled(path, by_subfolder)
+        return dict(
+            type='ImageFolder', data_root=str(path), pipeline=pipeline_for(size, channels), labelled=labelled)
+    return None
+
+
+def is_labelled(path: Path, by_subfolder: bool) -> bool:
     """Return whether the images of a folder or a zip have classes: by their `dataset.json`, else by subfolders."""
     archive = open_archive(path, 'name a folder or a zip of images.')
     stated = archive.read(LABELS_FILE)
     if stated is None:
-        return all(b'/' in name for name in archive.images().names)
+        return by_subfolder and not archive.has_loose_images()
     try:
         return json.loads(stated)['labels'] is not None
     except (ValueError, TypeError, KeyError):
@@ -74,8 +130,9 @@ def is_labelled(path: Path) -> bool:
 
 
 def unmirrored(config: dict) -> dict:
-    """Return the `config` of a data set without what mirrors images."""
+    """Return the `config` of a data set without what mirrors images; an InputError if its pipeline is none."""
     config = Config(dict(config)).to_dict()
+    check_pipeline(config.get('pipeline'))
     if config.get('flip'):
         config['flip'] = False
     if config.get('pipeline'):
@@ -84,7 +141,17 @@ def unmirrored(config: dict) -> dict:
     return config
 
 
-def pipeline_for(size: Optional[int]) -> Sequence[dict]:
-    """Return the transforms from a file to an image: squares of `size` pixels, or as it is."""
+def check_pipeline(pipeline: Any) -> None:
+    """Raise an InputError unless `pipeline` is a list of the configs of transforms, or None."""
+    if pipeline is not None and (not isinstance(pipeline, (list, tuple)) or not all(
+            isinstance(transform, dict) and 'type' in transform for transform in pipeline)):
+        raise InputError("pipeline has to be a list of transforms, such as [dict(type='PackImage')], got "
+                         f'{pipeline!r}.')
+
+
+def pipeline_for(size: Optional[int], channels: Optional[int] = None) -> Sequence[dict]:
+    """Return the transforms from a file to an image: squares of `size` pixels, or as it is; see `dataset_config`."""
     crop = [] if size is None else [dict(type='CenterCropToSquare', size=size)]
-    return [dict(type='LoadImage'), *crop, dict(type='PackImage')]
+    # What is read from a file has colours.
+    pack = dict(type='PackImage') if channels in (None, 3) else dict(type='PackImage', channels=channels)
+    return [dict(type='LoadImage'), *crop, pack]

@@ -1,8 +1,6 @@
 """Measuring images that are there, whoever drew them, by the metrics of a config."""
-import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Union
 
@@ -10,24 +8,28 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader, Dataset
 
+from mmcm.apis.data_source import images_config
 from mmcm.apis.scores import Score
-from mmcm.apis.testing import build_evaluator, check_collecting, evaluator_config, fingerprints_of, titles_of
-from mmcm.datasets import ImageFolder, ImagePack
-from mmcm.datasets.image_archive import open_archive
+from mmcm.apis.testing import (
+    build_evaluator,
+    check_ahead,
+    check_collecting,
+    evaluator_config,
+    fingerprints_of,
+    titles_of,
+)
 from mmcm.datasets.image_dataset import ImageDataset
-from mmcm.datasets.image_folder import LABELS_FILE
-from mmcm.datasets.image_pack import LABELS
 from mmcm.engine import WholeBatches
 from mmcm.evaluation.metrics import LabelAccuracy
+from mmcm.registry import DATASETS
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.npz import open_npz
 
 BATCH_SIZE = 100  # where the config names none
-PIPELINE = (dict(type='LoadImage'), dict(type='PackImage'))  # of pictures in files: as they are
 
 
 class GivenSamples(Dataset):
@@ -79,21 +81,11 @@ def open_given(source: Union[str, Path]) -> ImageDataset:
         InputError: If there are none.
     """
     path = Path(source).expanduser()
-    if path.suffix == '.npz' and not path.is_dir():
-        return ImagePack(path, labelled=LABELS in open_npz(path))
-    if path.is_dir() or path.suffix == '.zip':
-        return ImageFolder(str(path), PIPELINE, labelled=has_labels(path))
-    raise InputError(f'{path} is neither a folder, an .npz nor a .zip: name images to measure.')
-
-
-def has_labels(path: Path) -> bool:
-    """Return whether a folder or a zip file of images has a file of labels, whole or not. Names tell no labels here:
-    how the one who drew the images numbers them is not known.
-    """
-    content = open_archive(str(path), 'name images to measure.').read(LABELS_FILE)
-    with suppress(ValueError, KeyError, TypeError):
-        return content is not None and json.loads(content)['labels'] is not None
-    return True  # to be told what is wrong with it
+    # Names tell no labels here: how the one who drew the images numbers them is not known.
+    config = images_config(path, by_subfolder=False)
+    if config is None:
+        raise InputError(f'{path} is neither a folder, an .npz nor a .zip: name images to measure.')
+    return DATASETS.build(config)
 
 
 def measure_given(config: Config, sources: Sequence[Union[str, Path]]) -> list[Score]:
@@ -115,12 +107,18 @@ def measure_given(config: Config, sources: Sequence[Union[str, Path]]) -> list[S
     if config.launcher != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
     given = [GivenSamples(open_given(source), shape, backbone.get('num_classes')) for source in sources]
-    return [measure(samples, str(source), config, batch_size) for samples, source in zip(given, sources)]
+    for samples in given:
+        samples[0]  # so that an image of another shape is told before the images of other sources are measured
+    evaluators = [evaluator_for(samples, str(source), config) for samples, source in zip(given, sources)]
+    return [measure(samples, str(source), evaluator, batch_size)
+            for samples, source, evaluator in zip(given, sources, evaluators)]
 
 
-def measure(samples: GivenSamples, name: str, config: Config, batch_size: int) -> Score:
-    """Measure one set of images."""
+def evaluator_for(samples: GivenSamples, name: str, config: Config) -> Evaluator:
+    """Return what measures `samples`; an InputError if they are too few, or it measures nothing of them."""
     evaluator = build_evaluator(evaluator_config(config))
+    if not evaluator.metrics:
+        raise InputError('the config does not say what to measure: test_evaluator has no metrics.')
     check_collecting(evaluator.metrics)
     if samples.images.labels is None:
         kept = [metric for metric in evaluator.metrics if not isinstance(metric, LabelAccuracy)]
@@ -129,6 +127,12 @@ def measure(samples: GivenSamples, name: str, config: Config, batch_size: int) -
         evaluator.metrics = kept
     if not evaluator.metrics:
         raise InputError(f'{name} has no labels, and the config measures nothing else.')
+    check_ahead(evaluator.metrics, len(samples))
+    return evaluator
+
+
+def measure(samples: GivenSamples, name: str, evaluator: Evaluator, batch_size: int) -> Score:
+    """Measure one set of images."""
     started = time.monotonic()
     batches = WholeBatches(DefaultSampler(samples, shuffle=False, seed=0), batch_size)
     for batch in DataLoader(samples, batch_sampler=batches, collate_fn=list):

@@ -136,5 +136,13 @@ def check_keepable(paths: Sequence[Path], shape: tuple[int, int, int, int]) -> N
     needed = int(np.prod(shape, dtype=np.int64)) * (len(paths) + 1)  # the shares of one are there beside it
     free = shutil.disk_usage(paths[0].parent).free
     if needed > free:
-        raise InputError(f'{paths[0].parent} has {free / 1e9:.4g} GB of free space, and {needed / 1e9:.4g} GB are '
-                         'needed. Make room, or choose another place.')
+        raise InputError(f'{paths[0].parent} has {in_bytes(free)} of free space, and {in_bytes(needed)} are needed. '
+                         'Make room, or choose another place.')
+
+
+def in_bytes(number: int) -> str:
+    """Return a number of bytes in the largest unit of which there is at least one."""
+    for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):
+        if number >= size:
+            return f'{number / size:.3g} {unit}'
+    return f'{number} bytes'

@@ -1,19 +1,22 @@
 """LSUN's database as files, cropped and scaled as the data of the released models were (Dhariwal & Nichol, 2021)."""
 import json
-import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
 
 from mmcm.datasets.lsun import LSUN
-from mmcm.utils.checks import check_count
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE
+from mmcm.utils.checks import check_choice, check_count
+from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder, write_bytes
+from mmcm.utils.files import make_folder, remove, write_bytes
 from mmcm.utils.progress import progress_bar
 
 FORMATS = dict(  # suffix, and what OpenCV is told beside
@@ -24,7 +27,7 @@ ORIGINAL = 'original'  # the bytes of the database, which are WebP
 SETTINGS_FILE = 'export.json'
 CORRUPT_FILE = 'corrupt.txt'
 PER_FOLDER = 1000  # images in a folder, which a process writes at a time
-MODES = ('skip', 'stop')  # what is done about an image that cannot be decoded
+START = 'spawn'  # how these processes begin
 
 
 class Export(NamedTuple):
@@ -49,12 +52,13 @@ def export_lsun(data_root: str,
                 size: Optional[int] = 256,
                 quality: int = 95,
                 max_images: Optional[int] = None,
-                corrupt: str = 'skip',
+                corrupt: str = ON_CORRUPT[0],
                 workers: int = 1,
                 progress: bool = False) -> Export:
     """Write the images of a database to `out`/00000/00000000.png and so on, in its order.
 
-    An export that was stopped goes on where it is called again. Each file is whole or not there.
+    An export that was stopped goes on where it is called again. Each file is whole or not there. Where none could be
+    written, nothing is left.
 
     Args:
         data_root (str): See LSUN.
@@ -64,7 +68,7 @@ def export_lsun(data_root: str,
         size (int, optional): Height and width of the images in pixels; not cropped nor scaled if None.
         quality (int): Of 'jpeg' and 'webp', 1 to 100.
         max_images (int, optional): How many at most, the first ones.
-        corrupt (str): What is done about an image that cannot be decoded: 'skip' or 'stop'.
+        corrupt (str): What is done about an image that cannot be decoded: 'stop' or 'skip'.
         workers (int): Number of processes.
         progress (bool): Whether to show a bar.
 
@@ -72,39 +76,67 @@ def export_lsun(data_root: str,
         InputError: If the database or the folder cannot be used, or holds an export with other settings.
     """
     check_count('workers', workers)
-    check_count('quality', quality)
-    for name, value in (('max_images', max_images), ('size', size)):
-        if value is not None:
-            check_count(name, value)
-    if file_format not in (*FORMATS, ORIGINAL) or corrupt not in MODES or quality > 100:
-        raise InputError(f'the format has to be one of {", ".join((*FORMATS, ORIGINAL))}, corrupt one of '
-                         f'{", ".join(MODES)}, quality 1 to 100, got {file_format!r}, {corrupt!r} and {quality}.')
+    check_count('quality', quality, most=100)
+    if max_images is not None:
+        check_count('max_images', max_images)
+    if size is not None:
+        check_count('size', size, most=MAX_SIDE)
+    check_choice('format', file_format, (*FORMATS, ORIGINAL))
+    check_choice('corrupt', corrupt, ON_CORRUPT)
     crop = [dict(type='CenterCropToSquare', size=size)] if size else []
     dataset = LSUN(data_root, [dict(type='LoadImage'), *crop])
     settings = Settings(file_format, None if file_format == ORIGINAL else size,
                         quality if file_format in ('jpeg', 'webp') else None)
+    made, new = not out.exists(), not (out / SETTINGS_FILE).exists()
+    try:
+        return export(dataset, out, settings, max_images, corrupt, workers, progress)
+    except InputError:
+        if new:
+            remove_if_empty(out, made)
+        raise
+
+
+def export(dataset: LSUN, out: Path, settings: Settings, max_images: Optional[int], corrupt: str, workers: int,
+           progress: bool) -> Export:
+    """See `export_lsun`."""
     remember(out, {**settings._asdict(), 'source': dataset.fingerprint})
     total = min(len(dataset), max_images or len(dataset))
     blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
-    work = partial(write_block, dataset, out, settings, corrupt == 'stop')
+    folders = [out / f'{number:05d}' for number in range(len(blocks))]
+    work = partial(write_block, dataset, settings, corrupt == 'stop')
     written, found, bad = 0, 0, []
-    with progress_bar('Exporting', math.ceil(total / PER_FOLDER), progress) as move_on:
-        for block in results(work, blocks, min(workers, len(blocks))):
+    with progress_bar('Exporting', len(blocks), progress) as move_on:
+        for block in results(work, folders, blocks, min(workers, len(blocks))):
             written, found, bad = written + block.num_written, found + block.num_found, bad + block.corrupt
             move_on()
     write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode())
     return Export(written, found, bad)
 
 
-def results(work: Any, blocks: list[range], workers: int) -> Iterator[Export]:
-    """Yield what `work` returns for each of `blocks`, in order, by several processes."""
+def remove_if_empty(out: Path, made: bool) -> None:
+    """Remove folders without images; if nothing else is in `out`, its settings, too, and itself where it was `made`."""
+    with suppress(OSError):  # from folders that are not empty
+        for folder in out.glob('[0-9]*'):
+            folder.rmdir()
+        if all(path.name == SETTINGS_FILE for path in out.iterdir()):
+            remove(out / SETTINGS_FILE)
+            if made:
+                out.rmdir()
+
+
+def results(work: Callable[[Path, range], Export], folders: list[Path], blocks: list[range],
+            workers: int) -> Iterator[Export]:
+    """Yield what `work` returns for each folder and its block, in order, by several processes."""
     if workers == 1:
-        yield from map(work, blocks)
+        yield from map(work, folders, blocks)
         return
-    # Spawned, not forked: this process may have threads, of torch or OpenCV.
-    with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
+    # Spawned, not forked: this process may have threads, of torch or OpenCV. Each of them leaves the other cores alone.
+    with ProcessPoolExecutor(workers, get_context(START), cv2.setNumThreads, (0, )) as pool:
         try:
-            yield from pool.map(work, blocks)
+            yield from pool.map(work, folders, blocks)
+        except BrokenProcessPool as error:
+            raise InputError('a process that writes images was killed, maybe for want of memory. What has been written '
+                             'is kept: the same command goes on, maybe with fewer --workers.') from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -126,9 +158,8 @@ def remember(out: Path, settings: dict) -> None:
         write_bytes(path, (json.dumps(settings, indent=2) + '\n').encode())
 
 
-def write_block(dataset: LSUN, out: Path, settings: Settings, stop: bool, block: range) -> Export:
-    """Write the images of `block` that are not there yet."""
-    folder = out / f'{block.start // PER_FOLDER:05d}'
+def write_block(dataset: LSUN, settings: Settings, stop: bool, folder: Path, block: range) -> Export:
+    """Write the images of `block` that are not in `folder` yet."""
     make_folder(folder)
     suffix = '.webp' if settings.format == ORIGINAL else FORMATS[settings.format][0]
     written, found, bad = 0, 0, []
@@ -142,7 +173,7 @@ def write_block(dataset: LSUN, out: Path, settings: Settings, stop: bool, block:
             pixels = dataset.read(position)['img']
         except InputError as error:
             if stop:
-                raise
+                raise InputError(f'{error} {LEAVE_OUT}, and goes on from there.') from error
             bad.append(str(error))
             continue
         write_bytes(path, dataset.encoded(position) if settings.format == ORIGINAL else encode(pixels, settings))

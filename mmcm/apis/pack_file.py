@@ -60,8 +60,10 @@ class PackFile:
                 # Not flock, which worker processes would go on holding for a while when this one is killed.
                 fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise InputError(f'{out} is being packed by another process: wait for it, or choose another name.'
-                                 ) from error
+                raise self._taken() from error
+            # Another process may have finished between opening and locking: then this is no unfinished pack any more.
+            if not (self.part.exists() and os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.part))):
+                raise self._taken()
             self.state = self._load()
             self.num_rows = self.state['rows']
             self.most_rows = num_rows
@@ -149,6 +151,9 @@ class PackFile:
             raise InputError(f'{self.out} cannot be written: {reason}. Make room, or choose another place; nothing '
                              'has been left behind.') from error
 
+    def _taken(self) -> InputError:
+        return InputError(f'{self.out} is being packed by another process: wait for it, or choose another name.')
+
     def _load(self) -> dict:
         """Return what the journal has, if it is of this request and the rows are there."""
         nothing = dict(rows=0)
@@ -172,7 +177,8 @@ class PackFile:
     def _reserve(self, size: int) -> None:
         """Take `size` bytes of the disk."""
         with self._writing():
-            self.file.truncate(START + self.num_rows * self.row_size)
+            found = START + self.num_rows * self.row_size
+            self.file.truncate(found)
             if hasattr(os, 'posix_fallocate'):
                 try:
                     os.posix_fallocate(self.file.fileno(), 0, size)
@@ -180,7 +186,7 @@ class PackFile:
                 except OSError as error:
                     if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                         raise
-            if shutil.disk_usage(self.out.absolute().parent).free < size:
+            if shutil.disk_usage(self.out.absolute().parent).free < size - found:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.file.truncate(size)
 

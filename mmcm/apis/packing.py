@@ -23,7 +23,8 @@ from mmcm.apis.pack_file import READ_AT_ONCE, PackFile
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_pack import read_images, read_labels, read_notes
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import check_choice, check_count
+from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
@@ -32,7 +33,6 @@ from mmcm.version import __version__
 CHUNK_BYTES = 2**22  # a chunk has about so many,
 CHUNK_IMAGES = 256  # but no more images than that
 SAVE_INTERVAL = 1.0  # seconds between entries into the journal, which wait for the disk
-ON_CORRUPT = ('stop', 'skip')
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Packing:
 def pack(dataset: ImageDataset,
          out: Union[str, Path],
          source: Optional[dict] = None,
-         jobs: int = 1,
-         corrupt: str = 'stop',
+         workers: int = 1,
+         corrupt: str = ON_CORRUPT[0],
          progress: bool = False) -> Packing:
     """Write the images of `dataset` and their labels to `out`, mirror images not included.
 
@@ -65,7 +65,7 @@ def pack(dataset: ImageDataset,
         dataset (ImageDataset): What to pack: images of one size, none of them changed at random.
         out (str | Path): The npz file; what is there already is replaced.
         source (dict, optional): What the pack is to say of where it is from, in plain values.
-        jobs (int): How many processes read images; with 1, this one does.
+        workers (int): How many processes read images; with 1, this one does.
         corrupt (str): What to do with an image that cannot be read: 'stop', which keeps what is done, or 'skip'.
         progress (bool): Whether to show a bar on stderr.
 
@@ -73,9 +73,8 @@ def pack(dataset: ImageDataset,
         InputError: If images have different sizes or are corrupt (with 'stop'), or `out` cannot be written; then
             nothing of it is left.
     """
-    check_count('jobs', jobs)
-    if corrupt not in ON_CORRUPT:
-        raise InputError(f'corrupt has to be one of {", ".join(ON_CORRUPT)}, got {corrupt!r}.')
+    check_count('workers', workers)
+    check_choice('corrupt', corrupt, ON_CORRUPT)
     out = Path(out)
     num_images = dataset.num_images
     model, shape = _first_image(dataset, corrupt)
@@ -93,7 +92,7 @@ def pack(dataset: ImageDataset,
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores: as asked for
             loader = iter(DataLoader(
-                chunks, batch_size=None, sampler=range(done, len(chunks)), num_workers=jobs if jobs > 1 else 0,
+                chunks, batch_size=None, sampler=range(done, len(chunks)), num_workers=workers if workers > 1 else 0,
                 collate_fn=_as_it_is, worker_init_fn=_one_thread))
         try:
             with progress_bar('packing', len(chunks) - done, progress) as advance:
@@ -103,8 +102,8 @@ def pack(dataset: ImageDataset,
                         file.discard()
                         raise InputError(chunk.misfit)
                     if chunk.corrupt and corrupt == 'stop':
-                        raise InputError(f'{chunk.corrupt[0][1]} {file.num_rows} images are packed: --corrupt skip '
-                                         'leaves such images out, and goes on from there.')
+                        raise InputError(f'{chunk.corrupt[0][1]} {file.num_rows} images are packed: '
+                                         f'{LEAVE_OUT}, and goes on from there.')
                     file.append(chunk.rows.numpy())
                     skipped += chunk.corrupt
                     done += 1
@@ -116,7 +115,7 @@ def pack(dataset: ImageDataset,
             if 'DataLoader worker' not in str(error):
                 raise
             raise InputError(f'a process that reads images was killed, maybe for want of memory. {file.num_rows} '
-                             'images are packed: the same command goes on, maybe with fewer --jobs.') from error
+                             'images are packed: the same command goes on, maybe with fewer --workers.') from error
         finally:
             if not file.num_rows:
                 file.discard()
@@ -196,7 +195,7 @@ class _Chunks(Dataset):
                 corrupt.append((position, str(error)))
                 continue
             if tuple(image.shape) != self.shape:
-                sizes = [f'{self.dataset.source_of(place)} has {height} x {width} pixels in {channels} channels'
+                sizes = [f'{self.dataset.source_of(place)} has {width} x {height} pixels in {channels} channels'
                          for place, (height, width, channels) in ((self.model, self.shape), (position, image.shape))]
                 return _Chunk(torch.empty(0), [], f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. '
                               'Cut them to squares of one by --size.')
@@ -209,9 +208,9 @@ def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, i
     for index in range(dataset.num_images):
         try:
             channels, height, width = dataset[index]['inputs'].shape
-        except InputError:
+        except InputError as error:
             if corrupt == 'stop':
-                raise
+                raise InputError(f'{error} {LEAVE_OUT}.') from error
         else:
             return index, (height, width, channels)
     raise InputError(f'none of the {dataset.num_images} images can be read.')

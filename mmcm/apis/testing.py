@@ -11,10 +11,13 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.registry import EVALUATOR, DefaultScope
 from mmengine.runner import Runner
 
-from mmcm.apis.data_source import dataset_config
+from mmcm.apis.data_source import NoDataError, dataset_config
 from mmcm.apis.kept_samples import KeptSamples
 from mmcm.apis.scores import Score, plain
 from mmcm.engine import WholeBatches
+from mmcm.evaluation.features.shared import channels_for
+from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
+from mmcm.evaluation.reference import PUBLISHED, is_address
 from mmcm.interop import is_diffusers_folder
 from mmcm.models.consistency_model import drawing_config
 from mmcm.registry import SAMPLERS, SCOPE
@@ -51,7 +54,7 @@ class Tester:
                      'val_evaluator', 'val_cfg'):
             config.pop(part, None)
         config.load_from, config.resume = None, False
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint = str(checkpoint)  # an option may have made a number of a name
         path = cached_file(checkpoint)  # a missing file is told before anything is built
         if len(averages) > 1:  # so that the last one of them is not missed when the first one has been measured
             for average in averages:
@@ -69,6 +72,17 @@ class Tester:
     def num_samples(self) -> int:
         """How many images are drawn."""
         return len(self.runner.test_loop.dataloader.dataset)
+
+    def fingerprints(self, metric: Optional[str] = None) -> dict[str, dict[str, str]]:
+        """Return what files of weights and of real images contain that are to be used; see `fingerprints_of`.
+
+        Args:
+            metric (str, optional): For this metric alone, such as 'frechet/distance'.
+
+        Raises:
+            InputError: If there is no such metric, or a file cannot be had.
+        """
+        return fingerprints_of(build_evaluator(self.config.test_evaluator, metric).metrics)
 
     def load(self, average: Optional[str] = None) -> None:
         """Load weights of the checkpoint; see `read_backbone`."""
@@ -94,6 +108,7 @@ class Tester:
         loop.evaluator.dataset_meta = getattr(loop.dataloader.dataset, 'metainfo', None)
         if isinstance(loop.dataloader.batch_sampler, WholeBatches):
             check_collecting(loop.evaluator.metrics)
+        check_ahead(loop.evaluator.metrics, self.num_samples)
         self.kept.path = keep
         self.kept.origin = dict(
             num_images=self.num_samples, sampler=plain(sampler), ema=self.ema, weights=self.weights,
@@ -137,16 +152,61 @@ def set_requests(config: Config, **settings: Optional[int]) -> None:
     requests.update(settings)
 
 
-def evaluator_config(config: Config) -> Union[dict, list]:
-    """Return the `test_evaluator` of `config`; `reference='train'` in it becomes its training data, not mirrored."""
-    evaluator = config.test_evaluator
-    if isinstance(evaluator, dict) and evaluator.get('reference') == TRAINING_DATA:
-        dataset = (config.get('train_dataloader') or {}).get('dataset')
-        if dataset is None:
-            raise InputError(f'test_evaluator.reference is {TRAINING_DATA!r}, and the config has no '
-                             'train_dataloader.dataset: name the real images.')
-        return {**evaluator, 'reference': dataset_config(dataset)}
-    return evaluator
+def evaluator_config(config: Config) -> Union[dict, list, None]:
+    """Return the `test_evaluator` of `config`, where data sets are the references that are called by a name.
+
+    `reference='train'` becomes the training data, not mirrored; a folder, a zip, or a config other than this one, what
+    `dataset_config` makes of it. Files and names of `Reference` stay as they are.
+
+    Raises:
+        InputError: If there are no such data, or it is no config.
+    """
+    evaluator = config.get('test_evaluator')
+    if not (evaluator is None or isinstance(evaluator, (dict, list, tuple))):
+        raise InputError(f'test_evaluator has to be the config of an evaluator, got {evaluator!r}.')
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+
+    def resolved(part: Union[dict, list, None], extractor: Optional[dict] = None) -> Union[dict, list, None]:
+        if isinstance(part, (list, tuple)):
+            return [resolved(each, extractor) for each in part]
+        if not isinstance(part, dict):
+            return part
+        extractor = part.get('extractor') or extractor
+        part = {key: resolved(value, extractor) if key == 'metrics' else value for key, value in part.items()}
+        reference = part.get('reference')
+        if reference == TRAINING_DATA:
+            if dataset is None:
+                raise InputError(f'reference={TRAINING_DATA!r} in test_evaluator is the training data, and the config '
+                                 'has no train_dataloader.dataset: name the real images.')
+            part['reference'] = dataset_config(dataset)
+        elif not (reference is None or isinstance(reference, dict)):
+            part['reference'] = named_reference(str(reference), channels_for(extractor or {}))
+        return part
+
+    return resolved(evaluator)
+
+
+def named_reference(source: str, channels: Optional[int] = None) -> Union[dict, str]:
+    """Return the config of the data set that `source` names; what `Reference` looks up itself stays as it is.
+
+    Args:
+        source (str): What was given as a reference.
+        channels (int, optional): See `dataset_config`.
+    """
+    path = Path(source).expanduser()
+    if source in PUBLISHED or is_address(source) or path.suffix == '.npz':
+        return source
+    try:
+        return dataset_config(source, channels=channels)
+    except NoDataError:
+        return source  # `Reference` says what there could be
+
+
+def check_ahead(metrics: Sequence[BaseMetric], num_samples: int) -> None:
+    """Raise an InputError if one of `metrics` has no value of so many images, or cannot compare with the real ones."""
+    for metric in metrics:
+        if isinstance(metric, ExtractingMetric):
+            metric.check_ahead(num_samples)
 
 
 def build_evaluator(config: dict, metric: Optional[str] = None) -> Evaluator:

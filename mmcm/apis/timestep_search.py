@@ -34,7 +34,7 @@ def ternary_search(loss: Loss, num_steps: int, last: int) -> tuple[int, ...]:
 
     Args:
         loss (Callable): The score of a tuple of indices; lower is better.
-        num_steps (int): How many levels, the first one, 0, among them.
+        num_steps (int): How many levels, 2 or more, the first one, 0, among them.
         last (int): The largest index that may be found.
     """
     found = (0, )
@@ -63,13 +63,10 @@ def grid_search(loss: Loss, num_steps: int, last: int, num_points: int = 6) -> t
 
     Args:
         loss (Callable): The score of a tuple of indices; lower is better.
-        num_steps (int): How many levels, the first one, 0, among them.
+        num_steps (int): How many levels, 2 or more, the first one, 0, among them.
         last (int): The largest index that may be found.
         num_points (int): Points of the coarse grid, for all levels the same ones, at least `num_steps` - 1.
     """
-    if num_steps == 1:
-        loss((0, ))
-        return (0, )
     points = np.unique(np.linspace(1, last, min(num_points, last)).round().astype(int)).tolist()
     stride = max(1, last // len(points))
     best = smallest(loss, ((0, *rest) for rest in combinations(points, num_steps - 1)))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from mmcm.cli.config import as_values
+from mmcm.cli.config import as_values, check_size
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
@@ -139,13 +139,16 @@ def row_of(model: str, *words: str) -> 'Row':
 def neighbours(args: Namespace) -> tuple:
     """Find the nearest training images of samples."""
     from mmcm.apis.analysis.neighbours import features_with, find_neighbours, neighbour_sheet, pixels_of, report
-    from mmcm.apis.data_source import find_dataset
 
     for name in ('rows', 'real'):
         check_count(f'--{name}', getattr(args, name))
     check_count('--workers', args.workers, 0)
-    data = find_dataset(args.data, args.size)
-    samples = find_dataset(args.samples, args.size) if args.draw is None else drawn(args.samples, args.draw)
+    if args.draw is None:
+        data, samples = opened([args.data, args.samples], args.size)
+        samples = read_like(data, samples, args.samples, args.size)
+    else:
+        data, samples = opened([args.data], args.size)[0], drawn(args.samples, args.draw)
+    data = read_like(samples, data, args.data, args.size)
     describe = features_with(extractor_of(*args.features)) if args.features else pixels_of
     found, real = find_neighbours(samples, data, args.k, args.real, describe, args.workers, progress=True)
     numbers = dict(
@@ -156,6 +159,24 @@ def neighbours(args: Namespace) -> tuple:
           f'{median["real"]:.4g} of {len(numbers["real"])} training images. {100 * numbers["share_nearer"]:.1f} % of '
           'the samples are nearer than 95 % of the training images are to each other.')
     return neighbour_sheet(found, samples, data, args.rows), numbers
+
+
+def opened(sources: Sequence[str], size: Optional[int] = None) -> 'list[ImageDataset]':
+    """Return the data sets that `sources` mean; an InputError if none of them has image files that `size` is for."""
+    from mmcm.apis.data_source import build_images, dataset_config
+    configs = [dataset_config(source, size) for source in sources]
+    check_size(size, dict(zip(sources, configs)))
+    return [build_images(config) for config in configs]
+
+
+def read_like(model: 'ImageDataset', data: 'ImageDataset', source: str, size: Optional[int]) -> 'ImageDataset':
+    """Return the `data` that `source` means, with the channels of `model`, if they can be read so.
+
+    Whether the images in files are grey is not known before: they are read in colours.
+    """
+    from mmcm.apis.data_source import find_dataset
+    ours, theirs = (len(images[0]['inputs']) if len(images) else 0 for images in (data, model))
+    return find_dataset(source, size, theirs) if ours != theirs and {ours, theirs} == {1, 3} else data
 
 
 def drawn(model: str, number: int) -> 'ImageDataset':
@@ -199,9 +220,8 @@ def first_extractor(config: Any) -> Optional[dict]:
 def dataset(args: Namespace) -> tuple:
     """Draw a sheet of a data set."""
     from mmcm.apis.analysis.dataset_sheet import dataset_sheet, described
-    from mmcm.apis.data_source import find_dataset
 
-    data = find_dataset(args.data, args.size)
+    data, = opened([args.data], args.size)
     pixels, numbers = dataset_sheet(data, args.rows, args.columns, args.seed, args.measured, progress=True)
     print(described(numbers))
     return pixels, numbers

@@ -2,7 +2,7 @@
 import ast
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 
@@ -21,8 +21,11 @@ SETTINGS = frozenset((
     'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'))
 
 
+PATHS = ('data_root', 'data_file')  # settings that are paths, also where they look like numbers, such as 2012
+
+
 class Options(DictAction):
-    """Settings as KEY=VALUE pairs."""
+    """Settings as KEY=VALUE pairs; the values of `PATHS` are text, whatever they look like."""
 
     def __call__(self, parser: Any, namespace: Namespace, values: Any, option_string: Any = None) -> None:
         """Parse `values`; an InputError if they are no such pairs."""
@@ -30,6 +33,13 @@ class Options(DictAction):
             super().__call__(parser, namespace, values, option_string)
         except (ValueError, AssertionError) as error:
             raise InputError(f'{option_string} takes KEY=VALUE pairs, got {" ".join(values)!r}: {error}') from error
+        options = getattr(namespace, self.dest)
+        options.update((key, text) for key, _, text in (value.partition('=') for value in values) if is_path(key))
+
+
+def is_path(key: str) -> bool:
+    """Return whether the setting `key`, such as train_dataloader.dataset.data_root, is a path."""
+    return key.split('.')[-1] in PATHS
 
 
 def add_runner_arguments(parser: ArgumentParser) -> None:
@@ -60,7 +70,7 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
             directory cannot be written to.
     """
     config = read_config(args.config, args.cfg_options)
-    check_options(args)
+    check_options(args.cfg_options, args.config)
     config.launcher = args.launcher
     if args.work_dir:
         config.work_dir = args.work_dir
@@ -72,18 +82,36 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
     return config
 
 
-def check_options(args: Namespace) -> None:
-    """Raise an InputError if an option of `args` is of a setting that neither the config has, nor anyone reads."""
-    names = {key.split('.')[0] for key in args.cfg_options or {}} - SETTINGS
-    unknown = sorted(names.difference(read_config(args.config))) if names else []
+def check_options(options: Optional[dict], config: str) -> None:
+    """Raise an InputError if one of `options` is of a setting that neither the `config` has, nor anyone reads."""
+    names = {key.split('.')[0] for key in options or {}} - SETTINGS
+    unknown = sorted(names.difference(read_config(config))) if names else []
     if unknown:
         raise InputError(f'--cfg-options: nothing reads a setting {unknown[0]!r}{nearest(unknown[0], SETTINGS)}.')
 
 
+def check_size(size: Optional[int], datasets: dict[str, dict]) -> None:
+    """Raise an InputError if `size`, that of --size, has no part in any of the `datasets`.
+
+    Args:
+        size (int, optional): What was given.
+        datasets (dict): From what users call a data set to its config.
+    """
+    transforms = [transform for config in datasets.values() for transform in config.get('pipeline') or ()]
+    if size is not None and not any(transform.get('size') == size for transform in transforms):
+        raise InputError(f'--size is for images in files; {" and ".join(datasets)} say{"s" * (len(datasets) == 1)} '
+                         'what size they have. Leave it out, or give a folder of images instead.')
+
+
 def as_values(options: dict) -> dict:
-    """Return `options` with strings that are Python literals read as such, and everything as plain values."""
+    """Return `options` as plain values, strings that are Python literals read as such, but for those of `PATHS`.
+
+    Names with dots are settings of settings: `network.type=resnet50` is `network=dict(type='resnet50')`.
+    """
 
     def value(text):
+        if isinstance(text, dict):
+            return {key: value(part) for key, part in text.items()}
         if isinstance(text, str):
             try:
                 return ast.literal_eval(text)
@@ -91,4 +119,15 @@ def as_values(options: dict) -> dict:
                 return text
         return text
 
-    return {key: value(text) for key, text in ConfigDict(options).to_dict().items()}
+    nested = {}
+    for name, setting in ConfigDict(options).to_dict().items():
+        *path, last = name.split('.')
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise InputError(f'{name} is a setting of {part}, which is given as {place!r}: give one of them.')
+        if last in place:
+            raise InputError(f'{name} is given twice, as a whole and by its parts: give one of them.')
+        place[last] = setting if is_path(last) else value(setting)
+    return nested

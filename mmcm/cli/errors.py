@@ -6,6 +6,8 @@ from typing import Callable
 
 from mmcm.utils.errors import InputError
 
+TYPE = InputError.__name__
+
 
 def command(main: Callable[..., None]) -> Callable[..., None]:
     """Let `main` end with one line on stderr and exit code 2 where it raises an InputError."""
@@ -15,8 +17,9 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(*args, **kwargs)
         except InputError as error:
-            # MMEngine puts the class that it was building in front, which says nothing to a user.
-            message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(str(error).split()))
+            # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
+            message = re.sub(rf'^Caught {TYPE} in .*\n[\w.]*{TYPE}: ', '', str(error), flags=re.DOTALL)
+            message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
             print(f'error: {message}', file=sys.stderr)
             sys.exit(2)
 

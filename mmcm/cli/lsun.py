@@ -6,6 +6,7 @@ from typing import Optional
 
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.corrupt_images import ON_CORRUPT
 from mmcm.utils.errors import InputError
 
 
@@ -15,7 +16,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         "Write the images of a category of LSUN to files, cropped and scaled as the released models' data were. An "
         'export that was stopped goes on when the same command is given again.', prog,
         examples=('data/lsun/bedroom_train_lmdb data/lsun/bedroom',
-                  'data/lsun/cat_lmdb data/lsun/cat --format jpeg --max-images 100000 --workers 8',
+                  'data/lsun/cat_lmdb data/lsun/cat --format jpeg --max-images 100000',
                   'data/lsun/cat_lmdb data/lsun/cat_original --format original'))
     parser.add_argument('data_root', help='the unpacked lmdb, a folder with data.mdb')
     parser.add_argument('out', type=Path, help='folder for the images')
@@ -25,10 +26,10 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         'default: %(default)s')
     parser.add_argument('--quality', type=int, default=95, help='of jpeg and webp, 1 to 100; default: %(default)s')
     parser.add_argument('--max-images', type=int, metavar='N', help='only the first N')
-    parser.add_argument('--corrupt', choices=['skip', 'stop'], default='skip',
+    parser.add_argument('--corrupt', choices=ON_CORRUPT, default=ON_CORRUPT[0],
                         help='what to do about images that cannot be decoded; those that are skipped are listed in '
                         'corrupt.txt; default: %(default)s')
-    parser.add_argument('--workers', type=int, default=1, metavar='N', help='number of processes; default: %(default)s')
+    parser.add_workers('read and write images')
     return parser.parse_args(argv)
 
 

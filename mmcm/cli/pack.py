@@ -1,5 +1,4 @@
 """`mmcm pack`: any data set into one file that is mapped, not decoded."""
-import os
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Optional
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.corrupt_images import ON_CORRUPT
 from mmcm.utils.errors import InputError
 
 LISTED = 20  # of what could not be read
@@ -27,8 +27,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         'source',
         nargs='?',
         metavar='SOURCE',
-        help='folder or zip of images, lmdb of LSUN, npz of images, config (its training data), or the type of a data '
-        'set, whose arguments --options gives')
+        help='folder or zip of images, lmdb of LSUN, npz of images, config or model of the zoo (its training data), or '
+        'the type of a data set, whose arguments --options gives')
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
     parser.add_argument(
         '--size',
@@ -43,16 +43,11 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         default={},
         metavar='KEY=VALUE',
         help='arguments of the data set, for example labelled=False')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1,
-        metavar='N',
-        help='processes that read images; default: one for each core, %(default)s')
+    parser.add_workers('read images')
     parser.add_argument(
         '--corrupt',
-        choices=['stop', 'skip'],
-        default='stop',
+        choices=ON_CORRUPT,
+        default=ON_CORRUPT[0],
         help='what to do with an image that cannot be read; default: %(default)s')
     parser.add_argument('--force', action='store_true', help='replace the file if it is there already')
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
@@ -73,20 +68,29 @@ def source_config(source: str, size: Optional[int], options: dict) -> dict:
     import inspect
 
     import mmcm.datasets  # noqa: F401 (registers them)
-    from mmcm.apis.data_source import dataset_config, pipeline_for
+    from mmcm.apis.data_source import NoDataError, dataset_config, pipeline_for
     from mmcm.apis.packing import check_nothing_random
     from mmcm.registry import DATASETS
+    from mmcm.zoo import nearest
 
     options = as_values(options)
     kind = DATASETS.module_dict.get(source)
     if kind is not None:
         config = dict(type=source)
-        pipeline = inspect.signature(kind).parameters.get('pipeline')
-        if pipeline is not None and pipeline.default is pipeline.empty:
+        required = [name for name, parameter in inspect.signature(kind).parameters.items()
+                    if parameter.default is parameter.empty]
+        if 'pipeline' in required:
             config['pipeline'] = pipeline_for(size)
             size = None
+        missing = [f'{name}=VALUE' for name in required if name not in (*config, *options)]
+        if missing:
+            raise InputError(f'{source} has to be told more: add --options {" ".join(missing)}.')
     else:
-        config = dataset_config(source, size)
+        try:
+            config = dataset_config(source, size)
+        except NoDataError as error:
+            raise InputError(f'{error} Or name the type of a data set, such as CIFAR10 with --options '
+                             f'data_root=data/cifar10{nearest(source, DATASETS.module_dict)}.') from error
         if any(transform.get('size') == size for transform in config.get('pipeline') or ()):
             size = None
     if size is not None:
@@ -113,13 +117,13 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         raise InputError(f'{out} is there already. Choose another name, or add --force to replace it.')
     config = source_config(args.source, args.size, args.options)
 
+    from mmcm.apis.data_source import build_images
     from mmcm.apis.packing import pack
     from mmcm.cli.runner import built_from_config
-    from mmcm.registry import DATASETS
     with built_from_config():
-        dataset = DATASETS.build(config)
+        dataset = build_images(config)
     try:
-        done = pack(dataset, out, config, args.jobs, args.corrupt, progress=True)
+        done = pack(dataset, out, config, args.workers, args.corrupt, progress=True)
     except KeyboardInterrupt:
         raise InputError('stopped. What has been packed is kept: the same command goes on from there.') from None
     for reason in done.corrupt[:LISTED]:

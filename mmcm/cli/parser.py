@@ -1,4 +1,5 @@
 """The parser of every command: help with examples, and errors of one line."""
+import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any, NoReturn, Optional
@@ -25,6 +26,16 @@ class CommandParser(ArgumentParser):
             prog=prog, description=description, formatter_class=RawDescriptionHelpFormatter, **options)
         if examples:
             self.epilog = '\n'.join(['examples:', *(f'  {self.prog} {example}' for example in examples)])
+
+    def add_workers(self, what: str) -> None:
+        """Add `--workers`, how many processes do `what`: by default one for each core that we may use."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+        self.add_argument(
+            '--workers',
+            type=int,
+            default=cores,
+            metavar='N',
+            help=f'processes that {what}; default: one for each core, %(default)s')
 
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an InputError."""

@@ -5,6 +5,7 @@ import subprocess
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Union
 
 import torch
@@ -48,7 +49,9 @@ def use_cpus(config: Config, launcher: str) -> None:
         os.environ.setdefault('MASTER_PORT', '29500')
         if 'MASTER_ADDR' not in os.environ:
             os.environ['MASTER_ADDR'] = first_node(launcher)
-        torch.distributed.init_process_group('gloo')
+        timeout = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        timeout = None if timeout is None else timedelta(seconds=timeout)
+        torch.distributed.init_process_group('gloo', timeout=timeout)
     config.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     config.model_wrapper_cfg = {**wrapper, **(config.get('model_wrapper_cfg') or {}), 'device_ids': None}

@@ -25,8 +25,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
     parser.add_argument('checkpoint', nargs='?', help='path, URL, zoo name, or work directory (its last checkpoint); '
                         'default: the one that the config names')
-    parser.add_argument('--steps', type=int, default=2, metavar='K', help='network calls, the first one at the highest '
-                        'level; default: %(default)s')
+    parser.add_argument('--steps', type=int, default=2, metavar='K', help='network calls, 2 or more, the first one at '
+                        'the highest level; default: %(default)s')
     parser.add_argument('--metric', default='frechet/distance', help='what to judge by, a metric of the config; '
                         'default: %(default)s')
     parser.add_argument('--better', choices=['lower', 'higher'], help='which values are better; known for our metrics')
@@ -48,7 +48,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     args = parser.parse_args(argv)
     for name in ('steps', 'num_samples', 'grid_points'):
         if getattr(args, name) is not None:
-            check_count(f'--{name.replace("_", "-")}', getattr(args, name))
+            check_count(f'--{name.replace("_", "-")}', getattr(args, name), least=2 if name == 'steps' else 1)
     if args.out and args.out.suffix != '.py':
         raise InputError(f'--out is a config and has to end in .py, got {args.out}.')
     return args
@@ -62,12 +62,13 @@ def search(config: Config, args: Namespace) -> None:
     from mmcm.apis.evaluation_cache import EvaluationCache
     from mmcm.apis.named_samplers import OWN, choose_samplers
     from mmcm.apis.scores import plain, show
-    from mmcm.apis.testing import Tester, build_evaluator, check_test_parts, set_requests
+    from mmcm.apis.testing import Tester, check_test_parts, set_requests
     from mmcm.cli.runner import built_from_config
 
     args.checkpoint = args.checkpoint or config.get('checkpoint')
     if args.checkpoint is None:
         raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
+    args.checkpoint = str(args.checkpoint)
     set_requests(config, num_samples=args.num_samples, seed=args.seed)
     check_test_parts(config)
     sampler = choose_samplers(config, args.checkpoint)[OWN]
@@ -82,12 +83,12 @@ def search(config: Config, args: Namespace) -> None:
     asked = {}
 
     with built_from_config():
-        build_evaluator(config.test_evaluator, args.metric)
         tester = Tester(config, args.checkpoint, [args.ema])
+        model = {key: value for key, value in tester.config.model.items() if key != 'sampler'}
         settings = plain(
-            dict(weights=tester.weights, ema=tester.ema, requests=config.test_dataloader.dataset,
-                 batch_size=config.test_dataloader.batch_size, evaluator=config.test_evaluator,
-                 prefix=args.metric.rpartition('/')[0]))
+            dict(weights=tester.weights, ema=tester.ema, model=model, requests=config.test_dataloader.dataset,
+                 batch_size=config.test_dataloader.batch_size, evaluator=tester.config.test_evaluator,
+                 fingerprints=tester.fingerprints(args.metric), prefix=args.metric.rpartition('/')[0]))
 
         def loss(indices: tuple[int, ...]) -> float:
             at = timestep_search.sampler_at(sampler, [levels[index] for index in indices])
@@ -95,13 +96,16 @@ def search(config: Config, args: Namespace) -> None:
                                 lambda: plain(tester.measure('searched', at, metric=args.metric).metrics))
             if args.metric not in metrics:
                 raise InputError(f'the config has no metric {args.metric!r}: it has {", ".join(metrics)}.')
-            asked[indices] = metrics[args.metric]
-            value = float('inf') if metrics[args.metric] is None else metrics[args.metric]
+            value = asked[indices] = metrics[args.metric]
+            if value is None:  # not finite
+                return float('inf')
             return value if lower else -value
 
         options = dict(num_points=args.grid_points) if args.method == 'grid' else {}
         best = timestep_search.METHODS[args.method](loss, args.steps, len(levels) - 1, **options)
 
+    if asked[best] is None:
+        raise InputError(f'{args.metric} is not finite, whatever the levels are: look at the checkpoint.')
     if not is_main_process():
         return
     rows = [[' '.join(map(str, indices)), ' '.join(f'{levels[index]:.4g}' for index in indices),

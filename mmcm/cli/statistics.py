@@ -2,9 +2,9 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
-from mmcm.cli.config import Options, as_values
+from mmcm.cli.config import Options, as_values, check_options, check_size
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
@@ -53,10 +53,17 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument(
         '--workers', type=int, default=0, metavar='N', help='processes that read images; default: %(default)s')
     parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help='change settings of DATASET, a config, for example train_dataloader.dataset.data_root=data/cifar10')
+    parser.add_argument(
         '--features',
         action='store_true',
         help='write the features of all images, too, which the kernel distance, precision and recall need: 8 kB per '
         'image with InceptionV3')
+    parser.add_argument('--force', action='store_true', help='replace the file if it is there already')
     return parser.parse_args(argv)
 
 
@@ -64,34 +71,57 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    path = Path(args.out)
+    path = Path(args.out).expanduser()
     if path.suffix != '.npz':
         raise InputError(f'--out has to be an npz file, got {path}.')
+    if path.is_dir() or (path.exists() and not args.force):
+        raise InputError(f'{path} is there already. Choose another name, or add --force to replace it.')
     make_folder(path.parent)
     from mmcm.apis.data_source import dataset_config  # torch is loaded only for arguments in order
+    from mmcm.cli.runner import built_from_config
+    from mmcm.evaluation.features.shared import channels_for
     from mmcm.evaluation.reference import Reference
     from mmcm.evaluation.statistics import write_statistics
 
-    dataset = dataset_config(args.dataset, args.size)
+    extractor = as_values(args.extractor or default_extractor(args.dataset, args.cfg_options))
+    dataset = dataset_config(changed_data(args.dataset, args.cfg_options), args.size, channels_for(extractor))
+    check_size(args.size, {args.dataset: dataset})
     if dataset['type'] == 'ImagePack':
         dataset['labelled'] = False  # anyone's images will do
-    extractor = as_values(args.extractor or default_extractor(args.dataset))
-    reference = Reference(dataset, extractor, args.num_images, args.workers)
-    if args.features:
-        reference.want('table')
-    statistics = reference.made()
+    with built_from_config():
+        reference = Reference(dataset, extractor, args.num_images, args.workers)
+        if args.features:
+            reference.want('table')
+        statistics = reference.made()
     write_statistics(path, statistics)
     spatial = f' and {len(statistics.spatial.mean)} spatial ones' if statistics.spatial else ''
     print(f'Wrote {path}: {statistics.features.num_images} images of {args.dataset}, seen by {statistics.kind}, '
           f'{len(statistics.features.mean)} features{spatial}.')
 
 
-def default_extractor(dataset: str) -> dict:
+def changed_data(dataset: str, options: Optional[dict]) -> Union[str, dict]:
+    """Return the training data of the config called `dataset`, changed by `options`; its name where there are none.
+
+    Raises:
+        InputError: If there are options, and it is no config or names no data.
+    """
+    if not options:
+        return dataset
+    from mmcm.apis.data_source import named_config
+    config = named_config(dataset, options)
+    check_options(options, config.filename)
+    data = (config.get('train_dataloader') or {}).get('dataset')
+    if data is None:
+        raise InputError(f'{dataset} names no data: it has no train_dataloader.dataset.')
+    return data
+
+
+def default_extractor(dataset: str, options: Optional[dict] = None) -> dict:
     """Return the config of the extractor by which the config called `dataset` is evaluated, else of InceptionV3."""
+    from mmcm.apis.data_source import named_config
     from mmcm.evaluation.features.shared import REFERENCE
-    from mmcm.utils.configs import read_config
     try:
-        evaluator = read_config(dataset).get('test_evaluator')
+        evaluator = named_config(dataset, options).get('test_evaluator')
     except InputError:  # it is no config, but images
         evaluator = None
     parts = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]

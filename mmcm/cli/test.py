@@ -1,5 +1,5 @@
 """`tools/test.py`: draw images from a checkpoint and measure them, or measure anyone's."""
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -55,7 +55,10 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
 def listed(text: str) -> list[str]:
     """Return the parts of a list with commas."""
-    return list(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
+    parts = list(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
+    if not parts:
+        raise ArgumentTypeError(f'a list of names with commas is expected, got {text!r}')
+    return parts
 
 
 def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
@@ -96,10 +99,11 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmengine.dist import is_main_process  # torch is loaded for arguments in order
 
     from mmcm.apis.scores import plain, record, show, table
-    from mmcm.apis.testing import check_test_parts, set_requests
+    from mmcm.apis.testing import check_test_parts, evaluator_config, set_requests
     from mmcm.cli.runner import prepare
     args.checkpoint = args.checkpoint or config.get('checkpoint')
     set_requests(config, num_samples=args.num_samples, seed=args.seed)
+    config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
     prepare(config, args)
     requests = None
     if args.samples:
@@ -110,6 +114,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         check_test_parts(config)
         if args.checkpoint is None:
             raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
+        args.checkpoint = str(args.checkpoint)
         requests = plain(config.test_dataloader.dataset)
         scores = measure_drawn(config, args)
     if is_main_process():

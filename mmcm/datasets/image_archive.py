@@ -32,6 +32,11 @@ class ImageFolderFiles:
         self.root = str(root)
         self.names = PackedNames(map(os.fsencode, names))
 
+    @property
+    def place(self) -> str:
+        """What has to be known beside `state`: sizes and times alone may agree where archives were unpacked."""
+        return os.path.abspath(self.root)
+
     def source_of(self, position: int) -> str:
         """Return the path of an image."""
         return os.path.join(self.root, os.fsdecode(self.names[position]))
@@ -75,6 +80,11 @@ class ImageZipFiles:
         if getattr(self, '_file', None) is not None:
             self._file.close()
 
+    @property
+    def place(self) -> str:
+        """See ImageFolderFiles: nothing here, since checksums are of the content, wherever it lies."""
+        return ''
+
     def source_of(self, position: int) -> str:
         """Return the path of the zip file and the name in it."""
         return f'{self.root}/{self.names[position].decode()}'
@@ -114,7 +124,11 @@ class FolderArchive:
 
     def folders(self) -> list[str]:
         """Return the names of the folders right below the root, sorted."""
-        return [entry.name for entry in self._entries('') if entry.is_dir()]
+        return [entry.name for entry in self._entries('') if self._is_folder('', entry)]
+
+    def has_loose_images(self) -> bool:
+        """Return whether there are images right below the root; other folders are not looked into."""
+        return any(is_image(entry.name) and not self._is_folder('', entry) for entry in self._entries(''))
 
     def images(self, folders: Optional[Sequence[str]] = None) -> ImageFolderFiles:
         """Return the images, sorted folder by folder: all, or in that order those of some of `folders()`."""
@@ -134,10 +148,16 @@ class FolderArchive:
 
     def _find(self, prefix: str) -> Iterator[str]:
         for entry in self._entries(prefix):
-            if entry.is_dir():
+            if self._is_folder(prefix, entry):
                 yield from self._find(f'{prefix}{entry.name}/')
             elif is_image(entry.name):
                 yield prefix + entry.name
+
+    def _is_folder(self, prefix: str, entry: os.DirEntry) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError as error:  # such as a link to a folder above it, which has no end
+            raise InputError(f'{self.root / prefix / entry.name} cannot be read: {error.strerror}.') from error
 
     def _entries(self, prefix: str) -> list[os.DirEntry]:
         try:
@@ -162,6 +182,10 @@ class ZipArchive:
     def folders(self) -> list[str]:
         """See FolderArchive."""
         return sorted({entry.filename.split('/')[0] for entry in self.entries if '/' in entry.filename})
+
+    def has_loose_images(self) -> bool:
+        """See FolderArchive."""
+        return any(is_image(entry.filename) and '/' not in entry.filename for entry in self.entries)
 
     def images(self, folders: Optional[Sequence[str]] = None) -> ImageZipFiles:
         """See FolderArchive."""

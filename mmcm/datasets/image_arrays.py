@@ -83,8 +83,8 @@ class ImageArrays(ImageDataset):
         mirrored, positions = np.divmod(indices, self.num_images)
         inputs = self.gathered(positions)
         if mirrored.any():
-            chosen = mirrored > 0
-            inputs.numpy()[chosen] = inputs.flip(-1).numpy()[chosen]
+            pixels, chosen = inputs.numpy(), mirrored > 0
+            pixels[chosen] = torch.from_numpy(pixels[chosen]).flip(-1).numpy()
         return dict(inputs=inputs, gt_label=None if self.labels is None else torch.from_numpy(self.labels[indices]))
 
     def gathered(self, positions: np.ndarray) -> Tensor:
@@ -105,16 +105,12 @@ class ImageArrays(ImageDataset):
 class MappedImages(ImageArrays):
     """Images in files that are mapped: every process maps them for itself, whatever way it is started.
 
-    Args: See ImageArrays; the parts are what `map_parts` returns.
+    Args: See ImageArrays; `parts` has to be what `map_parts` returns.
     """
-
-    def __init__(self, labels: Optional[Sequence[int]], classes: Sequence[str], dataset_type: str, labelled: bool,
-                 flip: bool, pipeline: Optional[Sequence[dict]]) -> None:
-        super().__init__(self.map_parts(), labels, classes, dataset_type, labelled, flip, pipeline)
 
     @abstractmethod
     def map_parts(self) -> list[Tensor]:
-        """Return the parts; see ImageArrays."""
+        """Return the parts, here and in any process that the data set is sent to."""
 
     def __getstate__(self) -> dict:
         """Leave the images out, which would be copied."""

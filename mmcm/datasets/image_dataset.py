@@ -6,6 +6,8 @@ from typing import Optional
 import numpy as np
 from torch.utils.data import Dataset
 
+MAX_LABEL = 10**6 - 1  # more classes than this are no classes, and would fill the memory
+
 
 class ImageDataset(Dataset):
     """Images with or without classes; what their labels are is known without an image being read.

@@ -34,8 +34,8 @@ class ImageFiles(ImageDataset):
 
     @property
     def fingerprint(self) -> str:
-        """See ImageDataset: names and states of the files, and what is made of them."""
-        sha = hashlib.sha256(repr((self.pipeline_config, self.flip)).encode())
+        """See ImageDataset: place, names and states of the files, and what is made of them."""
+        sha = hashlib.sha256(repr((self.files.place, self.pipeline_config, self.flip)).encode())
         for position, name in enumerate(self.files.names):
             sha.update(b'%s\n%s\n' % (name, self.files.state(position).encode()))
         return sha.hexdigest()
@@ -51,4 +51,5 @@ class ImageFiles(ImageDataset):
 
 def no_images(place: object) -> InputError:
     """Return the error of a place without images."""
-    return InputError(f'{place} holds no images ({", ".join(SUFFIXES)}).')
+    return InputError(f'{place} holds no images ({", ".join(SUFFIXES)}): put them there, or name the folder or the zip '
+                      'that they are in.')

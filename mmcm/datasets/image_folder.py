@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmcm.datasets.image_archive import open_archive
+from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.datasets.image_files import ImageFiles, no_images
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.registry import DATASETS
@@ -116,9 +117,9 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
 
 
 def check_label(label: Any, name: bytes, path: Path) -> int:
-    """Return `label` if it is an integer of at least 0; else raise an InputError."""
-    if isinstance(label, bool) or not isinstance(label, int) or label < 0:
+    """Return `label` if it is an integer from 0 to `MAX_LABEL`; else raise an InputError."""
+    if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label <= MAX_LABEL:
         what = 'no label' if label is None else f'the label {label!r}'
-        raise InputError(f'{path} gives {os.fsdecode(name)} {what}: an integer of at least 0 is expected, for all '
-                         'images or for none.')
+        raise InputError(f'{path} gives {os.fsdecode(name)} {what}: an integer from 0 to {MAX_LABEL} is expected, for '
+                         'all images or for none.')
     return label

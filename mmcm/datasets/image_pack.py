@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mmcm.datasets.image_arrays import MappedImages, file_digest
+from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
-from mmcm.utils.npz import NpzFile, open_npz
+from mmcm.utils.npz import REPAIR, NpzFile, open_npz
 
 IMAGES, LABELS = 'arr_0', 'arr_1'  # as numpy.savez calls what it is given without names
 NOTES = 'dataset.json'
@@ -45,12 +46,13 @@ class ImagePack(MappedImages):
         self.path = Path(data_file)
         file = open_npz(self.path)
         self.notes = read_notes(file)
-        labels = read_labels(file, len(read_images(file))) if labelled else None
+        parts = self.map_parts()
+        labels = read_labels(file, len(parts[0])) if labelled else None
         classes = self.notes.get('classes') or [str(label) for label in range(_count(labels))]
         if _count(labels) > len(classes):
             raise InputError(f'{self.path} has labels up to {_count(labels) - 1}, but names {len(classes)} classes in '
                              f'{NOTES}: write the file again.')
-        super().__init__(labels, classes, 'image_pack', labelled, flip, pipeline)
+        super().__init__(parts, labels, classes, 'image_pack', labelled, flip, pipeline)
 
     @property
     def content_digest(self) -> str:
@@ -58,7 +60,7 @@ class ImagePack(MappedImages):
         digests = self.notes.get('sha256')
         if digests is None:
             return file_digest([self.path])
-        return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.image_shape, digests], sort_keys=True).encode()).hexdigest()
 
     def map_parts(self) -> list[Tensor]:
         """See MappedImages."""
@@ -77,8 +79,22 @@ def read_images(file: NpzFile) -> np.ndarray:
                          'expected. Convert the images, those in [0, 1] by (255 * x).round().astype(np.uint8).')
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         raise InputError(f'{IMAGES} in {file.path} has the shape {images.shape}: (N, H, W, C) is expected, at least '
-                         'one image, with 3 channels, RGB, or 1.')
+                         f'one image, with 3 channels, RGB, or 1. {_mended(images.shape)}')
     return images
+
+
+def _mended(shape: tuple[int, ...]) -> str:
+    """Say how an array x of a wrong shape becomes images."""
+    if 0 in shape:
+        return 'It is empty: write the images again.'
+    for fits, what, change in ((len(shape) == 4 and shape[1] in (1, 3), 'the channels are first',
+                                'x.transpose(0, 2, 3, 1)'),
+                               (len(shape) == 4 and shape[3] == 4, 'these are RGBA', 'x[..., :3]'),
+                               (len(shape) == 3 and shape[2] in (1, 3), 'this is one image', 'x[None]'),
+                               (len(shape) == 3, 'these are grey images', 'x[..., None]')):
+        if fits:
+            return f'If {what}, write {change} in place of x.'
+    return 'Write such an array in its place.'
 
 
 def read_labels(file: NpzFile, num_images: int) -> np.ndarray:
@@ -90,9 +106,10 @@ def read_labels(file: NpzFile, num_images: int) -> np.ndarray:
         raise InputError(f'{LABELS} in {file.path} are {labels.dtype} of the shape {labels.shape}: integers of the '
                          f'shape ({num_images},) are expected, a class for each image. Mend the file, or set '
                          'labelled=False.')
-    if labels.min() < 0:
-        raise InputError(f'{LABELS} in {file.path} has the label {labels.min()}: classes count from 0. Mend the file, '
-                         'or set labelled=False.')
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label <= MAX_LABEL:
+            raise InputError(f'{LABELS} in {file.path} has the label {label}: classes count from 0, up to {MAX_LABEL}. '
+                             'Mend the file, or set labelled=False.')
     return labels
 
 
@@ -103,7 +120,7 @@ def read_notes(file: NpzFile) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read(NOTES)))
     except (TypeError, ValueError) as error:
-        raise InputError(f'{NOTES} in {file.path} is damaged ({error}). Write the file again.') from error
+        raise InputError(f'{NOTES} in {file.path} is damaged ({error}). {REPAIR}') from error
 
 
 def _count(labels: Optional[np.ndarray]) -> int:

@@ -56,9 +56,10 @@ class ImageNet64(MappedImages):
         if missing:
             raise InputError(f'{root} lacks {", ".join(missing)}: unpack the npz files of the downsampled ImageNet '
                              f'({PAGE}) into data_root.')
+        parts = self.map_parts()
         labels, classes = None, ()
         if labelled:
-            labels = np.concatenate([read_labels(path) for path in self.paths])
+            labels = np.concatenate([read_labels(path, len(part)) for path, part in zip(self.paths, parts)])
             classes = tuple(str(number) for number in range(1, NUM_CLASSES + 1))
             if (root / CLASS_FILE).is_file():
                 wnids = read_wnids(root / CLASS_FILE)
@@ -67,7 +68,7 @@ class ImageNet64(MappedImages):
             else:
                 print_log(f'{root} has no {CLASS_FILE}: classes are numbered as the files have them, not by sorted '
                           'wnids as the released models do.', 'current', logging.WARNING)
-        super().__init__(labels, classes, 'imagenet64', labelled, flip, pipeline)
+        super().__init__(parts, labels, classes, 'imagenet64', labelled, flip, pipeline)
 
     @property
     def content_digest(self) -> str:
@@ -100,10 +101,9 @@ def read_images(path: Path) -> np.ndarray:
     return data.reshape(-1, 3, side, side)
 
 
-def read_labels(path: Path) -> np.ndarray:
+def read_labels(path: Path, num_images: int) -> np.ndarray:
     """Return `labels` of a file less one, 0 to 999; an InputError unless there is one for each image."""
-    file = open_npz(path)
-    labels, num_images = file['labels'], len(read_images(path))
+    labels = open_npz(path)['labels']
     if labels.dtype.kind not in 'iu' or labels.shape != (num_images, ):
         raise InputError(f'labels in {path} are {labels.dtype} of the shape {labels.shape} for {num_images} images: '
                          f'an integer for each is expected. Download it again from {PAGE}.')

@@ -21,6 +21,7 @@ from mmcm.zoo import cache_folder
 PAGE = 'https://www.yf.io/p/lsun'
 DATA_FILE = 'data.mdb'
 KEYS_FILE = 'mmcm_keys.npz'
+HASHED = 16  # images that the fingerprint looks at
 
 
 @DATASETS.register_module()
@@ -45,9 +46,13 @@ class LSUN(ImageDataset):
 
     @property
     def fingerprint(self) -> str:
-        """See ImageDataset: the keys, the size of the database, and what is made of the images."""
+        """See ImageDataset: the keys, the size of the database, some images, and what is made of them."""
         sha = hashlib.sha256(repr((self.pipeline_config, self.flip, self.database.size)).encode())
         sha.update(self.keys.content)
+        # The same images may be stored in another form, with the same keys, in a file whose size was set beforehand.
+        # Its time is not looked at: a copy is the same data set.
+        for position in np.linspace(0, self.num_images - 1, HASHED, dtype=int).tolist():
+            sha.update(self.encoded(position))
         return sha.hexdigest()
 
     def source_of(self, index: int) -> str:

@@ -49,8 +49,8 @@ class MNIST(ImageArrays):
         images = read_idx(Path(f'{stem}-images-idx3-ubyte'), num_dims=3)
         labels = read_idx(Path(f'{stem}-labels-idx1-ubyte'), num_dims=1)
         if images.shape[1:] != (SIDE, SIDE):
-            raise InputError(f'the images of {stem}-images-idx3-ubyte have the size {images.shape[1]} x '
-                             f'{images.shape[2]}, those of MNIST {SIDE} x {SIDE}.')
+            raise InputError(f'the images of {stem}-images-idx3-ubyte have the size {images.shape[2]} x '
+                             f'{images.shape[1]}, those of MNIST {SIDE} x {SIDE}.')
         if len(labels) != len(images) or labels.max(initial=0) >= len(CLASSES):
             raise InputError(f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
                              f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '

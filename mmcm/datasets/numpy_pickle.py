@@ -1,7 +1,8 @@
 """Reading pickled arrays of bytes without running anything that the file names.
 
 A pickle is a program, which may call whatever it can import. Here it can import nothing: the three names by which
-NumPy pickles an array stand for classes of ours, which only remember what they are given; any other name is refused.
+NumPy pickles an array stand for classes of ours, which only remember what they are given, and the one by which Python 3
+writes bytes for Python 2 for another, which makes bytes; any other name is refused.
 """
 import io
 import pickle
@@ -22,7 +23,7 @@ def read_numpy_pickle(content: bytes, source: Any) -> Any:
         source (Any): What the errors call it, its path.
 
     Raises:
-        InputError: If it names any function or class but those of an array, or is no whole pickle.
+        InputError: If it names any function or class but those of arrays and bytes, or is no whole pickle.
     """
     try:
         return _Unpickler(io.BytesIO(content), encoding='bytes').load()
@@ -62,6 +63,18 @@ class _Uint8:
         pass  # byte order and fields, of which bytes have none
 
 
+class _Bytes:
+    """Bytes as Python 3 writes them in protocols below 3: a call of `codecs.encode` with a text and 'latin1'."""
+
+    def __new__(cls, text: Any, encoding: Any) -> bytes:
+        if not isinstance(text, str) or encoding != 'latin1':
+            raise _ForeignName(f'_codecs.encode to {encoding!r}')
+        return text.encode('latin1')
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError('bytes have no state')  # without this, a pickle could set attributes of the class
+
+
 class _ForeignName(pickle.UnpicklingError):
     pass
 
@@ -70,6 +83,7 @@ class _Unpickler(pickle.Unpickler):
     names = {('numpy', 'ndarray'): PickledArray, ('numpy', 'dtype'): _Uint8}
     names.update({(f'{package}.multiarray', '_reconstruct'): PickledArray  # as NumPy 1 and NumPy 2 write it
                   for package in ('numpy.core', 'numpy._core')})
+    names['_codecs', 'encode'] = _Bytes
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) not in self.names:

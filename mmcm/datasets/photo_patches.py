@@ -48,7 +48,7 @@ class PhotoPatches(ImageDataset):
     @property
     def fingerprint(self) -> str:
         """See ImageDataset."""
-        sha = hashlib.sha256(repr(self.size).encode())
+        sha = hashlib.sha256(repr((self.size, self.flip)).encode())
         for photo in self.photos:
             sha.update(photo.contiguous().numpy())
         return sha.hexdigest()

@@ -11,6 +11,7 @@ from mmcm.registry import DATASETS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 
+LARGEST = 10**8  # requests, whose labels have to fit the memory
 RULES = ('balanced', 'random')  # by which labels are chosen where nobody names them
 
 
@@ -20,7 +21,7 @@ class SamplingRequests(Dataset):
     `gt_label`.
 
     Args:
-        num_samples (int): How many images, n.
+        num_samples (int): How many images, n, at most 10^8.
         num_classes (int, optional): Number of classes; needed where `labels` is a rule.
         labels (str | int | Sequence[int], optional): 'balanced' (0, 1, 2, ... in turn), 'random' (by the seed), one
             label for all, a list that is repeated, or None for unconditional models.
@@ -32,8 +33,8 @@ class SamplingRequests(Dataset):
                  num_classes: Union[int, None] = None,
                  labels: Union[str, int, Sequence[int], None] = None,
                  seed: int = 0) -> None:
-        if num_samples < 1:
-            raise InputError(f'num_samples has to be at least 1, got {num_samples}.')
+        if not 1 <= num_samples <= LARGEST:
+            raise InputError(f'num_samples has to be at least 1 and at most {LARGEST}, got {num_samples}.')
         self.seeds = sample_seeds(num_samples, seed)
         self.labels = request_labels(labels, num_samples, num_classes, seed)
         self.metainfo = dict(dataset_type='sampling_requests', num_classes=num_classes)

@@ -9,12 +9,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.load_image import MAX_PIXELS, SIXTEEN_BITS
 from mmcm.editing.base import EditingOperator
 from mmcm.utils.errors import InputError
 
 FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content, not by suffix
-MAX_PIXELS = 2**26  # 67 million, 200 MB when decoded
-SIXTEEN_BITS = ('I;16', 'I;16B', 'I;16L', 'I')
 
 
 def read_picture(path: Union[str, Path], background: str = 'white') -> Image.Image:

@@ -50,7 +50,7 @@ class RunningGaussian:
     def result(self) -> Gaussian:
         """Return the Gaussian; an InputError if there were fewer than 2 images."""
         if self.num_images < 2:
-            raise InputError(f'a covariance needs at least 2 images, got {self.num_images}.')
+            raise InputError(f'a covariance needs at least 2 images, got {self.num_images}: take more.')
         return Gaussian(self.mean, self.deviations / (self.num_images - 1), self.num_images)
 
     def _move(self, number: int, mean: np.ndarray) -> np.ndarray:

@@ -80,11 +80,9 @@ class Reference:
         if num_images is not None:
             check_count('num_images', num_images, 2)
         check_count('num_workers', num_workers, 0)
-        if isinstance(source, str):
-            source = PUBLISHED.get(source, source)
-        if not isinstance(source, dict) and not is_address(source) and not Path(source).expanduser().is_file():
-            raise InputError(f'there is no file {source}: a reference is the config of a data set, the path or address '
-                             f'of an npz file, or one of {", ".join(PUBLISHED)}.')
+        if not isinstance(source, dict):
+            source = PUBLISHED.get(str(source), str(source))  # options may make numbers of names
+            check_reference(source)
         self.given = source
         self.extractor = shared_extractor(extractor)
         self.num_images = num_images
@@ -95,6 +93,23 @@ class Reference:
     def want(self, part: str) -> None:
         """Say that 'features' or 'spatial' (Gaussians) or the 'table' of features will be asked for."""
         self.wanted.add(part)
+
+    def check_number(self, part: str, least: int, purpose: str) -> None:
+        """Raise an InputError if it is known that there are fewer than `least` images for `part`, and say what for."""
+        known = getattr(self.source.statistics, part)
+        if known is None:
+            number = None if self.source.dataset is None else len(self.source.dataset)
+        else:
+            number = len(known) if part == 'table' else known.num_images
+        if number is not None and number < least:
+            raise InputError(f'{purpose} needs at least {least} real images, and {self.source.name} has {number}: take '
+                             'more of them, or leave the metric out.')
+
+    def check_first(self, part: str) -> None:
+        """Raise an InputError if images will be looked at for `part`, and the first one does not fit the extractor."""
+        source = self.source
+        if self.statistics is None and getattr(source.statistics, part) is None and source.dataset is not None:
+            self._extract(stacked_images([source.dataset[0]]))
 
     def check(self, part: str, size: int) -> None:
         """Raise an InputError if `part` of the reference will not be there, or not with `size` dimensions."""
@@ -190,7 +205,21 @@ class Reference:
 
     @cached_property
     def fingerprint(self) -> Optional[str]:
-        """What tells the images from all others; None where they do not say."""
+        """What tells this reference from all others; None where its images do not say which they are."""
+        statistics, images = self.source.statistics, self._images_fingerprint
+        if all(getattr(statistics, part) is None for part in PARTS):
+            return images
+        if statistics.dataset is not None:
+            return statistics.dataset
+        sha = hashlib.sha256(f'{images}'.encode())  # of others, who do not say of which images theirs are
+        for gaussian in (statistics.features, statistics.spatial):
+            for array in () if gaussian is None else (gaussian.mean, gaussian.covariance):
+                sha.update(np.ascontiguousarray(array))
+        return sha.hexdigest()
+
+    @cached_property
+    def _images_fingerprint(self) -> Optional[str]:
+        """What tells the images that are there from all others; None where they do not say."""
         dataset = self.source.dataset
         whole = dataset.dataset if isinstance(dataset, Subset) else dataset
         fingerprint = getattr(whole, 'fingerprint', None)
@@ -200,13 +229,13 @@ class Reference:
 
     def _cache_files(self) -> dict[bool, Path]:
         """Return the files of this reference: whether with the table, and where."""
-        key = hashlib.sha256(f'{self.fingerprint} {self.extractor.fingerprint}'.encode()).hexdigest()[:32]
+        key = hashlib.sha256(f'{self._images_fingerprint} {self.extractor.fingerprint}'.encode()).hexdigest()[:32]
         folder = cache_folder() / 'statistics'
         return {False: folder / f'{key}.npz', True: folder / f'{key}-features.npz'}
 
     def _cached(self) -> Optional[Statistics]:
         """Return the statistics of these images that were computed before, None if there are none. Main process."""
-        if not is_main_process() or self.fingerprint is None:
+        if not is_main_process() or self._images_fingerprint is None:
             return None
         path = self._cache_files()['table' in self.wanted]
         if not path.is_file():
@@ -216,7 +245,7 @@ class Reference:
         except InputError as error:
             print_log(f'{error} They are computed anew.', 'current', logging.WARNING)
             return None
-        ours = (statistics.dataset, statistics.extractor) == (self.fingerprint, self.extractor.fingerprint)
+        ours = (statistics.dataset, statistics.extractor) == (self._images_fingerprint, self.extractor.fingerprint)
         return statistics if ours else None
 
     def _computed(self) -> Optional[Statistics]:
@@ -226,18 +255,25 @@ class Reference:
             print_log(f'{self.extractor.kind} looks at the {len(dataset)} images of {self.source.name}.', 'current')
         gaussians = dict(features=RunningGaussian(), spatial=RunningGaussian())
         own, tables = dict(features=RunningGaussian(), spatial=RunningGaussian()), []
-        for features in self._extracted(dataset):
-            for part, gaussian in own.items():
-                if getattr(features, part) is not None:
-                    gaussian.update(getattr(features, part).flatten(1).numpy())
-            if 'table' in self.wanted:
-                tables.append(features.features.flatten(1).float().numpy())
-        all_tables = []
-        for others, others_tables in from_each_process((own, tables)):
+        error = None
+        try:
+            for features in self._extracted(dataset):
+                for part, gaussian in own.items():
+                    if getattr(features, part) is not None:
+                        gaussian.update(getattr(features, part).flatten(1).numpy())
+                if 'table' in self.wanted:
+                    tables.append(features.features.flatten(1).float().numpy())
+        except InputError as found:  # told to the others, who would wait for ever
+            error = found
+        all_tables, errors = [], []
+        for others, others_tables, others_error in from_each_process((own, tables, error)):
+            errors += [others_error] * (others_error is not None)
             if is_main_process():
                 for part, gaussian in gaussians.items():
                     gaussian.merge(others[part])
                 all_tables += others_tables
+        if errors:
+            raise errors[0]
         if not is_main_process():
             return None
         statistics = Statistics(
@@ -245,7 +281,7 @@ class Reference:
             table=np.concatenate(all_tables) if all_tables else None,
             kind=self.extractor.kind,
             extractor=self.extractor.fingerprint,
-            dataset=self.fingerprint)
+            dataset=self._images_fingerprint)
         self._keep(statistics)
         return statistics
 
@@ -256,12 +292,18 @@ class Reference:
             Subset(dataset, range(first, last)), BATCH_SIZE, num_workers=self.num_workers, collate_fn=stacked_images)
         with progress_bar('real images', len(loader), shown=is_main_process()) as step:
             for images in loader:
-                yield self.extractor.extract(images)
+                yield self._extract(images)
                 step()
+
+    def _extract(self, images: Tensor) -> Features:
+        try:
+            return self.extractor.extract(images)
+        except InputError as error:  # which says what is wrong with the images, but not whose they are
+            raise InputError(f'the real images of {self.source.name}: {error}') from error
 
     def _keep(self, statistics: Statistics) -> None:
         """Write statistics to the cache, if it can be written to: they are there already, and are not lost."""
-        if self.fingerprint is None:
+        if self._images_fingerprint is None:
             return
         try:
             for with_table, path in self._cache_files().items():
@@ -282,6 +324,18 @@ def shared_reference(source: Union[dict, str, Path], extractor: dict, num_images
     if reference is None:
         reference = _REFERENCES[key] = Reference(source, extractor, num_images)
     return reference
+
+
+def check_reference(source: str) -> None:
+    """Raise an InputError unless `source` is an address, or the path of a file."""
+    path = Path(source).expanduser()
+    if is_address(source) or (path.is_file() and path.suffix.lower() != '.zip'):
+        return
+    if path.exists():
+        raise InputError(f'{source} is no npz file: make one of these images, mmcm statistics {source} --out FILE.npz, '
+                         'and name that one as the reference.')
+    raise InputError(f'there is no file {source}: a reference is the config of a data set, the path or address of an '
+                     f'npz file, or one of {", ".join(PUBLISHED)}.')
 
 
 def is_address(source: Union[str, Path]) -> bool:

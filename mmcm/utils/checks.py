@@ -1,14 +1,22 @@
 """Checks of what users give."""
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, Optional
 
 from mmcm.utils.errors import InputError
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise an InputError unless `value` is an integer of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise InputError(f'{name} has to be an integer of at least {least}, got {value!r}.')
+def check_count(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
+    """Raise an InputError unless `value` is an integer of at least `least` and, where it is given, at most `most`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least or most is not None and value > most:
+        limits = f'of at least {least}' if most is None else f'from {least} to {most}'
+        raise InputError(f'{name} has to be an integer {limits}, got {value!r}.')
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise an InputError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise InputError(f'{name} has to be one of {", ".join(choices)}, got {value!r}.')
 
 
 def has_length(values: Any) -> bool:

@@ -8,6 +8,8 @@ from mmcm.interop.mmagic_config import translate_config
 from mmcm.utils.errors import InputError
 from mmcm.zoo import find_config
 
+SUFFIXES = ('.py', '.yaml', '.yml', '.json')  # that MMEngine reads
+
 
 def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Config:
     """Read a config file, given by its path or by its name among those that come with mmcm, changed by `options`.
@@ -18,12 +20,15 @@ def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Confi
         InputError: If there is no such file, or it is no config.
     """
     path = find_config(str(name))
+    if path.suffix not in SUFFIXES:
+        raise InputError(f'{path} cannot be read as a config: its name has to end in {", ".join(SUFFIXES)}.')
     try:
         config = Config.fromfile(path)
         if options:
             config.merge_from_dict(options)
     except Exception as error:  # reading a config runs it: whatever it raises is the fault of the file
-        raise InputError(f'{path} cannot be read as a config: {type(error).__name__}: {error}') from error
+        raise InputError(f'{path} cannot be read as a config: {type(error).__name__}: {error}. A config only has '
+                         'settings in it, such as model = dict(...).') from error
     return translated(config)
 
 

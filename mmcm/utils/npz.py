@@ -20,6 +20,7 @@ from mmcm.utils.errors import InputError
 
 LOCAL_HEADER = struct.Struct('<26xHH')  # of its 30 bytes, the lengths of the name and of the extra field
 SUFFIX = '.npy'
+REPAIR = 'Copy it again, or write it anew, by mmcm pack or numpy.savez.'
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -54,8 +55,8 @@ class NpzFile(Mapping):
         except OSError as error:
             raise InputError(f'{self.path} cannot be read: {error.strerror or error}.') from error
         except DAMAGE as error:
-            raise InputError(f'{self.path} is no npz file, or not a whole one ({error}). Write it again, by '
-                             'numpy.savez.') from error
+            raise InputError(f'{self.path} is no npz file, or not a whole one ({error}). '
+                             f'{REPAIR}') from error
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return the array `name`."""
@@ -76,8 +77,7 @@ class NpzFile(Mapping):
             if 'allow_pickle' in str(error):
                 raise InputError(f'{name} in {self.path} holds Python objects, which are not read: an array of numbers '
                                  'is expected, and arrays of different shapes do not make one.') from error
-            raise InputError(f'{name} in {self.path} is no whole array ({error}). Write the file again, by '
-                             'numpy.savez.') from error
+            raise InputError(f'{name} in {self.path} is no whole array ({error}). {REPAIR}') from error
 
     def __contains__(self, name: object) -> bool:
         return f'{name}{SUFFIX}' in self.entries
@@ -100,7 +100,7 @@ class NpzFile(Mapping):
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(name)
         except (OSError, *DAMAGE) as error:
-            raise InputError(f'{name} in {self.path} is damaged ({error}). Write the file again.') from error
+            raise InputError(f'{name} in {self.path} is damaged ({error}). {REPAIR}') from error
 
     @cached_property
     def _content(self) -> mmap.mmap:

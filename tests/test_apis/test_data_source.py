@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcm.apis.data_source import dataset_config, find_dataset
+from mmcm.apis.data_source import dataset_config, find_dataset, images_config
 from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
 from mmcm.utils.errors import InputError
 
@@ -25,6 +25,35 @@ def test_a_config_means_its_training_data_without_mirror_images(tmp_path):
     assert [transform['type'] for transform in config['pipeline']] == ['LoadImage', 'PackImage']
     assert dataset_config(dict(type='CIFAR10', flip=True)) == dict(type='CIFAR10', flip=False)
     assert isinstance(find_dataset('cd_1xb32_digits-8x8'), DigitsDataset)
+    assert dataset_config('digits') == dataset_config('cd_1xb32_digits-8x8')  # a model of the zoo
+
+
+@pytest.mark.parametrize('kind', ['folder', 'npz'])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_grey_images_in_files_are_grey_where_that_is_asked_for(tmp_path, kind, channels):
+    write_images(tmp_path, ['0.png', '1.png', '2.png'])
+    source = tmp_path
+    if kind == 'npz':
+        source = tmp_path / 'x.npz'
+        pixels = np.stack([find_dataset(tmp_path)[index]['inputs'].permute(1, 2, 0) for index in range(3)])
+        np.savez(source, pixels[..., :1] if channels == 3 else pixels)  # the other than is asked for
+    data = find_dataset(source, channels=channels)
+    for index in range(3):
+        assert data[index]['inputs'].shape == (channels, 8, 8) and (data[index]['inputs'] == 10 * index + 1).all()
+    assert dataset_config(tmp_path, channels=3) == dataset_config(tmp_path)
+    assert find_dataset(tmp_path, size=4, channels=1)[0]['inputs'].shape == (1, 4, 4)
+
+
+def test_what_is_no_data_set_of_images_is_refused(tmp_path):
+    with pytest.raises(InputError, match='SamplingRequests is no data set of images'):
+        find_dataset(dict(type='SamplingRequests', num_samples=2))
+    for pipeline in (3, 'LoadImage', [3], [dict(size=3)]):
+        with pytest.raises(InputError, match='pipeline has to be a list of transforms'):
+            dataset_config(dict(type='ImageFolder', data_root='x', pipeline=pipeline))
+    for loader in (None, dict(dataset=3)):
+        (tmp_path / 'c.py').write_text(f'train_dataloader = {loader}')
+        with pytest.raises(InputError, match='names no data'):
+            dataset_config(tmp_path / 'c.py')
 
 
 @pytest.mark.parametrize('labels', [None, [1, 0]])
@@ -60,9 +89,17 @@ def test_images_in_files_have_classes_by_subfolders_or_a_list(tmp_path, kind, na
     assert find_dataset(root)[0]['inputs'].shape == (3, 8, 8)  # as it is
 
 
+def test_subfolders_are_classes_only_where_they_are_said_to_be(tmp_path):
+    write_images(tmp_path / 'images', ['b/0.png', 'a/1.png'])
+    assert [images_config(tmp_path / 'images', by_subfolder=by)['labelled'] for by in (True, False)] == [True, False]
+    (tmp_path / 'images' / 'dataset.json').write_text(json.dumps({'labels': [['b/0.png', 3], ['a/1.png', 1]]}))
+    assert images_config(tmp_path / 'images', by_subfolder=False)['labelled'] is True
+    assert images_config(tmp_path / 'nothing') is None
+
+
 @pytest.mark.parametrize('source, message', [
     ('nothing_of_the_kind', 'is no data set'), ('missing.npz', 'missing.npz'), ('missing.zip', 'missing.zip'),
-    ('missing.py', 'missing.py')])
+    ('missing.py', 'missing.py'), ('missing.ZIP', 'missing.ZIP')])
 def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message) as raised:

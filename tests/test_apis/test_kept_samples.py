@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmcm.apis import kept_samples
-from mmcm.apis.kept_samples import Share, check_keepable, put_together
+from mmcm.apis.kept_samples import Share, check_keepable, in_bytes, put_together
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 
@@ -44,3 +44,8 @@ def test_unconditional_images_have_no_labels(tmp_path):
 def test_what_does_not_fit_the_disk_is_refused(tmp_path):
     with pytest.raises(InputError, match='free space'):
         check_keepable([tmp_path / 'x.npz'], (10**9, 1000, 1000, 3))
+
+
+def test_bytes_are_in_units_that_fit_them():
+    assert [in_bytes(number) for number in (0, 25600, 12345678, 6 * 10**15)] == [
+        '0 bytes', '25.6 kB', '12.3 MB', '6e+03 TB']

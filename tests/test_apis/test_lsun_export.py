@@ -1,5 +1,7 @@
 import hashlib
 import io
+import os
+import signal
 
 import lmdb
 import numpy as np
@@ -94,17 +96,44 @@ def test_stopped_export_goes_on(bedrooms, tmp_path):
 
 def test_corrupt_images_are_listed_and_left_out(bedrooms, tmp_path):
     put(bedrooms, ORDER[4], webp(ORDER[4])[:60])
-    done = export_lsun(bedrooms, tmp_path / 'out', size=SIDE)
+    done = export_lsun(bedrooms, tmp_path / 'out', size=SIDE, corrupt='skip')
     assert done.num_written == 11 and '00000/00000004.png' not in images(tmp_path / 'out')
     listed = (tmp_path / 'out' / 'corrupt.txt').read_text().splitlines()
     assert listed == done.corrupt and len(listed) == 1 and key(ORDER[4]).decode() in listed[0]
 
 
-def test_corrupt_image_stops_where_it_shall(bedrooms, tmp_path):
+def test_corrupt_image_stops(bedrooms, tmp_path):
     put(bedrooms, ORDER[4], webp(ORDER[4])[:60])
-    with pytest.raises(InputError, match=f'{key(ORDER[4]).decode()} is damaged'):
-        export_lsun(bedrooms, tmp_path / 'out', size=SIDE, corrupt='stop')
+    with pytest.raises(InputError, match=f'{key(ORDER[4]).decode()} is damaged.*--corrupt skip leaves such'):
+        export_lsun(bedrooms, tmp_path / 'out', size=SIDE)
     assert len(images(tmp_path / 'out')) == 4
+
+
+def test_nothing_is_left_where_nothing_was_written(bedrooms, tmp_path, monkeypatch):
+    put(bedrooms, ORDER[0], b'no image')
+    (tmp_path / 'mine').mkdir()
+    for out in ('mine', 'new'):
+        with pytest.raises(InputError, match='no image'):
+            export_lsun(bedrooms, tmp_path / out, size=SIDE)
+    assert not (tmp_path / 'new').exists() and list((tmp_path / 'mine').iterdir()) == []
+
+    def full(path, content):
+        raise InputError(f'{path} cannot be written: No space left on device.')
+
+    monkeypatch.setattr(lsun_export, 'write_bytes', full)
+    with pytest.raises(InputError, match='No space left'):
+        export_lsun(bedrooms, tmp_path / 'new', size=SIDE, corrupt='skip')
+    assert not (tmp_path / 'new').exists()
+
+
+def test_what_another_run_wrote_is_kept_where_this_one_fails(bedrooms, tmp_path):
+    export_lsun(bedrooms, tmp_path / 'out', size=SIDE, max_images=1)
+    (tmp_path / 'out' / '00000' / '00000000.png').unlink()
+    put(bedrooms, ORDER[0], b'no image')
+    for size in (SIDE, SIDE + 1):
+        with pytest.raises(InputError):
+            export_lsun(bedrooms, tmp_path / 'out', size=size)
+    assert (tmp_path / 'out' / 'export.json').exists()
 
 
 def test_other_settings_do_not_mix(bedrooms, tmp_path):
@@ -113,24 +142,38 @@ def test_other_settings_do_not_mix(bedrooms, tmp_path):
         export_lsun(bedrooms, tmp_path / 'out', size=SIDE + 1, max_images=2)
 
 
-def test_processes_write_the_same(bedrooms, tmp_path):
+@pytest.mark.parametrize('start', ['fork', pytest.param('spawn', marks=pytest.mark.slow)])
+def test_processes_write_the_same(bedrooms, tmp_path, monkeypatch, start):
+    monkeypatch.setattr(lsun_export, 'START', start)
     export_lsun(bedrooms, tmp_path / 'one', size=SIDE)
-    assert export_lsun(bedrooms, tmp_path / 'two', size=SIDE, workers=2).num_written == 12
-    read = [{(out / name).read_bytes() for name in images(out)} for out in (tmp_path / 'one', tmp_path / 'two')]
-    assert read[0] == read[1]
+    assert export_lsun(bedrooms, tmp_path / 'two', size=SIDE, workers=2) == (12, 0, [])
+    read = [{name: (out / name).read_bytes() for name in images(out)} for out in (tmp_path / 'one', tmp_path / 'two')]
+    assert read[0] == read[1] and len(read[0]) == 12
 
 
-@pytest.mark.parametrize('wrong', [dict(size=0), dict(workers=0), dict(max_images=0), dict(quality=101),
-                                   dict(file_format='gif'), dict(corrupt='ignore')])
-def test_settings_that_cannot_be_are_refused(bedrooms, tmp_path, wrong):
-    with pytest.raises(InputError):
+def test_process_that_is_killed_is_told_in_one_line(bedrooms, tmp_path, monkeypatch):
+    monkeypatch.setattr(lsun_export, 'START', 'fork')
+    monkeypatch.setattr(lsun_export, 'encode', lambda *args: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(InputError, match='was killed.*the same command goes on'):
+        export_lsun(bedrooms, tmp_path / 'out', size=SIDE, workers=2)
+
+
+@pytest.mark.parametrize('wrong, match', [
+    (dict(size=0), 'size .*from 1 to 8192, got 0'), (dict(size=8193), 'size .*from 1 to 8192, got 8193'),
+    (dict(workers=0), 'workers'), (dict(max_images=0), 'max_images'),
+    (dict(quality=101), 'quality has to be an integer from 1 to 100, got 101.'),
+    (dict(file_format='gif'), "format has to be one of png, jpeg, webp, original, got 'gif'."),
+    (dict(corrupt='ignore'), "corrupt has to be one of stop, skip, got 'ignore'.")])
+def test_settings_that_cannot_be_are_refused(bedrooms, tmp_path, wrong, match):
+    with pytest.raises(InputError, match=f'^{match}'):
         export_lsun(bedrooms, tmp_path / 'out', **wrong)
     assert not (tmp_path / 'out').exists()
 
 
 def test_command_tells_what_it_has_done(bedrooms, tmp_path, capsys):
     put(bedrooms, ORDER[4], b'no image')
-    main([bedrooms, str(tmp_path / 'out'), '--size', '16', '--max-images', '5'])
+    main([bedrooms, str(tmp_path / 'out'), '--size', '16', '--max-images', '5', '--workers', '1',
+          '--corrupt', 'skip'])
     assert capsys.readouterr().out == (f'{tmp_path}/out: wrote 4 images, 0 were there\n1 could not be decoded and were '
                                        f'left out, see {tmp_path}/out/corrupt.txt\n')
     with pytest.raises(SystemExit, match='2'):

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from pictures import files, write_folder
 
-from mmcm.apis import packing
+from mmcm.apis import pack_file, packing
 from mmcm.apis.packing import check_nothing_random, pack, verify
 from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
 from mmcm.utils.errors import InputError
@@ -41,6 +42,7 @@ def test_pack_holds_images_and_labels_of_the_data_set(folder, tmp_path):
     assert np.array_equal(images_of(packed), images_of(dataset)) and packed.metainfo['classes'] == ('a', 'b')
     with zipfile.ZipFile(tmp_path / 'x.npz') as archive:
         assert archive.testzip() is None
+    assert (tmp_path / 'x.npz').stat().st_size < 4096 + 20 * (6 * 8 * 3 + 8) + 3000  # of the room that was taken
     if sys.platform == 'linux':
         assert packed.images.data_ptr() % 4096 == 0  # a page, so that a batch of rows touches as few as can be
 
@@ -64,8 +66,8 @@ def test_bytes_do_not_depend_on_the_number_of_processes(folder, tmp_path, monkey
     monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
     for name in corrupt:
         (folder / name).write_bytes(b'no picture')
-    for jobs in (1, 3):
-        pack(ImageFolder(str(folder), PIPELINE), tmp_path / f'{jobs}.npz', jobs=jobs, corrupt='skip')
+    for workers in (1, 3):
+        pack(ImageFolder(str(folder), PIPELINE), tmp_path / f'{workers}.npz', workers=workers, corrupt='skip')
     assert (tmp_path / '1.npz').read_bytes() == (tmp_path / '3.npz').read_bytes()
 
 
@@ -101,10 +103,30 @@ def test_corrupt_image_stops_and_what_is_done_is_gone_on_from(folder, tmp_path, 
     assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'y.npz').read_bytes()
 
 
+def test_images_left_out_before_a_run_was_stopped_stay_left_out(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    (folder / 'a' / '002.png').write_bytes(b'no picture')
+    dataset = ImageFolder(str(folder), PIPELINE)
+    pack(dataset, tmp_path / 'whole.npz', corrupt='skip')
+    read = dataset.read
+
+    def stop(position):
+        if position == 15:
+            raise KeyboardInterrupt
+        return read(position)
+
+    dataset.read = stop
+    with pytest.raises(KeyboardInterrupt):
+        pack(dataset, tmp_path / 'x.npz', corrupt='skip')
+    dataset.read = read
+    assert pack(dataset, tmp_path / 'x.npz', corrupt='skip').num_found == 14
+    assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
+
+
 def test_nothing_is_left_where_nothing_was_done(folder, tmp_path):
     for path in folder.rglob('*.png'):
         path.write_bytes(b'no picture')
-    for corrupt, match in (('stop', '000.png'), ('skip', 'none of the 20 images')):
+    for corrupt, match in (('stop', '000.png .*--corrupt skip leaves such'), ('skip', 'none of the 20 images')):
         with pytest.raises(InputError, match=match):
             pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz', corrupt=corrupt)
         assert files(tmp_path) == []
@@ -112,7 +134,7 @@ def test_nothing_is_left_where_nothing_was_done(folder, tmp_path):
 
 def test_images_of_two_sizes_are_refused_by_name(folder, tmp_path):
     cv2.imwrite(str(folder / 'b' / '013.png'), np.zeros((6, 9, 3), np.uint8))
-    with pytest.raises(InputError, match='a/000.png has 6 x 8 pixels .* b/013.png has 6 x 9 .*--size'.replace(
+    with pytest.raises(InputError, match='a/000.png has 8 x 6 pixels .* b/013.png has 9 x 6 .*--size'.replace(
             ' b/', ' .*b/')):
         pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz', corrupt='skip')
     assert files(tmp_path) == []
@@ -129,7 +151,7 @@ class Slow(ImageFolder):
         return super().read(position)
 
 packing.CHUNK_IMAGES, packing.SAVE_INTERVAL = 3, 0.
-packing.pack(Slow(sys.argv[1], [dict(type='LoadImage'), dict(type='PackImage')]), sys.argv[2], jobs=int(sys.argv[3]))
+packing.pack(Slow(sys.argv[1], [dict(type='LoadImage'), dict(type='PackImage')]), sys.argv[2], workers=int(sys.argv[3]))
 '''
 
 
@@ -149,7 +171,7 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monk
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not out.exists()
-    done = pack(dataset, out, jobs=1)
+    done = pack(dataset, out, workers=1)
     assert 15 <= done.num_found < 120 and done.num_images == 120
     assert out.read_bytes() == (tmp_path / 'whole.npz').read_bytes()
     assert files(tmp_path) == ['whole.npz', 'x.npz']
@@ -168,6 +190,19 @@ def test_unfinished_pack_of_another_source_is_not_touched(folder, tmp_path, monk
     assert pack(DigitsDataset(), tmp_path / 'x.npz').num_found == 0
 
 
+def test_unfinished_pack_of_what_has_changed_since_is_not_touched(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    (folder / 'b' / '003.png').write_bytes(b'no picture')
+    with pytest.raises(InputError, match='9 images'):
+        pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
+    relabelled = ImageFolder(str(folder), PIPELINE)
+    relabelled.labels[5] ^= 1
+    os.utime(folder / 'a' / '002.png', (1, 1))
+    for dataset, what in ((ImageFolder(str(folder), PIPELINE), 'fingerprint'), (relabelled, 'fingerprint, labels')):
+        with pytest.raises(InputError, match=rf'of other settings \({what}\)'):
+            pack(dataset, tmp_path / 'x.npz', corrupt='skip')
+
+
 def test_two_processes_do_not_pack_into_one_file(folder, tmp_path):
     code = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print(); input()"
     other = subprocess.Popen([sys.executable, '-c', code, str(tmp_path / '.x.npz.unfinished')],
@@ -177,6 +212,21 @@ def test_two_processes_do_not_pack_into_one_file(folder, tmp_path):
         pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
     other.communicate(b'\n')
     pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
+
+
+def test_pack_that_another_process_has_just_finished_is_not_touched(folder, tmp_path, monkeypatch):
+    dataset, lock = ImageFolder(str(folder), PIPELINE), fcntl.lockf
+    done = tmp_path / 'x.npz'
+
+    def finish_first(file, operation):  # between opening and locking
+        (tmp_path / '.x.npz.unfinished').rename(done)
+        done.write_bytes(b'a whole pack')
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, 'lockf', finish_first)
+    with pytest.raises(InputError, match='being packed by another process'):
+        pack(dataset, done)
+    assert done.read_bytes() == b'a whole pack'
 
 
 @pytest.mark.parametrize('call', ['pwrite', 'fsync', 'posix_fallocate'])
@@ -205,6 +255,21 @@ def test_room_is_looked_for_where_it_cannot_be_reserved(folder, tmp_path, monkey
     with pytest.raises(InputError, match='y.npz cannot be written: No space left'):
         pack(dataset, tmp_path / 'y.npz')
     assert files(tmp_path) == ['x.npz']
+
+
+def test_what_is_packed_already_needs_no_more_room(folder, tmp_path, monkeypatch):
+    monkeypatch.delattr(os, 'posix_fallocate')
+    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    (folder / 'b' / '003.png').write_bytes(b'no picture')
+    dataset = ImageFolder(str(folder), PIPELINE)
+    with pytest.raises(InputError, match='9 images are packed'):
+        pack(dataset, tmp_path / 'x.npz')
+    row = 6 * 8 * 3
+    free = 20 * (row + 8) + pack_file.ROOM_FOR_NOTES - 9 * row
+    monkeypatch.setattr('shutil.disk_usage', lambda path: type('Usage', (), dict(free=free)))
+    assert pack(dataset, tmp_path / 'x.npz', corrupt='skip').num_images == 19
+    with pytest.raises(InputError, match='No space left'):
+        pack(dataset, tmp_path / 'y.npz', corrupt='skip')
 
 
 def test_verify_finds_a_changed_byte(folder, tmp_path):

@@ -1,8 +1,9 @@
 import json
 
+import numpy as np
 from mmengine.config import Config
 
-from mmcm.apis.scores import Score, record, show, table
+from mmcm.apis.scores import Score, plain, record, show, table
 
 
 def score(sampler='config', **changes):
@@ -39,3 +40,8 @@ def test_record_is_json_also_with_values_that_are_no_numbers():
     assert content['scores'][0]['metrics'] == {'frechet/distance': None}
     assert content['titles'] == {'frechet/distance': 'FID'} and 'titles' not in content['scores'][0]
     assert content['scores'][0]['sampler_config'] == dict(sigmas=[80.0])
+
+
+def test_numbers_of_numpy_stay_numbers():
+    found = plain({'a': np.float32(0.5), 'b': [np.int64(3), np.bool_(True)], 'c': np.float64('inf')})
+    assert json.dumps(found) == '{"a": 0.5, "b": [3, true], "c": null}'

@@ -45,7 +45,6 @@ def test_ternary_search_goes_level_by_level_and_leaves_room():
     assert ternary_search(loss, 4, last=10) == (0, 8, 9, 10)
     lengths = [len(indices) for indices in loss.asked]
     assert lengths == sorted(lengths)
-    assert ternary_search(loss, 1, last=10) == (0, )
 
 
 def test_ternary_search_takes_the_best_that_was_drawn():

@@ -73,6 +73,20 @@ def test_neighbours(tmp_path, capsys):
     assert shape_of(tmp_path / 'near.png')[0] == 16 + 4 + 2 * (64 + 16 + 4)
 
 
+def test_grey_pictures_are_compared_with_grey_data(tmp_path, capsys):
+    digits, pictures, out = DigitsDataset(), tmp_path / 'pictures', tmp_path / 'out'
+    pictures.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(pictures / f'{index}.png'), digits[index]['inputs'][0].numpy())
+    for first, second in ((pictures, DATA), (DATA, pictures)):
+        main(['neighbours', str(first), str(second), '-k', '1', '--out', str(out / 'n.png'), '--json',
+              str(out / 'n.json')])
+        samples = json.loads((out / 'n.json').read_text())['samples']
+        assert [sample['neighbours'][0]['distance'] for sample in samples[:3]] == [0, 0, 0]
+    cv2.imwrite(str(pictures / '1.png'), np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    assert '1.png' in error_of(capsys, 'neighbours', pictures, DATA, '--out', out / 'n.png')
+
+
 def test_neighbours_of_what_a_model_draws(tmp_path):
     main(['neighbours', 'digits', DATA, '--draw', '4', '-k', '1', '--out', str(tmp_path / 'near.png'),
           '--json', str(tmp_path / 'near.json')])
@@ -93,6 +107,10 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     assert 'no such folder' in error_of(capsys, 'dataset', 'no such folder', '--out', out)
     assert 'suffix of a picture' in error_of(capsys, 'dataset', DATA, '--out', tmp_path / 'x.txt')
     assert 'cannot be read as scores' in error_of(capsys, 'calls', ROOT / 'model-index.yml', '--out', out)
+    (tmp_path / 'scores.json').write_text('{"format": 1, "scores": 3}')
+    assert 'holds no scores of format 1' in error_of(capsys, 'calls', tmp_path / 'scores.json', '--out', out)
+    assert '--size is for images in files' in error_of(capsys, 'dataset', DATA, '--size', 16, '--out', out)
+    assert f'{DATA} says what size' in error_of(capsys, 'neighbours', DATA, DATA, '--size', 16, '--out', out)
     assert 'names no extractor' in error_of(
         capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--features', 'classifier_1xb128_digits-8x8', '--out', out)
     assert '--rows' in error_of(capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--rows', 0, '--out', out)

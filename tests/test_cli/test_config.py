@@ -1,10 +1,10 @@
 import inspect
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 import pytest
 from mmengine.runner import FlexibleRunner, Runner
 
-from mmcm.cli.config import SETTINGS, runner_config
+from mmcm.cli.config import SETTINGS, Options, as_values, runner_config
 from mmcm.utils.errors import InputError
 
 
@@ -23,6 +23,26 @@ def test_setting_that_nothing_reads_is_refused(tmp_path):
         runner_config(options(tmp_path, **{'train_dataloder.batch_size': 3}))
 
 
+def test_settings_with_dots_are_settings_of_settings():
+    options = {'network.type': 'torch.nn.Linear', 'network.in_features': 3, 'size': '(4,4)', 'network.args.x': '1'}
+    assert as_values(options) == dict(
+        network=dict(type='torch.nn.Linear', in_features=3, args=dict(x=1)), size=(4, 4))
+    for wrong in ({'a': 1, 'a.b': 2}, {'a.b': 2, 'a': 1}):
+        with pytest.raises(InputError, match='give one of them'):
+            as_values(wrong)
+
+
 def test_settings_of_the_config_and_of_mmengine_may_be_set(tmp_path):
     config = runner_config(options(tmp_path, **{'my_own': 4, 'custom_hooks': [], 'train_cfg.max_iters': 1}))
     assert config.my_own == 4 and config.train_cfg.max_iters == 1
+
+
+def test_paths_are_text_whatever_they_look_like():
+    parser = ArgumentParser()
+    parser.add_argument('--options', nargs='+', action=Options)
+    given = ['data_root=2012', 'a.data_file=2012.10', 'b.data_root=True', 'split=5', 'data_root_2=6']
+    options = parser.parse_args(['--options', *given]).options
+    assert options == {
+        'data_root': '2012', 'a.data_file': '2012.10', 'b.data_root': 'True', 'split': 5, 'data_root_2': 6}
+    assert as_values(options) == dict(
+        data_root='2012', a=dict(data_file='2012.10'), b=dict(data_root='True'), split=5, data_root_2=6)

@@ -18,26 +18,39 @@ def folder(tmp_path):
 
 def test_command_packs_and_verifies(folder, tmp_path, capsys):
     out = str(tmp_path / 'x.npz')
-    main([str(folder), '--size', '4', '--out', out, '--jobs', '1'])
+    main([str(folder), '--size', '4', '--out', out, '--workers', '1'])
     assert 'Packed 20 images, 0 left out' in capsys.readouterr().out
     main(['--verify', out])
     assert 'x.npz is as it was packed: 20 images' in capsys.readouterr().out
     assert ImagePack(out)[0]['inputs'].shape == (3, 4, 4)
-    main([out, '--out', str(tmp_path / 'y.npz'), '--options', 'labelled=False', '--jobs', '1'])
+    main([out, '--out', str(tmp_path / 'y.npz'), '--options', 'labelled=False', '--workers', '1'])
     assert 'arr_1.npy' not in zipfile.ZipFile(tmp_path / 'y.npz').namelist()
 
 
 def test_command_takes_types_and_configs(tmp_path):
-    main(['DigitsDataset', '--options', 'split=test', '--out', str(tmp_path / 'x.npz'), '--jobs', '1'])
+    main(['DigitsDataset', '--options', 'split=test', '--out', str(tmp_path / 'x.npz'), '--workers', '1'])
     assert np.array_equal(ImagePack(tmp_path / 'x.npz').images, DigitsDataset('test').images)
     (tmp_path / 'c.py').write_text("train_dataloader = dict(dataset=dict(type='DigitsDataset', split='train'))")
-    main([str(tmp_path / 'c.py'), '--out', str(tmp_path / 'y.npz'), '--jobs', '1'])
+    main([str(tmp_path / 'c.py'), '--out', str(tmp_path / 'y.npz'), '--workers', '1'])
     assert np.array_equal(ImagePack(tmp_path / 'y.npz').images, DigitsDataset('train').images)
+
+
+def test_folder_may_be_called_by_a_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('2012', '2012.10'):
+        write_folder(tmp_path / name, count=len(name))
+        main(['ImageFolder', '--options', f'data_root={name}', '--out', 'x.npz', '--workers', '1', '--force'])
+        assert len(ImagePack('x.npz')) == len(name)
+
+
+def test_model_of_the_zoo_means_its_training_data(tmp_path):
+    main(['digits', '--out', str(tmp_path / 'x.npz'), '--workers', '1'])
+    assert np.array_equal(ImagePack(tmp_path / 'x.npz').images, DigitsDataset().images)
 
 
 def test_command_lists_what_it_left_out(folder, tmp_path, capsys):
     (folder / 'b' / '003.png').write_bytes(b'no picture')
-    main([str(folder), '--out', str(tmp_path / 'x.npz'), '--jobs', '1', '--corrupt', 'skip'])
+    main([str(folder), '--out', str(tmp_path / 'x.npz'), '--workers', '1', '--corrupt', 'skip'])
     told = capsys.readouterr().out
     assert 'left out: ' in told and '003.png' in told and 'Packed 19 images, 1 left out' in told
 
@@ -50,25 +63,36 @@ def test_command_lists_what_it_left_out(folder, tmp_path, capsys):
     (['nothing', '--out', 'x.npz'], 'nothing'),
     (['DigitsDataset', '--size', '4', '--out', 'x.npz'], '--size is for images in files'),
     (['ImageFolder', '--size', '4', '--out', 'x.npz'], 'data_root'),
-    (['images', '--size', '0', '--out', 'x.npz'], 'size has to be an integer of at least 1'),
-    (['images', '--jobs', '0', '--out', 'x.npz'], 'jobs has to be an integer of at least 1'),
+    (['images', '--size', '0', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 0'),
+    (['images', '--size', '100000', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 100000'),
+    (['SamplingRequests', '--options', 'num_samples=5', '--out', 'x.npz'], 'SamplingRequests is no data set of images'),
+    (['CIFAR10', '--out', 'x.npz'], 'CIFAR10 has to be told more: add --options data_root=VALUE'),
+    (['CIFAR10', '--options', 'data_root=5', '--out', 'x.npz'], '5/cifar-10-batches-py/data_batch_1 cannot be read'),
+    (['images', '--options', 'pipeline=3', '--out', 'x.npz'], 'pipeline has to be a list of transforms.*got 3'),
+    (['cifar10', '--out', 'x.npz'],
+     'cifar10 is no data set .*a folder or a zip.*npz.*lmdb.*config.*zoo.*type.*--options data_root.*nearest: CIFAR10'),
+    (['photo.png', '--out', 'x.npz'], 'photo.png is no data set .*name a folder.*type'),
+    (['make.py', '--out', 'x.npz'], 'make.py cannot be read as a config: .*A config only has settings in it'),
+    (['images', '--workers', '0', '--out', 'x.npz'], 'workers has to be an integer of at least 1'),
     (['images', '--options', 'colour=1', '--out', 'x.npz'], 'colour'),
 ])
 def test_command_refuses_in_one_line(folder, tmp_path, monkeypatch, capsys, arguments, match):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'old.npz').write_bytes(b'')
+    (tmp_path / 'photo.png').write_bytes(b'')
+    (tmp_path / 'make.py').write_text("import os\nos.path.join('a', 'b').x.y = 3\n")
     with pytest.raises(SystemExit) as error:
         main(arguments)
     told = capsys.readouterr().err
     assert error.value.code == 2 and told.count('\n') == 1
     assert re.search(match, told), told
-    assert files(tmp_path) == ['old.npz']
+    assert files(tmp_path) == ['make.py', 'old.npz', 'photo.png']
 
 
 def test_full_disk_leaves_nothing(folder, tmp_path):
     code = ('import resource, sys\nfrom mmcm.cli.pack import main\n'
             'resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n'
-            "main([sys.argv[1], '--size', '64', '--out', sys.argv[2], '--jobs', '1'])")
+            "main([sys.argv[1], '--size', '64', '--out', sys.argv[2], '--workers', '1'])")
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(folder), str(tmp_path / 'x.npz')],
                           capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1

@@ -1,16 +1,21 @@
+import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from mmcm.cli.sample import main as sample
 from mmcm.cli.search import main as search
 from mmcm.cli.test import main as measure
+from mmcm.registry import DATASETS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / 'configs/digits/cd_1xb32_digits-8x8.py')
@@ -47,6 +52,27 @@ def test_what_is_found_is_a_config_that_draws_so(tmp_path, capsys):
     assert found(tmp_path) == table
 
 
+def test_what_a_score_depends_on_is_evaluated_anew(tmp_path, capsys):
+    def num_new(*options):
+        search([CONFIG, '--num-samples', '60', '--num-scales', '4', '--work-dir', str(tmp_path), *options])
+        return re.findall(r'(\d+) of 2 evaluations are new', capsys.readouterr().out)
+
+    assert num_new() == ['2']
+    assert num_new('--cfg-options', 'model.denoiser.sigma_data=0.6') == ['2']
+    assert num_new('--cfg-options', 'test_evaluator.reference=train') == ['0']  # those of the config, by another name
+
+
+def test_files_that_have_changed_are_looked_at_anew(tmp_path, capsys):
+    reference = tmp_path / 'ref.npz'
+    digits = DATASETS.build(dict(type='DigitsDataset'))
+    for shown in (slice(0, 300), slice(300, 600)):
+        gc.collect()  # each search is a process of its own; here, what the one before had open would be shared
+        np.savez(reference, torch.stack([digits[index]['inputs'] for index in range(600)][shown])[:, 0, :, :, None])
+        search([CONFIG, '--num-samples', '60', '--num-scales', '3', '--work-dir', str(tmp_path),
+                '--cfg-options', f'test_evaluator.reference={reference}'])
+        assert '1 of 1 evaluations are new' in capsys.readouterr().out
+
+
 def test_higher_is_better_where_it_is(tmp_path):
     search([CONFIG, *QUICK, '--metric', 'manifold/recall', '--work-dir', str(tmp_path), '--spacing', 'log'])
     table = found(tmp_path)
@@ -54,6 +80,7 @@ def test_higher_is_better_where_it_is(tmp_path):
     assert table['best']['value'] == max(entry['value'] for entry in table['evaluations'])
 
 
+@pytest.mark.slow
 def test_search_that_was_killed_goes_on(tmp_path):
     arguments = [CONFIG, *QUICK, '--steps', '3', '--method', 'grid', '--grid-points', '4', '--work-dir']
     process = subprocess.Popen(
@@ -80,7 +107,7 @@ def test_search_that_was_killed_goes_on(tmp_path):
     (['--metric', 'frechet/nothing', '--better', 'lower'], "no metric 'frechet/nothing': it has frechet/distance"),
     (['--metric', 'kernel/distance'], 'its metrics begin with frechet, label, manifold'),
     (['--steps', '18'], '18 steps need as many levels'),
-    (['--steps', '0'], '--steps has to be an integer of at least 1'),
+    (['--steps', '1'], '--steps has to be an integer of at least 2'),
     (['--steps', '4', '--method', 'grid', '--grid-points', '2'], 'grid of at least 3 points'),
     (['--num-scales', '2'], '--num-scales has to be an integer of at least 3'),
     (['--out', 'x.json'], 'has to end in .py'),

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -49,8 +50,40 @@ def test_anyones_images_have_statistics(tmp_path, capsys):
     assert metric.evaluate()['manifold/recall'] == 1.0
 
 
+def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path, capsys):
+    out = tmp_path / 'ref.npz'
+    out.write_bytes(b'mine')
+    with pytest.raises(SystemExit):
+        main([DIGITS, '--out', str(out)])
+    assert 'is there already' in capsys.readouterr().err and out.read_bytes() == b'mine'
+    main([DIGITS, '--out', str(out), '--force'])
+    assert 'mu' in np.load(out)
+
+
+def test_settings_of_the_config_may_be_changed(tmp_path, capsys):
+    main([DIGITS, '--out', str(tmp_path / 'ref.npz'), '--cfg-options', 'train_dataloader.dataset.split=test'])
+    number = len(DATASETS.build(dict(type='DigitsDataset', split='test')))
+    assert f'{number} images' in capsys.readouterr().out and number < 1797
+
+
+def test_network_has_settings_of_its_own(tmp_path, capsys):
+    main([DIGITS, '--out', str(tmp_path / 'ref.npz'), '--extractor', 'NetworkFeatures',
+          'network.type=torch.nn.AvgPool2d', 'network.kernel_size=4', 'rgb=False', 'value_range=[0,1]'])
+    assert 'seen by NetworkFeatures, 4 features' in capsys.readouterr().out
+
+
+def test_grey_pictures_have_statistics_of_the_classifier_of_digits(tmp_path):
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    for index, image in enumerate(images_of_digits()):
+        cv2.imwrite(str(folder / f'{index:04d}.png'), image[0].numpy())
+    main([str(folder), '--out', str(tmp_path / 'ref.npz'), '--extractor', 'DigitsClassifier',
+          f'checkpoint={CLASSIFIER["checkpoint"]}'])
+    assert distance_to(tmp_path / 'ref.npz') == pytest.approx(0, abs=1e-9)
+
+
 def test_extractor_is_that_of_the_evaluation_else_inception(tmp_path):
-    assert default_extractor(DIGITS) == CLASSIFIER
+    assert default_extractor(DIGITS) == default_extractor('digits') == CLASSIFIER
     assert default_extractor(str(tmp_path)) == dict(type='InceptionV3')
 
 
@@ -64,6 +97,12 @@ def test_extractor_is_that_of_the_evaluation_else_inception(tmp_path):
     ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'size=3'], 'InceptionV3 does not fit it'),
     ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'checkpoint=no.pth'], 'no.pth'),
     ([DIGITS], 'required: --out'),
+    ([DIGITS, '--out', 'ref.npz', '--size', '16'], f'--size is for images in files; {DIGITS} says what'),
+    ([DIGITS, '--out', 'ref.npz', '--extractor', 'NetworkFeatures', 'network=torchvision.models.nosuch'],
+     "there is no model 'torchvision.models.nosuch'"),
+    ([DIGITS, '--out', 'ref.npz', '--extractor', 'NetworkFeatures', 'network=3'], 'network has to be the config'),
+    ([DIGITS, '--out', 'ref.npz', '--extractor', 'DigitsClassifier', 'checkpoint=5'], '5'),
+    ([DIGITS, '--out', 'ref.npz', '--cfg-options', 'train_dataloder.x=5'], "reads a setting 'train_dataloder'"),
 ])
 def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, match):
     monkeypatch.chdir(tmp_path)

@@ -189,10 +189,45 @@ def refusal(capsys, *argv):
     (['--cfg-options', 'test_evaluator.metrics.0.type=Nothing'], 'Nothing'),
     (['--samples', 'nowhere.npz'], 'nowhere.npz'),
     (['--samples', 'nowhere'], 'nowhere is neither a folder'),
+    (['--samplers', ','], 'a list of names with commas'),
+    (['--num-samples', '2'], 'PrecisionRecall needs at least 4 images to measure, got 2'),
+    (['--num-samples', '99999999999999'], 'num_samples has to be at least 1 and at most 100000000'),
+    (['--cfg-options', 'test_evaluator.reference=5'], 'there is no file 5'),
+    (['--cfg-options', 'checkpoint=5'], "no checkpoint '5'"),
+    (['--cfg-options', 'test_evaluator=5'], 'test_evaluator has to be the config of an evaluator, got 5'),
 ])  # yapf: disable
 def test_request_that_cannot_be_met_is_refused(capsys, tmp_path, arguments, expected):
     assert expected in refusal(capsys, CONFIG, *arguments, '--work-dir', tmp_path)
     assert not list(Path(tmp_path).glob('*.npz'))
+
+
+def test_nothing_is_drawn_where_real_images_are_too_few(capsys, tmp_path, monkeypatch):
+    np.savez(tmp_path / 'few.npz', np.zeros((2, 8, 8, 1), np.uint8))
+    monkeypatch.setattr('mmcm.models.ConsistencyModel.test_step', None)
+    error = refusal(capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options',
+                    f'test_evaluator.reference={tmp_path / "few.npz"}')
+    assert 'PrecisionRecall needs at least 4 real images' in error and 'few.npz has 2' in error
+    np.savez(tmp_path / 'rgb.npz', np.zeros((20, 8, 8, 3), np.uint8))
+    error = refusal(capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options',
+                    f'test_evaluator.reference={tmp_path / "rgb.npz"}')
+    assert 'rgb.npz: DigitsClassifier looks at digits' in error
+
+
+def test_all_samples_are_looked_at_before_one_is_measured(capsys, tmp_path, monkeypatch):
+    foreign_npz(tmp_path / 'good.npz', 10)
+    np.savez(tmp_path / 'large.npz', np.zeros((10, 9, 9, 1), np.uint8))
+    np.savez(tmp_path / 'few.npz', np.zeros((3, 8, 8, 1), np.uint8))
+    monkeypatch.setattr('mmcm.apis.given_samples.measure', None)
+    given = [CONFIG, '--work-dir', tmp_path, '--samples', tmp_path / 'good.npz']
+    assert 'large.npz has 9 x 9 pixels' in refusal(capsys, *given, tmp_path / 'large.npz')
+    assert 'at least 4 images' in refusal(capsys, *given, tmp_path / 'few.npz')
+
+
+def test_no_metrics_are_no_matter_of_labels(capsys, tmp_path):
+    foreign_npz(tmp_path / 'good.npz', 10)
+    error = refusal(capsys, CONFIG, '--work-dir', tmp_path, '--samples', tmp_path / 'good.npz', '--cfg-options',
+                    'test_evaluator.metrics=[]')
+    assert 'test_evaluator has no metrics' in error
 
 
 def test_number_and_seed_are_of_images_drawn_on_request(capsys, tmp_path):

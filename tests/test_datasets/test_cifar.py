@@ -1,3 +1,4 @@
+import codecs
 import collections
 import hashlib
 import pickle
@@ -151,6 +152,13 @@ def test_file_of_another_kind_is_refused(root, content):
         read(replace(root, content))
 
 
+@pytest.mark.parametrize('protocol', [0, 1, 2, 3, 4])
+def test_batch_that_python_3_wrote_is_the_same(root, protocol):
+    content = pickle.dumps(batch(2), protocol)
+    assert (b'_codecs' in content) == (protocol < 3)
+    assert torch.equal(read(replace(root, content)).images[8:12].flatten(1), torch.from_numpy(batch(2)[b'data']))
+
+
 class Code:
     """Pickles as a call of `function`."""
 
@@ -170,11 +178,21 @@ def test_code_in_a_file_is_refused_and_not_run(root, tmp_path, protocol):
 
 
 @pytest.mark.parametrize('value', [
-    collections.OrderedDict(), np.float64(1.0), getattr, np.load, Code(np.ndarray.__reduce__, np.zeros(1))
+    collections.OrderedDict(), np.float64(1.0), getattr, np.load, Code(np.ndarray.__reduce__, np.zeros(1)),
+    Code(codecs.encode, 'a', 'rot13'), Code(codecs.encode, b'a', 'latin1'), Code(codecs.decode, b'a', 'latin1')
 ])
 def test_other_classes_and_functions_are_refused(root, value):
     with pytest.raises(InputError, match='more than arrays'):
         read(replace(root, pickled({b'labels': value})))
+
+
+@pytest.mark.parametrize('content', [
+    b'c_codecs\nencode\n(dX\x08\x00\x00\x00encodingX\x01\x00\x00\x00xsb.',  # sets attributes of what it imports
+    b'c_codecs\nencode\nN}X\x07\x00\x00\x00__new__Ns\x86b.', b'c_codecs\nencode\n(X\x01\x00\x00\x00atR.'])
+def test_what_stands_for_codecs_cannot_be_changed_or_called_otherwise(root, content):
+    with pytest.raises(InputError, match='no whole pickle'):
+        read(replace(root, content))
+    test_batch_that_python_3_wrote_is_the_same(root, 2)
 
 
 def test_arrays_of_other_things_than_bytes_are_refused(root):

@@ -1,6 +1,7 @@
 import io
 import json
 import multiprocessing
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_missing_folder_is_refused(tmp_path):
 
 def test_folder_without_images_is_refused(tmp_path):
     (tmp_path / 'notes.txt').write_text('not an image')
-    with pytest.raises(InputError, match='holds no images'):
+    with pytest.raises(InputError, match='holds no images .*put them there, or name the folder or the zip'):
         ImageFolder(str(tmp_path), PIPELINE)
 
 
@@ -119,15 +120,24 @@ def test_zip_file_may_be_larger_than_its_first_format_knew(tmp_path):
     assert levels(ImageFolder(str(tmp_path / 'a.zip'), PIPELINE)) == [10, 20, 30]
 
 
-@pytest.mark.parametrize('way', ['fork', 'spawn'])
-def test_processes_read_a_zip_file_at_once(tmp_path, way):
+@pytest.mark.parametrize('way, workers', [('fork', 2), ('spawn', 1)])  # spawning takes seconds
+def test_processes_read_a_zip_file_at_once(tmp_path, way, workers):
     files = {f'{index % 5}/{index:03d}.png': png(index) for index in range(120)}
     dataset = ImageFolder(write_zip(tmp_path / 'a.zip', files, zipfile.ZIP_DEFLATED), PIPELINE)
     expected = levels(dataset)  # this process has opened the file, too
-    loader = DataLoader(dataset, 8, num_workers=2, collate_fn=stack_samples,
+    loader = DataLoader(dataset, 8, num_workers=workers, collate_fn=stack_samples,
                         multiprocessing_context=multiprocessing.get_context(way))
     found = torch.cat([batch['inputs'][:, 0, 0, 0] for batch in loader]).tolist()
     assert found == expected and sorted(found) == list(range(120))
+
+
+def test_reading_does_not_move_others_about_in_an_open_zip_file(tmp_path):
+    files = {'00000/a.png': png(10), 'notes.txt': bytes(10**6), '00000/c.png': png(30)}  # more than a buffer holds
+    dataset = ImageFolder(write_zip(tmp_path / 'a.zip', files), PIPELINE)
+    dataset[0]
+    place = os.lseek(dataset.files._file.fileno(), 0, os.SEEK_CUR)  # which processes share after a fork
+    dataset[1]
+    assert os.lseek(dataset.files._file.fileno(), 0, os.SEEK_CUR) == place
 
 
 def test_pickled_data_set_reads_on(tmp_path):
@@ -171,6 +181,10 @@ def test_labels_of_the_file_beside_the_images_count(place):
     (b'{"labels": [["00000/a.png", 0], ["00000/b.png", null], ["00001/c.png", 1]]}', 'gives 00000/b.png no label'),
     (b'{"labels": [["00000/a.png", 0], ["00000/b.png", -1], ["00001/c.png", 1]]}', 'the label -1'),
     (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1.5], ["00001/c.png", 1]]}', 'the label 1.5'),
+    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1000000], ["00001/c.png", 1]]}',
+     'gives 00000/b.png the label 1000000: an integer from 0 to 999999 is expected'),
+    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 99999999999999999999], ["00001/c.png", 1]]}',
+     'gives 00000/b.png the label 99999999999999999999'),
     (b'{"labels": [["00000/a.png", 0], ["00000/b.png", true], ["00001/c.png", 1]]}', 'the label True'),
     (b'{"labels": [["00000/a.png", 0], ["00000/b.png", "dog"], ["00001/c.png", 1]]}', "the label 'dog'"),
     (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1]]}', 'leaves out 1 of 3 images, 00001/c.png first'),
@@ -250,6 +264,28 @@ def test_fingerprint_follows_the_images(place):
     before = first.fingerprint
     others.append(ImageFolder(place({**FILES, '00001/c.png': png(31, size=(7, 4))}), PIPELINE))
     assert len({before, *(other.fingerprint for other in others)}) == 4
+
+
+def test_fingerprint_tells_folders_apart_whose_files_have_equal_names_sizes_and_times(tmp_path, monkeypatch):
+    for level, name in ((1, 'x'), (2, 'y')):  # as an archive without times leaves them
+        write_image(tmp_path / name / 'a.bmp', (level, ) * 3)
+        os.utime(tmp_path / name / 'a.bmp', (0, 0))
+    prints = [ImageFolder(str(tmp_path / name), PIPELINE, labelled=False).fingerprint for name in 'xy']
+    assert prints[0] != prints[1]
+    monkeypatch.chdir(tmp_path)
+    assert ImageFolder('x', PIPELINE, labelled=False).fingerprint == prints[0]
+
+
+def test_fingerprint_of_a_zip_file_is_of_what_is_in_it(tmp_path):
+    prints = [ImageFolder(write_zip(tmp_path / name, files), PIPELINE).fingerprint for name, files in (
+        ('x.zip', FILES), ('y.zip', FILES), ('z.zip', {**FILES, '00001/c.png': png(31)}))]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_link_to_a_folder_above_it_is_refused(folder):
+    (folder / 'n01' / 'up').symlink_to(folder)
+    with pytest.raises(InputError, match='up cannot be read: Too many levels of symbolic links'):
+        ImageFolder(str(folder), PIPELINE)
 
 
 def test_corrupt_image_among_many_is_named_when_it_is_read(folder):

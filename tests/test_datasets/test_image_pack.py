@@ -86,12 +86,15 @@ def test_fingerprint_tells_files_and_what_is_made_of_them_apart(path):
 
 def test_fingerprint_is_of_the_digest_in_the_file_wherever_that_lies(tmp_path):
     found = []
-    for name, sha in (('a.npz', 'ab'), ('b.npz', 'ab'), ('c.npz', 'cd')):
-        np.savez(tmp_path / name, IMAGES, LABELS)
+    turned = IMAGES.reshape(7, 6, 4, 3)  # the same bytes
+    for name, sha, images in (
+            ('a.npz', 'ab', IMAGES), ('b.npz', 'ab', IMAGES), ('c.npz', 'cd', IMAGES), ('d.npz', 'ab', turned)):
+        np.savez(tmp_path / name, images, LABELS)
         with zipfile.ZipFile(tmp_path / name, 'a') as archive:
             archive.writestr('dataset.json', json.dumps(dict(sha256=dict(images=sha), classes=list('abcde'))))
         found.append(ImagePack(tmp_path / name))
-    assert found[0].fingerprint == found[1].fingerprint != found[2].fingerprint
+    assert found[0].fingerprint == found[1].fingerprint
+    assert len({dataset.fingerprint for dataset in found}) == 3
     assert found[0].num_classes == 5 and found[0].metainfo['classes'] == tuple('abcde')
 
 
@@ -103,12 +106,16 @@ def ragged():
 
 @pytest.mark.parametrize('images, labels, match', [
     (IMAGES / 255, LABELS, 'values of type float64: uint8, from 0 to 255, is expected'),
-    (IMAGES[0], LABELS, r'has the shape \(4, 6, 3\): \(N, H, W, C\)'),
-    (IMAGES[:0], LABELS[:0], r'has the shape \(0, 4, 6, 3\)'),
-    (IMAGES.transpose(0, 3, 1, 2), LABELS, r'has the shape \(7, 3, 4, 6\)'),
+    (IMAGES[0], LABELS, r'has the shape \(4, 6, 3\): \(N, H, W, C\) .*one image, write x\[None\] in place of x'),
+    (IMAGES[..., 0], LABELS, r'has the shape \(7, 4, 6\).*write x\[..., None\]'),
+    (IMAGES[:0], LABELS[:0], r'has the shape \(0, 4, 6, 3\).*It is empty: write the images again'),
+    (IMAGES.transpose(0, 3, 1, 2), LABELS, r'has the shape \(7, 3, 4, 6\).*write x.transpose\(0, 2, 3, 1\)'),
+    (np.concatenate([IMAGES, IMAGES[..., :1]], 3), LABELS, r'has the shape \(7, 4, 6, 4\).*write x\[..., :3\]'),
+    (IMAGES[0, 0], LABELS, r'has the shape \(6, 3\).*Write such an array'),
     (ragged(), LABELS, 'arrays of different shapes do not make one'),
     (IMAGES, LABELS[:6], r'int64 of the shape \(6,\): integers of the shape \(7,\)'),
     (IMAGES, LABELS - 1, 'has the label -1: classes count from 0'),
+    (IMAGES, LABELS.astype(np.uint64) + np.uint64(2**63), 'has the label 9223372036854775808: .*up to 999999'),
     (IMAGES, LABELS / 2, 'float64 of the shape'),
     (IMAGES, np.eye(7), r'float64 of the shape \(7, 7\)'),
 ])

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import multiprocessing
+import os
 import pickle
 import sys
 
@@ -73,14 +74,23 @@ def test_mirror_images_follow(tmp_path):
     assert [sample['inputs'][0].tolist() for sample in dataset] == [[[255, 0]], [[0, 255]]]
 
 
-@pytest.mark.parametrize('way', ['fork', 'spawn'])
-def test_processes_read_at_once(bedrooms, way):
+@pytest.mark.parametrize('way, workers', [('fork', 2), ('spawn', 1)])  # spawning takes seconds
+def test_processes_read_at_once(bedrooms, way, workers):
     dataset = LSUN(str(bedrooms), PIPELINE)
     expected = levels(dataset)  # this process has opened the database, too
-    loader = DataLoader(dataset, 4, num_workers=2, collate_fn=stack_samples,
+    loader = DataLoader(dataset, 4, num_workers=workers, collate_fn=stack_samples,
                         multiprocessing_context=multiprocessing.get_context(way))
     assert torch.cat([batch['inputs'][:, 0, 0, 0] for batch in loader]).tolist() == expected
     assert levels(dataset) == expected
+
+
+def test_each_process_opens_the_database_for_itself(bedrooms, monkeypatch):
+    dataset, opened, real = LSUN(str(bedrooms), PIPELINE), [], lmdb.open
+    expected = levels(dataset)
+    monkeypatch.setattr(lmdb, 'open', lambda *args, **options: opened.append(args) or real(*args, **options))
+    assert levels(dataset) == expected and not opened
+    monkeypatch.setattr(os, 'getpid', lambda: -1)  # as after a fork
+    assert levels(dataset) == expected and len(opened) == 1
 
 
 def test_two_data_sets_may_read_one_database(bedrooms):
@@ -144,6 +154,13 @@ def test_fingerprint_follows_the_images(bedrooms, tmp_path):
     prints = [LSUN(str(root), PIPELINE, flip).fingerprint for root in (bedrooms, tmp_path / 'cat')
               for flip in (False, True)]
     assert len(set(prints)) == 4 and LSUN(str(bedrooms), PIPELINE).fingerprint == prints[0]
+
+
+def test_fingerprint_follows_images_whose_keys_and_file_size_stay(tmp_path):
+    for name, level in (('x', 1), ('y', 2)):
+        write_lmdb(tmp_path / name, [webp(level)] * 5)
+    assert (tmp_path / 'x' / 'data.mdb').stat().st_size == (tmp_path / 'y' / 'data.mdb').stat().st_size
+    assert len({LSUN(str(tmp_path / name), PIPELINE).fingerprint for name in 'xy'}) == 2
 
 
 def test_missing_database_is_refused(tmp_path):

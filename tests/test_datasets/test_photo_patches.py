@@ -45,6 +45,12 @@ def test_held_out_part_shares_no_pixel_with_the_other():
                        torch.from_numpy(CHINA.copy()).permute(2, 0, 1))
 
 
+def test_fingerprint_tells_settings_apart():
+    variants = [PhotoPatches(), PhotoPatches('test'), PhotoPatches(size=31), PhotoPatches(flip=True)]
+    assert len({variant.fingerprint for variant in variants}) == 4
+    assert PhotoPatches().fingerprint == variants[0].fingerprint
+
+
 def test_bad_settings_are_refused():
     with pytest.raises(InputError, match='one of train, test'):
         PhotoPatches('val')

@@ -35,6 +35,7 @@ def test_random_labels_depend_on_the_seed_alone():
 
 @pytest.mark.parametrize('arguments, match', [
     (dict(num_samples=0), 'num_samples'),
+    (dict(num_samples=10**14, labels=0), 'at most 100000000'),
     (dict(num_samples=4, labels='balanced'), 'needs num_classes'),
     (dict(num_samples=4, labels='sorted', num_classes=3), "'sorted'"),
     (dict(num_samples=4, labels=[], num_classes=3), 'empty list'),

@@ -88,6 +88,7 @@ def test_curves_of_the_curriculum(tmp_path):
     assert values[0][0] < values[-1][0]
 
 
+@pytest.mark.slow
 def test_two_processes_log_what_one_does(tmp_path):
     script = tmp_path / 'run.py'
     script.write_text(

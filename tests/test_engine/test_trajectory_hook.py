@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mmcm.engine import TrajectoryHook
 from mmcm.noise.generators import SampleNoise
+from mmcm.noise.schedules import karras_sigmas
 from mmcm.utils.errors import InputError
 
 LEVELS = (80.0, 3.0, 0.5)
@@ -38,6 +39,14 @@ def test_of_many_levels_some_are_shown_from_the_first_to_the_last():
     levels = TrajectoryHook(num_samples=1, columns=5, sampler=sampler).trajectory(model)
     sigmas = [sigma for sigma, _, _ in levels]
     assert len(sigmas) == 5 and sigmas[0] == pytest.approx(80) and sigmas[-1] == pytest.approx(0.002)
+
+
+def test_way_of_a_model_of_one_step_is_that_of_a_schedule():
+    model = build(sampler=dict(type='MultistepSampler', indices=(0, )))
+    sigmas = [sigma for sigma, _, _ in TrajectoryHook(num_samples=1).trajectory(model)]
+    assert sigmas == pytest.approx(karras_sigmas(9)[:-1].tolist())
+    model = build(sampler=dict(type='MultistepSampler', sigmas=(80., 9., 2., 1.)))
+    assert [sigma for sigma, _, _ in TrajectoryHook(num_samples=1).trajectory(model)] == [80, 9, 2, 1]
 
 
 def test_seeds_stay_the_same():

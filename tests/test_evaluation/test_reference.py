@@ -1,20 +1,24 @@
+import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from inception import random_images, random_inception
+from inception import plain_inception, random_images, random_inception
 from measuring import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
+from mmengine.logging import MMLogger
 
 from mmcm.evaluation.gaussian import Gaussian
-from mmcm.evaluation.reference import Reference, shared_reference, spread_indices
+from mmcm.evaluation.reference import PUBLISHED, Reference, shared_reference, spread_indices
 from mmcm.evaluation.statistics import write_statistics
 from mmcm.registry import DATASETS, METRICS
 from mmcm.utils.errors import InputError
 
 OTHER = dict(type='IntegerNetwork', seed=1)
 IMAGES = MadeUpImages(60, seed=5)
+IMAGES_77 = MadeUpImages(77, seed=1)  # those of REAL
 PACKED = np.ascontiguousarray(IMAGES.images.permute(0, 2, 3, 1).numpy())
 
 
@@ -197,9 +201,37 @@ def test_a_file_that_is_missing_is_told_before_anything_is_drawn(source):
         METRICS.build(dict(type='FrechetDistance', extractor=EXTRACTOR, reference=source))
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(InputError, match='there is no file'):
-        Reference(tmp_path, EXTRACTOR)
+@pytest.mark.parametrize('name', ['folder', 'images.zip'])
+def test_images_that_are_no_npz_are_told_how_to_become_one(tmp_path, name):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'images.zip').write_bytes(b'')
+    with pytest.raises(InputError, match=f'mmcm statistics {tmp_path / name} --out FILE.npz'):
+        Reference(tmp_path / name, EXTRACTOR)
+
+
+def test_a_number_is_the_name_of_a_file():
+    with pytest.raises(InputError, match='there is no file 5'):
+        Reference(5, EXTRACTOR)
+
+
+def test_too_few_real_images_are_known_before_they_are_looked_at(tmp_path):
+    images = Reference(dict(type='MadeUpImages', number=5), EXTRACTOR)
+    images.check_number('table', 5, 'It')
+    with pytest.raises(InputError, match='It needs at least 6 real images, and the data set MadeUpImages has 5'):
+        images.check_number('table', 6, 'It')
+    few = Gaussian(np.ones(FEATURES), np.eye(FEATURES), 3)
+    table = np.ones((9, FEATURES), np.float32)
+    made = Reference(made_by(EXTRACTOR, tmp_path / 'ref.npz', features=few, spatial=None, table=table), EXTRACTOR)
+    made.check_number('table', 9, 'It')
+    with pytest.raises(InputError, match='ref.npz has 3'):
+        made.check_number('features', 4, 'It')
+
+
+def test_real_images_that_do_not_fit_the_extractor_are_named(tmp_path):
+    np.savez(tmp_path / 'rgb.npz', np.zeros((3, 8, 8, 3), np.uint8))
+    extractor = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
+    with pytest.raises(InputError, match='rgb.npz: DigitsClassifier looks at digits'):
+        Reference(str(tmp_path / 'rgb.npz'), extractor).gaussian()
 
 
 @pytest.mark.parametrize('number', [0, 1])
@@ -261,3 +293,79 @@ def test_inception_takes_images_of_any_size(tmp_path, inception):
     assert reference.table().shape == (3, 2048)  # of the images, since the file has none
     assert reference.gaussian().mean.sum() == 2048  # still that of the file
     assert shared_reference(tmp_path / 'ref.npz', inception) is shared_reference(tmp_path / 'ref.npz', inception)
+
+
+@pytest.fixture
+def logged():
+    """The warnings that MMEngine's logger is given."""
+    found = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: found.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+def test_weights_that_are_not_those_of_the_published_file_are_warned_of_once(tmp_path, logged):
+    torch.save(plain_inception(), tmp_path / 'weights.pth')
+    config = dict(type='InceptionV3', checkpoint=str(tmp_path / 'weights.pth'))
+    np.savez(tmp_path / 'ref.npz', **ADM)
+    references = [Reference(tmp_path / 'ref.npz', config) for _ in range(2)]
+    for reference in references:
+        assert reference.gaussian().mean.sum() == 2048 and reference.extractor.network.doubt
+    assert len(logged) == 1 and 'weights.pth are those of 2015-12-05' in logged[0]
+
+
+def test_published_weights_are_not_warned_of(tmp_path, monkeypatch, logged):
+    torch.save(plain_inception(), tmp_path / 'renamed.pth')
+    sha256 = hashlib.sha256((tmp_path / 'renamed.pth').read_bytes()).hexdigest()
+    monkeypatch.setattr('mmcm.evaluation.features.inception_v3.PUBLISHED_SHA256', sha256)
+    np.savez(tmp_path / 'ref.npz', **ADM)
+    config = dict(type='InceptionV3', checkpoint=str(tmp_path / 'renamed.pth'))
+    reference = Reference(tmp_path / 'ref.npz', config)
+    assert reference.gaussian().mean.sum() == 2048 and reference.extractor.network.doubt is None and not logged
+
+
+# What others have published, by its name
+
+def test_published_statistics_have_names(tmp_path, server, monkeypatch):
+    source = made_by(EXTRACTOR, tmp_path / 'ref.npz')
+    server.content = Path(source).read_bytes()
+    address = server.url.replace('model.pt', 'ref.npz')
+    monkeypatch.setitem(PUBLISHED, 'imagenet64', address)
+    reference = Reference('imagenet64', EXTRACTOR)
+    assert reference.given == address and reference.source.dataset is None
+    np.testing.assert_array_equal(reference.gaussian().mean, Reference(source, EXTRACTOR).gaussian().mean)
+
+
+def test_published_statistics_are_those_of_the_evaluator():
+    assert set(PUBLISHED) == {'imagenet64', 'lsun_bedroom256', 'lsun_cat256'}
+    assert all(address.startswith('https://') and address.endswith('.npz') for address in PUBLISHED.values())
+
+
+def test_names_that_nobody_has_published_are_told_those_that_are():
+    with pytest.raises(InputError, match='no file imagenet128: .* imagenet64, lsun_bedroom256, lsun_cat256'):
+        Reference('imagenet128', EXTRACTOR)
+
+
+# What a reference is, in the file of scores
+
+def test_the_same_reference_has_the_same_fingerprint_wherever_it_comes_from(tmp_path):
+    assert Reference(made_by(EXTRACTOR, tmp_path / 'ref.npz'), EXTRACTOR).fingerprint == IMAGES_77.fingerprint
+    assert Reference(REAL, EXTRACTOR).fingerprint == IMAGES_77.fingerprint
+    assert Reference(REAL, EXTRACTOR, 20).fingerprint != IMAGES_77.fingerprint
+
+
+def test_statistics_of_others_have_a_fingerprint_of_their_own(tmp_path, inception):
+    entries = dict(images=dict(arr_0=PACKED), both=dict(ADM, arr_0=PACKED), other=dict(ADM, mu=np.zeros(2048)),
+                   alone=ADM)
+    for name, arrays in entries.items():
+        np.savez(tmp_path / f'{name}.npz', **arrays)
+    found = {name: Reference(tmp_path / f'{name}.npz', inception).fingerprint for name in entries}
+    assert len(set(found.values())) == 4
+    np.savez(tmp_path / 'copy.npz', **ADM)
+    assert Reference(tmp_path / 'copy.npz', inception).fingerprint == found['alone']
+    # An extractor that does not take the statistics compares with the images alone.
+    alone = Reference(tmp_path / 'both.npz', EXTRACTOR)
+    assert alone.fingerprint == alone.source.dataset.fingerprint

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcm.utils.checks import as_list, check_count, has_length
+from mmcm.utils.checks import as_list, check_choice, check_count, has_length
 from mmcm.utils.errors import InputError
 
 
@@ -12,6 +12,20 @@ def test_integers_of_all_kinds_are_counts():
     for value in (0, -1, 1.0, '3', True, None):
         with pytest.raises(InputError, match='n has to be an integer of at least 1'):
             check_count('n', value)
+
+
+def test_counts_may_have_a_limit():
+    check_count('n', 3, most=3)
+    for value in (0, 4, '3'):
+        with pytest.raises(InputError, match=f'n has to be an integer from 1 to 3, got {value!r}'):
+            check_count('n', value, most=3)
+
+
+def test_choices_are_named():
+    check_choice('kind', 'a', ('a', 'b'))
+    for value in ('c', None, ['a']):
+        with pytest.raises(InputError, match='kind has to be one of a, b, got'):
+            check_choice('kind', value, ('a', 'b'))
 
 
 def test_lists_arrays_and_tensors_have_a_length_and_single_values_have_none():

@@ -87,7 +87,7 @@ def find_neighbours(samples: ImageDataset,
         subset = dataset if indices is None else Subset(dataset, indices.tolist())
         for batch in DataLoader(
                 subset, BLOCK, num_workers=workers if indices is None else 0, collate_fn=stack_samples):
-            yield describe(batch['inputs'].to(device))
+            yield describe(batch['inputs'].to(device)).to(device)  # extractors leave features in main memory
 
     queries = torch.cat([*descriptions(samples), *descriptions(data, chosen)])
     own = torch.full((len(queries), 1), -1, device=device)
@@ -112,7 +112,7 @@ def find_neighbours(samples: ImageDataset,
     # Once more without the rounding of the formula above, which matters where images are nearly the same.
     distances = np.empty(indices.shape)
     for query in range(len(indices)):
-        (found, ) = descriptions(data, indices[query])
+        found = torch.cat([*descriptions(data, indices[query])])
         distances[query] = torch.linalg.vector_norm((found - queries[query]).double(), dim=1).cpu()
     order = distances.argsort(1, kind='stable')
     both = [np.take_along_axis(values, order, 1) for values in (indices, distances)]

@@ -65,7 +65,10 @@ def read_record(path: Path) -> dict:
         record = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f'{path} cannot be read as scores: {error}. tools/test.py --out writes them.') from error
-    if not isinstance(record, dict) or record.get('format') != FORMAT or not record.get('scores'):
+    scores = record.get('scores') if isinstance(record, dict) else None
+    whole = isinstance(scores, list) and scores and all(
+        isinstance(score, dict) and isinstance(score.get('metrics'), dict) and 'sampler' in score for score in scores)
+    if not whole or record.get('format') != FORMAT:
         raise InputError(f'{path} holds no scores of format {FORMAT}: write them anew with tools/test.py --out.')
     return record
 
@@ -107,7 +110,7 @@ def curves_of(name: str, scores: Sequence[dict], key: str) -> list[Curve]:
 def draw_curves(title: str, curves: Sequence[Curve], width: int = 900, height: int = 600,
                 log: bool = False) -> np.ndarray:
     """Return the plot of `curves` of the metric `title`, (H, W, 3), uint8 RGB; `log` is for its axis."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
     figure = new_figure(width, height)
     axes = figure.subplots()
     for index, curve in enumerate(curves):
@@ -130,6 +133,10 @@ def draw_curves(title: str, curves: Sequence[Curve], width: int = 900, height: i
         plain = FuncFormatter(lambda value, _: f'{value:g}')  # 0.5 and 20, not powers of ten
         axes.yaxis.set_major_formatter(plain)
         axes.yaxis.set_minor_formatter(plain)
+        low, high = axes.get_ylim()
+        if high < 10 * low:  # one power of ten is in sight, or none: round numbers mark the axis instead
+            axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+            axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel('network calls per image')
     axes.set_ylabel(title)
     axes.grid(alpha=0.3)

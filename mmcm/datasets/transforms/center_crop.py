@@ -1,7 +1,7 @@
 """The crop that the released models were trained on (Dhariwal & Nichol, 2021)."""
 from mmcv.transforms import BaseTransform
 
-from mmcm.datasets.transforms.shorter_side import scale_shorter_side
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE, scale_shorter_side
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.checks import check_count
 
@@ -11,11 +11,11 @@ class CenterCropToSquare(BaseTransform):
     """Scale the shorter side to `size` (see `scale_shorter_side`) and cut out the central square.
 
     Args:
-        size (int): Height and width of the result in pixels.
+        size (int): Height and width of the result in pixels, at most `MAX_SIDE`.
     """
 
     def __init__(self, size: int) -> None:
-        check_count('size', size)
+        check_count('size', size, most=MAX_SIDE)
         self.size = size
 
     def transform(self, results: dict) -> dict:

@@ -24,7 +24,7 @@ class CenterPad(BaseTransform):
         height, width, _ = results['img'].shape
         down, right = self.size - height, self.size - width
         if min(down, right) < 0:
-            raise InputError(f'an image of {height} x {width} pixels cannot be padded to {self.size} x {self.size}: '
+            raise InputError(f'an image of {width} x {height} pixels cannot be padded to {self.size} x {self.size}: '
                              'choose a larger size.')
         rim = ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
         results['img'] = np.pad(results['img'], rim, constant_values=self.value)

@@ -1,16 +1,39 @@
 """The last transform of a training pipeline."""
+from typing import Optional
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
 from mmcm.registry import TRANSFORMS
+from mmcm.utils.errors import InputError
 
 
 @TRANSFORMS.register_module()
 class PackImage(BaseTransform):
-    """Turn `img` (H, W, C), BGR as mmcv reads it, into `inputs` (C, H, W), RGB; of the rest, keep `gt_label`."""
+    """Turn `img` (H, W, C), BGR as mmcv reads it, into `inputs` (C, H, W), RGB; of the rest, keep `gt_label`.
+
+    Args:
+        channels (int, optional): 1: grey levels, also of files, which are read as colours; 3: colours, also of grey
+            images; None: as it is.
+
+    Raises:
+        InputError: If an image that is to be grey has colours.
+    """
+
+    def __init__(self, channels: Optional[int] = None) -> None:
+        if channels not in (None, 1, 3):
+            raise InputError(f'channels has to be 1, 3 or None, got {channels!r}.')
+        self.channels = channels
 
     def transform(self, results: dict) -> dict:
         """Pack one sample."""
-        pixels = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
-        return dict(inputs=torch.from_numpy(pixels).flip(0), gt_label=results.get('gt_label'))
+        pixels = results['img'].transpose(2, 0, 1)[::-1]
+        if self.channels == 1 and len(pixels) > 1:
+            if not (pixels == pixels[:1]).all():
+                raise InputError(f'{results.get("img_path", "an image")} has colours, and grey images are expected: '
+                                 'convert it, by Pillow\'s image.convert("L"), or take the data for colours.')
+            pixels = pixels[:1]
+        elif self.channels == 3:
+            pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
+        return dict(inputs=torch.from_numpy(pixels.copy()), gt_label=results.get('gt_label'))

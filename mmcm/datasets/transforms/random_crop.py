@@ -4,7 +4,7 @@ import math
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmcm.datasets.transforms.shorter_side import scale_shorter_side
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE, scale_shorter_side
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -18,13 +18,13 @@ class RandomCropToSquare(BaseTransform):
     What is drawn comes from NumPy's global generator, which MMEngine seeds for every worker process.
 
     Args:
-        size (int): Height and width of the result in pixels.
+        size (int): Height and width of the result in pixels, at most `MAX_SIDE`.
         min_fraction (float): The least share of the shorter side that is seen, above 0.
         max_fraction (float): The largest, at most 1.
     """
 
     def __init__(self, size: int, min_fraction: float = 0.8, max_fraction: float = 1.0) -> None:
-        check_count('size', size)
+        check_count('size', size, most=MAX_SIDE)
         if not 0 < min_fraction <= max_fraction <= 1:
             raise InputError(f'RandomCropToSquare needs 0 < min_fraction <= max_fraction <= 1, got {min_fraction} and '
                              f'{max_fraction}.')

@@ -3,6 +3,7 @@
 Pillow's filters define the result, since they smooth when they shrink, which OpenCV's do not. Its box filter is
 computed here again, to the same bit and in a fraction of the time: the first halving is most of the work.
 """
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -10,6 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmcm.datasets.transforms.load_image import MAX_PIXELS
+
+MAX_SIDE = math.isqrt(MAX_PIXELS)  # pixels; a square of this side is the largest image that would be read again
 PRECISION = 22  # bits of the weights of Pillow's filters
 THIRD = round(2**PRECISION / 3)
 

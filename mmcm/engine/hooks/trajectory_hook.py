@@ -10,12 +10,17 @@ from torch import Tensor, nn
 
 from mmcm.datasets.sampling_requests import request_labels
 from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.noise.schedules import SIGMA_MIN, karras_sigmas
 from mmcm.registry import HOOKS, SAMPLERS
+from mmcm.samplers import MultistepSampler
+from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import named_grid, write_picture
 from mmcm.utils.model_wrappers import unwrapped
+
+FEWEST = 4  # levels that show a way
 
 
 @HOOKS.register_module()
@@ -23,9 +28,10 @@ class TrajectoryHook(Hook):
     """Draw the way from noise to images at fixed seeds, every `interval` iterations and at the end.
 
     Of each seed there are two rows, what the denoiser saw and the image that it estimated, and a column for each noise
-    level of the sampler; of many levels, some that lie evenly among them. The noisy images are scaled to the spread of
-    clean ones. The sheet is written to `trajectories/iter_<n>.png` in the work directory and to the runner's
-    visualizer.
+    level of the sampler; of many levels, some that lie evenly among them. Of a MultistepSampler of the model with fewer
+    than 4 levels, which would tell nothing of the way, a schedule of as many levels as there may be columns is shown in
+    place of its own. The noisy images are scaled to the spread of clean ones. The sheet is written to
+    `trajectories/iter_<n>.png` in the work directory and to the runner's visualizer.
 
     Args:
         interval (int): Iterations between two sheets.
@@ -76,9 +82,17 @@ class TrajectoryHook(Hook):
             runner.visualizer.add_image('trajectories', sheet, step=runner.iter + 1)
         return path
 
+    def sampler_for(self, sampler: Sampler) -> Sampler:
+        """Return the sampler to look at in a model that draws with `sampler`."""
+        if not isinstance(sampler, MultistepSampler) or sampler.num_steps >= FEWEST:
+            return sampler
+        lowest = sampler.sigma_min or SIGMA_MIN
+        levels = karras_sigmas(self.columns + 1, lowest, sampler.first_sigma).tolist()[:-1]
+        return MultistepSampler(sigmas=levels, sigma_min=sampler.sigma_min)
+
     def trajectory(self, model: nn.Module) -> list[tuple[float, Tensor, Tensor]]:
         """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8."""
-        sampler = self.sampler or model.sampler
+        sampler = self.sampler or self.sampler_for(model.sampler)
         number = min(self.columns, sampler.num_steps)
         shown = {round(place) for place in torch.linspace(0, sampler.num_steps - 1, number).tolist()}
         levels = []

@@ -23,9 +23,11 @@ class DigitsClassifier(BaseModel):
         dropout (float): Share of the features dropped in training.
     """
 
+    channels = 1  # of the images that it looks at
+
     def __init__(self, checkpoint: Optional[str] = None, dropout: float = 0.5) -> None:
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
-        self.checkpoint = checkpoint
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.fingerprint: Optional[str] = None
         self.backbone = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),

@@ -21,6 +21,7 @@ from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.weights import load_weights, read_state_dict
 from mmcm.zoo import cached_file
+from mmcm.zoo.download import digests
 
 WEIGHTS = ('https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/'
            'weights-inception-2015-12-05-6726825d.pth')
@@ -51,6 +52,10 @@ class InceptionV3(FeatureExtractor):
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits. A file whose name ends with the
             first eight digits of the published one has to be that.
         batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
+
+    Attributes:
+        doubt (str, optional): What is not known of the weights, where they are not of the published file; set by
+            `init_weights`. NVIDIA's are said to be the same, but theirs is another file.
     """
 
     def __init__(self,
@@ -61,6 +66,7 @@ class InceptionV3(FeatureExtractor):
         self.checkpoint = str(checkpoint)
         published = Path(self.checkpoint).stem.endswith(f'-{PUBLISHED_SHA256[:8]}')
         self.sha256 = sha256 or (PUBLISHED_SHA256 if published else None)
+        self.doubt: Optional[str] = None
         with torch.device('meta'):  # random weights would take longer than reading those of the file
             self.Conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
             self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
@@ -98,6 +104,9 @@ class InceptionV3(FeatureExtractor):
         except InputError as error:
             raise InputError(f'{error} InceptionV3 takes the weights of 2015-12-05 ({WEIGHTS}), which are not '
                              "torchvision's.") from error
+        if PUBLISHED_SHA256 not in (self.sha256, digests(path)[1]):
+            self.doubt = (f'It is not known whether the weights in {path} are those of 2015-12-05: the published file '
+                          f'is another one ({WEIGHTS}).')
         self.to(memory_format=torch.channels_last)
         self.fingerprint = fingerprint_of(self)
 

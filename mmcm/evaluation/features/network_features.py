@@ -21,8 +21,8 @@ class NetworkFeatures(FeatureExtractor):
     """Features that a network computes of images, which are brought into the form that it expects.
 
     Args:
-        network (dict): Config of the network: its `type` is a name of the registry or the path of an importable class
-            or function, such as `'torchvision.models.resnet50'`; the rest are its arguments.
+        network (dict | str): Config of the network: its `type` is a name of the registry or the path of an importable
+            class or function, such as `'torchvision.models.resnet50'`; the rest are its arguments. Or the type alone.
         checkpoint (str | Path, optional): Its weights, a file or an http or https address, see `mmcm.zoo.cached_file`;
             those that the network comes with if not given.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
@@ -42,7 +42,7 @@ class NetworkFeatures(FeatureExtractor):
     """
 
     def __init__(self,
-                 network: Optional[dict],
+                 network: Union[dict, str, None],
                  checkpoint: Union[str, Path, None] = None,
                  sha256: Optional[str] = None,
                  arguments: Optional[Mapping[str, Any]] = None,
@@ -55,7 +55,12 @@ class NetworkFeatures(FeatureExtractor):
                  std: Optional[Sequence[float]] = None,
                  batch_size: int = 64) -> None:
         super().__init__(batch_size)
-        self.checkpoint = checkpoint
+        if isinstance(network, str):
+            network = dict(type=network)
+        elif not (network is None or isinstance(network, dict)):
+            raise InputError("network has to be the config of a network or its type, such as "
+                             f"'torchvision.models.resnet50', got {network!r}.")
+        self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.sha256 = sha256
         self.settings = dict(
             network=network and dict(network), arguments=dict(arguments or {}), features=features, logits=logits,
@@ -75,7 +80,7 @@ class NetworkFeatures(FeatureExtractor):
 
     def make_network(self) -> nn.Module:
         """Return the network, with its weights."""
-        network = MODELS.build(self.settings['network'])
+        network = build_network(self.settings['network'])
         if self.checkpoint is not None:
             path = cached_file(self.checkpoint, sha256=self.sha256)
             load_weights(network, read_state_dict(path), path)
@@ -102,6 +107,19 @@ class NetworkFeatures(FeatureExtractor):
             if settings[name] is not None:
                 x = operation(x, x.new_tensor(settings[name], dtype=torch.float32).view(-1, 1, 1))
         return x
+
+
+def build_network(config: dict) -> nn.Module:
+    """Return the network that `config` describes; an InputError if there is no such thing."""
+    try:
+        network = MODELS.build(config)
+    except InputError:
+        raise
+    except (AttributeError, ImportError, KeyError, ValueError) as error:  # of its own, about its settings
+        raise InputError(f'the network {config["type"]!r} cannot be built: {error}') from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f'{config["type"]!r} is no network but a {type(network).__name__}.')
+    return network
 
 
 def taken(output: Any, place: Optional[Place], name: str, number: int) -> Tensor:

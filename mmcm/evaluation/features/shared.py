@@ -1,12 +1,14 @@
 """One network of features for all metrics that ask for the same."""
 import json
+import logging
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Optional
 from weakref import WeakValueDictionary
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmcm.evaluation.features.base import Features, fingerprint_of
@@ -30,16 +32,20 @@ class SharedExtractor:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network, with its weights, on its device."""
+        """The network, with its weights, on its device; a warning is logged if it has doubts about them."""
         network = MODELS.build(self.config)
         if not callable(getattr(network, 'extract', None)):
             raise InputError(f'{self.kind} is no feature extractor: it has no method extract(images).')
         network.init_weights()
+        doubt = getattr(network, 'doubt', None)
+        if doubt is not None:
+            print_log(f'{doubt} If they are not, scores and statistics that others have published cannot be compared '
+                      'with.', 'current', logging.WARNING)
         return network.to(get_device()).eval()
 
     @property
     def is_reference(self) -> bool:
-        """Whether its features are those of the reference evaluator."""
+        """Whether its features are those of the reference evaluator, by its type: of its weights, see `network`."""
         return self.kind == REFERENCE
 
     @property
@@ -89,6 +95,12 @@ def shared_extractor(config: dict) -> SharedExtractor:
     if extractor is None:
         extractor = _EXTRACTORS[key] = SharedExtractor(config)
     return extractor
+
+
+def channels_for(config: dict) -> Optional[int]:
+    """Return how many channels images need for the extractor of `config`; None where grey and coloured ones will do."""
+    kind = config.get('type')
+    return getattr(MODELS.get(kind) if isinstance(kind, str) else kind, 'channels', None)
 
 
 def drawn_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:

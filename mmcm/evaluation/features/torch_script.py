@@ -10,6 +10,7 @@ from mmcm.evaluation.features.network_features import NetworkFeatures
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.zoo import cached_file
+from mmcm.zoo.download import digests
 
 
 @MODELS.register_module()
@@ -31,7 +32,9 @@ class TorchScriptFeatures(NetworkFeatures):
 
     def make_network(self) -> torch.jit.ScriptModule:
         """Return the network in the archive."""
-        return load_script(cached_file(self.checkpoint, sha256=self.sha256))
+        path = cached_file(self.checkpoint, sha256=self.sha256)
+        self.settings['network'] = digests(path)[1]  # equal weights may stand beside other code
+        return load_script(path)
 
 
 def is_script(path: Path) -> bool:

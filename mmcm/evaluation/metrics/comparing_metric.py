@@ -19,6 +19,9 @@ class ComparingMetric(ExtractingMetric):
         prefix (str, optional): Prefix of the metric's name.
     """
 
+    least = 2
+    part = 'table'
+
     def __init__(self, extractor: dict, reference: Union[dict, str], num_real: Optional[int],
                  prefix: Optional[str]) -> None:
         super().__init__(extractor, shared_reference(reference, extractor, num_real), prefix)

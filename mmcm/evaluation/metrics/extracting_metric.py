@@ -32,6 +32,8 @@ class ExtractingMetric(BaseMetric):
     """
 
     names = {}  # what the field calls the values, where they are computed as by the reference evaluator
+    least = 1  # images, drawn and real ones each, without which there is no value
+    part = 'features'  # of the reference, see `Statistics`
 
     def __init__(self,
                  extractor: Optional[dict],
@@ -60,6 +62,19 @@ class ExtractingMetric(BaseMetric):
     @abstractmethod
     def count(self, state: Any, values: np.ndarray, positions: np.ndarray) -> None:
         """Add what `measure` has returned, for images that have their place at `positions` (N,), to a state."""
+
+    def check_ahead(self, num_drawn: int) -> None:
+        """Raise an InputError if there will be no value for so many drawn images, or for the real ones.
+
+        It is for those who know the number before anything is drawn.
+        """
+        name = type(self).__name__
+        if num_drawn < self.least:
+            raise InputError(f'{name} needs at least {self.least} images to measure, got {num_drawn}: take more of '
+                             'them, or leave the metric out.')
+        if self.reference is not None:
+            self.reference.check_number(self.part, self.least, name)
+            self.reference.check_first(self.part)
 
     def begin(self) -> None:
         """Forget all images."""

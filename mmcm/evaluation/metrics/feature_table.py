@@ -27,5 +27,5 @@ class FeatureTable:
 
 
 def in_float64(features: np.ndarray) -> Tensor:
-    """Return `features` as a tensor of float64, on a GPU where there is one."""
-    return torch.as_tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')
+    """Return `features` as a new tensor of float64, on a GPU where there is one."""
+    return torch.tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')

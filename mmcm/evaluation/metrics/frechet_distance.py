@@ -13,6 +13,7 @@ from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
 
 KEYS = dict(features='distance', spatial='spatial_distance')
+KINDS = dict(features='feature', spatial='spatial')  # of dimensions, in messages
 
 
 @METRICS.register_module()
@@ -35,6 +36,7 @@ class FrechetDistance(ExtractingMetric):
     """
 
     default_prefix = 'frechet'
+    least = 2
 
     def __init__(self,
                  extractor: dict,
@@ -43,7 +45,7 @@ class FrechetDistance(ExtractingMetric):
                  prefix: Optional[str] = None) -> None:
         if which not in KEYS:
             raise InputError(f'which has to be {" or ".join(map(repr, KEYS))}, got {which!r}.')
-        self.which = which
+        self.which = self.part = which
         self.names = {KEYS[which]: dict(features='FID', spatial='sFID')[which]}
         self.warned = set()
         super().__init__(extractor, shared_reference(reference, extractor), prefix)
@@ -76,28 +78,33 @@ class FrechetDistance(ExtractingMetric):
         if gaussian.num_images is not None and gaussian.num_images <= size and name not in self.warned:
             self.warned.add(name)
             print_log(
-                f'{gaussian.num_images} {name} images are too few for {size} {self.which} dimensions: their covariance '
-                f'is singular, and the distance is no measure of the images. Take more than {size}, published are '
-                'distances of 50 000.', 'current', logging.WARNING)
+                f'{gaussian.num_images} {name} images are too few for {size} {KINDS[self.which]} dimensions: their '
+                f'covariance is singular, and the distance is no measure of the images. Take more than {size}, '
+                'published are distances of 50 000.', 'current', logging.WARNING)
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """Return |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) for two Gaussians, also singular ones.
 
-    With C = F F^T, tr (C_a C_b)^(1/2) is the sum of the singular values of F_a^T F_b. These are exact where covariances
-    are singular; roots of the eigenvalues of the product would be off by the roots of the rounding errors.
+    With C_a = F F^T, tr (C_a C_b)^(1/2) is the sum of the roots of the eigenvalues of F^T C_b F. Where one of these is
+    zero, the root of its rounding error would be added, so F has a column for each dimension in which C_a is not
+    singular, and of the two sets the one with fewer images is a. (The singular values of F_a^T F_b are the same
+    numbers, and take twice as long.)
 
     Raises:
         InputError: If they do not have the same dimensions.
     """
     if len(a.mean) != len(b.mean):
         raise InputError(f'Gaussians of {len(a.mean)} and of {len(b.mean)} dimensions cannot be compared.')
-    cross = np.linalg.svd(factor(a.covariance).T @ factor(b.covariance), compute_uv=False).sum()
+    a, b = sorted((a, b), key=lambda gaussian: gaussian.num_images or np.inf)
+    root = factor(a.covariance)
+    cross = np.sqrt(np.linalg.eigvalsh(root.T @ b.covariance @ root).clip(min=0)).sum()
     distance = np.square(a.mean - b.mean).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
     return max(float(distance), 0.0)  # below zero by rounding alone
 
 
 def factor(covariance: np.ndarray) -> np.ndarray:
-    """Return F (D, D) with F F^T = `covariance` (D, D)."""
+    """Return F (D, r) with F F^T = `covariance` (D, D), whose rank is r."""
     values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(values.clip(min=0))
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps  # the others are rounding errors
+    return vectors[:, kept] * np.sqrt(values[kept])

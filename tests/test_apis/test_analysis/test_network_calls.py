@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mmcm.apis.analysis.network_calls import draw_curves, read_curves
+from mmcm.apis.analysis import network_calls
+from mmcm.apis.analysis.network_calls import Curve, draw_curves, read_curves
 from mmcm.utils.errors import InputError
 
 
@@ -52,7 +53,10 @@ def test_bad_files_are_refused(tmp_path):
     good = write(tmp_path / 'a.json', [score(1, 9.0)])
     (tmp_path / 'old.json').write_text('{"frechet/distance": 3.0}')
     (tmp_path / 'no.json').write_text('no')
-    for path, message in (('old.json', 'no scores'), ('no.json', 'cannot be read'), ('missing.json', 'cannot be read')):
+    (tmp_path / 'number.json').write_text('{"format": 1, "scores": 3}')
+    (tmp_path / 'bare.json').write_text('{"format": 1, "scores": [{"sampler": "a"}]}')
+    for path, message in (('old.json', 'no scores'), ('no.json', 'cannot be read'), ('missing.json', 'cannot be read'),
+                          ('number.json', 'no scores'), ('bare.json', 'no scores')):
         with pytest.raises(InputError, match=message):
             read_curves([good, tmp_path / path])
     with pytest.raises(InputError, match='they share frechet/distance, label/accuracy'):
@@ -61,6 +65,18 @@ def test_bad_files_are_refused(tmp_path):
         read_curves([good], names=['a', 'b'])
     with pytest.raises(InputError, match='no file has a finite value'):
         read_curves([write(tmp_path / 'nan.json', [score(1, None)])])
+
+
+def test_short_logarithmic_axis_has_round_numbers_on_it(monkeypatch):
+    seen = []
+
+    def look(figure):
+        (axes, ) = figure.axes
+        seen.append([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]])
+
+    monkeypatch.setattr(network_calls, 'rendered', look)
+    draw_curves('FID', [Curve('a', [1, 2], [0.29, 0.21])], log=True)
+    assert len(seen[0]) >= 3
 
 
 @pytest.mark.parametrize('log', [False, True])

@@ -29,5 +29,5 @@ def test_image_of_that_size_stays():
 
 @pytest.mark.parametrize('shape', [(9, 4, 1), (4, 9, 1)])
 def test_larger_image_is_refused(shape):
-    with pytest.raises(InputError, match=f'{shape[0]} x {shape[1]} pixels cannot be padded to 8 x 8'):
+    with pytest.raises(InputError, match=f'{shape[1]} x {shape[0]} pixels cannot be padded to 8 x 8'):
         pad(shape, 8)

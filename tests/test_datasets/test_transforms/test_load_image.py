@@ -61,7 +61,7 @@ QUICK = {  # through OpenCV
     'webp lossless': encoded(PHOTO, 'WEBP', lossless=True),
 }
 OTHER = {
-    'jpeg cmyk': encoded(PHOTO.convert('CMYK'), 'JPEG'),
+    'jpeg cmyk': encoded(Image.merge('CMYK', (*PHOTO.split(), PHOTO.split()[1])), 'JPEG'),
     'png alpha': encoded(WITH_ALPHA, 'PNG'),
     'png grey and alpha': encoded(WITH_ALPHA.convert('LA'), 'PNG'),
     'png palette': encoded(PHOTO.quantize(), 'PNG'),

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.datasets.transforms.shorter_side import halve, scale_shorter_side
+from mmcm.datasets.transforms import CenterCropToSquare, RandomCropToSquare
+from mmcm.datasets.transforms.load_image import check_size
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE, halve, scale_shorter_side
+from mmcm.utils.errors import InputError
 
 BOX, BICUBIC = Image.Resampling.BOX, Image.Resampling.BICUBIC
 
@@ -54,3 +57,12 @@ def test_rows_may_lie_apart():
     pixels = noise(40, 60, 3)
     assert np.array_equal(halve(pixels[:, ::2]), halve(pixels[:, ::2].copy()))
     assert np.array_equal(halve(pixels[:, :, ::-1]), halve(pixels)[:, :, ::-1])
+
+
+@pytest.mark.parametrize('crop', [CenterCropToSquare, RandomCropToSquare])
+def test_largest_square_is_one_that_would_be_read_again(crop):
+    check_size(crop(MAX_SIDE).size, MAX_SIDE, 'x.png')
+    with pytest.raises(InputError, match='x.png says that it has 8193 x 8193 pixels'):
+        check_size(MAX_SIDE + 1, MAX_SIDE + 1, 'x.png')
+    with pytest.raises(InputError, match='size has to be an integer from 1 to 8192, got 8193'):
+        crop(MAX_SIDE + 1)

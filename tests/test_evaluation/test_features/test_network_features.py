@@ -49,6 +49,24 @@ def test_network_of_the_registry_is_built_in_its_scope():
     assert type(extractor.network).__name__ == 'ImagePreprocessor'
 
 
+def test_network_without_arguments_is_its_type_alone(images):
+    found, expected = read('torch.nn.Flatten'), read(dict(type='torch.nn.Flatten'))
+    assert found.fingerprint == expected.fingerprint
+    assert torch.equal(found.extract(images).features, images.flatten(1).float())
+
+
+@pytest.mark.parametrize('network, match', [
+    ('torch.nn.Nosuch', "there is no model 'torch.nn.Nosuch'"),
+    (dict(type='torch.nn.Conv2d', in_channels=3, out_channels=4, kernel_size=1, groups=3),
+     "the network 'torch.nn.Conv2d' cannot be built: out_channels"),
+    ('torch.is_tensor', 'does not fit it'),
+    (3, 'network has to be the config of a network or its type'),
+])
+def test_what_is_no_network_is_told(network, match):
+    with pytest.raises(InputError, match=match):
+        read(network)
+
+
 def test_unknown_network_is_told():
     with pytest.raises(InputError, match="there is no model 'torchvision.models.resnet51'"):
         read(dict(type='torchvision.models.resnet51'))

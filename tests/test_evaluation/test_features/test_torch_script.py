@@ -43,6 +43,18 @@ def test_scripted_inception_has_the_features_of_ours(tmp_path):
     assert scripted.fingerprint != ours.fingerprint
 
 
+def test_equal_weights_beside_other_code_are_another_extractor(path, tmp_path):
+
+    class Tripler(nn.Module):
+
+        def forward(self, images):
+            return images.float() * 3, images
+
+    torch.jit.save(torch.jit.script(Tripler()), tmp_path / 'tripler.pt')
+    assert read(tmp_path / 'tripler.pt', features=0).fingerprint != read(path, features=0).fingerprint
+    assert read(path, features=0).fingerprint == read(path, features=0).fingerprint
+
+
 def test_network_is_called_with_the_arguments(path):
     images = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2)
     assert_close(read(path, features=0).extract(images).features, 2.0 * images.flatten(1))

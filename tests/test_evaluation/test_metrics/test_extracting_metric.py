@@ -1,13 +1,17 @@
 """What metrics have in common: any number of processes measures the same, and images that cannot be are told."""
+import gc
 import json
 import os
+import pickle
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 from measuring import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, IntegerNetwork, drawn, measure
+from mmengine.evaluator import Evaluator
 
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.registry import METRICS
@@ -35,14 +39,14 @@ def together(tmp_path_factory):
     environment = {
         **os.environ, 'PYTHONPATH': f'{TESTS}{os.pathsep}{TESTS.parent}', 'OMP_NUM_THREADS': '1',
         'MMCM_HOME': str(folder)}  # yapf: disable
-    tasks = json.dumps(list(TASKS.values()))
+    tasks = json.dumps([(*task, REAL) for task in TASKS.values()] + [(50, None, dict(REAL, number=79, corrupt=78))])
     processes = [
         subprocess.Popen([sys.executable, TESTS / 'measuring.py', str(rank), '2', folder / 'meeting', tasks],
                          stdout=subprocess.PIPE, text=True, env=environment) for rank in range(2)
     ]  # yapf: disable
     outputs = [process.communicate(timeout=180)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    return [dict(zip(TASKS, json.loads(output.splitlines()[-1]))) for output in outputs]
+    return [dict(zip([*TASKS, 'corrupt'], json.loads(output.splitlines()[-1]))) for output in outputs]
 
 
 def assert_same(found, expected):
@@ -64,6 +68,10 @@ def test_processes_that_all_draw_everything_are_told_so(together):
         assert '19 images were drawn by several processes' in found['both draw all']
 
 
+def test_real_image_that_one_process_cannot_read_is_told_by_all(together):
+    assert [found['corrupt'] for found in together] == ['image 78 is corrupt'] * 2
+
+
 def test_an_image_counts_once_in_whatever_order():
     alone = measure(METRICS_OF_ALL_KINDS, drawn(90))
     order = torch.randperm(90, generator=torch.Generator().manual_seed(0)).tolist()
@@ -76,6 +84,20 @@ def test_images_without_a_number_count_as_they_come():
     accuracy = dict(type='LabelAccuracy', extractor=EXTRACTOR)
     twice = measure([accuracy], drawn(90, named=False), order=[*range(90), *[0] * 90])
     assert twice['label/accuracy'] != alone['label/accuracy']
+
+
+@pytest.mark.parametrize('metric, least', [
+    (dict(type='FrechetDistance'), 2), (dict(type='PrecisionRecall', num_neighbours=5), 6),
+    (dict(type='KernelDistance'), 2)])
+def test_too_few_images_are_told_before_they_are_measured(metric, least):
+    metric = METRICS.build(dict(metric, extractor=EXTRACTOR, reference=dict(type='MadeUpImages', number=least)))
+    metric.check_ahead(least)
+    with pytest.raises(InputError, match=f'at least {least} images to measure, got {least - 1}'):
+        metric.check_ahead(least - 1)
+    few = METRICS.build(dict(type='PrecisionRecall', num_neighbours=least, extractor=EXTRACTOR,
+                             reference=dict(type='MadeUpImages', number=least)))
+    with pytest.raises(InputError, match=f'at least {least + 1} real images, and .*MadeUpImages has {least}'):
+        few.check_ahead(100)
 
 
 def test_each_evaluation_begins_anew():
@@ -93,6 +115,36 @@ def test_one_network_sees_each_batch_once():
     assert IntegerNetwork.built == before + 1
     # 3 batches; the real images for the Gaussians and the table at one go
     assert shared_extractor(extractor).network.calls == 3 + 1
+
+
+@pytest.mark.parametrize('number', [64, 640])
+def test_drawn_images_are_forgotten_with_the_next_batch(number):
+    evaluator = Evaluator([METRICS.build(metric) for metric in METRICS_OF_ALL_KINDS])
+    images = []
+    for start in range(0, number, 16):
+        batch = drawn(16)
+        for index, sample in enumerate(batch):
+            sample.sample_idx = start + index
+            sample.fake_img = sample.fake_img.clone()
+            images.append(weakref.ref(sample.fake_img))
+        evaluator.process(batch)
+        del batch, sample
+    gc.collect()
+    assert sum(image() is not None for image in images) <= 16
+    assert len(evaluator.evaluate(number)) == 7
+
+
+@pytest.mark.parametrize('metric', [
+    *METRICS_OF_ALL_KINDS[:2], dict(type='InceptionScore', extractor=EXTRACTOR), METRICS_OF_ALL_KINDS[-1]
+], ids=lambda metric: metric['type'] + metric.get('which', ''))
+def test_statistics_do_not_grow_with_the_number_of_images(metric):
+    sizes = []
+    for number in (64, 640):
+        metric_of = METRICS.build(metric)
+        for _ in range(0, number, 16):
+            metric_of.process(None, [sample.to_dict() for sample in drawn(16, named=False)])
+        sizes.append(len(pickle.dumps(metric_of.state)))
+    assert sizes[1] - sizes[0] < 100
 
 
 def test_titles_are_those_of_the_field_where_inception_looks():

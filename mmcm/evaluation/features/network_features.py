@@ -88,7 +88,15 @@ class NetworkFeatures(FeatureExtractor):
 
     def forward(self, images: Tensor) -> Features:
         """Return the features of `images`, uint8 (N, C, H, W), and their logits if asked for."""
-        output = self.network(self.prepare(images), **self.settings['arguments'])
+        prepared = self.prepare(images)
+        try:
+            output = self.network(prepared, **self.settings['arguments'])
+        except torch.cuda.OutOfMemoryError:  # with fewer images, it may fit
+            raise
+        except (RuntimeError, TypeError) as error:  # among them what is not implemented for a dtype
+            raise InputError(f'the network of {type(self).__name__} cannot take images of shape '
+                             f'{tuple(prepared.shape)}, {prepared.dtype}: {error}. size, value_range and arguments say '
+                             'what it gets.') from error
         features = taken(output, self.settings['features'], 'features', len(images))
         if self.settings['logits'] is None:
             return Features(features)

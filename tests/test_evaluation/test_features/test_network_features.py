@@ -175,3 +175,11 @@ def test_weights_and_settings_have_their_fingerprint():
 def test_nothing_is_extracted_before_the_network_is_built(images):
     with pytest.raises(InputError, match='NetworkFeatures has no weights yet'):
         NetworkFeatures(FLATTEN).extract(images)
+
+
+def test_images_that_a_network_cannot_take_are_told_with_what_would_help():
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(InputError, match=r'cannot take images of shape \(2, 3, 8, 8\), torch.uint8: .*value_range'):
+        read(dict(type='torch.nn.AvgPool2d', kernel_size=8)).extract(images)
+    pooled = read(dict(type='torch.nn.AvgPool2d', kernel_size=8), value_range=(0, 1)).extract(images)
+    assert pooled.features.shape == (2, 3)

@@ -1,4 +1,5 @@
 """What a runner needs to know of the machine before it is built."""
+import atexit
 import importlib.util
 import os
 import subprocess
@@ -52,9 +53,16 @@ def use_cpus(config: Config, launcher: str) -> None:
         timeout = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
         timeout = None if timeout is None else timedelta(seconds=timeout)
         torch.distributed.init_process_group('gloo', timeout=timeout)
+        atexit.register(disconnect)
     config.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
     config.model_wrapper_cfg = {**wrapper, **(config.get('model_wrapper_cfg') or {}), 'device_ids': None}
+
+
+def disconnect() -> None:
+    """Leave the other processes: gloo's threads would abort a process that ends while they run."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def first_node(launcher: str) -> str:

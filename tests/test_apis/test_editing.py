@@ -114,17 +114,25 @@ def test_folder_holds_picture_known_and_candidates(tmp_path):
     assert [Image.open(path).convert('L').getpixel((0, 0)) for path in paths] == [10, 20, 30, 40]
 
 
-def test_filled_in_picture_has_its_own_size_and_its_own_pixels(tiny):
-    random = np.random.RandomState(0)
-    picture = random.randint(0, 256, (90, 60, 3)).astype(np.uint8)
+@pytest.mark.parametrize('turned', [False, True])
+def test_filled_in_picture_has_its_own_size_and_its_own_pixels(tiny, turned):
+    """Of 90 x 60 pixels the model sees the 60 in the middle, of which the mask leaves the first half."""
+    picture = np.random.RandomState(0).randint(0, 256, (90, 60, 3)).astype(np.uint8)
     mask = np.zeros((90, 60), np.uint8)
     mask[45:] = 255
-    edited = edit_picture(tiny, 'inpaint', picture, 3, num_candidates=2, sigmas=(80, 5), mask=mask)
+    if turned:
+        picture, mask = picture.swapaxes(0, 1), mask.T
+    edited = edit_picture(tiny, 'inpaint', np.ascontiguousarray(picture), 3, num_candidates=2, sigmas=(80, 5),
+                          mask=np.ascontiguousarray(mask))
     for result, candidate in zip(edited.pasted, edited.candidates):
-        pixels = np.asarray(result)
-        assert np.array_equal(pixels[:45], picture[:45])  # what the mask leaves
-        assert np.array_equal(pixels[75:], picture[75:])  # what the model does not see
-        enlarged = np.asarray(Image.fromarray(candidate[0].numpy()).resize((60, 60), Image.Resampling.LANCZOS))
+        pixels, drawn = np.asarray(result), candidate[0].numpy()
+        enlarged = np.asarray(Image.fromarray(drawn).resize((60, 60), Image.Resampling.LANCZOS))
+        if turned:
+            pixels, picture_there, enlarged = pixels.swapaxes(0, 1), picture.swapaxes(0, 1), enlarged.T
+        else:
+            picture_there = picture
+        assert np.array_equal(pixels[:45], picture_there[:45])  # what the mask leaves
+        assert np.array_equal(pixels[75:], picture_there[75:])  # what the model does not see
         assert np.abs(pixels[45:75].astype(int) - enlarged[30:60, :, None]).max() <= 1
 
 

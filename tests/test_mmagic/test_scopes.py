@@ -24,7 +24,7 @@ class LargeDigits(DigitsDataset):
 
     def __init__(self):
         super().__init__()
-        self.images = self.images.repeat_interleave(4, 2).repeat_interleave(4, 3)
+        self.parts = [self.images.repeat_interleave(4, 2).repeat_interleave(4, 3)]
 
 
 LARGE = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, image_size=32))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from mmcm.cli.config import as_values, check_size
+from mmcm.cli.config import as_values, check_size, first_extractor
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
@@ -192,29 +192,18 @@ def drawn(model: str, number: int) -> 'ImageDataset':
 
 def extractor_of(name: str, *words: str) -> Any:
     """Return the feature extractor of a type with settings, or the one that the metrics of a config look through."""
+    from mmcm.apis.data_source import named_config
     from mmcm.evaluation.features.shared import shared_extractor
     from mmcm.registry import MODELS
-    from mmcm.utils.configs import read_config
 
     if MODELS.get(name) is not None:
         return shared_extractor(dict(type=name, **as_values(settings('--features', words))))
     if words:
         raise InputError(f'there is no extractor {name!r} that {" ".join(words)} could be settings of.')
-    config = first_extractor(read_config(name).get('test_evaluator'))
+    config = first_extractor(named_config(name).get('test_evaluator'))
     if config is None:
         raise InputError(f'{name} names no extractor: it has no test_evaluator with one.')
     return shared_extractor(config)
-
-
-def first_extractor(config: Any) -> Optional[dict]:
-    """Return the first config of an extractor inside `config`, None if there is none."""
-    if isinstance(config, dict):
-        if isinstance(config.get('extractor'), dict):
-            return config['extractor']
-        config = list(config.values())
-    if isinstance(config, (list, tuple)):
-        return next((found for found in map(first_extractor, config) if found is not None), None)
-    return None
 
 
 def dataset(args: Namespace) -> tuple:

@@ -19,8 +19,6 @@ SETTINGS = frozenset((
     'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type', 'samplers',
     'strategy', 'sync_bn', 'test_cfg', 'test_dataloader', 'test_evaluator', 'train_cfg', 'train_dataloader', 'val_cfg',
     'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'))
-
-
 PATHS = ('data_root', 'data_file')  # settings that are paths, also where they look like numbers, such as 2012
 
 
@@ -131,3 +129,14 @@ def as_values(options: dict) -> dict:
             raise InputError(f'{name} is given twice, as a whole and by its parts: give one of them.')
         place[last] = setting if is_path(last) else value(setting)
     return nested
+
+
+def first_extractor(config: Any) -> Optional[dict]:
+    """Return the first config of an extractor inside `config`, None if there is none."""
+    if isinstance(config, dict):
+        if isinstance(config.get('extractor'), dict):
+            return config['extractor']
+        config = list(config.values())
+    if isinstance(config, (list, tuple)):
+        return next((found for found in map(first_extractor, config) if found is not None), None)
+    return None

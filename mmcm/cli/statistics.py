@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mmcm.cli.config import Options, as_values, check_options, check_size
+from mmcm.cli.config import Options, as_values, check_options, check_size, first_extractor
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
@@ -124,8 +124,7 @@ def default_extractor(dataset: str, options: Optional[dict] = None) -> dict:
         evaluator = named_config(dataset, options).get('test_evaluator')
     except InputError:  # it is no config, but images
         evaluator = None
-    parts = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    return next((part['extractor'] for part in parts if part and part.get('extractor')), dict(type=REFERENCE))
+    return first_extractor(evaluator) or dict(type=REFERENCE)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 """The Gaussian that is fitted to features: its mean and covariance, in float64, from batches of any size."""
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Gaussian(NamedTuple):
 
     mean: np.ndarray
     covariance: np.ndarray
-    num_images: int = None
+    num_images: Optional[int] = None
 
 
 class RunningGaussian:

@@ -1,5 +1,4 @@
 import hashlib
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 import torch
 from inception import plain_inception, random_images, random_inception
 from measuring import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
-from mmengine.logging import MMLogger
 
 from mmcm.evaluation.gaussian import Gaussian
 from mmcm.evaluation.reference import PUBLISHED, Reference, shared_reference, spread_indices
@@ -293,18 +291,6 @@ def test_inception_takes_images_of_any_size(tmp_path, inception):
     assert reference.table().shape == (3, 2048)  # of the images, since the file has none
     assert reference.gaussian().mean.sum() == 2048  # still that of the file
     assert shared_reference(tmp_path / 'ref.npz', inception) is shared_reference(tmp_path / 'ref.npz', inception)
-
-
-@pytest.fixture
-def logged():
-    """The warnings that MMEngine's logger is given."""
-    found = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: found.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield found
-    logger.removeHandler(handler)
 
 
 def test_weights_that_are_not_those_of_the_published_file_are_warned_of_once(tmp_path, logged):

@@ -1,14 +1,13 @@
 """Looking at how a model goes from noise to images while it is trained."""
-from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import torch
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmcm.datasets.sampling_requests import request_labels
+from mmcm.engine.hooks.sheet_hook import SheetHook
 from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.noise.schedules import SIGMA_MIN, karras_sigmas
 from mmcm.registry import HOOKS, SAMPLERS
@@ -16,22 +15,21 @@ from mmcm.samplers import MultistepSampler
 from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
-from mmcm.utils.images import named_grid, write_picture
+from mmcm.utils.images import named_grid
 from mmcm.utils.model_wrappers import unwrapped
 
 FEWEST = 4  # levels that show a way
 
 
 @HOOKS.register_module()
-class TrajectoryHook(Hook):
+class TrajectoryHook(SheetHook):
     """Draw the way from noise to images at fixed seeds, every `interval` iterations and at the end.
 
     Of each seed there are two rows, what the denoiser saw and the image that it estimated, and a column for each noise
     level of the sampler; of many levels, some that lie evenly among them. Of a MultistepSampler of the model with fewer
     than 4 levels, which would tell nothing of the way, a schedule of as many levels as there may be columns is shown in
     place of its own. The noisy images are scaled to the spread of clean ones. The sheet is written to
-    `trajectories/iter_<n>.png` in the work directory and to the runner's visualizer.
+    `trajectories/iter_<n>.png`, see SheetHook.
 
     Args:
         interval (int): Iterations between two sheets.
@@ -42,13 +40,13 @@ class TrajectoryHook(Hook):
         seed (int): Seed of the images.
     """
 
-    priority = 'LOW'  # after the averages
+    name = 'trajectories'
 
     def __init__(self, interval: int = 1000, num_samples: int = 4, columns: int = 8, sampler: Optional[dict] = None,
                  seed: int = 0) -> None:
         check_count('num_samples', num_samples)
         check_count('columns', columns, 2)
-        self.interval = interval
+        super().__init__(interval)
         self.num_samples = num_samples
         self.columns = columns
         self.sampler = None if sampler is None else SAMPLERS.build(sampler)
@@ -59,28 +57,13 @@ class TrajectoryHook(Hook):
         if self.sampler is None and unwrapped(runner.model).sampler is None:
             raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
-        """Draw a sheet, if it is time to."""
-        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
-            self.draw(runner)
-
-    def draw(self, runner: Runner) -> Path:
-        """Draw a sheet now; return its path. Each process draws, and the main one writes (see SampleGridHook)."""
+    def sheet(self, runner: Runner) -> np.ndarray:
+        """See SheetHook."""
         levels = self.trajectory(unwrapped(runner.model))
         names = [name for seed in self.seeds for name in (f'seed {seed}', 'estimate')]
         rows = [[pair[part][index] for _, *pair in levels]
                 for index in range(self.num_samples) for part in (0, 1)]
-        sheet = named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
-        path = Path(runner.work_dir) / 'trajectories' / f'iter_{runner.iter + 1}.png'
-        if is_main_process():
-            make_folder(path.parent)
-            write_picture(path, sheet)
-            runner.visualizer.add_image('trajectories', sheet, step=runner.iter + 1)
-        return path
+        return named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
 
     def sampler_for(self, sampler: Sampler) -> Sampler:
         """Return the sampler to look at in a model that draws with `sampler`."""

@@ -6,7 +6,7 @@ from runpy import run_path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun')
+EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun', 'web')
 
 
 class BuildWithMim(build_py):

@@ -47,6 +47,15 @@ def randomise(module, seed=0):
             parameter.copy_(weights[key])
 
 
+def write_colour_model(folder):
+    """Write config and weights of a tiny unconditional model of colour pictures, 16 x 16; return both paths."""
+    backbone = {**BACKBONE, **dict(image_size=16, in_channels=3, out_channels=3, num_classes=None)}
+    denoiser = dict(type='KarrasDenoiser', backbone=backbone)
+    weights = folder / 'colour.pt'
+    torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), weights)
+    return write_config(folder, 'colour.py', model_config(denoiser=denoiser)), str(weights)
+
+
 def write_config(folder, name='tiny.py', model=None, **top_level):
     """Write a config file with `model` and return its path."""
     config = Config(dict(default_scope='mmcm', model=model or model_config(), **top_level))

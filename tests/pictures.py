@@ -1,4 +1,7 @@
 """Pictures in folders, for tests of what reads them."""
+import struct
+import zlib
+
 import cv2
 import numpy as np
 
@@ -16,3 +19,13 @@ def write_folder(folder, count=20, size=(6, 8)):
 def files(folder):
     """Return the names of the files right in `folder`, hidden ones too."""
     return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def png_header(width, height):
+    """Return a PNG file that says how large it is, and holds no pixels."""
+
+    def chunk(kind, content):
+        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+
+    size = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')

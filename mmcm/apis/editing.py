@@ -2,8 +2,8 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from inspect import signature
+from dataclasses import dataclass
+from inspect import Parameter, signature
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -17,17 +17,19 @@ from mmcm.apis.drawing import check_out
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.steps import sampler_from
 from mmcm.editing import EditingOperator, editing_sampler
-from mmcm.editing.pictures import as_rgb, paste_back, read_picture
+from mmcm.editing.pictures import Place, as_rgb, decoded, flattened, read_picture
 from mmcm.editing.tasks import TASKS
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Sampler
 from mmcm.utils.batches import Batches
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import as_list, check_choice, check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import grid, to_pixels, write_picture
 from mmcm.utils.progress import progress_bar
 
-COLUMNS = 10  # of a sheet, at most
+TILE_SIDE = 128  # pixels that smaller images have on a sheet, at least, enlarged by a whole number
+FULL_SIZE_SIDE = 384  # pixels of the longer side of a picture of its own size on a sheet, at most
+SHEET_WIDTH = 1600  # pixels of the tiles in a row, at most
 
 Picture = Union[Image.Image, np.ndarray, str, Path]
 
@@ -44,7 +46,8 @@ class Edited:
         seconds (float): How long the drawing took, loading not counted.
         num_calls (int): Network calls per candidate.
         steps (Tensor, optional): Each candidate after each step, (K, S, C, H, W), if that was asked for.
-        pasted (list[Image], optional): The picture at its own size with each candidate in it, where that makes sense.
+        mask (Tensor, optional): White where to draw, at the model's size, (1, H, W), for tasks that have a mask.
+        place (Place, optional): Where the results belong in the picture at its own size, if they do.
     """
 
     picture: Tensor
@@ -54,13 +57,33 @@ class Edited:
     seconds: float
     num_calls: int
     steps: Optional[Tensor] = None
-    pasted: Optional[list[Image.Image]] = None
+    mask: Optional[Tensor] = None
+    place: Optional[Place] = None
+
+    @property
+    def pasted(self) -> Optional[list[Image.Image]]:
+        """The picture at its own size with each candidate in it, made at each asking; None without a place."""
+        return None if self.place is None else [self._paste(candidate) for candidate in self.candidates]
 
     def sheet(self) -> np.ndarray:
-        """Return the picture, what was known of it and the candidates side by side: (H, W, 3), uint8 RGB."""
-        labels = [''] * len(self.candidates) if self.labels is None else map(str, self.labels)
-        return grid([self.picture, self.known, *self.candidates], min(COLUMNS, 2 + len(self.candidates)),
-                    captions=['picture', 'known', *labels])
+        """Return the picture before, the mask, what was known and the results: (H, W, 3), uint8 RGB.
+
+        Results that belong in the picture at its own size are shown there too, in further rows.
+        """
+        after = [f'after {index}' for index in range(len(self.candidates))]
+        labelled = after if self.labels is None else [
+            f'{name}, label {label}' for name, label in zip(after, self.labels)]
+        given = dict(before=self.picture, mask=self.mask, known=self.known)
+        sheet = captioned({**given, **dict(zip(labelled, self.candidates))})
+        if self.place is None:
+            return sheet
+        mask = None if self.place.mask is None else reduced(self.place.mask)
+        given = dict(before=reduced(self.place.picture), mask=mask)
+        results = (reduced(self._paste(candidate)) for candidate in self.candidates)
+        full_size = captioned({**given, **dict(zip(after, results))})
+        width = max(sheet.shape[1], full_size.shape[1])
+        return np.vstack([np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255)
+                          for part in (sheet, full_size)])
 
     def sheet_of_steps(self) -> np.ndarray:
         """Return how the candidates came about, one in a row: (H, W, 3), uint8 RGB."""
@@ -68,20 +91,85 @@ class Edited:
 
     def save(self, out: Union[str, Path]) -> list[Path]:
         """Write the sheet to a file (`out` has a suffix), or its images one by one into a folder; return the paths."""
-        out = Path(out)
+        out = Path(out).expanduser()
         if check_out(out):
             write_picture(out, self.sheet())
             return [out]
         images = dict(picture=self.picture, known=self.known)
+        if self.mask is not None:
+            images['mask'] = self.mask
         for index, candidate in enumerate(self.candidates):
             label = '' if self.labels is None else f'_label{self.labels[index]}'
             images[f'candidate_{index:03d}{label}'] = candidate
-        pixels = {name: to_pixels(image) for name, image in images.items()}
-        for index, picture in enumerate(self.pasted or ()):
-            pixels[f'full_size_{index:03d}'] = np.asarray(picture)
-        for name, image in pixels.items():
-            write_picture(out / f'{name}.png', image)
-        return [out / f'{name}.png' for name in pixels]
+        paths = [out / f'{name}.png' for name in images]
+        for path, image in zip(paths, images.values()):
+            write_picture(path, to_pixels(image))
+        if self.place is not None:
+            for index, candidate in enumerate(self.candidates):  # one after the other, as they may be large
+                paths.append(out / f'full_size_{index:03d}.png')
+                write_picture(paths[-1], np.asarray(self._paste(candidate)))
+        return paths
+
+    def _paste(self, candidate: Tensor) -> Image.Image:
+        return self.place.paste(to_pixels(candidate))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An edit whose arguments have proved to be in order. Nothing has been loaded or drawn yet.
+
+    Attributes:
+        inferencer (ConsistencyModelInferencer): The model.
+        image, operator: See `edit`.
+        known (Tensor): What `operator` knows of `image`, (1, C, H, W).
+        labels (list[int], optional): The class of each candidate; None for unconditional models.
+        seeds (Sequence[int]): The seed of each candidate.
+        sampler (Sampler): How to draw.
+        shown, mask, place: See `mmcm.editing.tasks.Task`.
+    """
+
+    inferencer: ConsistencyModelInferencer
+    image: Tensor
+    operator: EditingOperator
+    known: Tensor
+    labels: Optional[list[int]]
+    seeds: Sequence[int]
+    sampler: Sampler
+    shown: Optional[Tensor] = None
+    mask: Optional[Tensor] = None
+    place: Optional[Place] = None
+
+    def draw(self, keep_steps: bool = False, progress: bool = False) -> Edited:
+        """Read the weights, unless that is done, and draw; see `edit`."""
+        model, total, batch_size = self.inferencer.load().model, len(self.seeds), self.inferencer.batch_size
+        steps = math.ceil(total / batch_size) * self.sampler.num_steps
+        started = time.perf_counter()
+        with progress_bar('editing', steps, shown=progress) as advance:
+
+            def draw(part: slice) -> tuple[Tensor, Optional[Tensor]]:
+                estimates = []
+
+                def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+                    advance()
+                    if keep_steps:
+                        estimates.append(model.data_preprocessor.destruct(x0).cpu())
+
+                labels, seeds = None if self.labels is None else self.labels[part], self.seeds[part]
+                drawn = model.edit(self.image, self.operator, labels, len(seeds), SampleNoise(seeds), self.sampler,
+                                   callback=on_step)
+                candidates = model.data_preprocessor.destruct(drawn[0]).cpu()
+                return candidates, torch.stack(estimates, 1) if keep_steps else None
+
+            batches = list(Batches(batch_size).run(draw, total))
+        seconds = time.perf_counter() - started
+        candidates, estimates = zip(*batches)
+        shown = self.image if self.shown is None else self.shown
+        known, mask = self.known, None
+        if self.mask is not None:
+            known, mask = (1 - self.mask) * known, (self.mask[0] * 255).round().to(torch.uint8)
+        picture, known = (model.data_preprocessor.destruct(tensor[0]).cpu() for tensor in (shown, known))
+        return Edited(picture, known, torch.cat(candidates), self.labels, seconds, self.sampler.num_calls,
+                      torch.cat(estimates) if keep_steps else None, mask, self.place)
 
 
 def edit(inferencer: ConsistencyModelInferencer,
@@ -109,37 +197,27 @@ def edit(inferencer: ConsistencyModelInferencer,
         progress (bool): Whether to show a progress bar on stderr.
 
     Raises:
-        InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
+        InputError: If the arguments do not fit the model; then nothing has been loaded or drawn. Or if not even one
+            candidate fits the memory of a GPU.
     """
+    return plan(inferencer, image, operator, labels, num_candidates, seed, sampler).draw(keep_steps, progress)
+
+
+def plan(inferencer: ConsistencyModelInferencer,
+         image: Tensor,
+         operator: EditingOperator,
+         labels: Any = None,
+         num_candidates: int = 4,
+         seed: Union[int, Sequence[int]] = 0,
+         sampler: Optional[Sampler] = None,
+         **further: Any) -> Plan:
+    """Check what `edit` is given; `further` are the last attributes of a `Plan`."""
     check_count('num_candidates', num_candidates)
-    sampler = sampler or editing_sampler(inferencer.sampler)
     seeds = inferencer.choose_seeds(seed, num_candidates)
     labels = inferencer.choose_labels(labels, num_candidates, seed if isinstance(seed, Integral) else 0)
     known = operator.to(image.device).degrade(image)
-    model = inferencer.load().model
-
-    steps = math.ceil(num_candidates / inferencer.batch_size) * sampler.num_steps
-    started = time.perf_counter()
-    with progress_bar('editing', steps, shown=progress) as advance:
-
-        def draw(part: slice) -> tuple[Tensor, Optional[Tensor]]:
-            estimates = []
-
-            def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
-                advance()
-                if keep_steps:
-                    estimates.append(model.data_preprocessor.destruct(x0).cpu())
-
-            drawn = model.edit(image, operator, None if labels is None else labels[part], len(seeds[part]),
-                               SampleNoise(seeds[part]), sampler, callback=on_step)
-            return model.data_preprocessor.destruct(drawn[0]).cpu(), torch.stack(estimates, 1) if keep_steps else None
-
-        batches = list(Batches(inferencer.batch_size).run(draw, num_candidates))
-    seconds = time.perf_counter() - started
-    candidates, estimates = zip(*batches)
-    picture, known = (model.data_preprocessor.destruct(tensor[0]).cpu() for tensor in (image, known))
-    return Edited(picture, known, torch.cat(candidates), labels, seconds, sampler.num_calls,
-                  torch.cat(estimates) if keep_steps else None)
+    sampler = sampler or editing_sampler(inferencer.sampler)
+    return Plan(inferencer, image, operator, known, labels, seeds, sampler, **further)
 
 
 def edit_picture(inferencer: ConsistencyModelInferencer,
@@ -159,48 +237,86 @@ def edit_picture(inferencer: ConsistencyModelInferencer,
         inferencer (ConsistencyModelInferencer): The model.
         task (str): One of `mmcm.editing.tasks.TASKS`: 'inpaint', 'uncrop', 'colorize', 'super-resolve', 'deblur',
             'stroke', 'variations' or 'denoise'.
-        img (Image | ndarray | str | Path): The picture: Pillow's, pixels (H, W, 3) or (H, W), uint8 RGB, or a file.
+        img (Image | ndarray | str | Path): The picture: Pillow's, pixels (H, W, 3), (H, W, 4) with transparency or
+            (H, W), uint8 RGB, or a file.
         labels, num_candidates, seed, keep_steps, progress: See `edit`.
         num_steps (int, optional): Number of steps, at the levels that the model was trained with.
-        sigmas (Sequence[float], optional): The noise levels, descending; for 'stroke' and 'variations', the first one
-            says how much noise covers the picture.
-        options: What the task takes: `mask` (a picture), `factor`, `share`, `kernel`, `sigma`.
+        sigmas (Sequence[float] | float, optional): The noise levels, descending; for 'stroke' and 'variations', the
+            first one says how much noise covers the picture.
+        options: What the task takes: `mask` (a picture), `resize_mask`, `factor`, `share`, `kernel`, `sigma`; see
+            `mmcm.editing.tasks`.
 
     Raises:
         InputError: If there is no such task, or the arguments do not fit it or the model; then nothing has been loaded
-            or drawn.
+            or drawn. Or if not even one candidate fits the memory of a GPU.
     """
-    if task not in TASKS:
-        raise InputError(f'task has to be one of {", ".join(TASKS)}, got {task!r}.')
-    _, _, *known = signature(TASKS[task]).parameters
-    if set(options) != set(known):
-        raise InputError(f'{task} takes {", ".join(known) or "no further arguments"}, got '
-                         f'{", ".join(options) or "none"}.')
-    picture = as_picture(img)
+    planned = plan_picture(inferencer, task, img, labels, num_candidates, seed, num_steps, sigmas, **options)
+    return planned.draw(keep_steps, progress)
+
+
+def plan_picture(inferencer: ConsistencyModelInferencer,
+                 task: str,
+                 img: Picture,
+                 labels: Any = None,
+                 num_candidates: int = 4,
+                 seed: Union[int, Sequence[int]] = 0,
+                 num_steps: Optional[int] = None,
+                 sigmas: Optional[Sequence[float]] = None,
+                 **options: Any) -> Plan:
+    """Check what `edit_picture` is given, and read the pictures."""
+    check_choice('task', task, list(TASKS))
+    _, _, *known = signature(TASKS[task]).parameters.values()
+    needed = {parameter.name for parameter in known if parameter.default is Parameter.empty}
+    if not needed <= set(options) <= {parameter.name for parameter in known}:
+        names = ', '.join(parameter.name for parameter in known)
+        raise InputError(f'{task} takes {names or "no further arguments"}, got {", ".join(options) or "none"}.')
+    picture = as_picture(img, background=None)
     if 'mask' in options:
         # Of a mask that was painted on a transparent ground, only the paint counts.
         options['mask'] = as_picture(options['mask'], background='black')
-    image, operator, levels, full_size, shown = TASKS[task](picture, inferencer.model.image_shape, **options)
-    if levels is not None:
-        sampler = sampler_from(inferencer.sampler_config, levels if sigmas is None else sigmas, num_steps)
+    done = TASKS[task](picture, inferencer.model.image_shape, **options)
+    if sigmas is not None:
+        sigmas = as_list('sigmas', sigmas) if has_length(sigmas) else [sigmas]
+        if done.starts_at is not None and sigmas[:1] != [done.starts_at]:
+            raise InputError(f'{task} starts at sigma {done.starts_at}, that of the noise in the picture, so sigmas '
+                             f'have to begin with it, got {sigmas}.')
+    if done.sigmas is not None:
+        sampler = sampler_from(inferencer.sampler_config, done.sigmas if sigmas is None else sigmas, num_steps)
     elif num_steps is None and sigmas is None:
         sampler = None
     else:
         sampler = inferencer.choose_sampler(num_steps, sigmas=sigmas)
-    edited = edit(inferencer, image, operator, labels, num_candidates, seed, sampler, keep_steps, progress)
-    if shown is not None:
-        edited = replace(edited, picture=inferencer.model.data_preprocessor.destruct(shown[0]))
-    if full_size is None or picture.size == tuple(image.shape[:1:-1]):
-        return edited
-    return replace(edited, pasted=[paste_back(picture, to_pixels(result), full_size) for result in edited.candidates])
+    place = None if picture.size == tuple(done.image.shape[:1:-1]) else done.place
+    return plan(inferencer, done.image, done.operator, labels, num_candidates, seed, sampler, shown=done.shown,
+                mask=done.mask, place=place)
 
 
-def as_picture(img: Picture, background: str = 'white') -> Image.Image:
-    """Return a picture as Pillow has it, of mode RGB; see `read_picture` for files and for `background`."""
+def as_picture(img: Picture, background: Optional[str] = 'white') -> Image.Image:
+    """Return a picture as Pillow has it, of mode RGB or RGBA; see `read_picture`, also for `background`."""
     if isinstance(img, (str, Path)):
         return read_picture(img, background)
     if isinstance(img, np.ndarray):
         if img.dtype != np.uint8 or not (img.ndim == 2 or img.ndim == 3 and img.shape[2] in (3, 4)) or not img.size:
-            raise InputError(f'a picture has pixels (H, W, 3) or (H, W), uint8, got {img.shape}, {img.dtype}.')
+            raise InputError('a picture has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
+                             f'{img.shape}, {img.dtype}.')
         img = Image.fromarray(img)
-    return as_rgb(img, background)
+    if not isinstance(img, Image.Image):
+        raise InputError(f"a picture is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
+    return decoded(img, lambda image: as_rgb(image, background))
+
+
+def captioned(tiles: dict[str, Optional[Tensor]]) -> np.ndarray:
+    """Lay images (C, H, W), uint8, of one size, out with their names; those that are None are left out."""
+    tiles = {name: image for name, image in tiles.items() if image is not None}
+    _, height, width = next(iter(tiles.values())).shape
+    width *= max(1, TILE_SIDE // height)
+    return grid(list(tiles.values()), min(len(tiles), max(1, SHEET_WIDTH // width)), TILE_SIDE, list(tiles))
+
+
+def reduced(picture: Image.Image) -> Tensor:
+    """Return `picture` with a longer side of at most `FULL_SIZE_SIDE` pixels: (3, H, W), uint8, white behind it."""
+    scale = min(1, FULL_SIZE_SIDE / max(picture.size))
+    size = tuple(max(1, round(length * scale)) for length in picture.size)
+    picture = picture.resize(size, Image.Resampling.BOX) if size != picture.size else picture
+    picture = flattened(picture) if picture.mode == 'RGBA' else picture.convert('RGB')
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)

@@ -9,8 +9,8 @@ from torch import Tensor
 from mmcm.apis.drawing import Drawing
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.noise.generators import SampleNoise
-from mmcm.samplers import Sampler
-from mmcm.utils.checks import check_count
+from mmcm.samplers import Callback, Sampler
+from mmcm.utils.checks import as_list, check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 
@@ -19,7 +19,8 @@ def interpolate(inferencer: ConsistencyModelInferencer,
                 seeds: Sequence[int] = (0, 1),
                 labels: Any = None,
                 num_images: int = 9,
-                sampler: Optional[Sampler] = None) -> Drawing:
+                sampler: Optional[Sampler] = None,
+                callback: Optional[Callback] = None) -> Drawing:
     """Draw `num_images` pictures on the way from one to another (Song et al., 2023, Appendix D).
 
     Their noises lie on the arc between the two, so that each is as long as noise is; the embeddings of their labels lie
@@ -32,6 +33,7 @@ def interpolate(inferencer: ConsistencyModelInferencer,
             for class-conditional models, whose default is a random one by the first seed.
         num_images (int): How many, both ends counted; at least 2.
         sampler (Sampler, optional): Other than the model's own.
+        callback (Callable, optional): Called in the steps of each batch; see `Sampler`.
 
     Returns:
         Drawing: Its `labels` and `seeds` are None, since the pictures in between have none.
@@ -39,13 +41,7 @@ def interpolate(inferencer: ConsistencyModelInferencer,
     Raises:
         InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
     """
-    check_count('num_images', num_images, least=2)
-    if len(seeds) != 2:
-        raise InputError(f'two seeds are needed, of the first and of the last picture, got {list(seeds)}.')
-    first, last = inferencer.choose_seeds(seeds, 2)
-    ends = inferencer.choose_labels(labels, 2, first)
-    if ends is not None and labels is None:
-        ends = [ends[0]] * 2
+    (first, last), ends = check_ends(inferencer, seeds, labels, num_images)
     model = inferencer.load().model
     sampler = sampler or inferencer.sampler
     shares = torch.linspace(0, 1, num_images)
@@ -62,10 +58,23 @@ def interpolate(inferencer: ConsistencyModelInferencer,
         return noise
 
     started = time.perf_counter()
-    batches = model.batches(num_images, mixed, noise_of, inferencer.batch_size, latents, sampler=sampler)
+    batches = model.batches(
+        num_images, mixed, noise_of, inferencer.batch_size, latents, sampler=sampler, callback=callback)
     pixels = torch.cat([model.data_preprocessor.destruct(batch).cpu() for batch in batches])
     return Drawing([to_pil(image) for image in pixels], pixels, None, None, time.perf_counter() - started,
                    sampler.num_calls)
+
+
+def check_ends(inferencer: ConsistencyModelInferencer, seeds: Sequence[int], labels: Any,
+               num_images: int) -> tuple[list[int], Optional[list[int]]]:
+    """Return the seeds and the classes of the first and of the last picture; an InputError as `interpolate` has it."""
+    check_count('num_images', num_images, least=2)
+    seeds = as_list('seeds', seeds)
+    if len(seeds) != 2:
+        raise InputError(f'two seeds are needed, of the first and of the last picture, got {seeds}.')
+    seeds = list(inferencer.choose_seeds(seeds, 2))
+    ends = inferencer.choose_labels(labels, 2, seeds[0])
+    return seeds, [ends[0]] * 2 if ends is not None and labels is None else ends
 
 
 def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmcm.cli.config import Options, as_values
+from mmcm.cli.edit import check_names
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
@@ -23,7 +24,8 @@ TASK = 'conditional'
 SETTINGS = ('num_images', 'batch_size', 'columns')
 SAMPLER_SETTINGS = ('type', 'sigmas', 'indices', 'num_scales', 'num_steps', 'sigma_min', 'sigma_max', 'rho', 's_churn',
                     's_tmin', 's_tmax', 's_noise')
-EDITING_SETTINGS = ('task', 'num_candidates', 'factor', 'share', 'kernel', 'sigma', 'sigmas', 'num_steps')
+EDITING_SETTINGS = ('task', 'num_candidates', 'resize_mask', 'factor', 'share', 'kernel', 'sigma', 'sigmas',
+                    'num_steps')
 NUM_IMAGES = 16  # of a sheet, where nothing says how many
 
 
@@ -92,12 +94,12 @@ def draw(args: Namespace) -> None:
         if key in extra:
             check_count(key, extra[key])
     out = Path(args.result_out_dir)
-    check_out(out)
     labels = labels_of(args.label)
     num_images = extra.get('num_images', len(labels) if isinstance(labels, list) else NUM_IMAGES)
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
     inferencer.choose_seeds(args.seed, num_images)
     inferencer.choose_labels(labels, num_images, args.seed)
+    check_out(out)  # which makes folders, and so only for a request that is in order
     mmagic = find_mmagic()  # whose import takes seconds: mistakes are told before
     if mmagic is None:
         options = {key: extra[key] for key in ('batch_size', ) if key in extra}
@@ -127,19 +129,21 @@ def edit(args: Namespace) -> None:
                          'draw pictures, leave out --img and --mask.')
     model = which_model(args)
     from mmcm.apis.drawing import check_out  # torch is loaded only to draw
-    from mmcm.apis.editing import edit_picture
+    from mmcm.apis.editing import plan_picture
     from mmcm.apis.inferencer import ConsistencyModelInferencer
 
     out = Path(args.result_out_dir)
+    check_names({'--result-out-dir': out}, {'--img': args.img, '--mask': args.mask})
     if args.mask is not None:
         extra['mask'] = args.mask
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device)
-    check_out(out)
-    edited = edit_picture(
-        inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, progress=True, **extra)
+    planned = plan_picture(inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, **extra)
+    check_out(out)  # which makes folders, and so only for a request that is in order
+    edited = planned.draw(progress=True)
     written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    print(f'Drew {len(edited.candidates)} candidates with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
+    count = len(edited.candidates)
+    print(f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
           f'{inferencer.device}: {where}')
 
 

@@ -9,17 +9,18 @@ from mmcm.cli.model_arguments import add_model_arguments, build_inferencer, labe
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 
-EXAMPLES = {
-    'inpaint': '--img photo.jpg --mask mask.png --model cd_imagenet64_lpips --labels 207 --out dogs.png',
-    'uncrop': '--img photo.jpg --share 0.5 --model cd_bedroom256_lpips --out rooms.png',
-    'colorize': '--img photo.jpg --model cd_bedroom256_lpips --num-candidates 8 --out coloured',
+EXAMPLES = {  # with models that come with the package
+    'inpaint': '--img photo.jpg --mask mask.png --model photo_patches --out filled.png',
+    'uncrop': '--img photo.jpg --share 0.5 --model photo_patches --out surrounded.png',
+    'colorize': '--img photo.jpg --model photo_patches --num-candidates 8 --out coloured',
     'super-resolve': '--img digit.png --factor 2 --model digits --labels 3 --out large.png',
-    'deblur': '--img blurred.jpg --kernel 1 4 6 4 1 --model cd_cat256_lpips --out sharp.png',
-    'stroke': '--img sketch.png --model cd_bedroom256_lpips --out rooms.png',
-    'variations': '--img photo.jpg --sigmas 3 --model cd_cat256_lpips --out cats.png',
-    'denoise': '--img noisy.png --sigma 0.3 --model cd_cat256_lpips --out clean.png',
+    'deblur': '--img blurred.jpg --kernel 1 4 6 4 1 --model photo_patches --out sharp.png',
+    'stroke': '--img sketch.png --model digits --labels 3 --out drawn.png',
+    'variations': '--img photo.jpg --sigmas 3 --model photo_patches --out others.png',
+    'denoise': '--img noisy.png --sigma 0.3 --model photo_patches --out clean.png',
     'interpolate': '--seeds 4 7 --labels 3 8 --model digits --out strip.png',
 }
+OPTIONS = ('mask', 'resize_mask', 'factor', 'share', 'kernel', 'sigma')  # of tasks, as `edit_picture` has them
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -39,6 +40,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     task = add_task('inpaint', 'Draw parts of a picture anew.')
     task.add_argument(
         '--mask', required=True, metavar='PATH', help='picture of the same size, white where to draw; grey blends')
+    task.add_argument(
+        '--resize-mask', action='store_true', help='stretch a mask of another size to the size of the picture')
     task = add_task('uncrop', 'Draw what is around a picture.')
     task.add_argument(
         '--share', type=float, required=True, metavar='S', help='part of height and width that the picture takes')
@@ -107,6 +110,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     levels.add_argument('--steps', type=int, metavar='N', help='network calls per result; fewer are coarser')
     levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 9 1')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
+    parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
     parser.add_argument(
         '--out', required=True, metavar='PATH', help='a picture file for a sheet of all, or a folder for single ones')
 
@@ -115,10 +119,26 @@ def add_common_arguments(parser: ArgumentParser) -> None:
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    out = Path(args.out).expanduser()
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f'{out} is a folder that is not empty: name another one, or a picture file for a sheet.')
-    args.run(args, out)
+    args.run(args, Path(args.out).expanduser())
+
+
+def check_names(results: dict[str, Optional[Path]], pictures: dict[str, Optional[str]]) -> None:
+    """Raise an InputError if a result would replace a picture of the user's, another result, or mix with other files.
+
+    Args:
+        results (dict): Where results are to be written, by the names of their arguments.
+        pictures (dict): What is read, by the names of its arguments.
+    """
+    taken = {Path(path).expanduser().resolve(): name for name, path in pictures.items() if path is not None}
+    for name, path in results.items():
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise InputError(f'{name} {path} is the file of {taken[path.resolve()]}, which it would replace: name '
+                             'another one.')
+        taken[path.resolve()] = name
+        if path.is_dir() and any(path.iterdir()):
+            raise InputError(f'{path} is a folder that is not empty: name another one, or a picture file for a sheet.')
 
 
 def edit_picture(args: Namespace, out: Path) -> None:
@@ -129,19 +149,17 @@ def edit_picture(args: Namespace, out: Path) -> None:
     from mmcm.utils.images import check_picture_path, write_picture
 
     steps_out = None if args.steps_out is None else Path(args.steps_out).expanduser()
-    taken = {Path(getattr(args, name, None) or '/').resolve(): f'the file of --{name}' for name in ('img', 'mask')}
-    for name, path in (('out', out), ('steps-out', steps_out)):
-        if path is not None and path.resolve() in taken:
-            raise InputError(f'--{name} {path} is {taken[path.resolve()]}, which it would replace: name another one.')
-    picture = editing.as_picture(args.img)
-    options = {name: getattr(args, name) for name in ('mask', 'factor', 'share', 'kernel', 'sigma') if name in args}
-    inferencer = build_inferencer(args, device=args.device)
-    check_out(out)
-    if steps_out is not None:
-        check_picture_path(steps_out)
-    edited = editing.edit_picture(
+    check_names({'--out': out, '--steps-out': steps_out}, {'--img': args.img, '--mask': getattr(args, 'mask', None)})
+    picture = editing.as_picture(args.img, background=None)
+    options = {name: getattr(args, name) for name in OPTIONS if name in args}
+    inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
+    planned = editing.plan_picture(
         inferencer, args.task, picture, labels_of(args.labels), args.num_candidates, args.seed, args.steps, args.sigmas,
-        keep_steps=steps_out is not None, progress=True, **options)
+        **options)
+    if steps_out is not None:  # these make folders, and so only for a request that is in order
+        check_picture_path(steps_out)
+    check_out(out)
+    edited = planned.draw(keep_steps=steps_out is not None, progress=True)
     if steps_out is not None:
         write_picture(steps_out, edited.sheet_of_steps())
     written = edited.save(out)
@@ -156,11 +174,13 @@ def edit_picture(args: Namespace, out: Path) -> None:
 def interpolate_seeds(args: Namespace, out: Path) -> None:
     """Draw what lies between two seeds, and two labels."""
     from mmcm.apis.drawing import check_out
-    from mmcm.apis.interpolation import interpolate
+    from mmcm.apis.interpolation import check_ends, interpolate
 
-    inferencer = build_inferencer(args, device=args.device)
-    check_out(out)
+    check_names({'--out': out}, {})
+    inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
+    check_ends(inferencer, args.seeds, args.labels, args.num_images)
+    check_out(out)
     drawing = interpolate(inferencer, args.seeds, args.labels, args.num_images, sampler)
     written = drawing.save(out, args.num_images)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'

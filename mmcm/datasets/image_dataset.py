@@ -43,6 +43,11 @@ class ImageDataset(Dataset):
         return len(self.metainfo['classes']) or None
 
     @property
+    def apart(self) -> Sequence[int]:
+        """Items that have no pixel in common, as many as there are: all but the mirror images."""
+        return range(self.num_images)
+
+    @property
     @abstractmethod
     def fingerprint(self) -> str:
         """What tells these images from all others, in hexadecimal digits; found without decoding them."""

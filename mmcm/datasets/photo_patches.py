@@ -46,6 +46,16 @@ class PhotoPatches(ImageDataset):
         super().__init__(int(self.ends[-1]), None, (), 'photo_patches', flip)
 
     @property
+    def apart(self) -> Sequence[int]:
+        """See ImageDataset: those that lie side by side, from the top left corner of each photograph at each size.
+
+        The two sizes count as two photographs, though they show the same.
+        """
+        return [
+            int(end) + (top - rows) * columns + left for end, (rows, columns) in zip(self.ends, self.places)
+            for top in range(0, rows, self.size) for left in range(0, columns, self.size)]
+
+    @property
     def fingerprint(self) -> str:
         """See ImageDataset."""
         sha = hashlib.sha256(repr((self.size, self.flip)).encode())

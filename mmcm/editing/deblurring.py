@@ -1,4 +1,5 @@
 """A sharp picture from one that was blurred by a known kernel."""
+import math
 from collections.abc import Sequence
 from copy import copy
 from typing import Union
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from mmcm.editing.base import EditingOperator
 from mmcm.registry import OPERATORS
+from mmcm.utils.checks import as_list, check_number
 from mmcm.utils.errors import InputError
 
 SMALLEST_GAIN = 0.1  # an error of half a grey level is then at most five when the blur is undone
@@ -77,12 +79,15 @@ class Deblurring(EditingOperator):
 
 def blur_matrix(kernel: Sequence[float], size: int) -> Tensor:
     """Return B (size, size), float64, which blurs the columns of a picture; see `Deblurring`."""
-    weights = torch.as_tensor(list(kernel), dtype=torch.float64)
-    if weights.ndim != 1 or len(weights) % 2 == 0 or len(weights) > 2 * size - 1 or not weights.isfinite().all():
-        raise InputError(f'a kernel has an odd number of weights, at most {2 * size - 1} for this size, got '
-                         f'{list(kernel)}.')
-    if weights.sum() <= 0:
-        raise InputError(f'the weights of a blur have a positive sum, got {list(kernel)}.')
+    given = as_list('kernel', kernel)
+    for weight in given:
+        check_number('each weight of a kernel', weight)
+    weights = torch.tensor(given, dtype=torch.float64)
+    if len(weights) % 2 == 0 or len(weights) > 2 * size - 1 or not weights.isfinite().all():
+        raise InputError(f'a kernel has an odd number of weights, at most {2 * size - 1} for this size, all of them '
+                         f'finite, got {given}.')
+    if not 0 < weights.sum() < math.inf:
+        raise InputError(f'the weights of a blur have a positive sum, got {given}.')
     blur = torch.zeros(size, size, dtype=torch.float64)
     rows = torch.arange(size)
     for offset, weight in enumerate(weights / weights.sum(), start=-(len(weights) // 2)):

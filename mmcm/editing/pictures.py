@@ -1,7 +1,8 @@
 """A user's picture, whatever its format and size, as a model takes it."""
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
+from typing import Callable, Optional, Union
 
 import numpy as np
 import torch
@@ -14,50 +15,93 @@ from mmcm.editing.base import EditingOperator
 from mmcm.utils.errors import InputError
 
 FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content, not by suffix
+STRIP_PIXELS = 2**20  # of a picture that are worked at together
+
+Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 
-def read_picture(path: Union[str, Path], background: str = 'white') -> Image.Image:
-    """Read the picture, or the first of those, in a file.
-
-    It is turned as its EXIF data says. 16 bits become 8. What is transparent shows `background`. Grey, palettes and
-    CMYK become RGB. Colour profiles are not looked at.
+def read_picture(path: Union[str, Path], background: Optional[str] = 'white') -> Image.Image:
+    """Read the picture, or the first of those, in a file, turned as its EXIF data says; see `as_rgb`.
 
     Args:
         path (str | Path): The file.
-        background (str): What lies behind a transparent picture, a colour that Pillow knows.
+        background (str, optional): What lies behind a transparent picture, a colour that Pillow knows; None keeps the
+            transparency.
 
     Returns:
-        Image: Of mode RGB.
+        Image: Of mode RGB, or RGBA where transparency is kept and there is some.
 
     Raises:
         InputError: If there is no such file, it is no picture, it is broken, or it has too many pixels, which is known
             before they are decoded.
     """
+    return decode_picture(path, lambda image: as_rgb(image, background))
+
+
+def decode_picture(path: Union[str, Path],
+                   convert: Callable[[Image.Image], Image.Image],
+                   max_pixels: int = MAX_PIXELS,
+                   name: Optional[str] = None) -> Image.Image:
+    """Return what `convert` makes of the picture in a file, which is upright, but of any mode.
+
+    Args:
+        path (str | Path): The file.
+        convert (Callable): From an image to an image; whatever it raises means that the picture is of no use.
+        max_pixels (int): How many pixels it may have.
+        name (str, optional): What errors call it; its path if None.
+
+    Raises:
+        InputError: See `read_picture`.
+    """
     path = Path(path)
+    name = name or str(path)
+    if path.is_dir():
+        raise InputError(f'{name} is a folder: name a picture file ({", ".join(FORMATS)}).')
     if not path.is_file():
-        raise InputError(f'there is no picture {path}: name a file ({", ".join(FORMATS)}).')
+        raise InputError(f'there is no picture {name}: name a file ({", ".join(FORMATS)}).')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our own limit is lower
             opened = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise too_large(path) from error
+        raise too_large(name, max_pixels) from error
     except UnidentifiedImageError as error:
-        raise InputError(f'{path} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
-                         if path.stat().st_size else f'{path} is empty.') from error
+        raise InputError(f'{name} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
+                         if path.stat().st_size else f'{name} is empty.') from error
     except Exception as error:  # a decoder raises whatever comes to its mind at a broken file, here and below
-        raise broken(path, error) from error
+        raise broken(name, error) from error
     with opened:
-        if opened.width * opened.height > MAX_PIXELS:
-            raise too_large(path, f'{opened.width} x {opened.height} = ')
-        try:
-            return as_rgb(ImageOps.exif_transpose(opened), background)
-        except Exception as error:
-            raise broken(path, error) from error
+        return decoded(opened, convert, max_pixels, name)
 
 
-def as_rgb(image: Image.Image, background: str) -> Image.Image:
-    """Return `image` in mode RGB; see `read_picture`."""
+def decoded(image: Image.Image,
+            convert: Callable[[Image.Image], Image.Image],
+            max_pixels: int = MAX_PIXELS,
+            name: str = 'the picture') -> Image.Image:
+    """Return what `convert` makes of an image that may still lie in a file; see `decode_picture`.
+
+    Raises:
+        InputError: If it has no pixels or too many of them, which is known before they are decoded, or is broken.
+    """
+    if image.width * image.height > max_pixels:
+        raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
+    if not image.width * image.height:
+        raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
+    try:
+        return convert(ImageOps.exif_transpose(image))
+    except Exception as error:
+        raise broken(name, error) from error
+
+
+def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Image:
+    """Return `image` in 8 bits, of mode RGB, or RGBA if `background` is None and it is transparent somewhere.
+
+    16 bits become 8. What is transparent shows `background`. Grey, palettes and CMYK become RGB. Colour profiles are
+    not looked at.
+
+    Raises:
+        ValueError: If that cannot be done.
+    """
     if image.mode in SIXTEEN_BITS:
         values = np.asarray(image).astype(np.float64) * (255 / 65535)
         if not 0 <= values.min() <= values.max() <= 255:
@@ -65,10 +109,21 @@ def as_rgb(image: Image.Image, background: str) -> Image.Image:
         image = Image.fromarray(np.round(values).astype(np.uint8))
     elif image.mode == 'F':
         raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
-    if 'A' in image.getbands() or 'transparency' in image.info:
-        image = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', image.size, background), image)
-    return image.convert('RGB')
+    if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
+        return image.convert('RGB')
+    image = image.convert('RGBA')
+    if image.getextrema()[3][0] == 255:
+        return image.convert('RGB')
+    return image if background is None else flattened(image, background)
+
+
+def flattened(image: Image.Image, background: str = 'white') -> Image.Image:
+    """Return `image`, of mode RGB or RGBA, in mode RGB: before `background`, a colour that Pillow knows."""
+    if image.mode == 'RGB':
+        return image
+    behind = Image.new('RGB', image.size, background)
+    behind.paste(image.convert('RGB'), mask=image.getchannel('A'))
+    return behind
 
 
 def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
@@ -85,32 +140,83 @@ def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
     return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
 
 
-def seen_square(picture: Image.Image) -> tuple[int, int, int, int]:
-    """Return the central square that `fit_picture` shows of `picture`: left, top, right and bottom, in its pixels."""
+def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
+    """Return the central square of `mask`, of mode L, as the model sees it: (size, size, 1), uint8.
+
+    A pixel is as white as the whitest of those that it is made of, so that nothing of what is to be drawn anew remains
+    in what is known, and thin lines count.
+    """
+    pixels = np.asarray(mask.crop(seen_square(mask)))
+    for _ in range(2):  # rows, then columns
+        bounds = np.arange(size + 1) * len(pixels)
+        pixels = np.stack([pixels[start // size:-(-end // size)].max(0) for start, end in zip(bounds, bounds[1:])]).T
+    return pixels[..., None]
+
+
+def seen_square(picture: Image.Image) -> Box:
+    """Return the central square that `fit_picture` shows of `picture`."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return left, top, left + side, top + side
 
 
-def paste_back(picture: Image.Image, result: np.ndarray, operator: EditingOperator) -> Image.Image:
-    """Return `picture` at its own size, with `result` enlarged in the square that the model saw of it.
+@dataclass(frozen=True)
+class Place:
+    """Where a result belongs: the central square of the picture that was edited, at the picture's own size.
 
-    Args:
-        picture (Image): The picture that was edited.
-        result (ndarray): What became of the square, (H, W, 3), uint8 RGB.
-        operator (EditingOperator): What is known of the square at its own size, which is kept to the pixel.
-
-    Returns:
-        Image: Of mode RGB.
+    Attributes:
+        picture (Image): The picture, of mode RGB or RGBA.
+        operator (Callable): Returns what is known of a part of the picture, an `EditingOperator`, from the mask of that
+            part, (1, 1, H, W) in [0, 1], or from None where there is no mask.
+        mask (Image, optional): What was to be drawn, of the picture's size and of mode L: 255 in its inside, 0 outside.
     """
-    square = seen_square(picture)
-    side = square[2] - square[0]
-    enlarged = Image.fromarray(result).resize((side, side), Image.Resampling.LANCZOS)
-    kept = operator.keep(*(to_tensor(np.asarray(image.convert('RGB'))) for image in (picture.crop(square), enlarged)))
-    pixels = ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    pasted = picture.convert('RGB')
-    pasted.paste(Image.fromarray(pixels.numpy()), square[:2])
-    return pasted
+
+    picture: Image.Image
+    operator: Callable[[Optional[Tensor]], EditingOperator]
+    mask: Optional[Image.Image] = None
+
+    def paste(self, result: np.ndarray) -> Image.Image:
+        """Return the picture with `result` in its square, enlarged. What is known keeps the pixels of the picture.
+
+        A transparent picture stays transparent, but for what the mask has drawn anew, which is opaque.
+
+        Args:
+            result (ndarray): What became of the square, (H, W, 3), uint8 RGB.
+
+        Returns:
+            Image: Of the picture's size and mode.
+        """
+        left, top, right, bottom = seen_square(self.picture)
+        pasted = self.picture.copy()
+        height = max(1, STRIP_PIXELS // (right - left))  # in strips, as floating point numbers take much memory
+        for start in range(top, bottom, height):
+            box = (left, start, right, min(start + height, bottom))
+            share = len(result) / (bottom - top)  # rows of the result per row of the square
+            enlarged = Image.fromarray(result).resize(
+                (right - left, box[3] - start), Image.Resampling.LANCZOS,
+                box=(0, (start - top) * share, result.shape[1], min((box[3] - top) * share, len(result))))
+            pasted.paste(self._blended(box, enlarged), box)
+        return pasted
+
+    def _blended(self, box: Box, drawn: Image.Image) -> Image.Image:
+        """Return what is known of the picture in `box`, and the rest from `drawn`, of its size and of mode RGB."""
+        picture = self.picture.crop(box)
+        mask = None if self.mask is None else self.mask.crop(box)
+        operator = self.operator(None if mask is None else as_weights(np.asarray(mask)[..., None]))
+        kept = operator.keep(to_tensor(np.asarray(picture.convert('RGB'))), to_tensor(np.asarray(drawn)))
+        pixels = ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        blended = Image.fromarray(pixels)
+        if picture.mode == 'RGBA':
+            alpha = picture.getchannel('A')
+            if mask is not None:
+                alpha = Image.composite(Image.new('L', mask.size, 255), alpha, mask)
+            blended.putalpha(alpha)
+        return blended
+
+
+def as_weights(pixels: np.ndarray) -> Tensor:
+    """Return the mask `pixels` (H, W, 1), uint8, as `Inpainting` takes it: (1, 1, H, W) in [0, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -118,12 +224,12 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
 
 
-def too_large(path: Path, size: str = '') -> InputError:
+def too_large(name: str, max_pixels: int, size: str = 'more pixels than can be read, ') -> InputError:
     """Return the error of a picture that is not to be decoded."""
-    return InputError(f'{path} has {size}too many pixels, more than {MAX_PIXELS}: make it smaller.')
+    return InputError(f'{name} has {size}more than {max_pixels}: make it smaller.')
 
 
-def broken(path: Path, error: Exception) -> InputError:
+def broken(name: str, error: Exception) -> InputError:
     """Return the error of a picture whose decoder raised `error`."""
-    return InputError(f'{path} cannot be decoded, it is broken or of an unusual kind: {error}. Save it again as a PNG '
+    return InputError(f'{name} cannot be decoded, it is broken or of an unusual kind: {error}. Save it again as a PNG '
                       'file.')

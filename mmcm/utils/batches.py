@@ -4,6 +4,8 @@ from typing import Callable, TypeVar, Union
 
 import torch
 
+from mmcm.utils.errors import InputError
+
 Result = TypeVar('Result')
 
 
@@ -23,18 +25,24 @@ class Batches:
         return size if isinstance(size, cls) else cls(size)
 
     def run(self, function: Callable[[slice], Result], total: int) -> Iterator[Result]:
-        """Yield what `function` returns for each batch, given as the slice of its samples among `total`."""
+        """Yield what `function` returns for each batch, given as the slice of its samples among `total`.
+
+        Raises:
+            InputError: If not even one sample fits the memory of the GPU.
+        """
         start = 0
         while start < total:
             part = slice(start, min(start + self.size, total))
             try:
                 result, fits = function(part), True
             except torch.cuda.OutOfMemoryError:
-                if part.stop - start == 1:
-                    raise
                 fits = False
             if not fits:  # here, since the error holds on to the memory until its block is left
                 torch.cuda.empty_cache()
+                if part.stop - start == 1:
+                    raise InputError('not even one image fits the free memory of the GPU: end what else is using it, '
+                                     'compute in half precision (dtype float16) where that can be chosen, or on the '
+                                     'CPU (device cpu).')
                 self.size = (part.stop - start) // 2
                 continue
             yield result

@@ -1,6 +1,6 @@
 """Checks of what users give."""
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Optional
 
 from mmcm.utils.errors import InputError
@@ -11,6 +11,12 @@ def check_count(name: str, value: Any, least: int = 1, most: Optional[int] = Non
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least or most is not None and value > most:
         limits = f'of at least {least}' if most is None else f'from {least} to {most}'
         raise InputError(f'{name} has to be an integer {limits}, got {value!r}.')
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raise an InputError unless `value` is a number; its range is another matter."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise InputError(f'{name} has to be a number, got {value!r}.')
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -132,7 +132,8 @@ def check_picture_path(path: Path) -> None:
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write `pixels` (H, W, 3), uint8 RGB, to `path`, in the format of its suffix: whole or not at all."""
+    """Write `pixels` (H, W, 3 or 4), uint8 RGB or RGBA, to `path`, in the format of its suffix: whole or not at all."""
+    pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     # OpenCV's own default makes PNG files five times as large.
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    _, encoded = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])
     write_bytes(path, encoded.tobytes())

@@ -4,7 +4,7 @@ import torch
 from digits import build, write_config
 from PIL import Image
 
-from mmcm.apis.editing import Edited, edit, edit_picture
+from mmcm.apis.editing import Edited, as_picture, edit, edit_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.editing import Inpainting
 from mmcm.samplers import MultistepSampler
@@ -104,7 +104,7 @@ def numbered(count, labels):
 def test_sheet_shows_picture_known_and_candidates_in_this_order(tmp_path):
     path, = numbered(3, None).save(tmp_path / 'sheet.png')
     sheet = Image.open(path).convert('L')
-    assert [sheet.getpixel((4 + 68 * column + 32, 4 + 32)) for column in range(5)] == [10, 20, 30, 40, 50]
+    assert [sheet.getpixel((4 + 132 * column + 64, 4 + 64)) for column in range(5)] == [10, 20, 30, 40, 50]
 
 
 def test_folder_holds_picture_known_and_candidates(tmp_path):
@@ -149,12 +149,70 @@ def test_steps_are_kept_when_asked_for(tiny):
     assert torch.equal(edited.steps[:, 1], tiny.model.data_preprocessor.destruct(heard[1]))
 
 
+def test_known_is_shown_as_grey_as_the_mask_is_white(tiny):
+    mask = np.zeros((8, 8), np.uint8)
+    mask[0], mask[1] = 255, 51
+    edited = edit_picture(tiny, 'inpaint', np.full((8, 8), 255, np.uint8), 3, mask=mask, num_steps=1)
+    assert edited.known[0, :3, 0].tolist() == [128, 230, 255]  # 51 of 255 are a fifth of the way from white to grey
+    assert torch.equal(edited.mask, torch.from_numpy(mask)[None])
+
+
+def test_photograph_of_pillows_is_turned_as_its_camera_was_held(tiny, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / 'a.png', exif=exif)
+    with Image.open(tmp_path / 'a.png') as opened:
+        assert as_picture(opened).size == as_picture(tmp_path / 'a.png').size == (12, 20)
+
+
+def sheet_of(inferencer, size, task='inpaint', count=2):
+    """Return the sheet of a picture of `size`, all of its lower half to be drawn, if the task has a mask."""
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[size[1] // 2:] = 255
+    options = dict(mask=mask) if task == 'inpaint' else dict(sigmas=(0.5, ))
+    if task == 'inpaint':
+        options['num_steps'] = 2
+    picture = np.full(size[::-1], 100, np.uint8)
+    return edit_picture(inferencer, task, picture, 3, num_candidates=count, **options).sheet()
+
+
+def test_sheet_shows_the_picture_at_its_own_size_too_where_the_result_belongs_there(tiny):
+    assert sheet_of(tiny, (8, 8)).shape == (4 + 148, 4 + 5 * 132, 3)
+    assert sheet_of(tiny, (8, 8), 'variations').shape == (4 + 148, 4 + 4 * 132, 3)
+    assert sheet_of(tiny, (1536, 768), 'variations').shape == (4 + 148, 4 + 4 * 132, 3)
+    sheet = sheet_of(tiny, (1536, 768))  # before, mask, two results, each reduced to 384 x 192, below the others
+    assert sheet.shape == (4 + 148 + 4 + 192 + 16 + 4, 4 + 4 * 388, 3)
+    before, mask = (sheet[160:340, 4 + 388 * index:388 * (index + 1)] for index in range(2))
+    assert (before == 100).all() and (mask[:88] == 0).all() and (mask[100:] == 255).all()
+    assert sheet_of(tiny, (1536, 768), count=5).shape[0] == 4 + 148 + 4 + 2 * (192 + 16 + 4)  # four in a row
+
+
 @pytest.mark.parametrize('arguments, match', [
-    (dict(task='sharpen'), "one of inpaint, uncrop, .* got 'sharpen'"),
-    (dict(task='inpaint'), 'inpaint takes mask, got none'),
+    (dict(task='sharpen'), "task has to be one of inpaint, uncrop, .* got 'sharpen'"),
+    (dict(task='inpaint'), 'inpaint takes mask, resize_mask, got none'),
     (dict(task='stroke', factor=2), 'takes no further arguments, got factor'),
     (dict(task='stroke', img=np.zeros((8, 8))), r'pixels \(H, W, 3\).*float64'),
     (dict(task='stroke', img='nowhere.png'), 'no picture nowhere.png'),
+    (dict(task='stroke', img=np.zeros((8, 8), bool)), 'uint8 from 0 to 255.*bool'),
+    (dict(task='stroke', img=np.zeros((8, 8, 2), np.uint8)), r'\(8, 8, 2\)'),
+    (dict(task='stroke', img=np.zeros((0, 8), np.uint8)), r'\(0, 8\)'),
+    (dict(task='stroke', img=np.zeros((2, 8, 8, 3), np.uint8)), r'\(2, 8, 8, 3\)'),
+    (dict(task='stroke', img=Image.new('RGB', (0, 3))), 'no pixels, its size is 0 x 3'),
+    (dict(task='stroke', img=Image.new('F', (8, 8))), 'floating point'),
+    (dict(task='stroke', img=Image.new('L', (9000, 9000))), '9000 x 9000 pixels'),
+    (dict(task='stroke', img=None), 'got NoneType'),
+    (dict(task='stroke', img=torch.zeros(8, 8)), 'got Tensor'),
+    (dict(task='inpaint', mask=None), 'got NoneType'),
+    (dict(task='stroke', sigmas='abc'), 'levels have to be numbers'),
+    (dict(task='stroke', sigmas=()), 'sigmas'),
+    (dict(task='uncrop', share='half'), "share has to be a number, got 'half'"),
+    (dict(task='denoise', sigma='much'), "sigma has to be a number, got 'much'"),
+    (dict(task='denoise', sigma=0.5, sigmas=(0.6, 0.2)), 'starts at sigma 0.5'),
+    (dict(task='denoise', sigma=0.5, num_steps=2), 'give sigmas'),
+    (dict(task='deblur', kernel=1), 'kernel has to be a list'),
+    (dict(task='deblur', kernel=['a', 'b', 'c']), 'each weight of a kernel has to be a number'),
+    (dict(task='deblur', kernel=[[1, 2, 1]]), 'each weight of a kernel has to be a number'),
+    (dict(task=['inpaint']), 'task has to be one of'),
 ])
 def test_wrong_requests_are_refused(tiny, arguments, match):
     with pytest.raises(InputError, match=match):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmcm.apis.interpolation import interpolate, slerp
+from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
 
@@ -32,13 +33,29 @@ def test_ends_are_what_the_model_draws_from_their_seeds(inferencer, levels):
     assert len(drawing.pixels.unique(dim=0)) == 4
 
 
+def test_picture_halfway_has_the_mean_of_both_noises_and_of_both_labels(inferencer):
+    """The mean of two embeddings is that of a class which takes the place of the first."""
+    sampler = MultistepSampler(sigmas=(80.0, ))
+    noises = [SampleNoise([seed]).randn(1, 1, 8, 8) for seed in (5, 9)]
+    angle = torch.cosine_similarity(*(noise.double().flatten(1) for noise in noises)).arccos()
+    halfway = (sum(noises) / (2 * (angle / 2).cos())).float()  # as long as the two, between them
+    middle = interpolate(inferencer, (5, 9), (3, 8), 3, sampler).pixels[1]
+    weights = inferencer.model.drawing_denoiser.backbone.label_emb.weight
+    with torch.no_grad():
+        weights[3] = (weights[3] + weights[8]) / 2
+    expected = inferencer(1, 3, latents=halfway, sigmas=(80.0, )).pixels[0]
+    assert (middle.int() - expected.int()).abs().max() <= 1
+    assert (interpolate(inferencer, (5, 9), 8, 3, sampler).pixels[1].int() - expected.int()).abs().max() > 1
+
+
 def test_one_label_is_for_all_and_the_default_is_one(inferencer):
     assert torch.equal(interpolate(inferencer, labels=3).pixels, interpolate(inferencer, labels=[3, 3]).pixels)
     assert interpolate(inferencer, seeds=(1, 1)).pixels.unique(dim=0).shape[0] == 1
 
 
 @pytest.mark.parametrize('arguments, match', [
-    (dict(seeds=(1, 2, 3)), 'two seeds'), (dict(num_images=1), 'at least 2'), (dict(labels=[1, 2, 3]), '3 labels'),
+    (dict(seeds=(1, 2, 3)), 'two seeds'), (dict(seeds=1), 'seeds has to be a list'),
+    (dict(num_images=1), 'at least 2'), (dict(labels=[1, 2, 3]), '3 labels'),
     (dict(labels=11), 'out of range'),
 ])
 def test_bad_requests_are_refused(inferencer, arguments, match):

@@ -12,6 +12,7 @@ from digits import BACKBONE, build, model_config, write_config
 from file_server import Server
 
 from mmcm.cli.demo import main
+from mmcm.cli.edit import main as edit
 
 ROOT = Path(__file__).parents[2]
 
@@ -215,15 +216,66 @@ def test_picture_is_filled_in(tmp_path, capsys):
     assert 'Drew 2 candidates with digits' in capsys.readouterr().out
     for candidate in (tmp_path / 'out').glob('candidate*'):
         assert np.array_equal(cv2.imread(str(candidate))[:4, :, 0], picture[:4])
-    assert len(list((tmp_path / 'out').iterdir())) == 4
+    assert len(list((tmp_path / 'out').iterdir())) == 5  # picture, mask, known and two candidates
+
+
+COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
+
+
+@pytest.fixture
+def colour(tmp_path):
+    """Arguments that name a model of colour pictures, and a picture with a mask of its own size and a small one."""
+    torch.save(build(denoiser=COLOUR).denoiser.backbone.state_dict(), tmp_path / 'colour.pt')
+    config = write_config(tmp_path, model=model_config(denoiser=COLOUR))
+    cv2.imwrite(str(tmp_path / 'photo.png'), np.random.RandomState(0).randint(0, 256, (12, 20, 3)).astype(np.uint8))
+    for name, size in (('mask.png', (12, 20)), ('small.png', (3, 5))):
+        cv2.imwrite(str(tmp_path / name), np.tri(*size, dtype=np.uint8) * 255)
+    return ['--model-config', str(config), '--model-ckpt', str(tmp_path / 'colour.pt'), '--device', 'cpu', '--img',
+            str(tmp_path / 'photo.png'), '--result-out-dir', str(tmp_path / 'out')]
+
+
+@pytest.mark.parametrize('task, mask, extra', [
+    ('inpaint', 'mask.png', ['num_steps=3']), ('inpaint', 'small.png', ['resize_mask=True', 'num_steps=3']),
+    ('uncrop', None, ['share=0.5']), ('colorize', None, ['sigmas=80.0,5.0']),
+    ('super-resolve', None, ['factor=2', 'num_steps=3']), ('deblur', None, ['kernel=1,2,1', 'num_steps=3']),
+    ('stroke', None, []), ('variations', None, ['sigmas=2.0']), ('denoise', None, ['sigma=0.3']),
+])
+def test_every_task_writes_what_mmcm_edit_writes(colour, tmp_path, task, mask, extra):
+    masks = [] if mask is None else ['--mask', str(tmp_path / mask)]
+    main([*colour, *masks, '--seed', '5', '--extra-parameters', f'task={task}', 'num_candidates=2', *extra])
+    words = {'num_steps': 'steps'}
+    options = []
+    for option in extra:
+        name, _, value = option.partition('=')
+        name = '--' + words.get(name, name).replace('_', '-')
+        options += [name] if value == 'True' else [name, *value.split(',')]
+    given = dict(zip(colour[::2], colour[1::2]))
+    edit([task, '--img', given['--img'], *masks, '--model', given['--model-config'], '--checkpoint',
+          given['--model-ckpt'], '--device', 'cpu', '--seed', '5', '--num-candidates', '2', *options, '--out',
+          str(tmp_path / 'edited')])
+    written, expected = ({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+                         for folder in ('out', 'edited'))
+    assert written == expected and 'candidate_001.png' in written
 
 
 @pytest.mark.parametrize('argv, expected', [
     ([], 'task=inpaint'), (['--extra-parameters', 'task=paint'], 'one of inpaint'),
     (['--extra-parameters', 'task=stroke', 'columns=3'], "no 'columns'"),
     (['--extra-parameters', 'task=stroke', 'factor=3'], 'stroke takes no further'),
+    (['--extra-parameters', 'task=deblur', 'kernel=3'], 'kernel has to be a list'),
+    (['--extra-parameters', 'task=deblur', 'kernel=1,2'], 'odd number'),
+    (['--extra-parameters', 'task=uncrop', 'share=most'], 'share has to be a number'),
+    (['--extra-parameters', 'task=stroke', 'sigmas=high'], 'levels have to be numbers'),
+    (['--extra-parameters', 'task=colorize'], 'three channels'),
 ])
 def test_edits_that_cannot_be_are_refused(tmp_path, capsys, argv, expected):
     cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((8, 8), np.uint8))
     assert expected in refusal(capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png', '--result-out-dir',
-                               tmp_path / 'out.png', *argv)
+                               tmp_path / 'out', *argv)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_picture_of_the_user_is_not_replaced(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((8, 8), np.uint8))
+    assert 'file of --img' in refusal(capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png',
+                                      '--result-out-dir', tmp_path / 'one.png', '--extra-parameters', 'task=stroke')

@@ -1,16 +1,22 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from digits import BACKBONE, build, model_config, write_config
-from PIL import Image
+from pictures import png_header
+from PIL import Image, ImageFile
 
 from mmcm.cli.edit import main
 from mmcm.datasets import DigitsDataset
+from mmcm.editing.tasks import TASKS
 from mmcm.registry import MODELS
 
+ROOT = Path(__file__).parents[2]
 COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
 
 
@@ -89,28 +95,119 @@ def test_small_digit_is_enlarged_and_reads_as_its_label(digit, tmp_path):
         assert np.abs(means - np.asarray(small).astype(int)).max() < 6  # pixels are clipped to black and rounded
 
 
-def test_colours_are_drawn_and_the_brightness_stays(colour, tmp_path):
-    """A turned photograph in JPEG, a grey picture, and one with transparency."""
-    shades = np.linspace(60, 190, 30 * 40 * 3).reshape(30, 40, 3).astype(np.uint8)
+def write_pictures(folder):
+    """Write pictures of many kinds; return the pixels that one sees, (H, W, 3 or 4), by the names of their files."""
+    rows, columns = np.mgrid[:768, :1024]
+    photo = np.stack([60 + rows // 6, 190 - columns // 8, 60 + (rows + columns) // 14], -1).astype(np.uint8)
+    small = photo[::5, ::6]  # 154 x 171 pixels
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(shades).save(tmp_path / 'photo.jpg', exif=exif)
-    Image.fromarray(shades[..., 0]).save(tmp_path / 'grey.png')
-    Image.fromarray(np.dstack([shades, shades[..., :1]])).save(tmp_path / 'rgba.png')
-    for name in ('photo.jpg', 'grey.png', 'rgba.png'):
-        out = tmp_path / name[:-4]
-        run('colorize', '--img', tmp_path / name, *colour, '--num-candidates', 2, '--steps', 4, '--out', out)
-        images = read(out)
-        full = {name: images.pop(name) for name in ('full_size_000', 'full_size_001')}
-        assert set(images) == {'picture', 'known', 'candidate_000', 'candidate_001'}
-        assert all(image.shape == ((40, 30, 3) if name == 'photo.jpg' else (30, 40, 3)) for image in full.values())
-        assert np.ptp(images['known'], axis=2).max() == 0
-        for candidate in (images['candidate_000'], images['candidate_001']):
-            inside = ((candidate > 0) & (candidate < 255)).all(2)  # the others are clipped
-            assert inside.any()
-            brightness = candidate @ np.array([0.2989, 0.5870, 0.1140]) / 0.9999
-            assert np.abs(brightness - images['known'][..., 0])[inside].max() <= 1.5
-        assert np.ptp(images['candidate_000'], axis=2).max() > 10
+    exif[0x0112] = 6  # the top is on the right
+    Image.fromarray(photo).save(folder / 'turned.jpg', exif=exif)
+    grey, alpha = small[..., 0], np.where(small[..., :1] > 120, 255, small[..., :1])
+    Image.fromarray(grey).save(folder / 'grey.png')
+    Image.fromarray(np.dstack([small, alpha])).save(folder / 'rgba.png')
+    cv2.imwrite(str(folder / 'sixteen.png'), small[..., ::-1].astype(np.uint16) * 257)
+    indexed = Image.fromarray(small).quantize(16)
+    indexed.save(folder / 'palette.gif')
+    Image.fromarray(small).convert('CMYK').save(folder / 'cmyk.jpg')
+    return {
+        'turned.jpg': np.rot90(np.asarray(Image.open(folder / 'turned.jpg')), -1), 'grey.png': np.dstack([grey] * 3),
+        'rgba.png': np.dstack([small, alpha]), 'sixteen.png': small, 'palette.gif': np.asarray(indexed.convert('RGB')),
+        'cmyk.jpg': np.asarray(Image.open(folder / 'cmyk.jpg').convert('RGB'))}
+
+
+def unclipped(image):
+    return ((image > 0) & (image < 255)).all(-1)
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pictures')
+    return folder, write_pictures(folder)
+
+
+PICTURES = ('turned.jpg', 'grey.png', 'rgba.png', 'sixteen.png', 'palette.gif', 'cmyk.jpg')
+GREY_AXIS = np.array([0.2989, 0.5870, 0.1140]) / 0.9999
+
+
+@pytest.fixture(params=PICTURES)
+def edited(request, pictures, colour, tmp_path):
+    """Return a function that runs a task on a picture: what one sees of it, and the images that were written."""
+    folder, seen = pictures
+    seen = seen[request.param]
+
+    def run_task(task, *arguments):
+        run(task, '--img', folder / request.param, *colour, *arguments, '--num-candidates', 2, '--out', tmp_path / task)
+        images = read(tmp_path / task)
+        assert all(images[f'candidate_00{index}'].shape == images['picture'].shape == (8, 8, 3) for index in range(2))
+        assert not np.array_equal(images['candidate_000'], images['candidate_001']) or task == 'denoise'
+        return seen.astype(int), images
+
+    return run_task
+
+
+def test_any_picture_is_filled_in_and_keeps_each_known_pixel(edited, pictures, request, tmp_path):
+    height, width = pictures[1][request.node.callspec.params['edited']].shape[:2]
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 2:, :width // 2] = 255
+    mask[:height // 4, :width // 2] = 128  # soft
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    seen, images = edited('inpaint', '--mask', tmp_path / 'mask.png', '--steps', 4)
+    assert np.array_equal(images['candidate_000'][:, 5:], images['picture'][:, 5:])
+    for index in range(2):
+        full = images[f'full_size_00{index}']
+        assert full.shape == seen.shape
+        assert np.array_equal(full[mask == 0], seen[mask == 0])
+        left, top = (width - min(width, height)) // 2, (height - min(width, height)) // 2
+        drawn = (mask == 255)[top:top + min(width, height), left:left + min(width, height)]
+        inside = full[top:top + min(width, height), left:left + min(width, height)]
+        assert (inside[drawn] != seen[top:, left:][:inside.shape[0], :inside.shape[1]][drawn]).any(1).mean() > 0.9
+        assert seen.shape[2] == 3 or (inside[drawn][:, 3] == 255).all()  # what was drawn is not transparent
+
+
+def test_any_picture_is_coloured_and_keeps_its_brightness(edited):
+    seen, images = edited('colorize', '--steps', 4)
+    assert np.ptp(images['known'], axis=2).max() == 0 and np.ptp(images['candidate_000'], axis=2).max() > 10
+    for index in range(2):
+        candidate, full = images[f'candidate_00{index}'], images[f'full_size_00{index}']
+        brightness = candidate @ GREY_AXIS - images['known'][..., 0]
+        assert unclipped(candidate).any() and np.abs(brightness[unclipped(candidate)]).max() <= 1.5
+        assert full.shape == seen.shape and np.array_equal(full[..., 3:], seen[..., 3:])
+        full, seen_colours = full[..., :3], seen[..., :3]
+        brightness = (full - seen_colours) @ GREY_AXIS
+        assert unclipped(full).mean() > 0.1 and np.abs(brightness[unclipped(full)]).max() <= 1
+
+
+def test_any_picture_is_surrounded_and_stays_in_the_middle(edited):
+    _, images = edited('uncrop', '--share', 0.5, '--steps', 4)
+    assert np.array_equal(images['candidate_000'][2:6, 2:6], images['picture'][2:6, 2:6])
+    assert not np.array_equal(images['candidate_000'][:2], images['picture'][:2]) and 'full_size_000' not in images
+
+
+@pytest.mark.parametrize('factor', [2, 4, 8])
+def test_any_picture_is_enlarged_and_keeps_the_means_of_its_patches(edited, factor):
+    _, images = edited('super-resolve', '--factor', factor, '--steps', 4)
+
+    def patches(image):
+        return image.reshape(8 // factor, factor, 8 // factor, factor, 3).swapaxes(1, 2)
+
+    drawn, seen = patches(images['candidate_000']), patches(images['picture'])
+    whole = unclipped(drawn).all((2, 3))
+    assert np.abs(drawn.mean((2, 3)) - seen.mean((2, 3)))[whole].max(initial=0) <= 1
+    assert np.array_equal(images['known'], images['known'][::factor, ::factor].repeat(factor, 0).repeat(factor, 1))
+
+
+@pytest.mark.parametrize('task, arguments', [
+    ('stroke', ['--sigmas', 0.0025]), ('variations', ['--sigmas', 0.0025]), ('denoise', ['--sigma', 0.0025]),
+])
+def test_any_picture_under_next_to_no_noise_stays_what_it_is(edited, task, arguments):
+    _, images = edited(task, *arguments)
+    assert np.abs(images['candidate_000'] - images['picture']).max() <= 2
+
+
+def test_any_picture_is_sharpened(edited):
+    _, images = edited('deblur', '--kernel', 1, 2, 1, '--steps', 4)
+    assert np.abs(images['known'] - images['picture']).max() > 2
 
 
 def test_sheet_shows_all_of_them(digit, tmp_path):
@@ -119,7 +216,7 @@ def test_sheet_shows_all_of_them(digit, tmp_path):
         run('inpaint', '--img', picture, '--mask', mask, '--model', 'digits', '--device', 'cpu', '--labels', 3, 5,
             '--num-candidates', 2, '--sigmas', 80, 5, 0.5, '--out', tmp_path / 'new' / name)
     with Image.open(tmp_path / 'new' / 'a.png') as sheet:
-        assert sheet.size == (4 + 4 * 68, 4 + 64 + 16 + 4)
+        assert sheet.size == (4 + 5 * 132, 4 + 128 + 16 + 4)  # before, mask, known and two candidates
     assert (tmp_path / 'new' / 'a.png').read_bytes() == (tmp_path / 'new' / 'b.png').read_bytes()
 
 
@@ -142,37 +239,86 @@ def bad_requests(folder, picture, mask):
     (folder / 'empty.png').touch()
     (folder / 'text.jpg').write_text('no picture')
     (folder / 'cut.png').write_bytes(picture.read_bytes()[:-30])
+    Image.fromarray(np.full((64, 64), 99, np.uint8)).save(folder / 'whole.jpg')
+    (folder / 'cut.jpg').write_bytes((folder / 'whole.jpg').read_bytes()[:-200])
+    (folder / 'huge.png').write_bytes(png_header(30000, 30000))
     inpaint = ['inpaint', '--img', picture, '--mask', mask]
     enlarge = ['super-resolve', '--img', picture, '--factor']
     yield ['inpaint', '--img', picture, '--mask', folder / 'other.png'], 'the mask is of 9 x 8 pixels'
+    yield ['inpaint', '--img', picture, '--mask', folder / 'other.png'], '--resize-mask'
     yield ['inpaint', '--img', picture, '--mask', folder / 'black.png'], 'the mask marks nothing'
     yield ['inpaint', '--img', picture, '--mask', folder / 'text.jpg'], 'text.jpg is no picture'
-    yield ['inpaint', '--img', folder / 'empty.png', '--mask', mask], 'is empty'
-    yield ['inpaint', '--img', folder / 'cut.png', '--mask', mask], 'cannot be decoded'
-    yield ['inpaint', '--img', folder / 'none.png', '--mask', mask], 'there is no picture'
+    yield ['inpaint', '--img', picture, '--mask', folder / 'huge.png'], 'huge.png has more pixels than can be read'
+    yield ['inpaint', '--img', picture, '--mask', folder], 'is a folder'
     yield ['inpaint', '--img', picture], 'required: --mask'
+    for task, *arguments in (inpaint[:1] + inpaint[3:], ['colorize'], ['stroke'], ['uncrop', '--share', 0.5]):
+        yield [task, '--img', folder / 'empty.png', *arguments], 'is empty'
+        yield [task, '--img', folder / 'cut.png', *arguments], 'cannot be decoded'
+        yield [task, '--img', folder / 'cut.jpg', *arguments], 'cannot be decoded'
+        yield [task, '--img', folder / 'none.png', *arguments], 'there is no picture'
+        yield [task, '--img', folder / 'huge.png', *arguments], 'huge.png has more pixels than can be read'
+        yield [task, '--img', folder / 'text.jpg', *arguments], 'whatever its name says'
+        yield [task, '--img', folder, *arguments], 'is a folder: name a picture file'
     yield ['colorize', '--img', picture], 'three channels'
     yield [*enlarge, 3], 'factor 3 does not divide'
     yield [*enlarge, 1], 'integer of at least 2'
+    yield [*enlarge, -2], 'integer of at least 2'
     yield [*enlarge, 'two'], 'invalid int value'
     yield [*inpaint, '--labels', 10], 'out of range'
+    yield [*inpaint, '--labels', 'eleven'], "no class is called 'eleven'"
     yield [*inpaint, '--num-candidates', 0], 'num_candidates'
     yield [*inpaint, '--seed', 2**80], 'seed'
     yield [*inpaint, '--steps', 0], 'num_steps'
+    yield [*inpaint, '--steps', 41], 'num_steps'
     yield [*inpaint, '--steps', 3, '--sigmas', 80], 'not allowed with'
-    yield [*inpaint, '--sigmas', 1, 2], 'strictly decrease'
     yield [*inpaint, '--device', 'abacus'], 'no device'
+    yield [*inpaint, '--dtype', 'int8'], 'dtype'
+    for sigmas in ((1, 2), (-1, ), ('nan', ), ('inf', ), (0, ), (80, 'nan', 1)):
+        yield [*inpaint, '--sigmas', *sigmas], 'strictly decrease'
+        yield ['variations', '--img', picture, '--sigmas', *sigmas], 'strictly decrease'
+    for share in (0, 1, -0.5, 'nan', 'inf', 2):
+        yield ['uncrop', '--img', picture, '--share', share], 'share between 0 and 1'
+    for sigma in (0, -1, 'nan', 'inf', 0.001):
+        yield ['denoise', '--img', picture, '--sigma', sigma], 'sigma'
+    yield ['denoise', '--img', picture, '--sigma', 0.3, '--sigmas', 5, 1], 'have to begin with it, got [5.0, 1.0]'
+    for kernel in ((1, 1), ('nan', 1, 1), ('inf', 1, 1), (1e308, 1e308, 1e308), (1, -1, 0), (0, ), [1] * 17):
+        yield ['deblur', '--img', picture, '--kernel', *kernel], 'weights'
+    yield ['deblur', '--img', picture, '--kernel'], 'expected at least one argument'
+    yield ['stroke', '--img', picture, '--steps', 3], 'give sigmas'
+    yield ['interpolate', '--seeds', 1], 'expected 2 arguments'
+    yield ['interpolate', '--labels', 1, 2, 3], '3 labels'
+    yield ['interpolate', '-n', 1], 'at least 2'
+    yield ['interpolate', '--sigmas', 1, 2], 'strictly decrease'
 
 
-def test_bad_requests_end_with_one_line_before_the_weights_are_read(digit, tmp_path, capsys, monkeypatch):
+def test_bad_requests_end_with_one_line_before_the_weights_are_read_or_anything_is_written(
+        digit, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr('mmcm.models.ConsistencyModel.load_checkpoint', lambda *_: pytest.fail('read the weights'))
-    for argv, answer in bad_requests(tmp_path, *digit):
-        error = refusal(capsys, *argv, '--model', 'digits', '--out', tmp_path / 'x.png')
+    requests = list(bad_requests(tmp_path, *digit))
+    before = set(tmp_path.rglob('*'))
+    for argv, answer in requests:
+        error = refusal(capsys, *argv, '--model', 'digits', '--out', tmp_path / 'new' / 'folder')
         assert answer in error, (argv, error)
     inpaint = ['inpaint', '--img', digit[0], '--mask', digit[1], '--model', 'digits']
     assert 'no suffix' in refusal(capsys, *inpaint, '--out', tmp_path / 'x.xyz')
+    assert 'no suffix' in refusal(capsys, *inpaint, '--out', tmp_path / 'folder', '--steps-out', tmp_path / 'steps')
     assert 'TASK' in refusal(capsys, '--img', digit[0])
-    assert not (tmp_path / 'x.png').exists()
+    assert set(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize('argument', ['--img', '--mask'])
+def test_picture_that_says_it_is_huge_is_refused_before_it_is_decoded(digit, tmp_path, capsys, monkeypatch, argument):
+    picture, mask = digit
+    (tmp_path / 'huge.png').write_bytes(png_header(30000, 30000))
+    (tmp_path / 'large.png').write_bytes(png_header(9000, 9000))  # which Pillow alone lets pass
+    decode = ImageFile.ImageFile.load
+    monkeypatch.setattr(
+        ImageFile.ImageFile, 'load', lambda image: decode(image) if image.size == (8, 8) else pytest.fail('decoded'))
+    for name in ('huge.png', 'large.png'):
+        files = {'--img': picture, '--mask': mask, argument: tmp_path / name}
+        arguments = [word for pair in files.items() for word in pair]
+        assert 'more than 67108864' in refusal(
+            capsys, 'inpaint', *arguments, '--model', 'digits', '--out', tmp_path / 'x.png')
 
 
 @pytest.mark.parametrize('argv', [['--help'], ['colorize', '--help'], ['inpaint']])
@@ -216,15 +362,59 @@ def test_strip_leads_from_one_digit_to_another(tmp_path):
     assert read_as[0] == 3 and read_as[-1] == 8
 
 
-@pytest.mark.parametrize('arguments, expected', [
-    (['uncrop', '--share', 1], 'share between 0 and 1'), (['deblur', '--kernel', 1, 1], 'odd number of weights'),
-    (['denoise', '--sigma', 0], 'sigma'), (['stroke', '--steps', 3], 'give sigmas'),
-])
-def test_bad_settings_of_a_task_are_refused(digit, tmp_path, capsys, arguments, expected):
-    error = refusal(capsys, *arguments, '--img', digit[0], '--model', 'digits', '--out', tmp_path / 'out.png')
-    assert expected in error and not (tmp_path / 'out.png').exists()
-
-
 def test_picture_of_the_user_is_not_replaced(digit, tmp_path, capsys):
-    assert 'file of --img' in refusal(capsys, 'stroke', '--img', digit[0], '--model', 'digits', '--steps-out', digit[0],
-                                      '--out', tmp_path / 'out.png')
+    common = ('stroke', '--img', digit[0], '--model', 'digits')
+    assert 'file of --img' in refusal(capsys, *common, '--steps-out', digit[0], '--out', tmp_path / 'out.png')
+    assert 'file of --out' in refusal(
+        capsys, *common, '--steps-out', tmp_path / 'new' / 'out.png', '--out', tmp_path / 'new' / 'out.png')
+    assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('size', [(4, 3), (40, 30), (31, 20)])
+def test_mask_of_another_size_is_stretched_when_asked(pictures, colour, tmp_path, size):
+    """Its left half is white, so the left half of the picture is drawn, and the right one keeps its pixels."""
+    folder, seen = pictures
+    seen = seen['sixteen.png']
+    mask = np.zeros(size[::-1], np.uint8)
+    mask[:, :size[0] // 2] = 255
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    run('inpaint', '--img', folder / 'sixteen.png', '--mask', tmp_path / 'mask.png', '--resize-mask', *colour,
+        '--steps', 4, '--num-candidates', 1, '--out', tmp_path / 'out')
+    full, edge = read(tmp_path / 'out')['full_size_000'], round(seen.shape[1] * (size[0] // 2) / size[0])
+    assert np.array_equal(full[:, edge + 1:], seen[:, edge + 1:])
+    inside = slice((seen.shape[1] - seen.shape[0]) // 2, edge - 1)  # of the central square
+    assert (full[:, inside] != seen[:, inside]).any(2).mean() > 0.9
+
+
+def test_half_precision_may_be_asked_for(digit, tmp_path):
+    for dtype in ('float32', 'bfloat16'):
+        run('super-resolve', '--img', digit[0], '--factor', 2, '--model', 'digits', '--device', 'cpu',
+            '--labels', 3, '--steps', 2, '--dtype', dtype, '--out', tmp_path / dtype)
+    single, half = (read(tmp_path / dtype)['candidate_000_label3'] for dtype in ('float32', 'bfloat16'))
+    assert 0 < np.abs(single - half).max() < 30
+
+
+def test_candidate_that_does_not_fit_the_memory_ends_with_one_line(digit, tmp_path, capsys, monkeypatch):
+    def full(*_, **options):
+        raise torch.cuda.OutOfMemoryError('out of memory')
+
+    monkeypatch.setattr('mmcm.models.ConsistencyModel.edit', full)
+    assert 'not even one image fits' in refusal(
+        capsys, 'stroke', '--img', digit[0], '--model', 'digits', '--device', 'cpu', '--out', tmp_path / 'x.png')
+
+
+def test_what_the_documentation_shows_runs(colour, tmp_path, monkeypatch):
+    """With a tiny model in place of the one for photographs, which takes longer."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r'```(\w+)\n(.*?)```', (ROOT / 'docs' / 'editing.md').read_text(encoding='utf-8'), re.DOTALL)
+    scripts = {kind: [text for name, text in blocks if name == kind] for kind in ('bash', 'python')}
+    exec(compile(scripts['python'][0], 'docs/editing.md', 'exec'), {})
+    commands = [line.split()[2:] for line in scripts['bash'][0].splitlines()]
+    assert {words[0] for words in commands} == {*TASKS, 'interpolate'}
+    for words in commands:
+        at = words.index('--model')
+        if words[at + 1] == 'photo_patches':
+            words[at:at + 2] = colour
+        run(*words)
+        out = tmp_path / words[words.index('--out') + 1]
+        assert out.is_file() or any(out.iterdir())

@@ -45,6 +45,18 @@ def test_held_out_part_shares_no_pixel_with_the_other():
                        torch.from_numpy(CHINA.copy()).permute(2, 0, 1))
 
 
+def test_patches_apart_lie_side_by_side():
+    dataset = PhotoPatches('test')
+    photo, half = dataset.photos[:2]
+    columns, rows = 213 // 32, 427 // 32
+    assert len(dataset.apart) == 2 * (columns * rows + (107 // 32) * (214 // 32))
+    for row, column in ((0, 0), (0, 1), (1, 0), (rows - 1, columns - 1)):
+        patch = dataset.patch(dataset.apart[row * columns + column])
+        assert torch.equal(patch, photo[:, 32 * row:32 * row + 32, 32 * column:32 * column + 32])
+    assert torch.equal(dataset.patch(dataset.apart[columns * rows]), half[:, :32, :32])
+    assert max(dataset.apart) < len(dataset) == PhotoPatches('test', flip=True).num_images
+
+
 def test_fingerprint_tells_settings_apart():
     variants = [PhotoPatches(), PhotoPatches('test'), PhotoPatches(size=31), PhotoPatches(flip=True)]
     assert len({variant.fingerprint for variant in variants}) == 4

@@ -1,12 +1,11 @@
-import struct
-import zlib
-
 import cv2
 import numpy as np
 import pytest
+from pictures import png_header
 from PIL import Image
 
-from mmcm.editing.pictures import MAX_PIXELS, fit_picture, read_picture
+from mmcm.editing import Colorization, Inpainting
+from mmcm.editing.pictures import MAX_PIXELS, Place, fit_mask, fit_picture, read_picture
 from mmcm.utils.errors import InputError
 
 RGB = np.random.RandomState(0).randint(0, 256, (6, 9, 3)).astype(np.uint8)
@@ -15,16 +14,6 @@ RGB = np.random.RandomState(0).randint(0, 256, (6, 9, 3)).astype(np.uint8)
 def save(folder, image, name='a.png', **options):
     Image.fromarray(image).save(folder / name, **options)
     return folder / name
-
-
-def header(width, height):
-    """Return a PNG file that says how large it is, and holds no pixels."""
-
-    def chunk(kind, content):
-        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
-
-    size = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
 
 
 @pytest.mark.parametrize('name, options', [
@@ -74,8 +63,9 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
 
 
 @pytest.mark.parametrize('content, match', [
-    (b'', 'is empty'), (b'text' * 100, 'no picture that can be read'), (header(9, 9)[:20], 'cannot be decoded'),
-    (header(9, 9), 'cannot be decoded'), (header(30000, 30000), 'too many pixels'), (header(9000, 9000), 'pixels'),
+    (b'', 'is empty'), (b'text' * 100, 'no picture that can be read'), (png_header(9, 9)[:20], 'cannot be decoded'),
+    (png_header(9, 9), 'cannot be decoded'), (png_header(30000, 30000), 'more pixels than'),
+    (png_header(9000, 9000), '9000 x 9000 pixels'),
 ])
 def test_what_is_no_picture_is_refused(tmp_path, content, match):
     (tmp_path / 'a.jpg').write_bytes(content)
@@ -95,9 +85,9 @@ def test_too_large_a_picture_is_not_decoded(tmp_path, monkeypatch):
     def decode(image):
         raise AssertionError('decoded')
 
-    (tmp_path / 'a.png').write_bytes(header(9000, 9000))
+    (tmp_path / 'a.png').write_bytes(png_header(9000, 9000))
     monkeypatch.setattr('PIL.ImageFile.ImageFile.load', decode)
-    with pytest.raises(InputError, match=f'9000 x 9000 = .* more than {MAX_PIXELS}'):
+    with pytest.raises(InputError, match=f'9000 x 9000 pixels, .* more than {MAX_PIXELS}'):
         read_picture(tmp_path / 'a.png')
 
 
@@ -107,9 +97,9 @@ def test_values_without_a_white_are_refused(tmp_path, values):
         read_picture(save(tmp_path, values, 'a.tif'))
 
 
-@pytest.mark.parametrize('name', ['missing.png', '.'])
-def test_missing_picture_is_named(tmp_path, name):
-    with pytest.raises(InputError, match='there is no picture'):
+@pytest.mark.parametrize('name, match', [('missing.png', 'there is no picture .*missing'), ('.', 'is a folder')])
+def test_missing_picture_is_named(tmp_path, name, match):
+    with pytest.raises(InputError, match=match):
         read_picture(tmp_path / name)
 
 
@@ -128,3 +118,43 @@ def test_grey_models_see_the_brightness():
     pixels = fit_picture(Image.new('RGB', (20, 20), (100, 200, 50)), 1, 8)
     assert pixels.shape == (8, 8, 1)
     assert (pixels == round(0.299 * 100 + 0.587 * 200 + 0.114 * 50)).all()
+
+
+@pytest.mark.parametrize('side', [8, 20, 100, 3])
+def test_mask_marks_each_pixel_that_a_marked_one_falls_into(side):
+    mask = np.zeros((side, side + 10), np.uint8)
+    row, column, level = side // 2, side // 3, 200
+    mask[row, 5 + column] = level
+    expected = np.zeros((8, 8))
+    for y, x in np.ndindex(8, 8):  # pixel i covers [i, i + 1) * side / 8
+        expected[y, x] = level * ((y * side < (row + 1) * 8) and ((y + 1) * side > row * 8)
+                                  and (x * side < (column + 1) * 8) and ((x + 1) * side > column * 8))
+    assert np.array_equal(fit_mask(Image.fromarray(mask), 8)[..., 0], expected)
+
+
+def test_mask_of_the_models_size_stays_as_it_is():
+    mask = RGB[:, :6, 0]
+    assert np.array_equal(fit_mask(Image.fromarray(mask), 6)[..., 0], mask)
+
+
+@pytest.mark.parametrize('size', [(90, 61), (40, 70), (5, 4)])
+def test_result_pasted_in_strips_is_the_one_pasted_at_once(monkeypatch, size):
+    random = np.random.RandomState(1)
+    picture = Image.fromarray(random.randint(0, 256, (*size[::-1], 4)).astype(np.uint8))
+    mask = Image.fromarray(random.randint(0, 256, size[::-1]).astype(np.uint8))
+    result = random.randint(0, 256, (8, 8, 3)).astype(np.uint8)
+    for place in (Place(picture, Inpainting, mask), Place(picture.convert('RGB'), lambda _: Colorization())):
+        whole = np.asarray(place.paste(result)).astype(int)
+        monkeypatch.setattr('mmcm.editing.pictures.STRIP_PIXELS', 150)
+        strips = np.asarray(place.paste(result)).astype(int)
+        monkeypatch.undo()
+        assert np.abs(whole - strips).max() <= 1
+
+
+def test_pasted_picture_stays_transparent_but_for_what_was_drawn():
+    picture = Image.fromarray(np.full((16, 16, 4), (10, 20, 30, 40), np.uint8))
+    mask = Image.fromarray(np.repeat(np.array([[0, 255]], np.uint8), 16, 0).repeat(8, 1))
+    pasted = np.asarray(Place(picture, Inpainting, mask).paste(np.full((8, 8, 3), 200, np.uint8)))
+    assert (pasted[:, :8] == (10, 20, 30, 40)).all() and (pasted[:, 8:] == (200, 200, 200, 255)).all()
+    coloured = np.asarray(Place(picture, lambda _: Colorization()).paste(np.full((8, 8, 3), (200, 0, 0), np.uint8)))
+    assert (coloured[..., 3] == 40).all() and (coloured[..., 0] > coloured[..., 2]).all()

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from mmcm.editing import Deblurring
-from mmcm.editing.tasks import colorize, deblur, inpaint, super_resolve, uncrop
+from mmcm.editing.tasks import colorize, deblur, inpaint, stroke, super_resolve, uncrop
 from mmcm.utils.errors import InputError
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (8, 8, 3)).astype(np.uint8)
@@ -30,12 +30,25 @@ def test_picture_and_mask_are_cropped_alike():
     mask = np.zeros((16, 64))
     mask[:, :32] = 255
     operator = inpaint(Image.new('RGB', (64, 16)), (3, 8, 8), grey(mask)).operator
-    assert (operator.mask[..., :4] > 0.9).all() and (operator.mask[..., 4:] < 0.1).all()
+    assert (operator.mask[..., :4] == 1).all() and (operator.mask[..., 4:] == 0).all()
 
 
-def test_mask_of_another_size_is_refused():
-    with pytest.raises(InputError, match='9 x 8 pixels and the picture of 8 x 8'):
-        inpaint(PICTURE, (3, 8, 8), grey(np.zeros((8, 9))))
+def test_mask_of_another_size_is_refused_unless_it_is_to_be_resized():
+    mask = np.zeros((2, 4))
+    mask[0, 2:] = 255
+    with pytest.raises(InputError, match='4 x 2 pixels and the picture of 8 x 8: .* --resize-mask .resize_mask=True'):
+        inpaint(PICTURE, (3, 8, 8), grey(mask))
+    weights = inpaint(PICTURE, (3, 8, 8), grey(mask), resize_mask=True).operator.mask[0, 0]
+    assert (weights[:4, 4:] == 1).all() and weights.sum() == 16
+    with pytest.raises(InputError, match="True or False, got 'yes'"):
+        inpaint(PICTURE, (3, 8, 8), grey(mask), resize_mask='yes')
+
+
+def test_larger_mask_is_averaged_when_it_is_resized():
+    mask = np.zeros((16, 16))
+    mask[0, :2], mask[1, 0] = 255, 255  # three quarters of a pixel of the picture
+    weights = inpaint(PICTURE, (3, 8, 8), grey(mask), resize_mask=True).operator.mask
+    assert weights[0, 0, 0, 0] == pytest.approx(0.75, abs=0.01) and weights.sum() == weights[0, 0, 0, 0]
 
 
 @pytest.mark.parametrize('mask', [np.zeros((8, 8)), np.ones((8, 8))])
@@ -80,6 +93,16 @@ def test_uncropped_picture_lies_in_the_middle_and_its_surroundings_are_drawn():
 def test_share_that_leaves_nothing_is_refused(share):
     with pytest.raises(InputError, match='share between 0 and 1'):
         uncrop(PICTURE, (3, 16, 16), share)
+
+
+def test_strokes_are_drawn_at_the_levels_of_the_paper():
+    """Song et al. (2023, Appendix D)."""
+    assert stroke(PICTURE, (3, 8, 8)).sigmas == (5.38, 2.24)
+
+
+def test_transparent_parts_are_white_to_the_model():
+    image, *_ = colorize(Image.fromarray(np.dstack([PIXELS, np.zeros((8, 8, 1), np.uint8)])), (3, 8, 8))
+    assert (image == 1).all()
 
 
 def test_blurred_picture_is_known_by_what_the_blur_has_left():

@@ -4,7 +4,7 @@ from digits import BACKBONE, build
 from torch.overrides import TorchFunctionMode
 
 from mmcm.datasets import DigitsDataset
-from mmcm.editing import Colorization, Inpainting, SuperResolution
+from mmcm.editing import Colorization, Deblurring, Inpainting, SuperResolution
 from mmcm.models.consistency_model import drawing_config
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS
@@ -27,7 +27,9 @@ def lower_half():
     return mask
 
 
-@pytest.mark.parametrize('operator', [Inpainting(lower_half()), Colorization(), SuperResolution(4)])
+@pytest.mark.parametrize('operator', [
+    Inpainting(lower_half()), Colorization(), *map(SuperResolution, (2, 4, 8)), Deblurring((1, 2, 1), 8),
+])
 def test_what_is_known_is_kept_and_candidates_differ(operator):
     images = pictures(3)
     edited = build(denoiser=COLOUR).edit(images, operator, num_candidates=2, sampler=FOUR)
@@ -38,9 +40,18 @@ def test_what_is_known_is_kept_and_candidates_differ(operator):
     assert (edited[:, 0] - edited[:, 1]).abs().max() > 0.1
 
 
+def test_soft_mask_leaves_the_share_of_the_pictures_that_it_knows():
+    mask = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    edited = build().edit(pictures(), Inpainting(mask), labels=3, sampler=FOUR)[:, 0]
+    assert ((edited - (1 - mask) * pictures()).abs() <= mask + 1e-6).all()  # what is drawn lies in [-1, 1]
+    assert (edited - pictures()).abs().max() > 0.1
+
+
 def test_everything_known_gives_the_pictures_back():
     edited = build().edit(pictures(), Inpainting(torch.zeros(1, 1, 8, 8)), labels=3, sampler=FOUR)
     assert torch.equal(edited[:, 0], pictures())
+    unblurred = build().edit(pictures(), Deblurring((1, ), 8), labels=3, sampler=FOUR)
+    torch.testing.assert_close(unblurred[:, 0], pictures(), rtol=0, atol=1e-5)
 
 
 def test_nothing_known_is_plain_sampling_bit_for_bit():

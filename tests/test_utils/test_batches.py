@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmcm.utils.batches import Batches
+from mmcm.utils.errors import InputError
 
 
 def asked_of(batches, total, fits):
@@ -27,6 +28,6 @@ def test_size_is_halved_for_good():
     assert asked_of(Batches.of(batches), 3, fits=3) == ([2, 1], [0, 1, 2])
 
 
-def test_single_sample_that_does_not_fit_is_an_error():
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+def test_single_sample_that_does_not_fit_is_an_error_that_tells_what_to_do():
+    with pytest.raises(InputError, match='not even one image fits .*device cpu'):
         asked_of(Batches(4), 4, fits=0)

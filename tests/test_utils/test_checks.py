@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcm.utils.checks import as_list, check_choice, check_count, has_length
+from mmcm.utils.checks import as_list, check_choice, check_count, check_number, has_length
 from mmcm.utils.errors import InputError
 
 
@@ -19,6 +19,14 @@ def test_counts_may_have_a_limit():
     for value in (0, 4, '3'):
         with pytest.raises(InputError, match=f'n has to be an integer from 1 to 3, got {value!r}'):
             check_count('n', value, most=3)
+
+
+def test_numbers_of_all_kinds_are_numbers():
+    for value in (1, -0.5, float('nan'), np.float32(3), np.int64(3)):
+        check_number('x', value)
+    for value in ('3', True, None, [1.0]):
+        with pytest.raises(InputError, match='x has to be a number, got'):
+            check_number('x', value)
 
 
 def test_choices_are_named():

@@ -1,0 +1,126 @@
+"""`tools/score_edits.py`: measure how well a model edits pictures, beside simple methods that need no model."""
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import add_model_arguments, build_inferencer
+from mmcm.cli.parser import CommandParser
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import check_file, make_folder, write_bytes
+
+if TYPE_CHECKING:  # which loads torch
+    from mmcm.evaluation.edit_baselines import Edit
+
+EDITS = ('colorize', 'super-resolve', 'inpaint')
+HELD_OUT = dict(type='PhotoPatches', split='test')
+LEARNED = dict(type='PhotoPatches', split='train')
+MOST_LEARNED = 1000  # pictures that a mean colour is taken of, at most
+ROWS = 8  # of a sheet
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+    """Parse the command line."""
+    parser = CommandParser(
+        'Measure how well a model gives pictures their colours back, their details, and a square in their middle (a '
+        'quarter of the pixels), by PSNR and SSIM, beside simple methods that need no model.', prog,
+        examples=('--model photo_patches --out scores.json --sheets sheets',
+                  '--model cd_cat256_lpips --data cats/test --learned cats/train --num-images 100 --out scores.json'))
+    add_model_arguments(parser)
+    parser.add_argument('--data', help='pictures to edit: a folder or a zip, an npz, an lmdb, a config; default: '
+                        "patches of scikit-learn's photographs that are held out in the recipes")
+    parser.add_argument('--learned', metavar='DATA', help='pictures that the model learned from, whose mean colour the '
+                        'simplest colorization gives; default: the other patches')
+    parser.add_argument('--edits', nargs='+', choices=EDITS, metavar='EDIT', help=f'which of {", ".join(EDITS)}; '
+                        'default: all, for models of grey pictures all but colorize')
+    parser.add_argument('--factor', type=int, default=4, metavar='N', help='of super-resolve; default: %(default)s')
+    parser.add_argument('--num-images', type=int, default=256, metavar='N', help='pictures at most, at even distances '
+                        'among those that have no pixel in common; default: %(default)s')
+    parser.add_argument('--num-candidates', type=int, default=8, metavar='K', help='results per picture; default: '
+                        '%(default)s')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')
+    levels = parser.add_mutually_exclusive_group()
+    levels.add_argument('--steps', type=int, metavar='N', help='number of steps; default: as many as mmcm edit takes')
+    levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 9 1')
+    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
+    parser.add_argument('--out', type=Path, required=True, metavar='PATH', help='JSON file for the scores')
+    parser.add_argument('--sheets', type=Path, metavar='FOLDER', help='folder for a sheet of pictures of each edit')
+    args = parser.parse_args(argv)
+    check_count('--num-images', args.num_images, least=2)  # one has no standard error
+    check_count('--num-candidates', args.num_candidates)
+    if args.out.suffix != '.json':
+        raise InputError(f'--out is a JSON file and has to end in .json, got {args.out}.')
+    return args
+
+
+@command
+def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+    """Run the command."""
+    args = parse_args(argv, prog)
+    # torch is loaded only for arguments in order
+    from mmcm.apis import edit_scores
+    from mmcm.apis.data_source import find_dataset
+    from mmcm.apis.scores import show
+    from mmcm.editing import editing_sampler
+    from mmcm.utils.images import write_picture
+
+    inferencer = build_inferencer(args, device=args.device)
+    sampler = editing_sampler(inferencer.sampler)
+    if args.steps is not None or args.sigmas is not None:
+        sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
+    check_file(args.out)
+    if args.sheets is not None:
+        make_folder(args.sheets)
+    channels, size, _ = inferencer.model.image_shape
+    edits = find_edits(args, channels, size)
+    dataset = find_dataset(args.data or dict(HELD_OUT, size=size), size, channels)
+    items = edit_scores.spread_out(dataset, args.num_images)
+    pictures = edit_scores.read_pictures(dataset, items)
+    labels = None if inferencer.model.num_classes is None or dataset.labels is None else dataset.labels[items]
+    for edit in edits.values():  # what does not fit is found before anything is drawn
+        edit_scores.fill_without_model(inferencer, pictures[:1], edit)
+
+    scores, rows = {}, [['edit', 'by', 'PSNR', '+-', 'pooled', '+-', 'SSIM', '+-']]
+    for name, edit in edits.items():
+        score = edit_scores.score_edit(
+            inferencer, pictures, edit, labels, args.num_candidates, args.seed, sampler, progress=True)
+        if args.sheets is not None:
+            shown = range(len(items)) if len(items) <= ROWS else [row * len(items) // ROWS for row in range(ROWS)]
+            sheet = score.sheet(shown, list(edit.baselines)[-1])
+            write_picture(args.sheets / f'{name}.png', sheet)
+        scores[name] = score
+        for way, values in score.summary().items():
+            cells = [f'{number:.{digits}f}' for key, digits in (('psnr', 2), ('pooled_psnr', 2), ('ssim', 4))
+                     for number in values[key].values()]
+            rows.append([name, way, *cells])
+    write_bytes(args.out, edit_scores.record(
+        inferencer, args.model, dataset.fingerprint, items, sampler, args.num_candidates, args.seed, scores))
+    show(rows)
+    seconds = sum(score.seconds for score in scores.values())
+    print(f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
+          f'{seconds:.1f} s on {inferencer.device}, {sampler.num_calls} network calls per candidate: {args.out}')
+
+
+def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
+    """Return the edits that `args` ask for, for models of pictures of so many channels and pixels a side."""
+    from mmcm.apis import edit_scores
+    from mmcm.apis.data_source import find_dataset
+    from mmcm.evaluation.edit_baselines import standard_edits
+
+    names = args.edits or (EDITS if channels == 3 else EDITS[1:])
+    colour = None
+    if 'colorize' in names:
+        if channels != 3:
+            raise InputError(f'the model draws pictures of {channels} channel, which have no colours: leave colorize '
+                             'out of --edits.')
+        learned = find_dataset(args.learned or dict(LEARNED, size=size), size, channels)
+        items = edit_scores.spread_out(learned, MOST_LEARNED)
+        colour = edit_scores.mean_colour(edit_scores.read_pictures(learned, items))
+    edits = standard_edits(size, colour, args.factor)
+    return {name: edits[name] for name in names}
+
+
+if __name__ == '__main__':
+    main()

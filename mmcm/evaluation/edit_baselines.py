@@ -1,0 +1,112 @@
+"""The edits that models are compared by, and what one edits with who has no model: the baselines.
+
+Baselines take what is known of pictures, as an `EditingOperator` shows it, and return pictures, both (N, C, H, W) in
+[-1, 1].
+"""
+from functools import partial
+from typing import Callable, NamedTuple, Optional
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmcm.editing import Colorization, EditingOperator, Inpainting, SuperResolution
+from mmcm.editing.colorization import GREY_AXIS, along_grey_axis
+
+TELEA_RADIUS = 3.  # pixels, of the neighbourhood that a pixel is filled from
+
+Baseline = Callable[[Tensor], Tensor]
+
+
+class Edit(NamedTuple):
+    """What is known of pictures, and how one fills in the rest without a model.
+
+    Attributes:
+        operator (EditingOperator): What is known; of an `Inpainting`, with one mask for all pictures.
+        baselines (dict[str, Callable]): By name, functions from what is known to pictures, (N, C, H, W) in [-1, 1]; the
+            last one is on sheets.
+    """
+
+    operator: EditingOperator
+    baselines: dict[str, Baseline]
+
+
+def standard_edits(size: int, colour: Optional[Tensor], factor: int = 4) -> dict[str, Edit]:
+    """Return the edits that models are compared by: colours, details, and a quarter of the picture.
+
+    Args:
+        size (int): Height and width of the pictures in pixels.
+        colour (Tensor, optional): Mean colour of the pictures that the model learned from, (3,), in [-1, 1]; None where
+            they are grey, which leaves out 'colorize'.
+        factor (int): By which pictures are enlarged.
+    """
+    mask = middle_mask(size)
+    colours = {} if colour is None else {
+        'colorize': Edit(Colorization(), {'grey': unchanged, 'mean colour': partial(mean_chroma, colour=colour)})}
+    return {
+        **colours,
+        'super-resolve': Edit(SuperResolution(factor),
+                              {'patch means': unchanged, 'bicubic': partial(bicubic, factor=factor)}),
+        'inpaint': Edit(Inpainting(mask),
+                        {'mean of the known': partial(mean_of_known, mask=mask), 'Telea': partial(telea, mask=mask)}),
+    }
+
+
+def middle_mask(size: int) -> Tensor:
+    """Return the mask, (1, 1, size, size), of the square in the middle with half the side: a quarter of the pixels."""
+    mask = torch.zeros(1, 1, size, size)
+    start, side = size // 4, size // 2
+    mask[..., start:start + side, start:start + side] = 1
+    return mask
+
+
+def unchanged(known: Tensor) -> Tensor:
+    """Return what is known, as it is shown: the grey picture, or the means of patches."""
+    return known
+
+
+def mean_chroma(known: Tensor, colour: Tensor) -> Tensor:
+    """Give every pixel of grey pictures the chroma of one colour; its brightness stays.
+
+    Args:
+        known (Tensor): Grey pictures, (N, 3, H, W).
+        colour (Tensor): (3,), in [-1, 1]; the mean of the pictures that a model learned from, for example. Its chroma
+            is what is left without its brightness, as `Colorization` has it.
+    """
+    colour = colour.view(1, 3, 1, 1)
+    return known + colour - along_grey_axis(colour) / sum(GREY_AXIS)
+
+
+def bicubic(known: Tensor, factor: int) -> Tensor:
+    """Enlarge the means of patches of factor x factor pixels by Keys' cubic convolution with a = -1/2, as Pillow does.
+
+    Args:
+        known (Tensor): The means, each in all pixels of its patch, as `SuperResolution` shows them.
+        factor (int): Side of a patch in pixels.
+    """
+    small = F.avg_pool2d(known, factor)
+    # torch's own bicubic has a = -3/4; with `antialias`, which changes nothing else where pictures grow, -1/2.
+    return F.interpolate(small, scale_factor=factor, mode='bicubic', antialias=True)
+
+
+def mean_of_known(known: Tensor, mask: Tensor) -> Tensor:
+    """Fill what is unknown of each picture with the mean colour of what is known; `mask` as in `telea`."""
+    weights = 1 - mask
+    mean = (known * weights).sum((2, 3), keepdim=True) / weights.sum((2, 3), keepdim=True)
+    return torch.where(mask == 1, mean, known)
+
+
+def telea(known: Tensor, mask: Tensor) -> Tensor:
+    """Fill what is unknown by the fast marching method (Telea, 2004), as OpenCV has it; pictures become 8 bit.
+
+    Args:
+        known (Tensor): Pictures of one or three channels.
+        mask (Tensor): 1 where they are to be filled, 0 elsewhere, (1, 1, H, W).
+    """
+    hole = (mask[0, 0] == 1).byte().cpu().numpy()
+    pixels = ((known + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    filled = [cv2.inpaint(np.ascontiguousarray(picture), hole, TELEA_RADIUS, cv2.INPAINT_TELEA) for picture in pixels]
+    filled = torch.from_numpy(np.stack(filled)).reshape(pixels.shape).permute(0, 3, 1, 2)
+    return filled.to(known) / 127.5 - 1

@@ -1,0 +1,73 @@
+"""How close a picture comes to the one that it should be: PSNR, and SSIM (Wang et al., 2004).
+
+Pictures are (N, C, H, W) with values in [0, 255], uint8 or float; results are float64, (N,), one per picture, computed
+over all its channels: the mean over R, G and B, not the value of a brightness.
+"""
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmcm.utils.errors import InputError
+
+PEAK = 255.  # the largest value, L in Wang et al.
+# A value that is rounded to the nearest whole one is off by anything up to 1/2, all equally likely.
+ROUNDING_ERROR = 1 / 12  # its mean square
+WINDOW, SIGMA = 11, 1.5  # pixels; Wang et al., Section III-B
+K1, K2 = 0.01, 0.03  # Wang et al., Section III-B
+
+
+class Similarity(NamedTuple):
+    """PSNR in dB and SSIM of pictures, each (N,), float64."""
+
+    psnr: Tensor
+    ssim: Tensor
+
+
+def similarity(pictures: Tensor, references: Tensor) -> Similarity:
+    """Return how close `pictures` come to `references`."""
+    return Similarity(psnr(pictures, references), ssim(pictures, references))
+
+
+def psnr(pictures: Tensor, references: Tensor) -> Tensor:
+    """Return 10 log10(255^2 / mean squared error), the peak signal-to-noise ratio, in dB.
+
+    Errors below those of rounding to whole values count as these, so that it is 58.92 at most, also of equal pictures:
+    a mean over pictures stays finite, and is not ruled by flat ones, which are easy.
+    """
+    error = (pictures.double() - references.double()).square().flatten(1).mean(1)
+    return 10 * (PEAK**2 / error.clamp(min=ROUNDING_ERROR)).log10()
+
+
+def ssim(pictures: Tensor, references: Tensor) -> Tensor:
+    """Return the structural similarity, at most 1: Wang et al. (2004, Eq. 13), its mean over windows and channels.
+
+    Means, variances and the covariance are those of windows of 11 x 11 pixels with Gaussian weights, of all windows
+    that lie in the picture: there is no padding.
+
+    Raises:
+        InputError: If the pictures are smaller than a window.
+    """
+    if min(pictures.shape[-2:]) < WINDOW:
+        raise InputError(f'SSIM looks at windows of {WINDOW} x {WINDOW} pixels, got pictures of '
+                         f'{pictures.shape[-2]} x {pictures.shape[-1]}: take larger ones.')
+    x, y = pictures.double(), references.double()
+    mean_x, mean_y = windowed_mean(x), windowed_mean(y)
+    variance_x = windowed_mean(x * x) - mean_x**2
+    variance_y = windowed_mean(y * y) - mean_y**2
+    covariance = windowed_mean(x * y) - mean_x * mean_y
+    c1, c2 = (K1 * PEAK)**2, (K2 * PEAK)**2
+    index = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    index = index / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+    return index.flatten(1).mean(1)
+
+
+def windowed_mean(images: Tensor) -> Tensor:
+    """Return the weighted mean of each window of `images` (N, C, H, W), float64: (N, C, H - 10, W - 10)."""
+    offsets = torch.arange(WINDOW, dtype=torch.float64, device=images.device) - WINDOW // 2
+    weights = (-offsets**2 / (2 * SIGMA**2)).exp()
+    weights = weights / weights.sum()
+    planes = images.flatten(0, 1)[:, None]
+    means = F.conv2d(F.conv2d(planes, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    return means[:, 0].unflatten(0, images.shape[:2])

@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from digits import build, write_config
 from PIL import Image
 
-from mmcm.apis.editing import Edited, as_picture, edit, edit_picture
-from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.editing import as_picture, edit, edit_picture
 from mmcm.editing import Inpainting
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
@@ -16,45 +14,40 @@ MASK[..., 4:, :] = 1
 FOUR = MultistepSampler(indices=(0, 10, 20, 30), num_scales=40)
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    torch.save(build().denoiser.backbone.state_dict(), tmp_path / 'tiny.pt')
-    return ConsistencyModelInferencer(write_config(tmp_path), str(tmp_path / 'tiny.pt'), 'cpu')
-
-
-def test_candidates_are_those_of_the_model(tiny):
-    edited = edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)
+def test_candidates_are_those_of_the_model(inferencer):
+    edited = edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)
     assert edited.candidates.dtype == torch.uint8 and edited.candidates.shape == (3, 1, 8, 8)
-    expected = tiny.model.edit(IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)[0]
-    assert torch.equal(edited.candidates, tiny.model.data_preprocessor.destruct(expected))
+    expected = inferencer.model.edit(IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)[0]
+    assert torch.equal(edited.candidates, inferencer.model.data_preprocessor.destruct(expected))
     assert edited.labels == [3, 3, 3] and edited.num_calls == 4
     assert torch.equal(edited.known[:, :4], edited.picture[:, :4]) and (edited.known[:, 4:] == 128).all()
 
 
-def test_candidates_do_not_depend_on_the_batches_or_on_how_many_there_are(tiny, monkeypatch):
-    together = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=5, sampler=FOUR)
-    monkeypatch.setattr(type(tiny), 'batch_size', 2)
-    apart = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=5, sampler=FOUR)
-    fewer = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=3, sampler=FOUR)
+def test_candidates_do_not_depend_on_the_batches_or_on_how_many_there_are(inferencer, monkeypatch):
+    together = edit(inferencer, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=5, sampler=FOUR)
+    monkeypatch.setattr(type(inferencer), 'batch_size', 2)
+    apart = edit(inferencer, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=5, sampler=FOUR)
+    fewer = edit(inferencer, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=3, sampler=FOUR)
     assert together.labels == apart.labels == [3, 4, 5, 3, 4]
     assert (together.candidates.int() - apart.candidates.int()).abs().max() <= 1
     assert (fewer.candidates.int() - apart.candidates[:3].int()).abs().max() <= 1
 
 
-def test_seed_makes_the_candidates(tiny):
+def test_seed_makes_the_candidates(inferencer):
     one, again, other = (
-        edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=1, seed=seed, sampler=FOUR) for seed in (1, 1, 2))
+        edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1, seed=seed, sampler=FOUR) for seed in (1, 1, 2))
     assert torch.equal(one.candidates, again.candidates) and not torch.equal(one.candidates, other.candidates)
 
 
-def test_seed_of_numpy_is_as_good_as_one_of_python(tiny):
-    labels = [edit(tiny, IMAGE, Inpainting(MASK), 'random', 20, seed, FOUR).labels for seed in (7, np.int64(7), 0)]
+def test_seed_of_numpy_is_as_good_as_one_of_python(inferencer):
+    labels = [
+        edit(inferencer, IMAGE, Inpainting(MASK), 'random', 20, seed, FOUR).labels for seed in (7, np.int64(7), 0)]
     assert labels[0] == labels[1] != labels[2]
 
 
-def test_candidates_that_do_not_fit_the_memory_are_halved_for_good_and_stay_the_same(tiny, monkeypatch):
-    expected = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=7, sampler=FOUR)
-    asked, sound = [], type(tiny.model).edit
+def test_candidates_that_do_not_fit_the_memory_are_halved_for_good_and_stay_the_same(inferencer, monkeypatch):
+    expected = edit(inferencer, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=7, sampler=FOUR)
+    asked, sound = [], type(inferencer.model).edit
 
     def tight(model, image, operator, labels, num_candidates, *args, **options):
         asked.append(num_candidates)
@@ -62,24 +55,24 @@ def test_candidates_that_do_not_fit_the_memory_are_halved_for_good_and_stay_the_
             raise torch.cuda.OutOfMemoryError('out of memory')
         return sound(model, image, operator, labels, num_candidates, *args, **options)
 
-    monkeypatch.setattr(type(tiny.model), 'edit', tight)
-    edited = edit(tiny, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=7, sampler=FOUR)
+    monkeypatch.setattr(type(inferencer.model), 'edit', tight)
+    edited = edit(inferencer, IMAGE, Inpainting(MASK), [3, 4, 5], num_candidates=7, sampler=FOUR)
     assert asked == [7, 3, 1, 1, 1, 1, 1, 1, 1]
     assert edited.labels == expected.labels and edited.candidates.shape == (7, 1, 8, 8)
     assert (edited.candidates.int() - expected.candidates.int()).abs().max() <= 1
 
 
-def test_mask_may_lie_where_the_picture_does_not(tiny):
-    tiny.load()
+def test_mask_may_lie_where_the_picture_does_not(inferencer):
+    inferencer.load()
     operator = Inpainting(MASK)
     moved = []
     operator.to = lambda device: moved.append(device) or Inpainting(MASK)
-    edit(tiny, IMAGE, operator, 3, num_candidates=1, sampler=FOUR)
-    assert moved == [IMAGE.device, tiny.device]
+    edit(inferencer, IMAGE, operator, 3, num_candidates=1, sampler=FOUR)
+    assert moved == [IMAGE.device, inferencer.device]
 
 
-def test_many_levels_unless_told_otherwise(tiny):
-    assert edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=1).num_calls == 39
+def test_many_levels_unless_told_otherwise(inferencer):
+    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1).num_calls == 39
 
 
 @pytest.mark.parametrize('options, match', [
@@ -87,42 +80,22 @@ def test_many_levels_unless_told_otherwise(tiny):
     (dict(operator=Inpainting(torch.zeros(1, 1, 4, 4))), 'does not fit'), (dict(seed=2**80), 'seed'),
     (dict(image=IMAGE[..., :4]), 'does not fit'),
 ])
-def test_bad_requests_are_refused_before_the_weights_are_read(tiny, options, match):
+def test_bad_requests_are_refused_before_the_weights_are_read(inferencer, options, match):
     request = dict(image=IMAGE, operator=Inpainting(MASK), labels=3)
     with pytest.raises(InputError, match=match):
-        edit(tiny, **{**request, **options})
-    assert not tiny.loaded
-
-
-def numbered(count, labels):
-    """Return a result whose images are of one grey level each: 10 the picture, 20 what is known, 30 and so on."""
-    levels = torch.arange(1, count + 3, dtype=torch.uint8).view(-1, 1, 1, 1) * 10
-    picture, known, *candidates = levels.expand(-1, 1, 64, 64)
-    return Edited(picture, known, torch.stack(candidates), labels, 1.0, 39)
-
-
-def test_sheet_shows_picture_known_and_candidates_in_this_order(tmp_path):
-    path, = numbered(3, None).save(tmp_path / 'sheet.png')
-    sheet = Image.open(path).convert('L')
-    assert [sheet.getpixel((4 + 132 * column + 64, 4 + 64)) for column in range(5)] == [10, 20, 30, 40, 50]
-
-
-def test_folder_holds_picture_known_and_candidates(tmp_path):
-    paths = numbered(2, [3, 4]).save(tmp_path / 'folder')
-    assert [path.name for path in paths] == [
-        'picture.png', 'known.png', 'candidate_000_label3.png', 'candidate_001_label4.png']
-    assert [Image.open(path).convert('L').getpixel((0, 0)) for path in paths] == [10, 20, 30, 40]
+        edit(inferencer, **{**request, **options})
+    assert not inferencer.loaded
 
 
 @pytest.mark.parametrize('turned', [False, True])
-def test_filled_in_picture_has_its_own_size_and_its_own_pixels(tiny, turned):
+def test_filled_in_picture_has_its_own_size_and_its_own_pixels(inferencer, turned):
     """Of 90 x 60 pixels the model sees the 60 in the middle, of which the mask leaves the first half."""
     picture = np.random.RandomState(0).randint(0, 256, (90, 60, 3)).astype(np.uint8)
     mask = np.zeros((90, 60), np.uint8)
     mask[45:] = 255
     if turned:
         picture, mask = picture.swapaxes(0, 1), mask.T
-    edited = edit_picture(tiny, 'inpaint', np.ascontiguousarray(picture), 3, num_candidates=2, sigmas=(80, 5),
+    edited = edit_picture(inferencer, 'inpaint', np.ascontiguousarray(picture), 3, num_candidates=2, sigmas=(80, 5),
                           mask=np.ascontiguousarray(mask))
     for result, candidate in zip(edited.pasted, edited.candidates):
         pixels, drawn = np.asarray(result), candidate[0].numpy()
@@ -136,55 +109,33 @@ def test_filled_in_picture_has_its_own_size_and_its_own_pixels(tiny, turned):
         assert np.abs(pixels[45:75].astype(int) - enlarged[30:60, :, None]).max() <= 1
 
 
-def test_picture_of_the_models_size_needs_no_pasting(tiny):
-    assert edit_picture(tiny, 'variations', np.zeros((8, 8), np.uint8), 3).pasted is None
+def test_picture_of_the_models_size_needs_no_pasting(inferencer):
+    assert edit_picture(inferencer, 'variations', np.zeros((8, 8), np.uint8), 3).pasted is None
 
 
-def test_steps_are_kept_when_asked_for(tiny):
+def test_steps_are_kept_when_asked_for(inferencer):
     heard = []
-    edited = edit(tiny, IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR, keep_steps=True)
+    edited = edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR, keep_steps=True)
     assert edited.steps.shape == (3, 4, 1, 8, 8) and torch.equal(edited.steps[:, -1], edited.candidates)
-    assert edit(tiny, IMAGE, Inpainting(MASK), 3, sampler=FOUR).steps is None
-    tiny.model.edit(IMAGE, Inpainting(MASK), 3, 3, sampler=FOUR, callback=lambda *state: heard.append(state[3]))
-    assert torch.equal(edited.steps[:, 1], tiny.model.data_preprocessor.destruct(heard[1]))
+    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, sampler=FOUR).steps is None
+    inferencer.model.edit(IMAGE, Inpainting(MASK), 3, 3, sampler=FOUR, callback=lambda *state: heard.append(state[3]))
+    assert torch.equal(edited.steps[:, 1], inferencer.model.data_preprocessor.destruct(heard[1]))
 
 
-def test_known_is_shown_as_grey_as_the_mask_is_white(tiny):
+def test_known_is_shown_as_grey_as_the_mask_is_white(inferencer):
     mask = np.zeros((8, 8), np.uint8)
     mask[0], mask[1] = 255, 51
-    edited = edit_picture(tiny, 'inpaint', np.full((8, 8), 255, np.uint8), 3, mask=mask, num_steps=1)
+    edited = edit_picture(inferencer, 'inpaint', np.full((8, 8), 255, np.uint8), 3, mask=mask, num_steps=1)
     assert edited.known[0, :3, 0].tolist() == [128, 230, 255]  # 51 of 255 are a fifth of the way from white to grey
     assert torch.equal(edited.mask, torch.from_numpy(mask)[None])
 
 
-def test_photograph_of_pillows_is_turned_as_its_camera_was_held(tiny, tmp_path):
+def test_photograph_of_pillows_is_turned_as_its_camera_was_held(inferencer, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / 'a.png', exif=exif)
     with Image.open(tmp_path / 'a.png') as opened:
         assert as_picture(opened).size == as_picture(tmp_path / 'a.png').size == (12, 20)
-
-
-def sheet_of(inferencer, size, task='inpaint', count=2):
-    """Return the sheet of a picture of `size`, all of its lower half to be drawn, if the task has a mask."""
-    mask = np.zeros(size[::-1], np.uint8)
-    mask[size[1] // 2:] = 255
-    options = dict(mask=mask) if task == 'inpaint' else dict(sigmas=(0.5, ))
-    if task == 'inpaint':
-        options['num_steps'] = 2
-    picture = np.full(size[::-1], 100, np.uint8)
-    return edit_picture(inferencer, task, picture, 3, num_candidates=count, **options).sheet()
-
-
-def test_sheet_shows_the_picture_at_its_own_size_too_where_the_result_belongs_there(tiny):
-    assert sheet_of(tiny, (8, 8)).shape == (4 + 148, 4 + 5 * 132, 3)
-    assert sheet_of(tiny, (8, 8), 'variations').shape == (4 + 148, 4 + 4 * 132, 3)
-    assert sheet_of(tiny, (1536, 768), 'variations').shape == (4 + 148, 4 + 4 * 132, 3)
-    sheet = sheet_of(tiny, (1536, 768))  # before, mask, two results, each reduced to 384 x 192, below the others
-    assert sheet.shape == (4 + 148 + 4 + 192 + 16 + 4, 4 + 4 * 388, 3)
-    before, mask = (sheet[160:340, 4 + 388 * index:388 * (index + 1)] for index in range(2))
-    assert (before == 100).all() and (mask[:88] == 0).all() and (mask[100:] == 255).all()
-    assert sheet_of(tiny, (1536, 768), count=5).shape[0] == 4 + 148 + 4 + 2 * (192 + 16 + 4)  # four in a row
 
 
 @pytest.mark.parametrize('arguments, match', [
@@ -214,7 +165,7 @@ def test_sheet_shows_the_picture_at_its_own_size_too_where_the_result_belongs_th
     (dict(task='deblur', kernel=[[1, 2, 1]]), 'each weight of a kernel has to be a number'),
     (dict(task=['inpaint']), 'task has to be one of'),
 ])
-def test_wrong_requests_are_refused(tiny, arguments, match):
+def test_wrong_requests_are_refused(inferencer, arguments, match):
     with pytest.raises(InputError, match=match):
-        edit_picture(tiny, **{**dict(img=np.zeros((8, 8), np.uint8)), **arguments})
-    assert not tiny.loaded
+        edit_picture(inferencer, **{**dict(img=np.zeros((8, 8), np.uint8)), **arguments})
+    assert not inferencer.loaded

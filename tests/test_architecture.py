@@ -16,6 +16,7 @@ FLOORS = [
     {'models'},
     {'engine', 'evaluation'},
     {'apis'},
+    {'web'},
     {'cli', '__main__'},
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -20,7 +20,7 @@ from mmcm.editing import EditingOperator, editing_sampler
 from mmcm.editing.pictures import Place, as_rgb, decoded, read_picture
 from mmcm.editing.tasks import TASKS
 from mmcm.noise.generators import SampleNoise
-from mmcm.samplers import Sampler
+from mmcm.samplers import Callback, MultistepSampler, Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import as_list, check_choice, check_count, has_length
 from mmcm.utils.errors import InputError
@@ -54,8 +54,16 @@ class Plan:
     mask: Optional[Tensor] = None
     place: Optional[Place] = None
 
-    def draw(self, keep_steps: bool = False, progress: bool = False) -> Edited:
-        """Read the weights, unless that is done, and draw; see `edit`."""
+    def draw(self,
+             keep_steps: bool = False,
+             progress: bool = False,
+             callback: Optional[Callback] = None) -> Edited:
+        """Read the weights, unless that is done, and draw; see `edit`.
+
+        Args:
+            keep_steps, progress: See `edit`.
+            callback (Callable, optional): Called in each step of each batch; see `Sampler`.
+        """
         model, total, batch_size = self.inferencer.load().model, len(self.seeds), self.inferencer.batch_size
         steps = math.ceil(total / batch_size) * self.sampler.num_steps
         started = time.perf_counter()
@@ -66,6 +74,8 @@ class Plan:
 
                 def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
                     advance()
+                    if callback is not None:
+                        callback(step, sigma, x, x0)
                     if keep_steps:
                         estimates.append(model.data_preprocessor.destruct(x0).cpu())
 
@@ -196,7 +206,9 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
             raise InputError(f'{task} starts at sigma {done.starts_at}, that of the noise in the picture, so sigmas '
                              f'have to begin with it, got {sigmas}.')
     if done.sigmas is not None:
-        sampler = sampler_from(inferencer.sampler_config, done.sigmas if sigmas is None else sigmas, num_steps)
+        if sigmas is None:  # samplers that have levels of their own are told only where to begin
+            sigmas = done.sigmas if isinstance(inferencer.sampler, MultistepSampler) else done.sigmas[:1]
+        sampler = sampler_from(inferencer.sampler_config, sigmas, num_steps)
     elif num_steps is None and sigmas is None:
         sampler = None
     else:

@@ -11,6 +11,7 @@ from mmcm.version import __version__
 COMMANDS = dict(
     sample='draw pictures, from one to millions',
     edit='inpaint, colorize, enlarge or vary a picture',
+    web='draw, edit, interpolate and compare in a browser',
     train='train a model from a config',
     test='measure what a model draws, or anyone has drawn',
     search='find the noise levels of a few-step sampler',

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.apis.editing import as_picture, edit, edit_picture
+from mmcm.apis.editing import as_picture, edit, edit_picture, plan_picture
+from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.editing import Inpainting
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
@@ -136,6 +137,16 @@ def test_photograph_of_pillows_is_turned_as_its_camera_was_held(inferencer, tmp_
     Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / 'a.png', exif=exif)
     with Image.open(tmp_path / 'a.png') as opened:
         assert as_picture(opened).size == as_picture(tmp_path / 'a.png').size == (12, 20)
+
+
+@pytest.mark.parametrize('task, first', [('stroke', 5.38), ('variations', 1.0)])
+def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, first):
+    heard = []
+    diffusion = ConsistencyModelInferencer('edm_digits', device='cpu')
+    planned = plan_picture(diffusion, task, np.zeros((8, 8), np.uint8), 3, num_candidates=1, num_steps=4)
+    edited = planned.draw(callback=lambda step, sigma, *_: heard.append((step, sigma)))
+    assert [step for step, _ in heard] == [0, 1, 2, 3] and heard[0][1] == pytest.approx(first)
+    assert edited.num_calls == planned.sampler.num_calls == 7
 
 
 @pytest.mark.parametrize('arguments, match', [

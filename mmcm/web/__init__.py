@@ -1,0 +1,1 @@
+"""The web demo: the models in a browser. Needs Gradio; see `mmcm web`."""

@@ -1,0 +1,126 @@
+"""The tab that draws the same in one step, in two, and by solving a differential equation."""
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import gradio as gr
+
+from mmcm.apis.drawing import Drawing
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.web.controls import (
+    check_seed,
+    draw_with,
+    label_captions,
+    label_dropdown,
+    labels_of,
+    sampler_of_steps,
+    sheet,
+    steps_range,
+    time_in_words,
+)
+from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.limits import Limits
+from mmcm.web.shelf import Shelf, is_consistency_model
+
+DEFAULT_LABEL = 'balanced'
+COUNT, COLUMNS = 12, 4
+WIDTH = 256  # pixels of the pictures in a row
+NO_DIFFUSION_MODEL = ('There is no diffusion model among the models of this server, so one and two steps are compared. '
+                      '`mmcm web --model NAME ...` names models.')
+NO_CONSISTENCY_MODEL = ('There is no consistency model among the models of this server: `mmcm web --model NAME ...` '
+                        'names models.')
+
+
+def compare_tab(shelf: Shelf, limits: Limits) -> None:
+    """Build the tab: the same seeds and classes in, a sheet for each way to draw out."""
+    few, many = shelf.consistency_models(), shelf.diffusion_models()
+    if not few:
+        gr.Markdown(NO_CONSISTENCY_MODEL)
+        return
+    inferencer = shelf.get(few[0])
+    sheets, words = [], []
+    with gr.Row():
+        with gr.Column(scale=1, min_width=260):
+            few_model = gr.Dropdown(few, value=few[0], label='Consistency model', elem_id='compare-model')
+            many_model = gr.Dropdown(
+                many, value=partner(shelf, few[0]), label='Diffusion model', visible=bool(many),
+                elem_id='compare-diffusion-model')
+            if not many:
+                gr.Markdown(NO_DIFFUSION_MODEL, elem_id='compare-note')
+            label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='compare-label')
+            count = gr.Slider(1, limits.images, min(COUNT, limits.images), step=1, label='Pictures',
+                              elem_id='compare-count')
+            seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='compare-seed')
+            steps = gr.Slider(**diffusion_steps(shelf, few[0], limits), label='Steps of the diffusion model',
+                              visible=bool(many), elem_id='compare-steps')
+            with gr.Row():
+                draw = gr.Button('Compare', variant='primary', min_width=100, elem_id='compare-run')
+                stop = gr.Button('Stop', min_width=100, elem_id='compare-stop')
+        with gr.Column(scale=3, min_width=320):
+            with gr.Row():
+                for title, name in (('One step', 'one'), ('Two steps', 'two'), ('Diffusion model', 'many')):
+                    with gr.Column(min_width=200, visible=bool(many) or name != 'many'):
+                        sheets.append(gr.Image(
+                            label=title, format='png', interactive=False, buttons=['download', 'fullscreen'],
+                            elem_id=f'compare-{name}', elem_classes='sheet'))
+                        words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
+
+    @told
+    def show_model(name: str) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slider]:
+        return (gr.Dropdown(many, value=partner(shelf, name)), label_dropdown(shelf.get(name), DEFAULT_LABEL),
+                gr.Slider(**diffusion_steps(shelf, name, limits)))
+
+    @told
+    def run(few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int) -> Iterator[Any]:
+        check_count('the number of pictures', num_images, most=limits.images)
+        check_count('the number of steps', num_steps, most=limits.steps)
+        check_seed(seed, limits)
+        if not is_consistency_model(shelf.get(few_name)):
+            raise InputError(f'{few_name} is no consistency model: choose one of {", ".join(few)}.')
+        ways = [(few_name, 1), (few_name, 2)]
+        if many:
+            if is_consistency_model(shelf.get(many_name)):
+                raise InputError(f'{many_name} is no diffusion model: choose one of {", ".join(many)}.')
+            ways.append((many_name, num_steps))
+        plans = []
+        for name, number in ways:
+            inferencer = shelf.get(name)
+            labels = inferencer.choose_labels(labels_of(inferencer, label), num_images, seed)
+            plans.append((name, inferencer, labels, sampler_of_steps(inferencer, number)))
+
+        def work(show: Any) -> list[Drawing]:
+            for name, *_ in plans:
+                show()
+                shelf.warm_up(name, num_images)
+            return [draw_with(inferencer, sampler, num_images, labels, seed, lambda *step: show())
+                    for _, inferencer, labels, sampler in plans]
+
+        # Nothing is shown before all is drawn: to make a sheet takes time that would be counted.
+        drawings = yield from streamed(shelf, work, gr.skip)
+        outputs = [None, ''] * len(sheets)
+        for index, (drawing, (name, inferencer, labels, _)) in enumerate(zip(drawings, plans)):
+            time = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
+            outputs[2 * index] = sheet(drawing.pixels, COLUMNS, label_captions(inferencer, labels), WIDTH)
+            outputs[2 * index + 1] = f'`{name}`: {time}'
+        yield tuple(outputs)
+
+    few_model.change(show_model, few_model, [many_model, label, steps], queue=False, api_visibility='private')
+    outputs = [output for pair in zip(sheets, words) for output in pair]
+    drawing = draw.click(run, [few_model, many_model, label, count, seed, steps], outputs, api_name='compare',
+                         show_progress='minimal', **DRAW)
+    stop.click(None, cancels=drawing)
+
+
+def partner(shelf: Shelf, name: str) -> Optional[str]:
+    """Return the diffusion model that draws the same kind of pictures as model `name`, else any, None without one."""
+    model = shelf.get(name).model
+    names = shelf.diffusion_models()
+    alike = (other for other in names if shelf.get(other).model.image_shape == model.image_shape
+             and shelf.get(other).model.num_classes == model.num_classes)
+    return next(alike, next(iter(names), None))
+
+
+def diffusion_steps(shelf: Shelf, name: str, limits: Limits) -> dict[str, int]:
+    """Return the range of the steps of the diffusion model beside model `name`, and how many it takes by itself."""
+    other = partner(shelf, name)
+    return dict(minimum=1, maximum=limits.steps, value=1) if other is None else steps_range(shelf.get(other), limits)

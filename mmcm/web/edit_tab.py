@@ -1,0 +1,237 @@
+"""The tab that edits a picture."""
+from collections.abc import Iterator
+from inspect import Parameter, signature
+from typing import Any, Callable, NamedTuple, Optional
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from mmcm.apis.edited import Edited
+from mmcm.apis.editing import plan_picture
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.editing.tasks import TASKS
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.images import to_pil
+from mmcm.web.controls import check_seed, label_captions, label_dropdown, labels_of, time_in_words
+from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.examples import KINDS, enlarged
+from mmcm.web.limits import Limits
+from mmcm.web.shelf import Shelf, is_consistency_model
+from mmcm.web.uploads import Painted, PaintedPicture
+
+DEFAULT_TASK = 'inpaint'
+CANDIDATES, MOST_CANDIDATES = 4, 16
+DEFAULT_LABEL = 'random'
+FACTORS = (2, 4, 8)
+HEIGHT = 460  # pixels of the canvas
+# The first one covers a picture like a mask; the others are for strokes.
+COLOURS = ('#e8590c', '#000000', '#ffffff', '#868e96', '#c92a2a', '#f2c744', '#2f9e44', '#1971c2', '#6f4518')
+
+
+class TaskWords(NamedTuple):
+    """What the page says of a task: its name, and what the visitor has to do."""
+
+    title: str
+    sentence: str
+
+
+WORDS = {
+    'inpaint': TaskWords('Inpaint', 'Paint over what is to be drawn anew. All else stays as it is.'),
+    'uncrop': TaskWords('Uncrop', 'The picture is made smaller, and what is around it is drawn.'),
+    'colorize': TaskWords('Colorize', 'The brightness of the picture stays, its colours are drawn anew.'),
+    'super-resolve': TaskWords('Super-resolve', 'The means of small squares stay, the details are drawn anew.'),
+    'deblur': TaskWords('Deblur', 'The picture has been blurred, and it is known how: it is sharpened.'),
+    'stroke': TaskWords('Stroke to picture', 'Paint a sketch, on the blank canvas or on a picture. A picture like it '
+                        'is drawn.'),
+    'variations': TaskWords('Variations', 'Pictures like this one are drawn.'),
+    'denoise': TaskWords('Denoise', 'The picture has noise of a known strength: it is taken away.'),
+}
+
+
+def edit_tab(shelf: Shelf, limits: Limits) -> None:
+    """Build the tab: a picture and what is to be done with it in, candidates out."""
+    first = shelf.get(shelf.names[0])
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            task = gr.Dropdown([(WORDS[name].title, name) for name in TASKS], value=DEFAULT_TASK, label='Task',
+                               elem_id='edit-task')
+            model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='edit-model')
+            label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the picture shows', elem_id='edit-label')
+            options = {
+                'factor': gr.Dropdown(**factors_of(first), label='Factor', elem_id='edit-factor'),
+                'share': gr.Slider(0.1, 0.9, 0.5, step=0.05, label='Share of the width that the picture takes',
+                                   elem_id='edit-share'),
+                'kernel': gr.Textbox('1 2 1', label='Kernel: weights in pixels of the model', max_length=1000,
+                                     elem_id='edit-kernel'),
+                'sigma': gr.Number(0.3, label='Strength of the noise, black being -1 and white 1', minimum=0,
+                                   elem_id='edit-sigma'),
+            }  # yapf: disable
+            for name, option in options.items():
+                option.visible = name in options_of(DEFAULT_TASK)
+            count = gr.Slider(1, min(limits.images, MOST_CANDIDATES), CANDIDATES, step=1, label='Candidates',
+                              elem_id='edit-count')
+            seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='edit-seed')
+            steps = gr.Number(0, label="Steps; 0 takes the task's own", precision=0, minimum=0, maximum=limits.steps,
+                              elem_id='edit-steps')
+            sigmas = gr.Textbox('', label='Noise levels, descending', placeholder="the task's own", max_length=1000,
+                                elem_id='edit-sigmas')
+            with gr.Row():
+                draw = gr.Button('Edit', variant='primary', min_width=100, elem_id='edit-run')
+                stop = gr.Button('Stop', min_width=100, elem_id='edit-stop')
+        with gr.Column(scale=2, min_width=320):
+            told_task = gr.Markdown(sentences(DEFAULT_TASK, first), elem_id='edit-sentence')
+            picture = PaintedPicture(
+                limits, label='Picture', sources=('upload', 'clipboard'), type='pil', format='png', transforms=(),
+                layers=False, height=HEIGHT, canvas_size=(512, 512), buttons=[], elem_id='edit-picture',
+                brush=gr.Brush(colors=list(COLOURS), default_color=COLOURS[0], color_mode='defaults'))
+            with gr.Row():
+                buttons = [gr.Button(f'Example: {kind.title}', size='sm', min_width=160, visible=kind.fit(first),
+                                     elem_id=f'edit-example-{kind.title.split()[0]}') for kind in KINDS]
+            words = gr.Markdown(elem_id='edit-words')
+            gallery = results('Candidates', 'edit-gallery', elem_classes=['sheet', 'results'])
+            known = results('What the model sees of the picture, and what is known of that', 'edit-known',
+                            elem_classes=['sheet', 'results'])
+            pasted = results('Candidates in the picture at its own size', 'edit-pasted', 2,
+                             elem_classes=['results'], visible=False)
+    example = gr.State(0)
+
+    @told
+    def show_model(name: str, task: str) -> list[Any]:
+        chosen = shelf.get(name)
+        return [label_dropdown(chosen, DEFAULT_LABEL), gr.Dropdown(**factors_of(chosen)), steps_of(chosen, task),
+                gr.Markdown(sentences(task, chosen)), *(gr.Button(visible=kind.fit(chosen)) for kind in KINDS)]
+
+    @told
+    def show_task(name: str, task: str) -> list[Any]:
+        chosen = shelf.get(name)
+        taken = options_of(task)
+        return [gr.Markdown(sentences(task, chosen)), steps_of(chosen, task),
+                *(gr.update(visible=option in taken) for option in options)]
+
+    def show_example(get: Callable, name: str, number: int) -> tuple[dict, Any, int]:
+        chosen = shelf.get(name)
+        image, shown = shelf.worker.submit(get, chosen, number).result()
+        return on_canvas(image), gr.skip() if shown is None else str(shown), number + 1
+
+    def show_upload(painted: Painted) -> Any:
+        image = painted.background
+        return gr.skip() if image is None or enlarged(image).size == image.size else on_canvas(image)
+
+    @told
+    def run(task: str, name: str, label: Any, painted: Painted, count: int, seed: int, num_steps: int,
+            sigmas: str, *values: Any) -> Iterator[list[Any]]:
+        check_count('the number of candidates', count, most=min(limits.images, MOST_CANDIDATES))
+        check_seed(seed, limits)
+        check_count('the number of steps', num_steps, 0, limits.steps)
+        given = dict(zip(options, values))
+        given['kernel'] = numbers_of('the kernel', given['kernel'])
+        levels = numbers_of('noise levels', sigmas)
+        inferencer = shelf.get(name)
+        taken = options_of(task)
+        planned = plan_picture(
+            inferencer, task, picture_for(task, painted), labels_of(inferencer, label), count, seed,
+            num_steps or None, levels or None, **{option: given.get(option, painted.mask) for option in taken})
+
+        def work(show: Any) -> Edited:
+            show()
+            shelf.warm_up(name, count)
+            return planned.draw(callback=lambda step, *_: show(step))
+
+        def render(step: int) -> list[Any]:
+            return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.sampler.num_steps} ...']
+
+        edited = yield from streamed(shelf, work, render)
+        yield [*shown_results(inferencer, edited, painted),
+               time_in_words(count, edited.seconds, edited.num_calls, inferencer.device)]
+
+    model.change(show_model, [model, task], [label, options['factor'], steps, told_task, *buttons],
+                 api_visibility='private')
+    task.change(show_task, [model, task], [told_task, steps, *options.values()], api_visibility='private')
+    picture.upload(show_upload, picture, picture, api_visibility='private', show_progress='hidden')
+    for kind, button in zip(KINDS, buttons):
+        button.click(told(bound(show_example, kind.get)), [model, example], [picture, label, example],
+                     api_visibility='private', show_progress='minimal', **DRAW)
+    editing = draw.click(run, [task, model, label, picture, count, seed, steps, sigmas, *options.values()],
+                         [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW)
+    stop.click(None, cancels=editing)
+
+
+def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Gallery:
+    """Return a gallery for what was drawn."""
+    return gr.Gallery(label=label, format='png', columns=columns, fit_columns=False, object_fit='contain',
+                      interactive=False, buttons=['download', 'fullscreen'], elem_id=elem_id, **options)
+
+
+def bound(function: Callable, first: Any) -> Callable:
+    """Return `function` with its first argument given."""
+    return lambda *args: function(first, *args)
+
+
+def options_of(task: str) -> list[str]:
+    """Return the names of what a task has to be told."""
+    _, _, *parameters = signature(TASKS[task]).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.default is Parameter.empty]
+
+
+def factors_of(inferencer: ConsistencyModelInferencer) -> dict[str, Any]:
+    """Return by which factors the pictures of a model can be enlarged, as the choices of a dropdown."""
+    size = inferencer.model.image_shape[-1]
+    choices = [factor for factor in FACTORS if size % factor == 0 and factor < size]
+    return dict(choices=choices, value=choices[0] if choices else None)
+
+
+def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
+    """Return the choice of a number of steps, hidden where a task has levels of its own."""
+    return gr.Number(visible=task not in ('stroke', 'variations', 'denoise') or not is_consistency_model(inferencer))
+
+
+def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:
+    """Say what is to be done, and what the model sees of a picture."""
+    _, height, width = inferencer.model.image_shape
+    return (f'{WORDS[task].sentence} The model sees the central square of the picture, scaled to {width} x {height} '
+            'pixels.')
+
+
+def numbers_of(name: str, text: Any) -> list[float]:
+    """Return the numbers in a text, separated by spaces or commas; an InputError that calls them `name` otherwise."""
+    try:
+        return [float(word) for word in text.replace(',', ' ').split()]
+    except (AttributeError, ValueError) as error:
+        raise InputError(f'{name} have to be numbers, separated by spaces, got {text!r}.') from error
+
+
+def picture_for(task: str, painted: Painted) -> Image.Image:
+    """Return the picture to edit: with the paint where that is a sketch, without it otherwise."""
+    if painted.sketch is None:
+        raise InputError('there is no picture: upload one, take one of the examples, or paint one.')
+    if task == 'stroke':
+        return painted.sketch
+    if 'mask' in options_of(task):
+        if painted.background is None:
+            raise InputError('there is no picture below the paint: upload one, or take one of the examples.')
+        if painted.mask is None:
+            raise InputError('nothing is marked: paint over what is to be drawn anew, with any colour.')
+    return painted.background or painted.sketch
+
+
+def on_canvas(image: Optional[Image.Image]) -> Optional[dict]:
+    """Return the value of the canvas that shows `image`."""
+    return None if image is None else dict(background=enlarged(image), layers=[], composite=None)
+
+
+def shown_results(inferencer: ConsistencyModelInferencer, edited: Edited, painted: Painted) -> list[Any]:
+    """Return the candidates, what the model saw and knew, and the candidates in the picture, as galleries."""
+    captions = label_captions(inferencer, edited.labels) or [None] * len(edited.candidates)
+    candidates = [(enlarged(to_pil(image)), text) for image, text in zip(edited.candidates, captions)]
+    seen, known = (enlarged(to_pil(image)) for image in (edited.picture, edited.known))
+    # A picture that is no more than the model sees would be shown twice.
+    own = edited.place is not None and not same(seen, painted.background)
+    pasted = list(zip(edited.pasted, captions)) if own else []
+    return [candidates, [seen, known], gr.Gallery(pasted, visible=own)]
+
+
+def same(image: Image.Image, other: Optional[Image.Image]) -> bool:
+    """Return whether two pictures have the same pixels."""
+    return other is not None and np.array_equal(image.convert('RGB'), other.convert('RGB'))

@@ -1,0 +1,75 @@
+"""The tab that draws what lies between two pictures."""
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from mmcm.apis.drawing import Drawing
+from mmcm.apis.interpolation import interpolate
+from mmcm.utils.checks import check_count
+from mmcm.web.controls import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
+from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.limits import Limits
+from mmcm.web.shelf import Shelf
+
+COUNT, COLUMNS = 10, 10
+ENDS = (('3', 4), ('8', 7))  # classes and seeds of the first and of the last picture
+
+
+def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
+    """Build the tab: two seeds and two classes in, a strip of pictures out."""
+    inferencer = shelf.get(shelf.names[0])
+    seeds, labels = [], []
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='interpolate-model')
+            for which, (label, seed) in zip(('first', 'last'), ENDS):
+                with gr.Row():
+                    seeds.append(gr.Number(
+                        seed, label=f'Seed of the {which}', precision=0, minimum=0, maximum=limits.seed, min_width=120,
+                        elem_id=f'interpolate-{which}-seed'))
+                    labels.append(label_dropdown(
+                        inferencer, label, rules=(), label='Class', min_width=120,
+                        elem_id=f'interpolate-{which}-label'))
+            count = gr.Slider(2, max(2, limits.images), min(COUNT, max(2, limits.images)), step=1, label='Pictures',
+                              elem_id='interpolate-count')
+            steps = gr.Slider(**steps_range(inferencer, limits), label='Steps', elem_id='interpolate-steps')
+            with gr.Row():
+                draw = gr.Button('Draw', variant='primary', min_width=100, elem_id='interpolate-run')
+                stop = gr.Button('Stop', min_width=100, elem_id='interpolate-stop')
+        with gr.Column(scale=2, min_width=320):
+            drawn = gr.Image(
+                label='From the first to the last', format='png', interactive=False,
+                buttons=['download', 'fullscreen'], elem_id='interpolate-sheet', elem_classes='sheet')
+            words = gr.Markdown(elem_id='interpolate-words')
+
+    @told
+    def show_model(name: str) -> tuple[gr.Slider, gr.Dropdown, gr.Dropdown]:
+        chosen = shelf.get(name)
+        return (gr.Slider(**steps_range(chosen, limits)), *(label_dropdown(chosen, label, ()) for label, _ in ENDS))
+
+    @told
+    def run(name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int,
+            num_steps: int) -> Iterator[tuple[Any, str]]:
+        check_count('the number of pictures', num_images, least=2, most=limits.images)
+        check_count('the number of steps', num_steps, most=limits.steps)
+        check_seed(first_seed, limits, 'the seed of the first picture')
+        check_seed(last_seed, limits, 'the seed of the last picture')
+        inferencer = shelf.get(name)
+        ends = [labels_of(inferencer, label) for label in (first_label, last_label)]
+        ends = inferencer.choose_labels(None if None in ends else ends, 2, first_seed)
+        sampler = sampler_of_steps(inferencer, num_steps)
+
+        def work(show: Any) -> Drawing:
+            shelf.warm_up(name, num_images)
+            return interpolate(
+                inferencer, (first_seed, last_seed), ends, num_images, sampler, callback=lambda *step: show())
+
+        drawing = yield from streamed(shelf, work, gr.skip)
+        words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
+        yield sheet(drawing.pixels, COLUMNS), words
+
+    model.change(show_model, model, [steps, *labels], queue=False, api_visibility='private')
+    drawing = draw.click(run, [model, *seeds, *labels, count, steps], [drawn, words], api_name='interpolate',
+                         show_progress='minimal', **DRAW)
+    stop.click(None, cancels=drawing)

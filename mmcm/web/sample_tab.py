@@ -1,0 +1,163 @@
+"""The tab that draws pictures."""
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from mmcm.apis.drawing import Drawing
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.samplers import Sampler
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.web.controls import (
+    check_seed,
+    draw_with,
+    label_captions,
+    label_dropdown,
+    labels_of,
+    sampler_of_steps,
+    sheet,
+    steps_range,
+    time_in_words,
+)
+from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.limits import Limits
+from mmcm.web.shelf import Shelf, is_consistency_model
+
+DEFAULT_LABEL = 'balanced'
+COUNT, COLUMNS = 20, 10
+MARGIN = 0.02  # between the level that can be chosen and those that cannot, in powers of ten
+LARGEST_POWER = 18  # of which a level can be made
+SHOW_LEVEL = '(power) => `Noise level of the second step: **${Number((10 ** power).toPrecision(3))}**`'
+
+
+def sample_tab(shelf: Shelf, limits: Limits) -> None:
+    """Build the tab: a model, a class and a seed in, a sheet of pictures out."""
+    inferencer = shelf.get(shelf.names[0])
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='sample-model')
+            label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='sample-label')
+            count = gr.Slider(1, limits.images, COUNT, step=1, label='Pictures', elem_id='sample-count')
+            columns = gr.Slider(1, limits.images, COLUMNS, step=1, label='Pictures in a row', elem_id='sample-columns')
+            seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='sample-seed')
+            steps = gr.Slider(**steps_range(inferencer, limits), label='Steps', elem_id='sample-steps')
+            power = gr.Slider(
+                **power_range(inferencer), step=0.01, visible=inferencer.sampler.num_steps == 2, container=True,
+                label='Second step: power of ten', elem_id='sample-sigma')
+            level = gr.Markdown(
+                level_in_words(default_power(inferencer)), visible=inferencer.sampler.num_steps == 2,
+                elem_id='sample-level')
+            live = gr.Checkbox(False, label='Show each step as it is drawn', elem_id='sample-live')
+            with gr.Row():
+                draw = gr.Button('Draw', variant='primary', min_width=100, elem_id='sample-run')
+                stop = gr.Button('Stop', min_width=100, elem_id='sample-stop')
+        with gr.Column(scale=2, min_width=320):
+            drawn = gr.Image(
+                label='Pictures', format='png', interactive=False, buttons=['download', 'fullscreen'],
+                elem_id='sample-sheet', elem_classes='sheet')
+            words = gr.Markdown(elem_id='sample-words')
+
+    @told
+    def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown]:
+        chosen = shelf.get(name)
+        two = chosen.sampler.num_steps == 2 and is_consistency_model(chosen)
+        return (label_dropdown(chosen, DEFAULT_LABEL), gr.Slider(**steps_range(chosen, limits)),
+                gr.Slider(**power_range(chosen), visible=two),
+                gr.Markdown(level_in_words(default_power(chosen)), visible=two))
+
+    @told
+    def show_level(name: str, num_steps: float) -> tuple[gr.Slider, gr.Markdown]:
+        two = num_steps == 2 and is_consistency_model(shelf.get(name))
+        return gr.Slider(visible=two), gr.Markdown(visible=two)
+
+    @told
+    def run(name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int,
+            live: bool) -> Iterator[tuple[Any, str]]:
+        check_count('the number of pictures', num_images, most=limits.images)
+        check_count('the pictures in a row', columns, most=limits.images)
+        check_count('the number of steps', num_steps, most=limits.steps)
+        check_seed(seed, limits)
+        inferencer = shelf.get(name)
+        labels = labels_of(inferencer, label)
+        sampler = choose_sampler(inferencer, num_steps, power)
+        labels = inferencer.choose_labels(labels, num_images, seed)
+        captions = label_captions(inferencer, labels)
+        estimates = Estimates(inferencer, num_images, sampler.num_steps)
+
+        def work(show: Any) -> Drawing:
+            def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
+                show(*(step, sigma, estimates.add(step, x0)) if live else ())
+
+            shelf.warm_up(name, num_images)
+            return draw_with(inferencer, sampler, num_images, labels, seed, on_step)
+
+        def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
+            text = f'Step {step + 1} of {sampler.num_steps}, from noise of level **{sigma:.3g}**.'
+            return sheet(pixels, columns, captions), text
+
+        drawing = yield from streamed(shelf, work, render)
+        words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
+        yield sheet(drawing.pixels, columns, captions), words
+
+    model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
+    steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
+    power.change(None, power, level, js=SHOW_LEVEL)
+    drawing = draw.click(run, [model, label, count, steps, power, seed, columns, live], [drawn, words],
+                         api_name='sample', show_progress='minimal', **DRAW)
+    stop.click(None, cancels=drawing)
+
+
+class Estimates:
+    """All pictures of a request as they are while its batches are drawn.
+
+    Args:
+        inferencer (ConsistencyModelInferencer): The model.
+        num_images (int): How many pictures; those that are not begun yet are grey.
+        num_steps (int): Steps of each batch.
+    """
+
+    def __init__(self, inferencer: ConsistencyModelInferencer, num_images: int, num_steps: int) -> None:
+        self.destruct = inferencer.model.data_preprocessor.destruct
+        self.pixels = torch.full((num_images, *inferencer.model.image_shape), 128, dtype=torch.uint8)
+        self.num_steps = num_steps
+        self.done = 0
+
+    def add(self, step: int, x0: Tensor) -> Tensor:
+        """Take the estimates of a step, (N, C, H, W), and return those of all pictures, uint8, on the CPU."""
+        self.pixels[self.done:self.done + len(x0)] = self.destruct(x0).cpu()
+        if step == self.num_steps - 1:
+            self.done += len(x0)
+        return self.pixels.clone()
+
+
+def choose_sampler(inferencer: ConsistencyModelInferencer, num_steps: int, power: Any) -> Sampler:
+    """Return the sampler of a request: for two steps of a consistency model, the second level is 10 to the `power`."""
+    if num_steps != 2 or not is_consistency_model(inferencer):
+        return sampler_of_steps(inferencer, num_steps)
+    if not isinstance(power, (int, float)) or not math.isfinite(power) or abs(power) > LARGEST_POWER:
+        raise InputError(f'the power of ten of the second level has to be a number, got {power!r}.')
+    return inferencer.choose_sampler(sigmas=(inferencer.sampler.first_sigma, 10**power))
+
+
+def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
+    """Return the range of the second level and its default, in powers of ten; any range where there is none."""
+    if not is_consistency_model(inferencer):
+        return dict(minimum=-2, maximum=1, value=0)
+    sampler = inferencer.sampler
+    least = math.log10(sampler.sigma_min) if sampler.sigma_min > 0 else -3
+    return dict(minimum=round(least + MARGIN, 2), maximum=round(math.log10(sampler.first_sigma) - MARGIN, 2),
+                value=default_power(inferencer))
+
+
+def default_power(inferencer: ConsistencyModelInferencer) -> float:
+    """Return the second level of two steps as a power of ten."""
+    return round(math.log10(sampler_of_steps(inferencer, 2).sigmas[1]), 2) if is_consistency_model(inferencer) else 0
+
+
+def level_in_words(power: float) -> str:
+    """Return what `SHOW_LEVEL` makes of a power of ten in the page."""
+    return f'Noise level of the second step: **{10**power:.3g}**'

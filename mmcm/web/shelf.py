@@ -1,0 +1,79 @@
+"""The models of the web demo, and the one thread that draws with them."""
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, RLock
+from typing import Optional
+
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.registry import SAMPLERS
+from mmcm.samplers import MultistepSampler
+from mmcm.utils.errors import InputError
+from mmcm.zoo import cached_file, list_models, nearest
+from mmcm.zoo.checkpoint_path import PACKAGE_PREFIX
+
+
+class Shelf:
+    """Models that can be chosen, each built when it is first asked for.
+
+    Args:
+        models (Sequence[str]): What `ConsistencyModelInferencer` takes as `model`; those of the zoo whose weights come
+            with the package if there are none.
+        device, dtype: See `ConsistencyModelInferencer`.
+
+    Attributes:
+        names (list[str]): The models, by the names they were given.
+        worker (ThreadPoolExecutor): All drawing is done in its only thread: PyTorch keeps a pool of threads for each
+            thread that computes, and measured times are those of one drawing.
+        closing (Event): Set when the server is about to end; drawings then stop at their next step.
+    """
+
+    def __init__(self, models: Sequence[str] = (), device: Optional[str] = None, dtype: str = 'float32') -> None:
+        self.names = list(dict.fromkeys(map(str, models))) or shipped_models()
+        self.device = device
+        self.dtype = dtype
+        self.worker = ThreadPoolExecutor(1, 'draw')
+        self.closing = Event()
+        self._built: dict[str, ConsistencyModelInferencer] = {}
+        self._warm: set[tuple[str, int]] = set()
+        self._lock = RLock()
+
+    def get(self, name: str) -> ConsistencyModelInferencer:
+        """Return a model, whose weights are not read yet; an InputError if it is not on the shelf, or cannot be had."""
+        if name not in self.names:
+            raise InputError(f'no model {name!r} here{nearest(str(name), self.names)}; there are '
+                             f'{", ".join(self.names)}')
+        with self._lock:
+            if name not in self._built:
+                self._built[name] = ConsistencyModelInferencer(name, device=self.device, dtype=self.dtype)
+            return self._built[name]
+
+    def check(self) -> None:
+        """Build all models and find their weights, downloading where need be; an InputError if one cannot be had."""
+        for name in self.names:
+            cached_file(self.get(name).checkpoint)
+
+    def consistency_models(self) -> list[str]:
+        """Return the names of the models that draw in one step, or few."""
+        return [name for name in self.names if is_consistency_model(self.get(name))]
+
+    def diffusion_models(self) -> list[str]:
+        """Return the names of the other models, whose samplers solve a differential equation."""
+        return [name for name in self.names if not is_consistency_model(self.get(name))]
+
+    def warm_up(self, name: str, num_images: int) -> ConsistencyModelInferencer:
+        """Return a model with its weights read, which has drawn `num_images` once, by one step: no time counts that."""
+        inferencer = self.get(name)
+        if (name, num_images) not in self._warm:
+            inferencer(num_images, num_steps=1)
+            self._warm.add((name, num_images))
+        return inferencer
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models whose weights come with the package."""
+    return [model.name for model in list_models() if (model.weights or '').startswith(PACKAGE_PREFIX)]
+
+
+def is_consistency_model(inferencer: ConsistencyModelInferencer) -> bool:
+    """Return whether a model draws as consistency models do, at levels that can be chosen freely."""
+    return issubclass(SAMPLERS.get(inferencer.sampler_config['type']), MultistepSampler)

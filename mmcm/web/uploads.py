@@ -1,0 +1,117 @@
+"""What visitors send: files are looked at before anything decodes them, and only those that were uploaded are read."""
+from abc import ABCMeta
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import gradio as gr
+from gradio.component_meta import ComponentMeta, updateable
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData
+from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio_client.utils import is_file_obj, traverse
+from PIL import Image
+
+from mmcm.editing.pictures import as_rgb, decode_picture
+from mmcm.utils.errors import InputError
+from mmcm.web.events import shown_error
+from mmcm.web.limits import Limits
+
+
+class UploadsOnly(gr.Blocks):
+    """Blocks that take from a request no file but an uploaded one.
+
+    Gradio itself fetches what an address in place of a file's path names, for whatever component.
+    """
+
+    async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **kwargs: Any) -> list:
+        """See `gr.Blocks`."""
+        traverse(inputs, check_uploaded, is_file_obj)
+        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+
+
+def check_uploaded(file: dict) -> dict:
+    """Return what a request says of a file, if it lies in the folder of uploads; raise a gr.Error otherwise."""
+    if not is_in_or_equal(file['path'], get_upload_folder()):
+        raise gr.Error('The request names a file that was not uploaded.', print_exception=False)
+    return file
+
+
+class Unwritten(ComponentMeta):
+    """Makes the class of a component as Gradio does, but writes no file of its events (.pyi) beside the module."""
+
+    def __new__(cls, name: str, bases: tuple, attributes: dict) -> type:
+        """See `ComponentMeta`."""
+        return ABCMeta.__new__(cls, name, bases, {**attributes, '__init__': updateable(attributes['__init__'])})
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture, and what was painted on it. All that is there is of one size.
+
+    Attributes:
+        background (Image, optional): The picture, of mode RGB; None for paint on a blank canvas.
+        mask (Image, optional): 255 where there is paint and 0 elsewhere, of mode L; None where there is none at all.
+        sketch (Image, optional): The picture, or a white canvas, with the paint on it, of mode RGB; None if there is
+            neither.
+    """
+
+    background: Optional[Image.Image] = None
+    mask: Optional[Image.Image] = None
+    sketch: Optional[Image.Image] = None
+
+
+class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
+    """A picture that can be painted on, in one layer; an event's function gets it as `Painted`.
+
+    The browser turns photographs as their EXIF data says, and sends paint of the picture's size.
+
+    Args:
+        limits (Limits): How large the picture may be.
+        options: See `gr.ImageEditor`.
+    """
+
+    is_template = True  # the page shows it as an ImageEditor
+    accept_blobs = None  # by which a page would send all that changes, to be kept in memory without a limit
+
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        self.limits = limits
+        super().__init__(**options)
+
+    def get_config(self, cls: Optional[type] = None) -> dict[str, Any]:
+        """Return what the page is told, which follows from the parameters of `gr.ImageEditor`."""
+        return super().get_config(cls or gr.ImageEditor)
+
+    def preprocess(self, payload: Optional[EditorData]) -> Painted:
+        """Return what a request holds; a gr.Error if its files cannot be used."""
+        try:
+            return self.read(payload or EditorData())
+        except InputError as error:
+            raise shown_error(error) from error
+
+    def read(self, payload: EditorData) -> Painted:
+        """See `preprocess`; raises InputErrors."""
+        if len(payload.layers) > 1:
+            raise InputError(f'one layer of paint is taken, got {len(payload.layers)}.')
+        background, paint = None, None
+        if payload.background is not None:
+            background = self.decode(payload.background, 'the upload', lambda image: as_rgb(image, 'white'))
+        for layer in payload.layers:
+            paint = self.decode(layer, 'the paint', lambda image: image.convert('RGBA'))
+        if paint is None or paint.getchannel('A').getbbox() is None:
+            return Painted(background, None, background)
+        if background is not None and background.size != paint.size:
+            raise InputError(f'the paint is of {paint.width} x {paint.height} pixels and the picture of '
+                             f'{background.width} x {background.height}: they have to be of one size.')
+        mask = paint.getchannel('A').point(lambda opacity: 255 if opacity else 0)
+        sketch = Image.new('RGB', paint.size, 'white') if background is None else background.copy()
+        sketch.paste(paint, mask=paint)
+        return Painted(background, mask, sketch)
+
+    def decode(self, file: FileData, name: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+        """Return what `convert` makes of a file, if it is not too large; `name` is what errors call it."""
+        path = Path(file.path)
+        most = self.limits.upload_bytes
+        if path.is_file() and path.stat().st_size > most:
+            raise InputError(f'{name} has {path.stat().st_size} bytes, more than {most}: make it smaller.')
+        return decode_picture(path, convert, self.limits.upload_pixels, name)

@@ -1,0 +1,58 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('gradio')
+
+from gradio_client.exceptions import AppError  # noqa: E402
+from web_sheets import pixels, tiles  # noqa: E402
+
+from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
+from mmcm.web.compare_tab import partner  # noqa: E402
+from mmcm.web.shelf import Shelf  # noqa: E402
+
+SEED = 5
+
+
+def ask(client, models, **changes):
+    asked = dict(few='digits', many=models.diffusion, label='3', count=4, seed=SEED, steps=4)
+    return client.predict(*{**asked, **changes}.values(), api_name='/compare')
+
+
+def test_three_ways_draw_the_same_seeds_and_classes(client, models):
+    one, one_words, two, two_words, many, many_words = ask(client, models)
+    digits = ConsistencyModelInferencer('digits', device='cpu')
+    diffusion = ConsistencyModelInferencer(models.diffusion, device='cpu')
+    drawings = [digits(4, 3, SEED, num_steps=1), digits(4, 3, SEED, num_steps=2), diffusion(4, 3, SEED, num_steps=4)]
+    for path, drawing in zip((one, two, many), drawings):
+        assert np.abs(tiles(path, 4, 4, 64).astype(int) - pixels(drawing)).max() <= 1
+    calls = ('1 network call each', '2 network calls each', '7 network calls each')  # 2 n - 1 with Heun
+    for words, expected in zip((one_words, two_words, many_words), calls):
+        assert f', {expected}' in words and 'per picture' in words
+
+
+@pytest.mark.parametrize('changes', [
+    dict(count=0), dict(count=31), dict(steps=0), dict(steps=101), dict(seed=-1), dict(label='x'), dict(few='nope'),
+    dict(many='digits'), dict(many=None), dict(label='10')])
+def test_comparison_beyond_the_limits_is_refused(client, models, changes):
+    with pytest.raises(AppError) as error:
+        ask(client, models, **changes)
+    assert '\n' not in str(error.value)
+
+
+def test_partner_is_the_diffusion_model_of_the_same_pictures(models):
+    shelf = Shelf(['digits', models.colour, models.diffusion], 'cpu')
+    assert partner(shelf, 'digits') == models.diffusion
+    assert partner(shelf, models.colour) == models.diffusion  # of others, where there is no better one
+    assert partner(Shelf(['digits'], 'cpu'), 'digits') is None
+
+
+@pytest.mark.parametrize('kind, note', [('digits', 'no diffusion model'), ('diffusion', 'no consistency model')])
+def test_missing_kind_of_model_is_told(models, kind, note):
+    code = ('import sys, gradio\nfrom mmcm.web.app import build_app\nfrom mmcm.web.limits import Limits\n'
+            'from mmcm.web.shelf import Shelf\napp = build_app(Shelf(sys.argv[1:], "cpu"), Limits())\n'
+            'print([block.value for block in app.blocks.values() if isinstance(block, gradio.Markdown)])')
+    process = subprocess.run([sys.executable, '-c', code, getattr(models, kind)], capture_output=True, text=True)
+    assert note in process.stdout, process.stderr

@@ -1,0 +1,156 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import Page, chromium
+from PIL import Image, ImageOps
+
+from mmcm.datasets.digits import DigitsDataset
+from mmcm.registry import MODELS
+from mmcm.utils.images import GAP
+
+pytest.importorskip('gradio')
+
+ROOT = Path(__file__).parents[2]
+LABEL = '7'
+DIGIT = 8  # pixels of a side
+GREY = (127, 128)  # what is unknown
+ORIENTATION, TO_THE_RIGHT = 274, 6  # of EXIF
+
+
+def written(server):
+    """Return what a server has written outside its temporary folder."""
+    below = [path for folder in server.folders for path in folder.rglob('*')]
+    return [path for path in below if not path.relative_to(server.tmp.parent).parts[1].startswith('mmcm-web-')] + list(
+        (ROOT / 'mmcm').rglob('*.pyi'))
+
+
+def small(picture):
+    """Return a picture that was enlarged by a whole number, (8, 8): the middle of each of its pixels."""
+    step = picture.shape[0] // DIGIT
+    assert picture.shape == (DIGIT * step, DIGIT * step, 3)
+    return picture[step // 2::step, step // 2::step, 0].astype(int)
+
+
+def tiles(sheet, columns):
+    """Return the pictures on a sheet of one row."""
+    side = (sheet.shape[1] - GAP) // columns - GAP
+    assert side % DIGIT == 0
+    return [sheet[GAP:GAP + side, GAP + index * (side + GAP):][:, :side] for index in range(columns)]
+
+
+def read_digits(images):
+    """Return which digits a classifier that comes with the package sees, in images (N, 8, 8)."""
+    classifier = MODELS.build(
+        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier.init_weights()
+    classifier.eval()
+    pixels = torch.from_numpy(np.stack(images)).to(torch.uint8)[:, None]
+    with torch.no_grad():
+        return classifier.extract(pixels).logits.argmax(1).tolist()
+
+
+def draw_digits_of_a_class(page):
+    page.tab('Sample')
+    page.choose('#sample-label input', LABEL)
+    page.enter('#sample-count input[type=number]', '10')
+    assert '10 pictures' in page.press('#sample-run', '#sample-words')
+    page.screenshot('sample')
+    sheet, = page.pictures('#sample-sheet')
+    digits = [small(tile) for tile in tiles(sheet, 10)]
+    assert all(np.ptp(digit) > 100 for digit in digits)
+    assert len({digit.tobytes() for digit in digits}) == 10
+    assert read_digits(digits) == [int(LABEL)] * 10
+
+
+def inpaint_what_was_painted(page):
+    page.tab('Edit')
+    page.one('#edit-example-handwritten').click()
+    page.waiting.until(lambda driver: page.one('#edit-picture .zoom-number').text == '78%')
+    # In the browser the picture has 400 pixels, 50 for each of its own. Paint covers most of its lower half.
+    rows = (((-160, y), (160, y), (160, y + 20), (-160, y + 20)) for y in range(40, 160, 40))
+    page.drag('#edit-picture canvas', *(point for row in rows for point in row))
+    page.screenshot('edit_painted')
+    assert '4 pictures' in page.press('#edit-run', '#edit-words')
+    page.screenshot('edit')
+    seen, known = map(small, page.pictures('#edit-known', 2))
+    candidates = np.stack([small(picture) for picture in page.pictures('#edit-gallery', 4)])
+    digit = DigitsDataset('test')[0]
+    assert page.one('#edit-label input').get_attribute('value') == str(digit['gt_label'])
+    np.testing.assert_array_equal(seen, digit['inputs'][0])
+    kept, painted = known == seen, np.isin(known, GREY)
+    assert kept[:4].all()
+    assert painted[5:7, 1:7].all()
+    np.testing.assert_allclose(candidates[:, kept], np.broadcast_to(seen, candidates.shape)[:, kept], atol=1)
+    assert np.abs(candidates - seen)[:, painted].max() > 20
+
+
+def inpaint_a_photograph_that_was_turned(page, folder):
+    exif = Image.Exif()
+    exif[ORIENTATION] = TO_THE_RIGHT
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((1024, 768)).save(folder / 'photo.jpg', exif=exif)
+    page.one('#edit-picture button[aria-label="Clear canvas"]').click()
+    page.driver.find_element(page.css, '#edit-picture input[type=file]').send_keys(str(folder / 'photo.jpg'))
+    page.waiting.until(lambda driver: page.one('#edit-picture .zoom-number').text == '39%')
+    page.drag('#edit-picture canvas', (-100, 20), (100, 20))
+    page.enter('#edit-count input[type=number]', '1')
+    page.press('#edit-run', '#edit-words')
+    page.driver.execute_script('window.scrollTo(0, document.body.scrollHeight)')
+    page.screenshot('edit_photo')
+    result, = page.pictures('#edit-pasted')
+    photo = np.asarray(ImageOps.exif_transpose(Image.open(folder / 'photo.jpg'))).astype(int)
+    assert result.shape == photo.shape == (1024, 768, 3)
+    changed = np.abs(result - photo).max(2) > 2  # browsers decode JPEG files a little differently
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    assert 512 < rows[0] and rows[-1] < 650 and len(columns) > 400
+    assert changed[rows[0]:rows[-1], columns[0]:columns[-1]].mean() > 0.8
+
+
+def look_at_interpolation_and_comparison(page):
+    page.tab('Interpolate')
+    page.press('#interpolate-run', '#interpolate-words')
+    page.screenshot('interpolate')
+    assert all(np.ptp(picture) > 100 for picture in page.pictures('#interpolate-sheet'))
+    page.tab('Compare')
+    page.press('#compare-run', '[id^=compare-][id$=-words]')
+    page.screenshot('compare')
+    assert all(np.ptp(picture) > 100 for picture in page.pictures('.sheet', 2))
+
+
+@pytest.mark.slow
+def test_page_draws_and_edits_and_asks_nobody_else(tmp_path, start_server):
+    server = start_server(tmp_path)
+    with chromium(tmp_path / 'chromium') as driver:
+        driver.get(server.url)
+        page = Page(driver, tmp_path / 'screenshots')
+        draw_digits_of_a_class(page)
+        inpaint_what_was_painted(page)
+        inpaint_a_photograph_that_was_turned(page, tmp_path)
+        look_at_interpolation_and_comparison(page)
+        assert page.asked() == {'127.0.0.1'}
+        assert page.links() <= {'127.0.0.1'}
+        assert page.errors() == []
+        assert written(server) == []
+    assert server.end(signal.SIGINT) == 0
+    assert server.output == ''
+
+
+@pytest.mark.slow
+def test_same_page_needs_no_network(tmp_path):
+    alone = ['unshare', '--net', '--map-root-user']
+    if shutil.which('unshare') is None or subprocess.run([*alone, 'true'], capture_output=True).returncode:
+        pytest.skip('processes cannot be cut off from the network here')
+    environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST_')}
+    test = f'{__file__}::{test_page_draws_and_edits_and_asks_nobody_else.__name__}'
+    options = ['-m', '', '-p', 'no:cacheprovider', '--basetemp', str(tmp_path / 'inner')]
+    done = subprocess.run([*alone, sys.executable, 'tests/offline.py', test, *options], cwd=ROOT, env=environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '1 passed' in done.stdout

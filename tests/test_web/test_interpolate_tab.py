@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+pytest.importorskip('gradio')
+
+from gradio_client.exceptions import AppError  # noqa: E402
+from web_sheets import pixels, tiles  # noqa: E402
+
+from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
+from mmcm.apis.interpolation import interpolate  # noqa: E402
+
+ASKED = dict(model='digits', first_seed=4, last_seed=7, first_label='3', last_label='8', count=5, steps=1)
+
+
+def ask(client, **changes):
+    return client.predict(*{**ASKED, **changes}.values(), api_name='/interpolate')
+
+
+def test_strip_leads_from_the_first_to_the_last(client):
+    path, words = ask(client)
+    digits = ConsistencyModelInferencer('digits', device='cpu')
+    strip = tiles(path, 5, 5, 144, captions=False)
+    assert np.abs(strip.astype(int) - pixels(interpolate(digits, (4, 7), (3, 8), 5))).max() <= 1
+    assert np.abs(strip[0].astype(int) - pixels(digits(labels=3, seed=[4]))[0]).max() <= 1  # what its seed draws
+    assert ', 1 network call each' in words
+
+
+def test_models_without_classes_interpolate_too(client, models):
+    path, _ = ask(client, model=models.colour, steps=2)
+    colour = ConsistencyModelInferencer(models.colour, device='cpu')
+    expected = pixels(interpolate(colour, (4, 7), None, 5, colour.choose_sampler(2)))
+    assert np.abs(tiles(path, 5, 5, 144, captions=False).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize('changes', [
+    dict(count=1), dict(count=31), dict(first_seed=-1), dict(last_seed=None), dict(first_label='x'),
+    dict(last_label='balanced'), dict(last_label='10'), dict(steps=0), dict(steps=99), dict(model='nope')])
+def test_strip_beyond_the_limits_is_refused(client, changes):
+    with pytest.raises(AppError) as error:
+        ask(client, **changes)
+    assert '\n' not in str(error.value)

@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('gradio')
+
+from gradio_client.exceptions import AppError  # noqa: E402
+from web_sheets import pixels, tiles  # noqa: E402
+
+from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
+from mmcm.web.sample_tab import Estimates, level_in_words  # noqa: E402
+
+SEED = 7
+ASKED = dict(model='digits', label='3', count=4, steps=1, power=0.0, seed=SEED, columns=2, live=False)
+
+
+def ask(client, **changes):
+    asked = {**ASKED, **changes}
+    return client.predict(*asked.values(), api_name='/sample')
+
+
+@pytest.fixture(scope='module')
+def digits():
+    return ConsistencyModelInferencer('digits', device='cpu')
+
+
+def test_sheet_has_the_pictures_of_the_command_line(client, digits):
+    path, words = ask(client)
+    expected = pixels(digits(4, '3', SEED))
+    drawn = tiles(path, 4, 2, 256)
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
+    assert 'per picture**: 4 pictures in ' in words and ', 1 network call each, on cpu.' in words
+
+
+def test_the_slider_is_the_level_of_the_second_step(client, digits):
+    path, words = ask(client, steps=2, power=-0.3)
+    expected = pixels(digits(4, '3', SEED, sigmas=(80, 10**-0.3)))
+    assert np.abs(tiles(path, 4, 2, 256).astype(int) - expected).max() <= 1
+    assert '2 network calls each' in words
+    other, _ = ask(client, steps=2, power=0.5)
+    assert np.abs(tiles(other, 4, 2, 256).astype(int) - expected).max() > 10
+
+
+def test_other_steps_are_those_of_the_schedule(client, digits):
+    path, _ = ask(client, steps=4, label='balanced', count=10, columns=10)
+    expected = pixels(digits(10, 'balanced', SEED, num_steps=4))
+    assert np.abs(tiles(path, 10, 10, 72).astype(int) - expected).max() <= 1
+
+
+def test_live_steps_come_one_by_one_with_their_levels(client, digits):
+    job = client.submit(*{**ASKED, 'steps': 3, 'live': True}.values(), api_name='/sample')
+    job.result(timeout=60)
+    outputs = job.outputs()
+    levels = digits.choose_sampler(3).sigmas
+    assert [words for _, words in outputs[:-1]] == [
+        f'Step {step} of 3, from noise of level **{sigma:.3g}**.' for step, sigma in enumerate(levels, 1)]
+    last, final = (tiles(outputs[index][0], 4, 2, 256) for index in (-2, -1))
+    assert np.array_equal(last, final)
+    assert not np.array_equal(tiles(outputs[0][0], 4, 2, 256), final)
+
+
+def test_models_without_classes_names_and_other_samplers(client, models):
+    path, words = ask(client, model=models.colour, label='no class', count=2, steps=1)
+    drawing = ConsistencyModelInferencer(models.colour, device='cpu')(2, seed=SEED, num_steps=1)
+    assert np.abs(tiles(path, 2, 2, 256, captions=False).astype(int) - pixels(drawing)).max() <= 1
+    path, _ = ask(client, model=models.named, label=' Seven', steps=1)
+    drawing = ConsistencyModelInferencer(models.named, device='cpu')(4, 7, SEED, num_steps=1)
+    assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
+    path, words = ask(client, model=models.diffusion, steps=3)
+    drawing = ConsistencyModelInferencer(models.diffusion, device='cpu')(4, 3, SEED, num_steps=3)
+    assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
+    assert '5 network calls each' in words  # 2 n - 1
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(count=0), 'minimum value 1'), (dict(count=31), 'maximum value 30'), (dict(count=2.5), 'integer from 1 to 30'),
+    (dict(count=None), ''), (dict(count='4'), ''), (dict(count=True), 'integer'), (dict(count=[4]), ''),
+    (dict(steps=0), 'minimum value 1'), (dict(steps=18), 'maximum value 17'), (dict(steps=1.5), 'integer'),
+    (dict(seed=-1), 'minimum'), (dict(seed=2**32), 'maximum'), (dict(seed=None), 'seed'), (dict(seed='a'), ''),
+    (dict(columns=0), 'minimum'), (dict(columns=10**9), 'maximum'), (dict(label='ten'), 'no class is called'),
+    (dict(label='10'), 'out of range'), (dict(label=''), 'a class has to be'), (dict(label=None), 'a class has to be'),
+    (dict(label=['1'] * 9), 'a class has to be'), (dict(steps=2, power='low'), ''),
+    (dict(steps=2, power=1.95), 'maximum'), (dict(model='nope'), 'not in the list of choices'),
+])
+def test_request_beyond_the_limits_is_refused_in_one_line(client, changes, message):
+    with pytest.raises(AppError) as error:
+        ask(client, **changes)
+    told = str(error.value)
+    assert message in told and '\n' not in told and 'Traceback' not in told
+    assert ask(client)[0]  # and the server goes on
+
+
+@pytest.mark.parametrize('power', ['NaN', 'Infinity', '-1e999', '1e5', 'null'])
+def test_level_that_is_no_number_is_refused(web, power):
+    asked = json.dumps(list({**ASKED, 'steps': 2, 'power': 12345.5}.values())).replace('12345.5', power)
+    status, told = web.call('sample', asked)
+    assert status != 200 or told['success'] is False, told
+    assert web.call('sample', json.dumps(list(ASKED.values())))[1]['success'] is True
+
+
+def test_what_a_visitor_typed_comes_back_as_text(client):
+    with pytest.raises(AppError, match='&lt;img'):
+        ask(client, label='<img src=x>')
+
+
+def test_estimates_of_several_batches_fill_the_sheet(digits):
+    estimates = Estimates(digits, 3, num_steps=2)
+    white = torch.ones(2, 1, 8, 8)
+    grey = [128, 128, 128]
+    assert estimates.add(0, -white)[:, 0, 0, 0].tolist() == [0, 0, grey[0]]
+    assert estimates.add(1, white)[:, 0, 0, 0].tolist() == [255, 255, grey[0]]
+    assert estimates.add(0, -white[:1])[:, 0, 0, 0].tolist() == [255, 255, 0]
+
+
+def test_level_in_words_is_what_the_page_makes_of_it():
+    assert level_in_words(0.28) == 'Noise level of the second step: **1.91**'

@@ -1,0 +1,69 @@
+"""A web demo that runs as a process of its own."""
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class WebServer:
+    """A running `mmcm web` on 127.0.0.1, whose home, working and temporary folders were empty when it started."""
+
+    def __init__(self, folder, *arguments):
+        self.folders = [folder / name for name in ('home', 'cwd', 'tmp')]
+        for each in self.folders:
+            each.mkdir(parents=True)
+        self.home, self.cwd, self.tmp = self.folders
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(('GRADIO_', 'XDG_'))}
+        environment.update(HOME=str(self.home), TMPDIR=str(self.tmp), PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1',
+                           no_proxy='127.0.0.1', PYTHONDONTWRITEBYTECODE='1')
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'mmcm', 'web', '--port', '0', '--device', 'cpu', *map(str, arguments)],
+            cwd=self.cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.line = self.process.stdout.readline()
+        found = re.search(r'http://127\.0\.0\.1:\d+/', self.line)
+        if found is None:
+            self.end(signal.SIGTERM)
+            raise AssertionError(self.line + self.output)
+        self.url = found[0]
+
+    def ask(self, path, body=None, **headers):
+        """Send a request, a POST if it has a body, and return the status and the answer."""
+        request = urllib.request.Request(self.url + path, body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def index_of(self, name):
+        """Return the number of an event."""
+        config = json.loads(self.ask('config')[1])
+        return next(each['id'] for each in config['dependencies'] if each['api_name'] == name)
+
+    def call(self, name, data):
+        """Have an event answer `data`, the text of a JSON list: return the status and the event's last message."""
+        session = secrets.token_hex(8)
+        body = f'{{"data": {data}, "fn_index": {self.index_of(name)}, "session_hash": "{session}"}}'.encode()
+        status, answer = self.ask('gradio_api/queue/join', body, **{'Content-Type': 'application/json'})
+        if status != 200:
+            return status, answer
+        with urllib.request.urlopen(f'{self.url}gradio_api/queue/data?session_hash={session}', timeout=60) as stream:
+            for line in stream:
+                message = json.loads(line[len('data: '):]) if line.strip() else {}
+                if message.get('msg') in ('process_completed', 'unexpected_error'):
+                    return status, message
+        raise AssertionError('the stream of the event ended without a result')
+
+    def end(self, number):
+        """Send a signal, and return the exit code; what was printed since the start is then in `output`."""
+        self.process.send_signal(number)
+        self.output, _ = self.process.communicate(timeout=30)
+        return self.process.returncode

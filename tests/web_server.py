@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -24,10 +25,14 @@ class WebServer:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(('GRADIO_', 'XDG_'))}
         environment.update(HOME=str(self.home), TMPDIR=str(self.tmp), PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1',
                            no_proxy='127.0.0.1', PYTHONDONTWRITEBYTECODE='1')
-        self.process = subprocess.Popen(
-            [sys.executable, '-m', 'mmcm', 'web', '--port', '0', '--device', 'cpu', *map(str, arguments)],
-            cwd=self.cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.line = self.process.stdout.readline()
+        self.log = folder / 'log'  # a file, since Gradio prints all that it refuses, and a pipe would fill up
+        with self.log.open('w') as log:
+            self.process = subprocess.Popen(
+                [sys.executable, '-m', 'mmcm', 'web', '--port', '0', '--device', 'cpu', *map(str, arguments)],
+                cwd=self.cwd, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        while '\n' not in self.log.read_text() and self.process.poll() is None:
+            time.sleep(0.05)
+        self.line = self.log.read_text().partition('\n')[0] + '\n'
         found = re.search(r'http://127\.0\.0\.1:\d+/', self.line)
         if found is None:
             self.end(signal.SIGTERM)
@@ -65,5 +70,6 @@ class WebServer:
     def end(self, number):
         """Send a signal, and return the exit code; what was printed since the start is then in `output`."""
         self.process.send_signal(number)
-        self.output, _ = self.process.communicate(timeout=30)
-        return self.process.returncode
+        code = self.process.wait(timeout=30)
+        self.output = self.log.read_text()[len(self.line):]
+        return code

@@ -11,7 +11,10 @@ The file of scores is JSON, with
   (both in dB) and `ssim`, each with the `mean` over the pictures and its `standard_error`.
 
 The mean of the PSNR counts decibels: flat pictures, which are easy, count the most. The pooled PSNR is that of the mean
-squared error over all pictures: those with much detail count the most.
+squared error over all pictures (and, for 'candidate', over all candidates): those with much detail count the most.
+
+The standard errors are those of independent pictures. Patches of one photograph are alike, and so a mean over them is
+less certain than these say.
 """
 import json
 import math
@@ -29,7 +32,7 @@ from mmcm.apis.scores import plain
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.editing import Inpainting, editing_sampler
 from mmcm.evaluation.edit_baselines import Edit
-from mmcm.evaluation.similarity import PEAK, Similarity, psnr, similarity
+from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Sampler
 from mmcm.utils.batches import Batches
@@ -76,7 +79,7 @@ class EditScores:
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Return means and standard errors over the pictures, by way to edit and measure, as in the file of scores."""
         return {
-            way: dict(psnr=mean_and_error(result.psnr), pooled_psnr=pooled_psnr(result.psnr),
+            way: dict(psnr=mean_and_error(result.psnr), pooled_psnr=pooled_psnr(result.squared_error),
                       ssim=mean_and_error(result.ssim)) for way, result in self.results.items()}
 
     def sheet(self, indices: Sequence[int], baseline: str) -> np.ndarray:
@@ -136,23 +139,24 @@ def score_edit(inferencer: ConsistencyModelInferencer,
         labels = np.repeat(np.asarray(labels), num_candidates).tolist()
     labels = inferencer.choose_labels(labels, total, seed)
     model = inferencer.load().model
-    repeated = as_images(pictures).repeat_interleave(num_candidates, 0)
+    owner = torch.arange(len(pictures)).repeat_interleave(num_candidates)  # the picture of each candidate
 
     size = inferencer.batch_size
     started = time.perf_counter()
     with progress_bar('editing', math.ceil(total / size) * sampler.num_steps, shown=progress) as advance:
 
         def draw(part: slice) -> Tensor:
-            drawn = model.edit(repeated[part], edit.operator, None if labels is None else labels[part], 1,
-                               SampleNoise(seeds[part]), sampler, callback=lambda *state: advance())
+            images, classes = as_images(pictures[owner[part]]), None if labels is None else labels[part]
+            drawn = model.edit(images, edit.operator, classes, 1, SampleNoise(seeds[part]), sampler,
+                               callback=lambda *state: advance())
             return model.data_preprocessor.destruct(drawn[:, 0]).cpu()
 
         candidates = torch.cat(list(Batches(size).run(draw, total)))
     seconds = time.perf_counter() - started
-    single = compare(candidates, pictures.repeat_interleave(num_candidates, 0), size)
+    single = compare(candidates, pictures[owner], size)
     single = Similarity(*(values.unflatten(0, (-1, num_candidates)) for values in single))
     candidates = candidates.unflatten(0, (-1, num_candidates))
-    mean = candidates.double().mean(1).round().to(torch.uint8)
+    mean = candidates.mean(1, dtype=torch.float64).round().to(torch.uint8)
     best = single.psnr.argmax(1, keepdim=True)
     results = {
         **{way: compare(images, pictures, size) for way, images in filled.items()},
@@ -198,10 +202,11 @@ def mean_and_error(values: Tensor) -> dict[str, float]:
     return dict(mean=float(values.mean()), standard_error=float(error))
 
 
-def pooled_psnr(values: Tensor) -> dict[str, float]:
-    """Return the PSNR of the mean squared error of all pictures and its standard error, in dB, from their PSNR (N,)."""
-    mean, error = mean_and_error(PEAK**2 / 10**(values / 10)).values()
-    return dict(mean=10 * math.log10(PEAK**2 / mean), standard_error=10 / math.log(10) * error / mean)  # delta method
+def pooled_psnr(squared_errors: Tensor) -> dict[str, float]:
+    """Return the PSNR of the mean of squared errors (N,), and its standard error, in dB."""
+    mean, error = mean_and_error(squared_errors).values()
+    psnr_of_mean = float(as_psnr(squared_errors.mean()))
+    return dict(mean=psnr_of_mean, standard_error=10 / math.log(10) * error / mean)  # delta method
 
 
 def spread_out(dataset: ImageDataset, most: int) -> list[int]:
@@ -226,7 +231,7 @@ def read_pictures(dataset: ImageDataset, items: Sequence[int]) -> Tensor:
 
 def mean_colour(pictures: Tensor) -> Tensor:
     """Return the mean colour of uint8 `pictures` (N, C, H, W): (C,), in [-1, 1]."""
-    return as_images(pictures).double().mean((0, 2, 3)).float()
+    return (pictures.mean((0, 2, 3), dtype=torch.float64) / 127.5 - 1).float()
 
 
 def record(inferencer: ConsistencyModelInferencer, model: str, fingerprint: str, items: Sequence[int],

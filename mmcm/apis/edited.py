@@ -10,16 +10,17 @@ from torch import Tensor
 
 from mmcm.apis.drawing import check_out
 from mmcm.editing.pictures import Place, flattened
+from mmcm.utils.errors import InputError
 from mmcm.utils.images import grid, to_pixels, write_picture
 
-TILE_SIDE = 128  # pixels that smaller images have on a sheet, at least, enlarged by a whole number
+TILE_SIDE = 128  # pixels up to which the longer side of smaller images is enlarged on a sheet, by a whole number
 FULL_SIZE_SIDE = 384  # pixels of the longer side of a picture of its own size on a sheet, at most
 SHEET_WIDTH = 1600  # pixels of the tiles in a row, at most
 
 
 @dataclass(frozen=True)
 class Edited:
-    """What became of a picture; images are uint8 RGB on the CPU.
+    """What became of a picture; images are uint8, RGB or grey, on the CPU.
 
     Attributes:
         picture (Tensor): The picture at the model's size, (C, H, W).
@@ -69,7 +70,13 @@ class Edited:
                           for part in (sheet, full_size)])
 
     def sheet_of_steps(self) -> np.ndarray:
-        """Return how the candidates came about, one in a row: (H, W, 3), uint8 RGB."""
+        """Return how the candidates came about, one in a row: (H, W, 3), uint8 RGB.
+
+        Raises:
+            InputError: If the steps have not been kept.
+        """
+        if self.steps is None:
+            raise InputError('the steps have not been kept: edit with keep_steps=True.')
         return grid(self.steps.flatten(0, 1), self.steps.shape[1])
 
     def save(self, out: Union[str, Path]) -> list[Path]:
@@ -101,8 +108,9 @@ def captioned(tiles: dict[str, Optional[Tensor]]) -> np.ndarray:
     """Lay images (C, H, W), uint8, of one size, out with their names; those that are None are left out."""
     tiles = {name: image for name, image in tiles.items() if image is not None}
     _, height, width = next(iter(tiles.values())).shape
-    width *= max(1, TILE_SIDE // height)
-    return grid(list(tiles.values()), min(len(tiles), max(1, SHEET_WIDTH // width)), TILE_SIDE, list(tiles))
+    factor = max(1, TILE_SIDE // max(height, width))  # by the longer side, lest a thin picture becomes a huge one
+    return grid(list(tiles.values()), min(len(tiles), max(1, SHEET_WIDTH // (factor * width))), factor * height,
+                list(tiles))
 
 
 def reduced(picture: Image.Image) -> Tensor:

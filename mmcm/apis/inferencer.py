@@ -258,7 +258,6 @@ class ConsistencyModelInferencer(BaseInferencer):
             return self.sampler
         return sampler_with_steps(self.sampler_config, num_steps, timesteps, sigmas)
 
-
     def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
         """Return the seed of each image; see `__call__`."""
         if not has_length(seed):

@@ -93,7 +93,7 @@ def draw(args: Namespace) -> None:
     for key in SETTINGS:
         if key in extra:
             check_count(key, extra[key])
-    out = Path(args.result_out_dir)
+    out = Path(args.result_out_dir).expanduser()
     labels = labels_of(args.label)
     num_images = extra.get('num_images', len(labels) if isinstance(labels, list) else NUM_IMAGES)
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
@@ -132,7 +132,7 @@ def edit(args: Namespace) -> None:
     from mmcm.apis.editing import plan_picture
     from mmcm.apis.inferencer import ConsistencyModelInferencer
 
-    out = Path(args.result_out_dir)
+    out = Path(args.result_out_dir).expanduser()
     check_names({'--result-out-dir': out}, {'--img': args.img, '--mask': args.mask})
     if args.mask is not None:
         extra['mask'] = args.mask

@@ -71,7 +71,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         type=float,
         required=True,
         metavar='S',
-        help='standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5')
+        help='standard deviation of the noise at the size of the model, where black is -1 and white 1: that of grey '
+        'levels divided by 127.5')
 
     name, description = 'interpolate', 'Draw pictures on the way from one drawn picture to another.'
     task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
@@ -107,7 +108,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     """Add what all tasks take."""
     add_model_arguments(parser)
     levels = parser.add_mutually_exclusive_group()
-    levels.add_argument('--steps', type=int, metavar='N', help='network calls per result; fewer are coarser')
+    levels.add_argument('--steps', type=int, metavar='N', help='number of steps; fewer are coarser')
     levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 9 1')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
@@ -129,7 +130,7 @@ def check_names(results: dict[str, Optional[Path]], pictures: dict[str, Optional
         results (dict): Where results are to be written, by the names of their arguments.
         pictures (dict): What is read, by the names of its arguments.
     """
-    taken = {Path(path).expanduser().resolve(): name for name, path in pictures.items() if path is not None}
+    taken = {Path(path).resolve(): name for name, path in pictures.items() if path is not None}
     for name, path in results.items():
         if path is None:
             continue

@@ -70,9 +70,6 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     sampler = editing_sampler(inferencer.sampler)
     if args.steps is not None or args.sigmas is not None:
         sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
-    check_file(args.out)
-    if args.sheets is not None:
-        make_folder(args.sheets)
     channels, size, _ = inferencer.model.image_shape
     edits = find_edits(args, channels, size)
     dataset = find_dataset(args.data or dict(HELD_OUT, size=size), size, channels)
@@ -81,6 +78,9 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     labels = None if inferencer.model.num_classes is None or dataset.labels is None else dataset.labels[items]
     for edit in edits.values():  # what does not fit is found before anything is drawn
         edit_scores.fill_without_model(inferencer, pictures[:1], edit)
+    check_file(args.out)  # these make folders, and so only for a request that is in order
+    if args.sheets is not None:
+        make_folder(args.sheets)
 
     scores, rows = {}, [['edit', 'by', 'PSNR', '+-', 'pooled', '+-', 'SSIM', '+-']]
     for name, edit in edits.items():

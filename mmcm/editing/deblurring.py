@@ -50,7 +50,8 @@ class Deblurring(EditingOperator):
         """Return the picture that is known of one that was blurred, (N, C, H, W): what is not known of it is zero."""
         self._check(blurred)
         coordinates = self.left.T @ blurred.to(self.left) @ self.left
-        return (self.right.T @ (self.known * coordinates / self.gains) @ self.right).to(blurred)
+        coordinates = torch.where(self.known > 0, coordinates / self.gains, 0.)  # some blurs have gains of zero
+        return (self.right.T @ coordinates @ self.right).to(blurred)
 
     def degrade(self, image: Tensor) -> Tensor:
         """Return P x: of a sharp picture, the coordinates that a blur leaves."""

@@ -103,10 +103,10 @@ def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Ima
         ValueError: If that cannot be done.
     """
     if image.mode in SIXTEEN_BITS:
-        values = np.asarray(image).astype(np.float64) * (255 / 65535)
-        if not 0 <= values.min() <= values.max() <= 255:
+        values = np.asarray(image)
+        if not 0 <= values.min() <= values.max() <= 65535:
             raise ValueError('its values lie beyond 16 bits')
-        image = Image.fromarray(np.round(values).astype(np.uint8))
+        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))  # rounded to the nearest
     elif image.mode == 'F':
         raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
     if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
@@ -129,22 +129,23 @@ def flattened(image: Image.Image, background: str = 'white') -> Image.Image:
 def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
     """Return the central square of `image`, scaled: (size, size, channels), uint8.
 
-    The rule is `CenterCropToSquare`'s, as in training. A picture of that size stays as it is.
+    It is cut out before it is scaled, so that masks and results belong to just this square (`seen_square`). The scaling
+    is `CenterCropToSquare`'s, as in training. A picture of that size stays as it is.
 
     Args:
         image (Image): A picture.
         channels (int): 3, or 1 for grey (ITU-R BT.601).
         size (int): Height and width of the result in pixels.
     """
-    pixels = np.asarray(image.convert('L' if channels == 1 else 'RGB'))
+    pixels = np.asarray(image.crop(seen_square(image)).convert('L' if channels == 1 else 'RGB'))
     return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
 
 
 def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
     """Return the central square of `mask`, of mode L, as the model sees it: (size, size, 1), uint8.
 
-    A pixel is as white as the whitest of those that it is made of, so that nothing of what is to be drawn anew remains
-    in what is known, and thin lines count.
+    A pixel is as white as the whitest of those that it covers, so that thin lines count, and what is to be drawn anew
+    does not remain at its edge, but for what the scaling of the picture smears a little further.
     """
     pixels = np.asarray(mask.crop(seen_square(mask)))
     for _ in range(2):  # rows, then columns

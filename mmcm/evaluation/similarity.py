@@ -19,25 +19,37 @@ K1, K2 = 0.01, 0.03  # Wang et al., Section III-B
 
 
 class Similarity(NamedTuple):
-    """PSNR in dB and SSIM of pictures, each (N,), float64."""
+    """Squared error, PSNR in dB and SSIM of pictures, each (N,), float64."""
 
+    squared_error: Tensor
     psnr: Tensor
     ssim: Tensor
 
 
 def similarity(pictures: Tensor, references: Tensor) -> Similarity:
     """Return how close `pictures` come to `references`."""
-    return Similarity(psnr(pictures, references), ssim(pictures, references))
+    error = squared_error(pictures, references)
+    return Similarity(error, as_psnr(error), ssim(pictures, references))
+
+
+def squared_error(pictures: Tensor, references: Tensor) -> Tensor:
+    """Return the mean squared error over pixels and channels; below that of rounding to whole values, the latter."""
+    error = (pictures.double() - references.double()).square().flatten(1).mean(1)
+    return error.clamp(min=ROUNDING_ERROR)
+
+
+def as_psnr(error: Tensor) -> Tensor:
+    """Return 10 log10(255^2 / mean squared error), the peak signal-to-noise ratio, in dB."""
+    return 10 * (PEAK**2 / error).log10()
 
 
 def psnr(pictures: Tensor, references: Tensor) -> Tensor:
-    """Return 10 log10(255^2 / mean squared error), the peak signal-to-noise ratio, in dB.
+    """Return the peak signal-to-noise ratio of the squared error, in dB.
 
-    Errors below those of rounding to whole values count as these, so that it is 58.92 at most, also of equal pictures:
-    a mean over pictures stays finite, and is not ruled by flat ones, which are easy.
+    It is 58.92 at most, that of rounding, also of equal pictures: a mean over pictures stays finite, and is not ruled
+    by flat ones, which are easy.
     """
-    error = (pictures.double() - references.double()).square().flatten(1).mean(1)
-    return 10 * (PEAK**2 / error.clamp(min=ROUNDING_ERROR)).log10()
+    return as_psnr(squared_error(pictures, references))
 
 
 def ssim(pictures: Tensor, references: Tensor) -> Tensor:

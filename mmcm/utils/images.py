@@ -14,6 +14,7 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
+LARGEST_SIDES = {'.webp': 16383, '.jpg': 65500, '.jpeg': 65500}  # pixels that a format has room for, in OpenCV
 CAPTION_HEIGHT = 16  # pixels
 GAP = 4  # pixels between images on a sheet
 FONT = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.4, thickness=1)
@@ -132,8 +133,18 @@ def check_picture_path(path: Path) -> None:
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write `pixels` (H, W, 3 or 4), uint8 RGB or RGBA, to `path`, in the format of its suffix: whole or not at all."""
+    """Write `pixels` (H, W, 3 or 4), uint8 RGB or RGBA, to `path`, in the format of its suffix: whole or not at all.
+
+    Raises:
+        InputError: If it cannot be written, or the format has no room for as many pixels.
+    """
+    height, width, _ = pixels.shape
+    if max(height, width) > LARGEST_SIDES.get(path.suffix.lower(), math.inf):
+        raise InputError(f'{path} cannot be written, its format has no room for {width} x {height} pixels: name a .png '
+                         'file, a folder for single images, or ask for fewer.')
     pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     # OpenCV's own default makes PNG files five times as large.
-    _, encoded = cv2.imencode(path.suffix, pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 6] if path.suffix.lower() == '.png' else []
+    whole, encoded = cv2.imencode(path.suffix, pixels, options)
+    assert whole
     write_bytes(path, encoded.tobytes())

@@ -23,7 +23,6 @@ PICTURES = edit_scores.read_pictures(DATA, edit_scores.spread_out(DATA, 5))
 EDITS = standard_edits(16, torch.tensor([0.1, 0., -0.1]))
 
 
-
 @pytest.fixture
 def inferencer(tmp_path):
     config, weights = write_colour_model(tmp_path)
@@ -34,6 +33,11 @@ def inferencer(tmp_path):
 def test_scores_are_those_of_what_the_model_draws(inferencer, name):
     edit = EDITS[name]
     scores = score_edit(inferencer, PICTURES, edit, num_candidates=3, sampler=TWO)
+    errors = (scores.candidates.double() - PICTURES[:, None]).square().flatten(2).mean(2)
+    pooled = scores.summary()['candidate']['pooled_psnr']
+    assert pooled['mean'] == pytest.approx(10 * math.log10(255**2 / errors.mean()))
+    assert pooled['standard_error'] == pytest.approx(
+        10 / math.log(10) * (errors.mean(1).std() / math.sqrt(5) / errors.mean()).item())
     drawn = inferencer.model.edit(PICTURES.float() / 127.5 - 1, edit.operator, num_candidates=3, sampler=TWO)
     drawn = inferencer.model.data_preprocessor.destruct(drawn)
     assert torch.equal(scores.candidates, drawn) and scores.num_calls == 2
@@ -95,8 +99,7 @@ def test_mean_has_the_error_of_independent_pictures():
 
 
 def test_pooled_psnr_is_that_of_the_mean_squared_error():
-    values = 10 * torch.log10(255**2 / torch.tensor([1., 2., 6.]))
-    pooled = edit_scores.pooled_psnr(values)
+    pooled = edit_scores.pooled_psnr(torch.tensor([1., 2., 6.], dtype=torch.float64))
     assert pooled['mean'] == pytest.approx(10 * math.log10(255**2 / 3))
     rise = 10 * math.log10((3 + 1e-4) / (3 - 1e-4)) / 2e-4  # dB per unit of error
     assert pooled['standard_error'] == pytest.approx(rise * math.sqrt(7 / 3), rel=1e-4)

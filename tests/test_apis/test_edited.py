@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from mmcm.apis.edited import Edited
 from mmcm.apis.editing import edit_picture
+from mmcm.utils.errors import InputError
 
 
 def numbered(count, labels):
@@ -24,6 +26,16 @@ def test_folder_holds_picture_known_and_candidates(tmp_path):
     assert [path.name for path in paths] == [
         'picture.png', 'known.png', 'candidate_000_label3.png', 'candidate_001_label4.png']
     assert [Image.open(path).convert('L').getpixel((0, 0)) for path in paths] == [10, 20, 30, 40]
+
+
+def test_steps_that_were_not_kept_cannot_be_shown():
+    with pytest.raises(InputError, match='keep_steps=True'):
+        numbered(2, None).sheet_of_steps()
+
+
+def test_thin_picture_does_not_make_a_huge_sheet(inferencer):
+    height, width, _ = sheet_of(inferencer, (4000, 10)).shape  # the picture is reduced to 384 x 1
+    assert width <= 4 + 4 * 388 and height < 400
 
 
 def sheet_of(inferencer, size, task='inpaint', count=2):

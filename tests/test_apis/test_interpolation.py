@@ -53,6 +53,17 @@ def test_one_label_is_for_all_and_the_default_is_one(inferencer):
     assert interpolate(inferencer, seeds=(1, 1)).pixels.unique(dim=0).shape[0] == 1
 
 
+def test_callback_hears_of_each_step_of_each_batch(inferencer, monkeypatch):
+    monkeypatch.setattr(type(inferencer), 'batch_size', 2)
+    heard = []
+    drawing = interpolate(inferencer, labels=3, num_images=3, sampler=MultistepSampler(sigmas=(80.0, 2.0)),
+                          callback=lambda step, sigma, x, x0: heard.append((step, sigma, x0)))
+    assert [(step, sigma, len(x0)) for step, sigma, x0 in heard] == [
+        (0, 80.0, 2), (1, 2.0, 2), (0, 80.0, 1), (1, 2.0, 1)]
+    last = torch.cat([x0 for step, _, x0 in heard if step == 1])
+    assert torch.equal(inferencer.model.data_preprocessor.destruct(last), drawing.pixels)
+
+
 @pytest.mark.parametrize('arguments, match', [
     (dict(seeds=(1, 2, 3)), 'two seeds'), (dict(seeds=1), 'seeds has to be a list'),
     (dict(num_images=1), 'at least 2'), (dict(labels=[1, 2, 3]), '3 labels'),

@@ -275,7 +275,10 @@ def test_edits_that_cannot_be_are_refused(tmp_path, capsys, argv, expected):
     assert not (tmp_path / 'out').exists()
 
 
-def test_picture_of_the_user_is_not_replaced(tmp_path, capsys):
+@pytest.mark.parametrize('home', [False, True])
+def test_picture_of_the_user_is_not_replaced(tmp_path, capsys, monkeypatch, home):
+    monkeypatch.setenv('HOME', str(tmp_path))
     cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((8, 8), np.uint8))
-    assert 'file of --img' in refusal(capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png',
-                                      '--result-out-dir', tmp_path / 'one.png', '--extra-parameters', 'task=stroke')
+    assert 'file of --img' in refusal(
+        capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png', '--result-out-dir',
+        '~/one.png' if home else tmp_path / 'one.png', '--extra-parameters', 'task=stroke')

@@ -259,6 +259,7 @@ def bad_requests(folder, picture, mask):
         yield [task, '--img', folder / 'huge.png', *arguments], 'huge.png has more pixels than can be read'
         yield [task, '--img', folder / 'text.jpg', *arguments], 'whatever its name says'
         yield [task, '--img', folder, *arguments], 'is a folder: name a picture file'
+    yield ['stroke', '--img', '~nobody.png'], 'there is no picture ~nobody.png'
     yield ['colorize', '--img', picture], 'three channels'
     yield [*enlarge, 3], 'factor 3 does not divide'
     yield [*enlarge, 1], 'integer of at least 2'

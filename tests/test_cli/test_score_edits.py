@@ -58,11 +58,11 @@ def test_pictures_and_colours_may_be_of_ones_own(model, tmp_path):
 ])
 def test_bad_input_is_refused_in_one_line(model, tmp_path, arguments, message, capsys):
     with pytest.raises(SystemExit) as exit_:
-        main([*model, '--out', str(tmp_path / 'scores.json'), *arguments])
+        main([*model, '--out', str(tmp_path / 'new' / 'scores.json'), '--sheets', str(tmp_path / 'sheets'), *arguments])
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1
-    assert not (tmp_path / 'scores.json').exists()
+    assert not (tmp_path / 'new').exists() and not (tmp_path / 'sheets').exists()
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

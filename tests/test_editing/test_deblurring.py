@@ -46,6 +46,15 @@ def test_operator_is_a_projection_and_moving_it_changes_nothing():
     torch.testing.assert_close(operator.to('cpu').keep(known, ESTIMATES), operator.keep(known, ESTIMATES))
 
 
+def test_nothing_is_known_of_what_a_blur_wipes_out():
+    """A shift, which loses the pixels at one edge."""
+    operator = Deblurring((1, 0, 0), 16)
+    assert operator.gains.min() == 0
+    sharpened = operator.sharpened(operator.blurred(IMAGES))
+    torch.testing.assert_close(sharpened, operator.degrade(IMAGES), rtol=0, atol=2e-6)
+    torch.testing.assert_close(operator.blurred(sharpened), operator.blurred(IMAGES), rtol=0, atol=2e-6)
+
+
 def test_no_blur_leaves_everything_known():
     operator = Deblurring((1, ), 16)
     torch.testing.assert_close(operator.keep(IMAGES, ESTIMATES), IMAGES, rtol=0, atol=2e-6)

@@ -5,7 +5,7 @@ from pictures import png_header
 from PIL import Image
 
 from mmcm.editing import Colorization, Inpainting
-from mmcm.editing.pictures import MAX_PIXELS, Place, fit_mask, fit_picture, read_picture
+from mmcm.editing.pictures import MAX_PIXELS, Place, as_rgb, fit_mask, fit_picture, read_picture, seen_square
 from mmcm.utils.errors import InputError
 
 RGB = np.random.RandomState(0).randint(0, 256, (6, 9, 3)).astype(np.uint8)
@@ -40,6 +40,11 @@ def test_grey_becomes_rgb(tmp_path):
 def test_sixteen_bits_of_grey_become_eight(tmp_path, dtype, suffix):
     path = save(tmp_path, RGB[..., 0].astype(dtype) * 257, f'a.{suffix}')
     assert np.array_equal(np.asarray(read_picture(path))[..., 0], RGB[..., 0])
+
+
+def test_each_of_sixteen_bits_becomes_the_nearest_of_eight():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(np.asarray(as_rgb(Image.fromarray(values)))[..., 1], np.round(values * (255 / 65535)))
 
 
 def test_sixteen_bits_of_colour_become_eight(tmp_path):
@@ -112,6 +117,18 @@ def test_central_square_is_what_the_model_sees():
     wide = np.zeros((16, 64, 3), np.uint8)
     wide[:, 24:40] = (10, 200, 30)
     assert (fit_picture(Image.fromarray(wide), 3, 8) == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize('size', [(1024, 768), (768, 1024), (640, 480), (200, 128)])
+def test_picture_and_mask_are_of_the_same_square(size):
+    """What is white in the middle of it is in the middle of what the model sees, and the mask covers it."""
+    picture = Image.new('RGB', size)
+    left, top, right, bottom = seen_square(picture)
+    quarter = (right - left) // 4
+    picture.paste('white', (left + quarter, top + quarter, right - quarter, bottom - quarter))
+    seen, mask = fit_picture(picture, 3, 32)[..., 0].astype(int), fit_mask(picture.convert('L'), 32)[..., 0]
+    assert np.abs(seen - seen[:, ::-1]).max() <= 2 and np.abs(seen - seen[::-1]).max() <= 2
+    assert mask.sum() == 16 * 16 * 255 and seen[mask == 0].max() < 60 and seen[mask == 255].min() > 100
 
 
 def test_grey_models_see_the_brightness():

@@ -75,6 +75,22 @@ def test_failed_write_leaves_the_old_picture_and_nothing_else(tmp_path, monkeypa
     assert os.listdir(tmp_path) == ['a.png'] and (tmp_path / 'a.png').read_bytes() == b'old'
 
 
+@pytest.mark.parametrize('name, most', [('a.jpg', 65500), ('a.JPEG', 65500), ('a.webp', 16383)])
+def test_picture_too_large_for_its_format_is_refused(tmp_path, name, most):
+    with pytest.raises(InputError, match=f'no room for {most + 1} x 2 pixels: name a .png file'):
+        write_picture(tmp_path / name, np.zeros((2, most + 1, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+    write_picture(tmp_path / name, np.zeros((2, most, 3), np.uint8))
+    with Image.open(tmp_path / name) as picture:
+        assert picture.size == (most, 2)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.webp'])
+def test_nothing_is_said_of_a_picture_that_is_written(tmp_path, capfd, suffix):
+    write_picture(tmp_path / f'a{suffix}', np.zeros((2, 3, 3), np.uint8))
+    assert capfd.readouterr() == ('', '')
+
+
 @pytest.mark.parametrize('name', ['missing/a.png', 'file/a.png', 'a' * 300 + '.png'])
 def test_picture_that_cannot_be_written_is_refused(tmp_path, name):
     (tmp_path / 'file').touch()

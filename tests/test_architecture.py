@@ -45,10 +45,23 @@ def imports(path):
                 yield rest
 
 
+def packages(path):
+    """Return the packages that a module imports, also within its functions."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.split('.')[0] for name in names}
+
+
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_module_imports_from_no_floor_above(path):
     floor = FLOOR_OF[unit(path)]
     assert [name for name, *_ in imports(path) if name != '__version__' and FLOOR_OF[name] > floor] == []
+
+
+def test_gradio_is_only_imported_by_the_web_demo():
+    of_servers = {'gradio', 'gradio_client', 'fastapi', 'starlette', 'uvicorn'}
+    assert {unit(path) for path in MODULES if packages(path) & of_servers} == {'web'}
 
 
 def test_no_module_imports_itself_by_way_of_others():

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mmcm.cli.main import COMMANDS
+from mmcm.zoo import list_models
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/datasets/*.md', 'configs/*/*.md', 'benchmarks/*.md')
@@ -30,6 +31,14 @@ def test_both_readmes_list_all_commands_and_link_all_pages(name):
     assert sorted(re.findall(r'`(\w+)`', ' '.join(rows))) == sorted(COMMANDS)
     pages = [str(page.relative_to(ROOT)) for page in PAGES if page.is_relative_to(ROOT / 'docs')]
     assert [page for page in pages if f']({page}' not in text] == []
+
+
+@pytest.mark.parametrize('name, title', [('README.md', 'Model zoo'), ('README_zh-CN.md', '模型库')])
+def test_both_readmes_list_all_models(name, title):
+    text = (ROOT / name).read_text(encoding='utf-8')
+    section = re.search(f'^## {title}$(.*?)^## ', text, re.DOTALL | re.MULTILINE)[1]
+    first_cells = [row.split('|')[1] for row in section.splitlines() if row.startswith('| `')]
+    assert sorted(re.findall(r'`(\w+)`', ' '.join(first_cells))) == sorted(model.name for model in list_models())
 
 
 def test_pages_come_in_both_languages():

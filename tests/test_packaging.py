@@ -4,7 +4,7 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from email import message_from_string
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 import mmcm
 
+TESTED = ('runtime', 'tests', 'tensorboard', 'hub', 'onnx', 'lsun', 'web')  # with what `make test` installs
 ROOT = Path(__file__).parent.parent
 SOURCES = ('mmcm', 'configs', 'demo', 'tools', 'requirements', 'model-index.yml', 'setup.py', 'pyproject.toml',
            'README.md', 'LICENSE')
@@ -52,6 +53,18 @@ def read_requirements(name):
     return [Requirement(line) for line in lines if line and not line.startswith('#')]
 
 
+def read_pins():
+    pins = read_requirements('constraints')
+    return {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+
+
+def installed(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def test_metadata_holds_the_version_of_the_package(wheel):
     assert message_from_string(read_dist_info(wheel, 'METADATA'))['Version'] == mmcm.__version__
 
@@ -66,12 +79,30 @@ def test_entry_points_lead_to_functions(wheel):
         assert callable(getattr(import_module(module), function))
 
 
-@pytest.mark.parametrize('name', ['runtime', 'tests', 'tensorboard', 'hub', 'onnx'])
+@pytest.mark.parametrize('name', TESTED)
 def test_tested_versions_lie_in_the_declared_ranges(name):
-    pins = read_requirements('constraints')
-    tested = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+    tested = read_pins()
     for requirement in read_requirements(name):
         assert requirement.specifier.contains(tested[canonicalize_name(requirement.name)]), requirement
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason='the pins are for Python 3.11')
+def test_what_the_tested_versions_bring_is_pinned_too():
+    pins = read_pins()
+    brought = [requirement for name in TESTED for requirement in read_requirements(name)]
+    seen, unpinned = set(), set()
+    while brought:
+        requirement = brought.pop()
+        name, extras = canonicalize_name(requirement.name), ('', *sorted(requirement.extras))
+        # What another version brings, such as torch's for a GPU, may be something else.
+        if (name, extras) in seen or name == 'torch' or pins.get(name, installed(name)) != installed(name):
+            continue
+        seen.add((name, extras))
+        unpinned |= {name} - set(pins)
+        further = map(Requirement, metadata.requires(name) or ())
+        brought += [other for other in further if other.marker is None
+                    or any(other.marker.evaluate({'extra': extra}) for extra in extras)]
+    assert unpinned == set()
 
 
 def test_wheel_holds_the_data_of_the_package(wheel):

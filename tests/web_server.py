@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -53,17 +54,40 @@ class WebServer:
         config = json.loads(self.ask('config')[1])
         return next(each['id'] for each in config['dependencies'] if each['api_name'] == name)
 
+    def post(self, path, body):
+        """Send the text of a JSON object, and return the status and what was answered."""
+        status, answer = self.ask(f'gradio_api/{path}', body.encode(), **{'Content-Type': 'application/json'})
+        return status, json.loads(answer)
+
+    def upload(self, content, name='picture.png'):
+        """Upload a file as the page does, and return the status and where it is on the server, or what was told."""
+        boundary = secrets.token_hex(8)
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+        body = head.encode() + content + f'\r\n--{boundary}--\r\n'.encode()
+        kind = f'multipart/form-data; boundary={boundary}'
+        status, answer = self.ask('gradio_api/upload', body, **{'Content-Type': kind})
+        return status, json.loads(answer)[0] if status == 200 else answer.decode()
+
+    def join(self, name, data, session):
+        """Have an event wait for its turn with `data`, the text of a JSON list: return status and answer."""
+        return self.post('queue/join', f'{{"data": {data}, "fn_index": {self.index_of(name)}, '
+                                       f'"session_hash": "{session}"}}')
+
+    @contextmanager
+    def messages(self, session):
+        """Yield what the server tells a session, message by message; the visitor leaves when the block ends."""
+        with urllib.request.urlopen(f'{self.url}gradio_api/queue/data?session_hash={session}', timeout=60) as stream:
+            yield (json.loads(line[len('data: '):]) for line in stream if line.strip())
+
     def call(self, name, data):
         """Have an event answer `data`, the text of a JSON list: return the status and the event's last message."""
         session = secrets.token_hex(8)
-        body = f'{{"data": {data}, "fn_index": {self.index_of(name)}, "session_hash": "{session}"}}'.encode()
-        status, answer = self.ask('gradio_api/queue/join', body, **{'Content-Type': 'application/json'})
+        status, answer = self.join(name, data, session)
         if status != 200:
             return status, answer
-        with urllib.request.urlopen(f'{self.url}gradio_api/queue/data?session_hash={session}', timeout=60) as stream:
-            for line in stream:
-                message = json.loads(line[len('data: '):]) if line.strip() else {}
-                if message.get('msg') in ('process_completed', 'unexpected_error'):
+        with self.messages(session) as messages:
+            for message in messages:
+                if message['msg'] in ('process_completed', 'unexpected_error'):
                     return status, message
         raise AssertionError('the stream of the event ended without a result')
 

@@ -2,6 +2,7 @@ _base_ = [
     '../_base_/models/adm_32x32_photo.py', '../_base_/datasets/photo_patches_32x32.py',
     '../_base_/schedules/digits.py'
 ]
+checkpoint = 'edm_photo_patches'
 train_cfg = dict(max_iters=5000)
 model = dict(
     denoiser=dict(boundary=False),

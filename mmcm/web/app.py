@@ -1,4 +1,5 @@
 """The page of the web demo."""
+import json
 from typing import Any
 
 import gradio as gr
@@ -22,8 +23,30 @@ CSS = """
 .sheet img { image-rendering: pixelated; object-fit: scale-down; }
 .sheet .image-container { padding-top: 2.25rem; }
 .results .grid-wrap { padding-top: 2.25rem; overflow: visible; min-height: 0; max-height: none; }
+#refused {
+    position: fixed; top: 1rem; right: 1rem; z-index: 1000; max-width: 30rem; padding: 1rem; cursor: pointer;
+    color: #ffffff; background: #c92a2a; border-radius: 0.5rem;
+}
 footer { display: none !important; }
 """
+# Gradio's page says nothing where an upload is refused: the button that was pressed would seem to do nothing.
+TELL_REFUSED = """
+() => {
+    const ask = window.fetch;
+    window.fetch = async (...request) => {
+        const answer = await ask(...request);
+        if (!answer.ok && new URL(answer.url).pathname.endsWith('/upload')) {
+            const words = answer.status === 413 ? TOO_LARGE : (await answer.clone().json()).detail;
+            const shown = document.getElementById('refused') || document.createElement('div');
+            Object.assign(shown, {id: 'refused', role: 'alert', textContent: words, onclick: () => shown.remove()});
+            document.body.append(shown);
+        }
+        return answer;
+    };
+}
+"""
+TOO_LARGE = ('The picture is too large: {} MB are taken, and the page sends it as a PNG file, also what was a JPEG '
+             'file. Make it smaller and upload it again.')
 
 
 def build_app(shelf: Shelf, limits: Limits) -> gr.Blocks:
@@ -38,10 +61,13 @@ def build_app(shelf: Shelf, limits: Limits) -> gr.Blocks:
             interpolate_tab(shelf, limits)
         with gr.Tab('Compare', id='compare'):
             compare_tab(shelf, limits)
+    app.state_session_capacity = limits.sessions
     app.queue(max_size=limits.queue, api_open=False)
     return app
 
 
-def page_options() -> dict[str, Any]:
+def page_options(limits: Limits) -> dict[str, Any]:
     """Return how the page looks, as Gradio wants to hear of it when the page is served."""
-    return dict(theme=gr.themes.Default(font=FONTS, font_mono=MONO_FONTS), css=CSS)
+    too_large = json.dumps(TOO_LARGE.format(limits.upload_bytes >> 20))
+    return dict(theme=gr.themes.Default(font=FONTS, font_mono=MONO_FONTS), css=CSS,
+                js=TELL_REFUSED.replace('TOO_LARGE', too_large))

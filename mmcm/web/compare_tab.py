@@ -51,8 +51,9 @@ def compare_tab(shelf: Shelf, limits: Limits) -> None:
             count = gr.Slider(1, limits.images, min(COUNT, limits.images), step=1, label='Pictures',
                               elem_id='compare-count')
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='compare-seed')
-            steps = gr.Slider(**diffusion_steps(shelf, few[0], limits), label='Steps of the diffusion model',
-                              visible=bool(many), elem_id='compare-steps')
+            steps = gr.Slider(
+                **diffusion_steps(shelf, partner(shelf, few[0]), limits), label='Steps of the diffusion model',
+                visible=bool(many), elem_id='compare-steps')
             with gr.Row():
                 draw = gr.Button('Compare', variant='primary', min_width=100, elem_id='compare-run')
                 stop = gr.Button('Stop', min_width=100, elem_id='compare-stop')
@@ -66,9 +67,12 @@ def compare_tab(shelf: Shelf, limits: Limits) -> None:
                         words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
 
     @told
-    def show_model(name: str) -> tuple[gr.Dropdown, gr.Dropdown, gr.Slider]:
-        return (gr.Dropdown(many, value=partner(shelf, name)), label_dropdown(shelf.get(name), DEFAULT_LABEL),
-                gr.Slider(**diffusion_steps(shelf, name, limits)))
+    def show_model(name: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+        return gr.Dropdown(many, value=partner(shelf, name)), label_dropdown(shelf.get(name), DEFAULT_LABEL)
+
+    @told
+    def show_diffusion_model(name: str) -> gr.Slider:
+        return gr.Slider(**diffusion_steps(shelf, name, limits))
 
     @told
     def run(few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int) -> Iterator[Any]:
@@ -104,7 +108,8 @@ def compare_tab(shelf: Shelf, limits: Limits) -> None:
             outputs[2 * index + 1] = f'`{name}`: {time}'
         yield tuple(outputs)
 
-    few_model.change(show_model, few_model, [many_model, label, steps], queue=False, api_visibility='private')
+    few_model.change(show_model, few_model, [many_model, label], queue=False, api_visibility='private')
+    many_model.change(show_diffusion_model, many_model, steps, queue=False, api_visibility='private')
     outputs = [output for pair in zip(sheets, words) for output in pair]
     drawing = draw.click(run, [few_model, many_model, label, count, seed, steps], outputs, api_name='compare',
                          show_progress='minimal', **DRAW)
@@ -120,7 +125,6 @@ def partner(shelf: Shelf, name: str) -> Optional[str]:
     return next(alike, next(iter(names), None))
 
 
-def diffusion_steps(shelf: Shelf, name: str, limits: Limits) -> dict[str, int]:
-    """Return the range of the steps of the diffusion model beside model `name`, and how many it takes by itself."""
-    other = partner(shelf, name)
-    return dict(minimum=1, maximum=limits.steps, value=1) if other is None else steps_range(shelf.get(other), limits)
+def diffusion_steps(shelf: Shelf, name: Optional[str], limits: Limits) -> dict[str, int]:
+    """Return the range of the steps of diffusion model `name`, if there is one, and how many it takes by itself."""
+    return dict(minimum=1, maximum=limits.steps, value=1) if name is None else steps_range(shelf.get(name), limits)

@@ -1,5 +1,6 @@
 """The tab that edits a picture."""
 from collections.abc import Iterator
+from dataclasses import replace
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -27,6 +28,7 @@ DEFAULT_LABEL = 'random'
 FACTORS = (2, 4, 8)
 HEIGHT = 460  # pixels of the canvas
 # The first one covers a picture like a mask; the others are for strokes.
+STOPPED = "(words) => words && words.startsWith('Drawing') ? 'Stopped.' : words"
 COLOURS = ('#e8590c', '#000000', '#ffffff', '#868e96', '#c92a2a', '#f2c744', '#2f9e44', '#1971c2', '#6f4518')
 
 
@@ -143,7 +145,7 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
             return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.sampler.num_steps} ...']
 
         edited = yield from streamed(shelf, work, render)
-        yield [*shown_results(inferencer, edited, painted),
+        yield [*shown_results(inferencer, edited, painted, limits),
                time_in_words(count, edited.seconds, edited.num_calls, inferencer.device)]
 
     model.change(show_model, [model, task], [label, options['factor'], steps, told_task, *buttons],
@@ -155,7 +157,7 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
                      api_visibility='private', show_progress='minimal', **DRAW)
     editing = draw.click(run, [task, model, label, picture, count, seed, steps, sigmas, *options.values()],
                          [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW)
-    stop.click(None, cancels=editing)
+    stop.click(None, words, words, js=STOPPED, cancels=editing)
 
 
 def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Gallery:
@@ -221,15 +223,25 @@ def on_canvas(image: Optional[Image.Image]) -> Optional[dict]:
     return None if image is None else dict(background=enlarged(image), layers=[], composite=None)
 
 
-def shown_results(inferencer: ConsistencyModelInferencer, edited: Edited, painted: Painted) -> list[Any]:
-    """Return the candidates, what the model saw and knew, and the candidates in the picture, as galleries."""
+def shown_results(inferencer: ConsistencyModelInferencer, edited: Edited, painted: Painted,
+                  limits: Limits) -> list[Any]:
+    """Return the candidates, what the model saw and knew, and the candidates in the picture, as galleries.
+
+    Of large pictures only the first candidates are put back.
+    """
     captions = label_captions(inferencer, edited.labels) or [None] * len(edited.candidates)
     candidates = [(enlarged(to_pil(image)), text) for image, text in zip(edited.candidates, captions)]
     seen, known = (enlarged(to_pil(image)) for image in (edited.picture, edited.known))
     # A picture that is no more than the model sees would be shown twice.
     own = edited.place is not None and not same(seen, painted.background)
-    pasted = list(zip(edited.pasted, captions)) if own else []
+    pasted = list(zip(first(edited, limits.pasted_pixels).pasted, captions)) if own else []
     return [candidates, [seen, known], gr.Gallery(pasted, visible=own)]
+
+
+def first(edited: Edited, pixels: int) -> Edited:
+    """Return as many of the candidates as have `pixels` together at the size of the picture, or one."""
+    width, height = edited.place.picture.size
+    return replace(edited, candidates=edited.candidates[:max(1, pixels // (width * height))])
 
 
 def same(image: Image.Image, other: Optional[Image.Image]) -> bool:

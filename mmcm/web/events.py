@@ -18,8 +18,11 @@ PATIENCE = 0.5  # seconds
 Result = TypeVar('Result')
 
 
-class Stopped(Exception):
+class Stopped(gr.Error):
     """The visitor has left, or the server is about to end: nobody waits for the drawing."""
+
+    def __init__(self) -> None:
+        super().__init__('The drawing was stopped, since the server ends.', print_exception=False)
 
 
 def told(function: Callable) -> Callable:

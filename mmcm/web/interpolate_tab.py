@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from mmcm.apis.drawing import Drawing
+from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.interpolation import interpolate
 from mmcm.utils.checks import check_count
 from mmcm.web.controls import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
@@ -13,7 +14,8 @@ from mmcm.web.limits import Limits
 from mmcm.web.shelf import Shelf
 
 COUNT, COLUMNS = 10, 10
-ENDS = (('3', 4), ('8', 7))  # classes and seeds of the first and of the last picture
+SEEDS = (4, 7)  # of the first and of the last picture
+LABELS = (3, 8)  # of these, where a model has so many classes
 
 
 def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
@@ -23,7 +25,7 @@ def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='interpolate-model')
-            for which, (label, seed) in zip(('first', 'last'), ENDS):
+            for which, label, seed in zip(('first', 'last'), end_labels(inferencer), SEEDS):
                 with gr.Row():
                     seeds.append(gr.Number(
                         seed, label=f'Seed of the {which}', precision=0, minimum=0, maximum=limits.seed, min_width=120,
@@ -46,7 +48,8 @@ def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
     @told
     def show_model(name: str) -> tuple[gr.Slider, gr.Dropdown, gr.Dropdown]:
         chosen = shelf.get(name)
-        return (gr.Slider(**steps_range(chosen, limits)), *(label_dropdown(chosen, label, ()) for label, _ in ENDS))
+        return (gr.Slider(**steps_range(chosen, limits)),
+                *(label_dropdown(chosen, label, ()) for label in end_labels(chosen)))
 
     @told
     def run(name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int,
@@ -73,3 +76,9 @@ def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
     drawing = draw.click(run, [model, *seeds, *labels, count, steps], [drawn, words], api_name='interpolate',
                          show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
+
+
+def end_labels(inferencer: ConsistencyModelInferencer) -> list[str]:
+    """Return the classes of the first and of the last picture by default: classes of any model that has some."""
+    most = (inferencer.model.num_classes or 1) - 1
+    return list(map(str, LABELS if max(LABELS) <= most else (0, most)))

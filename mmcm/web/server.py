@@ -36,7 +36,8 @@ def serve(models: Sequence[str] = (),
     """
     limits = limits or Limits()
     if find_spec('gradio') is None:
-        raise InputError("the web demo needs Gradio, which is not installed: pip install 'mmcm[web]'")
+        raise InputError('the web demo needs Gradio, which is not installed: pip install -e ".[web]" (Python 3.10 or '
+                         'newer)')
     with listening(host, port) as listener, ending_cleanly(), temporary_folder():
         from mmcm.web.shelf import Shelf  # loads torch
         shelf = Shelf(models, device, dtype)
@@ -117,6 +118,7 @@ def run(listener: socket.socket, shelf: Any, limits: Limits) -> None:
     import gradio
     import uvicorn
     from fastapi import FastAPI
+    from gradio.utils import get_upload_folder
 
     from mmcm.web.app import build_app, page_options
     from mmcm.web.guard import Guard
@@ -134,9 +136,10 @@ def run(listener: socket.socket, shelf: Any, limits: Limits) -> None:
     app = gradio.mount_gradio_app(
         FastAPI(openapi_url=None), build_app(shelf, limits), '/', footer_links=[], run_history=False, show_error=False,
         max_file_size=limits.upload_bytes, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
-        **page_options())
+        **page_options(limits))
     config = uvicorn.Config(
-        Guard(app, limits.upload_bytes), log_level='critical', timeout_graceful_shutdown=SECONDS_TO_END)
+        Guard(app, limits, get_upload_folder()), log_level='critical', limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=SECONDS_TO_END)
     try:
         Server(config).run(sockets=[listener])
     finally:

@@ -23,7 +23,7 @@ def refusal(capsys, *argv):
 
 def test_this_machine_alone_is_the_default():
     args = parse_args([])
-    assert args.host == '127.0.0.1' and args.model == [] and args.max_upload_mb == 20
+    assert args.host == '127.0.0.1' and args.model == [] and args.max_upload_mb == 40
 
 
 def test_models_are_named_together_or_one_by_one():
@@ -39,7 +39,7 @@ def test_bad_arguments_are_one_line(capsys, argv):
 
 def test_missing_gradio_is_told_with_its_cure(capsys, monkeypatch):
     monkeypatch.setattr('mmcm.web.server.find_spec', lambda name: None)
-    assert "pip install 'mmcm[web]'" in refusal(capsys)
+    assert 'pip install -e ".[web]"' in refusal(capsys)
 
 
 @pytest.mark.skipif(find_spec('gradio') is None, reason='Gradio is not installed')

@@ -6,8 +6,6 @@ import torch
 from digits import BACKBONE, build, model_config, write_config
 from web_server import WebServer
 
-pytest.importorskip('gradio')
-
 NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
 
 
@@ -28,7 +26,9 @@ def start_server():
 
 @pytest.fixture(scope='session')
 def models(tmp_path_factory):
-    """Names of models for the shelf: the shipped one, tiny ones with names of classes, without any, and with Heun."""
+    """Names of models for the shelf: the shipped one, and tiny ones: with names of classes, without any, with Heun's
+    method, and a slow one of three classes.
+    """
     folder = tmp_path_factory.mktemp('models')
 
     def write(name, seed=0, model=None, **top_level):
@@ -45,14 +45,17 @@ def models(tmp_path_factory):
         colour=write('colour', 2, dict(denoiser=dict(type='KarrasDenoiser', backbone=unconditional))),
         diffusion=write('diffusion', 3, dict(
             denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
-            sampler=dict(type='HeunSampler', num_steps=5))))
+            sampler=dict(type='HeunSampler', num_steps=5))),
+        slow=write('slow', 4, dict(
+            denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, image_size=32, num_classes=3), boundary=False),
+            sampler=dict(type='HeunSampler', num_steps=9)), class_names=['cat', 'dog', 'hen']))
 
 
 @pytest.fixture(scope='session')
 def web(models, tmp_path_factory):
-    """A server of all `models`, with room for 30 pictures in a request."""
-    server = WebServer(tmp_path_factory.mktemp('web'), '--max-images', 30, '--max-upload-mb', 2, '--model',
-                       *vars(models).values())
+    """A server of all `models`, with room for 30 pictures in a request, where three may wait."""
+    server = WebServer(tmp_path_factory.mktemp('web'), '--max-images', 30, '--max-upload-mb', 2, '--queue', 3,
+                       '--model', *vars(models).values())
     yield server
     assert server.end(signal.SIGTERM) == 0, server.output
     assert list(server.tmp.iterdir()) == []

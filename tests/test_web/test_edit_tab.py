@@ -15,7 +15,7 @@ from mmcm.editing.pictures import fit_picture, read_picture  # noqa: E402
 from mmcm.editing.tasks import TASKS  # noqa: E402
 from mmcm.utils.errors import InputError  # noqa: E402
 from mmcm.utils.images import to_pixels  # noqa: E402
-from mmcm.web.edit_tab import WORDS, numbers_of, options_of  # noqa: E402
+from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of  # noqa: E402
 from mmcm.web.examples import KINDS, SIDE, enlarged  # noqa: E402
 
 SEED = 5
@@ -116,6 +116,12 @@ def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tm
     assert pasted['visible'] and result.shape == (1024, 768, 3)
     assert (result[kept] == photo[kept]).all()
     assert (result[~kept] != photo[~kept]).mean() > 0.5
+
+
+def test_of_large_pictures_only_the_first_results_are_put_back(models):
+    colour = ConsistencyModelInferencer(models.colour, device='cpu')
+    edited = edit_picture(colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1])
+    assert [len(first(edited, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
 
 
 def test_picture_of_the_model_is_not_shown_twice(client, models, digit, paint):

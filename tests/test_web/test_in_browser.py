@@ -56,6 +56,11 @@ def read_digits(images):
         return classifier.extract(pixels).logits.argmax(1).tolist()
 
 
+def value(page, selector):
+    """Return what an input holds."""
+    return page.one(selector).get_attribute('value')
+
+
 def draw_digits_of_a_class(page):
     page.tab('Sample')
     page.choose('#sample-label input', LABEL)
@@ -69,10 +74,18 @@ def draw_digits_of_a_class(page):
     assert read_digits(digits) == [int(LABEL)] * 10
 
 
+def take_example(page, kind):
+    """Press the button of an example, and wait until it is on the canvas."""
+    assert value(page, '#edit-label input') == 'random'
+    page.one(f'#edit-example-{kind}').click()
+    page.waiting.until(lambda driver: value(page, '#edit-label input') != 'random' and
+                       not page.all('#edit-picture .empty'))
+    page.waiting.until(lambda driver: page.one('#edit-picture .zoom-number').text == '78%')
+
+
 def inpaint_what_was_painted(page):
     page.tab('Edit')
-    page.one('#edit-example-handwritten').click()
-    page.waiting.until(lambda driver: page.one('#edit-picture .zoom-number').text == '78%')
+    take_example(page, 'handwritten')
     # In the browser the picture has 400 pixels, 50 for each of its own. Paint covers most of its lower half.
     rows = (((-160, y), (160, y), (160, y + 20), (-160, y + 20)) for y in range(40, 160, 40))
     page.drag('#edit-picture canvas', *(point for row in rows for point in row))
@@ -122,6 +135,83 @@ def look_at_interpolation_and_comparison(page):
     page.press('#compare-run', '[id^=compare-][id$=-words]')
     page.screenshot('compare')
     assert all(np.ptp(picture) > 100 for picture in page.pictures('.sheet', 2))
+
+
+def switch_models(page, models, tab, classes, default_class):
+    """What can be chosen follows the model of a tab that draws with one."""
+    def shown(steps, has_classes):
+        page.waiting.until(lambda driver: value(page, f'#{tab}-steps input[type=number]') == steps and
+                           bool(page.all(classes)) == has_classes)
+
+    page.tab(tab.title())
+    shown('1', True)
+    page.choose(f'#{tab}-model input', models.colour)
+    shown('2', False)
+    page.choose(f'#{tab}-model input', models.slow)
+    shown('9', True)
+    assert value(page, f'{classes} input') == default_class
+    page.choose(f'#{tab}-model input', 'digits')
+    shown('1', True)
+    page.press(f'#{tab}-run', f'#{tab}-words')
+
+
+def switch_models_to_compare(page, models):
+    def shown(steps, has_classes):
+        page.waiting.until(lambda driver: value(page, '#compare-steps input[type=number]') == steps and
+                           bool(page.all('#compare-label')) == has_classes)
+
+    page.tab('Compare')
+    shown('5', True)
+    page.choose('#compare-diffusion-model input', models.slow)
+    shown('9', True)
+    page.choose('#compare-model input', models.colour)
+    shown('5', False)
+    assert value(page, '#compare-diffusion-model input') == models.diffusion
+    page.choose('#compare-model input', models.named)
+    shown('5', True)
+    page.choose('#compare-label input', '7 seven')
+    page.press('#compare-run', '[id^=compare-][id$=-words]')
+    page.screenshot('compare_switched')
+
+
+def stop_an_edit(page, models):
+    page.tab('Edit')
+    page.choose('#edit-task input', 'Variations')
+    page.choose('#edit-model input', models.slow)
+    take_example(page, 'drawn')
+    page.enter('#edit-steps input', '100')
+    page.one('#edit-run').click()
+    page.waiting.until(lambda driver: 'Drawing: step' in page.one('#edit-words').text)
+    page.one('#edit-stop').click()
+    page.waiting.until(lambda driver: page.one('#edit-words').text == 'Stopped.')
+
+
+def be_told_of_a_large_photograph(page, folder):
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / 'large.jpg', quality=30)
+    assert (folder / 'large.jpg').stat().st_size < 1 << 20
+    page.one('#edit-picture button[aria-label="Clear canvas"]').click()
+    page.driver.find_element(page.css, '#edit-picture input[type=file]').send_keys(str(folder / 'large.jpg'))
+    assert 'too large: 1 MB' in page.one('#refused').text
+    page.screenshot('refused')
+    page.one('#refused').click()
+    assert not page.all('#refused')
+
+
+@pytest.mark.slow
+def test_visitor_with_many_models_and_a_bad_day(tmp_path, start_server, models):
+    server = start_server(tmp_path, '--max-upload-mb', 1, '--model', *vars(models).values())
+    with chromium(tmp_path / 'chromium') as driver:
+        driver.get(server.url)
+        page = Page(driver, tmp_path / 'screenshots')
+        switch_models(page, models, 'sample', '#sample-label', 'balanced')
+        switch_models(page, models, 'interpolate', '#interpolate-last-label', '2 hen')
+        switch_models_to_compare(page, models)
+        stop_an_edit(page, models)
+        assert page.errors() == []
+        be_told_of_a_large_photograph(page, tmp_path)
+    assert server.end(signal.SIGINT) == 0
+    assert server.output == ''
 
 
 @pytest.mark.slow

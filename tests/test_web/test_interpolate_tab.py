@@ -8,6 +8,7 @@ from web_sheets import pixels, tiles  # noqa: E402
 
 from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
 from mmcm.apis.interpolation import interpolate  # noqa: E402
+from mmcm.web.interpolate_tab import end_labels  # noqa: E402
 
 ASKED = dict(model='digits', first_seed=4, last_seed=7, first_label='3', last_label='8', count=5, steps=1)
 
@@ -30,6 +31,12 @@ def test_models_without_classes_interpolate_too(client, models):
     colour = ConsistencyModelInferencer(models.colour, device='cpu')
     expected = pixels(interpolate(colour, (4, 7), None, 5))  # by its own two steps
     assert np.abs(tiles(path, 5, 5, 144, captions=False).astype(int) - expected).max() <= 1
+
+
+def test_ends_are_classes_that_the_model_has(models):
+    ends = {name: end_labels(ConsistencyModelInferencer(getattr(models, name), device='cpu')) for name in vars(models)}
+    assert ends['digits'] == ends['named'] == ['3', '8']
+    assert ends['slow'] == ['0', '2'] and ends['colour'] == ['0', '0']
 
 
 @pytest.mark.parametrize('changes', [

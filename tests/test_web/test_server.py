@@ -1,13 +1,14 @@
 import http.client
+import io
 import json
 import re
 import signal
 import socket
 import time
 import urllib.parse
-import urllib.request
 
 import pytest
+from PIL import Image
 
 pytest.importorskip('gradio')
 
@@ -24,10 +25,15 @@ def test_nothing_is_written_but_in_the_temporary_folder(web, client):
     assert own.name.startswith('mmcm-web-') and list(own.rglob('*.png'))
 
 
-def test_interrupted_server_takes_its_folder_with_it(tmp_path):
-    server = WebServer(tmp_path, '--model', 'digits')
+def test_interrupted_server_takes_its_folder_with_it_though_it_draws(tmp_path, models):
+    server = WebServer(tmp_path, '--model', 'digits', models.slow, '--dtype', 'bfloat16')
     assert server.line == f'The web demo is at {server.url} (Ctrl-C ends it)\n'
-    assert server.end(signal.SIGINT) == 0
+    server.join('sample', long_request(server, models, 'sample'), 'drawing')
+    with server.messages('drawing') as messages:
+        begin(messages)
+        started = time.monotonic()
+        assert server.end(signal.SIGINT) == 0
+        assert time.monotonic() - started < 6
     assert server.output == ''
     assert list(server.tmp.iterdir()) == []
 
@@ -61,7 +67,8 @@ def test_addresses_are_not_fetched(web, path):
 
 
 @pytest.mark.parametrize('path', [
-    'gradio_api/file=/etc/passwd', 'gradio_api/file=../../etc/passwd', 'monitoring', 'gradio_api/runs', 'docs'])
+    'gradio_api/file=/etc/passwd', 'gradio_api/file=../../etc/passwd', 'monitoring', 'gradio_api/runs', 'docs',
+    'gradio_api/deep_link?session_hash=x', 'gradio_api/openapi.json'])
 def test_nothing_else_is_served(web, path):
     assert web.ask(path)[0] in (403, 404)
 
@@ -79,15 +86,9 @@ def test_drawing_cannot_pass_the_queue(web, name):
     assert status == 404 and b'msg' not in told
 
 
-def upload(web, size):
-    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-    body = head + bytes(size) + b'\r\n--x--\r\n'
-    return web.ask('gradio_api/upload', body, **{'Content-Type': 'multipart/form-data; boundary=x'})
-
-
 def test_upload_may_have_as_many_bytes_as_was_said(web):
-    assert upload(web, 2 << 20)[0] == 200
-    assert upload(web, (2 << 20) + 1)[0] == 413
+    assert web.upload(bytes(2 << 20))[0] == 200
+    assert web.upload(bytes((2 << 20) + 1))[0] == 413
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(web.url).netloc, timeout=30)
     connection.putrequest('POST', '/gradio_api/upload')
     connection.putheader('Content-Length', str(10 << 20))
@@ -138,15 +139,61 @@ def test_environment_is_put_back(monkeypatch):
     assert 'MPLCONFIGDIR' not in os.environ
 
 
-def test_drawing_ends_when_its_visitor_leaves(web, models):
-    """What would take minutes does not make the next visitor wait."""
-    def join(session, *asked):
-        body = json.dumps(dict(data=asked, fn_index=web.index_of('sample'), session_hash=session)).encode()
-        assert web.ask('gradio_api/queue/join', body, **{'Content-Type': 'application/json'})[0] == 200
+def long_request(web, models, tab):
+    """Return the data of an event that draws for a long time, with the slow model."""
+    slow = models.slow
+    if tab == 'sample':
+        asked = [slow, 'dog', 30, 17, 0.0, 0, 10, True]
+    elif tab == 'edit':
+        picture = io.BytesIO()
+        Image.new('RGB', (32, 32)).save(picture, 'png')
+        file = dict(path=web.upload(picture.getvalue())[1], meta=dict(_type='gradio.FileData'))
+        canvas = dict(background=file, layers=[], composite=None)
+        asked = ['super-resolve', slow, '1', canvas, 16, 0, 100, '', 2, 0.5, '1', 0.3]
+    elif tab == 'interpolate':
+        asked = [slow, 0, 1, 'cat', 'hen', 30, 17]
+    else:
+        asked = ['digits', slow, '1', 30, 0, 100]
+    return json.dumps(asked)
 
-    join('leaving', models.named, '3', 30, 17, 0.0, 0, 10, True)
-    with urllib.request.urlopen(f'{web.url}gradio_api/queue/data?session_hash=leaving', timeout=30) as stream:
-        assert any(b'process_generating' in line for line in stream)
+
+def begin(messages):
+    """Wait until a drawing is under way."""
+    assert any(message['msg'] == 'process_generating' for message in messages)
+
+
+def assert_the_next_need_not_wait(web):
     started = time.monotonic()
     assert web.call('sample', '["digits", "3", 4, 1, 0.0, 0, 2, false]')[1]['success']
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 6
+
+
+def test_drawing_ends_when_its_visitor_leaves(web, models):
+    web.join('sample', long_request(web, models, 'sample'), 'leaving')
+    with web.messages('leaving') as messages:
+        begin(messages)
+    assert_the_next_need_not_wait(web)
+
+
+@pytest.mark.parametrize('tab', ['sample', 'edit', 'interpolate', 'compare'])
+def test_drawing_ends_when_it_is_stopped(web, models, tab):
+    """The visitor stays."""
+    _, told = web.join(tab, long_request(web, models, tab), tab)
+    with web.messages(tab) as messages:
+        begin(messages)
+        asked = dict(event_id=told['event_id'], session_hash=tab, fn_index=web.index_of(tab))
+        assert web.post('cancel', json.dumps(asked)) == (200, dict(success=True))
+        assert_the_next_need_not_wait(web)
+
+
+def test_no_more_wait_than_was_said(web, models):
+    web.join('sample', long_request(web, models, 'sample'), 'first')
+    with web.messages('first') as messages:
+        begin(messages)
+        waiting = '["digits", "3", 1, 1, 0.0, 0, 1, false]'
+        joined = [web.join('sample', waiting, f'waiting{index}') for index in range(4)]
+        assert [status for status, _ in joined] == [200, 200, 200, 503]
+        assert 'full' in joined[-1][1]['detail']
+    for index in range(3):
+        with web.messages(f'waiting{index}') as messages:
+            assert any(message['msg'] == 'process_completed' and message['success'] for message in messages)

@@ -1,8 +1,5 @@
 import json
 import os
-import secrets
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ pytest.importorskip('gradio')
 import gradio as gr  # noqa: E402
 from gradio.components.image_editor import EditorData  # noqa: E402
 from gradio.data_classes import FileData  # noqa: E402
+from pictures import png_header  # noqa: E402
 
 from mmcm.web import uploads  # noqa: E402
 from mmcm.web.limits import Limits  # noqa: E402
@@ -47,19 +45,10 @@ def paint(folder, name, size, box, colour=(9, 8, 7, 255)):
     layer.save(folder / name)
 
 
-def header_of_png(width, height):
-    """Return a PNG file that says how large it is, and has no pixels."""
-    def chunk(kind, content):
-        return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
-
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)) + chunk(
-        b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
-
-
 @pytest.mark.parametrize('content, message', [
-    (header_of_png(30_000, 30_000), 'more than 33554432'),
-    (header_of_png(6_000, 6_000), 'the upload has 6000 x 6000'),
-    (header_of_png(10, 10), 'broken'),
+    (png_header(30_000, 30_000), 'more than 33554432'),
+    (png_header(6_000, 6_000), 'the upload has 6000 x 6000'),
+    (png_header(10, 10), 'broken'),
     (b'dear all, this is a letter', 'no picture'),
     (b'', 'the upload is empty'),
     (b'\xff\xd8' + bytes(3_000_000), '3000002 bytes, more than 2097152'),
@@ -74,7 +63,7 @@ def test_bad_upload_is_told_in_one_line(read, tmp_path, content, message):
 
 def test_layer_is_looked_at_like_the_picture(read, tmp_path):
     save(tmp_path, 'picture.png', np.zeros((10, 10)))
-    (tmp_path / 'layer.png').write_bytes(header_of_png(30_000, 30_000))
+    (tmp_path / 'layer.png').write_bytes(png_header(30_000, 30_000))
     with pytest.raises(gr.Error, match='the paint has'):
         read('picture.png', 'layer.png')
 
@@ -170,19 +159,9 @@ def request_for(path, task='"stroke"'):
     return f'[{task}, "digits", "3", {picture}, 1, 0, 0, "", 2, 0.5, "1 2 1", 0.3]'
 
 
-def upload(web, content, name):
-    """Upload a file as the page does, and return the status and where it is on the server."""
-    boundary = secrets.token_hex(8)
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
-    body = head.encode() + content + f'\r\n--{boundary}--\r\n'.encode()
-    kind = f'multipart/form-data; boundary={boundary}'
-    status, answer = web.ask('gradio_api/upload', body, **{'Content-Type': kind})
-    return status, json.loads(answer)[0] if status == 200 else answer.decode()
-
-
 def test_server_reads_what_was_uploaded_and_no_other_file(web, tmp_path):
     save(tmp_path, 'secret.png', np.full((8, 8), 100))
-    _, path = upload(web, (tmp_path / 'secret.png').read_bytes(), 'picture.png')
+    _, path = web.upload((tmp_path / 'secret.png').read_bytes(), 'picture.png')
     status, message = web.call('edit', request_for(path))
     assert (status, message['success']) == (200, True)
     others = [tmp_path / 'secret.png', Path(path, '../../../../' + os.path.relpath(tmp_path / 'secret.png', '/'))]
@@ -202,14 +181,14 @@ def test_file_in_place_of_any_other_value_is_not_read(web, tmp_path):
 
 
 def test_server_tells_of_bad_uploads(web):
-    for content, name, words in ((header_of_png(30_000, 30_000), 'huge.png', 'more than 33554432'),
+    for content, name, words in ((png_header(30_000, 30_000), 'huge.png', 'more than 33554432'),
                                  (b'dear all', 'letter.jpg', 'no picture'), (b'', 'none.png', 'is empty')):
-        status, path = upload(web, content, name)
+        status, path = web.upload(content, name)
         assert status == 200
         _, message = web.call('edit', request_for(path))
         assert not message['success'] and words in message['output']['error']
 
 
 def test_server_takes_no_file_of_too_many_bytes(web):
-    status, answer = upload(web, bytes((2 << 20) + 1), 'large.png')
+    status, answer = web.upload(bytes((2 << 20) + 1), 'large.png')
     assert status == 413 and 'size' in answer

@@ -10,7 +10,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.zoo import ZooModel, addresses, cached_place, find, list_models, recorded_sha256, root
 
-SHORT = {'Frechet distance': 'FD'}  # in the table
+SHORT = {'Frechet distance': 'FD', 'Colorization PSNR': 'colorize PSNR'}  # in the table
 COLUMNS = ('model', 'method', 'data', 'pixels', 'classes', 'MB', 'here', 'score (network calls)')
 NUMBERS = ('pixels', 'classes', 'MB')
 

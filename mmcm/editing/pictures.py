@@ -189,14 +189,12 @@ class Place:
         """
         left, top, right, bottom = seen_square(self.picture)
         pasted = self.picture.copy()
+        enlarged = Image.fromarray(result).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
         height = max(1, STRIP_PIXELS // (right - left))  # in strips, as floating point numbers take much memory
         for start in range(top, bottom, height):
             box = (left, start, right, min(start + height, bottom))
-            share = len(result) / (bottom - top)  # rows of the result per row of the square
-            enlarged = Image.fromarray(result).resize(
-                (right - left, box[3] - start), Image.Resampling.LANCZOS,
-                box=(0, (start - top) * share, result.shape[1], min((box[3] - top) * share, len(result))))
-            pasted.paste(self._blended(box, enlarged), box)
+            drawn = enlarged.crop((0, start - top, right - left, box[3] - top))
+            pasted.paste(self._blended(box, drawn), box)
         return pasted
 
     def _blended(self, box: Box, drawn: Image.Image) -> Image.Image:

@@ -15,7 +15,11 @@ from PIL import Image
 REQUIRED = 'MMCM_REQUIRE_BROWSER'  # if it is set, a missing browser fails the tests
 SCREENSHOTS = 'MMCM_TEST_SCREENSHOTS'  # names a folder where pictures of the page are kept
 WITHIN = ('about', 'blob', 'chrome', 'data')  # schemes of addresses that no server is asked for
-PATIENCE = 60  # seconds
+PATIENCE = 180  # seconds
+FEWER_FRAMES = """
+const ask = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = draw => setTimeout(() => ask(draw), 100);
+"""  # the canvas is drawn again in each frame, which takes a processor's core for itself where there is no GPU
 READ_SHOWN = """
 const done = arguments[arguments.length - 1];
 fetch(arguments[0]).then(answer => answer.blob()).then(blob => {
@@ -55,6 +59,7 @@ def chromium(folder):
     driver = webdriver.Chrome(options, service)
     try:
         driver.set_script_timeout(PATIENCE)
+        driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', dict(source=FEWER_FRAMES))
         yield driver
     finally:
         driver.quit()

@@ -18,7 +18,7 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.steps import sampler_from
 from mmcm.editing import EditingOperator, editing_sampler
 from mmcm.editing.pictures import Place, as_rgb, decoded, read_picture
-from mmcm.editing.tasks import TASKS
+from mmcm.editing.tasks import NUM_CANDIDATES, TASKS
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Callback, MultistepSampler, Sampler
 from mmcm.utils.batches import Batches
@@ -101,7 +101,7 @@ def edit(inferencer: ConsistencyModelInferencer,
          image: Tensor,
          operator: EditingOperator,
          labels: Any = None,
-         num_candidates: int = 4,
+         num_candidates: int = NUM_CANDIDATES,
          seed: Union[int, Sequence[int]] = 0,
          sampler: Optional[Sampler] = None,
          keep_steps: bool = False,
@@ -132,7 +132,7 @@ def plan(inferencer: ConsistencyModelInferencer,
          image: Tensor,
          operator: EditingOperator,
          labels: Any = None,
-         num_candidates: int = 4,
+         num_candidates: int = NUM_CANDIDATES,
          seed: Union[int, Sequence[int]] = 0,
          sampler: Optional[Sampler] = None,
          **further: Any) -> Plan:
@@ -149,7 +149,7 @@ def edit_picture(inferencer: ConsistencyModelInferencer,
                  task: str,
                  img: Picture,
                  labels: Any = None,
-                 num_candidates: int = 4,
+                 num_candidates: Optional[int] = None,
                  seed: Union[int, Sequence[int]] = 0,
                  num_steps: Optional[int] = None,
                  sigmas: Optional[Sequence[float]] = None,
@@ -164,7 +164,8 @@ def edit_picture(inferencer: ConsistencyModelInferencer,
             'stroke', 'variations' or 'denoise'.
         img (Image | ndarray | str | Path): The picture: Pillow's, pixels (H, W, 3), (H, W, 4) with transparency or
             (H, W), uint8 RGB, or a file.
-        labels, num_candidates, seed, keep_steps, progress: See `edit`.
+        labels, seed, keep_steps, progress: See `edit`.
+        num_candidates (int, optional): How many results; by default 4, and 1 for 'denoise'.
         num_steps (int, optional): Number of steps, at the levels that the model was trained with.
         sigmas (Sequence[float] | float, optional): The noise levels, descending; for 'stroke' and 'variations', the
             first one says how much noise covers the picture.
@@ -183,7 +184,7 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
                  task: str,
                  img: Picture,
                  labels: Any = None,
-                 num_candidates: int = 4,
+                 num_candidates: Optional[int] = None,
                  seed: Union[int, Sequence[int]] = 0,
                  num_steps: Optional[int] = None,
                  sigmas: Optional[Sequence[float]] = None,
@@ -213,6 +214,8 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
         sampler = None
     else:
         sampler = inferencer.choose_sampler(num_steps, sigmas=sigmas)
+    if num_candidates is None:
+        num_candidates = done.num_candidates
     place = None if picture.size == tuple(done.image.shape[:1:-1]) else done.place
     return plan(inferencer, done.image, done.operator, labels, num_candidates, seed, sampler, shown=done.shown,
                 mask=done.mask, place=place)

@@ -65,7 +65,6 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     add_task('stroke', 'Draw a picture after a sketch in strokes of colour (SDEdit); --sigmas says how freely.')
     add_task('variations', 'Draw pictures that are like a picture; --sigmas says how much.')
     task = add_task('denoise', 'Take noise of a known strength from a picture.')
-    task.set_defaults(num_candidates=1)
     task.add_argument(
         '--sigma',
         type=float,
@@ -98,7 +97,7 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
         help='what is in the picture, as the number or the name of a class; one for all candidates or one for each; or '
         "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits")
     parser.add_argument(
-        '--num-candidates', type=int, default=4, metavar='N', help='how many results; default: %(default)s')
+        '--num-candidates', type=int, metavar='N', help='how many results; default: 4, and 1 for denoise')
     parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')
     parser.add_argument('--steps-out', metavar='PATH', help='picture file for the results after each step')
     add_common_arguments(parser)
@@ -166,7 +165,8 @@ def edit_picture(args: Namespace, out: Path) -> None:
     written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     _, height, width = inferencer.model.image_shape
-    print(f'Drew {args.num_candidates} candidate{"s" * (args.num_candidates > 1)} with {inferencer.checkpoint} in '
+    count = len(edited.candidates)
+    print(f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in '
           f'{edited.seconds:.2f} s on {inferencer.device}, {edited.num_calls} network call'
           f'{"s" * (edited.num_calls > 1)} per candidate, from the central square of {picture.width} x '
           f'{picture.height} pixels at {width} x {height}: {where}')

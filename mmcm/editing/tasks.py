@@ -24,6 +24,7 @@ Shape = tuple[int, int, int]  # channels, height and width of the model's images
 
 STROKE_LEVELS = (5.38, 2.24)  # Song et al. (2023, Appendix D)
 VARIATION_LEVELS = (1., )
+NUM_CANDIDATES = 4
 
 
 class Task(NamedTuple):
@@ -38,6 +39,7 @@ class Task(NamedTuple):
         mask (Tensor, optional): What is to be drawn, at the model's size, (1, 1, H, W) in [0, 1].
         place (Place, optional): Where the result belongs in the picture; None where it has no place there.
         starts_at (float, optional): The level at which drawing has to start, where it is not the user's choice.
+        num_candidates (int): How many results there are where the user does not say.
     """
 
     image: Tensor
@@ -47,6 +49,7 @@ class Task(NamedTuple):
     mask: Optional[Tensor] = None
     place: Optional[Place] = None
     starts_at: Optional[float] = None
+    num_candidates: int = NUM_CANDIDATES
 
 
 def inpaint(picture: Image, shape: Shape, mask: Image, resize_mask: bool = False) -> Task:
@@ -135,7 +138,8 @@ def variations(picture: Image, shape: Shape) -> Task:
 def denoise(picture: Image, shape: Shape, sigma: float) -> Task:
     """Take away noise of the standard deviation `sigma`, images being in [-1, 1]."""
     check_number('sigma', sigma)
-    return Task(as_image(picture, shape), Denoising(), (sigma, ), starts_at=sigma)
+    # In a single step nothing is random, and all results would be the same.
+    return Task(as_image(picture, shape), Denoising(), (sigma, ), starts_at=sigma, num_candidates=1)
 
 
 TASKS: dict[str, Callable[..., Task]] = {

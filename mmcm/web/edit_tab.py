@@ -1,6 +1,7 @@
 """The tab that edits a picture."""
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -11,7 +12,7 @@ from PIL import Image
 from mmcm.apis.edited import Edited
 from mmcm.apis.editing import plan_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.editing.tasks import TASKS
+from mmcm.editing.tasks import NUM_CANDIDATES, TASKS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
@@ -23,12 +24,12 @@ from mmcm.web.shelf import Shelf, is_consistency_model
 from mmcm.web.uploads import Painted, PaintedPicture
 
 DEFAULT_TASK = 'inpaint'
-CANDIDATES, MOST_CANDIDATES = 4, 16
+MOST_CANDIDATES = 16
 DEFAULT_LABEL = 'random'
 FACTORS = (2, 4, 8)
 HEIGHT = 460  # pixels of the canvas
-# The first one covers a picture like a mask; the others are for strokes.
 STOPPED = "(words) => words && words.startsWith('Drawing') ? 'Stopped.' : words"
+# The first one covers a picture like a mask; the others are for strokes.
 COLOURS = ('#e8590c', '#000000', '#ffffff', '#868e96', '#c92a2a', '#f2c744', '#2f9e44', '#1971c2', '#6f4518')
 
 
@@ -72,7 +73,7 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
             }  # yapf: disable
             for name, option in options.items():
                 option.visible = name in options_of(DEFAULT_TASK)
-            count = gr.Slider(1, min(limits.images, MOST_CANDIDATES), CANDIDATES, step=1, label='Candidates',
+            count = gr.Slider(1, min(limits.images, MOST_CANDIDATES), NUM_CANDIDATES, step=1, label='Candidates',
                               elem_id='edit-count')
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='edit-seed')
             steps = gr.Number(0, label="Steps; 0 takes the task's own", precision=0, minimum=0, maximum=limits.steps,
@@ -153,7 +154,7 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
     task.change(show_task, [model, task], [told_task, steps, *options.values()], api_visibility='private')
     picture.upload(show_upload, picture, picture, api_visibility='private', show_progress='hidden')
     for kind, button in zip(KINDS, buttons):
-        button.click(told(bound(show_example, kind.get)), [model, example], [picture, label, example],
+        button.click(told(partial(show_example, kind.get)), [model, example], [picture, label, example],
                      api_visibility='private', show_progress='minimal', **DRAW)
     editing = draw.click(run, [task, model, label, picture, count, seed, steps, sigmas, *options.values()],
                          [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW)
@@ -164,11 +165,6 @@ def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Ga
     """Return a gallery for what was drawn."""
     return gr.Gallery(label=label, format='png', columns=columns, fit_columns=False, object_fit='contain',
                       interactive=False, buttons=['download', 'fullscreen'], elem_id=elem_id, **options)
-
-
-def bound(function: Callable, first: Any) -> Callable:
-    """Return `function` with its first argument given."""
-    return lambda *args: function(first, *args)
 
 
 def options_of(task: str) -> list[str]:
@@ -185,8 +181,10 @@ def factors_of(inferencer: ConsistencyModelInferencer) -> dict[str, Any]:
 
 
 def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
-    """Return the choice of a number of steps, hidden where a task has levels of its own."""
-    return gr.Number(visible=task not in ('stroke', 'variations', 'denoise') or not is_consistency_model(inferencer))
+    """Return the choice of a number of steps; where a task has levels of its own, it is hidden and says nothing."""
+    if task in ('stroke', 'variations', 'denoise') and is_consistency_model(inferencer):
+        return gr.Number(value=0, visible=False)
+    return gr.Number(visible=True)
 
 
 def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:

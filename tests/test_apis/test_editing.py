@@ -139,6 +139,13 @@ def test_photograph_of_pillows_is_turned_as_its_camera_was_held(inferencer, tmp_
         assert as_picture(opened).size == as_picture(tmp_path / 'a.png').size == (12, 20)
 
 
+def test_denoising_has_one_result_unless_told_otherwise(inferencer):
+    noisy = np.zeros((8, 8), np.uint8)
+    assert len(edit_picture(inferencer, 'denoise', noisy, 3, sigma=0.5).candidates) == 1
+    assert len(edit_picture(inferencer, 'denoise', noisy, 3, 2, sigma=0.5).candidates) == 2
+    assert len(edit_picture(inferencer, 'variations', noisy, 3).candidates) == 4
+
+
 @pytest.mark.parametrize('task, first', [('stroke', 5.38), ('variations', 1.0)])
 def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, first):
     heard = []

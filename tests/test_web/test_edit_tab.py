@@ -15,7 +15,7 @@ from mmcm.editing.pictures import fit_picture, read_picture  # noqa: E402
 from mmcm.editing.tasks import TASKS  # noqa: E402
 from mmcm.utils.errors import InputError  # noqa: E402
 from mmcm.utils.images import to_pixels  # noqa: E402
-from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of  # noqa: E402
+from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of, steps_of  # noqa: E402
 from mmcm.web.examples import KINDS, SIDE, enlarged  # noqa: E402
 
 SEED = 5
@@ -97,6 +97,14 @@ def test_other_steps_and_levels_are_taken(client, models, digit):
         assert calls in words
     *_, words = ask(client, models, task='variations', model='diffusion', picture=canvas(digit), steps=4)
     assert '7 network calls' in words  # of Heun's method, whose last step takes one
+
+
+def test_steps_that_a_task_has_no_use_for_are_forgotten_when_they_are_hidden(models):
+    few, many = (ConsistencyModelInferencer(name, device='cpu') for name in (models.digits, models.diffusion))
+    for task in ('stroke', 'variations', 'denoise'):
+        assert (steps_of(few, task).visible, steps_of(few, task).value) == (False, 0)
+        assert steps_of(many, task).visible
+    assert steps_of(few, 'inpaint').visible
 
 
 def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tmp_path):

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -33,7 +32,7 @@ from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
-from mmcm.utils.progress import progress_bar, terminal
+from mmcm.utils.progress import progress_bar
 from mmcm.utils.weights import digest
 from mmcm.version import __version__
 
@@ -41,7 +40,6 @@ MAX_BLOCKS = 2000  # of a run; each is a file, and what a process that is killed
 PATIENCE = 120.  # seconds without news of the other processes, after which process 0 draws what is missing itself
 BLOCKS_OF_PATIENCE = 3  # it waits for as long as so many of its own blocks took, where that is longer
 LOOK_INTERVAL = 0.5  # seconds between looks at what the other processes have drawn
-LOG_INTERVAL = 60.  # seconds between lines of progress where no terminal shows a bar
 
 
 @dataclass(frozen=True)
@@ -285,10 +283,9 @@ class _Report:
         present = self.parts.shape[0] - self.total
         if self.shown and present:
             print(f'{self.parts.folder} holds {present} of {self.parts.shape[0]} images already', file=sys.stderr)
-        self.logs = self.shown and terminal() is None
-        self.bar = progress_bar('drawing', self.total, self.shown)
+        self.bar = progress_bar('sampling', self.total, self.shown, 'images')
         self.advance = self.bar.__enter__()
-        self.started = self.looked = self.told = time.monotonic()
+        self.looked = time.monotonic()
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -308,19 +305,7 @@ class _Report:
             self.advance()
         self.done = done
         self.looked = time.monotonic()
-        if self.logs and self.looked - self.told >= LOG_INTERVAL:
-            self.told = self.looked
-            print(progress_line(self.done, self.total, self.told - self.started), file=sys.stderr, flush=True)
         return self.missing
-
-
-def progress_line(done: int, total: int, seconds: float) -> str:
-    """Return how far the drawing is, with the time that is left if it goes on as before."""
-    line = f'{done} of {total} images in {timedelta(seconds=round(seconds))}'
-    if not done:
-        return line
-    left = timedelta(seconds=round((total - done) * seconds / done))
-    return f'{line}, {done / seconds:.4g} images/s, {left} left'
 
 
 def _wait_for_others(draw: Callable[[int], float], report: _Report, patience: float) -> None:

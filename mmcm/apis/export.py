@@ -22,6 +22,7 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
+from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
 INPUTS = ('noise', 'labels')
@@ -124,7 +125,8 @@ def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
 def export(model: ConsistencyModel,
            out: Union[str, Path],
            sampler: Optional[Sampler] = None,
-           name: str = '') -> tuple[DrawingGraph, float]:
+           name: str = '',
+           progress: bool = False) -> tuple[DrawingGraph, float]:
     """Write a model to a file, in the format of its suffix: .onnx, or .pt2 for `torch.export.load`.
 
     The file takes batches of any size. It is compared with torch before it appears under its name.
@@ -134,6 +136,7 @@ def export(model: ConsistencyModel,
         out (str | Path): The file to write.
         sampler (Sampler, optional): A sampler other than the model's own; it becomes part of the file.
         name (str): What the file says that the model is.
+        progress (bool): Whether to show progress on stderr.
 
     Returns:
         tuple[DrawingGraph, float]: What was written, and the largest difference between an image from the file and the
@@ -146,10 +149,14 @@ def export(model: ConsistencyModel,
     check_export(model, out)
     kind = FORMATS[out.suffix]
     graph = DrawingGraph(model, sampler)
-    with appearing(out) as part:
-        kind.write(trace(graph), part, dict(model=name, **graph.about()))
+    with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases (trace, write, compare)') as advance:
+        program = trace(graph)
+        advance()
+        kind.write(program, part, dict(model=name, **graph.about()))
+        advance()
         inputs = graph.inputs(3)  # another number than it was traced with
         difference = (kind.run(part, inputs) - graph(*inputs)).abs().max().item()
+        advance()
         if not difference <= kind.tolerance:
             raise InputError(f'{out} is not written: its images differ by {difference:.1e} from those of torch, more '
                              f'than {kind.tolerance:g}. Try fewer steps, or another version of torch.')

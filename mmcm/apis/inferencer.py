@@ -189,7 +189,7 @@ class ConsistencyModelInferencer(BaseInferencer):
 
         steps = math.ceil(num_images / batch_size) * sampler.num_steps
         started = time.perf_counter()
-        with progress_bar('drawing', steps, shown=progress) as advance:
+        with progress_bar('sampling', steps, shown=progress) as advance:
 
             def on_step(step: int, *state: Any) -> None:
                 advance()

@@ -105,7 +105,7 @@ def export(dataset: LSUN, out: Path, settings: Settings, max_images: Optional[in
     folders = [out / f'{number:05d}' for number in range(len(blocks))]
     work = partial(write_block, dataset, settings, corrupt == 'stop')
     written, found, bad = 0, 0, []
-    with progress_bar('Exporting', len(blocks), progress) as move_on:
+    with progress_bar('exporting', len(blocks), progress, 'blocks') as move_on:
         for block in results(work, folders, blocks, min(workers, len(blocks))):
             written, found, bad = written + block.num_written, found + block.num_found, bad + block.corrupt
             move_on()

@@ -95,7 +95,7 @@ def pack(dataset: ImageDataset,
                 chunks, batch_size=None, sampler=range(done, len(chunks)), num_workers=workers if workers > 1 else 0,
                 collate_fn=_as_it_is, worker_init_fn=_one_thread))
         try:
-            with progress_bar('packing', len(chunks) - done, progress) as advance:
+            with progress_bar('packing', len(chunks) - done, progress, 'blocks') as advance:
                 saved = time.monotonic()
                 for chunk in loader:
                     if chunk.misfit:

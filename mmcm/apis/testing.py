@@ -3,11 +3,12 @@ import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.registry import EVALUATOR, DefaultScope
 from mmengine.runner import Runner
 
@@ -24,6 +25,7 @@ from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
+from mmcm.utils.progress import progress_bar
 from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_state_dict
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
@@ -64,6 +66,8 @@ class Tester:
         self.model = unwrapped(self.runner.model)
         self.kept = KeptSamples()
         self.runner.register_hook(self.kept)
+        self.progress = ProgressHook()
+        self.runner.register_hook(self.progress)
         self.ema: Optional[str] = None
         self.weights = ''
         self.load(averages[0])
@@ -114,7 +118,8 @@ class Tester:
             num_images=self.num_samples, sampler=plain(sampler), ema=self.ema, weights=self.weights,
             requests=plain(self.config.test_dataloader.dataset), mmcm=__version__)
         started = time.monotonic()
-        metrics = self.runner.test()
+        with progress_bar('sampling', len(loop.dataloader), is_main_process(), 'batches') as self.progress.advance:
+            metrics = self.runner.test()
         return Score(
             sampler=name,
             metrics=metrics,
@@ -126,6 +131,14 @@ class Tester:
             network_calls=self.model.sampler.num_calls,
             ema=self.ema,
             weights=self.weights)
+
+
+class ProgressHook(Hook):
+    """Reports each batch of MMEngine's test loop to `advance`, of `progress_bar`."""
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, *batch: Any) -> None:
+        """Report a batch."""
+        self.advance()
 
 
 def check_test_parts(config: Config) -> None:

@@ -32,7 +32,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     inferencer = build_inferencer(args, device='cpu')
     sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
     check_export(inferencer.model, args.out)  # before the weights are read, which may take long
-    graph, difference = export(inferencer.load().model, args.out, sampler, args.model)
+    graph, difference = export(inferencer.load().model, args.out, sampler, args.model, progress=True)
     channels_and_size = ', '.join(map(str, graph.image_shape))
     labels = '' if graph.num_classes is None else f', labels (N,) int64 from 0 to {graph.num_classes - 1}'
     calls = len(graph.sigmas)

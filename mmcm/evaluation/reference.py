@@ -290,7 +290,7 @@ class Reference:
         first, last = (len(dataset) * rank // get_world_size() for rank in (get_rank(), get_rank() + 1))
         loader = DataLoader(
             Subset(dataset, range(first, last)), BATCH_SIZE, num_workers=self.num_workers, collate_fn=stacked_images)
-        with progress_bar('real images', len(loader), shown=is_main_process()) as step:
+        with progress_bar('real images', len(loader), shown=is_main_process(), unit='batches') as step:
             for images in loader:
                 yield self._extract(images)
                 step()

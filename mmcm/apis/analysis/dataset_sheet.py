@@ -77,7 +77,7 @@ def measure(data: ImageDataset, num_measured: int, progress: bool = False) -> di
     sizes: Counter = Counter()
     totals = torch.zeros(3, 3, dtype=torch.float64)  # of pixels, values and squares, of each channel
     num_channels = 1
-    with progress_bar('reading', len(chosen), shown=progress) as advance:
+    with progress_bar('reading', len(chosen), shown=progress, unit='images') as advance:
         for index in chosen:
             image = data[int(index)]['inputs']
             channels, height, width = image.shape

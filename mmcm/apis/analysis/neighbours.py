@@ -97,7 +97,7 @@ def find_neighbours(samples: ImageDataset,
     norms = shifted.square().sum(1, keepdim=True)
     best = torch.full((len(queries), k), torch.inf, device=device)
     places = torch.full((len(queries), k), -1, device=device)
-    with progress_bar('comparing', -(-len(data) // BLOCK), shown=progress) as advance:
+    with progress_bar('comparing', -(-len(data) // BLOCK), shown=progress, unit='blocks') as advance:
         start = 0
         for block in descriptions(data):
             block -= centre

@@ -11,12 +11,13 @@ from torch import Tensor
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import check_picture_path, grid, to_pixels, write_picture
+from mmcm.utils.images import check_picture_path, grid, png_bytes, to_pixels, write_picture
 
+MOST_SHOWN = 10  # labels or seeds in a line
 Images = Union[list[Image], np.ndarray, Tensor, list[DataSample]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Drawing:
     """What a call of the inferencer has drawn.
 
@@ -35,6 +36,21 @@ class Drawing:
     seeds: Optional[Sequence[int]]
     seconds: float
     num_calls: int
+
+    def __repr__(self) -> str:
+        """Return one line that says what it holds; the images themselves would fill pages."""
+        count, _, height, width = self.pixels.shape
+        parts = [f'{count} image{"s" * (count != 1)} of {height} x {width} pixels']
+        if self.labels is not None:
+            parts.append(f'labels {shortened(self.labels)}')
+        if self.seeds is not None:
+            parts.append(f'seeds {shortened(self.seeds)}')
+        parts.append(f'{self.num_calls} network call{"s" * (self.num_calls != 1)} per image')
+        return f'{type(self).__name__}({", ".join(parts)}, {self.seconds:.2f} s)'
+
+    def _repr_png_(self) -> bytes:
+        """Return the sheet as a PNG file, which notebooks show in place of the line."""
+        return png_bytes(self.sheet())
 
     def sheet(self, columns: Optional[int] = None) -> np.ndarray:
         """Return one picture of all images, captioned with the labels: (H, W, 3), uint8 RGB."""
@@ -63,6 +79,13 @@ class Drawing:
             paths.append(out / f'{index:06d}{label}.png')
             write_picture(paths[-1], to_pixels(image))
         return paths
+
+
+def shortened(values: Sequence[int]) -> str:
+    """Return a list as text, the middle of a long one left out."""
+    values = [str(value) for value in values] if len(values) <= MOST_SHOWN else [
+        *map(str, values[:MOST_SHOWN - 2]), '...', str(values[-1])]
+    return f'[{", ".join(values)}]'
 
 
 def check_out(out: Path) -> bool:

@@ -8,17 +8,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmcm.apis.drawing import check_out
+from mmcm.apis.drawing import check_out, shortened
 from mmcm.editing.pictures import Place, flattened
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import grid, to_pixels, write_picture
+from mmcm.utils.images import grid, png_bytes, to_pixels, write_picture
 
 TILE_SIDE = 128  # pixels up to which the longer side of smaller images is enlarged on a sheet, by a whole number
 FULL_SIZE_SIDE = 384  # pixels of the longer side of a picture of its own size on a sheet, at most
 SHEET_WIDTH = 1600  # pixels of the tiles in a row, at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Edited:
     """What became of a picture; images are uint8, RGB or grey, on the CPU.
 
@@ -43,6 +43,19 @@ class Edited:
     steps: Optional[Tensor] = None
     mask: Optional[Tensor] = None
     place: Optional[Place] = None
+
+    def __repr__(self) -> str:
+        """Return one line that says what it holds; the images themselves would fill pages."""
+        count, _, height, width = self.candidates.shape
+        labels = '' if self.labels is None else f'labels {shortened(self.labels)}, '
+        place = '' if self.place is None else ' x '.join(map(str, self.place.picture.size[::-1]))
+        return (f'{type(self).__name__}({count} candidate{"s" * (count != 1)} of {height} x {width} pixels, '
+                f'{place and f"in a picture of {place} pixels, "}{labels}'
+                f'{self.num_calls} network call{"s" * (self.num_calls != 1)} per candidate, {self.seconds:.2f} s)')
+
+    def _repr_png_(self) -> bytes:
+        """Return the sheet as a PNG file, which notebooks show in place of the line."""
+        return png_bytes(self.sheet())
 
     @property
     def pasted(self) -> Optional[list[Image.Image]]:

@@ -1,4 +1,5 @@
 """Pictures as files, and many of them on one sheet."""
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 LARGEST_SIDES = {'.webp': 16383, '.jpg': 65500, '.jpeg': 65500}  # pixels that a format has room for, in OpenCV
 CAPTION_HEIGHT = 16  # pixels
 GAP = 4  # pixels between images on a sheet
+TILE_SIDE = 64  # pixels to which smaller images are magnified on a sheet
+SHEET_SIDE = 256  # pixels to which a sheet of few small images is magnified, so that it can be seen
 FONT = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.4, thickness=1)
 
 
@@ -34,26 +37,28 @@ def to_pil(image: Tensor) -> Image.Image:
 
 def grid(images: Union[Tensor, Sequence[Tensor]],
          columns: Optional[int] = None,
-         min_side: int = 64,
+         min_side: Optional[int] = None,
          captions: Optional[Sequence[str]] = None) -> np.ndarray:
     """Lay images out on a white sheet, row by row.
 
     Args:
         images (Tensor | Sequence[Tensor]): uint8, N times (C, H, W), all of one size.
         columns (int, optional): Images per row; about as many as rows if None.
-        min_side (int): Smaller images are magnified, pixel by pixel, to at least this side.
+        min_side (int, optional): Smaller images are magnified, pixel by pixel, to about this side; None: to
+            `TILE_SIDE`, or so far that the longer side of the sheet is `SHEET_SIDE`, whichever is larger.
         captions (Sequence[str], optional): A word to write below each image.
 
     Returns:
         ndarray: The sheet, (H, W, 3), uint8 RGB.
     """
     tiles = [to_pixels(image) for image in images]
-    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    columns = min(columns or math.ceil(math.sqrt(len(tiles))), len(tiles))
+    if min_side is None:
+        min_side = max(TILE_SIDE, SHEET_SIDE // max(columns, math.ceil(len(tiles) / columns)))
     factor = max(1, min_side // tiles[0].shape[0])
     tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
     if captions is not None:
         tiles = [np.vstack([tile, caption(tile.shape[1], text)]) for tile, text in zip(tiles, captions)]
-    columns = min(columns, len(tiles))
     height, width, _ = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
     sheet = np.full((GAP + rows * (height + GAP), GAP + columns * (width + GAP), 3), 255, np.uint8)
@@ -67,7 +72,7 @@ def grid(images: Union[Tensor, Sequence[Tensor]],
 def named_grid(rows: Sequence[Union[Tensor, Sequence[Tensor]]],
                row_names: Sequence[str],
                column_names: Sequence[str],
-               min_side: int = 64,
+               min_side: Optional[int] = None,
                captions: Optional[Sequence[str]] = None) -> np.ndarray:
     """Lay images out in rows and columns that have names, of one line or several.
 
@@ -75,7 +80,7 @@ def named_grid(rows: Sequence[Union[Tensor, Sequence[Tensor]]],
         rows (Sequence): Each as many images (C, H, W), uint8, as there are columns; all of one size.
         row_names (Sequence[str]): What to write to the left of each row.
         column_names (Sequence[str]): What to write above each column.
-        min_side (int): See `grid`.
+        min_side (int, optional): See `grid`.
         captions (Sequence[str], optional): See `grid`.
 
     Returns:
@@ -130,6 +135,13 @@ def check_picture_path(path: Path) -> None:
     make_folder(path.parent)
     if path.is_dir():
         raise InputError(f'{path} is a folder: name a file.')
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Return `pixels` (H, W, 3), uint8 RGB, as the content of a PNG file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, 'PNG')
+    return content.getvalue()
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,10 @@ def test_sheet_shows_the_picture_at_its_own_size_too_where_the_result_belongs_th
     before, mask = (sheet[160:340, 4 + 388 * index:388 * (index + 1)] for index in range(2))
     assert (before == 100).all() and (mask[:88] == 0).all() and (mask[100:] == 255).all()
     assert sheet_of(inferencer, (1536, 768), count=5).shape[0] == 4 + 148 + 4 + 2 * (192 + 16 + 4)  # four in a row
+
+
+def test_repr_is_one_line_and_a_notebook_shows_the_sheet():
+    edited = numbered(2, [3, 4])
+    assert repr(edited) == ('Edited(2 candidates of 64 x 64 pixels, labels [3, 4], 39 network calls per candidate, '
+                            '1.00 s)')
+    assert np.array_equal(Image.open(io.BytesIO(edited._repr_png_())), edited.sheet())

@@ -151,7 +151,7 @@ def test_example_of_the_documentation_runs_where_torch_cannot_be_imported(export
     code = f'import sys; sys.modules.update(torch=None, mmcm=None)\n{example}'
     process = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    assert cv2.imread(str(tmp_path / 'three.png')).shape == (8, 8, 3)
+    assert cv2.imread(str(tmp_path / 'three.png')).shape == (256, 256, 3)
 
 
 def imagenet_like():

@@ -68,8 +68,8 @@ def test_sheet_has_a_tile_per_image(tmp_path):
     pixels, images = image_set(6, 3)
     image_archives.write(tmp_path / 'x.png', images, columns=2)
     sheet = cv2.imread(str(tmp_path / 'x.png'))
-    assert sheet.shape == (4 + 3 * 68, 4 + 2 * 68, 3)
-    assert (sheet[4 + 68, 4 + 68] == pixels[3, 0, 0, ::-1]).all()
+    assert sheet.shape == (4 + 3 * 84, 4 + 2 * 84, 3)  # 8 pixels, ten times: 256 in three rows
+    assert (sheet[4 + 84, 4 + 84] == pixels[3, 0, 0, ::-1]).all()
 
 
 @pytest.mark.parametrize('name', ['x.npz', 'x.zip', 'x', 'x.png'])

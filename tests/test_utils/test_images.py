@@ -47,6 +47,14 @@ def test_small_images_are_magnified_pixel_by_pixel():
     assert np.array_equal(tile, np.arange(4).reshape(2, 2).repeat(3, axis=0).repeat(3, axis=1))
 
 
+@pytest.mark.parametrize('number, columns, side', [(1, None, 256), (2, None, 128), (9, None, 84), (16, None, 64),
+                                                   (100, 10, 64), (3, 1, 84)])
+def test_sheet_of_few_small_images_is_magnified(number, columns, side):
+    sheet = grid(torch.zeros(number, 1, 2, 2, dtype=torch.uint8), columns)
+    width = columns or round(number**0.5 + 0.49)
+    assert sheet.shape[1] == GAP + width * (side + GAP)
+
+
 def test_captions_stand_below_their_images():
     sheet = grid(images(2, 20, 40), columns=1, min_side=1, captions=['7', ''])
     assert sheet.shape[0] == GAP + 2 * (20 + CAPTION_HEIGHT + GAP)

@@ -51,7 +51,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-demo: EXTRAS :=
-$(VENV)/.installed-test: EXTRAS := [tests,tensorboard,hub,onnx,lsun,web]
+$(VENV)/.installed-test: EXTRAS := [tests,tensorboard,hub,onnx,lsun,web,completion]
 # uv reads none of pip's settings, so it is given pip's local folder of wheels; where that is not enough, pip takes over.
 $(VENV)/.installed-demo $(VENV)/.installed-test: $(SETUP) | $(BIN)/python
 	@wheels=$${PIP_FIND_LINKS-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}; \

@@ -6,7 +6,7 @@ from runpy import run_path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun', 'web')
+EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun', 'web', 'completion')
 
 
 class BuildWithMim(build_py):

@@ -28,7 +28,7 @@ def test_both_readmes_list_all_commands_and_link_all_pages(name):
     text = (ROOT / name).read_text(encoding='utf-8')
     table = re.search('<!-- commands begin -->(.*)<!-- commands end -->', text, re.DOTALL)[1]
     rows = [row.split('|')[1] for row in table.strip().splitlines()[2:]]
-    assert sorted(re.findall(r'`(\w+)`', ' '.join(rows))) == sorted(COMMANDS)
+    assert sorted(re.findall(r'`([\w-]+)`', ' '.join(rows))) == sorted(COMMANDS)
     pages = [str(page.relative_to(ROOT)) for page in PAGES if page.is_relative_to(ROOT / 'docs')]
     assert [page for page in pages if f']({page}' not in text] == []
 

@@ -136,7 +136,7 @@ class Tester:
 class ProgressHook(Hook):
     """Reports each batch of MMEngine's test loop to `advance`, of `progress_bar`."""
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, *batch: Any) -> None:
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Report a batch."""
         self.advance()
 

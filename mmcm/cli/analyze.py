@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from mmcm.cli.completion import with_models
 from mmcm.cli.config import as_values, check_size, first_extractor
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # which load torch
     from mmcm.apis.analysis.one_seed import Row
     from mmcm.datasets.image_dataset import ImageDataset
 
+SAMPLED = 100  # images of a model, where nobody says how many
 SOURCES = 'folder or zip of images, npz (arr_0 uint8 NHWC), lmdb of LSUN, or config (its training data)'
 
 
@@ -27,7 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         examples=('calls ct.json cd.json ict.json --metric FID --out calls.png',
                   'seeds --row digits steps=1 --row digits steps=2 "name=two steps" --out seeds.png',
                   'neighbours samples.npz cd_1xb32_digits-8x8 --out neighbours.png --json neighbours.json',
-                  'neighbours digits cd_1xb32_digits-8x8 --draw 100 --features cd_1xb32_digits-8x8 --out features.png',
+                  'neighbours --model digits cd_1xb32_digits-8x8 --features cd_1xb32_digits-8x8 --out features.png',
                   'dataset cd_1xb32_digits-8x8 --out digits.png'))
     commands = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
 
@@ -55,10 +57,12 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     neighbours = commands.add_parser(
         'neighbours', description='Find the training images that are nearest to samples: has a model learned its data '
         'by heart?', help='nearest training images of samples')
-    neighbours.add_argument('samples', help=f'{SOURCES}')
+    neighbours.add_argument('samples', nargs='?', help=f'{SOURCES}; or give --model')
     neighbours.add_argument('data', help=f'the training images: {SOURCES}')
-    neighbours.add_argument('--draw', type=int, metavar='N', help='draw N samples, balanced over the classes: SAMPLES '
-                            'is a model then, as in `mmcm sample --model`')
+    with_models(neighbours.add_argument('--model', help='take samples of this model, balanced over the classes, as in '
+                                        '`mmcm sample --model`'))
+    neighbours.add_argument('-n', '--num-images', type=int, metavar='N', help=f'samples of MODEL; default: {SAMPLED}')
+    neighbours.add_deprecated('--draw', '--num-images')
     neighbours.add_argument('-k', type=int, default=5, metavar='N', help='neighbours of each; default: %(default)s')
     neighbours.add_argument('--rows', type=int, default=16, metavar='N', help='samples on the sheet, those nearest to '
                             'training images; default: %(default)s')
@@ -86,7 +90,21 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                           help='cut image files to squares of N x N pixels; default: as they are')
     for name, each in commands.choices.items():
         each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the picture, such as {name}.png')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.what == 'neighbours':
+        settle_samples(args)
+    return args
+
+
+def settle_samples(args: Namespace) -> None:
+    """Set `model` or `samples` of `args`, and how many images of the model to take."""
+    if args.num_images is not None and args.model is None:  # `SAMPLES DATA --draw N` named the model so
+        args.model, args.samples = args.samples, None
+    if (args.model is None) == (args.samples is None):
+        raise InputError('neighbours need samples, either files (SAMPLES DATA) or a model (--model MODEL DATA).')
+    if args.num_images is None:
+        args.num_images = SAMPLED
+    check_count('--num-images', args.num_images)
 
 
 @command
@@ -143,11 +161,11 @@ def neighbours(args: Namespace) -> tuple:
     for name in ('rows', 'real'):
         check_count(f'--{name}', getattr(args, name))
     check_count('--workers', args.workers, 0)
-    if args.draw is None:
+    if args.model is None:
         data, samples = opened([args.data, args.samples], args.size)
         samples = read_like(data, samples, args.samples, args.size)
     else:
-        data, samples = opened([args.data], args.size)[0], drawn(args.samples, args.draw)
+        data, samples = opened([args.data], args.size)[0], drawn(args.model, args.num_images)
     data = read_like(samples, data, args.data, args.size)
     describe = features_with(extractor_of(*args.features)) if args.features else pixels_of
     found, real = find_neighbours(samples, data, args.k, args.real, describe, args.workers, progress=True)

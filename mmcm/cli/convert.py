@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from mmcm.cli.completion import with_models
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import model_and_out
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
@@ -19,9 +21,10 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         examples=('cd_imagenet64_l2.pt cd_imagenet64_l2 --config cd_imagenet64_l2 --to diffusers',
                   'openai/diffusers-cd_imagenet64_l2 model.safetensors',
                   'work_dirs/my_run model.pt --to openai --ema 0.9999'))
-    parser.add_argument('source', metavar='IN', help='file of weights, work directory, diffusers folder, name of the '
-                        'zoo or of the Hugging Face hub, or address')
-    parser.add_argument('out', metavar='OUT', help='file, or folder of diffusers, to write')
+    with_models(parser.add_argument('places', nargs='*', metavar='IN OUT', help='the same as --model and --out'))
+    with_models(parser.add_argument('--model', help='file of weights, work directory, diffusers folder, name of the '
+                                    'zoo or of the Hugging Face hub, or address'))
+    parser.add_argument('--out', help='file, or folder of diffusers, to write')
     parser.add_argument('--config', metavar='CFG', help='config file, its name, or a name of the zoo; needed where IN '
                         'does not say itself what network its weights are of')
     parser.add_argument('--to', choices=list(SUFFIXES), help='what to write: the state dict of a .pt file, a '
@@ -33,7 +36,9 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and '
                         'for the hub its own cache')
     parser.add_argument('--force', action='store_true', help='replace OUT if it is there already')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.source, args.out = model_and_out(args.model, args.places, args.out)
+    return args
 
 
 def convert(source: str,

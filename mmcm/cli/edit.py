@@ -78,7 +78,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     task.set_defaults(run=interpolate_seeds)
     task.add_argument('--seeds', type=int, nargs=2, default=[0, 1], metavar='SEED', help='of first and last picture')
     task.add_argument('--labels', nargs='+', metavar='LABEL', help='class of first and last picture, or one for all')
-    task.add_argument('-n', '--num-images', type=int, default=9, metavar='N', help='how many; default: %(default)s')
+    task.add_argument(
+        '-n', '--num-images', type=int, default=9, metavar='N', help='how many; default: %(default)s')
     add_common_arguments(task)
     return parser.parse_args(argv)
 

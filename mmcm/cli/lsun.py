@@ -16,7 +16,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         "Write the images of a category of LSUN to files, cropped and scaled as the released models' data were. An "
         'export that was stopped goes on when the same command is given again.', prog,
         examples=('data/lsun/bedroom_train_lmdb data/lsun/bedroom',
-                  'data/lsun/cat_lmdb data/lsun/cat --format jpeg --max-images 100000',
+                  'data/lsun/cat_lmdb data/lsun/cat --format jpeg -n 100000',
                   'data/lsun/cat_lmdb data/lsun/cat_original --format original'))
     parser.add_argument('data_root', help='the unpacked lmdb, a folder with data.mdb')
     parser.add_argument('out', type=Path, help='folder for the images')
@@ -25,7 +25,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         help="of the files; 'original': as in the database, neither cropped nor scaled; "
                         'default: %(default)s')
     parser.add_argument('--quality', type=int, default=95, help='of jpeg and webp, 1 to 100; default: %(default)s')
-    parser.add_argument('--max-images', type=int, metavar='N', help='only the first N')
+    parser.add_argument('-n', '--num-images', type=int, metavar='N', help='only the first N')
+    parser.add_deprecated('--max-images', '--num-images')
     parser.add_argument('--corrupt', choices=ON_CORRUPT, default=ON_CORRUPT[0],
                         help='what to do about images that cannot be decoded; those that are skipped are listed in '
                         'corrupt.txt; default: %(default)s')
@@ -40,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.apis.lsun_export import CORRUPT_FILE, export_lsun  # torch is loaded only to export
 
     try:
-        done = export_lsun(args.data_root, args.out, args.format, args.size, args.quality, args.max_images,
+        done = export_lsun(args.data_root, args.out, args.format, args.size, args.quality, args.num_images,
                            args.corrupt, args.workers, progress=True)
     except KeyboardInterrupt:
         raise InputError('stopped. What has been written is kept: the same command goes on from there.') from None

@@ -1,50 +1,70 @@
 """`mmcm`: one entry point to all commands. Each is a module of this package, imported only when it is asked for."""
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from mmcm.cli.completion import ASKED, asked_command, complete
 from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.version import __version__
 
-COMMANDS = dict(
-    sample='draw pictures, from one to millions',
-    edit='inpaint, colorize, enlarge or vary a picture',
-    web='draw, edit, interpolate and compare in a browser',
-    train='train a model from a config',
-    test='measure what a model draws, or anyone has drawn',
-    search='find the noise levels of a few-step sampler',
-    analyze='draw scores, samples, neighbours and data',
-    pack='put a data set into one file that is quick to read',
-    statistics='take the statistics of real images',
-    lsun="write LSUN's database to image files",
-    download='fetch checkpoints of the zoo',
-    convert='between files of OpenAI, diffusers and mmcm',
-    export='write a model as ONNX or for torch.export',
-    zoo='list the models that can be asked for by name')
+COMMANDS = {
+    'sample': 'draw pictures, from one to millions',
+    'edit': 'inpaint, colorize, enlarge or vary a picture',
+    'web': 'draw, edit, interpolate and compare in a browser',
+    'train': 'train a model from a config',
+    'test': 'measure what a model draws, or anyone has drawn',
+    'search': 'find the noise levels of a few-step sampler',
+    'score-edits': 'measure how well a model edits pictures',
+    'analyze': 'draw scores, samples, neighbours and data',
+    'pack': 'put a data set into one file that is quick to read',
+    'statistics': 'take the statistics of real images',
+    'lsun': "write LSUN's database to image files",
+    'download': 'fetch checkpoints of the zoo',
+    'convert': 'between files of OpenAI, diffusers and mmcm',
+    'export': 'write a model as ONNX or for torch.export',
+    'publish': 'write the weights of a run to a file to hand out',
+    'zoo': 'list the models that can be asked for by name',
+}
 
 
 @command
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command that the first argument names."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
+    if ASKED in os.environ:
+        name, rest = asked_command(COMMANDS), []
+        if name is None:
+            complete_commands()
+            return
     if name in ('-h', '--help'):
         print(help_text())
     elif name == '--version':
         print(__version__)
     elif name in COMMANDS:
-        importlib.import_module(f'mmcm.cli.{name}').main(rest, prog=f'mmcm {name}')
+        importlib.import_module(f'mmcm.cli.{name.replace("-", "_")}').main(rest, prog=f'mmcm {name}')
     else:
         from mmcm.zoo import nearest
         raise InputError(f'no command {name!r}{nearest(name, COMMANDS)}; there are {", ".join(COMMANDS)}')
+
+
+def complete_commands() -> None:
+    """Answer the shell that asks for the name of a command."""
+    parser = CommandParser('', 'mmcm')
+    parser.add_argument('--version', action='store_true')
+    parser.add_argument('command', choices=list(COMMANDS))
+    complete(parser)
 
 
 def help_text() -> str:
     """Return the list of commands."""
     lines = (f'  {name:12}{text}' for name, text in COMMANDS.items())
     return '\n'.join(['usage: mmcm COMMAND ...', '', 'Consistency models: draw, edit, train, distil, measure.', '',
-                      'commands:', *lines, '', 'mmcm COMMAND --help tells more.'])
+                      'commands:', *lines, '', 'options:', '  -h, --help  show this list',
+                      '  --version   show the version', '', 'mmcm COMMAND --help lists the arguments of a command.'])
 
 
 if __name__ == '__main__':

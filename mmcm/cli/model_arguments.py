@@ -1,26 +1,103 @@
-"""The arguments by which commands choose a model to draw with, and its steps."""
+"""The arguments by which commands choose a model, how to measure it, and its steps."""
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from mmcm.cli.completion import with_configs, with_models
 from mmcm.cli.config import Options, as_values
 from mmcm.utils.errors import InputError
+from mmcm.zoo import find_config, list_models
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.inferencer import ConsistencyModelInferencer
 
 
+CONFIGS = ('.py', '.yaml', '.yml', '.json')  # suffixes of configs
+MODEL_HELP = ('name of the zoo (`mmcm zoo` lists them), config, folder or hub id of diffusers, work directory, or file '
+              'of weights with its config')
+EMA_HELP = "which weights of a training checkpoint: an average's decay, or 'online'; default: its first average"
+
+
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add what says which model."""
-    parser.add_argument(
-        '--model',
-        required=True,
-        help='name of the zoo (`mmcm zoo` lists them), config, folder or hub id of diffusers, work directory, or file '
-        'of weights with its config')
-    parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: its first average')
+    with_models(parser.add_argument('--model', required=True, help=MODEL_HELP))
+    with_models(parser.add_argument(
+        '--checkpoint', help="path, URL, work directory or zoo name; default: the model's own"))
+    parser.add_argument('--ema', help=EMA_HELP)
     parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
+
+
+def add_measured_arguments(parser: ArgumentParser) -> None:
+    """Add what says which model is measured, and by which config; `settle_measured` reads it."""
+    with_configs(parser.add_argument(
+        'config', nargs='?', help='config that says how to measure, a file or a name; default: the config of --model'))
+    with_models(parser.add_argument(
+        'weights', nargs='?', metavar='checkpoint', help='the same as --model, or as --checkpoint beside it'))
+    with_models(parser.add_argument('--model', help=MODEL_HELP))
+    with_models(parser.add_argument(
+        '--checkpoint', help="path, URL, work directory or zoo name; default: the model's own"))
+
+
+def settle_measured(args: Namespace) -> None:
+    """Set `config` and `checkpoint` of `args` from all that `add_measured_arguments` takes.
+
+    Raises:
+        InputError: If no config can be told from it, or it names two checkpoints.
+    """
+    words = [word for word in (args.weights, args.checkpoint) if word is not None]
+    config = None
+    if args.model is None and args.config in {entry.name for entry in list_models()}:
+        args.model, args.config = args.config, None
+    if args.model is not None:
+        entry = next((entry for entry in list_models() if entry.name == args.model), None)
+        if entry is not None:
+            config = entry.config
+            words = words or [args.model]
+        elif Path(args.model).suffix in CONFIGS or (not Path(args.model).exists() and named_config(args.model)):
+            config = args.model
+        else:
+            config = recipe_of(Path(args.model))
+            words.append(args.model)
+    if len(words) > 1:
+        raise InputError(f'two checkpoints are named, {words[0]} and {words[1]}: leave one out.')
+    args.config = args.config or config
+    args.checkpoint = words[0] if words else None
+    if args.config is None:
+        what = 'Name the model, --model digits for example' if args.model is None else (
+            f'{args.model} does not say how to measure. Name the config, too: CONFIG --model {args.model}')
+        raise InputError(f'{what}.')
+
+
+def recipe_of(run: Path) -> Optional[str]:
+    """Return the name of the config, one of ours, that a work directory was trained by; None if it is another one.
+
+    The copy of the config that MMEngine writes into a work directory is not used: to read it is to run it.
+    """
+    names = [path.stem for path in sorted(run.glob('*.py'))] if run.is_dir() else []
+    return next((name for name in names if named_config(name)), None)
+
+
+def named_config(name: str) -> bool:
+    """Return whether a config of ours, or a file, bears this name."""
+    try:
+        find_config(name)
+    except InputError:
+        return False
+    return True
+
+
+def model_and_out(model: Optional[str], words: Sequence[str], out: Optional[str]) -> tuple[str, str]:
+    """Return what to read and what to write: --model or the first of `words`, and --out or the last one.
+
+    Raises:
+        InputError: Unless they are one each.
+    """
+    places = [*([] if model is None else [model]), *words, *([] if out is None else [out])]
+    if len(places) != 2:
+        raise InputError(f'one model and one output are needed, as --model MODEL --out OUT or as two words, got '
+                         f'{len(places)}: {" ".join(places)}'.rstrip(': ') + '.')
+    return places[0], places[1]
 
 
 def add_step_arguments(parser: ArgumentParser) -> None:

@@ -1,10 +1,25 @@
-"""The parser of every command: help with examples, and errors of one line."""
+"""The parser of every command: help with examples, errors of one line, completion by the shell."""
 import os
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+import sys
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any, NoReturn, Optional
 
+from mmcm.cli.completion import complete
 from mmcm.utils.errors import InputError
+
+
+class Deprecated(Action):
+    """Stores the value of an option under its former name, and names the present one."""
+
+    def __init__(self, *args: Any, new: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.new = new
+
+    def __call__(self, parser: Any, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        """Store `values`."""
+        print(f'note: {option_string} is deprecated, use {self.new}', file=sys.stderr)
+        setattr(namespace, self.dest, values)
 
 
 class CommandParser(ArgumentParser):
@@ -36,6 +51,17 @@ class CommandParser(ArgumentParser):
             default=cores,
             metavar='N',
             help=f'processes that {what}; default: one for each core, %(default)s')
+
+    def add_deprecated(self, old: str, new: str) -> None:
+        """Accept the option `old`, which help does not list, as another name of the option `new`."""
+        action = self._option_string_actions[new]
+        self.add_argument(
+            old, dest=action.dest, type=action.type, help=SUPPRESS, default=SUPPRESS, action=Deprecated, new=new)
+
+    def parse_args(self, args: Optional[Sequence[str]] = None, namespace: Optional[Namespace] = None) -> Namespace:
+        """Parse the arguments, or answer the shell that asks how they go on."""
+        complete(self)
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an InputError."""

@@ -1,4 +1,4 @@
-"""`tools/score_edits.py`: measure how well a model edits pictures, beside simple methods that need no model."""
+"""`mmcm score-edits`: measure how well a model edits pictures, beside simple methods that need no model."""
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +36,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--edits', nargs='+', choices=EDITS, metavar='EDIT', help=f'which of {", ".join(EDITS)}; '
                         'default: all, for models of grey pictures all but colorize')
     parser.add_argument('--factor', type=int, default=4, metavar='N', help='of super-resolve; default: %(default)s')
-    parser.add_argument('--num-images', type=int, default=256, metavar='N', help='pictures at most, at even distances '
-                        'among those that have no pixel in common; default: %(default)s')
+    parser.add_argument('-n', '--num-images', type=int, default=256, metavar='N', help='pictures at most, at even '
+                        'distances among those that have no pixel in common; default: %(default)s')
     parser.add_argument('--num-candidates', type=int, default=8, metavar='K', help='results per picture; default: '
                         '%(default)s')
     parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import EMA_HELP, add_measured_arguments, settle_measured
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -20,11 +21,10 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser = CommandParser(
         'Find the noise levels by which a multistep sampler draws best, and write them as a config. A search that was '
         'stopped goes on when the same command is given again: every evaluation is kept in the work directory.', prog,
-        examples=('cd_1xb32_digits-8x8 digits --steps 2 --metric frechet/distance',
-                  'ect_1xb32_digits-8x8 work_dirs/ect_1xb32_digits-8x8 --steps 4 --method grid --num-scales 40'))
-    parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
-    parser.add_argument('checkpoint', nargs='?', help='path, URL, zoo name, or work directory (its last checkpoint); '
-                        'default: the one that the config names')
+        examples=('--model digits --steps 2 --metric frechet/distance',
+                  'ect_1xb32_digits-8x8 --model work_dirs/ect_1xb32_digits-8x8 --steps 4 --method grid '
+                  '--num-scales 40'))
+    add_measured_arguments(parser)
     parser.add_argument('--steps', type=int, default=2, metavar='K', help='network calls, 2 or more, the first one at '
                         'the highest level; default: %(default)s')
     parser.add_argument('--metric', default='frechet/distance', help='what to judge by, a metric of the config; '
@@ -38,15 +38,17 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         "counted; default: those of the sampler's schedule")
     parser.add_argument('--spacing', choices=['karras', 'log'], default='karras', help="how they are spaced: as the "
                         "models' schedules, or by equal factors")
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: its first average')
-    parser.add_argument('--num-samples', type=int, metavar='N', help='images per evaluation, whatever the config says')
+    parser.add_argument('--ema', help=EMA_HELP)
+    parser.add_argument(
+        '-n', '--num-images', type=int, metavar='N', help='images per evaluation, whatever the config says')
+    parser.add_deprecated('--num-samples', '--num-images')
     parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
     parser.add_argument('--out', type=Path, help='the config to write; the table is written beside it, as .json; '
                         'default: <work dir>/<config>_<K>steps.py')
     add_runner_arguments(parser)
     args = parser.parse_args(argv)
-    for name in ('steps', 'num_samples', 'grid_points'):
+    settle_measured(args)
+    for name in ('steps', 'num_images', 'grid_points'):
         if getattr(args, name) is not None:
             check_count(f'--{name.replace("_", "-")}', getattr(args, name), least=2 if name == 'steps' else 1)
     if args.out and args.out.suffix != '.py':
@@ -69,7 +71,7 @@ def search(config: Config, args: Namespace) -> None:
     if args.checkpoint is None:
         raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
     args.checkpoint = str(args.checkpoint)
-    set_requests(config, num_samples=args.num_samples, seed=args.seed)
+    set_requests(config, num_samples=args.num_images, seed=args.seed)
     check_test_parts(config)
     sampler = choose_samplers(config, args.checkpoint)[OWN]
     levels = timestep_search.levels_of(sampler, args.num_scales, args.spacing)

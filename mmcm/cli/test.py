@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
+from mmcm.cli.model_arguments import EMA_HELP, add_measured_arguments, settle_measured
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -22,34 +23,33 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser = CommandParser(
         'Draw images from a checkpoint and measure them, with one sampler or several; or measure images that are '
         'there. The config says by which metrics.', prog,
-        examples=('cd_1xb32_digits-8x8 digits',
-                  'cd_1xb32_digits-8x8 digits --samplers onestep,twostep,fourstep --out scores.json --out-dir drawn',
-                  'ict_1xb32_digits-8x8 work_dirs/ict_1xb32_digits-8x8 --emas 0.999,online --num-samples 500',
+        examples=('--model digits',
+                  '--model digits --samplers onestep,twostep,fourstep --out scores.json --out-dir drawn',
+                  'ict_1xb32_digits-8x8 --model work_dirs/ict_1xb32_digits-8x8 --emas 0.999,online -n 500',
                   'cd_1xb32_digits-8x8 --samples mine.npz theirs.zip'))
-    parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
-    parser.add_argument('checkpoint', nargs='?', help='path, URL, zoo name, or work directory (its last checkpoint); '
-                        'default: the one that the config names')
+    add_measured_arguments(parser)
     parser.add_argument('--samplers', type=listed, metavar='NAME,...', help="which samplers: names in the config's "
                         "`samplers`, 'config' (model.sampler, the default) and 'onestep' (its first level alone)")
     averages = parser.add_mutually_exclusive_group()
-    averages.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                          'default: its first average')
+    averages.add_argument('--ema', help=EMA_HELP)
     averages.add_argument('--emas', type=listed, metavar='EMA,...', help='several of them, each with each sampler')
     parser.add_argument('--samples', nargs='+', metavar='PATH', help='draw nothing and measure these images: .npz '
                         '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of pictures, with dataset.json for labels')
-    parser.add_argument('--num-samples', type=int, metavar='N', help='how many images, whatever the config says')
+    parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many images, whatever the config says')
+    parser.add_deprecated('--num-samples', '--num-images')
     parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
     parser.add_argument('--out', type=Path, help='JSON file for the scores and all that they depend on')
     parser.add_argument('--out-dir', type=Path, help='folder for the images: an .npz for each sampler and average')
     add_runner_arguments(parser)
     args = parser.parse_args(argv)
+    settle_measured(args)
     if args.samples:
-        drawing = ('checkpoint', 'samplers', 'ema', 'emas', 'num_samples', 'seed', 'out_dir')
+        drawing = ('checkpoint', 'samplers', 'ema', 'emas', 'num_images', 'seed', 'out_dir')
         given = [name for name in drawing if getattr(args, name) is not None]
         if given:
             raise InputError(f'with --samples nothing is drawn: leave out {", ".join(given)}.')
-    if args.num_samples is not None:
-        check_count('--num-samples', args.num_samples)
+    if args.num_images is not None:
+        check_count('--num-images', args.num_images)
     return args
 
 
@@ -102,7 +102,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.apis.testing import check_test_parts, evaluator_config, set_requests
     from mmcm.cli.runner import prepare
     args.checkpoint = args.checkpoint or config.get('checkpoint')
-    set_requests(config, num_samples=args.num_samples, seed=args.seed)
+    set_requests(config, num_samples=args.num_images, seed=args.seed)
     config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
     prepare(config, args)
     requests = None

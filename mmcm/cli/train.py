@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 from mmengine.config import Config
 
+from mmcm.cli.completion import with_configs
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
@@ -22,7 +23,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         'Train a model from a config, or distil one.', prog,
         examples=('configs/digits/edm_1xb32_digits-8x8.py', 'cd_1xb32_digits-8x8 --resume',
                   'ct_8xb256_imagenet1k-64x64 --amp --micro-batch 64 --cfg-options train_dataloader.batch_size=128'))
-    parser.add_argument('config', help='config file, or the name of one that comes with mmcm')
+    with_configs(parser.add_argument('config', help='config file, or the name of one that comes with mmcm'))
     add_runner_arguments(parser)
     parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work directory')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')

@@ -1,9 +1,9 @@
 """The model zoo: what it holds, and how its files come to this machine."""
-from mmcm.zoo.catalog import ZooModel, find, find_config, list_models, nearest, released_sampler, root
+from mmcm.zoo.catalog import ZooModel, find, find_config, list_configs, list_models, nearest, released_sampler, root
 from mmcm.zoo.checkpoint_path import addresses, cache_folder, cached_file, cached_place
 from mmcm.zoo.download import download, recorded_sha256
 
 __all__ = [
     'ZooModel', 'addresses', 'cache_folder', 'cached_file', 'cached_place', 'download', 'find', 'find_config',
-    'list_models', 'nearest', 'recorded_sha256', 'released_sampler', 'root'
+    'list_configs', 'list_models', 'nearest', 'recorded_sha256', 'released_sampler', 'root'
 ]

@@ -137,16 +137,25 @@ def find_config(name_or_path: Union[str, Path]) -> Path:
     for candidate in (path, root() / path):
         if candidate.is_file():
             return candidate
-    configs = [file for file in sorted((root() / 'configs').rglob('*.py')) if '_base_' not in file.parts]
+    configs = list_configs()
     wanted = path.name.removesuffix('.py')
     matches = [file for file in configs if file.stem == wanted] if len(path.parts) == 1 else []
     if not matches:
+        model = next((model for model in list_models() if model.name == str(name_or_path)), None)
+        if model is not None:
+            raise InputError(f'{model.name} is a model of the zoo, and a config is needed. Its config is '
+                             f'{Path(model.config).stem}: name that one.')
         raise InputError(f'no config {str(name_or_path)!r}: neither a file nor a name below {root() / "configs"}'
                          f'{nearest(wanted, {file.stem for file in configs})}')
     if len(matches) > 1:
         raise InputError(f'{str(name_or_path)!r} names more than one config, give the path: '
                          f'{", ".join(str(file.relative_to(root())) for file in matches)}')
     return matches[0]
+
+
+def list_configs() -> list[Path]:
+    """List the configs that come with mmcm and can be asked for by their base names."""
+    return [file for file in sorted((root() / 'configs').rglob('*.py')) if '_base_' not in file.parts]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -88,7 +88,7 @@ def test_grey_pictures_are_compared_with_grey_data(tmp_path, capsys):
 
 
 def test_neighbours_of_what_a_model_draws(tmp_path):
-    main(['neighbours', 'digits', DATA, '--draw', '4', '-k', '1', '--out', str(tmp_path / 'near.png'),
+    main(['neighbours', '--model', 'digits', DATA, '-n', '4', '-k', '1', '--out', str(tmp_path / 'near.png'),
           '--json', str(tmp_path / 'near.json')])
     labels = [entry['neighbours'][0]['label'] for entry in json.loads((tmp_path / 'near.json').read_text())['samples']]
     assert labels == [0, 1, 2, 3]
@@ -113,6 +113,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     assert f'{DATA} says what size' in error_of(capsys, 'neighbours', DATA, DATA, '--size', 16, '--out', out)
     assert 'names no extractor' in error_of(
         capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--features', 'classifier_1xb128_digits-8x8', '--out', out)
+    assert '(SAMPLES DATA) or a model' in error_of(capsys, 'neighbours', DATA, '--out', out)
     assert '--rows' in error_of(capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--rows', 0, '--out', out)
     assert not out.exists()
 

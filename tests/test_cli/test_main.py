@@ -17,6 +17,7 @@ def test_help_lists_every_command(capsys):
     assert all(f'  {name} ' in listed for name in COMMANDS)
     main(['--version'])
     assert capsys.readouterr().out == f'{__version__}\n'
+    assert '  --version   show the version' in listed
 
 
 @pytest.mark.parametrize('name', COMMANDS)

@@ -19,7 +19,7 @@ from mmcm.registry import DATASETS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / 'configs/digits/cd_1xb32_digits-8x8.py')
-QUICK = ['--num-samples', '60', '--num-scales', '10']
+QUICK = ['-n', '60', '--num-scales', '10']
 # Runners of the same second in one process share MMEngine's name for them.
 pytestmark = pytest.mark.filterwarnings('ignore:.*has been created')
 
@@ -37,7 +37,7 @@ def test_what_is_found_is_a_config_that_draws_so(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f'{len(values)} of {len(values)} evaluations are new' in printed and '*' in printed
     snippet = str(tmp_path / 'cd_1xb32_digits-8x8_2steps.py')
-    measure([snippet, '--num-samples', '60', '--work-dir', str(tmp_path / 'test'), '--out', str(tmp_path / 'x.json')])
+    measure([snippet, '-n', '60', '--work-dir', str(tmp_path / 'test'), '--out', str(tmp_path / 'x.json')])
     score, = json.loads((tmp_path / 'x.json').read_text())['scores']
     assert score['sampler_config'] == best['sampler'] and score['network_calls'] == 2
     assert score['metrics']['frechet/distance'] == best['value']
@@ -54,7 +54,7 @@ def test_what_is_found_is_a_config_that_draws_so(tmp_path, capsys):
 
 def test_what_a_score_depends_on_is_evaluated_anew(tmp_path, capsys):
     def num_new(*options):
-        search([CONFIG, '--num-samples', '60', '--num-scales', '4', '--work-dir', str(tmp_path), *options])
+        search([CONFIG, '-n', '60', '--num-scales', '4', '--work-dir', str(tmp_path), *options])
         return re.findall(r'(\d+) of 2 evaluations are new', capsys.readouterr().out)
 
     assert num_new() == ['2']
@@ -68,7 +68,7 @@ def test_files_that_have_changed_are_looked_at_anew(tmp_path, capsys):
     for shown in (slice(0, 300), slice(300, 600)):
         gc.collect()  # each search is a process of its own; here, what the one before had open would be shared
         np.savez(reference, torch.stack([digits[index]['inputs'] for index in range(600)][shown])[:, 0, :, :, None])
-        search([CONFIG, '--num-samples', '60', '--num-scales', '3', '--work-dir', str(tmp_path),
+        search([CONFIG, '-n', '60', '--num-scales', '3', '--work-dir', str(tmp_path),
                 '--cfg-options', f'test_evaluator.reference={reference}'])
         assert '1 of 1 evaluations are new' in capsys.readouterr().out
 
@@ -118,7 +118,7 @@ def test_search_that_was_killed_goes_on(tmp_path):
 ])  # yapf: disable
 def test_search_that_cannot_be_done_is_refused(capsys, tmp_path, arguments, expected):
     with pytest.raises(SystemExit) as exit_:
-        search([CONFIG, '--num-samples', '20', '--work-dir', str(tmp_path), *arguments])
+        search([CONFIG, '-n', '20', '--work-dir', str(tmp_path), *arguments])
     error = capsys.readouterr().err.splitlines()[-1]
     assert exit_.value.code == 2 and error.startswith('error: ') and expected in error
 

@@ -65,7 +65,7 @@ def checkpoint(tmp_path_factory):
 
 def test_every_sampler_is_measured_with_every_average(tmp_path, capsys, checkpoint):
     written = test_command(tmp_path, checkpoint, '--samplers', 'twostep,onestep', '--emas', '0.999,online',
-                           '--num-samples', 60, '--seed', 3, '--out-dir', tmp_path / 'drawn')
+                           '-n', 60, '--seed', 3, '--out-dir', tmp_path / 'drawn')
     scores = {(score['sampler'], score['ema']): score for score in written['scores']}
     assert list(scores) == [('twostep', '0.999'), ('onestep', '0.999'), ('twostep', 'online'), ('onestep', 'online')]
     assert [row['calls'] for row in table(capsys.readouterr().out)] == ['2', '1', '2', '1']
@@ -87,12 +87,12 @@ def test_every_sampler_is_measured_with_every_average(tmp_path, capsys, checkpoi
 
 
 def test_average_that_draws_is_named(tmp_path, checkpoint):
-    score, = test_command(tmp_path, checkpoint, '--num-samples', 60)['scores']
+    score, = test_command(tmp_path, checkpoint, '-n', 60)['scores']
     assert score['ema'] == '0.999'
 
 
 def test_file_says_what_the_scores_depend_on(tmp_path):
-    written = test_command(tmp_path, '--samplers', 'config,onestep,twostep', '--num-samples', 60, '--seed', 1)
+    written = test_command(tmp_path, '--samplers', 'config,onestep,twostep', '-n', 60, '--seed', 1)
     assert written['format'] == 1 and written['checkpoint'] == 'digits' and written['processes'] == 1
     assert written['requests'] == dict(
         type='SamplingRequests', num_samples=60, num_classes=10, labels='balanced', seed=1)
@@ -110,12 +110,12 @@ def test_file_says_what_the_scores_depend_on(tmp_path):
 
 def test_first_level_of_a_multistep_config_is_a_sampler(tmp_path):
     own = ['--cfg-options', 'model.sampler.indices=(0,8)']
-    config, first = test_command(tmp_path, '--samplers', 'config,onestep', '--num-samples', 30, *own)['scores']
+    config, first = test_command(tmp_path, '--samplers', 'config,onestep', '-n', 30, *own)['scores']
     assert config['network_calls'] == 2
     config = tmp_path / 'multistep.py'
     config.write_text(f'_base_ = {CONFIG!r}\n'
                       "model = dict(sampler=dict(indices=(0, 8)))\nsamplers = dict(_delete_=True)\n")
-    measure([str(config), '--samplers', 'config,onestep', '--num-samples', '30', '--work-dir', str(tmp_path / 'work'),
+    measure([str(config), '--samplers', 'config,onestep', '-n', '30', '--work-dir', str(tmp_path / 'work'),
              '--out', str(tmp_path / 'first.json')])
     scores = json.loads((tmp_path / 'first.json').read_text())['scores']
     assert [score['network_calls'] for score in scores] == [2, 1]
@@ -174,7 +174,7 @@ def refusal(capsys, *argv):
 @pytest.mark.parametrize('arguments, expected', [
     (['--samplers', 'twostep,threestep'], "no sampler 'threestep', nearest: twostep, onestep, fourstep; it has config"),
     (['--emas', '0.5,online'], 'holds one set of weights'),
-    (['--num-samples', '0'], '--num-samples has to be an integer of at least 1'),
+    (['--num-images', '0'], '--num-images has to be an integer of at least 1'),
     (['--samples', 'x.npz', '--samplers', 'onestep'], 'nothing is drawn: leave out samplers'),
     (['--ema', 'online', '--emas', 'online'], 'not allowed with'),
     (['--out', '/proc/x'], '/proc/x cannot be written'),
@@ -190,8 +190,8 @@ def refusal(capsys, *argv):
     (['--samples', 'nowhere.npz'], 'nowhere.npz'),
     (['--samples', 'nowhere'], 'nowhere is neither a folder'),
     (['--samplers', ','], 'a list of names with commas'),
-    (['--num-samples', '2'], 'PrecisionRecall needs at least 4 images to measure, got 2'),
-    (['--num-samples', '99999999999999'], 'num_samples has to be at least 1 and at most 100000000'),
+    (['-n', '2'], 'PrecisionRecall needs at least 4 images to measure, got 2'),
+    (['-n', '99999999999999'], 'num_samples has to be at least 1 and at most 100000000'),
     (['--cfg-options', 'test_evaluator.reference=5'], 'there is no file 5'),
     (['--cfg-options', 'checkpoint=5'], "no checkpoint '5'"),
     (['--cfg-options', 'test_evaluator=5'], 'test_evaluator has to be the config of an evaluator, got 5'),
@@ -251,7 +251,7 @@ def test_what_a_killed_run_has_left_does_not_matter(tmp_path):
     left = tmp_path / 'drawn' / '.config.npz.drawn'
     left.mkdir(parents=True)
     (left / '0.raw').write_bytes(bytes(64))
-    test_command(tmp_path, '--num-samples', 20, '--out-dir', tmp_path / 'drawn')
+    test_command(tmp_path, '-n', 20, '--out-dir', tmp_path / 'drawn')
     assert [path.name for path in (tmp_path / 'drawn').iterdir()] == ['config.npz']
     assert len(np.load(tmp_path / 'drawn' / 'config.npz')['arr_0']) == 20
 
@@ -268,7 +268,7 @@ def run_in_two_processes(*arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize('number, batch_size', [(230, 50), (230, 500)])  # with one batch, one process draws nothing
 def test_two_processes_do_what_one_does(tmp_path, number, batch_size):
-    arguments = ['--samplers', 'onestep,fourstep', '--num-samples', number, '--cfg-options',
+    arguments = ['--samplers', 'onestep,fourstep', '-n', number, '--cfg-options',
                  f'test_dataloader.batch_size={batch_size}']
     alone = test_command(tmp_path, *arguments[:4], '--out-dir', tmp_path / 'one', *arguments[4:])
     printed = run_in_two_processes(*arguments[:4], '--work-dir', tmp_path / 'two', '--out', tmp_path / 'two.json',

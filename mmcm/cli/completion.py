@@ -1,0 +1,54 @@
+"""Completion of command lines by bash and zsh, through argcomplete (the extra `completion`).
+
+`eval "$(register-python-argcomplete mmcm)"` has the shell run `mmcm` with `_ARGCOMPLETE` set whenever a user asks for a
+completion, with what was typed so far in `COMP_LINE`.
+"""
+import os
+from argparse import Action, ArgumentParser
+from collections.abc import Iterable
+from typing import Any, Optional
+
+ASKED = '_ARGCOMPLETE'  # 1: the words begin with the name of the program; 2: with its second word
+
+
+def complete(parser: ArgumentParser) -> None:
+    """Answer the shell and end the process, if the shell asks; otherwise do nothing."""
+    if ASKED in os.environ:
+        import argcomplete
+        argcomplete.autocomplete(parser)
+
+
+def asked_command(names: Iterable[str]) -> Optional[str]:
+    """Return the command, one of `names`, whose arguments the shell asks for; None if it asks for a command.
+
+    From then on the words count as those of that command.
+    """
+    words = os.environ.get('COMP_LINE', '').split()
+    if len(words) < 2 or words[1] not in names or os.environ.get('COMP_LINE', '').endswith(f' {words[1]}'):
+        return None
+    os.environ[ASKED] = '2'
+    return words[1]
+
+
+def with_models(action: Action) -> Action:
+    """Have the shell complete the value of `action` to names of the zoo, files and folders."""
+    return _completed(action, lambda: [model.name for model in _zoo().list_models()])
+
+
+def with_configs(action: Action) -> Action:
+    """Have the shell complete the value of `action` to names of our configs, files and folders."""
+    return _completed(action, lambda: [path.stem for path in _zoo().list_configs()])
+
+
+def _completed(action: Action, names: Any) -> Action:
+    def completer(prefix: str, **about: Any) -> list[str]:
+        from argcomplete.completers import FilesCompleter
+        return [name for name in names() if name.startswith(prefix)] + list(FilesCompleter()(prefix))
+
+    action.completer = completer
+    return action
+
+
+def _zoo() -> Any:
+    from mmcm import zoo
+    return zoo

@@ -1,10 +1,10 @@
 """The parser of every command: help with examples, and errors of one line."""
-import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any, NoReturn, Optional
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.system import usable_cores
 
 
 class CommandParser(ArgumentParser):
@@ -29,11 +29,10 @@ class CommandParser(ArgumentParser):
 
     def add_workers(self, what: str) -> None:
         """Add `--workers`, how many processes do `what`: by default one for each core that we may use."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
         self.add_argument(
             '--workers',
             type=int,
-            default=cores,
+            default=usable_cores(),
             metavar='N',
             help=f'processes that {what}; default: one for each core, %(default)s')
 

@@ -93,10 +93,6 @@ def test_other_devices_are_not_judged(monkeypatch):
     assert not precision.is_emulated(torch.float16, torch.device('cuda')) and timed == []
 
 
-def test_float32_is_as_slow_as_itself():
-    assert 0.1 < precision.slowdown(torch.float32) < 10
-
-
 @X86
 def test_command_warns_of_an_emulated_precision(tmp_path):
     result = subprocess.run(

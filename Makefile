@@ -14,7 +14,13 @@ MMAGIC := .venv-mmagic
 # What an install depends on; a change to any of these installs again.
 SETUP := setup.py pyproject.toml mmcm/version.py $(wildcard requirements/*.txt)
 
-.PHONY: help demo test lint mmagic test-mmagic clean
+# Tests of numbers, which processors round in different ways.
+NUMERIC := $(addprefix tests/test_,backbones curricula denoisers distances editing evaluation interop models noise \
+    objectives samplers)
+# The lowest instruction sets of x86 that torch, oneDNN and MKL can be held to.
+LOWEST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
+
+.PHONY: help demo test test-portable lint mmagic test-mmagic clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list.
@@ -28,6 +34,9 @@ demo: $(VENV)/.installed-demo  ## Draw digits with the model that ships, into ou
 # The tensors of the tests are too small for threads to help, so the cores share out the tests: one thread per worker.
 test: $(VENV)/.installed-test  ## Run the tests; those that take long with ARGS='-m slow', all with ARGS='-m ""'.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+test-portable: $(VENV)/.installed-test  ## Run the numeric tests as on a processor without AVX, one thread each.
+	$(LOWEST) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(NUMERIC) $(ARGS)
 
 lint: $(VENV)/.installed-test  ## Check the style of the code.
 	$(BIN)/python -m ruff check .

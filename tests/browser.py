@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from PIL import Image
 
 REQUIRED = 'MMCM_REQUIRE_BROWSER'  # if it is set, a missing browser fails the tests
 SCREENSHOTS = 'MMCM_TEST_SCREENSHOTS'  # names a folder where pictures of the page are kept
 WITHIN = ('about', 'blob', 'chrome', 'data')  # schemes of addresses that no server is asked for
-PATIENCE = 180  # seconds
 FEWER_FRAMES = """
 const ask = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = draw => setTimeout(() => ask(draw), 100);

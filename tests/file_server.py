@@ -5,6 +5,8 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from patience import PATIENCE
+
 CONTENT = random.Random(0).randbytes(300_000)
 
 
@@ -26,9 +28,9 @@ class Handler(BaseHTTPRequestHandler):
             if behaviour == 'wrong range':
                 start += 1
             headers['Content-Range'] = f'bytes {start}-{len(server.content) - 1}/{len(server.content)}'
-        self.answer(code, headers, server.content[start:], cut=behaviour == 'cut')
+        self.answer(code, headers, server.content[start:], cut=behaviour == 'cut', wait=behaviour == 'wait')
 
-    def answer(self, code, headers, body, cut=False):
+    def answer(self, code, headers, body, cut=False, wait=False):
         self.send_response(code)
         for key, value in {'Content-Length': str(len(body)), **headers}.items():
             self.send_header(key, value)
@@ -36,6 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         if cut:
             body = body[:len(body) // 2]
         for begin in range(0, len(body), 10_000):
+            if wait and begin >= len(body) / 2:
+                self.server.go_on.wait(PATIENCE)
             self.wfile.write(body[begin:begin + 10_000])
             time.sleep(self.server.pause)
 
@@ -50,6 +54,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(('127.0.0.1', 0), Handler)
         self.content, self.behaviour, self.ranges, self.pause = CONTENT, 'serve', True, 0.0
         self.plan, self.headers, self.asked = [], {}, []
+        self.go_on = threading.Event()  # for which the behaviour 'wait' waits
         self.url = f'http://127.0.0.1:{self.server_port}/model.pt'
 
     def handle_error(self, request, client_address):

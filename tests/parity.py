@@ -3,6 +3,7 @@
 The arrays lie in `tests/data/parity/`: `<case>__<array>`, and `meta`, a JSON string of all that is not an array.
 """
 import json
+import math
 import zlib
 from pathlib import Path
 
@@ -67,6 +68,40 @@ def adm_config(options):
         num_head_channels=None if heads == -1 else heads,
         scale_shift_norm=options['use_scale_shift_norm'],
         resblock_updown=options['resblock_updown'])
+
+
+def close(actual, expected, ulps, scale=None):
+    """Assert that two results of the same formula differ by its rounding alone: by at most `ulps` eps `scale`.
+
+    Processors (and numbers of threads) choose other polynomials for exp, log, cos and powers, and add in another order.
+
+    Args:
+        actual (Tensor): Float numbers.
+        expected (Tensor): The same, of another program, processor or precision; the coarser of the two dtypes has eps.
+        ulps (float | Tensor): How many roundings the formula has, each at most eps, its condition number included.
+        scale (float | Tensor, optional): Size of the numbers that are rounded; |expected|, unless larger ones cancel.
+    """
+    eps = max(torch.finfo(values.dtype).eps for values in (actual, expected))
+    found, wanted = actual.detach().double(), expected.detach().double()
+    assert found.shape == wanted.shape, f'{tuple(found.shape)} instead of {tuple(wanted.shape)}'
+    error, bound = (found - wanted).abs(), eps * torch.as_tensor(ulps) * (wanted.abs() if scale is None else scale)
+    # Not error > bound, which is wrong for NaN, too.
+    assert bool((error <= bound).all()), f'off by up to {(error / bound).nan_to_num().max().item():.3g} times the bound'
+
+
+def level_ulps(sigma, sigma_max=80.0, rho=7.0):
+    """Return by how many eps a level of Karras et al. may be off where it is computed in the precision of eps.
+
+    Of (top + position (bottom - top))^rho, with top = sigma_max^(1 / rho), the sum is off by 3 eps top at most: half an
+    eps twice for the position, and once each for the constant, the product, top and the sum. The power multiplies that
+    error, relative to the sum sigma^(1 / rho), by rho, and adds an eps of its own.
+    """
+    return 1 + 3 * rho * (sigma_max / sigma)**(1 / rho)
+
+
+# What may part two float32 computations of standard normal noise, in eps. Box and Muller's radius sqrt(-2 log u) is at
+# most sqrt(-2 log 2^-24) = 5.8, as u has 24 bits, and the cosine's argument, up to 2 pi, is off by an eps of itself.
+NORMAL_ULPS = 2 * math.pi * math.sqrt(48 * math.log(2))
 
 
 def gaussian_denoiser(x, sigma, mean=0.0, std=0.5):

@@ -69,6 +69,15 @@ def test_metadata_holds_the_version_of_the_package(wheel):
     assert message_from_string(read_dist_info(wheel, 'METADATA'))['Version'] == mmcm.__version__
 
 
+def test_metadata_claims_no_more_than_was_tested(wheel):
+    classifiers = message_from_string(read_dist_info(wheel, 'METADATA')).get_all('Classifier')
+    systems = [line for line in classifiers if line.startswith('Operating System')]
+    pythons = [line.rpartition(' ')[2] for line in classifiers if line.startswith('Programming Language :: Python')]
+    assert systems == ['Operating System :: POSIX :: Linux']
+    tested = (ROOT / 'docs' / 'versions.md').read_text(encoding='utf-8')
+    assert pythons and all(f'On CPython {python}, Linux' in tested for python in pythons)
+
+
 def test_entry_points_lead_to_functions(wheel):
     entry_points = ConfigParser()
     entry_points.read_string(read_dist_info(wheel, 'entry_points.txt'))

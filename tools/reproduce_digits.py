@@ -18,6 +18,8 @@ from threading import Lock
 
 from mmengine.config import Config
 
+from mmcm.utils.system import usable_cores
+
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER = 'edm'
 METHODS = {  # method: what tells its config where the teacher is
@@ -51,11 +53,11 @@ def run(command: Sequence[str], log: Path, threads: int) -> None:
     """Run a Python `command` of the repository with its output in `log`."""
     with printing:
         print('python', *command, flush=True)
-    with log.open('w') as file:
+    with log.open('w', encoding='utf-8') as file:
         result = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
                                 env={**os.environ, 'OMP_NUM_THREADS': str(threads)}, check=False)
     if result.returncode:
-        raise SystemExit(f'failed, see {log}:\n{log.read_text()[-2000:]}')
+        raise SystemExit(f'failed, see {log}:\n{log.read_text(encoding="utf-8")[-2000:]}')
 
 
 def train(method: str, seed: int, folder: Path, threads: int) -> None:
@@ -91,9 +93,9 @@ def seconds_of(method: str, folder: Path) -> float:
         work_dir.mkdir(parents=True, exist_ok=True)
         command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--cfg-options',
                    f'train_cfg.max_iters={TIMED}', 'default_hooks.logger.interval=20', *teacher_options(method, folder)]
-        run(command, work_dir / 'train.txt', len(os.sched_getaffinity(0)))
+        run(command, work_dir / 'train.txt', usable_cores())
         scalars = list(work_dir.glob('*/vis_data/scalars.json'))
-    times = [json.loads(line)['time'] for line in scalars[0].read_text().splitlines()]
+    times = [json.loads(line)['time'] for line in scalars[0].read_text(encoding='utf-8').splitlines()]
     return length_of(method) * statistics.median(times)
 
 
@@ -128,7 +130,8 @@ def measure(method: str, folder: Path, threads: int) -> None:
 
 def read_scores(method: str, work_dir: Path) -> dict[str, dict]:
     """Return what was written of each sampler of `method`, by its name, fewest network calls first."""
-    scores = [score for path in tests(method, work_dir) for score in json.loads(path.read_text())['scores']]
+    scores = [score for path in tests(method, work_dir)
+              for score in json.loads(path.read_text(encoding='utf-8'))['scores']]
     return {score['sampler']: score for score in sorted(scores, key=lambda score: score['network_calls'])}
 
 
@@ -164,11 +167,11 @@ def spread(values: Sequence[float]) -> str:
 def write_between(path: Path, name: str, content: str) -> None:
     """Exchange what stands between the comments `name` begins and ends in a Markdown file."""
     begin, end = f'<!-- {name} begins -->', f'<!-- {name} ends -->'
-    text = path.read_text()
+    text = path.read_text(encoding='utf-8')
     found = re.search(f'{re.escape(begin)}.*?{re.escape(end)}', text, re.DOTALL)
     if not found:
         raise SystemExit(f'{path} has no place for the table: it needs {begin} and {end}.')
-    path.write_text(text.replace(found[0], f'{begin}\n{content}\n{end}'))
+    path.write_text(text.replace(found[0], f'{begin}\n{content}\n{end}'), encoding='utf-8')
 
 
 def main() -> None:
@@ -182,7 +185,7 @@ def main() -> None:
     args = parser.parse_args()
 
     work_dir = args.work_dir.resolve()
-    threads = max(len(os.sched_getaffinity(0)) // args.jobs, 1)
+    threads = max(usable_cores() // args.jobs, 1)
     folders = [work_dir / f'seed{seed}' for seed in args.seeds]
     methods = dict.fromkeys([TEACHER, *args.methods])
     with ThreadPoolExecutor(args.jobs) as pool:

@@ -5,12 +5,13 @@ Each step is a command of its own, printed before it runs. What has run before, 
 again: the script goes on where it was stopped. With `--model`, nothing is trained, and that one is measured, each time.
 """
 import json
-import os
 from argparse import ArgumentParser
 from pathlib import Path
 
 from mmengine.config import Config
 from reproduce_digits import METHODS, ROOT, TEACHER, run, write_between
+
+from mmcm.utils.system import usable_cores
 
 FOLDER = ROOT / 'configs' / 'photo_patches'
 HEADS = {  # page: the head of its table, the names of edits and of what fills in the rest
@@ -54,7 +55,7 @@ def measure(model: str, folder: Path, options: list[str], threads: int, again: b
         folder.mkdir(parents=True, exist_ok=True)
         command = ['tools/score_edits.py', '--model', model, '--out', str(scores), '--sheets', str(folder / 'sheets')]
         run([*command, *options], folder / 'edits.txt', threads)
-    return json.loads(scores.read_text())
+    return json.loads(scores.read_text(encoding='utf-8'))
 
 
 def table(scores: dict, page: str) -> str:
@@ -83,7 +84,7 @@ def main() -> None:
     args = parser.parse_args()
 
     work_dir = args.work_dir.resolve()
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     model, name = args.model, Path(args.model or args.method).stem
     if model is not None and Path(model).exists():
         model = str(Path(model).resolve())  # the commands run elsewhere

@@ -27,6 +27,7 @@ from mmcm.structures import DataSample
 from mmcm.utils.checks import as_list, check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
+from mmcm.utils.precision import warn_if_emulated
 from mmcm.utils.progress import progress_bar
 from mmcm.zoo import cached_file
 
@@ -94,11 +95,15 @@ class ConsistencyModelInferencer(BaseInferencer):
         """Build no visualizer: the one of the config is for training."""
 
     def load(self) -> 'ConsistencyModelInferencer':
-        """Read the weights, unless that is done. The first call does it by itself, after it has checked its input."""
+        """Read the weights, unless that is done. The first call does it by itself, after it has checked its input.
+
+        One line on stderr warns of a precision that the processor emulates.
+        """
         if not self.loaded:
             path = cached_file(self.checkpoint, self.cache_dir)
             check_denoiser(self.config.model.denoiser, path)
             self.model.load_checkpoint(path, self.average)
+            warn_if_emulated(self.dtype, self.device)
             self.model.drawing_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True

@@ -1,6 +1,5 @@
 """The npz file that a pack becomes, while it grows: rows in order, a journal beside it, the room taken beforehand."""
 import errno
-import fcntl
 import hashlib
 import io
 import json
@@ -9,13 +8,14 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from mmcm.datasets.image_pack import IMAGES, LABELS, NOTES
+from mmcm.utils import system
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove, remove_leftovers, write_bytes
 from mmcm.utils.npz import SUFFIX
@@ -52,13 +52,15 @@ class PackFile:
         self.journal = out.with_name(f'.{out.name}.unfinished.json')
         make_folder(out.absolute().parent)
         try:
-            self.file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT, 0o666), 'r+b', buffering=0)
+            self.part.touch()
+            self.file = self.part.open('r+b', buffering=0)
         except OSError as error:
             raise InputError(f'{self.part} cannot be written: {error.strerror}. Choose another place.') from error
+        self.stack = ExitStack()
+        self.stack.callback(self.file.close)
         try:
             try:
-                # Not flock, which worker processes would go on holding for a while when this one is killed.
-                fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.stack.enter_context(system.held(self.file, self.part))
             except OSError as error:
                 raise self._taken() from error
             # Another process may have finished between opening and locking: then this is no unfinished pack any more.
@@ -72,20 +74,20 @@ class PackFile:
             for block in self._finished():
                 self._count(block)
         except BaseException:
-            self.file.close()
+            self.stack.close()
             raise
 
     def __enter__(self) -> 'PackFile':
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.file.close()
+        self.stack.close()
 
     def append(self, rows: np.ndarray) -> None:
         """Write `rows`, uint8 (B, H, W, C), behind the others."""
         block = memoryview(rows.ravel())  # of bytes
         with self._writing():
-            self._write(block, START + self.num_rows * self.row_size)
+            system.write_at(self.file, START + self.num_rows * self.row_size, block)
         self._count(block)
         self.num_rows += len(rows)
 
@@ -113,7 +115,7 @@ class PackFile:
             labels = np.asarray(labels, '<i8')
             digests['labels'] = hashlib.sha256(labels).hexdigest()
         with self._writing():
-            self._write(info.FileHeader(zip64=True) + header, 0)
+            system.write_at(self.file, 0, info.FileHeader(zip64=True) + header)
             self.file.truncate(START + self.num_rows * self.row_size)
             self.file.seek(0, os.SEEK_END)
             with zipfile.ZipFile(self.file, 'w') as archive:  # which begins where the file is at
@@ -125,6 +127,8 @@ class PackFile:
                 notes = json.dumps({**notes, 'sha256': digests}, indent=1, sort_keys=True)
                 archive.writestr(zipfile.ZipInfo(NOTES), notes)
             os.fsync(self.file.fileno())
+            if not system.RENAMES_OPEN_FILES:
+                self.file.close()
             self.part.replace(self.out)
             remove(self.journal)
             remove_leftovers(self.journal)
@@ -179,22 +183,11 @@ class PackFile:
         with self._writing():
             found = START + self.num_rows * self.row_size
             self.file.truncate(found)
-            if hasattr(os, 'posix_fallocate'):
-                try:
-                    os.posix_fallocate(self.file.fileno(), 0, size)
-                    return
-                except OSError as error:
-                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                        raise
+            if system.reserve(self.file, size):
+                return
             if shutil.disk_usage(self.out.absolute().parent).free < size - found:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.file.truncate(size)
-
-    def _write(self, block: bytes, offset: int) -> None:
-        block = memoryview(block)
-        while block:
-            written = os.pwrite(self.file.fileno(), block, offset)
-            block, offset = block[written:], offset + written
 
     def _count(self, block: bytes) -> None:
         self.images_sha.update(block)
@@ -204,7 +197,7 @@ class PackFile:
         """Yield the rows that are finished already."""
         offset, end = START, START + self.num_rows * self.row_size
         while offset < end:
-            block = os.pread(self.file.fileno(), min(READ_AT_ONCE, end - offset), offset)
+            block = system.read_at(self.file, offset, min(READ_AT_ONCE, end - offset))
             yield block
             offset += len(block)
 

@@ -1,5 +1,4 @@
 """The parser of every command: help with examples, errors of one line, completion by the shell."""
-import os
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -7,6 +6,7 @@ from typing import Any, NoReturn, Optional
 
 from mmcm.cli.completion import complete
 from mmcm.utils.errors import InputError
+from mmcm.utils.system import usable_cores
 
 
 class Deprecated(Action):
@@ -44,11 +44,10 @@ class CommandParser(ArgumentParser):
 
     def add_workers(self, what: str) -> None:
         """Add `--workers`, how many processes do `what`: by default one for each core that we may use."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
         self.add_argument(
             '--workers',
             type=int,
-            default=cores,
+            default=usable_cores(),
             metavar='N',
             help=f'processes that {what}; default: one for each core, %(default)s')
 

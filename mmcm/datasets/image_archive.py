@@ -11,6 +11,7 @@ import numpy as np
 
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.utils.errors import InputError
+from mmcm.utils.system import read_at
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff')
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -113,7 +114,7 @@ class ImageZipFiles:
         return content
 
     def _read_at(self, start: int, size: int) -> bytes:
-        return os.pread(self._file.fileno(), size, start)
+        return read_at(self._file, start, size)
 
 
 class FolderArchive:

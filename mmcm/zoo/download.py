@@ -28,11 +28,6 @@ from mmcm.utils.progress import terminal
 from mmcm.version import __version__
 from mmcm.zoo.wholeness import why_incomplete
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes that fetch the same file at once are not kept apart there
-    fcntl = None
-
 BLOCK = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte
 RETRY_DELAYS = (0.5, 2.0, 5.0)  # seconds; the count starts again whenever an attempt brought new bytes
@@ -370,16 +365,18 @@ def recorded_sha256(path: Path) -> Optional[str]:
 @contextmanager
 def _one_process_at_a_time(path: Path) -> Iterator[None]:
     """Hold `<path>.lock`. The system lets go of it when the process ends, however it ends."""
-    if fcntl is None:
-        yield
-        return
-    lock = path.with_name(path.name + '.lock')
-    with lock.open('a') as file:
-        with suppress(OSError):  # some network file systems know no locks; one process alone needs none
-            fcntl.flock(file, fcntl.LOCK_EX)
+    from filelock import FileLock  # is not imported where nothing is to be downloaded
+    place = path.with_name(path.name + '.lock')
+    lock = FileLock(str(place))
+    with suppress(OSError):  # some network file systems know no locks; one process alone needs none
+        lock.acquire()
+    try:
         yield
         # Whoever still waits on the removed lock, or makes a new one, finds the file and has nothing to write.
-        lock.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows removes no open file; filelock removes it there itself
+            place.unlink()
+    finally:
+        lock.release()
 
 
 @contextmanager

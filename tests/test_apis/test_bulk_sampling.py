@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -115,13 +114,9 @@ def test_processes_without_a_launcher_share_the_work(tiny, tmp_path):
 def test_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     main(command(tiny, tmp_path / 'one.npz', number=1000))
     arguments = [ROOT / 'tools/sample.py', *command(tiny, tmp_path / 'x.npz', number=1000)]
-    process = subprocess.Popen([sys.executable, *arguments])
     parts = tmp_path / 'x.npz.parts'
-    while len(list(parts.glob('block_*'))) < 5:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    killed = run(ROOT / 'tests/killed.py', f'len(list(Path({str(parts)!r}).glob("block_*"))) >= 5', *arguments)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     present = sorted(path.name for path in parts.glob('block_*'))
     assert 5 <= len(present) < 250 and not (tmp_path / 'x.npz').exists()
     (parts / present[4]).write_bytes(b'truncated')

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from mmcm.apis.packing import check_nothing_random, pack, verify
 from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
 from mmcm.utils.errors import InputError
 
+TESTS = Path(__file__).parents[1]
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
 
 
@@ -140,18 +141,15 @@ def test_images_of_two_sizes_are_refused_by_name(folder, tmp_path):
     assert files(tmp_path) == []
 
 
-PACK_SLOWLY = '''
-import sys, time
+PACK = '''
+import sys
 from mmcm.apis import packing
 from mmcm.datasets import ImageFolder
 
-class Slow(ImageFolder):
-    def read(self, position):
-        time.sleep(0.02)
-        return super().read(position)
-
 packing.CHUNK_IMAGES, packing.SAVE_INTERVAL = 3, 0.
-packing.pack(Slow(sys.argv[1], [dict(type='LoadImage'), dict(type='PackImage')]), sys.argv[2], workers=int(sys.argv[3]))
+if __name__ == '__main__':
+    dataset = ImageFolder(sys.argv[1], [dict(type='LoadImage'), dict(type='PackImage')])
+    packing.pack(dataset, sys.argv[2], workers=int(sys.argv[3]))
 '''
 
 
@@ -161,15 +159,14 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monk
     dataset = ImageFolder(str(folder), PIPELINE)
     pack(dataset, tmp_path / 'whole.npz')
     out, journal = tmp_path / 'x.npz', tmp_path / '.x.npz.unfinished.json'
-    process = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', PACK_SLOWLY, str(folder), str(out), '2'])
-    try:
-        deadline = time.monotonic() + 60
-        while not (journal.exists() and json.loads(journal.read_bytes())['rows'] >= 15):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    (tmp_path / 'pack.py').write_text(PACK, encoding='utf-8')
+    journal_of = f'Path({str(journal)!r})'
+    killed = subprocess.run([
+        sys.executable, '-W', 'ignore', TESTS / 'killed.py',
+        f'{journal_of}.exists() and json.loads({journal_of}.read_bytes())["rows"] >= 15',
+        tmp_path / 'pack.py', folder, out, '2'])
+    (tmp_path / 'pack.py').unlink()
+    assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
     done = pack(dataset, out, workers=1)
     assert 15 <= done.num_found < 120 and done.num_images == 120

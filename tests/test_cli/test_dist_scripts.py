@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from mmcm.cli.test import main as measure
 
@@ -49,7 +50,7 @@ def free_port():
 
 def start(script, *arguments, **environment):
     return subprocess.run(
-        [TOOLS / script, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+        [TOOLS / script, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE,
         env=dict(os.environ, PYTHON=sys.executable, PORT=str(free_port()), **environment))
 
 

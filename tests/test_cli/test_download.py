@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from file_server import CONTENT
+from patience import PATIENCE
 
 from mmcm.cli.download import main
 from mmcm.zoo import list_models
@@ -103,7 +104,7 @@ def test_two_commands_at_once_fetch_the_file_once_and_load_no_torch(server, cach
     both = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)}) for _ in range(2)]
     for process in both:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
         assert out.splitlines() == [str(cache / 'ct_cat256.pt'), 'set()'], err
     assert len(server.asked) == 1
     assert {file.name for file in cache.iterdir()} == {'ct_cat256.pt', 'ct_cat256.pt.sha256'}

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -83,17 +82,14 @@ def test_higher_is_better_where_it_is(tmp_path):
 @pytest.mark.slow
 def test_search_that_was_killed_goes_on(tmp_path):
     arguments = [CONFIG, *QUICK, '--steps', '3', '--method', 'grid', '--grid-points', '4', '--work-dir']
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / 'tools/search_timesteps.py'), *arguments, str(tmp_path / 'killed')],
-        stdout=subprocess.DEVNULL, env=dict(os.environ, OMP_NUM_THREADS='1'))
     cache = tmp_path / 'killed' / 'evaluations.json'
-    for _ in range(6000):
-        if cache.exists() and len(json.loads(cache.read_text())) >= 2:
-            break
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    cache_of = f'Path({str(cache)!r})'
+    killed = subprocess.run(
+        [sys.executable, ROOT / 'tests/killed.py',
+         f'{cache_of}.exists() and len(json.loads({cache_of}.read_text())) >= 2',
+         ROOT / 'tools/search_timesteps.py', *arguments, tmp_path / 'killed'],
+        stdout=subprocess.DEVNULL, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    assert killed.returncode == -signal.SIGKILL
     before = json.loads(cache.read_text())
     search([*arguments, str(tmp_path / 'killed')])
     after = json.loads(cache.read_text())

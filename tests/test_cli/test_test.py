@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -260,7 +261,7 @@ def run_in_two_processes(*arguments):
     result = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2',
          str(ROOT / 'tools/test.py'), CONFIG, *map(str, arguments), '--launcher', 'pytorch'],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, env=dict(os.environ, OMP_NUM_THREADS='1'))
     assert result.returncode == 0, result.stderr
     return result.stdout
 

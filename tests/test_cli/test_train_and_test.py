@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE
 from safetensors import safe_open
 
 from mmcm.cli import publish
@@ -25,7 +26,7 @@ DRAW = ['model.denoiser.backbone.channel_mult=(1,1)', 'test_dataloader.dataset.n
 
 def run(script, *arguments):
     result = subprocess.run([sys.executable, ROOT / 'tools' / script, *map(str, arguments)],
-                            cwd=ROOT, capture_output=True, text=True, timeout=300)
+                            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from digits import BACKBONE, build, objective_config
 from mmengine.utils import digit_version
+from patience import PATIENCE
 
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
@@ -51,7 +52,7 @@ def train_in_two_processes(*runs):
     result = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '--no-python',
          sys.executable, '-c', code, *('\t'.join(run) for run in runs)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300)
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr
 
 

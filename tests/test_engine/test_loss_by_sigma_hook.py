@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.runner import Runner
+from patience import PATIENCE
 from runs import config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -105,7 +106,7 @@ def test_two_processes_log_what_one_does(tmp_path):
         'Runner.from_cfg(cfg).train()\n')
     result = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', str(script),
-         str(tmp_path / 'two')], capture_output=True, text=True, timeout=120)
+         str(tmp_path / 'two')], capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr
     trained(watched_config(tmp_path / 'one'))
     one, two = (scalars(tmp_path / name) for name in ('one', 'two'))

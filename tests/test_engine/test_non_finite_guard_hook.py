@@ -7,6 +7,7 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from patience import PATIENCE
 from runs import config
 
 from mmcm.datasets import DigitsDataset
@@ -132,7 +133,7 @@ if __name__ == '__main__':
 def test_all_processes_stop_where_one_has_no_finite_loss(tmp_path):
     (tmp_path / 'two.py').write_text(TWO_PROCESSES)
     result = subprocess.run([sys.executable, tmp_path / 'two.py', tmp_path / 'rendezvous'],
-                            capture_output=True, text=True, timeout=120)
+                            capture_output=True, text=True, timeout=PATIENCE)
     messages = result.stdout.splitlines()
     assert len(messages) == 2 and messages[0] == messages[1], result.stderr
     assert 'iteration 4' in messages[0] and 'process 1: loss nan' in messages[0] and 'process 0' not in messages[0]

@@ -1,20 +1,20 @@
 """A run that is killed and resumed ends where an undisturbed one ends, bit for bit."""
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from digits import randomise
 from mmengine.config import Config
+from patience import PATIENCE
 
 from mmcm.registry import MODELS
 from mmcm.utils.weights import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
+TESTS = ROOT / 'tests'
 ITERATIONS = 24
 TINY = [
     'model.denoiser.backbone.base_channels=32', 'model.denoiser.backbone.channel_mult=(1,1)',
@@ -34,7 +34,7 @@ def command(work_dir, *arguments, method='ct'):
 
 def run(work_dir, *arguments):
     return subprocess.run(
-        command(work_dir, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=300)
+        command(work_dir, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def final_state(work_dir):
@@ -61,20 +61,17 @@ def assert_same_end(work_dir, undisturbed):
         assert torch.equal(ours['exp_avg_sq'], theirs['exp_avg_sq'])
 
 
-def kill_after(process, checkpoint):
-    """Kill `process` as soon as it has written `checkpoint`, and wait for its end."""
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists():
-        assert process.poll() is None and time.monotonic() < deadline, 'the run ended before it could be killed'
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def run_and_kill(command, checkpoint):
+    """Run `command`, a script of Python's, and kill it as soon as it has written `checkpoint`."""
+    python, *script = command
+    killed = subprocess.run([python, TESTS / 'killed.py', f'Path({str(checkpoint)!r}).exists()', *script], cwd=ROOT,
+                            capture_output=True, text=True, timeout=PATIENCE)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (checkpoint.parent / f'iter_{ITERATIONS}.pth').exists()
 
 
 def test_killed_and_resumed_run_ends_with_the_same_weights(tmp_path, undisturbed):
-    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kill_after(process, tmp_path / 'iter_8.pth')
+    run_and_kill(command(tmp_path), tmp_path / 'iter_8.pth')
     result = run(tmp_path, '--resume')
     assert result.returncode == 0, result.stderr
     assert 'resumed epoch' in result.stdout.lower() + result.stderr.lower()
@@ -110,11 +107,9 @@ def teacher(tmp_path_factory):
 def test_every_method_resumes_exactly(tmp_path, method, teacher):
     options = [option.format(teacher=teacher) for option in METHODS[method]]
     killed, whole = tmp_path / 'killed', tmp_path / 'whole'
-    process = subprocess.Popen(
-        command(killed, *options, method=method), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kill_after(process, killed / 'iter_8.pth')
+    run_and_kill(command(killed, *options, method=method), killed / 'iter_8.pth')
     for arguments in (command(whole, *options, method=method), command(killed, *options, '--resume', method=method)):
-        result = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        result = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
         assert result.returncode == 0, result.stderr
     assert_same_end(killed, whole)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner, find_latest_checkpoint
+from patience import PATIENCE
 from runs import config
 
 from mmcm.engine import WholeCheckpointHook
@@ -35,7 +36,7 @@ Runner.from_cfg(cfg).train()
 
 def run_until_killed(folder, name):
     result = subprocess.run([sys.executable, '-c', KILLED, Path(__file__).parents[1], folder, name],
-                            capture_output=True, text=True, timeout=120)
+                            capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == -signal.SIGKILL, result.stderr
 
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from parity import Fixture
+from parity import NORMAL_ULPS, Fixture, close
 
 from mmcm.noise import DeterministicNoise, PerSampleNoise, SampleNoise, SharedNoise
 from mmcm.utils.errors import InputError
@@ -8,6 +8,14 @@ from mmcm.utils.errors import InputError
 SIZE = (4, 3, 8, 8)
 KINDS = dict(determ=DeterministicNoise, determ_indiv=PerSampleNoise)
 CASES = [(kind, seed, rank, world) for kind in KINDS for seed in (0, 42) for rank, world in ((0, 1), (0, 2), (1, 2))]
+
+
+def same_draw(actual, expected):
+    """Assert equality of integers, and of normal noise up to the logarithm and the cosine of each kind of processor."""
+    if actual.is_floating_point():
+        close(actual, expected, NORMAL_ULPS, scale=1)
+    else:
+        assert torch.equal(actual, expected)
 
 
 @pytest.mark.parametrize('kind, seed, rank, world_size', CASES)
@@ -27,7 +35,7 @@ def test_draws_are_the_references(kind, seed, rank, world_size):
     noise.set_done_samples(fixture.meta['done_clamped'])
     draws.update(clamped=noise.randn(*SIZE), randint_fresh=fresh().randint(0, 1000, (4, )))
     for name, draw in draws.items():
-        assert torch.equal(draw, fixture(case, name)), name
+        same_draw(draw, fixture(case, name))
 
 
 @pytest.mark.parametrize('seed', [0, 42])
@@ -35,8 +43,8 @@ def test_shared_draws_are_the_references(seed):
     fixture = Fixture('generators')
     torch.manual_seed(seed)
     noise = SharedNoise()
-    assert torch.equal(noise.randn(*SIZE), fixture(f'dummy_seed{seed}', 'first'))
-    assert torch.equal(noise.randn_like(torch.zeros(SIZE)), fixture(f'dummy_seed{seed}', 'second'))
+    same_draw(noise.randn(*SIZE), fixture(f'dummy_seed{seed}', 'first'))
+    same_draw(noise.randn_like(torch.zeros(SIZE)), fixture(f'dummy_seed{seed}', 'second'))
     assert torch.equal(noise.randint(0, 1000, (4, )), fixture(f'dummy_seed{seed}', 'randint'))
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from parity import Fixture, ReplayedNoise, gaussian_consistency
+from parity import Fixture, ReplayedNoise, close, gaussian_consistency
 from torch.testing import assert_close
 
 from mmcm.objectives import EasyConsistencyTuning, Networks
@@ -32,7 +32,9 @@ def test_steps_of_all_stages_are_the_references(case):
     k = options['k'] if options['adj'] == 'sigmoid' else 0.0
     objective = build(options['q'], k=k, b=options['b'])
     for stage, expected in zip(options['stages'], fixture(case, 'r_by_stage')):
-        assert_close(objective.next_level(fixture('t'), objective.curriculum(stage)), expected, rtol=1e-6, atol=0)
+        # In t (1 - share n) two numbers close to 1 cancel, so their rounding counts, not that of r: for each program an
+        # eps for the sigmoid, one for its product with k, and half of one for each sum and product after that.
+        close(objective.next_level(fixture('t'), objective.curriculum(stage)), expected, 2 * 4, scale=fixture('t'))
 
 
 def test_first_stage_goes_on_with_the_training_of_the_diffusion_model(monkeypatch):

@@ -4,13 +4,13 @@ import multiprocessing
 import os
 import signal
 import socket
-import time
 import zipfile
 from io import BytesIO
 
 import numpy
 import pytest
 from file_server import CONTENT, serving
+from patience import PATIENCE, wait_until
 from safetensors.numpy import save
 
 from mmcm.utils.errors import InputError
@@ -298,7 +298,7 @@ def test_two_processes_share_one_download(server, tmp_path):
     server.pause = 0.02
     processes = [spawn(server.url, tmp_path / 'model.pt') for _ in range(2)]
     for process in processes:
-        process.join(timeout=30)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0, 0]
     assert (tmp_path / 'model.pt').read_bytes() == CONTENT
     assert len(server.asked) == 1
@@ -307,19 +307,17 @@ def test_two_processes_share_one_download(server, tmp_path):
 
 @pytest.mark.skipif(os.name != 'posix', reason='kills a process')
 def test_killed_download_leaves_no_file_and_is_continued(server, tmp_path):
-    server.pause = 0.05
+    server.behaviour = 'wait'  # in the middle of the file
     path, part = tmp_path / 'model.pt', tmp_path / 'model.pt.part'
     process = spawn(server.url, path)
-    deadline = time.monotonic() + 30
-    while not (part.exists() and part.stat().st_size):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: part.exists() and part.stat().st_size, 'the arrival of the first bytes')
     os.kill(process.pid, signal.SIGKILL)
-    process.join(timeout=30)
+    process.join(PATIENCE)
+    server.go_on.set()
     assert not path.exists()
     arrived = part.stat().st_size
     assert 0 < arrived < len(CONTENT)
-    server.pause = 0.0
+    server.behaviour = 'serve'
     assert fetch(server, path).read_bytes() == CONTENT
     assert server.asked[-1][1] == f'bytes={arrived}-'
 

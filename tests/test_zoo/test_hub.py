@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import COMMIT, HubServer
+from patience import PATIENCE
 
 from mmcm.utils.errors import InputError
 from mmcm.zoo.checkpoint_path import cached_file
@@ -46,7 +47,7 @@ def mmcm_download(hub, folder, *arguments, **environment):
     environment = {**os.environ, 'HF_ENDPOINT': hub.url, 'HF_HOME': str(folder / 'hf'), 'HOME': str(folder),
                    'no_proxy': '127.0.0.1', 'PYTHONPATH': os.pathsep.join(sys.path), **environment}
     return subprocess.run([sys.executable, '-m', 'mmcm', 'download', *arguments], env=environment, cwd=folder,
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=PATIENCE)
 
 
 def fetched(process):

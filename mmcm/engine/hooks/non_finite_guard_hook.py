@@ -105,7 +105,8 @@ class NonFiniteGuardHook(Hook):
     def advice(self, runner: Runner) -> str:
         """Return what to change and where to go on from."""
         record = Path(runner.work_dir) / 'last_checkpoint'
-        good = record.read_text().strip() if record.is_file() and record.stat().st_mtime_ns != self.old_record else ''
+        fresh = record.is_file() and record.stat().st_mtime_ns != self.old_record
+        good = record.read_text(encoding='utf-8').strip() if fresh else ''
         change = 'a smaller learning rate, optim_wrapper.clip_grad or full precision may help'
         if good:
             return f'The last good checkpoint is {good}: go on from it with --resume; {change}.'

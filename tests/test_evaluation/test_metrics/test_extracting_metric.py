@@ -12,6 +12,7 @@ import pytest
 import torch
 from measuring import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, IntegerNetwork, drawn, measure
 from mmengine.evaluator import Evaluator
+from patience import PATIENCE
 
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.registry import METRICS
@@ -44,7 +45,7 @@ def together(tmp_path_factory):
         subprocess.Popen([sys.executable, TESTS / 'measuring.py', str(rank), '2', folder / 'meeting', tasks],
                          stdout=subprocess.PIPE, text=True, env=environment) for rank in range(2)
     ]  # yapf: disable
-    outputs = [process.communicate(timeout=180)[0] for process in processes]
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     return [dict(zip([*TASKS, 'corrupt'], json.loads(output.splitlines()[-1]))) for output in outputs]
 

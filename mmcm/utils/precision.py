@@ -1,0 +1,92 @@
+"""Which precisions the processor computes in itself, and how slow those are that it emulates."""
+import sys
+import time
+from functools import cache
+from typing import Optional
+
+import torch
+
+SLOW = 2.0  # times as long as in float32: what takes longer is worth a line
+SIZES = (64, 256)  # of the square matrices whose product is timed; the larger ones where these are quick
+SECONDS = 0.1  # for the products in one size and precision; the larger size is left out where one takes longer
+REPEATS = 4  # at most; the quickest counts, since the first sets up the arithmetic and other programs run
+# What oneDNN, which computes torch's products on CPUs, answers for the instruction sets that it may use.
+SUPPORT = {torch.bfloat16: '_is_mkldnn_bf16_supported', torch.float16: '_is_mkldnn_fp16_supported'}
+INSTRUCTIONS = {  # of x86 processors, under torch's names for their presence
+    torch.bfloat16: ('_is_avx512_bf16_supported', '_is_amx_tile_supported'),
+    torch.float16: ('_is_amx_fp16_supported', ),
+}
+
+
+def is_native(dtype: torch.dtype) -> Optional[bool]:
+    """Return whether the CPU has instructions for products in `dtype`; None where neither torch nor oneDNN says so."""
+    if dtype not in SUPPORT:
+        return True
+    supported = _answer(torch.ops.mkldnn, SUPPORT[dtype]) if torch.backends.mkldnn.is_available() else None
+    if supported and any(_answer(torch.cpu, name) for name in INSTRUCTIONS[dtype]):
+        return True
+    # oneDNN also says yes where it puts bfloat16 together from AVX-512, and for processors that are not x86.
+    return None if supported or supported is None else False
+
+
+def slowdown(dtype: torch.dtype) -> float:
+    """Return how many times as long a matrix product takes on the CPU in `dtype` as in float32; measured once."""
+    return _measured(dtype, torch.get_num_threads())
+
+
+def is_emulated(dtype: torch.dtype, device: torch.device) -> bool:
+    """Return whether products in `dtype` are emulated on `device`, and much slower than in float32 for it.
+
+    Instructions are looked for first; where there are none, or nothing is known of them, a small product is timed.
+    """
+    return device.type == 'cpu' and is_native(dtype) is not True and slowdown(dtype) > SLOW
+
+
+def emulation_notice(dtype: torch.dtype, device: torch.device, instead: str) -> Optional[str]:
+    """Return one line for the user if `device` emulates `dtype`, else None.
+
+    Args:
+        dtype (torch.dtype): The precision that was asked for.
+        device (torch.device): Where the network computes.
+        instead (str): What to do instead, an imperative.
+    """
+    if not is_emulated(dtype, device):
+        return None
+    return (f'this processor emulates {str(dtype).removeprefix("torch.")}: a matrix product takes '
+            f'{slowdown(dtype):.0f} times as long as in float32. {instead}')
+
+
+@cache
+def warn_if_emulated(dtype: torch.dtype, device: torch.device) -> None:
+    """Print one line on stderr if `device` emulates `dtype`, once in a process."""
+    notice = emulation_notice(dtype, device, 'Use float32, unless memory is short.')
+    if notice:
+        print(f'warning: {notice}', file=sys.stderr)
+
+
+def _answer(module: object, name: str) -> Optional[bool]:
+    """Call a private function of torch's; None in versions that have none of this name."""
+    try:
+        return bool(getattr(module, name)())
+    except (AttributeError, RuntimeError):
+        return None
+
+
+@cache
+def _measured(dtype: torch.dtype, num_threads: int) -> float:
+    small, large = SIZES
+    seconds = _time_product(dtype, small)
+    size = large if seconds * (large / small)**3 < SECONDS else small
+    return _time_product(dtype, size) / _time_product(torch.float32, size)
+
+
+def _time_product(dtype: torch.dtype, size: int) -> float:
+    """Return the seconds of a product of two square matrices."""
+    a = torch.ones(size, size, dtype=dtype, device='cpu')
+    times: list[float] = []
+    with torch.no_grad(), torch.autocast('cpu', enabled=False):
+        while len(times) < REPEATS and sum(times) < SECONDS:
+            start = time.perf_counter()
+            torch.mm(a, a)
+            times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,0 +1,86 @@
+"""What operating systems do in different ways, each behind one function.
+
+The rest of the package calls nothing that only POSIX has: `fcntl`, `os.pread`, `os.sched_getaffinity` and the like are
+missing on Windows.
+"""
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+RENAMES_OPEN_FILES = os.name != 'nt'
+_seeking = threading.Lock()
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Return up to `size` bytes of a file from `offset` on.
+
+    Threads, and where there are forks also processes, may share the open file: no read depends on its position.
+    """
+    if hasattr(os, 'pread'):
+        return os.pread(file.fileno(), size, offset)
+    with _seeking:
+        file.seek(offset)
+        return file.read(size)
+
+
+def write_at(file: BinaryIO, offset: int, content: bytes) -> None:
+    """Write all of `content` into an unbuffered file from `offset` on."""
+    left = memoryview(content)
+    while left:
+        if hasattr(os, 'pwrite'):
+            written = os.pwrite(file.fileno(), left, offset)
+        else:
+            file.seek(offset)
+            written = file.write(left)
+        left, offset = left[written:], offset + written
+
+
+def reserve(file: BinaryIO, size: int) -> bool:
+    """Take `size` bytes of the disk for a file; False where the system or the file system cannot.
+
+    Raises:
+        OSError: If the disk has less room.
+    """
+    if not hasattr(os, 'posix_fallocate'):
+        return False
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def held(file: BinaryIO, path: Path) -> Iterator[None]:
+    """Keep other processes from holding the open file `file`, whose path is `path`, at the same time.
+
+    The system lets go when this process ends, however it ends. On POSIX systems it also does when the file is closed,
+    and processes that were forked meanwhile do not hold the file. Elsewhere `<path>.lock` is locked.
+
+    Raises:
+        OSError: If another process holds it.
+    """
+    if fcntl is not None:
+        # Not flock, nor filelock, which uses it: forked workers would hold the file on when this process is killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    else:
+        from filelock import FileLock  # whose Timeout is an OSError
+        with FileLock(f'{path}.lock', timeout=0):
+            yield

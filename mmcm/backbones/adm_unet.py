@@ -77,6 +77,7 @@ class ADMUNet(BaseModule):
                              f'normalisation), got {base_channels}.')
         self.image_size = image_size
         self.in_channels = in_channels
+        self.out_channels = out_channels
         self.num_classes = num_classes
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint

@@ -231,7 +231,7 @@ def _numbers(name: str, value: Any) -> tuple[int, ...]:
 
 
 def _same_notation(name: str, given: Any, value: Any) -> Any:
-    """Return `given` written as `value` is: a tuple of integers, from a list or a string with commas; else an integer."""
+    """Return `given` as `value` is written: a tuple of integers, from a list or a string with commas, or an integer."""
     if isinstance(value, tuple):
         return _numbers(name, given)
     try:

@@ -50,8 +50,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         default={},
         metavar='KEY=VALUE',
         help=f'further settings: {", ".join(SETTINGS)} (default: 4 images, as MMagic has it); of the sampler: '
-        f'{", ".join(SAMPLER_SETTINGS)}. For example num_images=100 indices=0,22 num_scales=40; with --img: {", ".join(EDITING_SETTINGS)}, for example '
-        'task=inpaint')
+        f'{", ".join(SAMPLER_SETTINGS)}. For example num_images=100 indices=0,22 num_scales=40; with --img: '
+        f'{", ".join(EDITING_SETTINGS)}, for example task=inpaint')
     parser.add_argument('--print-supported-models', action='store_true', help='list the models and leave')
     parser.add_argument('--print-supported-tasks', action='store_true', help='list the tasks and leave')
     parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')

@@ -25,7 +25,7 @@ PLAIN = dict(down=('DownBlock2D', 'ResnetDownsampleBlock2D'), up=('UpBlock2D', '
 RES_BLOCK = {
     'in_layers.0': 'norm1', 'in_layers.2': 'conv1', 'emb_layers.1': 'time_emb_proj', 'out_layers.0': 'norm2',
     'out_layers.3': 'conv2', 'skip_connection': 'conv_shortcut'}
-MIDDLE_NORM = 'mid_block.attentions.0.group_norm.weight'
+MIDDLE_NORM = 'mid_block.attentions.0.group_norm'
 OLD_NAMES = {'query': 'to_q', 'key': 'to_k', 'value': 'to_v', 'proj_attn': 'to_out.0'}  # of the attention, formerly
 
 
@@ -160,7 +160,7 @@ def from_diffusers(backbone: Mapping[str, Any], weights: Mapping[str, 'Tensor'])
     weights = {_current_name(name): value for name, value in weights.items()}
     mapping = dict(key_map(backbone))
     expected = {name for names in mapping.values() for name in names}
-    if MIDDLE_NORM in expected - weights.keys():
+    if expected - weights.keys() == {f'{MIDDLE_NORM}.weight', f'{MIDDLE_NORM}.bias'}:
         raise _not_adm('attn_norm_num_groups', None, f"{backbone.get('norm_groups', 32)}: there is no normalisation "
                        'before the attention in the middle')
     for names, problem in ((sorted(expected - weights.keys()), 'are missing'),

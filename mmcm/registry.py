@@ -16,10 +16,11 @@ import mmengine.registry as root
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DefaultScope, Registry, build_from_cfg
 
+from mmcm.utils import external_bases  # noqa: F401  (configs may inherit from 'mmcm::digits/...')
 from mmcm.utils.errors import InputError
 
 SCOPE = 'mmcm'
-MODULE2PACKAGE.setdefault(SCOPE, SCOPE)  # configs may inherit from 'mmcm::digits/...', where mmcm is a wheel
+MODULE2PACKAGE.setdefault(SCOPE, SCOPE)  # for mmengine.hub, which finds our configs where mmcm is a wheel
 
 
 def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> Any:

@@ -22,6 +22,11 @@ VARIANTS = dict(
     one_level=dict(channel_mult=(1, )),
     narrower_below=dict(channel_mult=(1, 3, 2), num_res_blocks=3),
     wider=dict(base_channels=96, dropout=0.1),
+    other_normalisation=dict(norm_groups=8, norm_eps=1e-3),
+    other_normalisation_without_modulation=dict(norm_groups=16, scale_shift_norm=False, base_channels=48),
+    gelu=dict(activation='gelu'),
+    mish=dict(activation='mish', resblock_updown=False),
+    relu=dict(activation='relu', norm_groups=4),
 )
 
 

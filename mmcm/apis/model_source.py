@@ -13,7 +13,7 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import cached_file, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
-WEIGHTS = ('.safetensors', '.pt', '.pth')  # suffixes of files that may carry the config of their network
+WEIGHTS = ('.safetensors', '.pt', '.pth', '.pkl')  # suffixes of files that may carry the config of their network
 
 
 def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],

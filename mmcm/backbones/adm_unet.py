@@ -5,7 +5,8 @@ load with no renaming. The attention's `qkv` holds first all queries, then all k
 """
 import math
 from collections.abc import Sequence
-from typing import Optional
+from functools import partial
+from typing import Callable, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmcm.registry import MODELS
+from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
 
-GROUPS = 32  # of every group normalisation
+ACTIVATIONS = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
 
 
 @MODELS.register_module()
@@ -29,7 +31,7 @@ class ADMUNet(BaseModule):
 
     Args:
         image_size (int): Height and width of the images in pixels.
-        base_channels (int): Width of the first level, a multiple of 32.
+        base_channels (int): Width of the first level, a multiple of `norm_groups`.
         num_res_blocks (int): Residual blocks per level on the way down; one more on the way up.
         attention_resolutions (Sequence[int]): Sizes in pixels of the feature maps that get attention.
         channel_mult (Sequence[int]): Width of each level in units of `base_channels`; each level halves the size.
@@ -46,6 +48,9 @@ class ADMUNet(BaseModule):
         use_checkpoint (bool): Whether to recompute the blocks' activations in the backward pass: less memory, one more
             forward pass. It has no effect where no gradients are asked for, nor in forward-mode differentiation
             (`torch.func.jvp`), whose tangents cannot be recomputed.
+        norm_groups (int): Groups of every group normalisation.
+        norm_eps (float): What every group normalisation adds to the variance.
+        activation (str): In the residual blocks: 'silu', 'gelu', 'mish' or 'relu'. Elsewhere it is SiLU.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -64,6 +69,9 @@ class ADMUNet(BaseModule):
                  resblock_updown: bool = False,
                  dropout: float = 0.,
                  use_checkpoint: bool = False,
+                 norm_groups: int = 32,
+                 norm_eps: float = 1e-5,
+                 activation: str = 'silu',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         if not channel_mult:
@@ -72,21 +80,27 @@ class ADMUNet(BaseModule):
             raise InputError(f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
                              f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
                              'Shorten channel_mult or change image_size.')
-        if base_channels < 1 or base_channels % GROUPS:
-            raise InputError(f'base_channels has to be a positive multiple of {GROUPS} (the groups of the '
+        check_count('norm_groups', norm_groups)
+        check_choice('activation', activation, tuple(ACTIVATIONS))
+        if base_channels < 1 or base_channels % norm_groups:
+            raise InputError(f'base_channels has to be a positive multiple of {norm_groups} (the groups of the '
                              f'normalisation), got {base_channels}.')
         self.image_size = image_size
         self.in_channels = in_channels
+        self.out_channels = out_channels
         self.num_classes = num_classes
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
+        self.activation = ACTIVATIONS[activation]()
         embed_channels = 4 * base_channels
+        norm = partial(nn.GroupNorm, norm_groups, eps=norm_eps)
 
         def res_block(channels, out, **resample):
-            return ResBlock(channels, out, embed_channels, dropout, scale_shift_norm, **resample)
+            return ResBlock(channels, out, embed_channels, dropout, scale_shift_norm, norm, ACTIVATIONS[activation],
+                            **resample)
 
         def attention(channels):
-            return AttentionBlock(channels, num_heads, num_head_channels)
+            return AttentionBlock(channels, num_heads, num_head_channels, norm)
 
         self.time_embed = nn.Sequential(
             nn.Linear(base_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels))
@@ -127,7 +141,7 @@ class ADMUNet(BaseModule):
                 self.output_blocks.append(Block(*layers))
 
         self.out = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
+            norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
 
     def forward(self, x: Tensor, t: Tensor, labels: Optional[Tensor] = None) -> Tensor:
         """Evaluate the network.
@@ -150,7 +164,7 @@ class ADMUNet(BaseModule):
         if labels is not None:
             soft = labels.is_floating_point()
             embedding = embedding + (labels.to(dtype) @ self.label_emb.weight if soft else self.label_emb(labels))
-        embedding = F.silu(embedding)  # each residual block begins with it: once is enough
+        embedding = self.activation(embedding)  # each residual block begins with it: once is enough
 
         h = x.to(dtype)
         skips = []
@@ -206,18 +220,20 @@ class ResBlock(nn.Module):
                  embed_channels: int,
                  dropout: float,
                  scale_shift_norm: bool,
+                 norm: Callable[[int], nn.Module],
+                 activation: Callable[[], nn.Module],
                  up: bool = False,
                  down: bool = False) -> None:
         super().__init__()
         self.scale_shift_norm = scale_shift_norm
         self.resample = nearest_upsample if up else halve if down else None
         self.in_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
-        # The SiLU in front is applied once for all blocks by ADMUNet; Identity keeps the released key, emb_layers.1.
+            norm(channels), activation(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        # ADMUNet applies the activation in front once for all blocks; Identity keeps the released key, emb_layers.1.
         self.emb_layers = nn.Sequential(
             nn.Identity(), nn.Linear(embed_channels, out_channels * (2 if scale_shift_norm else 1)))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, out_channels), nn.SiLU(), nn.Dropout(dropout),
+            norm(out_channels), activation(), nn.Dropout(dropout),
             zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)))
         self.skip_connection = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
 
@@ -242,13 +258,14 @@ class ResBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention among the positions of a feature map, added to its input."""
 
-    def __init__(self, channels: int, num_heads: int, num_head_channels: Optional[int]) -> None:
+    def __init__(self, channels: int, num_heads: int, num_head_channels: Optional[int],
+                 norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         if channels % (num_head_channels or num_heads):
             raise InputError(f'{channels} channels cannot be shared out among attention heads: got num_heads '
                              f'{num_heads}, num_head_channels {num_head_channels}; one of them has to divide it.')
         self.num_heads = channels // num_head_channels if num_head_channels else num_heads
-        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.norm = norm(channels)
         # Convolutions of width 1 by the shape of their weights (the released ones); applied as linear maps.
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj_out = zeroed(nn.Conv2d(channels, channels, 1))

@@ -26,7 +26,6 @@ SAMPLER_SETTINGS = ('type', 'sigmas', 'indices', 'num_scales', 'num_steps', 'sig
                     's_tmin', 's_tmax', 's_noise')
 EDITING_SETTINGS = ('task', 'num_candidates', 'resize_mask', 'factor', 'share', 'kernel', 'sigma', 'sigmas',
                     'num_steps')
-NUM_IMAGES = 16  # of a sheet, where nothing says how many
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -50,9 +49,9 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         action=Options,
         default={},
         metavar='KEY=VALUE',
-        help=f'further settings: {", ".join(SETTINGS)}; of the sampler: {", ".join(SAMPLER_SETTINGS)}. For example '
-        f'num_images=100 indices=0,22 num_scales=40; with --img: {", ".join(EDITING_SETTINGS)}, for example '
-        'task=inpaint')
+        help=f'further settings: {", ".join(SETTINGS)} (default: 4 images, as MMagic has it); of the sampler: '
+        f'{", ".join(SAMPLER_SETTINGS)}. For example num_images=100 indices=0,22 num_scales=40; with --img: '
+        f'{", ".join(EDITING_SETTINGS)}, for example task=inpaint')
     parser.add_argument('--print-supported-models', action='store_true', help='list the models and leave')
     parser.add_argument('--print-supported-tasks', action='store_true', help='list the tasks and leave')
     parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')
@@ -95,8 +94,10 @@ def draw(args: Namespace) -> None:
             check_count(key, extra[key])
     out = Path(args.result_out_dir).expanduser()
     labels = labels_of(args.label)
-    num_images = extra.get('num_images', len(labels) if isinstance(labels, list) else NUM_IMAGES)
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
+    # 4 as MMagic's inferencer has it, or what a config of its own implementation says.
+    default = len(labels) if isinstance(labels, list) else inferencer.model.requests['num_samples']
+    num_images = extra.get('num_images', default)
     inferencer.choose_seeds(args.seed, num_images)
     inferencer.choose_labels(labels, num_images, args.seed)
     check_out(out)  # which makes folders, and so only for a request that is in order

@@ -11,13 +11,14 @@ class ProgressiveCurriculum:
     """N(k) grows from s_0 to s_1 + 1, its square linearly in k, and mu(k) with it.
 
     N(k) = ceil(sqrt(k / K ((s_1 + 1)^2 - s_0^2) + s_0^2) - 1) + 1, and mu(k) = exp(s_0 log(mu_0) / (N(k) - 1)). The
-    paper divides by N(k); we follow its code, for which mu(0) = mu_0^2 at s_0 = 2.
+    paper divides by N(k); we follow its code, for which mu(0) = mu_0^2 at s_0 = 2. With mu_0 = 0, the default of that
+    code, log(mu_0) is minus infinity and mu(k) = 0: the target is the online network.
 
     Args:
         start_scales (int): s_0, at least 2.
         end_scales (int): s_1, at least s_0.
         total_steps (int): K, the step at which N reaches s_1 + 1; it goes on growing beyond.
-        start_decay (float): mu_0, in (0, 1].
+        start_decay (float): mu_0, in [0, 1].
         adaptive (bool): Whether the decay follows N(k); it is `start_decay` throughout if not.
     """
 
@@ -29,9 +30,9 @@ class ProgressiveCurriculum:
                  adaptive: bool = True) -> None:
         check_scales(start_scales)
         check_decay(start_decay)
-        if end_scales < start_scales or total_steps < 1 or start_decay == 0:
-            raise InputError('a progressive curriculum needs end_scales >= start_scales, total_steps >= 1 and '
-                             f'start_decay > 0, got {end_scales}, {start_scales}, {total_steps} and {start_decay}.')
+        if end_scales < start_scales or total_steps < 1:
+            raise InputError('a progressive curriculum needs end_scales >= start_scales and total_steps >= 1, got '
+                             f'{end_scales}, {start_scales} and {total_steps}.')
         self.start_scales = start_scales
         self.end_scales = end_scales
         self.total_steps = total_steps
@@ -44,5 +45,5 @@ class ProgressiveCurriculum:
         intervals = max(math.ceil(math.sqrt(growth + self.start_scales**2) - 1), 1)
         decay = self.start_decay
         if self.adaptive:
-            decay = math.exp(self.start_scales * math.log(self.start_decay) / intervals)
+            decay = self.start_decay**(self.start_scales / intervals)
         return intervals + 1, decay

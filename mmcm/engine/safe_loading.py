@@ -3,6 +3,8 @@ from typing import Any, Optional
 
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmcm.interop.diffusers_folder import is_diffusers_folder, read_weights
+from mmcm.interop.openai_trainer import find_trainer_files, read_trainer_checkpoint
 from mmcm.utils.errors import InputError
 from mmcm.utils.weights import read_checkpoint
 from mmcm.zoo import cached_file
@@ -17,10 +19,17 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
     Those fail on MMEngine's own checkpoints under torch >= 2.6, and run what is in a file under older ones or when it
     comes from a URL. The tensors come back on the CPU, whatever `map_location` is; MMEngine copies them from there.
 
+    `filename` may also be the folder of a diffusers model, or the folder of OpenAI's trainer (its last step) or a
+    `model<step>.pt` in it; see `read_trainer_checkpoint`. `AveragesHook` fits weights alone to the model.
+
     Raises:
         InputError: If the file cannot be had or read; see `cached_file` and `read_checkpoint`.
     """
-    return read_checkpoint(cached_file(filename))
+    trainer = find_trainer_files(filename)
+    if trainer is not None:
+        return read_trainer_checkpoint(trainer)
+    path = cached_file(filename)
+    return read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path)
 
 
 def refuse(filename: str, map_location: Optional[Any] = None) -> dict:

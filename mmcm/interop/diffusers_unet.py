@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 # What ADMUNet has built in, and diffusers by default: its settings may be missing, but not be others.
 FIXED = dict(
     center_input_sample=False, time_embedding_type='positional', freq_shift=0, flip_sin_to_cos=True,
-    mid_block_type='UNetMidBlock2D', mid_block_scale_factor=1, downsample_padding=1, act_fn='silu', norm_num_groups=32,
-    norm_eps=1e-5, add_attention=True, class_embed_type=None)
+    mid_block_type='UNetMidBlock2D', mid_block_scale_factor=1, downsample_padding=1, add_attention=True,
+    class_embed_type=None)
+# What both have as a setting: our name, diffusers' name, and the default of both.
+SHARED = (('norm_groups', 'norm_num_groups', 32), ('norm_eps', 'norm_eps', 1e-5), ('activation', 'act_fn', 'silu'))
+ACTIVATIONS = ('silu', 'gelu', 'mish', 'relu')  # diffusers calls the first one swish, too
 ATTENTION = ('AttnDownBlock2D', 'AttnUpBlock2D')
 # Levels without attention, with resampling by a convolution and by a residual block.
 PLAIN = dict(down=('DownBlock2D', 'ResnetDownsampleBlock2D'), up=('UpBlock2D', 'ResnetUpsampleBlock2D'))
 RES_BLOCK = {
     'in_layers.0': 'norm1', 'in_layers.2': 'conv1', 'emb_layers.1': 'time_emb_proj', 'out_layers.0': 'norm2',
     'out_layers.3': 'conv2', 'skip_connection': 'conv_shortcut'}
+MIDDLE_NORM = 'mid_block.attentions.0.group_norm'
 OLD_NAMES = {'query': 'to_q', 'key': 'to_k', 'value': 'to_v', 'proj_attn': 'to_out.0'}  # of the attention, formerly
 
 
@@ -57,11 +61,13 @@ def unet_config(backbone: Mapping[str, Any]) -> dict[str, Any]:
         up_block_types=['AttnUpBlock2D' if has else PLAIN['up'][resnet] for has in reversed(attention)],
         resnet_time_scale_shift='scale_shift' if scale_shift else 'default',
         # Without it, the attention in the middle would have no normalisation; by default it is that of the blocks.
-        attn_norm_num_groups=FIXED['norm_num_groups'] if scale_shift else None,
+        attn_norm_num_groups=backbone.get('norm_groups', 32) if scale_shift else None,
         upsample_type='resnet' if resnet else 'conv',
         downsample_type='resnet' if resnet else 'conv')
     if backbone.get('dropout'):
         config['dropout'] = backbone['dropout']
+    config.update(
+        (theirs, backbone[ours]) for ours, theirs, default in SHARED if backbone.get(ours, default) != default)
     return config
 
 
@@ -74,6 +80,9 @@ def backbone_config(unet: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: If ADMUNet has no such network; the message names the setting.
     """
+    if unet.get('sample_size') is None:
+        raise InputError('the config of the UNet2DModel has sample_size None, and ADMUNet has to know the size of its '
+                         'images: set it in config.json, "sample_size": 64 for 64 x 64 pixels.')
     for key in ('sample_size', 'block_out_channels', 'down_block_types', 'up_block_types'):
         if not unet.get(key):
             raise InputError(f'the config of the UNet2DModel has no {key}: it is not whole, or of another network.')
@@ -95,9 +104,10 @@ def backbone_config(unet: Mapping[str, Any]) -> dict[str, Any]:
         raise _not_adm('resnet_time_scale_shift', modulation, "'default' or 'scale_shift'")
     # diffusers before 0.21 had no such setting (its pull request 4863), but folders from then with the released weights
     # have the normalisation among these. A network without it is refused for its missing weights.
+    shared = _shared(unet, base)
     groups = unet.get('attn_norm_num_groups')
-    if groups not in (None, FIXED['norm_num_groups']):
-        raise _not_adm('attn_norm_num_groups', groups, FIXED['norm_num_groups'])
+    if groups not in (None, shared.get('norm_groups', 32)):
+        raise _not_adm('attn_norm_num_groups', groups, f'norm_num_groups, {shared.get("norm_groups", 32)}')
     attention, resnet = _levels(unet)
     head_channels = unet.get('attention_head_dim', 8)
     with_attention = [width for width, has in zip(widths, attention) if has] + [widths[-1]]
@@ -116,7 +126,8 @@ def backbone_config(unet: Mapping[str, Any]) -> dict[str, Any]:
         num_head_channels=head_channels,  # None: one head for all channels, as in diffusers
         scale_shift_norm=modulation == 'scale_shift',
         resblock_updown=resnet,
-        dropout=unet.get('dropout', 0.))
+        dropout=unet.get('dropout', 0.),
+        **shared)
 
 
 def to_diffusers(backbone: Mapping[str, Any], weights: Mapping[str, 'Tensor']) -> dict[str, 'Tensor']:
@@ -149,6 +160,9 @@ def from_diffusers(backbone: Mapping[str, Any], weights: Mapping[str, 'Tensor'])
     weights = {_current_name(name): value for name, value in weights.items()}
     mapping = dict(key_map(backbone))
     expected = {name for names in mapping.values() for name in names}
+    if expected - weights.keys() == {f'{MIDDLE_NORM}.weight', f'{MIDDLE_NORM}.bias'}:
+        raise _not_adm('attn_norm_num_groups', None, f"{backbone.get('norm_groups', 32)}: there is no normalisation "
+                       'before the attention in the middle')
     for names, problem in ((sorted(expected - weights.keys()), 'are missing'),
                            (sorted(weights.keys() - expected), 'are not expected')):
         if names:
@@ -229,6 +243,21 @@ def _modules(backbone: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]
     yield 'out.2', ('conv_out', )
 
 
+def _shared(unet: Mapping[str, Any], base: int) -> dict[str, Any]:
+    """Return those of the settings that both networks have which differ from the default, under our names."""
+    settings = {ours: unet.get(theirs, default) for ours, theirs, default in SHARED}
+    activation = settings['activation']
+    settings['activation'] = 'silu' if str(activation).lower() == 'swish' else str(activation).lower()
+    if settings['activation'] not in ACTIVATIONS:
+        raise _not_adm('act_fn', activation, ' or '.join(ACTIVATIONS))
+    groups = settings['norm_groups']
+    if not isinstance(groups, int) or groups < 1 or base % groups:
+        raise _not_adm('norm_num_groups', groups, f'a divisor of block_out_channels[0], {base}')
+    if not isinstance(settings['norm_eps'], (int, float)):
+        raise _not_adm('norm_eps', settings['norm_eps'], 'a number')
+    return {ours: settings[ours] for ours, _, default in SHARED if settings[ours] != default}
+
+
 def _attention(backbone: Mapping[str, Any]) -> list[bool]:
     """Return which levels of an ADMUNet have attention."""
     levels = range(len(backbone['channel_mult']))
@@ -270,8 +299,8 @@ def _levels(unet: Mapping[str, Any]) -> tuple[list[bool], bool]:
     if attention['down'] != attention['up']:
         raise _not_adm('up_block_types', unet['up_block_types'], 'attention on the levels of down_block_types')
     if len(resampling) > 1 or not resampling <= {'conv', 'resnet'}:
-        raise _not_adm('downsample_type and upsample_type', sorted(map(str, resampling)),
-                       "one way for all levels, 'conv' or 'resnet'")
+        raise _not_adm('downsample_type and upsample_type (or down_block_types and up_block_types)',
+                       sorted(map(str, resampling)), "one way for all levels, 'conv' or 'resnet'")
     return attention['down'], resampling == {'resnet'}
 
 

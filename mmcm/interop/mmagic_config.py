@@ -110,8 +110,9 @@ def _network(settings: dict) -> dict:
     unet = _part('unet', settings, NETWORK, NETWORK_KEYS)
     size = _positive('image_size', settings['image_size'])
     if settings['learn_sigma']:
-        raise InputError('model.learn_sigma=True has no counterpart: consistency models learn no variance. Leave it '
-                         'out.')
+        raise InputError('model.learn_sigma=True has no counterpart: the second half of six output channels would be a '
+                         "variance, which no consistency model has, and OpenAI's program cannot sample with it. Leave "
+                         'it out.')
     if settings['channel_mult'] == '' and size not in CHANNEL_MULT:
         raise InputError(f'model.channel_mult is needed: it is known by itself for images of '
                          f'{", ".join(map(str, sorted(CHANNEL_MULT)))} pixels, not of {size}.')
@@ -130,7 +131,7 @@ def _network(settings: dict) -> dict:
         attention_resolutions=tuple(size // resolution for resolution in attention))
     for key, value in told.items():
         given = unet[key]
-        if given not in (None, '') and (tuple(given) if isinstance(given, (list, tuple)) else given) != value:
+        if given not in (None, '') and _same_notation(f'unet.{key}', given, value) != value:
             raise InputError(f'model.unet.{key} is {given!r}, but the settings of the model say {value!r}: leave it '
                              'out.')
     for key, only, why in (('in_channels', 3, 'images have three channels'),
@@ -227,6 +228,16 @@ def _numbers(name: str, value: Any) -> tuple[int, ...]:
         raise InputError(f"model.{name} has to be integers with commas between them, such as '32,16,8', got "
                          f'{value!r}.') from error
     return numbers
+
+
+def _same_notation(name: str, given: Any, value: Any) -> Any:
+    """Return `given` as `value` is written: a tuple of integers, from a list or a string with commas, or an integer."""
+    if isinstance(value, tuple):
+        return _numbers(name, given)
+    try:
+        return int(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
 
 
 def _positive(name: str, value: Any) -> int:

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.network_pickle import refuse_network_pickle
 from mmcm.utils.safe_globals import allow_history_buffers, supports_training_checkpoints
 
 
@@ -31,6 +32,7 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
     path = Path(path)
     if not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(f'there is no checkpoint file {path} that could be read.')
+    refuse_network_pickle(path)
     try:
         if path.suffix == '.safetensors':
             with safe_open(path, framework='pt') as file:

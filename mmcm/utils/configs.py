@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmcm.interop.mmagic_config import translate_config
 from mmcm.utils.errors import InputError
+from mmcm.utils.external_bases import SCOPE, drop_own_scope
 from mmcm.zoo import find_config
 
 SUFFIXES = ('.py', '.yaml', '.yml', '.json')  # that MMEngine reads
@@ -24,8 +25,12 @@ def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Confi
         raise InputError(f'{path} cannot be read as a config: its name has to end in {", ".join(SUFFIXES)}.')
     try:
         config = Config.fromfile(path)
+        if config.get('default_scope') == SCOPE:
+            drop_own_scope(config._cfg_dict)
         if options:
             config.merge_from_dict(options)
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
     except Exception as error:  # reading a config runs it: whatever it raises is the fault of the file
         raise InputError(f'{path} cannot be read as a config: {type(error).__name__}: {error}. A config only has '
                          'settings in it, such as model = dict(...).') from error

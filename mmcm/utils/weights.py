@@ -36,8 +36,7 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
     if not any(key.startswith('denoiser.backbone.') for key in weights):
         if average is not None:
             raise InputError(f'{path} holds one set of weights and no averages: leave out the choice of {average!r}.')
-        bare = not all(key.startswith('backbone.') for key in weights)
-        return dict(weights) if bare else {key[len('backbone.'):]: value for key, value in weights.items()}
+        return network_weights(weights)
     if average is None:
         name = averages[0] if averages else ONLINE
     else:
@@ -47,6 +46,12 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
     return {key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def network_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a network without the prefix 'backbone.', which a file may have before all of them."""
+    prefix = 'backbone.' if all(key.startswith('backbone.') for key in weights) else ''
+    return {key[len(prefix):]: value for key, value in weights.items()}
 
 
 def read_state_dict(path: Union[str, Path]) -> Mapping[str, Tensor]:
@@ -83,14 +88,8 @@ def is_state_dict(content: Any) -> bool:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
-    """Load `weights` into `module`, or say how they differ from what it needs.
-
-    Parameters on the meta device become the tensors of `weights`, as float32; others are filled in place.
-
-    Raises:
-        InputError: If a key is missing or not expected, or if a shape differs.
-    """
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
+    """Raise an InputError if a key of `weights` is missing or not expected by `module`, or if a shape differs."""
     expected = module.state_dict()
     missing = [key for key in expected if key not in weights]
     unexpected = [key for key in weights if key not in expected]
@@ -106,7 +105,18 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union
         ]
         raise InputError(f'{source} is not a checkpoint of this {type(module).__name__}: {"; ".join(problems)}. '
                          'Choose the config that belongs to the checkpoint.')
-    on_meta = any(tensor.is_meta for tensor in expected.values())
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
+    """Load `weights` into `module`, or say how they differ from what it needs.
+
+    Parameters on the meta device become the tensors of `weights`, as float32; others are filled in place.
+
+    Raises:
+        InputError: If a key is missing or not expected, or if a shape differs.
+    """
+    check_weights(module, weights, source)
+    on_meta = any(tensor.is_meta for tensor in module.state_dict().values())
     if on_meta:
         weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
     training = {key: parameter.requires_grad for key, parameter in module.named_parameters()}

@@ -1,9 +1,12 @@
 import pytest
 import torch
+from digits import randomise
 from mmengine.runner import Runner
 
 from mmcm.cli.train import main
 from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
+from mmcm.registry import MODELS
+from mmcm.utils.configs import read_config
 from mmcm.utils.weights import read_checkpoint
 
 DIGITS = 'configs/digits/ct_1xb32_digits-8x8.py'
@@ -100,3 +103,34 @@ def test_run_that_replaces_another_says_so(run, capsys, tmp_path):
     assert f'note: {tmp_path} holds a run already' in capsys.readouterr().err
     run('--resume')
     assert 'note:' not in capsys.readouterr().err
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A file of weights alone for the network of `QUICK`."""
+    backbone = read_config(DIGITS).model.denoiser.backbone.to_dict()
+    backbone.update(channel_mult=(1, ), attention_resolutions=())
+    network = MODELS.build(backbone)
+    randomise(network)
+    torch.save(network.state_dict(), tmp_path / 'released.pt')
+    return tmp_path / 'released.pt', network.state_dict()
+
+
+def test_run_starts_from_a_released_file(run, released):
+    path, weights = released
+    # Without a learning rate, the weights stay what they are when they are loaded.
+    runner = run(options=[f'load_from={path}', 'optim_wrapper.optimizer.lr=0.0'])
+    state = runner.model.state_dict()
+    for key, value in weights.items():
+        assert torch.equal(state[f'denoiser.backbone.{key}'], value) and torch.equal(
+            state[f'target.backbone.{key}'], value)
+
+
+def test_released_file_is_not_resumed(run, released, capsys):
+    error = refusal(capsys, run, '--resume', options=[f'load_from={released[0]}'])
+    assert 'holds weights alone' in error and 'Leave out --resume' in error
+
+
+def test_file_of_another_network_is_refused(run, released, capsys):
+    torch.save(dict(weight=torch.zeros(1)), released[0])
+    assert 'is not a checkpoint of this ADMUNet' in refusal(capsys, run, options=[f'load_from={released[0]}'])

@@ -35,9 +35,18 @@ def test_decay_halves_its_distance_to_one_where_the_intervals_double():
 
 
 @pytest.mark.parametrize('changes', [
-    dict(start_scales=1), dict(end_scales=9), dict(total_steps=0), dict(start_decay=0.0), dict(start_decay=1.1),
+    dict(start_scales=1), dict(end_scales=9), dict(total_steps=0), dict(start_decay=-0.1), dict(start_decay=1.1),
 ])
 def test_numbers_that_cannot_be_are_refused(changes):
     options = dict(start_scales=10, end_scales=100, total_steps=1000, start_decay=0.9)
     with pytest.raises(InputError):
         ProgressiveCurriculum(**dict(options, **changes))
+
+
+@pytest.mark.parametrize('adaptive', [True, False])
+def test_decay_that_starts_at_zero_stays_there(adaptive):
+    """The default of the reference's trainer: exp(s_0 log(0) / (N - 1)) = 0, while N grows as with any other decay."""
+    curriculum = ProgressiveCurriculum(2, 200, total_steps=1000, start_decay=0.0, adaptive=adaptive)
+    other = ProgressiveCurriculum(2, 200, total_steps=1000, start_decay=0.9)
+    for step in (0, 1, 500, 1000, 1500):
+        assert curriculum(step) == (other(step)[0], 0.0)

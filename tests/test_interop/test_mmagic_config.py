@@ -122,6 +122,16 @@ def test_what_a_config_says_twice_may_agree():
     assert translate_model(small(**twice)) == translate_model(small())
 
 
+@pytest.mark.parametrize('key, notations', [
+    ('channel_mult', ['1,2,2', '1, 2, 2', [1, 2, 2], (1, 2, 2), '']),
+    ('attention_resolutions', ['2,4', [2, 4], (2, 4), '']),
+    ('num_classes', [10, '10', None]), ('image_size', [16, '16', None]), ('out_channels', [3, '3', None]),
+])
+def test_equal_values_agree_in_any_notation(key, notations):
+    for value in notations:
+        assert translate_model(small(**unet(**{key: value}))) == translate_model(small())
+
+
 @pytest.mark.parametrize('changes, expected', [
     (dict(smapler='onestep'), "'smapler', nearest: sampler"),
     (unet(model_chanels=3), "'model_chanels', nearest: model_channels"),
@@ -130,6 +140,10 @@ def test_what_a_config_says_twice_may_agree():
     (dict(denoiser=dict(type='TrigFlowDenoiser')), 'KarrasDenoiser'),
     (dict(unet=dict(type='ADMUNet')), 'ConsistencyUNetModel'),
     (unet(num_classes=12), 'model.unet.num_classes is 12'),
+    (unet(num_classes='12'), "model.unet.num_classes is '12'"),
+    (unet(channel_mult='1,2,4'), "model.unet.channel_mult is '1,2,4'"),
+    (unet(channel_mult='1,2'), "model.unet.channel_mult is '1,2'"),
+    (unet(image_size='16px'), "model.unet.image_size is '16px'"),
     (unet(attention_resolutions=(8, 4)), 'model.unet.attention_resolutions'),
     (unet(dims=3), 'dims=3'),
     (unet(in_channels=1), 'in_channels=1'),

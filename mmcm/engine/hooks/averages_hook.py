@@ -1,9 +1,11 @@
 """Curriculum and averages: what happens around the optimiser's step."""
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmcm.engine.loaded_checkpoint import fit_checkpoint
+from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.model_wrappers import unwrapped
 
@@ -18,6 +20,10 @@ class AveragesHook(Hook):
 
     # Before the checkpoint is saved and before samples are drawn after the same iteration.
     priority = 'ABOVE_NORMAL'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Start the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
+        fit_checkpoint(runner, checkpoint)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         """Begin the training step, with the first batch whose gradients it accumulates."""
@@ -34,11 +40,3 @@ class AveragesHook(Hook):
         """Update the averages, if the optimiser has made a step."""
         if runner.optim_wrapper.should_update():
             unwrapped(runner.model).update_averages()
-
-
-def iterations_per_step(runner: Runner) -> int:
-    """Return how many iterations accumulate gradients for a step of the optimiser.
-
-    `MicroBatchTrainLoop` makes several backward passes in one.
-    """
-    return runner.optim_wrapper._accumulative_counts // getattr(runner.train_loop, 'num_parts', 1)

@@ -1,0 +1,192 @@
+"""What a run starts from, and what it goes on from: released files, folders of OpenAI's trainer, other runs."""
+import shutil
+
+import pytest
+import torch
+from digits import BACKBONE, build, model_config, objective_config
+from mmengine.runner import Runner
+from openai_trainer import write_trainer_folder
+from runs import config
+
+import mmcm.engine  # noqa: F401  (makes MMEngine read checkpoints by our loader)
+from mmcm.interop import write_folder
+from mmcm.utils.errors import InputError
+from mmcm.utils.weights import read_checkpoint
+
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:.*has been created'),  # runners of the same second share MMEngine's name
+    pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')  # as MMEngine's loops do
+]
+CURRICULUM = dict(type='ProgressiveCurriculum', start_scales=2, end_scales=20, total_steps=8, start_decay=0.5)
+OBJECTIVE = objective_config() | dict(curriculum=CURRICULUM)
+
+
+def run_config(work_dir, iterations, interval=None, decays=(0.5, 0.9), objective=OBJECTIVE, **changes):
+    """A run of consistency training with OpenAI's optimiser; the learning rate falls."""
+    cfg = config(work_dir, iterations, **changes)
+    cfg.model = model_config(objective=objective, ema_decays=decays)
+    cfg.optim_wrapper.optimizer = dict(type='RAdam', lr=1e-2)
+    cfg.param_scheduler = dict(type='PolyLR', by_epoch=False, power=1.0, end=12)
+    cfg.default_hooks.checkpoint.interval = interval or iterations
+    return cfg
+
+
+def loaded(work_dir, source, resume=False, **changes):
+    """Return a runner that has read `source` and not trained yet, and what it logged of it."""
+    cfg = run_config(work_dir, 8, **changes)
+    runner = Runner.from_cfg(cfg)
+    runner._load_from, runner._resume = str(source), resume
+    notes, info = [], runner.logger.info
+    runner.logger.info = lambda text, *args, **kwargs: (notes.append(str(text)), info(text, *args, **kwargs))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.load_or_resume()
+    return runner, next((note for note in notes if note.startswith(str(source))), '')
+
+
+def part(model, prefix):
+    return {key[len(prefix):]: value for key, value in model.state_dict().items() if key.startswith(prefix)}
+
+
+def equal(weights, others):
+    return weights.keys() == others.keys() and all(torch.equal(value, others[key]) for key, value in weights.items())
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+    """The folder of a run of 8 iterations, with checkpoints of every second one."""
+    folder = tmp_path_factory.mktemp('undisturbed')
+    Runner.from_cfg(run_config(folder, 8, interval=2)).train()
+    return folder
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A released file: the weights of a network under its own names."""
+    path = tmp_path / 'released.pt'
+    weights = build(seed=3).denoiser.backbone.state_dict()
+    torch.save(weights, path)
+    return path, weights
+
+
+@pytest.mark.parametrize('form', ['bare', 'prefixed', 'nested', 'diffusers'])
+def test_weights_alone_become_those_of_network_target_and_averages(tmp_path, network, form):
+    path, weights = network
+    if form == 'prefixed':
+        torch.save({f'backbone.{key}': value for key, value in weights.items()}, path)
+    elif form == 'nested':
+        torch.save(dict(state_dict=weights), path)
+    elif form == 'diffusers':
+        path = tmp_path / 'folder'
+        write_folder(path, model_config(), weights)
+    runner, note = loaded(tmp_path / 'run', path)
+    for prefix in ('denoiser', 'target', 'emas.0_5', 'emas.0_9'):
+        assert equal(part(runner.model, f'{prefix}.backbone.'), weights), prefix
+    assert 'its weights are the online ones' in note and '\n' not in note
+    assert 'the target and the average 0.5 and the average 0.9 start as copies of the online weights' in note
+    assert runner.iter == 0
+
+
+def test_weights_alone_are_not_resumed(tmp_path, network):
+    with pytest.raises(InputError, match='holds weights alone.*Leave out --resume'):
+        loaded(tmp_path / 'run', network[0], resume=True)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    other = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, base_channels=64)))
+    torch.save(other.denoiser.backbone.state_dict(), tmp_path / 'other.pt')
+    with pytest.raises(InputError, match='other.pt is not a checkpoint of this ADMUNet: .* shapes differ'):
+        loaded(tmp_path / 'run', tmp_path / 'other.pt')
+
+
+def test_file_without_weights_is_refused(tmp_path):
+    torch.save(dict(state={}, param_groups=[]), tmp_path / 'opt000002.pt')
+    with pytest.raises(InputError, match='holds no weights'):
+        loaded(tmp_path / 'run', tmp_path / 'opt000002.pt')
+
+
+def test_average_that_a_checkpoint_lacks_starts_from_its_weights(tmp_path, undisturbed):
+    runner, note = loaded(tmp_path / 'run', undisturbed / 'iter_4.pth', decays=(0.5, 0.99))
+    saved = read_checkpoint(undisturbed / 'iter_4.pth')['state_dict']
+    assert equal(part(runner.model, 'emas.0_99.'), part(runner.model, 'denoiser.'))
+    assert torch.equal(runner.model.state_dict()['emas.0_5.backbone.out.2.bias'], saved['emas.0_5.backbone.out.2.bias'])
+    assert 'the average 0.99 start as copies' in note and 'average 0.9 left out' in note
+
+
+def test_checkpoint_of_the_same_model_is_loaded_without_a_note(tmp_path, undisturbed):
+    runner, note = loaded(tmp_path / 'run', undisturbed / 'iter_4.pth')
+    assert note == '' and equal(runner.model.state_dict(), read_checkpoint(undisturbed / 'iter_4.pth')['state_dict'])
+
+
+@pytest.mark.parametrize('half', [False, True], ids=['single', 'half'])
+@pytest.mark.parametrize('name', ['', 'model000004.pt'], ids=['folder', 'file'])
+def test_run_of_openais_trainer_goes_on_to_the_numbers_of_an_undisturbed_run(tmp_path, undisturbed, half, name):
+    folder = tmp_path / 'openai'
+    write_trainer_folder(folder, read_checkpoint(undisturbed / 'iter_2.pth'), 2, half)
+    write_trainer_folder(folder, read_checkpoint(undisturbed / 'iter_4.pth'), 4, half)
+    cfg = run_config(tmp_path / 'run', 8, load_from=str(folder / name), resume=True)
+    Runner.from_cfg(cfg).train()
+    ours, theirs = (read_checkpoint(path / 'iter_8.pth') for path in (tmp_path / 'run', undisturbed))
+    assert equal(ours['state_dict'], theirs['state_dict'])
+    for mine, other in zip(ours['optimizer']['state'].values(), theirs['optimizer']['state'].values()):
+        assert equal(mine, other)
+    assert ours['optimizer']['param_groups'][0]['lr'] == theirs['optimizer']['param_groups'][0]['lr'] < 1e-2
+
+
+def test_resumed_run_of_openais_trainer_says_what_it_took_over(tmp_path, undisturbed):
+    content = read_checkpoint(undisturbed / 'iter_4.pth')
+    write_trainer_folder(tmp_path / 'openai', content, 4)
+    runner, note = loaded(tmp_path / 'run', tmp_path / 'openai', resume=True)
+    assert runner.iter == 4 and equal(runner.model.state_dict(), content['state_dict'])
+    assert "goes on after step 4 of OpenAI's trainer; with the state of its optimiser" in note
+    assert 'order of the images and noise are those of this run' in note
+
+
+@pytest.mark.parametrize('without, optimizer, expected', [
+    (['opt'], dict(type='RAdam', lr=1e-2), 'the optimiser starts anew, as there is no file of its state'),
+    ([], dict(type='SGD', lr=0.1), 'the optimiser starts anew, as the config has SGD'),
+    ([], dict(type='RAdam', lr=1e-3), 'settings of the optimiser are those of the config: lr 0.001 (there '),
+    (['target_model', 'ema'], dict(type='RAdam', lr=1e-2), 'the target and the average 0.5 and the average 0.9 start'),
+])
+def test_what_is_not_taken_over_is_said(tmp_path, undisturbed, without, optimizer, expected):
+    write_trainer_folder(tmp_path / 'openai', read_checkpoint(undisturbed / 'iter_4.pth'), 4, without=without)
+    # The schedule is left out, so that the learning rates differ by the setting alone.
+    cfg = run_config(tmp_path / 'run', 8, load_from=str(tmp_path / 'openai'), resume=True)
+    cfg.optim_wrapper.optimizer, cfg.param_scheduler = optimizer, None
+    runner = Runner.from_cfg(cfg)
+    notes, info = [], runner.logger.info
+    runner.logger.info = lambda text, *args, **kwargs: (notes.append(str(text)), info(text, *args, **kwargs))
+    runner.train()
+    assert runner.iter == 8
+    assert expected in next(note for note in notes if note.startswith(str(tmp_path / 'openai')))
+
+
+def test_step_and_optimiser_stay_behind_where_the_run_is_not_resumed(tmp_path, undisturbed):
+    content = read_checkpoint(undisturbed / 'iter_4.pth')
+    write_trainer_folder(tmp_path / 'openai', content, 4)
+    runner, note = loaded(tmp_path / 'run', tmp_path / 'openai')
+    assert runner.iter == 0 and equal(runner.model.state_dict(), content['state_dict'])
+    assert not runner.optim_wrapper.optimizer.state
+    assert 'the step, 4, and the optimiser are not taken over: --resume would go on with them' in note
+
+
+def test_accumulated_iterations_are_counted(tmp_path, undisturbed):
+    write_trainer_folder(tmp_path / 'openai', read_checkpoint(undisturbed / 'iter_4.pth'), 4)
+    cfg = run_config(tmp_path / 'run', 16, load_from=str(tmp_path / 'openai'), resume=True)
+    cfg.optim_wrapper.accumulative_counts = 2
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    states = read_checkpoint(tmp_path / 'run' / 'iter_16.pth')['optimizer']['state']
+    assert states[0]['step'] == 8  # 4 there, and 8 iterations of 16 here
+
+
+def test_folder_whose_model_file_is_missing_is_not_resumed(tmp_path, undisturbed):
+    """The trainer writes the model's file last: without it, the checkpoint is not whole."""
+    folder = tmp_path / 'openai'
+    write_trainer_folder(folder, read_checkpoint(undisturbed / 'iter_2.pth'), 2)
+    write_trainer_folder(folder, read_checkpoint(undisturbed / 'iter_4.pth'), 4, without=['model'])
+    assert loaded(tmp_path / 'run', folder, resume=True)[0].iter == 2
+    shutil.rmtree(folder)
+    write_trainer_folder(folder, read_checkpoint(undisturbed / 'iter_4.pth'), 4, without=['model'])
+    with pytest.raises(InputError, match='no checkpoint'):
+        loaded(tmp_path / 'again', folder, resume=True)

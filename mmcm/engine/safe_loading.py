@@ -16,11 +16,17 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
 
     Those fail on MMEngine's own checkpoints under torch >= 2.6, and run what is in a file under older ones or when it
     comes from a URL. The tensors come back on the CPU, whatever `map_location` is; MMEngine copies them from there.
+    The checkpoint comes without `meta['config']`: a run that is resumed would run that text as Python, to compare the
+    number of GPUs. MMEngine 1 has written `meta['cfg']` instead, which it does not read.
 
     Raises:
         InputError: If the file cannot be had or read; see `cached_file` and `read_checkpoint`.
     """
-    return read_checkpoint(cached_file(filename))
+    checkpoint = read_checkpoint(cached_file(filename))
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)
+    return checkpoint
 
 
 def refuse(filename: str, map_location: Optional[Any] = None) -> dict:

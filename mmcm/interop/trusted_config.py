@@ -314,8 +314,8 @@ def refuse_imports(config: dict[str, Any], name: Union[str, Path]) -> None:
     modules = modules if isinstance(modules, (list, tuple)) else [modules] if modules else []
     missing = [module for module in modules if not (isinstance(module, str) and module in sys.modules)]
     if missing:
-        raise InputError(f'{name}: the config in it asks to import {shown(missing[0])} (custom_imports), and nothing is '
-                         f'imported for a file of weights. {WAY_OUT}')
+        raise InputError(f'{name}: the config in it asks to import {shown(missing[0])} (custom_imports), and nothing '
+                         f'is imported for a file of weights. {WAY_OUT}')
 
 
 def checked_settings(place: str, value: dict, rules: Mapping[str, Any], name: str) -> dict:
@@ -352,8 +352,8 @@ def check_cost(place: str, backbone: dict) -> None:
     # The middle has attention in any case.
     widest = max([side for side in sides if side in backbone['attention_resolutions']] + sides[-1:])
     if widest > ATTENTION_SIDE:
-        raise InputError(f'{place} would have attention on a map of {widest} x {widest}, and at most {ATTENTION_SIDE} x '
-                         f'{ATTENTION_SIDE} is allowed.')
+        raise InputError(f'{place} would have attention on a map of {widest} x {widest}, and at most {ATTENTION_SIDE} '
+                         f'x {ATTENTION_SIDE} is allowed.')
 
 
 def check_weights(backbone: dict, num_weights: int) -> None:
@@ -380,10 +380,11 @@ def plain(place: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if 'type' in value:
+        name = unscoped(value['type']) if isinstance(value['type'], str) else None
         for part in PARTS:
-            if value['type'] in part.types:
+            if name in part.types:
                 return part.check(place, value)
-        Named('MODELS', ()).is_own(f'{place}.type', value['type'])
+        Named('MODELS', tuple(name for part in PARTS for name in part.types)).is_own(f'{place}.type', value['type'])
     return {key: plain(f'{place}.{key}', each) for key, each in value.items() if key not in LEFT_OUT}
 
 

@@ -62,16 +62,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """A rule: text of at most `most` characters."""
+    """A rule: text of at most `most` characters, without any that would steer a terminal."""
 
     most: int = 1000
 
     def __str__(self) -> str:
-        return f'text of at most {self.most} characters'
+        return f'printable text of at most {self.most} characters'
 
     def check(self, place: str, value: Any) -> Any:
         """Return `value`; an InputError if it breaks the rule."""
-        if not isinstance(value, str) or len(value) > self.most:
+        if not isinstance(value, str) or len(value) > self.most or not value.isprintable():
             raise InputError(f'{place} has to be {self}, got {shown(value)}.')
         return value
 

@@ -131,7 +131,7 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
     (f'{BACKBONE_PLACE}.attention_resolutions', list(range(2000))), ('model.denoiser.boundary', 1),
     ('model.denoiser.sigma_data', 0), ('model.requests', dict(num_samples=10**9)),
     ('model.data_preprocessor', dict(type='ImagePreprocessor', value_range=[0, 1, 2])),
-    ('class_names', ['a', 3]), ('class_names', [['a'] * 3])])
+    ('class_names', ['a', 3]), ('class_names', ['\x1b]0;title\x07']), ('class_names', ['a' * 2000]), ('class_names', [['a'] * 3])])
 def test_numbers_have_bounds(tmp_path, place, value):
     source = write(tmp_path, 'large', config_with(place, value), '.safetensors')
     with pytest.raises(InputError, match='the config that comes with the weights is refused') as error:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmcm.interop import config_text, is_diffusers_folder, parse_config
+from mmcm.interop import config_text, embedded_config, is_diffusers_folder, parse_config
 from mmcm.interop import read_config as read_diffusers_config
 from mmcm.utils.configs import read_config, translated
 from mmcm.utils.errors import InputError
@@ -34,8 +34,8 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
     elif Path(model).suffix in WEIGHTS or (Path(model) / 'last_checkpoint').is_file():
-        values = parse_config(config_text(cached_file(model, cache_dir)))
-        if not isinstance(values.get('model'), dict):
+        values = embedded_config(cached_file(model, cache_dir), model)
+        if not values:
             raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '
                              'the file as the checkpoint.')
         config, checkpoint = Config(values), checkpoint or str(model)
@@ -62,8 +62,13 @@ def check_denoiser(config: dict, path: Path) -> None:
 
     The weights would fit, since the network is the same, and draw poorly.
     """
-    carries_config = path.suffix in ('.safetensors', '.pth')  # not the released .pt, which may take long to read
-    own = parse_config(config_text(path)).get('model') if carries_config else None
+    if path.suffix not in ('.safetensors', '.pth'):  # not the released .pt, which may take long to read
+        return
+    text = config_text(path)
+    try:
+        own = parse_config(text).get('model')
+    except InputError:  # nothing is built from it here, so it is only of no use
+        return
     own = own.get('denoiser') if isinstance(own, dict) else None
     if isinstance(own, dict):
         for key, default in (('type', config.get('type')), ('boundary', True)):

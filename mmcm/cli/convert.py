@@ -112,7 +112,7 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
         text, values = config.pretty_text, config.to_dict()
     else:
         text = interop.config_text(path)
-        values = interop.parse_config(text)
+        values = interop.embedded_config(path, source)
     model = values.get('model')
     try:
         model['denoiser']['backbone']['type']

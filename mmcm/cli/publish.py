@@ -11,6 +11,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.interop import config_text, parse_config
 from mmcm.interop.weight_files import write_safetensors
+from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_checkpoint
@@ -42,17 +43,22 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
     path = cached_file(checkpoint)
     weights = {key: value.to(dtype) for key, value in read_backbone(path, average).items()}
     content = read_checkpoint(path, mapped=True)
-    meta = content.get('meta', {})
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
     text = config_text(path)
-    config = parse_config(text)
+    config = parse_config(text, path)
+    method = setting(config, 'model', 'objective', 'type')
     iteration = meta.get('iter')
     counts = (setting(config, 'optim_wrapper', 'accumulative_counts') or
               setting(config, 'strategy', 'gradient_accumulation_steps') or 1)
+    if iteration is not None:
+        check_count(f"{path}: meta['iter']", iteration, least=0)
+        check_count(f'{path}: the number of batches per step in its config', counts)
     metadata = dict(
         mmcm_version=__version__,
         iteration='' if iteration is None else str(iteration),
         step='' if iteration is None else str(iteration // counts),
-        method=setting(config, 'model', 'objective', 'type') or '',
+        method=method if isinstance(method, str) else '',
         average=average_of(content, average),
         weights_sha256=digest(weights),
         config=text,

@@ -18,6 +18,8 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
 
     Those fail on MMEngine's own checkpoints under torch >= 2.6, and run what is in a file under older ones or when it
     comes from a URL. The tensors come back on the CPU, whatever `map_location` is; MMEngine copies them from there.
+    The checkpoint comes without `meta['config']`: a run that is resumed would run that text as Python, to compare the
+    number of GPUs. MMEngine 1 has written `meta['cfg']` instead, which it does not read.
 
     `filename` may also be the folder of a diffusers model, or the folder of OpenAI's trainer (its last step) or a
     `model<step>.pt` in it; see `read_trainer_checkpoint`. `AveragesHook` fits weights alone to the model.
@@ -29,7 +31,11 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
     if trainer is not None:
         return read_trainer_checkpoint(trainer)
     path = cached_file(filename)
-    return read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path)
+    checkpoint = read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path)
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)
+    return checkpoint
 
 
 def refuse(filename: str, map_location: Optional[Any] = None) -> dict:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from mmcm.interop.diffusers_unet import backbone_config, from_diffusers, to_diffusers, unet_config
+from mmcm.interop.trusted_config import SCHEDULER as SCHEDULER_RULES
+from mmcm.interop.trusted_config import UNET2D, check_diffusers, checked_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 
@@ -67,7 +69,7 @@ def read_config(folder: Union[str, Path]) -> dict[str, Any]:
     config = dict(model=dict(type='ConsistencyModel', denoiser=denoiser, sampler=sampler))
     if backbone['num_classes'] == 1000:
         config['class_names'] = 'imagenet1k'
-    return config
+    return checked_config(config, folder)
 
 
 def weight_names() -> Iterator[tuple[str, list[str], list[str]]]:
@@ -166,8 +168,8 @@ def _configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         found = _read_json(folder / 'model_index.json').get('_class_name')
         if found != PIPELINE:
             raise InputError(f'{folder} holds a {found}; mmcm reads the folders of a {PIPELINE}.')
-        scheduler = _read_component(folder / 'scheduler' / 'scheduler_config.json', SCHEDULER)
-    return _read_component(_unet_folder(folder) / 'config.json', UNET), scheduler
+        scheduler = _read_component(folder / 'scheduler' / 'scheduler_config.json', SCHEDULER, SCHEDULER_RULES)
+    return _read_component(_unet_folder(folder) / 'config.json', UNET, UNET2D), scheduler
 
 
 def _unet_folder(folder: Path) -> Path:
@@ -186,13 +188,13 @@ def _weight_files(folder: Path) -> list[Path]:
     raise InputError(f'{folder} has no weights: {STEM}.safetensors (or .bin) is missing. Download it, too.')
 
 
-def _read_component(path: Path, kind: str) -> dict[str, Any]:
+def _read_component(path: Path, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f'{path} is missing: the folder is not whole. Download or write it again.')
     config = _read_json(path)
     if config.get('_class_name') != kind:
         raise InputError(f'{path} describes a {config.get("_class_name")}; a {PIPELINE} has a {kind}.')
-    return config
+    return check_diffusers(config, rules, path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

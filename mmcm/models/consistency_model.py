@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser
 from mmcm.editing import EditingOperator, editing_sampler, known_kept
+from mmcm.interop.trusted_config import TRAINING_ONLY
 from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
@@ -23,8 +24,6 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.weights import average_name, load_weights, read_backbone
 from mmcm.zoo import cached_file
-
-TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
 
 
 @MODELS.register_module()

@@ -1,0 +1,33 @@
+import pytest
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from runs import config, watched
+
+from mmcm.engine import load_training_checkpoint
+from mmcm.utils.errors import InputError
+
+
+def test_resuming_runs_nothing_that_a_checkpoint_says(tmp_path):
+    """MMEngine parses `meta['config']` by running it, when a run is resumed."""
+    watched(config(tmp_path / 'run', 2))
+    path = tmp_path / 'run' / 'iter_2.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta']['config'] = f'import os\nos.mkdir({str(tmp_path / "trace")!r})\n'
+    torch.save(checkpoint, path)
+    resumed = config(tmp_path / 'run', 4)
+    resumed.resume = True
+    assert watched(resumed).steps == [2, 3]
+    assert not (tmp_path / 'trace').exists()
+
+
+@pytest.mark.parametrize('address', ['s3://x/y.pth', 'torchvision://resnet18', 'open-mmlab://x', 'petrel://x'])
+def test_address_that_mmengine_would_unpickle_from_is_refused(address):
+    with pytest.raises(InputError, match='cannot be read safely'):
+        CheckpointLoader.load_checkpoint(address)
+
+
+@pytest.mark.parametrize('meta', [None, 3, dict(), dict(config=3, iter=1)])
+def test_other_checkpoints_are_read_as_they_are(tmp_path, meta):
+    torch.save(dict(meta=meta, state_dict=dict(a=torch.ones(1))), tmp_path / 'x.pth')
+    expected = {key: value for key, value in meta.items() if key != 'config'} if isinstance(meta, dict) else meta
+    assert load_training_checkpoint(tmp_path / 'x.pth')['meta'] == expected

@@ -1,0 +1,2 @@
+_base_ = './classifier_1xb128_digits-8x8.py'
+model = dict(architecture='perceptron')

@@ -55,6 +55,8 @@ class DigitsClassifier(BaseModel):
         dropout (float): Share of the features dropped in training.
         architecture (str): 'convolutional', 'normalised' (batch normalisation and averages over the image, which look
             at textures) or 'perceptron' (linear layers alone).
+        label_smoothing (float): Share of the label that is spread over all classes in training, in [0, 1]. It bounds
+            the features: without it, a few outliers count for much in the covariance of a convolutional network.
     """
 
     channels = 1  # of the images that it looks at
@@ -62,12 +64,14 @@ class DigitsClassifier(BaseModel):
     def __init__(self,
                  checkpoint: Optional[str] = None,
                  dropout: float = 0.5,
-                 architecture: str = 'convolutional') -> None:
+                 architecture: str = 'convolutional',
+                 label_smoothing: float = 0.1) -> None:
         if architecture not in ARCHITECTURES:
             raise InputError(f'architecture has to be one of {", ".join(ARCHITECTURES)}, got {architecture!r}.')
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.fingerprint: Optional[str] = None
+        self.label_smoothing = label_smoothing
         self.backbone = ARCHITECTURES[architecture](dropout)
 
     def init_weights(self) -> None:
@@ -94,8 +98,7 @@ class DigitsClassifier(BaseModel):
         logits = self.backbone(inputs)
         labels = labels_of(data_samples)
         if mode == 'loss':
-            # Smoothed labels bound the features: without them a few outliers dominate every covariance.
-            return dict(loss=F.cross_entropy(logits, labels, label_smoothing=0.1))
+            return dict(loss=F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
         if mode == 'predict':
             return [DataSample.of(label=label, pred_label=read) for label, read in zip(labels, logits.argmax(1))]
         return logits

@@ -81,6 +81,7 @@ METRICS_OF_ALL_KINDS = [
     dict(type='KernelDistance', extractor=EXTRACTOR, reference=REAL, num_subsets=5, subset_size=30),
     dict(type='PrecisionRecall', extractor=EXTRACTOR, reference=REAL),
     dict(type='LabelAccuracy', extractor=EXTRACTOR),
+    dict(type='SlicedWasserstein', reference=REAL, num_projections=20),
 ]
 
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env python
 """Train every method on the digits, measure them, and write the tables and pictures of the documentation.
 
+Scores are those of the shipped classifier, of nine independent judges and of the sliced Wasserstein distance (see
+`configs/digits/judges_1xb32_digits-8x8.py`). `--shipped` trains nothing and measures the models that come with mmcm.
+
 Each step is a command of its own, printed before it runs. What has run before, in the same work directory, is not run
 again: the script goes on where it was stopped.
 """
@@ -15,7 +18,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
+from typing import Optional
 
+import numpy as np
 from mmengine.config import Config
 
 from mmcm.utils.system import usable_cores
@@ -35,6 +40,12 @@ METHODS = {  # method: what tells its config where the teacher is
 COLUMNS = {'frechet/distance': 'Fréchet distance', 'label/accuracy': 'accuracy',
            'manifold/precision': 'precision', 'manifold/recall': 'recall'}
 CHINESE_COLUMNS = dict(zip(COLUMNS, ('Fréchet 距离', '准确率', '精确率', '召回率')))
+JUDGES = 'configs/digits/judges_1xb32_digits-8x8.py'
+JUDGE = re.compile(r'frechet_(\D+)(\d+)/distance')  # of an architecture and a seed
+SHIPPED = {  # zoo name: its config, and the samplers that it is measured with
+    'digits': ('configs/digits/cd-finetune_1xb64_digits-8x8.py', 'onestep,twostep'),
+    'edm_digits': ('configs/digits/edm_1xb32_digits-8x8.py', 'config'),
+}
 TIMED = 300  # iterations that a training's time is taken from
 printing = Lock()
 
@@ -116,16 +127,110 @@ def measure(method: str, folder: Path, threads: int) -> None:
     """Test `method` with each of its samplers and draw a sheet of one image per class and column."""
     work_dir = folder / method
     for scores, (checkpoint, names) in tests(method, work_dir).items():
-        if not scores.exists():
+        if not (scores.exists() and drawn_of(scores).exists()):
             command = ['tools/test.py', config_path(method), str(checkpoint), '--work-dir', str(work_dir / 'test'),
-                       '--samplers', ','.join(names), '--out', str(scores)]
+                       '--samplers', ','.join(names), '--out', str(scores), '--out-dir', str(drawn_of(scores))]
             run(command, scores.with_suffix('.txt'), threads)
+        judge([drawn_of(scores) / f'{name}.npz' for name in names], judged_of(scores), threads)
     sheet = work_dir / 'sheet.png'
     if not sheet.exists():
         run(['demo/mmagic_inference_demo.py', '--model-name', 'consistency_models',
              '--model-config', config_path(method), '--model-ckpt', str(work_dir),
              '--label', *(str(label) for label in range(10) for _ in range(10)), '--result-out-dir', str(sheet),
              '--extra-parameters', 'columns=10'], work_dir / 'sheet.txt', threads)
+
+
+def drawn_of(scores: Path) -> Path:
+    """Return the folder of the images that a file of scores is of."""
+    return scores.with_name(scores.stem.replace('scores', 'drawn'))
+
+
+def judged_of(scores: Path) -> Path:
+    """Return the file of what the judges say of the images that a file of scores is of."""
+    return scores.with_name(scores.name.replace('scores', 'judged'))
+
+
+def judge(samples: Sequence[Path], out: Path, threads: int, options: Sequence[str] = ()) -> None:
+    """Have the judges measure files of images, unless it is done."""
+    if not out.exists():
+        run(['tools/test.py', JUDGES, '--samples', *map(str, samples), '--work-dir', str(out.parent / 'judges'),
+             '--out', str(out), *options], out.with_suffix('.txt'), threads)
+
+
+def read_judged(path: Path) -> dict[str, dict[str, float]]:
+    """Return what the judges have measured, by the name of the file of images."""
+    return {Path(score['sampler']).stem: score['metrics'] for score in json.loads(path.read_text(encoding='utf-8'))['scores']}
+
+
+def judge_halves(work_dir: Path, threads: int) -> dict[str, float]:
+    """Return what the judges say of the even half of the real digits, against the odd half."""
+    from mmcm.registry import DATASETS  # torch takes seconds
+
+    half = DATASETS.build(dict(type='DigitsDataset', split='train'))
+    images = np.stack([half[index]['inputs'].permute(1, 2, 0).numpy() for index in range(len(half))])
+    samples = work_dir / 'even_half.npz'
+    np.savez(samples, images, half.labels)
+    out = work_dir / 'even_half.json'
+    judge([samples], out, threads, ['--cfg-options', 'test_evaluator.reference.split=test'])
+    return read_judged(out)[samples.stem]
+
+
+def judge_columns(metrics: dict[str, float], halves: dict[str, float]) -> list[str]:
+    """Return the cells of a table: sliced Wasserstein distance; median and range of all judges, and of each kind.
+
+    A judge's value is the Fréchet distance in its features, in units of that between the halves of the real digits.
+    """
+    ratios = {}
+    for key, value in metrics.items():
+        found = JUDGE.fullmatch(key)
+        if found:
+            ratios.setdefault(found[1], []).append(value / halves[key])
+    groups = [[ratio for group in ratios.values() for ratio in group], *ratios.values()]
+    return [f'{metrics["sliced_wasserstein/distance"]:.4f}', *(
+        f'{statistics.median(group):.2f} ({min(group):.2f} to {max(group):.2f})' for group in groups)]
+
+
+def judge_table(rows: Sequence[tuple[str, Optional[int], dict[str, float]]], halves: dict[str, float]) -> str:
+    """Return the table of what the judges say, in Markdown.
+
+    Args:
+        rows (Sequence[tuple]): For each row its name, the network calls and what the judges have measured.
+        halves (dict): What the judges have measured of the halves of the real digits.
+    """
+    kinds = list(dict.fromkeys(found[1] for key in halves if (found := JUDGE.fullmatch(key))))
+    header = ['Images', 'Network calls', 'sliced Wasserstein', 'nine judges', *kinds]
+    lines = ['| ' + ' | '.join(header) + ' |', '| :-- |' + ' --: |' * (len(header) - 1)]
+    for name, calls, metrics in [('real half against real half', None, halves), *rows]:
+        cells = [name, '' if calls is None else str(calls), *judge_columns(metrics, halves)]
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def judged_rows(method: str, folders: Sequence[Path]) -> list[tuple[str, Optional[int], dict[str, float]]]:
+    """Return the rows of `judge_table` of a method: what the judges say, as the mean over trainings in `folders`."""
+    rows = []
+    for scores in tests(method, folders[0] / method):
+        judged = [read_judged(judged_of(folder / method / scores.name)) for folder in folders]
+        calls = {score['sampler']: score['network_calls'] for score in json.loads(scores.read_text())['scores']}
+        for name in judged[0]:
+            means = {key: statistics.mean(found[name][key] for found in judged) for key in judged[0][name]}
+            rows.append((f'`{method}`', calls[name], means))
+    return sorted(rows, key=lambda row: row[1])
+
+
+def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, Optional[int], dict[str, float]]]:
+    """Return the rows of `judge_table` of the models that come with mmcm."""
+    rows = []
+    for name, (config, samplers) in SHIPPED.items():
+        scores, drawn = work_dir / f'{name}.json', work_dir / name
+        if not scores.exists():
+            run(['tools/test.py', config, name, '--samplers', samplers, '--work-dir', str(work_dir / 'test'),
+                 '--out', str(scores), '--out-dir', str(drawn)], scores.with_suffix('.txt'), threads)
+        found = json.loads(scores.read_text())['scores']
+        judge([drawn / f'{score["sampler"]}.npz' for score in found], work_dir / f'{name}_judged.json', threads)
+        judged = read_judged(work_dir / f'{name}_judged.json')
+        rows += [(f'`{name}`, as shipped', score['network_calls'], judged[score['sampler']]) for score in found]
+    return rows
 
 
 def read_scores(method: str, work_dir: Path) -> dict[str, dict]:
@@ -181,11 +286,20 @@ def main() -> None:
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=list(METHODS))
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_digits'))
     parser.add_argument('--jobs', type=int, default=1, help='trainings at a time, which share the cores')
+    parser.add_argument('--shipped', action='store_true', help='train nothing: measure the models that come with mmcm')
     parser.add_argument('--write-docs', action='store_true', help='write table and pictures into docs/')
     args = parser.parse_args()
 
     work_dir = args.work_dir.resolve()
     threads = max(usable_cores() // args.jobs, 1)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    halves = judge_halves(work_dir, threads)
+    shipped = judge_table(measure_shipped(work_dir, threads), halves)
+    print(shipped)
+    if args.write_docs:
+        write_between(ROOT / 'docs' / 'results_digits.md', 'shipped', shipped)
+    if args.shipped:
+        return
     folders = [work_dir / f'seed{seed}' for seed in args.seeds]
     methods = dict.fromkeys([TEACHER, *args.methods])
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -194,9 +308,11 @@ def main() -> None:
                     if (METHODS[method] is not None) == needs_teacher]
             list(pool.map(lambda row: train_and_measure(*row, threads), rows))
     result = table(work_dir, args.seeds, args.methods, COLUMNS)
-    print(result)
+    judged = judge_table([row for method in args.methods for row in judged_rows(method, folders)], halves)
+    print(result, judged, sep='\n\n')
     if args.write_docs:
         write_between(ROOT / 'docs' / 'results_digits.md', 'table', result)
+        write_between(ROOT / 'docs' / 'results_digits.md', 'judges', judged)
         for page, columns in {'README.md': COLUMNS, 'README_zh-CN.md': CHINESE_COLUMNS}.items():
             write_between(ROOT / page, 'table', table(work_dir, args.seeds, args.methods, columns, short=True))
         for method in args.methods:

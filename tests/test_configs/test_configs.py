@@ -58,6 +58,17 @@ def test_batch_size_is_what_the_name_promises(path):
         assert config.auto_scale_lr.base_batch_size == devices * batch_size
 
 
+def test_judges_of_the_digits_have_a_network_and_a_name_each():
+    config = Config.fromfile(CONFIGS / 'digits/judges_1xb32_digits-8x8.py')
+    evaluator = build_evaluator(evaluator_config(config))
+    judges = [metric for metric in evaluator.metrics if metric.prefix.startswith('frechet')]
+    assert len({metric.prefix for metric in judges}) == len({metric.extractor for metric in judges}) == 10
+    for metric in judges:
+        name = metric.prefix.removeprefix('frechet').removeprefix('_')
+        file = f'digits_judge_{name}' if name else 'digits_classifier'
+        assert metric.extractor.config['checkpoint'] == f'package:weights/{file}.safetensors'
+
+
 def test_every_model_of_the_zoo_has_its_config():
     for model in list_models():
         config = Config.fromfile(CONFIGS.parent / model.config)
@@ -90,14 +101,15 @@ def test_objective_has_the_denoiser_that_it_is_made_for(path):
 
 
 @pytest.mark.parametrize('path', TRAINED, ids=lambda path: path.stem)
-def test_weights_to_begin_with_are_a_diffusion_model_of_the_same_network(path):
+def test_weights_to_begin_with_are_a_model_of_the_same_network(path):
     zoo = {model.name: CONFIGS.parent / model.config for model in list_models()}
     recipes = {f'work_dirs/{path.stem}': path for path in FILES}
     model = Config.fromfile(path).model
-    sources = [model.get('teacher', {}).get('checkpoint'), model.get('init_from')]
-    for source in set(sources) - {None, 'teacher'}:
+    teacher, start = model.get('teacher', {}).get('checkpoint'), model.get('init_from')
+    for source in {teacher, start} - {None, 'teacher'}:
         origin = Config.fromfile({**zoo, **recipes}[source]).model
-        assert origin.objective.type == 'EDM'
+        # A consistency model is tuned further by the objective that made it; all others begin with a diffusion model.
+        assert origin.objective.type == 'EDM' or (source == start and origin.objective.type == model.objective.type)
         networks = [dict(config.denoiser.backbone, dropout=None) for config in (origin, model)]
         assert networks[0] == networks[1]
 

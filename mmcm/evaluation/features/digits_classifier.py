@@ -1,4 +1,4 @@
-"""A small classifier of digits: which digit does an image read as, and how real do images look in its features."""
+"""Small classifiers of digits: which digit does an image read as, and how real do images look in their features."""
 from collections.abc import Sequence
 from typing import Optional, Union
 
@@ -14,27 +14,65 @@ from mmcm.utils.weights import load_weights, read_backbone
 from mmcm.zoo import cached_file
 
 
+def convolutional(dropout: float) -> nn.Sequential:
+    """Return three convolutions with maxima of neighbours, and two linear layers."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dropout(dropout), nn.Linear(256, 64), nn.ReLU(),
+        nn.Dropout(dropout), nn.Linear(64, 10))  # yapf: disable
+
+
+def normalised(dropout: float) -> nn.Sequential:
+    """Return three convolutions with batch normalisation, averages over the image, and one linear layer."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.Conv2d(32, 64, 3, padding=1, stride=2), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(dropout), nn.Linear(64, 10))  # yapf: disable
+
+
+def perceptron(dropout: float) -> nn.Sequential:
+    """Return three linear layers, which know no neighbours."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 64), nn.ReLU(),
+        nn.Dropout(dropout), nn.Linear(64, 10))  # yapf: disable
+
+
+ARCHITECTURES = dict(convolutional=convolutional, normalised=normalised, perceptron=perceptron)
+
+
 @MODELS.register_module()
 class DigitsClassifier(BaseModel):
-    """Three convolutions and two linear layers for 8 x 8 digits, trained on the 'train' half of the data set.
+    """A classifier of 8 x 8 digits, trained on the 'train' half of the data set.
+
+    Its features are the 64 numbers from which a last linear layer reads the digit. Classifiers of other architectures
+    and from other seeds are independent judges: a model that was selected by one of them is to be reported by others.
 
     Args:
         checkpoint (str, optional): Weights to load by `init_weights`; None to train it.
         dropout (float): Share of the features dropped in training.
+        architecture (str): 'convolutional', 'normalised' (batch normalisation and averages over the image, which look
+            at textures) or 'perceptron' (linear layers alone).
+        label_smoothing (float): Share of the label that is spread over all classes in training, in [0, 1]. It bounds
+            the features: without it, a few outliers count for much in the covariance of a convolutional network.
     """
 
     channels = 1  # of the images that it looks at
 
-    def __init__(self, checkpoint: Optional[str] = None, dropout: float = 0.5) -> None:
+    def __init__(self,
+                 checkpoint: Optional[str] = None,
+                 dropout: float = 0.5,
+                 architecture: str = 'convolutional',
+                 label_smoothing: float = 0.1) -> None:
+        if architecture not in ARCHITECTURES:
+            raise InputError(f'architecture has to be one of {", ".join(ARCHITECTURES)}, got {architecture!r}.')
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.fingerprint: Optional[str] = None
-        self.backbone = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
-            nn.Dropout(dropout), nn.Linear(256, 64), nn.ReLU(),
-            nn.Dropout(dropout), nn.Linear(64, 10))  # yapf: disable
+        self.label_smoothing = label_smoothing
+        self.backbone = ARCHITECTURES[architecture](dropout)
 
     def init_weights(self) -> None:
         """Load the checkpoint, if one was named."""
@@ -60,8 +98,7 @@ class DigitsClassifier(BaseModel):
         logits = self.backbone(inputs)
         labels = labels_of(data_samples)
         if mode == 'loss':
-            # Smoothed labels bound the features: without them a few outliers dominate every covariance.
-            return dict(loss=F.cross_entropy(logits, labels, label_smoothing=0.1))
+            return dict(loss=F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
         if mode == 'predict':
             return [DataSample.of(label=label, pred_label=read) for label, read in zip(labels, logits.argmax(1))]
         return logits

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from mmcm.evaluation.features.digits_classifier import ARCHITECTURES
 from mmcm.registry import DATASETS, MODELS
+from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 
 
@@ -12,10 +14,45 @@ def test_other_images_are_refused(shape):
         classifier.extract(torch.zeros(2, *shape, dtype=torch.uint8))
 
 
-def test_shipped_classifier_reads_the_half_that_it_was_not_trained_on():
-    held_out = DATASETS.build(dict(type='DigitsDataset', split='test'))
-    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+WEIGHTS = {
+    'convolutional': ['digits_classifier', *(f'digits_judge_convolutional{seed}' for seed in (1, 2, 3))],
+    **{kind: [f'digits_judge_{kind}{seed}' for seed in (1, 2, 3)] for kind in ('normalised', 'perceptron')}
+}
+
+
+def shipped(architecture, name):
+    classifier = MODELS.build(
+        dict(type='DigitsClassifier', architecture=architecture, checkpoint=f'package:weights/{name}.safetensors'))
     classifier.init_weights()
+    return classifier.eval()
+
+
+@pytest.mark.parametrize('architecture, name', [(kind, name) for kind, names in WEIGHTS.items() for name in names])
+def test_shipped_classifiers_read_the_half_that_they_were_not_trained_on(architecture, name):
+    held_out = DATASETS.build(dict(type='DigitsDataset', split='test'))
     images = torch.stack([held_out[index]['inputs'] for index in range(len(held_out))])
-    logits = classifier.eval().extract(images).logits
-    assert (logits.argmax(1) == torch.tensor(held_out.labels)).float().mean() >= 0.98
+    features, logits, _ = shipped(architecture, name).extract(images)
+    assert features.shape == (len(images), 64) and logits.shape == (len(images), 10)
+    accuracy = (logits.argmax(1) == torch.tensor(held_out.labels)).float().mean()
+    assert accuracy >= (0.94 if architecture == 'perceptron' else 0.96)
+
+
+def test_each_shipped_classifier_has_features_of_its_own():
+    fingerprints = [shipped(kind, name).fingerprint for kind, names in WEIGHTS.items() for name in names]
+    assert WEIGHTS.keys() == ARCHITECTURES.keys() and len(set(fingerprints)) == len(fingerprints) == 10
+
+
+def test_architectures_are_named():
+    with pytest.raises(InputError, match="one of convolutional, normalised, perceptron, got 'resnet'"):
+        MODELS.build(dict(type='DigitsClassifier', architecture='resnet'))
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.3])
+def test_labels_are_smoothed_in_training_alone(smoothing):
+    classifier = MODELS.build(dict(type='DigitsClassifier', label_smoothing=smoothing)).eval()
+    images, labels = torch.zeros(2, 1, 8, 8), torch.tensor([3, 4])
+    log_shares = classifier(images).log_softmax(1)
+    of_label = -log_shares[[0, 1], labels].mean()
+    expected = (1 - smoothing) * of_label - smoothing * log_shares.mean()
+    samples = [DataSample.of(label=int(label)) for label in labels]
+    assert classifier(images, samples, mode='loss')['loss'].item() == pytest.approx(expected.item(), rel=1e-6)

@@ -1,0 +1,68 @@
+"""From a training checkpoint to a file to hand out."""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+
+from mmcm.interop import config_text, parse_config
+from mmcm.interop.weight_files import write_safetensors
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder
+from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_checkpoint
+from mmcm.version import __version__
+from mmcm.zoo import cached_file
+
+
+def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: torch.dtype = torch.float32) -> Path:
+    """Write the weights of `checkpoint` to `out`, with what there is to know of them in its metadata.
+
+    The metadata, all strings, are `config` (as text), `iteration` and `step` (of the optimiser) that the weights are
+    from, `method` (type of the objective), `average` (its decay, or 'online'), `weights_sha256` (see `digest`) and
+    `mmcm_version`; empty where the checkpoint does not say. The same checkpoint makes the same file, byte for byte.
+    """
+    if out.suffix != '.safetensors':
+        raise InputError(f'{out} has to end in .safetensors.')
+    make_folder(out.parent)
+    path = cached_file(checkpoint)
+    weights = {key: value.to(dtype) for key, value in read_backbone(path, average).items()}
+    content = read_checkpoint(path, mapped=True)
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    text = config_text(path)
+    config = parse_config(text, path)
+    method = setting(config, 'model', 'objective', 'type')
+    iteration = meta.get('iter')
+    counts = (setting(config, 'optim_wrapper', 'accumulative_counts') or
+              setting(config, 'strategy', 'gradient_accumulation_steps') or 1)
+    if iteration is not None:
+        check_count(f"{path}: meta['iter']", iteration, least=0)
+        check_count(f'{path}: the number of batches per step in its config', counts)
+    metadata = dict(
+        mmcm_version=__version__,
+        iteration='' if iteration is None else str(iteration),
+        step='' if iteration is None else str(iteration // counts),
+        method=method if isinstance(method, str) else '',
+        average=average_of(content, average),
+        weights_sha256=digest(weights),
+        config=text,
+        format='pt')
+    write_safetensors(out, weights, metadata)
+    return out
+
+
+def average_of(content: Mapping[str, Any], average: Optional[str]) -> str:
+    """Return the decay of the average that `read_backbone` takes from a checkpoint, 'online', or '' for other files."""
+    keys = content.get('state_dict', {})
+    if not any(key.startswith('denoiser.backbone.') for key in keys):
+        return ''
+    return average or next((name.replace('_', '.') for name in kept_averages(keys)), ONLINE)
+
+
+def setting(config: dict[str, Any], *keys: str) -> Any:
+    """Return the setting below `keys`, None if there is none."""
+    value = config
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

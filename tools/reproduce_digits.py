@@ -159,7 +159,8 @@ def judge(samples: Sequence[Path], out: Path, threads: int, options: Sequence[st
 
 def read_judged(path: Path) -> dict[str, dict[str, float]]:
     """Return what the judges have measured, by the name of the file of images."""
-    return {Path(score['sampler']).stem: score['metrics'] for score in json.loads(path.read_text(encoding='utf-8'))['scores']}
+    scores = json.loads(path.read_text(encoding='utf-8'))['scores']
+    return {Path(score['sampler']).stem: score['metrics'] for score in scores}
 
 
 def judge_halves(work_dir: Path, threads: int) -> dict[str, float]:

@@ -45,7 +45,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         model (str | Path | Config): The name of a model of the zoo; a config, its path, or its name among those that
             come with mmcm; a folder that diffusers' `ConsistencyModelPipeline` was saved to, or its id on the Hugging
             Face hub; a work directory, or a file of weights with its config in it, as training, `mmcm convert` and
-            `tools/publish_model.py` write them.
+            `mmcm publish` write them.
         checkpoint (str, optional): Path, URL, zoo name, work directory, diffusers folder or hub id. By default the zoo
             model's own, or the one that the config names as `checkpoint`.
         device (str, optional): 'cpu', 'cuda', 'cuda:1', ...; the best present if None.

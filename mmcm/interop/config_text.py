@@ -29,7 +29,7 @@ def config_text(path: Union[str, Path]) -> str:
     """Return the text of the config in a checkpoint, '' if there is none.
 
     Args:
-        path (str | Path): A safetensors file written by `tools/publish_model.py` or `mmcm convert`, or a training
+        path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
             checkpoint.
 
     Raises:

@@ -264,7 +264,7 @@ def embedded_config(path: Union[str, Path], name: Union[str, Path, None] = None)
     All else in it, such as loaders and hooks of training, is left out.
 
     Args:
-        path (str | Path): A safetensors file written by `tools/publish_model.py` or `mmcm convert`, or a training
+        path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
             checkpoint.
         name (str | Path, optional): What an error calls the file.
 

@@ -23,7 +23,7 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
     """Return the weights of a network, under the names that the network itself has for them.
 
     Args:
-        path (str | Path): A released file, one written by `tools/publish_model.py`, a training checkpoint, or a
+        path (str | Path): A released file, one written by `mmcm publish`, a training checkpoint, or a
             diffusers folder.
         average (str, optional): Which weights of a training checkpoint: the decay of an average ('0.999'), or
             'online'. None takes the first average, or the online weights where there is none.

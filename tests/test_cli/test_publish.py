@@ -7,7 +7,8 @@ from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from mmcm.cli.publish import average_of, main
+from mmcm.apis.publish import average_of
+from mmcm.cli.publish import main
 from mmcm.utils.weights import digest, read_backbone, read_checkpoint
 from mmcm.version import __version__
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmcm.interop.mmagic_config import translate_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.external_bases import SCOPE, drop_own_scope
-from mmcm.zoo import find_config
+from mmcm.zoo import find_config, list_models
 
 SUFFIXES = ('.py', '.yaml', '.yml', '.json')  # that MMEngine reads
 
@@ -20,7 +20,14 @@ def read_config(name: Union[str, Path], options: Optional[dict] = None) -> Confi
     Raises:
         InputError: If there is no such file, or it is no config.
     """
-    path = find_config(str(name))
+    try:
+        path = find_config(str(name))
+    except InputError as error:
+        recipes = {model.name: Path(model.config).stem for model in list_models()}
+        if str(name) not in recipes:
+            raise
+        raise InputError(f'{name} is a model of the zoo, and a config is needed: its config is '
+                         f'{recipes[str(name)]}.') from error
     if path.suffix not in SUFFIXES:
         raise InputError(f'{path} cannot be read as a config: its name has to end in {", ".join(SUFFIXES)}.')
     try:

@@ -8,8 +8,8 @@ from typing import Any, Optional
 
 from mmengine.config import Config
 
+from mmcm.utils.config_files import find_config, root
 from mmcm.utils.errors import InputError
-from mmcm.zoo import find_config, root
 
 SCOPE = 'mmcm'
 PREFIX = f'{SCOPE}::'

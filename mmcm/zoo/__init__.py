@@ -1,5 +1,6 @@
 """The model zoo: what it holds, and how its files come to this machine."""
-from mmcm.zoo.catalog import ZooModel, find, find_config, list_configs, list_models, nearest, released_sampler, root
+from mmcm.utils.config_files import find_config, list_configs, nearest, root
+from mmcm.zoo.catalog import ZooModel, find, list_models, released_sampler
 from mmcm.zoo.checkpoint_path import addresses, cache_folder, cached_file, cached_place
 from mmcm.zoo.download import download, recorded_sha256
 

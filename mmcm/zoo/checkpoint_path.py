@@ -7,8 +7,9 @@ from typing import Optional, Union
 from urllib.parse import urlsplit
 
 from mmcm.interop.diffusers_folder import is_diffusers_folder
+from mmcm.utils.config_files import PACKAGE, nearest
 from mmcm.utils.errors import InputError
-from mmcm.zoo.catalog import PACKAGE, ZooModel, list_models, nearest
+from mmcm.zoo.catalog import ZooModel, list_models
 from mmcm.zoo.download import digests, download
 from mmcm.zoo.hub import HUB_PREFIX, hub_folder, hub_id
 

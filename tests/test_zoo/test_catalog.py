@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmcm.utils import config_files
 from mmcm.utils.errors import InputError
-from mmcm.zoo import catalog
-from mmcm.zoo.catalog import ZooModel, find, find_config, list_models, root
+from mmcm.zoo import ZooModel, catalog, find, find_config, list_models, root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ('consistency_models', 'edm')
@@ -46,6 +46,7 @@ def use_root(tmp_path, monkeypatch):
     def use(**metafiles):
         folder = make_root(tmp_path / 'zoo', **metafiles)
         monkeypatch.setattr(catalog, 'root', lambda: folder)
+        monkeypatch.setattr(config_files, 'root', lambda: folder)
         return folder
 
     return use
@@ -63,7 +64,7 @@ def test_root_is_the_repository_in_a_checkout():
 def test_root_is_the_mim_folder_in_a_wheel(tmp_path, monkeypatch):
     package = tmp_path / 'site-packages' / 'mmcm'
     package.mkdir(parents=True)
-    monkeypatch.setattr(catalog, 'PACKAGE', package)
+    monkeypatch.setattr(config_files, 'PACKAGE', package)
     with pytest.raises(InputError, match='install it again'):
         root()
     make_root(package / '.mim')
@@ -147,7 +148,7 @@ def test_resolution_and_classes_of_the_zoo_are_those_of_the_configs():
 
 def test_every_packaged_weight_of_the_zoo_exists():
     packaged = [model.weights for model in list_models() if (model.weights or '').startswith('package:')]
-    assert [weights for weights in packaged if not (catalog.PACKAGE / weights[len('package:'):]).is_file()] == []
+    assert [weights for weights in packaged if not (config_files.PACKAGE / weights[len('package:'):]).is_file()] == []
 
 
 def test_unknown_model_names_the_nearest_in_one_line():

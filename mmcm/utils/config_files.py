@@ -1,0 +1,76 @@
+"""Where the configs that come with mmcm are, and which of them a name means."""
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Union
+
+from mmcm.utils.errors import InputError
+
+INDEX = 'model-index.yml'
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def root() -> Path:
+    """Find the folder that holds `configs/` and `model-index.yml`.
+
+    Returns:
+        Path: The repository's root in a checkout or an editable install, `mmcm/.mim` in a wheel.
+
+    Raises:
+        InputError: If the installation has neither.
+    """
+    candidates = (PACKAGE.parent, PACKAGE / '.mim')
+    for folder in candidates:
+        if (folder / INDEX).is_file() and (folder / 'configs').is_dir():
+            return folder
+    raise InputError(f'no {INDEX} with configs/ beside it in {candidates[0]} or {candidates[1]}: the installation of '
+                     'mmcm is not complete, install it again')
+
+
+def find_config(name_or_path: Union[str, Path]) -> Path:
+    """Find a config file.
+
+    Args:
+        name_or_path (str | Path): A path, from the working directory or from `root()`, or the base name of one of our
+            configs, with or without `.py`.
+
+    Returns:
+        Path: The file.
+
+    Raises:
+        InputError: If there is no such config, or more than one; the message gives the nearest names.
+    """
+    path = Path(name_or_path).expanduser()
+    for candidate in (path, root() / path):
+        if candidate.is_file():
+            return candidate
+    configs = list_configs()
+    wanted = path.name.removesuffix('.py')
+    matches = [file for file in configs if file.stem == wanted] if len(path.parts) == 1 else []
+    if not matches:
+        raise InputError(f'no config {str(name_or_path)!r}: neither a file nor a name below {root() / "configs"}'
+                         f'{nearest(wanted, {file.stem for file in configs})}')
+    if len(matches) > 1:
+        raise InputError(f'{str(name_or_path)!r} names more than one config, give the path: '
+                         f'{", ".join(str(file.relative_to(root())) for file in matches)}')
+    return matches[0]
+
+
+def list_configs() -> list[Path]:
+    """List the configs that come with mmcm and can be asked for by their base names."""
+    return [file for file in sorted((root() / 'configs').rglob('*.py')) if '_base_' not in file.parts]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of `names` are close to `name`.
+
+    Args:
+        name (str): What was asked for.
+        names (Iterable[str]): What there is.
+
+    Returns:
+        str: The end of a sentence, such as `', nearest: a, b'`; empty where nothing is close.
+    """
+    by_lower = {known.lower(): known for known in sorted(names)}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    return f', nearest: {", ".join(by_lower[known] for known in close)}' if close else ''

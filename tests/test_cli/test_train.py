@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 from digits import randomise
 from mmengine.runner import Runner
+from openai_trainer import write_trainer_folder
 
 from mmcm.cli.train import main
 from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
@@ -129,6 +132,15 @@ def test_run_starts_from_a_released_file(run, released):
 def test_released_file_is_not_resumed(run, released, capsys):
     error = refusal(capsys, run, '--resume', options=[f'load_from={released[0]}'])
     assert 'holds weights alone' in error and 'Leave out --resume' in error
+
+
+def test_openais_folder_is_resumed_by_mmengines_runner_alone(run, tmp_path, capsys):
+    trained = read_checkpoint(Path(run(options=['optim_wrapper.optimizer.type=RAdam']).work_dir) / 'iter_2.pth')
+    write_trainer_folder(tmp_path / 'openai', trained, 2)
+    options = [f'load_from={tmp_path / "openai"}', 'train_cfg.max_iters=3']
+    assert run('--resume', options=options).iter == 3
+    error = refusal(capsys, run, '--resume', options=[*options, 'runner_type=FlexibleRunner'])
+    assert "is resumed with runner_type='Runner'" in error
 
 
 def test_file_of_another_network_is_refused(run, released, capsys):

@@ -8,7 +8,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmcm.engine.steps import iterations_per_step
+from mmcm.engine.hooks.averages_hook import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped

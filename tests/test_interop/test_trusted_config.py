@@ -131,7 +131,8 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
     (f'{BACKBONE_PLACE}.attention_resolutions', list(range(2000))), ('model.denoiser.boundary', 1),
     ('model.denoiser.sigma_data', 0), ('model.requests', dict(num_samples=10**9)),
     ('model.data_preprocessor', dict(type='ImagePreprocessor', value_range=[0, 1, 2])),
-    ('class_names', ['a', 3]), ('class_names', ['\x1b]0;title\x07']), ('class_names', ['a' * 2000]), ('class_names', [['a'] * 3])])
+    ('class_names', ['a', 3]), ('class_names', ['\x1b]0;title\x07']), ('class_names', ['a' * 2000]),
+    ('class_names', [['a'] * 3])])
 def test_numbers_have_bounds(tmp_path, place, value):
     source = write(tmp_path, 'large', config_with(place, value), '.safetensors')
     with pytest.raises(InputError, match='the config that comes with the weights is refused') as error:
@@ -336,12 +337,18 @@ def test_no_command_runs_anything(traps, tmp_path, command, capsys):
                 break
 
 
-def test_process_ends_with_one_line(traps, tmp_path):
+@pytest.mark.parametrize('command', [
+    ('sample', '--out', 'x.png'), pytest.param(('export', '--out', 'x.pt2'), marks=pytest.mark.slow),
+    pytest.param(('web', '--port', '0'), marks=pytest.mark.slow)], ids=lambda command: command[0])
+def test_process_ends_with_one_line(traps, tmp_path, command):
     trap = traps.configs()['process']
     source = write(tmp_path, 'x', config_with('model.sampler', trap), '.safetensors')
-    done = subprocess.run([sys.executable, '-m', 'mmcm', 'sample', '--model', str(source), '--out', 'x.png'],
+    name, *options = command
+    if name == 'web':
+        pytest.importorskip('gradio')
+    done = subprocess.run([sys.executable, '-m', 'mmcm', name, '--model', str(source), *options],
                           cwd=tmp_path, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 2 and not traps.sprung
+    assert done.returncode == 2 and not traps.sprung, done.stderr
     assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1, done.stderr
 
 

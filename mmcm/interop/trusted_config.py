@@ -199,6 +199,7 @@ LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
 WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
 CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
 HEADS = Number(1, 4096, whole=True)
+NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
 SCALES = Number(1, 100_000, whole=True)  # the methods here train with 10 to 8192
 STEPS = Number(1, 10_000, whole=True)  # each one or two calls of the network: DDPM has 4000
@@ -221,7 +222,8 @@ BACKBONES = dict(
         attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
         channel_mult=Several(WIDENING, LEVELS), in_channels=IMAGE_CHANNELS, out_channels=IMAGE_CHANNELS,
         num_classes=Maybe(CLASSES), num_heads=HEADS, num_head_channels=Maybe(HEAD_CHANNELS), scale_shift_norm=FLAG,
-        resblock_updown=FLAG, dropout=Number(0, 1), use_checkpoint=FLAG))
+        resblock_updown=FLAG, dropout=Number(0, 1), use_checkpoint=FLAG, norm_groups=NORM_GROUPS, norm_eps=Number(0, 1),
+        activation=Choice(('silu', 'gelu', 'mish', 'relu'))))
 BACKBONE = Network('MODELS', BACKBONES)
 DENOISERS = dict(
     KarrasDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG),
@@ -322,6 +324,8 @@ def checked_settings(place: str, value: dict, rules: Mapping[str, Any], name: st
     """Return settings that are all known and keep their rules, without those that drawing does not need."""
     found = {}
     for key, setting in value.items():
+        if key == '_scope_' and setting == SCOPE:  # MMEngine's mark of parts that come from a base of ours
+            continue
         if key in rules:
             found[key] = rules[key].check(f'{place}.{key}', setting)
         elif key not in LEFT_OUT:

@@ -14,6 +14,7 @@ from hostile import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
 from mmengine.config import Config
 from PIL import Image
 
+from mmcm import registry
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.cli import analyze, convert, demo, edit, export, publish, sample, score_edits, search, test, train
 from mmcm.interop import embedded_config, trusted_config
@@ -213,6 +214,7 @@ class Own(torch.nn.Module):
 
 
 OWN_MODULE = f"""import torch
+from mmcm import registry
 from mmcm.registry import MODELS
 
 @MODELS.register_module('OwnNetwork', force=True)
@@ -378,3 +380,20 @@ def test_weights_with_an_own_config_are_read_whatever_their_own_says(traps, tmp_
         f'denoiser.backbone.{key}': value for key, value in build().denoiser.backbone.state_dict().items()}),
         tmp_path / 'x.pth')
     assert len(ConsistencyModelInferencer(config, tmp_path / 'x.pth', 'cpu')(1).images) == 1
+
+
+@pytest.mark.parametrize('registry, types', [
+    (registry.MODELS, trusted_config.BACKBONES), (registry.MODELS, trusted_config.DENOISERS),
+    (registry.SAMPLERS, trusted_config.SAMPLERS), (registry.MODELS, trusted_config.PREPROCESSORS)])
+def test_rules_know_every_setting_of_their_types(registry, types):
+    for name, rules in types.items():
+        assert set(rules) == set(inspect.signature(registry.get(name)).parameters) - set(trusted_config.LEFT_OUT), name
+
+
+def test_mark_of_mmengine_in_parts_of_a_base_is_dropped():
+    model = model_config()
+    model['denoiser']['_scope_'] = model['denoiser']['backbone']['_scope_'] = 'mmcm'
+    assert '_scope_' not in str(checked_config(dict(model=model), 'x'))
+    model['denoiser']['_scope_'] = 'mmdet'
+    with pytest.raises(InputError, match='_scope_'):
+        checked_config(dict(model=model), 'x')

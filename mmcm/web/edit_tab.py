@@ -17,10 +17,11 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.web.controls import check_seed, label_captions, label_dropdown, labels_of, time_in_words
-from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.events import DRAW, streamed, submitted, told
 from mmcm.web.examples import KINDS, enlarged
 from mmcm.web.limits import Limits
 from mmcm.web.shelf import Shelf, is_consistency_model
+from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
 
 DEFAULT_TASK = 'inpaint'
@@ -115,7 +116,7 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
 
     def show_example(get: Callable, name: str, number: int) -> tuple[dict, Any, int]:
         chosen = shelf.get(name)
-        image, shown = shelf.worker.submit(get, chosen, number).result()
+        image, shown = submitted(shelf, get, chosen, number).result()
         return on_canvas(image), gr.skip() if shown is None else str(shown), number + 1
 
     def show_upload(painted: Painted) -> Any:
@@ -199,7 +200,7 @@ def numbers_of(name: str, text: Any) -> list[float]:
     try:
         return [float(word) for word in text.replace(',', ' ').split()]
     except (AttributeError, ValueError) as error:
-        raise InputError(f'{name} have to be numbers, separated by spaces, got {text!r}.') from error
+        raise InputError(f'{name} have to be numbers, separated by spaces, got {shortened(text)}.') from error
 
 
 def picture_for(task: str, painted: Painted) -> Image.Image:

@@ -26,6 +26,7 @@ from mmcm.web.controls import (
 from mmcm.web.events import DRAW, streamed, told
 from mmcm.web.limits import Limits
 from mmcm.web.shelf import Shelf, is_consistency_model
+from mmcm.web.texts import shortened
 
 DEFAULT_LABEL = 'balanced'
 COUNT, COLUMNS = 20, 10
@@ -139,7 +140,7 @@ def choose_sampler(inferencer: ConsistencyModelInferencer, num_steps: int, power
     if num_steps != 2 or not is_consistency_model(inferencer):
         return sampler_of_steps(inferencer, num_steps)
     if not isinstance(power, (int, float)) or not math.isfinite(power) or abs(power) > LARGEST_POWER:
-        raise InputError(f'the power of ten of the second level has to be a number, got {power!r}.')
+        raise InputError(f'the power of ten of the second level has to be a number, got {shortened(power)}.')
     return inferencer.choose_sampler(sigmas=(inferencer.sampler.first_sigma, 10**power))
 
 

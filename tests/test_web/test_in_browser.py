@@ -145,9 +145,9 @@ def switch_models(page, models, tab, classes, default_class):
 
     page.tab(tab.title())
     shown('1', True)
-    page.choose(f'#{tab}-model input', models.colour)
+    page.choose(f'#{tab}-model input', 'colour')
     shown('2', False)
-    page.choose(f'#{tab}-model input', models.slow)
+    page.choose(f'#{tab}-model input', 'slow')
     shown('9', True)
     assert value(page, f'{classes} input') == default_class
     page.choose(f'#{tab}-model input', 'digits')
@@ -162,12 +162,12 @@ def switch_models_to_compare(page, models):
 
     page.tab('Compare')
     shown('5', True)
-    page.choose('#compare-diffusion-model input', models.slow)
+    page.choose('#compare-diffusion-model input', 'slow')
     shown('9', True)
-    page.choose('#compare-model input', models.colour)
+    page.choose('#compare-model input', 'colour')
     shown('5', False)
-    assert value(page, '#compare-diffusion-model input') == models.diffusion
-    page.choose('#compare-model input', models.named)
+    assert value(page, '#compare-diffusion-model input') == 'diffusion'
+    page.choose('#compare-model input', 'named')
     shown('5', True)
     page.choose('#compare-label input', '7 seven')
     page.press('#compare-run', '[id^=compare-][id$=-words]')
@@ -177,7 +177,7 @@ def switch_models_to_compare(page, models):
 def stop_an_edit(page, models):
     page.tab('Edit')
     page.choose('#edit-task input', 'Variations')
-    page.choose('#edit-model input', models.slow)
+    page.choose('#edit-model input', 'slow')
     take_example(page, 'drawn')
     page.enter('#edit-steps input', '100')
     page.one('#edit-run').click()

@@ -62,13 +62,13 @@ def test_live_steps_come_one_by_one_with_their_levels(client, digits):
 
 
 def test_models_without_classes_names_and_other_samplers(client, models):
-    path, words = ask(client, model=models.colour, label='no class', count=2, steps=1)
+    path, words = ask(client, model='colour', label='no class', count=2, steps=1)
     drawing = ConsistencyModelInferencer(models.colour, device='cpu')(2, seed=SEED, num_steps=1)
     assert np.abs(tiles(path, 2, 2, 256, captions=False).astype(int) - pixels(drawing)).max() <= 1
-    path, _ = ask(client, model=models.named, label=' Seven', steps=1)
+    path, _ = ask(client, model='named', label=' Seven', steps=1)
     drawing = ConsistencyModelInferencer(models.named, device='cpu')(4, 7, SEED, num_steps=1)
     assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
-    path, words = ask(client, model=models.diffusion, steps=3)
+    path, words = ask(client, model='diffusion', steps=3)
     drawing = ConsistencyModelInferencer(models.diffusion, device='cpu')(4, 3, SEED, num_steps=3)
     assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
     assert '5 network calls each' in words  # 2 n - 1

@@ -141,7 +141,7 @@ def test_environment_is_put_back(monkeypatch):
 
 def long_request(web, models, tab):
     """Return the data of an event that draws for a long time, with the slow model."""
-    slow = models.slow
+    slow = 'slow'
     if tab == 'sample':
         asked = [slow, 'dog', 30, 17, 0.0, 0, 10, True]
     elif tab == 'edit':

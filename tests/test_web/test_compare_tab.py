@@ -17,7 +17,7 @@ SEED = 5
 
 
 def ask(client, models, **changes):
-    asked = dict(few='digits', many=models.diffusion, label='3', count=4, seed=SEED, steps=4)
+    asked = dict(few='digits', many='diffusion', label='3', count=4, seed=SEED, steps=4)
     return client.predict(*{**asked, **changes}.values(), api_name='/compare')
 
 
@@ -44,8 +44,8 @@ def test_comparison_beyond_the_limits_is_refused(client, models, changes):
 
 def test_partner_is_the_diffusion_model_of_the_same_pictures(models):
     shelf = Shelf(['digits', models.colour, models.diffusion], 'cpu')
-    assert partner(shelf, 'digits') == models.diffusion
-    assert partner(shelf, models.colour) == models.diffusion  # of others, where there is no better one
+    assert partner(shelf, 'digits') == 'diffusion'
+    assert partner(shelf, 'colour') == 'diffusion'  # of others, where there is no better one
     assert partner(Shelf(['digits'], 'cpu'), 'digits') is None
 
 

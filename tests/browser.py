@@ -15,7 +15,7 @@ from PIL import Image
 REQUIRED = 'MMCM_REQUIRE_BROWSER'  # if it is set, a missing browser fails the tests
 SCREENSHOTS = 'MMCM_TEST_SCREENSHOTS'  # names a folder where pictures of the page are kept
 WITHIN = ('about', 'blob', 'chrome', 'data')  # schemes of addresses that no server is asked for
-PATIENCE = 180  # seconds
+PATIENCE = 600  # seconds, for what takes seconds on an idle machine
 FEWER_FRAMES = """
 const ask = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = draw => setTimeout(() => ask(draw), 100);
@@ -59,6 +59,7 @@ def chromium(folder):
     driver = webdriver.Chrome(options, service)
     try:
         driver.set_script_timeout(PATIENCE)
+        driver.command_executor.client_config.timeout = PATIENCE
         driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', dict(source=FEWER_FRAMES))
         yield driver
     finally:
@@ -107,6 +108,11 @@ class Page:
         self.one(selector).send_keys(Keys.CONTROL, 'a')
         self.one(selector).send_keys(text)
         self.one(f'li[role=option][aria-label="{text}"]').click()
+
+    def opened(self, words):
+        """Wait until what a tab opens with is there: the elements `words` tell how long the drawing took."""
+        self.waiting.until(lambda driver: 'network call' in ''.join(element.text for element in self.all(words)),
+                           f'{words} opens with nothing')
 
     def press(self, selector, words):
         """Press a button, wait until the elements `words` tell how long the drawing took, and return what they tell."""

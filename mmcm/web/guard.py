@@ -29,6 +29,7 @@ LISTEN = f'{API}/queue/data'
 FILES = 4  # in one upload: a painted picture is sent as its layers
 OVERHEAD = 1 << 20  # bytes of a body beside its files
 LONGEST_PATH = 2000  # bytes of a path with its query
+LONGEST_WORDS = 200  # characters by which Gradio refuses a request
 FORWARDED = (b'forwarded', b'x-forwarded-', b'x-gradio-', b'x-real-ip')  # by which Gradio would say who it is
 UNREADABLE = 'The body of the upload cannot be read.'
 MISTAKE = 'The server has made a mistake at this request: its log says more.'
@@ -196,6 +197,8 @@ class Answer:
         self.hiding = HidingPaths(self.protected, paths)
         self.started = False
         self.broken = False  # Gradio says that it failed, and will raise why
+        self.status = 0  # of an answer by which Gradio refuses a request
+        self.words = b''  # of this answer
         self.left = False  # the visitor
         self.too_long: Optional[Refused] = None  # why the body was not read to its end
         self.pending: Optional[Message] = None
@@ -203,10 +206,18 @@ class Answer:
     async def __call__(self, message: Message) -> None:
         """Take a message of Gradio."""
         if message['type'] == 'http.response.start':
-            kind = dict(message['headers']).get(b'content-type', b'')
-            self.broken = message['status'] == 500 and kind.startswith(b'text/plain')
-        if not self.broken:
+            plain = dict(message['headers']).get(b'content-type', b'').startswith(b'text/plain')
+            self.broken = plain and message['status'] == 500
+            self.status = message['status'] if plain and 400 <= message['status'] < 500 else 0
+        if self.broken:
+            return
+        if not self.status:
             await self.hiding(message)
+            return
+        self.words += message.get('body', b'')
+        if message['type'] == 'http.response.body' and not message.get('more_body', False):
+            words = ' '.join(self.words.decode(errors='replace').split())[:LONGEST_WORDS]
+            await refuse(self.hiding, Refused(self.status, words))
 
     async def protected(self, message: Message) -> None:
         """Hand on a message, with headers that protect what is shown."""

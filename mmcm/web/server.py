@@ -1,5 +1,6 @@
 """The server of the web demo: a socket, a temporary folder of its own, and an end that leaves nothing behind."""
 import asyncio
+import logging
 import os
 import socket
 import tempfile
@@ -124,6 +125,7 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     from mmcm.web.connections import limited_protocol
     from mmcm.web.file_paths import FilePaths
     from mmcm.web.guard import Guard
+    from mmcm.web.opening import Opening
     from mmcm.web.quotas import Quotas
     from mmcm.web.waiting import Waiting
 
@@ -136,6 +138,7 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             self.tidying = asyncio.create_task(tidy())
+            opening.start()
             announce(listener, password is not None)
 
         async def shutdown(self, sockets: Any = None) -> None:
@@ -153,7 +156,10 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
         shelf.closing.set()
         server.should_exit = True
 
-    page = build_app(shelf, limits)
+    # Its parser writes a line for everything in an upload that it cannot read, which the visitor is told.
+    logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
+    opening = Opening(shelf)
+    page = build_app(shelf, limits, opening)
     app = gradio.mount_gradio_app(
         FastAPI(openapi_url=None), page, '/', footer_links=[], run_history=False, show_error=False,
         max_file_size=limits.upload_bytes, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,

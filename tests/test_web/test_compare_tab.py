@@ -52,8 +52,8 @@ def test_partner_is_the_diffusion_model_of_the_same_pictures(models):
 def test_missing_kind_of_model_is_told(models):
     """In a process of its own, since Gradio leaves an event loop open."""
     code = ('import sys, gradio\nfrom mmcm.web.app import build_app\nfrom mmcm.web.limits import Limits\n'
-            'from mmcm.web.shelf import Shelf\nfor name in sys.argv[1:]:\n'
-            '    app = build_app(Shelf([name], "cpu"), Limits())\n'
+            'from mmcm.web.opening import Opening\nfrom mmcm.web.shelf import Shelf\nfor name in sys.argv[1:]:\n'
+            '    shelf = Shelf([name], "cpu")\n    app = build_app(shelf, Limits(), Opening(shelf))\n'
             '    print([block.value for block in app.blocks.values() if isinstance(block, gradio.Markdown)])')
     process = subprocess.run(
         [sys.executable, '-c', code, models.digits, models.diffusion], capture_output=True, text=True)

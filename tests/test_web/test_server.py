@@ -64,6 +64,24 @@ def test_password_is_asked_for_by_a_server_that_has_one(start_server, tmp_path):
     assert 'mmcm' in command.stdout and 'correct' not in command.stdout
 
 
+def test_proxy_is_believed_whom_it_speaks_for_where_one_was_named(start_server, tmp_path, web):
+    server = start_server(tmp_path, '--allowed-host', 'demo.example.org', '--auth', 'me:correct horse')
+    right, wrong = ('Basic ' + base64.b64encode(f'me:{password}'.encode()).decode()
+                    for password in ('correct horse', 'correct horst'))
+
+    def ask(visitor, authorization):
+        return server.request('GET', '/config', headers={
+            'Host': 'demo.example.org', 'X-Forwarded-For': visitor, 'X-Forwarded-Proto': 'https',
+            'Authorization': authorization, 'Origin': 'https://demo.example.org'})
+
+    assert {ask('192.0.2.1', wrong)[0] for _ in range(60)} == {401, 429}
+    status, _, answer = ask('192.0.2.2', right)
+    assert status == 200 and json.loads(answer)['root'] == 'https://demo.example.org'
+    for name in ('X-Forwarded-Host', 'X-Gradio-Server'):
+        _, _, answer = web.request('GET', '/config', headers={name: 'evil.example', 'X-Forwarded-Proto': 'https'})
+        assert json.loads(answer)['root'] == web.url.rstrip('/')
+
+
 def test_foreign_host_and_origin_get_nothing(web):
     """As they come where a name of another site is made to mean 127.0.0.1."""
     netloc = urllib.parse.urlsplit(web.url).netloc

@@ -59,6 +59,7 @@ def chromium(folder):
     driver = webdriver.Chrome(options, service)
     try:
         driver.set_script_timeout(PATIENCE)
+        driver.command_executor.client_config.timeout = PATIENCE
         driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', dict(source=FEWER_FRAMES))
         yield driver
     finally:
@@ -107,6 +108,11 @@ class Page:
         self.one(selector).send_keys(Keys.CONTROL, 'a')
         self.one(selector).send_keys(text)
         self.one(f'li[role=option][aria-label="{text}"]').click()
+
+    def opened(self, words):
+        """Wait until what a tab opens with is there: the elements `words` tell how long the drawing took."""
+        self.waiting.until(lambda driver: 'network call' in ''.join(element.text for element in self.all(words)),
+                           f'{words} opens with nothing')
 
     def press(self, selector, words):
         """Press a button, wait until the elements `words` tell how long the drawing took, and return what they tell."""

@@ -1,4 +1,5 @@
 """A web demo that runs as a process of its own."""
+import http.client
 import json
 import os
 import re
@@ -8,30 +9,43 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 600  # seconds, for what takes seconds on an idle machine
+WITH_LIMITS = ('import json, sys\nfrom mmcm.web.limits import Limits\nfrom mmcm.web.server import serve\n'
+               'serve(["digits"], port=0, device="cpu", limits=Limits(**json.loads(sys.argv[1])))')
 
 
 class WebServer:
-    """A running `mmcm web` on 127.0.0.1, whose home, working and temporary folders were empty when it started."""
+    """A running `mmcm web` on 127.0.0.1, whose home, working and temporary folders were empty when it started.
 
-    def __init__(self, folder, *arguments):
+    Args:
+        folder (Path): Where these folders are made.
+        arguments: Of the command.
+        limits: Those that the command has no arguments for, in place of its other arguments.
+        variables: Further variables of the process.
+    """
+
+    def __init__(self, folder, *arguments, limits=None, **variables):
         self.folders = [folder / name for name in ('home', 'cwd', 'tmp')]
         for each in self.folders:
             each.mkdir(parents=True)
         self.home, self.cwd, self.tmp = self.folders
         environment = {key: value for key, value in os.environ.items() if not key.startswith(('GRADIO_', 'XDG_'))}
-        environment.update(HOME=str(self.home), TMPDIR=str(self.tmp), PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1',
-                           no_proxy='127.0.0.1', PYTHONDONTWRITEBYTECODE='1')
+        environment.update(HOME=str(self.home), TMPDIR=str(self.tmp), OMP_NUM_THREADS='1', no_proxy='127.0.0.1',
+                           PYTHONDONTWRITEBYTECODE='1', **{'PYTHONPATH': str(ROOT), **variables})
         self.log = folder / 'log'  # a file, since Gradio prints all that it refuses, and a pipe would fill up
         with self.log.open('w') as log:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', 'mmcm', 'web', '--port', '0', '--device', 'cpu', *map(str, arguments)],
+                [sys.executable, *(('-m', 'mmcm', 'web', '--port', '0', '--device', 'cpu', *map(str, arguments))
+                                   if limits is None else ('-c', WITH_LIMITS, json.dumps(limits)))],
                 cwd=self.cwd, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        while '\n' not in self.log.read_text() and self.process.poll() is None:
+        patience_ends = time.monotonic() + PATIENCE
+        while '\n' not in self.log.read_text() and self.process.poll() is None and time.monotonic() < patience_ends:
             time.sleep(0.05)
         self.line = self.log.read_text().partition('\n')[0] + '\n'
         found = re.search(r'http://127\.0\.0\.1:\d+/', self.line)
@@ -44,10 +58,29 @@ class WebServer:
         """Send a request, a POST if it has a body, and return the status and the answer."""
         request = urllib.request.Request(self.url + path, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+
+    def request(self, method, path, body=None, headers=(), address='127.0.0.1'):
+        """Send a request with exactly these headers beside the length of its body, `Host` being the server's own unless
+        it is among them, from an address of this machine. Return status, headers with small letters, and the answer.
+        """
+        own = urllib.parse.urlsplit(self.url).netloc
+        connection = http.client.HTTPConnection(own, timeout=PATIENCE, source_address=(address, 0))
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in {'Host': own, **dict(headers)}.items():
+            if value is not None:
+                connection.putheader(name, value)
+        if body is not None:
+            connection.putheader('Content-Length', str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        kept = {name.lower(): value for name, value in answer.getheaders()}
+        content = b'' if kept.get('content-type', '').startswith('text/event-stream') else answer.read()
+        connection.close()
+        return answer.status, kept, content
 
     def index_of(self, name):
         """Return the number of an event."""
@@ -59,6 +92,10 @@ class WebServer:
         status, answer = self.ask(f'gradio_api/{path}', body.encode(), **{'Content-Type': 'application/json'})
         return status, json.loads(answer)
 
+    def pictures(self):
+        """Return the paths of the uploads and results on the server's disk."""
+        return [path for path in self.tmp.rglob('*') if path.is_file() and len(path.parent.name) == 64]
+
     def upload(self, content, name='picture.png'):
         """Upload a file as the page does, and return the status and where it is on the server, or what was told."""
         boundary = secrets.token_hex(8)
@@ -68,15 +105,18 @@ class WebServer:
         status, answer = self.ask('gradio_api/upload', body, **{'Content-Type': kind})
         return status, json.loads(answer)[0] if status == 200 else answer.decode()
 
-    def join(self, name, data, session):
+    def join(self, name, data, session, address='127.0.0.1'):
         """Have an event wait for its turn with `data`, the text of a JSON list: return status and answer."""
-        return self.post('queue/join', f'{{"data": {data}, "fn_index": {self.index_of(name)}, '
-                                       f'"session_hash": "{session}"}}')
+        body = f'{{"data": {data}, "fn_index": {self.index_of(name)}, "session_hash": "{session}"}}'
+        status, _, answer = self.request('POST', '/gradio_api/queue/join', body.encode(),
+                                         {'Content-Type': 'application/json'}, address)
+        return status, json.loads(answer)
 
     @contextmanager
     def messages(self, session):
         """Yield what the server tells a session, message by message; the visitor leaves when the block ends."""
-        with urllib.request.urlopen(f'{self.url}gradio_api/queue/data?session_hash={session}', timeout=60) as stream:
+        address = f'{self.url}gradio_api/queue/data?session_hash={session}'
+        with urllib.request.urlopen(address, timeout=PATIENCE) as stream:
             yield (json.loads(line[len('data: '):]) for line in stream if line.strip())
 
     def call(self, name, data):
@@ -94,6 +134,6 @@ class WebServer:
     def end(self, number):
         """Send a signal, and return the exit code; what was printed since the start is then in `output`."""
         self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(PATIENCE)
         self.output = self.log.read_text()[len(self.line):]
         return code

@@ -1,12 +1,15 @@
 """`mmcm web`: the models in a browser."""
 from argparse import Namespace
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Optional
 
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
+from mmcm.web.password import FORM, SHORTEST, VARIABLE, read_secret
 
 MEGABYTE = 1 << 20
 LARGEST_PORT = 65535
@@ -18,7 +21,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         'Serve a page to draw, edit, interpolate and compare with, by default to this machine alone and with the '
         'models that come with the package. Nothing that visitors do leaves the machine.', prog,
         examples=('', '--port 8080 --device cuda', '--model digits cd_bedroom256_lpips work_dirs/my_model',
-                  '--host 0.0.0.0 --queue 5 --max-upload-mb 4'))
+                  '--model own.py --checkpoint work_dirs/own', '--host 0.0.0.0 --auth-file password.txt --queue 5',
+                  '--allowed-host demo.example.org --auth-file password.txt'))
     parser.add_argument(
         '--model',
         nargs='+',
@@ -27,9 +31,31 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         metavar='NAME',
         help='models to choose from, as `mmcm sample --model` takes them; default: those that come with the package')
     parser.add_argument(
-        '--host', default='127.0.0.1', help='address to listen at; 0.0.0.0: all that reach it; default: %(default)s')
+        '--checkpoint',
+        help="weights of the one --model: path, URL, work directory or zoo name; default: the model's own")
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help='address to listen at; 0.0.0.0: all of this machine, for the network, with a password; default: '
+        '%(default)s, for this machine alone')
     parser.add_argument(
         '--port', type=int, default=7860, metavar='N', help='port to listen at; 0: any free one; default: %(default)s')
+    parser.add_argument(
+        '--allowed-host',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='NAME',
+        help='further names by which browsers call the server, with a port unless it is the usual one, for example of '
+        'a proxy; requests by other names are refused')
+    secret = parser.add_mutually_exclusive_group()
+    secret.add_argument(
+        '--auth-file', metavar='FILE', help='file whose first line is the USER:PASSWORD that visitors have to know; '
+        f'${VARIABLE} may hold it, too')
+    secret.add_argument(
+        '--auth', metavar='USER:PASSWORD', help='the same as an argument, which other users of this machine can see')
+    secret.add_argument(
+        '--no-auth', action='store_true', help='ask for no password, though the server is open to the network')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
     limits = Limits()
@@ -55,7 +81,21 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     check_count('--port', args.port, 0, LARGEST_PORT)
     for name in ('queue', 'max_upload_mb', 'max_images'):
         check_count('--' + name.replace('_', '-'), getattr(args, name))
+    if args.checkpoint is not None and len(args.model) != 1:
+        raise InputError(f'--checkpoint is for one model: give it with one --model, got {len(args.model)}.')
+    args.secret = None if args.no_auth else read_secret(args.auth, args.auth_file)
+    if args.secret is None and not args.no_auth and not is_loopback(args.host):
+        raise InputError(f'--host {args.host} opens the server to the network, without a password: give --auth-file '
+                         f'FILE, whose first line {FORM.format(SHORTEST)}, or --no-auth.')
     return args
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a server that listens at `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == 'localhost'
 
 
 @command
@@ -65,7 +105,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.web.server import serve  # torch and Gradio are loaded only for arguments in order
 
     limits = Limits(images=args.max_images, upload_bytes=args.max_upload_mb * MEGABYTE, queue=args.queue)
-    serve(args.model, args.host, args.port, args.device, args.dtype, limits)
+    serve(args.model, args.host, args.port, args.device, args.dtype, limits, args.checkpoint, args.allowed_host,
+          args.secret)
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ from mmcm.web.compare_tab import compare_tab
 from mmcm.web.edit_tab import edit_tab
 from mmcm.web.interpolate_tab import interpolate_tab
 from mmcm.web.limits import Limits
+from mmcm.web.opening import Opening
 from mmcm.web.sample_tab import sample_tab
 from mmcm.web.shelf import Shelf
 from mmcm.web.uploads import UploadsOnly
@@ -49,18 +50,21 @@ TOO_LARGE = ('The picture is too large: {} MB are taken, and the page sends it a
              'file. Make it smaller and upload it again.')
 
 
-def build_app(shelf: Shelf, limits: Limits) -> gr.Blocks:
-    """Build the page: a tab for each thing that can be done with the models of `shelf`."""
+def build_app(shelf: Shelf, limits: Limits, opening: Opening) -> gr.Blocks:
+    """Build the page: a tab for each thing that can be done with the models of `shelf`, which shows what `opening`
+    draws.
+    """
     with UploadsOnly(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
         gr.Markdown(f'# {TITLE}\n{SENTENCE}')
         with gr.Tab('Sample', id='sample'):
-            sample_tab(shelf, limits)
+            sample_tab(shelf, limits, opening)
         with gr.Tab('Edit', id='edit'):
-            edit_tab(shelf, limits)
+            edit_tab(shelf, limits, opening)
         with gr.Tab('Interpolate', id='interpolate'):
-            interpolate_tab(shelf, limits)
+            interpolate_tab(shelf, limits, opening)
         with gr.Tab('Compare', id='compare'):
-            compare_tab(shelf, limits)
+            compare_tab(shelf, limits, opening)
+        opening.show_on(app)
     app.state_session_capacity = limits.sessions
     app.queue(max_size=limits.queue, api_open=False)
     return app

@@ -20,8 +20,11 @@ from mmcm.web.controls import (
 )
 from mmcm.web.events import DRAW, streamed, told
 from mmcm.web.limits import Limits
+from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf, is_consistency_model
 
+SENTENCE = ('The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
+            'they look, and how long they take.')
 DEFAULT_LABEL = 'balanced'
 COUNT, COLUMNS = 12, 4
 WIDTH = 256  # pixels of the pictures in a row
@@ -31,8 +34,9 @@ NO_CONSISTENCY_MODEL = ('There is no consistency model among the models of this 
                         'names models.')
 
 
-def compare_tab(shelf: Shelf, limits: Limits) -> None:
+def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     """Build the tab: the same seeds and classes in, a sheet for each way to draw out."""
+    gr.Markdown(SENTENCE)
     few, many = shelf.consistency_models(), shelf.diffusion_models()
     if not few:
         gr.Markdown(NO_CONSISTENCY_MODEL)
@@ -74,7 +78,6 @@ def compare_tab(shelf: Shelf, limits: Limits) -> None:
     def show_diffusion_model(name: str) -> gr.Slider:
         return gr.Slider(**diffusion_steps(shelf, name, limits))
 
-    @told
     def run(few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int) -> Iterator[Any]:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
@@ -111,7 +114,8 @@ def compare_tab(shelf: Shelf, limits: Limits) -> None:
     few_model.change(show_model, few_model, [many_model, label], queue=False, api_visibility='private')
     many_model.change(show_diffusion_model, many_model, steps, queue=False, api_visibility='private')
     outputs = [output for pair in zip(sheets, words) for output in pair]
-    drawing = draw.click(run, [few_model, many_model, label, count, seed, steps], outputs, api_name='compare',
+    opening.add(lambda: run(few[0], partner(shelf, few[0]), label.value, count.value, seed.value, steps.value), outputs)
+    drawing = draw.click(told(run), [few_model, many_model, label, count, seed, steps], outputs, api_name='compare',
                          show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
 

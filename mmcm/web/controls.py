@@ -16,11 +16,13 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.images import grid
 from mmcm.web.limits import Limits
 from mmcm.web.shelf import is_consistency_model
+from mmcm.web.texts import shortened
 
 SHEET_WIDTH = 720  # pixels that small pictures in a row take together, if each has room enough
 SMALLEST_SIDE, LARGEST_SIDE = 64, 256  # pixels to which small pictures are enlarged, by whole numbers
 FREE_STEPS = 2  # of consistency models, whatever their schedule
 SECOND_SIGMA = 0.8  # of these
+LONGEST_LABEL = 200  # characters; the longest name of a class of ImageNet has 121
 LETTER_WIDTH = 8  # pixels of a caption
 
 
@@ -47,8 +49,8 @@ def labels_of(inferencer: ConsistencyModelInferencer, label: Any) -> Optional[st
     """Return what a visitor chose as the class; None for unconditional models, whatever the hidden choice says."""
     if inferencer.model.num_classes is None:
         return None
-    if not isinstance(label, str) or not label.strip():
-        raise InputError(f'a class has to be a number or a name, got {label!r}.')
+    if not isinstance(label, str) or not label.strip() or len(label) > LONGEST_LABEL:
+        raise InputError(f'a class has to be a number or a name, got {shortened(label)}.')
     return label
 
 

@@ -17,12 +17,17 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.web.controls import check_seed, label_captions, label_dropdown, labels_of, time_in_words
-from mmcm.web.events import DRAW, streamed, told
-from mmcm.web.examples import KINDS, enlarged
+from mmcm.web.events import DRAW, streamed, submitted, told
+from mmcm.web.examples import KINDS, enlarged, patch, sees_colours
 from mmcm.web.limits import Limits
+from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf, is_consistency_model
+from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
 
+SENTENCE = ('The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
+            'choose another task, and press Edit.')
+OPENING_EXAMPLE = 1
 DEFAULT_TASK = 'inpaint'
 MOST_CANDIDATES = 16
 DEFAULT_LABEL = 'random'
@@ -53,14 +58,16 @@ WORDS = {
 }
 
 
-def edit_tab(shelf: Shelf, limits: Limits) -> None:
+def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     """Build the tab: a picture and what is to be done with it in, candidates out."""
-    first = shelf.get(shelf.names[0])
+    gr.Markdown(SENTENCE)
+    first_name = model_for_photographs(shelf)
+    first = shelf.get(first_name)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             task = gr.Dropdown([(WORDS[name].title, name) for name in TASKS], value=DEFAULT_TASK, label='Task',
                                elem_id='edit-task')
-            model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='edit-model')
+            model = gr.Dropdown(shelf.names, value=first_name, label='Model', elem_id='edit-model')
             label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the picture shows', elem_id='edit-label')
             options = {
                 'factor': gr.Dropdown(**factors_of(first), label='Factor', elem_id='edit-factor'),
@@ -115,14 +122,13 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
 
     def show_example(get: Callable, name: str, number: int) -> tuple[dict, Any, int]:
         chosen = shelf.get(name)
-        image, shown = shelf.worker.submit(get, chosen, number).result()
+        image, shown = submitted(shelf, get, chosen, number).result()
         return on_canvas(image), gr.skip() if shown is None else str(shown), number + 1
 
     def show_upload(painted: Painted) -> Any:
         image = painted.background
         return gr.skip() if image is None or enlarged(image).size == image.size else on_canvas(image)
 
-    @told
     def run(task: str, name: str, label: Any, painted: Painted, count: int, seed: int, num_steps: int,
             sigmas: str, *values: Any) -> Iterator[list[Any]]:
         check_count('the number of candidates', count, most=min(limits.images, MOST_CANDIDATES))
@@ -149,6 +155,17 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
         yield [*shown_results(inferencer, edited, painted, limits),
                time_in_words(count, edited.seconds, edited.num_calls, inferencer.device)]
 
+    def open_with() -> Iterator[list[Any]]:
+        painted, canvas = opening_picture(first)
+        values = [option.value for option in options.values()]
+        asked = run(DEFAULT_TASK, first_name, label.value, painted, count.value, seed.value, 0, '', *values)
+        try:
+            for values in asked:
+                yield [canvas, *values]
+        finally:
+            asked.close()
+
+    opening.add(open_with, [picture, gallery, known, pasted, words])
     model.change(show_model, [model, task], [label, options['factor'], steps, told_task, *buttons],
                  api_visibility='private')
     task.change(show_task, [model, task], [told_task, steps, *options.values()], api_visibility='private')
@@ -156,9 +173,26 @@ def edit_tab(shelf: Shelf, limits: Limits) -> None:
     for kind, button in zip(KINDS, buttons):
         button.click(told(partial(show_example, kind.get)), [model, example], [picture, label, example],
                      api_visibility='private', show_progress='minimal', **DRAW)
-    editing = draw.click(run, [task, model, label, picture, count, seed, steps, sigmas, *options.values()],
+    editing = draw.click(told(run), [task, model, label, picture, count, seed, steps, sigmas, *options.values()],
                          [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW)
     stop.click(None, words, words, js=STOPPED, cancels=editing)
+
+
+def model_for_photographs(shelf: Shelf) -> str:
+    """Return the name of the first consistency model for pictures with colours, of the first model if there is none."""
+    return next((name for name in shelf.consistency_models() if sees_colours(shelf.get(name))), shelf.names[0])
+
+
+def opening_picture(inferencer: ConsistencyModelInferencer) -> tuple[Painted, dict]:
+    """Return an example on which something is marked, as a request has it, and for the canvas, without what is marked:
+    Gradio's draws no layer that it was not painted on.
+    """
+    kind = next((kind for kind in KINDS if kind.get is patch and kind.fit(inferencer)), KINDS[0])
+    image = enlarged(kind.get(inferencer, OPENING_EXAMPLE)[0]).convert('RGB')
+    width, height = image.size
+    mask = Image.new('L', image.size)
+    mask.paste(255, (width // 4, height // 3, width * 3 // 4, height * 2 // 3))
+    return Painted(image, mask, image), on_canvas(image)
 
 
 def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Gallery:
@@ -199,7 +233,7 @@ def numbers_of(name: str, text: Any) -> list[float]:
     try:
         return [float(word) for word in text.replace(',', ' ').split()]
     except (AttributeError, ValueError) as error:
-        raise InputError(f'{name} have to be numbers, separated by spaces, got {text!r}.') from error
+        raise InputError(f'{name} have to be numbers, separated by spaces, got {shortened(text)}.') from error
 
 
 def picture_for(task: str, painted: Painted) -> Image.Image:

@@ -1,6 +1,8 @@
 """What all events of the web demo have in common: whose turn it is, how errors are told, how steps are shown."""
 import html
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from functools import wraps
 from inspect import isgeneratorfunction
 from queue import Empty, SimpleQueue
@@ -11,9 +13,11 @@ import gradio as gr
 
 from mmcm.utils.errors import InputError
 from mmcm.web.shelf import Shelf
+from mmcm.web.texts import cut
 
 DRAW = dict(concurrency_id='draw', concurrency_limit=1)  # of every event that draws: one at a time, of all visitors
 PATIENCE = 0.5  # seconds
+MISTAKE = 'The server has made a mistake at this request: its log says more.'
 
 Result = TypeVar('Result')
 
@@ -26,30 +30,43 @@ class Stopped(gr.Error):
 
 
 def told(function: Callable) -> Callable:
-    """Have an InputError of an event's function, or generator, shown to the visitor."""
+    """Have the errors of an event's function, or generator, shown to the visitor, those that are mistakes of ours in
+    general words: the log has the rest.
+    """
     if isgeneratorfunction(function):
 
         @wraps(function)
         def run(*args: Any) -> Generator:
-            try:
+            with errors_shown():
                 yield from function(*args)
-            except InputError as error:
-                raise shown_error(error) from error
     else:
 
         @wraps(function)
         def run(*args: Any) -> Any:
-            try:
+            with errors_shown():
                 return function(*args)
-            except InputError as error:
-                raise shown_error(error) from error
 
     return run
 
 
-def shown_error(error: InputError) -> gr.Error:
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Raise the errors of the block as the page shows them."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except InputError as error:
+        raise shown_error(str(error)) from error
+    except CancelledError as error:  # the server ends, and what waited for the thread is not drawn
+        raise Stopped from error
+    except Exception as error:
+        raise gr.Error(MISTAKE) from error  # which Gradio prints, with its cause
+
+
+def shown_error(message: str) -> gr.Error:
     """Return an error as the page shows it; what the visitor gave may be in it, and is text there, not markup."""
-    return gr.Error(html.escape(' '.join(str(error).split()), quote=False), print_exception=False)
+    return gr.Error(html.escape(cut(' '.join(message.split())), quote=False), print_exception=False)
 
 
 def streamed(shelf: Shelf, work: Callable[[Callable[..., None]], Result],
@@ -84,7 +101,7 @@ def streamed(shelf: Shelf, work: Callable[[Callable[..., None]], Result],
         finally:
             steps.put(None)
 
-    drawing = shelf.worker.submit(run)
+    drawing = submitted(shelf, run)
     try:
         while True:
             try:
@@ -97,3 +114,11 @@ def streamed(shelf: Shelf, work: Callable[[Callable[..., None]], Result],
             yield render(*step)
     finally:
         left.set()
+
+
+def submitted(shelf: Shelf, work: Callable[..., Result], *args: Any) -> Future[Result]:
+    """Have the thread of `shelf` do work; Stopped if the server is about to end."""
+    try:
+        return shelf.worker.submit(work, *args)
+    except RuntimeError as error:  # which a pool that was shut down raises
+        raise Stopped from error

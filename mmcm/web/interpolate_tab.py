@@ -11,15 +11,19 @@ from mmcm.utils.checks import check_count
 from mmcm.web.controls import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 from mmcm.web.events import DRAW, streamed, told
 from mmcm.web.limits import Limits
+from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf
 
+SENTENCE = ('Noise between that of two seeds becomes pictures between theirs, and classes change on the way: choose '
+            'both ends, and press Draw.')
 COUNT, COLUMNS = 10, 10
 SEEDS = (4, 7)  # of the first and of the last picture
 LABELS = (3, 8)  # of these, where a model has so many classes
 
 
-def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
+def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     """Build the tab: two seeds and two classes in, a strip of pictures out."""
+    gr.Markdown(SENTENCE)
     inferencer = shelf.get(shelf.names[0])
     seeds, labels = [], []
     with gr.Row():
@@ -51,7 +55,6 @@ def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
         return (gr.Slider(**steps_range(chosen, limits)),
                 *(label_dropdown(chosen, label, ()) for label in end_labels(chosen)))
 
-    @told
     def run(name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int,
             num_steps: int) -> Iterator[tuple[Any, str]]:
         check_count('the number of pictures', num_images, least=2, most=limits.images)
@@ -72,8 +75,10 @@ def interpolate_tab(shelf: Shelf, limits: Limits) -> None:
         words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
         yield sheet(drawing.pixels, COLUMNS), words
 
+    opening.add(lambda: run(shelf.names[0], *(seed.value for seed in seeds), *(label.value for label in labels),
+                            count.value, steps.value), [drawn, words])
     model.change(show_model, model, [steps, *labels], queue=False, api_visibility='private')
-    drawing = draw.click(run, [model, *seeds, *labels, count, steps], [drawn, words], api_name='interpolate',
+    drawing = draw.click(told(run), [model, *seeds, *labels, count, steps], [drawn, words], api_name='interpolate',
                          show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
 

@@ -25,8 +25,11 @@ from mmcm.web.controls import (
 )
 from mmcm.web.events import DRAW, streamed, told
 from mmcm.web.limits import Limits
+from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf, is_consistency_model
+from mmcm.web.texts import shortened
 
+SENTENCE = 'The network turns noise into pictures, in one step or a few: choose a class and a seed, and press Draw.'
 DEFAULT_LABEL = 'balanced'
 COUNT, COLUMNS = 20, 10
 MARGIN = 0.02  # between the level that can be chosen and those that cannot, in powers of ten
@@ -34,15 +37,18 @@ LARGEST_POWER = 18  # of which a level can be made
 SHOW_LEVEL = '(power) => `Noise level of the second step: **${Number((10 ** power).toPrecision(3))}**`'
 
 
-def sample_tab(shelf: Shelf, limits: Limits) -> None:
+def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     """Build the tab: a model, a class and a seed in, a sheet of pictures out."""
+    gr.Markdown(SENTENCE)
     inferencer = shelf.get(shelf.names[0])
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='sample-model')
             label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='sample-label')
-            count = gr.Slider(1, limits.images, COUNT, step=1, label='Pictures', elem_id='sample-count')
-            columns = gr.Slider(1, limits.images, COLUMNS, step=1, label='Pictures in a row', elem_id='sample-columns')
+            count = gr.Slider(1, limits.images, min(COUNT, limits.images), step=1, label='Pictures',
+                              elem_id='sample-count')
+            columns = gr.Slider(1, limits.images, min(COLUMNS, limits.images), step=1, label='Pictures in a row',
+                                elem_id='sample-columns')
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='sample-seed')
             steps = gr.Slider(**steps_range(inferencer, limits), label='Steps', elem_id='sample-steps')
             power = gr.Slider(
@@ -74,7 +80,6 @@ def sample_tab(shelf: Shelf, limits: Limits) -> None:
         two = num_steps == 2 and is_consistency_model(shelf.get(name))
         return gr.Slider(visible=two), gr.Markdown(visible=two)
 
-    @told
     def run(name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int,
             live: bool) -> Iterator[tuple[Any, str]]:
         check_count('the number of pictures', num_images, most=limits.images)
@@ -103,10 +108,12 @@ def sample_tab(shelf: Shelf, limits: Limits) -> None:
         words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
         yield sheet(drawing.pixels, columns, captions), words
 
+    opening.add(lambda: run(shelf.names[0], label.value, count.value, steps.value, power.value, seed.value,
+                            columns.value, False), [drawn, words])
     model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
-    drawing = draw.click(run, [model, label, count, steps, power, seed, columns, live], [drawn, words],
+    drawing = draw.click(told(run), [model, label, count, steps, power, seed, columns, live], [drawn, words],
                          api_name='sample', show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
 
@@ -139,7 +146,7 @@ def choose_sampler(inferencer: ConsistencyModelInferencer, num_steps: int, power
     if num_steps != 2 or not is_consistency_model(inferencer):
         return sampler_of_steps(inferencer, num_steps)
     if not isinstance(power, (int, float)) or not math.isfinite(power) or abs(power) > LARGEST_POWER:
-        raise InputError(f'the power of ten of the second level has to be a number, got {power!r}.')
+        raise InputError(f'the power of ten of the second level has to be a number, got {shortened(power)}.')
     return inferencer.choose_sampler(sigmas=(inferencer.sampler.first_sigma, 10**power))
 
 

@@ -1,19 +1,21 @@
 """The server of the web demo: a socket, a temporary folder of its own, and an end that leaves nothing behind."""
+import asyncio
+import logging
 import os
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from ipaddress import ip_address
-from types import FrameType
 from typing import Any, Optional
 
 from mmcm.utils.errors import InputError
+from mmcm.web.ending import Ending
 from mmcm.web.limits import Limits
 
-SECONDS_TO_END = 2  # for connections that are open
+SECONDS_TO_CLOSE = 2  # for connections that are open
+SECONDS_TO_TIDY = 1  # between looks at what can be forgotten
 
 
 def serve(models: Sequence[str] = (),
@@ -21,8 +23,14 @@ def serve(models: Sequence[str] = (),
           port: int = 7860,
           device: Optional[str] = None,
           dtype: str = 'float32',
-          limits: Optional[Limits] = None) -> None:
+          limits: Optional[Limits] = None,
+          checkpoint: Optional[str] = None,
+          allowed_hosts: Sequence[str] = (),
+          secret: Optional[str] = None) -> None:
     """Serve the web demo until the process is interrupted or told to end.
+
+    Where a step that is computed would take longer than a few seconds, the process ends with exit code 0 in place of a
+    return; at a second signal it ends at once, with 128 and the number of the signal.
 
     Args:
         models (Sequence[str]): See `mmcm.web.shelf.Shelf`.
@@ -30,6 +38,10 @@ def serve(models: Sequence[str] = (),
         port (int): Port to listen at; 0 takes any that is free.
         device, dtype: See `ConsistencyModelInferencer`.
         limits (Limits, optional): What a visitor may ask for.
+        checkpoint (str, optional): Weights for the one model that `models` names.
+        allowed_hosts (Sequence[str]): Further names of the server; see `mmcm.web.origins.Origins`. With any, a proxy on
+            this machine is believed whom it speaks for.
+        secret (str, optional): USER:PASSWORD that visitors have to know.
 
     Raises:
         InputError: If Gradio is not installed, a model cannot be had, or the address cannot be listened at.
@@ -38,11 +50,16 @@ def serve(models: Sequence[str] = (),
     if find_spec('gradio') is None:
         raise InputError('the web demo needs Gradio, which is not installed: pip install -e ".[web]" (Python 3.10 or '
                          'newer)')
-    with listening(host, port) as listener, ending_cleanly(), temporary_folder():
+    ending = Ending()
+    with listening(host, port) as listener, ending.on_signals(), temporary_folder() as folder:
+        ending.folder = folder
+        from mmcm.web.origins import Origins
+        from mmcm.web.password import Password
         from mmcm.web.shelf import Shelf  # loads torch
-        shelf = Shelf(models, device, dtype)
+        origins = Origins(host, allowed_hosts)
+        shelf = Shelf(models, device, dtype, checkpoint)
         shelf.check()
-        run(listener, shelf, limits)
+        run(listener, shelf, limits, origins, Password(secret) if secret else None, ending)
 
 
 @contextmanager
@@ -66,24 +83,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def ending_cleanly() -> Iterator[None]:
-    """Have an interrupt, and a signal to end, end the block."""
-    def interrupt(number: int, frame: Optional[FrameType]) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[None]:
-    """Have all that is written meanwhile, by Gradio and others, lie in a folder that goes when the block ends."""
+def temporary_folder() -> Iterator[str]:
+    """Yield a folder, in which all lies that Gradio and others write meanwhile, and which goes when the block ends."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix='mmcm-web-', ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
@@ -93,7 +94,7 @@ def temporary_folder() -> Iterator[None]:
             with environment(XDG_CACHE_HOME=folder):
                 import mmengine.config  # noqa: F401
             with environment(GRADIO_ANALYTICS_ENABLED='False', GRADIO_TEMP_DIR=folder, MPLCONFIGDIR=folder):
-                yield
+                yield folder
         finally:
             tempfile.tempdir = before
 
@@ -113,45 +114,76 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def run(listener: socket.socket, shelf: Any, limits: Limits) -> None:
-    """Serve `shelf` at `listener` until the process is told to end."""
+def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, password: Any, ending: Ending) -> None:
+    """Serve `shelf` at `listener` until a signal ends it."""
     import gradio
     import uvicorn
     from fastapi import FastAPI
     from gradio.utils import get_upload_folder
 
     from mmcm.web.app import build_app, page_options
+    from mmcm.web.connections import limited_protocol
+    from mmcm.web.file_paths import FilePaths
     from mmcm.web.guard import Guard
+    from mmcm.web.opening import Opening
+    from mmcm.web.quotas import Quotas
+    from mmcm.web.waiting import Waiting
 
     class Server(uvicorn.Server):
+        """uvicorn's server, whose signals `ending` takes."""
 
-        def handle_exit(self, sig: int, frame: Optional[FrameType]) -> None:
-            shelf.closing.set()
-            super().handle_exit(sig, frame)
+        def capture_signals(self) -> AbstractContextManager:
+            return nullcontext()
 
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
-            announce(listener)
+            self.tidying = asyncio.create_task(tidy())
+            opening.start()
+            announce(listener, password is not None)
 
+        async def shutdown(self, sockets: Any = None) -> None:
+            self.tidying.cancel()
+            shelf.close()
+            await super().shutdown(sockets)
+
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(SECONDS_TO_TIDY)
+            await waiting.tidy()
+            await asyncio.to_thread(quotas.tidy)
+
+    def stop() -> None:
+        shelf.closing.set()
+        server.should_exit = True
+
+    # Its parser writes a line for everything in an upload that it cannot read, which the visitor is told.
+    logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
+    opening = Opening(shelf)
+    page = build_app(shelf, limits, opening)
     app = gradio.mount_gradio_app(
-        FastAPI(openapi_url=None), build_app(shelf, limits), '/', footer_links=[], run_history=False, show_error=False,
+        FastAPI(openapi_url=None), page, '/', footer_links=[], run_history=False, show_error=False,
         max_file_size=limits.upload_bytes, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
         **page_options(limits))
-    config = uvicorn.Config(
-        Guard(app, limits, get_upload_folder()), log_level='critical', limit_concurrency=limits.connections,
-        timeout_graceful_shutdown=SECONDS_TO_END)
+    quotas, waiting = Quotas(limits, get_upload_folder()), Waiting(page, limits)
+    inputs = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
+    guard = Guard(app, limits, quotas, FilePaths(get_upload_folder()), origins, password, waiting, inputs)
+    server = Server(uvicorn.Config(
+        guard, log_level='critical', http=limited_protocol(limits), ws='none', server_header=False,
+        proxy_headers=bool(origins.allowed), timeout_graceful_shutdown=SECONDS_TO_CLOSE))
+    ending.stop = stop
     try:
-        Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     finally:
-        shelf.closing.set()
-        shelf.worker.shutdown(wait=True, cancel_futures=True)
+        shelf.close()
+        shelf.worker.shutdown(wait=True)
 
 
-def announce(listener: socket.socket) -> None:
-    """Print where the page is, and whom it is for."""
+def announce(listener: socket.socket, asks: bool = False) -> None:
+    """Print where the page is, and whom it is for: those who know the password, if it `asks` for one."""
     host, port, *_ = listener.getsockname()
     address = ip_address(host)
     shown = {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(host, f'[{host}]' if address.version == 6 else host)
     print(f'The web demo is at http://{shown}:{port}/ (Ctrl-C ends it)', flush=True)
     if not address.is_loopback:
-        print('Anyone who reaches this machine over the network can use it.', flush=True)
+        whom = 'who knows the password' if asks else 'who reaches this machine over the network'
+        print(f'Anyone {whom} can use it.', flush=True)

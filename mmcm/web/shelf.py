@@ -1,6 +1,7 @@
 """The models of the web demo, and the one thread that draws with them."""
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event, RLock
 from typing import Optional
 
@@ -8,6 +9,7 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.registry import SAMPLERS
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
+from mmcm.web.texts import shortened
 from mmcm.zoo import cached_file, list_models, nearest
 from mmcm.zoo.checkpoint_path import PACKAGE_PREFIX
 
@@ -19,16 +21,23 @@ class Shelf:
         models (Sequence[str]): What `ConsistencyModelInferencer` takes as `model`; those of the zoo whose weights come
             with the package if there are none.
         device, dtype: See `ConsistencyModelInferencer`.
+        checkpoint (str, optional): The weights of the one model in `models`, if they are not its own.
 
     Attributes:
-        names (list[str]): The models, by the names they were given.
+        names (list[str]): What visitors call the models: as they were given, but the last part of paths.
         worker (ThreadPoolExecutor): All drawing is done in its only thread: PyTorch keeps a pool of threads for each
             thread that computes, and measured times are those of one drawing.
         closing (Event): Set when the server is about to end; drawings then stop at their next step.
     """
 
-    def __init__(self, models: Sequence[str] = (), device: Optional[str] = None, dtype: str = 'float32') -> None:
-        self.names = list(dict.fromkeys(map(str, models))) or shipped_models()
+    def __init__(self, models: Sequence[str] = (), device: Optional[str] = None, dtype: str = 'float32',
+                 checkpoint: Optional[str] = None) -> None:
+        models = list(dict.fromkeys(map(str, models))) or shipped_models()
+        if checkpoint is not None and len(models) != 1:
+            raise InputError(f'a checkpoint is for one model, and there are {len(models)}: name the one with --model.')
+        self.sources = dict(zip(shown_names(models), models))
+        self.names = list(self.sources)
+        self.checkpoint = checkpoint
         self.device = device
         self.dtype = dtype
         self.worker = ThreadPoolExecutor(1, 'draw')
@@ -40,17 +49,23 @@ class Shelf:
     def get(self, name: str) -> ConsistencyModelInferencer:
         """Return a model, whose weights are not read yet; an InputError if it is not on the shelf, or cannot be had."""
         if name not in self.names:
-            raise InputError(f'no model {name!r} here{nearest(str(name), self.names)}; there are '
+            raise InputError(f'no model {shortened(name)} here{nearest(str(name), self.names)}; there are '
                              f'{", ".join(self.names)}')
         with self._lock:
             if name not in self._built:
-                self._built[name] = ConsistencyModelInferencer(name, device=self.device, dtype=self.dtype)
+                self._built[name] = ConsistencyModelInferencer(
+                    self.sources[name], self.checkpoint, self.device, dtype=self.dtype)
             return self._built[name]
 
     def check(self) -> None:
         """Build all models and find their weights, downloading where need be; an InputError if one cannot be had."""
         for name in self.names:
             cached_file(self.get(name).checkpoint)
+
+    def close(self) -> None:
+        """Have drawings stop at their next step, and begin none."""
+        self.closing.set()
+        self.worker.shutdown(wait=False, cancel_futures=True)
 
     def consistency_models(self) -> list[str]:
         """Return the names of the models that draw in one step, or few."""
@@ -67,6 +82,22 @@ class Shelf:
             inferencer(num_images, num_steps=1)
             self._warm.add((name, num_images))
         return inferencer
+
+
+def shown_names(models: Sequence[str]) -> list[str]:
+    """Return what visitors call models: the last part of a path or an address, with a number where two are alike."""
+    names = []
+    for model in models:
+        is_place = '://' in model or Path(model).expanduser().exists() or Path(model).is_absolute()
+        parts = [part for part in model.partition('?')[0].replace('\\', '/').split('/') if part not in ('', '.', '..')]
+        name = Path(parts[-1]).stem if is_place and parts else model
+        if is_place and Path(model).is_dir():
+            name = Path(model).resolve().name
+        number = 2
+        while name in names:
+            name, number = f'{name.partition(" (")[0]} ({number})', number + 1
+        names.append(name)
+    return names
 
 
 def shipped_models() -> list[str]:

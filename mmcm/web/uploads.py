@@ -1,4 +1,5 @@
 """What visitors send: files are looked at before anything decodes them, and only those that were uploaded are read."""
+import html
 from abc import ABCMeta
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import gradio as gr
 from gradio.component_meta import ComponentMeta, updateable
 from gradio.components.image_editor import EditorData
 from gradio.data_classes import FileData
+from gradio.exceptions import ComponentProcessingError
 from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import is_file_obj, traverse
 from PIL import Image
@@ -16,6 +18,7 @@ from mmcm.editing.pictures import as_rgb, decode_picture
 from mmcm.utils.errors import InputError
 from mmcm.web.events import shown_error
 from mmcm.web.limits import Limits
+from mmcm.web.request_values import check_values
 
 
 class UploadsOnly(gr.Blocks):
@@ -25,9 +28,15 @@ class UploadsOnly(gr.Blocks):
     """
 
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **kwargs: Any) -> list:
-        """See `gr.Blocks`."""
+        """See `gr.Blocks`; a gr.Error of one line if the values cannot be used."""
+        check_values(block_fn.inputs, inputs)
         traverse(inputs, check_uploaded, is_file_obj)
-        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        except gr.Error as error:
+            raise shown_error(html.unescape(error.message)) from error
+        except (ValueError, TypeError, KeyError, AttributeError, ComponentProcessingError) as error:
+            raise shown_error('A value of the request cannot be read.') from error  # such as half of a picture
 
 
 def check_uploaded(file: dict) -> dict:
@@ -87,7 +96,7 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
         try:
             return self.read(payload or EditorData())
         except InputError as error:
-            raise shown_error(error) from error
+            raise shown_error(str(error)) from error
 
     def read(self, payload: EditorData) -> Painted:
         """See `preprocess`; raises InputErrors."""

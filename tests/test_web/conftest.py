@@ -1,12 +1,28 @@
+import os
 import signal
 from types import SimpleNamespace
 
 import pytest
 import torch
 from digits import BACKBONE, build, model_config, write_config
-from web_server import WebServer
+from web_server import ROOT, WebServer
 
 NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
+
+OWN_NETWORK = """
+import time
+
+from mmcm.backbones import ADMUNet
+from mmcm.registry import MODELS
+
+
+@MODELS.register_module()
+class OwnUNet(ADMUNet):
+
+    def forward(self, *args, **options):
+        {call}
+        return super().forward(*args, **options)
+"""
 
 
 @pytest.fixture
@@ -14,8 +30,8 @@ def start_server():
     """How to start a server that is for one test."""
     servers = []
 
-    def start(*args):
-        servers.append(WebServer(*args))
+    def start(*args, **options):
+        servers.append(WebServer(*args, **options))
         return servers[-1]
 
     yield start
@@ -52,10 +68,41 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def web(models, tmp_path_factory):
-    """A server of all `models`, with room for 30 pictures in a request, where three may wait."""
+def own_network(tmp_path_factory):
+    """How to write a config with a network of one's own: a name and what it does in each call; returns the config, its
+    weights, and the variables by which a process finds the network.
+    """
+
+    def write(name, call, **backbone):
+        folder = tmp_path_factory.mktemp(name)
+        (folder / f'{name}.py').write_text(OWN_NETWORK.format(call=call))
+        backbone = dict(BACKBONE, **backbone)
+        denoiser = dict(type='KarrasDenoiser', backbone=backbone, boundary=False)
+        model = dict(denoiser=denoiser, sampler=dict(type='HeunSampler', num_steps=9))
+        torch.save(build(5, **model).denoiser.backbone.state_dict(), folder / 'weights.pt')
+        model['denoiser'] = dict(denoiser, backbone=dict(backbone, type='OwnUNet'))
+        config = write_config(folder, 'own.py', model_config(**model), custom_imports=dict(imports=[name]))
+        return config, folder / 'weights.pt', dict(PYTHONPATH=os.pathsep.join([str(ROOT), str(folder)]))
+
+    return write
+
+
+@pytest.fixture(scope='session')
+def counted(own_network, tmp_path_factory):
+    """A slow diffusion model of three classes, `own` on the page, and a file with a byte for each call of its network.
+    """
+    calls = tmp_path_factory.mktemp('calls') / 'calls'
+    call = f"with open({str(calls)!r}, 'ab') as calls:\n            calls.write(b'.')\n        time.sleep(1)"
+    config, weights, variables = own_network('counting', call, image_size=32, num_classes=3)
+    config.write_text(f"{config.read_text()}\ncheckpoint = {str(weights)!r}\nclass_names = ['cat', 'dog', 'hen']\n")
+    return SimpleNamespace(config=config, calls=calls, variables=variables)
+
+
+@pytest.fixture(scope='session')
+def web(models, counted, tmp_path_factory):
+    """A server of all `models` and the `counted` one, with room for 30 pictures in a request, where three may wait."""
     server = WebServer(tmp_path_factory.mktemp('web'), '--max-images', 30, '--max-upload-mb', 2, '--queue', 3,
-                       '--model', *vars(models).values())
+                       '--model', *vars(models).values(), counted.config, **counted.variables)
     yield server
     assert server.end(signal.SIGTERM) == 0, server.output
     assert list(server.tmp.iterdir()) == []

@@ -26,24 +26,24 @@ def shelf(models):
 
 def test_classes_have_names_numbers_or_are_none(shelf, models):
     assert label_choices(shelf.get('digits'))[:3] == [('balanced', 'balanced'), ('random', 'random'), ('0', '0')]
-    assert label_choices(shelf.get(models.named), rules=())[3] == ('3 three', '3')
-    assert label_choices(shelf.get(models.colour)) == []
-    assert label_captions(shelf.get(models.named), [3, 1]) == ['three', 'one']
+    assert label_choices(shelf.get('named'), rules=())[3] == ('3 three', '3')
+    assert label_choices(shelf.get('colour')) == []
+    assert label_captions(shelf.get('named'), [3, 1]) == ['three', 'one']
     assert label_captions(shelf.get('digits'), [3, 1]) == ['3', '1']
-    assert label_captions(shelf.get(models.colour), None) is None
-    assert labels_of(shelf.get(models.colour), 'whatever') is None
+    assert label_captions(shelf.get('colour'), None) is None
+    assert labels_of(shelf.get('colour'), 'whatever') is None
     with pytest.raises(InputError):
         labels_of(shelf.get('digits'), 3)
 
 
 def test_steps_are_those_that_the_model_can_take(shelf, models):
     assert steps_range(shelf.get('digits'), Limits()) == dict(minimum=1, maximum=17, value=1, step=1)
-    assert steps_range(shelf.get(models.colour), Limits(steps=10)) == dict(minimum=1, maximum=10, value=2, step=1)
-    assert steps_range(shelf.get(models.diffusion), Limits(steps=50)) == dict(minimum=1, maximum=50, value=5, step=1)
+    assert steps_range(shelf.get('colour'), Limits(steps=10)) == dict(minimum=1, maximum=10, value=2, step=1)
+    assert steps_range(shelf.get('diffusion'), Limits(steps=50)) == dict(minimum=1, maximum=50, value=5, step=1)
     digits = shelf.get('digits')
     assert sampler_of_steps(digits, 1) is digits.sampler
     assert len(sampler_of_steps(digits, 17).sigmas) == 17
-    assert sampler_of_steps(shelf.get(models.diffusion), 9).num_calls == 17
+    assert sampler_of_steps(shelf.get('diffusion'), 9).num_calls == 17
 
 
 @pytest.mark.parametrize('size, count, columns, side', [

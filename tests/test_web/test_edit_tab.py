@@ -53,7 +53,6 @@ def canvas(background=None, *layers):
 
 def ask(client, models, **changes):
     asked = {**ASKED, **changes}
-    asked['model'] = getattr(models, asked['model'])
     return client.predict(*asked.values(), api_name='/edit')
 
 

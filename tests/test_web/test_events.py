@@ -6,7 +6,7 @@ import pytest
 gr = pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.events import Stopped, streamed, told  # noqa: E402
+from mmcm.web.events import Stopped, shown_error, streamed, submitted, told  # noqa: E402
 from mmcm.web.shelf import Shelf  # noqa: E402
 
 
@@ -55,12 +55,12 @@ def test_drawing_stops_when_the_visitor_has_left(shelf):
     steps = streamed(shelf, work, lambda step: step)
     assert next(steps) == 'step'
     steps.close()
-    assert stopped.wait(10)
+    assert stopped.wait(600)
 
 
 def test_long_drawing_lets_gradio_look_after_its_visitor(shelf):
     left = threading.Event()
-    steps = streamed(shelf, lambda show: left.wait(10), None)
+    steps = streamed(shelf, lambda show: left.wait(600), None)
     assert next(steps) == gr.skip()  # nothing was shown, and yet the generator can be closed
     left.set()
     assert everything(steps)[1] is True
@@ -95,10 +95,34 @@ def test_input_errors_are_shown_as_text_of_one_line(shelf):
         assert error.value.message == 'no &lt;b&gt;'
 
 
-def test_other_errors_stay_what_they_are(shelf):
+def test_mistakes_are_told_in_general_words_and_printed_with_their_cause():
     @told
     def function():
-        raise ZeroDivisionError
+        raise ZeroDivisionError('secret')
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(gr.Error, match='server has made a mistake') as error:
         function()
+    assert isinstance(error.value.__cause__, ZeroDivisionError) and error.value.print_exception
+    assert 'secret' not in error.value.message
+
+
+def test_long_errors_are_cut():
+    assert shown_error('a' * 5000).message == 'a' * 1000 + '...'
+
+
+def test_what_waits_for_the_thread_is_not_drawn_when_the_server_ends(shelf):
+    begun, end = threading.Event(), threading.Event()
+    shelf.worker.submit(lambda: begun.set() or end.wait(600))
+    assert begun.wait(600)
+    waiting = submitted(shelf, lambda: pytest.fail('drawn'))
+    shelf.close()
+    end.set()
+
+    @told
+    def function():
+        waiting.result()
+
+    with pytest.raises(Stopped):
+        function()
+    with pytest.raises(Stopped):
+        submitted(shelf, lambda: None)

@@ -61,6 +61,17 @@ def value(page, selector):
     return page.one(selector).get_attribute('value')
 
 
+def look_at_what_the_tabs_open_with(page):
+    for tab, pictures in (('Sample', 1), ('Edit', 4), ('Interpolate', 1), ('Compare', 3)):
+        page.tab(tab)
+        page.opened(f'[id^={tab.lower()}-][id$=words]')
+        assert all(np.ptp(picture) > 100 for picture in page.pictures('.sheet', pictures))
+        page.screenshot(f'open_{tab.lower()}')
+    page.tab('Edit')
+    assert value(page, '#edit-model input') == 'photo_patches'
+    assert not page.all('#edit-picture .empty')
+
+
 def draw_digits_of_a_class(page):
     page.tab('Sample')
     page.choose('#sample-label input', LABEL)
@@ -85,6 +96,8 @@ def take_example(page, kind):
 
 def inpaint_what_was_painted(page):
     page.tab('Edit')
+    page.choose('#edit-model input', 'digits')
+    page.waiting.until(lambda driver: page.all('#edit-label'))
     take_example(page, 'handwritten')
     # In the browser the picture has 400 pixels, 50 for each of its own. Paint covers most of its lower half.
     rows = (((-160, y), (160, y), (160, y + 20), (-160, y + 20)) for y in range(40, 160, 40))
@@ -145,9 +158,9 @@ def switch_models(page, models, tab, classes, default_class):
 
     page.tab(tab.title())
     shown('1', True)
-    page.choose(f'#{tab}-model input', models.colour)
+    page.choose(f'#{tab}-model input', 'colour')
     shown('2', False)
-    page.choose(f'#{tab}-model input', models.slow)
+    page.choose(f'#{tab}-model input', 'slow')
     shown('9', True)
     assert value(page, f'{classes} input') == default_class
     page.choose(f'#{tab}-model input', 'digits')
@@ -162,12 +175,12 @@ def switch_models_to_compare(page, models):
 
     page.tab('Compare')
     shown('5', True)
-    page.choose('#compare-diffusion-model input', models.slow)
+    page.choose('#compare-diffusion-model input', 'slow')
     shown('9', True)
-    page.choose('#compare-model input', models.colour)
+    page.choose('#compare-model input', 'colour')
     shown('5', False)
-    assert value(page, '#compare-diffusion-model input') == models.diffusion
-    page.choose('#compare-model input', models.named)
+    assert value(page, '#compare-diffusion-model input') == 'diffusion'
+    page.choose('#compare-model input', 'named')
     shown('5', True)
     page.choose('#compare-label input', '7 seven')
     page.press('#compare-run', '[id^=compare-][id$=-words]')
@@ -177,7 +190,8 @@ def switch_models_to_compare(page, models):
 def stop_an_edit(page, models):
     page.tab('Edit')
     page.choose('#edit-task input', 'Variations')
-    page.choose('#edit-model input', models.slow)
+    page.choose('#edit-model input', 'slow')
+    page.waiting.until(lambda driver: page.all('#edit-label'))
     take_example(page, 'drawn')
     page.enter('#edit-steps input', '100')
     page.one('#edit-run').click()
@@ -204,6 +218,9 @@ def test_visitor_with_many_models_and_a_bad_day(tmp_path, start_server, models):
     with chromium(tmp_path / 'chromium') as driver:
         driver.get(server.url)
         page = Page(driver, tmp_path / 'screenshots')
+        for tab in ('Sample', 'Edit', 'Interpolate', 'Compare'):
+            page.tab(tab)
+            page.opened(f'[id^={tab.lower()}-][id$=words]')
         switch_models(page, models, 'sample', '#sample-label', 'balanced')
         switch_models(page, models, 'interpolate', '#interpolate-last-label', '2 hen')
         switch_models_to_compare(page, models)
@@ -220,6 +237,7 @@ def test_page_draws_and_edits_and_asks_nobody_else(tmp_path, start_server):
     with chromium(tmp_path / 'chromium') as driver:
         driver.get(server.url)
         page = Page(driver, tmp_path / 'screenshots')
+        look_at_what_the_tabs_open_with(page)
         draw_digits_of_a_class(page)
         inpaint_what_was_painted(page)
         inpaint_a_photograph_that_was_turned(page, tmp_path)

@@ -27,7 +27,7 @@ def test_strip_leads_from_the_first_to_the_last(client):
 
 
 def test_models_without_classes_interpolate_too(client, models):
-    path, _ = ask(client, model=models.colour, steps=2)
+    path, _ = ask(client, model='colour', steps=2)
     colour = ConsistencyModelInferencer(models.colour, device='cpu')
     expected = pixels(interpolate(colour, (4, 7), None, 5))  # by its own two steps
     assert np.abs(tiles(path, 5, 5, 144, captions=False).astype(int) - expected).max() <= 1

@@ -62,13 +62,13 @@ def test_live_steps_come_one_by_one_with_their_levels(client, digits):
 
 
 def test_models_without_classes_names_and_other_samplers(client, models):
-    path, words = ask(client, model=models.colour, label='no class', count=2, steps=1)
+    path, words = ask(client, model='colour', label='no class', count=2, steps=1)
     drawing = ConsistencyModelInferencer(models.colour, device='cpu')(2, seed=SEED, num_steps=1)
     assert np.abs(tiles(path, 2, 2, 256, captions=False).astype(int) - pixels(drawing)).max() <= 1
-    path, _ = ask(client, model=models.named, label=' Seven', steps=1)
+    path, _ = ask(client, model='named', label=' Seven', steps=1)
     drawing = ConsistencyModelInferencer(models.named, device='cpu')(4, 7, SEED, num_steps=1)
     assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
-    path, words = ask(client, model=models.diffusion, steps=3)
+    path, words = ask(client, model='diffusion', steps=3)
     drawing = ConsistencyModelInferencer(models.diffusion, device='cpu')(4, 3, SEED, num_steps=3)
     assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
     assert '5 network calls each' in words  # 2 n - 1
@@ -76,12 +76,15 @@ def test_models_without_classes_names_and_other_samplers(client, models):
 
 @pytest.mark.parametrize('changes, message', [
     (dict(count=0), 'minimum value 1'), (dict(count=31), 'maximum value 30'), (dict(count=2.5), 'integer from 1 to 30'),
-    (dict(count=None), ''), (dict(count='4'), ''), (dict(count=True), 'integer'), (dict(count=[4]), ''),
+    (dict(count=None), 'Pictures has to be a number'), (dict(count='4'), 'has to be a number'),
+    (dict(count=True), 'has to be a number'), (dict(count=[4]), 'has to be a number'),
     (dict(steps=0), 'minimum value 1'), (dict(steps=18), 'maximum value 17'), (dict(steps=1.5), 'integer'),
-    (dict(seed=-1), 'minimum'), (dict(seed=2**32), 'maximum'), (dict(seed=None), 'seed'), (dict(seed='a'), ''),
+    (dict(seed=-1), 'minimum'), (dict(seed=2**32), 'maximum'), (dict(seed=None), 'Seed has to be a number'),
+    (dict(seed='a'), 'has to be a number'),
     (dict(columns=0), 'minimum'), (dict(columns=10**9), 'maximum'), (dict(label='ten'), 'no class is called'),
     (dict(label='10'), 'out of range'), (dict(label=''), 'a class has to be'), (dict(label=None), 'a class has to be'),
-    (dict(label=['1'] * 9), 'a class has to be'), (dict(steps=2, power='low'), ''),
+    (dict(label=['1'] * 9), 'Class has to be one of the choices'),
+    (dict(steps=2, power='low'), 'has to be a number'), (dict(live=None), 'true or false'),
     (dict(steps=2, power=1.95), 'maximum'), (dict(model='nope'), 'not in the list of choices'),
 ])
 def test_request_beyond_the_limits_is_refused_in_one_line(client, changes, message):

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.shelf import Shelf, shipped_models  # noqa: E402
+from mmcm.web.shelf import Shelf, shipped_models, shown_names  # noqa: E402
 from mmcm.zoo import find  # noqa: E402
 
 
@@ -36,8 +36,8 @@ def test_network_is_warmed_up_once_for_each_number_of_pictures(monkeypatch):
 
 def test_kinds_of_models_are_told_by_their_samplers(models):
     shelf = Shelf([models.colour, models.diffusion, 'digits'], 'cpu')
-    assert shelf.consistency_models() == [models.colour, 'digits']
-    assert shelf.diffusion_models() == [models.diffusion]
+    assert shelf.consistency_models() == ['colour', 'digits']
+    assert shelf.diffusion_models() == ['diffusion']
 
 
 def test_what_is_not_there_is_told(tmp_path, models):
@@ -52,3 +52,21 @@ def test_what_is_not_there_is_told(tmp_path, models):
     config.write_text(text)
     with pytest.raises(InputError, match='nowhere.pt'):
         Shelf([str(config)], 'cpu').check()
+
+
+def test_names_that_visitors_see_say_nothing_of_the_disk(tmp_path, monkeypatch):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'own.py').touch()
+    monkeypatch.chdir(tmp_path)
+    given = ['digits', str(tmp_path / 'run'), 'run/', './own.py', '/nowhere/model.v2.safetensors', 'me/model',
+             'https://there/a/model.safetensors?token=secret', 'run']
+    assert shown_names(given) == ['digits', 'run', 'run (2)', 'own', 'model.v2', 'me/model', 'model', 'run (3)']
+
+
+def test_checkpoint_is_for_one_model(models):
+    weights = str(Path(models.named).with_suffix('.pt'))
+    shelf = Shelf([models.named], 'cpu', checkpoint=weights)
+    assert shelf.get('named').checkpoint == weights
+    for names in ([], ['digits', models.named]):
+        with pytest.raises(InputError, match='checkpoint is for one model'):
+            Shelf(names, 'cpu', checkpoint=weights)

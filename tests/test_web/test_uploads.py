@@ -164,19 +164,21 @@ def test_server_reads_what_was_uploaded_and_no_other_file(web, tmp_path):
     _, path = web.upload((tmp_path / 'secret.png').read_bytes(), 'picture.png')
     status, message = web.call('edit', request_for(path))
     assert (status, message['success']) == (200, True)
-    others = [tmp_path / 'secret.png', Path(path, '../../../../' + os.path.relpath(tmp_path / 'secret.png', '/'))]
+    others = [tmp_path / 'secret.png', Path(path, '../../../../' + os.path.relpath(tmp_path / 'secret.png', '/')),
+              *web.tmp.rglob(Path(path).name)]  # also its real place
     for other in others:
         status, message = web.call('edit', request_for(other))
-        assert not message['success']
-        assert 'not uploaded' in message['output']['error']
+        assert status == 403 and 'not uploaded' in message['detail']
+    status, message = web.call('edit', request_for(f'files/{64 * "0"}/picture.png'))
+    assert (status, message['success']) == (200, False) and message['output']['error']
 
 
 def test_file_in_place_of_any_other_value_is_not_read(web, tmp_path):
     save(tmp_path, 'secret.png', np.full((8, 8), 100))
     file = json.dumps(dict(path=str(tmp_path / 'secret.png'), meta=dict(_type='gradio.FileData')))
     before = {path.name for path in web.tmp.rglob('*')}
-    _, message = web.call('edit', request_for(tmp_path / 'nothing.png', task=file))
-    assert 'not uploaded' in message['output']['error']
+    status, message = web.call('edit', request_for('files/a/b.png', task=file))
+    assert status == 403 and 'not uploaded' in message['detail']
     assert 'secret.png' not in {path.name for path in web.tmp.rglob('*')} - before
 
 

@@ -1,0 +1,71 @@
+"""Connections: so many of each visitor, and none that says nothing."""
+from asyncio import TimerHandle
+from typing import Any, Optional
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mmcm.web.limits import Limits
+from mmcm.web.security_headers import secured
+from mmcm.web.visitors import visitor_at
+
+
+def limited_protocol(limits: Limits) -> type[H11Protocol]:
+    """Return uvicorn's protocol with the limits of connections, which it has no settings for."""
+
+    class LimitedProtocol(H11Protocol):
+        """HTTP on a connection that ends unless requests come: each has to be whole in `Limits.idle_seconds`."""
+
+        visitor = ''
+        silence: Optional[TimerHandle] = None
+
+        def connection_made(self, transport: Any) -> None:
+            """See `H11Protocol`."""
+            super().connection_made(transport)
+            self.visitor = visitor_at(self.client[0] if self.client else '')
+            theirs = sum(getattr(other, 'visitor', None) == self.visitor for other in self.connections)
+            if theirs > limits.visitor_connections or len(self.connections) > limits.connections:
+                transport.write(b'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n' +
+                                b''.join(b'%s: %s\r\n' % pair for pair in secured([])) + b'\r\n')
+                transport.close()
+                return
+            self.wait()
+
+        def wait(self) -> None:
+            """Expect a request."""
+            self.stop_waiting()
+            self.silence = self.loop.call_later(limits.idle_seconds, self.transport.abort)
+
+        def stop_waiting(self) -> None:
+            """Expect none."""
+            if self.silence is not None:
+                self.silence.cancel()
+                self.silence = None
+
+        def data_received(self, data: bytes) -> None:
+            """See `H11Protocol`."""
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.stop_waiting()
+
+        def on_response_complete(self) -> None:
+            """See `H11Protocol`."""
+            self.wait()
+            super().on_response_complete()
+            if not self.cycle.response_complete:  # the next request had come already
+                self.stop_waiting()
+
+        def connection_lost(self, exc: Optional[Exception]) -> None:
+            """See `H11Protocol`."""
+            self.stop_waiting()
+            super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            """See `H11Protocol`."""
+            headers = secured([(b'content-type', b'text/plain; charset=utf-8'), (b'connection', b'close')])
+            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=msg.encode()),
+                          h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+            self.transport.close()
+
+    return LimitedProtocol

@@ -1,0 +1,99 @@
+"""The password of the page, by HTTP's basic authentication: without it, nothing is answered at all."""
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Callable, Optional
+
+from mmcm.utils.errors import InputError
+from mmcm.web.answers import Message, Refused, header
+from mmcm.web.visitors import visitor_of
+
+VARIABLE = 'MMCM_WEB_AUTH'
+FORM = 'has to be USER:PASSWORD, with a password of at least {} characters'
+SHORTEST = 8  # characters of a password
+TRIES = 10  # wrong passwords that an address may send at once
+SECONDS = 5  # after which it may send one more
+MOST_ADDRESSES = 10_000  # whose wrong passwords are counted
+
+
+class Password:
+    """The user name and the password that every request has to bring.
+
+    Wrong ones are counted for each address: after `TRIES`, it has one try every `SECONDS`, and those in between are
+    refused unseen.
+
+    Args:
+        secret (str): USER:PASSWORD.
+        clock (Callable): Returns the time in seconds.
+    """
+
+    def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.digest = digest(secret.encode())
+        self.clock = clock
+        self.wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()  # number of wrong tries left to forget, when
+
+    def check(self, scope: Message) -> None:
+        """Raise Refused unless a request brings the password."""
+        given = header(scope, 'authorization')
+        ask = ('www-authenticate', 'Basic realm="mmcm web", charset="UTF-8"')
+        if not given:
+            raise Refused(401, 'This server asks for a user name and a password.', ask)
+        visitor = visitor_of(scope)
+        count = self.count(visitor)
+        if count > TRIES - 1:
+            raise Refused(429, 'Too many wrong passwords: try again in a few seconds.', ('retry-after', str(SECONDS)))
+        # Digests have one length, so that the time of the comparison says nothing of the password's.
+        if not hmac.compare_digest(digest(credentials(given)), self.digest):
+            self.wrong[visitor] = (count + 1, self.clock())
+            self.wrong.move_to_end(visitor)
+            if len(self.wrong) > MOST_ADDRESSES:
+                self.wrong.popitem(last=False)
+            raise Refused(401, 'The user name or the password is wrong.', ask)
+
+    def count(self, visitor: str) -> float:
+        """Return how many wrong passwords an address has sent, less those that time has made good for."""
+        count, when = self.wrong.get(visitor, (0, 0))
+        return max(0, count - (self.clock() - when) / SECONDS)
+
+
+def digest(text: bytes) -> bytes:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256(text).digest()
+
+
+def credentials(given: str) -> bytes:
+    """Return USER:PASSWORD out of the header of a request, b'' if it is none of basic authentication."""
+    kind, _, encoded = given.partition(' ')
+    try:
+        return base64.b64decode(encoded.strip(), validate=True) if kind.lower() == 'basic' else b''
+    except binascii.Error:
+        return b''
+
+
+def read_secret(given: Optional[str], path: Optional[str]) -> Optional[str]:
+    """Return USER:PASSWORD as it was given, from a file, or from the environment; None if it is nowhere.
+
+    Raises:
+        InputError: If it is something else, or the file cannot be read.
+    """
+    name, secret = '--auth', given
+    if path is not None:
+        name = f'the first line of {path}'
+        try:
+            secret = (Path(path).read_text().splitlines() or [''])[0]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, 'strerror', None) or 'it is no text'
+            raise InputError(f'--auth-file {path} cannot be read: {reason}.') from error
+    elif given is None and VARIABLE in os.environ:
+        name, secret = f'${VARIABLE}', os.environ[VARIABLE]
+    if secret is None:
+        return None
+    user, colon, password = secret.partition(':')
+    if not user or not colon or len(password) < SHORTEST or not secret.isprintable():
+        raise InputError(f'{name} {FORM.format(SHORTEST)}.')  # what was given is a secret
+    return secret

@@ -1,0 +1,98 @@
+"""The requests that wait for their turn: only of visitors who listen for the answer, and not all of one visitor.
+
+Gradio computes what has joined its queue whether or not anybody reads the answer. What this module asks of its queue,
+which has no public interface, is only asked here.
+"""
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable
+
+from gradio.server_messages import ProcessCompletedMessage
+
+from mmcm.web.answers import Refused
+from mmcm.web.limits import Limits
+from mmcm.web.visitors import visitor_of
+
+FULL = 'As many requests wait as the server takes: try again in a minute.'
+YOURS = 'As many of your requests wait as a visitor may have: let them end first.'
+FORGOTTEN = 'The request was forgotten, since nobody waited for its answer: try again.'
+
+
+class Waiting:
+    """The queue, with an end for requests to whose session nobody listens.
+
+    Args:
+        blocks (gr.Blocks): The page, whose queue it is.
+        limits (Limits): How many may wait, and how long without a listener.
+        clock (Callable): Returns the time in seconds, as Gradio's queue counts it.
+    """
+
+    def __init__(self, blocks: Any, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.blocks = blocks
+        self.limits = limits
+        self.clock = clock
+        self.listeners: Counter[str] = Counter()  # open streams of a session
+        self.left: dict[str, float] = {}  # when the last listener of a session went
+
+    @property
+    def queue(self) -> Any:
+        """Gradio's queue."""
+        return self.blocks._queue
+
+    def waiting(self) -> list[Any]:
+        """Return the requests that wait, oldest first."""
+        waiting = [event for queue in self.queue.event_queue_per_concurrency_id.values() for event in queue.queue]
+        return sorted(waiting, key=lambda event: event.enqueue_time)
+
+    def running(self) -> list[Any]:
+        """Return the requests whose answers are computed."""
+        return [event for job in self.queue.active_jobs if job for event in job]
+
+    def silence(self, event: Any) -> float:
+        """Return for how many seconds nobody has listened for the answer of a request."""
+        if self.listeners[event.session_hash]:
+            return 0
+        return self.clock() - max(event.enqueue_time, self.left.get(event.session_hash, 0))
+
+    @contextmanager
+    def listening(self, session: str) -> Iterator[None]:
+        """Count the visitor who reads the answers of `session` while the block runs."""
+        self.listeners[session] += 1
+        try:
+            yield
+        finally:
+            self.listeners[session] -= 1
+            if not self.listeners[session]:
+                del self.listeners[session]
+                self.left[session] = self.clock()
+
+    async def admit(self, visitor: str) -> None:
+        """Make room for one more request of `visitor`, at the expense of one that nobody listens for; or raise Refused.
+        """
+        waiting = self.waiting()
+        own = [event for event in waiting if visitor_of(event.request.scope) == visitor]
+        if len(own) >= self.limits.visitor_queue:
+            silent = [event for event in own if self.silence(event)]
+            if not silent:
+                raise Refused(429, YOURS)
+            await self.forget(silent[0])
+        elif len(waiting) >= self.limits.queue:
+            silent = [event for event in waiting if self.silence(event) > self.limits.silent_seconds / 4]
+            if not silent:
+                raise Refused(503, FULL)
+            await self.forget(silent[0])
+
+    async def tidy(self) -> None:
+        """Forget the requests that nobody has listened for in `Limits.silent_seconds`, also those that are computed."""
+        for event in [*self.waiting(), *self.running()]:
+            if event.alive and self.silence(event) > self.limits.silent_seconds:
+                await self.forget(event)
+        oldest = self.clock() - self.limits.silent_seconds
+        self.left = {session: when for session, when in self.left.items() if when > oldest}
+
+    async def forget(self, event: Any) -> None:
+        """Take a request out of the queue, and leave word for who should listen yet."""
+        self.queue.send_message(event, ProcessCompletedMessage(output=dict(error=FORGOTTEN), success=False))
+        await self.queue.clean_events(event_id=event._id)

@@ -1,4 +1,5 @@
 """A user's picture, whatever its format and size, as a model takes it."""
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
-from mmcm.datasets.transforms.load_image import MAX_PIXELS, SIXTEEN_BITS
+from mmcm.datasets.transforms.load_image import SIXTEEN_BITS
 from mmcm.editing.base import EditingOperator
+from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
 
-FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content, not by suffix
 STRIP_PIXELS = 2**20  # of a picture that are worked at together
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
@@ -60,17 +62,24 @@ def decode_picture(path: Union[str, Path],
     if not path.is_file():
         raise InputError(f'there is no picture {name}: name a file ({", ".join(FORMATS)}).')
     try:
+        content = read_file(path, MAX_IMAGE_BYTES)
+    except (OSError, Unreadable) as error:
+        raise InputError(f'{name} cannot be read: {error}.') from error
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our own limit is lower
-            opened = Image.open(path, formats=FORMATS)
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise too_large(name, max_pixels) from error
     except UnidentifiedImageError as error:
         raise InputError(f'{name} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
-                         if path.stat().st_size else f'{name} is empty.') from error
+                         if content else f'{name} is empty.') from error
     except Exception as error:  # a decoder raises whatever comes to its mind at a broken file, here and below
         raise broken(name, error) from error
     with opened:
+        reason = why_refused(content, *opened.size)
+        if reason and opened.width * opened.height <= max_pixels:
+            raise InputError(f'{name} is not decoded: {reason}. Make it smaller, or save it again as a PNG file.')
         return decoded(opened, convert, max_pixels, name)
 
 

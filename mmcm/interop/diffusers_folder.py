@@ -4,12 +4,14 @@ It holds `model_index.json`, the network in `unet/` and the schedule in `schedul
 network alone, that is of a UNet2DModel, is read, too.
 """
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from mmcm.interop.diffusers_unet import backbone_config, from_diffusers, to_diffusers, unet_config
+from mmcm.utils.bounded import Unreadable, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 
@@ -23,6 +25,40 @@ STEM = 'diffusion_pytorch_model'
 SAMPLING = dict(s_noise=1.0, clip_denoised=True)
 RANGE = dict(sigma_min=0.002, sigma_max=80.0, rho=7.0)
 SIGMA_DATA = 0.5
+Kind = tuple[str, Callable[[Any], bool]]  # of the value of a setting: what it is called, and whether a value is one
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) <= MAX_LEVELS and all(map(fits, value))
+
+
+def _or_none(kind: Kind) -> Kind:
+    return f'{kind[0]} or null', lambda value: value is None or kind[1](value)
+
+
+MAX_LEVELS = 16  # of a network, each of which halves the image
+COUNT: Kind = ('a whole number above 0', _is_count)
+NUMBER: Kind = ('a number', _is_number)
+TEXT: Kind = ('a text', lambda value: isinstance(value, str))
+NAMES: Kind = ('a list of names', _list_of(lambda value: isinstance(value, str)))
+SIZES: Kind = ('a list of whole numbers above 0', _list_of(_is_count))
+UNET_TYPES: Mapping[str, Kind] = dict(
+    sample_size=_or_none(('a whole number above 0 or two of them', lambda value: _is_count(value) or (
+        SIZES[1](value) and len(value) == 2))),
+    in_channels=COUNT, out_channels=COUNT, layers_per_block=COUNT, block_out_channels=SIZES, down_block_types=NAMES,
+    up_block_types=NAMES, num_class_embeds=_or_none(COUNT), attention_head_dim=_or_none(COUNT), dropout=NUMBER,
+    time_embedding_dim=_or_none(COUNT), norm_num_groups=_or_none(COUNT), attn_norm_num_groups=_or_none(COUNT),
+    resnet_time_scale_shift=TEXT, upsample_type=_or_none(TEXT), downsample_type=_or_none(TEXT), act_fn=TEXT)
+SCHEDULER_TYPES: Mapping[str, Kind] = dict(
+    num_train_timesteps=COUNT, sigma_min=NUMBER, sigma_max=NUMBER, sigma_data=NUMBER, rho=NUMBER, s_noise=NUMBER)
 NUM_SCALES = 40
 
 
@@ -166,8 +202,8 @@ def _configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         found = _read_json(folder / 'model_index.json').get('_class_name')
         if found != PIPELINE:
             raise InputError(f'{folder} holds a {found}; mmcm reads the folders of a {PIPELINE}.')
-        scheduler = _read_component(folder / 'scheduler' / 'scheduler_config.json', SCHEDULER)
-    return _read_component(_unet_folder(folder) / 'config.json', UNET), scheduler
+        scheduler = _read_component(folder / 'scheduler' / 'scheduler_config.json', SCHEDULER, SCHEDULER_TYPES)
+    return _read_component(_unet_folder(folder) / 'config.json', UNET, UNET_TYPES), scheduler
 
 
 def _unet_folder(folder: Path) -> Path:
@@ -181,24 +217,37 @@ def _weight_files(folder: Path) -> list[Path]:
             return [folder / file]
         for index in indices:
             if (folder / index).is_file():
-                parts = set(_read_json(folder / index)['weight_map'].values())
-                return [folder / Path(name).name for name in sorted(parts)]
+                return [folder / name for name in _parts(folder / index)]
     raise InputError(f'{folder} has no weights: {STEM}.safetensors (or .bin) is missing. Download it, too.')
 
 
-def _read_component(path: Path, kind: str) -> dict[str, Any]:
+def _parts(index: Path) -> list[str]:
+    """Return the names of the files that an index says the weights are in."""
+    places = _read_json(index).get('weight_map')
+    names = list(places.values()) if isinstance(places, dict) else [None]
+    if not names or not all(isinstance(name, str) and name.isprintable() and Path(name).name for name in names):
+        raise InputError(f'{index} has no weight_map from the names of weights to those of files. Download or write it '
+                         'again.')
+    return sorted({Path(name).name for name in names})
+
+
+def _read_component(path: Path, kind: str, types: Mapping[str, Kind]) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f'{path} is missing: the folder is not whole. Download or write it again.')
     config = _read_json(path)
     if config.get('_class_name') != kind:
         raise InputError(f'{path} describes a {config.get("_class_name")}; a {PIPELINE} has a {kind}.')
+    for key in types.keys() & config.keys():
+        expected, fits = types[key]
+        if not fits(config[key]):
+            raise InputError(f'{path} has {key}={config[key]!r}: {expected} is expected. Download or write it again.')
     return config
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        content = read_json(path)
+    except (OSError, Unreadable) as error:
         raise InputError(f'{path} cannot be read as JSON: {error}. Download or write it again.') from error
     if not isinstance(content, dict):
         raise InputError(f'{path} holds no settings: it is not whole, or of another kind.')

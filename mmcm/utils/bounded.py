@@ -44,7 +44,9 @@ def read_file(path: Union[str, Path], most: int = TEXT_BYTES) -> bytes:
     """
     with open(path, 'rb') as file:
         size = os.fstat(file.fileno()).st_size
-        content = b'' if size > most else file.read(most + 1)  # a pipe has a size of 0
+        content = b'' if size > most else file.read(size + 1)
+        while size < len(content) <= most and (piece := file.read(PIECE)):  # a pipe has a size of 0
+            content += piece
     if max(size, len(content)) > most:
         raise Unreadable(f'it has more than {most} bytes')
     return content

@@ -130,7 +130,10 @@ class NpzFile(Mapping):
             file.seek(start)
             layout = read_layout(file.read(min(NPY_HEADER_BYTES, entry.file_size)), entry.file_size)
         if not layout.size:
-            return np.empty(layout.shape, layout.dtype)
+            try:
+                return np.empty(layout.shape, layout.dtype)
+            except ValueError as error:  # of sizes that are too large, whatever number is 0
+                raise Unreadable(f'its header declares too large an array ({error})') from error
         if start + layout.offset + layout.size > len(self._content):
             raise Unreadable('the file ends before it does')
         return np.ndarray(layout.shape, layout.dtype, self._content, start + layout.offset, order=layout.order)

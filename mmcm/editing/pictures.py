@@ -7,7 +7,7 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
@@ -79,7 +79,7 @@ def decode_picture(path: Union[str, Path],
     with opened:
         reason = why_refused(content, *opened.size)
         if reason and opened.width * opened.height <= max_pixels:
-            raise InputError(f'{name} is not decoded: {reason}. Make it smaller, or save it again as a PNG file.')
+            raise InputError(f'{name} is not decoded: {reason}. Make it smaller, or save it without compression.')
         return decoded(opened, convert, max_pixels, name)
 
 
@@ -97,7 +97,9 @@ def decoded(image: Image.Image,
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
     try:
-        return convert(ImageOps.exif_transpose(image))
+        # Which copies where there is nothing to turn, too.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return convert(ImageOps.exif_transpose(image) if turned else image)
     except Exception as error:
         raise broken(name, error) from error
 
@@ -120,7 +122,8 @@ def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Ima
         raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
     if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
         return image.convert('RGB')
-    image = image.convert('RGBA')
+    if image.mode != 'RGBA':
+        image = image.convert('RGBA')
     if image.getextrema()[3][0] == 255:
         return image.convert('RGB')
     return image if background is None else flattened(image, background)
@@ -131,7 +134,10 @@ def flattened(image: Image.Image, background: str = 'white') -> Image.Image:
     if image.mode == 'RGB':
         return image
     behind = Image.new('RGB', image.size, background)
-    behind.paste(image.convert('RGB'), mask=image.getchannel('A'))
+    height = max(1, STRIP_PIXELS // image.width)  # in strips, as colours and opacity are copies
+    for start in range(0, image.height, height):
+        strip = image.crop((0, start, image.width, min(start + height, image.height)))
+        behind.paste(strip.convert('RGB'), (0, start), strip.getchannel('A'))
     return behind
 
 

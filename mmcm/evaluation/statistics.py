@@ -57,9 +57,10 @@ def read_statistics(file: NpzFile) -> Statistics:
     parts = {part: read_gaussian(file, *names, number) for part, names in GAUSSIANS.items() if names[0] in file}
     texts = {name: read_text(file, name) for name in ('kind', 'extractor', 'dataset') if name in file}
     table = file['features'] if 'features' in file else None
-    if table is not None and (table.ndim != 2 or table.dtype.kind != 'f'):
-        raise InputError(f'features in {file.path} are {table.dtype} of the shape {table.shape}: floating point '
-                         'numbers of the shape (N, D) are expected.')
+    if table is not None and table.ndim != 2:
+        raise InputError(f'features in {file.path} have the shape {table.shape}: (N, D) is expected.')
+    if table is not None and table.dtype.kind != 'f':
+        raise InputError(f'features in {file.path} are {table.dtype}: floating point numbers are expected.')
     return Statistics(**parts, **texts, table=table)
 
 

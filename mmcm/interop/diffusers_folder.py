@@ -45,7 +45,9 @@ def _or_none(kind: Kind) -> Kind:
 
 
 MAX_LEVELS = 16  # of a network, each of which halves the image
+MAX_LAYERS = 64  # of a level; released networks have 2 or 3
 COUNT: Kind = ('a whole number above 0', _is_count)
+LAYERS: Kind = (f'a whole number from 1 to {MAX_LAYERS}', lambda value: _is_count(value) and value <= MAX_LAYERS)
 NUMBER: Kind = ('a number', _is_number)
 TEXT: Kind = ('a text', lambda value: isinstance(value, str))
 NAMES: Kind = ('a list of names', _list_of(lambda value: isinstance(value, str)))
@@ -53,7 +55,7 @@ SIZES: Kind = ('a list of whole numbers above 0', _list_of(_is_count))
 UNET_TYPES: Mapping[str, Kind] = dict(
     sample_size=_or_none(('a whole number above 0 or two of them', lambda value: _is_count(value) or (
         SIZES[1](value) and len(value) == 2))),
-    in_channels=COUNT, out_channels=COUNT, layers_per_block=COUNT, block_out_channels=SIZES, down_block_types=NAMES,
+    in_channels=COUNT, out_channels=COUNT, layers_per_block=LAYERS, block_out_channels=SIZES, down_block_types=NAMES,
     up_block_types=NAMES, num_class_embeds=_or_none(COUNT), attention_head_dim=_or_none(COUNT), dropout=NUMBER,
     time_embedding_dim=_or_none(COUNT), norm_num_groups=_or_none(COUNT), attn_norm_num_groups=_or_none(COUNT),
     resnet_time_scale_shift=TEXT, upsample_type=_or_none(TEXT), downsample_type=_or_none(TEXT), act_fn=TEXT)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Callable, NamedTuple, Optional
 
 from mmcm.utils.bounded import MAX_DEPTH, Unreadable
 
-MAX_OPCODES = 10**6  # a checkpoint has 25 for each tensor, CIFAR-100 some 350 000
+MAX_OPCODES = 10**6  # a checkpoint has 25 for each tensor, CIFAR-100 up to 700 000
 MAX_EXPANDED = 10**7  # values, where one that is used twice counts twice: who compares or prints them sees them so
 MAX_INTEGER_BYTES = 64
 SHORT = 256  # bytes of strings that are looked at, as names and keys are; longer ones are values
@@ -38,10 +38,12 @@ class Node:
         name (str): Of a global, `module.name`.
     """
 
-    __slots__ = ('items', 'kind', 'name')
+    __slots__ = ('items', 'kind', 'levels', 'name')
 
     def __init__(self, kind: str, items: list, name: str = '') -> None:
         self.kind, self.items, self.name = kind, items, name
+        # As it is made; a list may become deeper, which `check_depth` finds.
+        self.levels = 1 + max((item.levels for item in items if isinstance(item, Node)), default=0)
 
 
 class Long:
@@ -214,6 +216,8 @@ class _Follower:
 
     def make(self, kind: str, items: list, name: str = '') -> Node:
         node = Node(kind, items, name)
+        if node.levels > MAX_DEPTH:
+            raise Unreadable(f'its pickle nests more than {MAX_DEPTH} deep')
         self.nodes.append(node)
         self.stack.append(node)
         return node

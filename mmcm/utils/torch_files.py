@@ -23,7 +23,7 @@ from mmcm.utils.pickle_check import Check, Long, Node, check_pickle, is_plain
 
 ZIP, LEGACY = b'PK\x03\x04', 0x1950A86A20F9469CFC6C  # how the two formats begin; the second is a pickled number
 END, END64 = struct.Struct('<4s4H2LH'), struct.Struct('<4sLQL')  # of a zip: its end, and what points at a larger one
-EXPANDED = 2**20  # values that a tensor may have beyond those of its storage, through strides of 0
+EXPANDED = 2**25  # values that a tensor may have whose storage is smaller: the largest parameter known has 19 million
 ITEM_SIZES = dict(  # bytes of a value; an untyped storage has bytes
     UntypedStorage=1, BoolStorage=1, ByteStorage=1, CharStorage=1, ShortStorage=2, IntStorage=4, LongStorage=8,
     HalfStorage=2, BFloat16Storage=2, FloatStorage=4, DoubleStorage=8, ComplexFloatStorage=8, ComplexDoubleStorage=16)

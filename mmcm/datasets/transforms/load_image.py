@@ -120,7 +120,8 @@ def check_decodable(width: int, height: int, content: bytes, source: Any) -> Non
     check_size(width, height, source)
     reason = why_refused(content, width, height)
     if reason:
-        raise InputError(f'{source} is not decoded: {reason}. Remove it, or save it again.')
+        raise InputError(f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it without '
+                         'compression.')
 
 
 def damaged(source: Any, error: Exception) -> InputError:

@@ -29,13 +29,12 @@ def config_text(path: Union[str, Path]) -> str:
 def parse_config(text: str) -> dict[str, Any]:
     """Return the top-level settings of a config from its text; what is neither a literal nor `dict(...)` is None."""
     try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError):
+        return {
+            statement.targets[0].id: _value(statement.value) for statement in ast.parse(text).body
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        }
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # the last two of a text that nests deep
         return {}
-    return {
-        statement.targets[0].id: _value(statement.value) for statement in statements
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
 
 
 def _value(node: ast.expr) -> Any:

@@ -206,6 +206,16 @@ def of_safetensors(random, content, others=()):
     return len(header).to_bytes(8, 'little') + header + content[8 + length:]
 
 
+def of_config(random, content, others=()):
+    """Change a config, now and then by what nests deep."""
+    if random.random() < 0.9:
+        return of_bytes(random, content, others)
+    place, depth = random.randrange(len(content) + 1), random.choice((50, 150, 900, 3000, 100_000))
+    start, end = random.choice(
+        ((b'(', b')'), (b'[', b']'), (b'-', b'1'), (b'dict(a=', b')'), (b'{1:', b'}'), (b'1+', b'')))
+    return content[:place] + start * depth + end * random.choice((0, 1, depth)) + content[place:]
+
+
 def of_gzip(random, content, others=()):
     """Change what is compressed in a gzip file, or its bytes."""
     if random.random() < 0.4:

@@ -259,7 +259,7 @@ TARGETS = dict(
     safetensors=Target([save(content, dict(config='model = dict(a=1)')) for content in checkpoints()[::2]],
                        mutate.of_safetensors, at('x.safetensors', read_weights_file)),
     config_text=Target(
-        [b"model = dict(type='A', b=[1, (2, 3)], c={'d': None}, e=-1e3)\nname = 'x'\n"], mutate.of_bytes,
+        [b"model = dict(type='A', b=[1, (2, 3)], c={'d': None}, e=-1e3)\nname = 'x'\n"], mutate.of_config,
         lambda content, folder: parse_config(content.decode('latin1'))),
     npz=Target(arrays(), OF_ZIP, at('x.npz', read_arrays)),
     statistics=Target([statistics_file()], OF_ZIP, at('x.npz', lambda path: read_statistics(open_npz(path)))),

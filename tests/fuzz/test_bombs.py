@@ -13,7 +13,8 @@ SPEC.loader.exec_module(bombs)
 PEAK = 500_000_000  # bytes of a process with torch, whose imports alone have 330 MB
 QUICK = ('zip, dataset.json', 'npz, array that is not there', 'PNG, chunk of 2 GB', 'PNG to edit, 67 million pixels',
          'pt, tuples 100 000 deep', 'pt, a key of 2^60 values', 'pt, storage larger than its record',
-         'pt, strides of wrong types', 'pt, older format, storage of 3 GB', 'CIFAR, table of 64 GB', 'JSON, 100 000 deep')
+         'pt, strides of wrong types', 'pt, older format, storage of 3 GB', 'CIFAR, table of 64 GB',
+         'JSON, 100 000 deep')
 
 
 def check(name, folder, monkeypatch):

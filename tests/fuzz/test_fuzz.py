@@ -1,4 +1,4 @@
-"""Whatever others put into a file, a parser reads it or raises an InputError; see `worker.py`, which also runs alone."""
+"""Whatever others put into a file, a parser reads it or raises an InputError; see `worker.py`."""
 import os
 import subprocess
 import sys

@@ -23,7 +23,8 @@ from mmcm.utils.bounded import (
 )
 
 
-@pytest.mark.parametrize('value', [None, 3, 'a', {'a': [1, {'b': '[[{"\\'}], 'ü': '\n\\"]]'}, [[]] * 9, '"', '\\', '\\"'])
+@pytest.mark.parametrize('value', [
+    None, 3, 'a', {'a': [1, {'b': '[[{"\\'}], 'ü': '\n\\"]]'}, [[]] * 9, '"', '\\', '\\"'])
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32'])
 def test_json_is_read_as_the_standard_library_does(value, encoding):
     text = json.dumps(value, ensure_ascii=False)

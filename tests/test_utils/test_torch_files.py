@@ -24,7 +24,8 @@ def weights():
     shared = torch.arange(24.)
     return dict(
         a=torch.ones(2, 3), b=torch.nn.Parameter(torch.zeros(())), half=torch.ones(3, dtype=torch.bfloat16),
-        view=shared[4:8], turned=shared.reshape(4, 6).t(), empty=torch.ones(0, 3), integers=torch.arange(3), flags=torch.tensor([True]),
+        view=shared[4:8], turned=shared.reshape(4, 6).t(), empty=torch.ones(0, 3), integers=torch.arange(3),
+        flags=torch.tensor([True]),
         wide=torch.ones(1).expand(5), whole=torch.complex(torch.ones(2), torch.ones(2)))
 
 
@@ -35,8 +36,9 @@ def test_all_that_checkpoints_hold_is_let_through(tmp_path, new):
     tagged.tag = 'a'
     content = dict(
         weights(), state=state, tagged=tagged, log=HistoryBuffer([1., 2.], [1, 1]), scalar=np.float64(3),
-        size=torch.Size((1, 2)), counter=collections.Counter({3: 1}), dtype=torch.float16, device=torch.device('cpu'), text='ü' * 999,
-        raw=b'abc', chosen={1, 2}, nested=[(1, [dict(a=None)])], optimizer=torch.optim.Adam([tagged]).state_dict())
+        size=torch.Size((1, 2)), counter=collections.Counter({3: 1}), dtype=torch.float16, device=torch.device('cpu'),
+        text='ü' * 999, raw=b'abc', chosen={1, 2}, nested=[(1, [dict(a=None)])],
+        optimizer=torch.optim.Adam([tagged]).state_dict())
     path = save(tmp_path / 'x.pth', content, new)
     check_torch_file(path)
     read = read_checkpoint(path)

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 import zipfile
+from contextlib import suppress
 from io import BytesIO
 
 import numpy

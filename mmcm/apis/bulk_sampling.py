@@ -29,6 +29,7 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.noise.generators import sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
+from mmcm.utils.bounded import read_json
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
@@ -206,7 +207,7 @@ class Parts:
     def check(self, request: dict) -> None:
         """Raise an InputError if the folder is of a request that differs in any entry of `request`."""
         try:
-            found = dict(json.loads(self.manifest.read_bytes()))
+            found = dict(read_json(self.manifest))
         except FileNotFoundError:
             return
         except (OSError, TypeError, ValueError) as error:

@@ -1,5 +1,4 @@
 """From what a user calls a data set to its config, and to its images as they are, without augmentation."""
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -13,6 +12,7 @@ from mmcm.datasets.image_pack import LABELS, read_images
 from mmcm.datasets.lsun import DATA_FILE
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.registry import DATASETS
+from mmcm.utils.bounded import Unreadable, parse_json
 from mmcm.utils.checks import check_count
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
@@ -20,6 +20,7 @@ from mmcm.utils.npz import open_npz
 from mmcm.zoo import list_models
 
 MIRRORING = ('RandomFlip', )  # transforms of a training pipeline that are left out
+ANY_LABELS = 2**40  # bytes; the data set bounds them by the number of images
 
 
 class NoDataError(InputError):
@@ -120,13 +121,13 @@ def images_config(path: Path, size: Optional[int] = None, by_subfolder: bool = T
 def is_labelled(path: Path, by_subfolder: bool) -> bool:
     """Return whether the images of a folder or a zip have classes: by their `dataset.json`, else by subfolders."""
     archive = open_archive(path, 'name a folder or a zip of images.')
-    stated = archive.read(LABELS_FILE)
+    stated = archive.read(LABELS_FILE, ANY_LABELS)
     if stated is None:
         return by_subfolder and not archive.has_loose_images()
     try:
-        return json.loads(stated)['labels'] is not None
-    except (ValueError, TypeError, KeyError):
-        return True  # the data set says what is wrong with it
+        return parse_json(stated)['labels'] is not None
+    except (Unreadable, TypeError, KeyError):
+        return True  # it is too long to have none, or the data set says what is wrong with it
 
 
 def unmirrored(config: dict) -> dict:

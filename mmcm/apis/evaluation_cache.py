@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from mmcm.utils.bounded import Unreadable, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import write_bytes
 
@@ -33,13 +34,13 @@ class EvaluationCache:
 
     def _read(self) -> Any:
         try:
-            entries = json.loads(self.path.read_bytes())
+            entries = read_json(self.path)
             if all(set(entry) == {'of', 'result'} for entry in entries.values()):
                 return entries
             return InputError(f'{self.path} is no file of evaluations: delete it, or choose another --work-dir.')
         except FileNotFoundError:
             return {}
-        except (OSError, AttributeError, TypeError, ValueError) as error:
+        except (OSError, AttributeError, TypeError, Unreadable) as error:
             return InputError(f'{self.path} cannot be read as evaluations ({error}): delete it, or choose another '
                               '--work-dir.')
 

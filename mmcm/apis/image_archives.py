@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from mmcm.utils.bounded import open_directory, parse_json, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder, remove_leftovers
 from mmcm.utils.images import grid
@@ -78,16 +79,21 @@ def is_sheet(path: Path) -> bool:
 
 def read_origin(path: Path) -> Optional[dict]:
     """Return what the images in an archive were drawn from; None where `path` is missing or tells nothing."""
-    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError):
+    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError, SyntaxError):
         kind = _kind(path)
         if kind == '':
-            return json.loads((path / ORIGIN_FILE).read_bytes())
+            return _origin(read_json(path / ORIGIN_FILE))
         if kind == '.png':
-            with Image.open(path) as picture:
-                return json.loads(picture.text[ORIGIN_KEY])
+            with Image.open(path, formats=('PNG', )) as picture:  # which bounds texts
+                return _origin(parse_json(picture.text[ORIGIN_KEY]))
+        open_directory(path, images=True)
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.comment)
+            return _origin(parse_json(archive.comment))
     return None
+
+
+def _origin(found: Any) -> Optional[dict]:
+    return found if isinstance(found, dict) else None
 
 
 @contextmanager

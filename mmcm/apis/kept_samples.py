@@ -18,6 +18,7 @@ from mmcm.apis.image_archives import ImageSet
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove
+from mmcm.utils.npz import open_npz
 
 BLOCK = 4096  # images in memory as the file is put together
 
@@ -100,8 +101,8 @@ class Share:
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the images (n, H, W, C), as they lie in the file, their indices (n,) and their labels (n,) or (0,)."""
-        with np.load(self.notes) as notes:
-            shape, indices, labels = tuple(notes['shape']), notes['indices'], notes['labels']
+        notes = open_npz(self.notes)
+        shape, indices, labels = tuple(notes['shape'].tolist()), notes['indices'], notes['labels']
         if not len(indices):
             return np.empty((0, ), np.uint8), indices, labels
         return np.memmap(self.pixels, np.uint8, 'r', shape=(len(indices), *shape)), indices, labels

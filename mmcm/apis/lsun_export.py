@@ -13,6 +13,7 @@ import cv2
 
 from mmcm.datasets.lsun import LSUN
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
+from mmcm.utils.bounded import read_json
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
@@ -148,7 +149,7 @@ def remember(out: Path, settings: dict) -> None:
     path = out / SETTINGS_FILE
     if path.exists():
         try:
-            known = json.loads(path.read_bytes())
+            known = read_json(path)
         except (OSError, ValueError) as error:
             raise InputError(f'{path} cannot be read: choose another folder, or empty this one.') from error
         if known != settings:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mmcm.datasets.image_pack import IMAGES, LABELS, NOTES
 from mmcm.utils import system
+from mmcm.utils.bounded import read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove, remove_leftovers, write_bytes
 from mmcm.utils.npz import SUFFIX
@@ -162,7 +163,7 @@ class PackFile:
         """Return what the journal has, if it is of this request and the rows are there."""
         nothing = dict(rows=0)
         try:
-            state = dict(json.loads(self.journal.read_bytes()))
+            state = dict(read_json(self.journal))
             found = state.pop('request')
             rows = int(state['rows'])
         except FileNotFoundError:

@@ -6,6 +6,7 @@ from typing import Callable
 
 from mmcm.utils.errors import InputError
 
+LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
 
 
@@ -20,6 +21,8 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
             message = re.sub(rf'^Caught {TYPE} in .*\n[\w.]*{TYPE}: ', '', str(error), flags=re.DOTALL)
             message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
+            if len(message) > LONGEST:  # a file may have any text in place of a name
+                message = f'{message[:LONGEST // 2]} ... {message[-LONGEST // 2:]}'
             print(f'error: {message}', file=sys.stderr)
             sys.exit(2)
 

@@ -1,4 +1,5 @@
 """Where image files lie: in a folder, or in a zip file. Names are relative to it, with '/', in both."""
+import io
 import os
 import struct
 import zipfile
@@ -10,14 +11,22 @@ from typing import Optional, Union
 import numpy as np
 
 from mmcm.datasets.packed_names import PackedNames
+from mmcm.utils.bounded import (
+    JSON_BYTES,
+    LOCAL_HEADER,
+    LOCAL_SIGNATURE,
+    Unreadable,
+    check_readable,
+    open_directory,
+    read_entry,
+    read_file,
+    unpack,
+)
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import MAX_IMAGE_BYTES
 from mmcm.utils.system import read_at
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff')
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-LOCAL_HEADER = struct.Struct('<4s22xHH')  # signature, and the lengths of the name and of what is extra
-SIGNATURE = b'PK\x03\x04'
-ENCRYPTED = 1  # flag of an entry
 REPAIR = 'Copy it or make it again.'
 
 
@@ -56,7 +65,7 @@ class ImageFolderFiles:
 
 
 class ImageZipFiles:
-    """Images in a zip file; of each, its name and four numbers are kept.
+    """Images in a zip file; of each, its name and five numbers are kept.
 
     It may be pickled, and used after a fork: each read tells its place in the file, so that processes that share an
     open one do not move each other about in it.
@@ -70,8 +79,8 @@ class ImageZipFiles:
         entries = list(entries)
         self.root = str(root)
         self.names = PackedNames(entry.filename.encode() for entry in entries)
-        self.numbers = np.array([(entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC)
-                                 for entry in entries], np.int64).reshape(-1, 4)
+        self.numbers = np.array([(entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC,
+                                  entry.file_size) for entry in entries], np.int64).reshape(-1, 5)
         self._file = None
 
     def __getstate__(self) -> dict:
@@ -99,17 +108,19 @@ class ImageZipFiles:
         return f'{self.numbers[position, 1]} {self.numbers[position, 3]}'
 
     def _read(self, position: int) -> bytes:
-        start, size, method, crc = self.numbers[position].tolist()
+        start, packed, method, crc, size = self.numbers[position].tolist()
         try:
             if self._file is None:
                 self._file = open(self.root, 'rb')  # for as long as the data set is there
+            if packed > MAX_IMAGE_BYTES:
+                raise Unreadable(f'it has {packed} bytes, more than {MAX_IMAGE_BYTES}')
             signature, *lengths = LOCAL_HEADER.unpack(self._read_at(start, LOCAL_HEADER.size))
-            content = self._read_at(start + LOCAL_HEADER.size + sum(lengths), size)
+            content = self._read_at(start + LOCAL_HEADER.size + sum(lengths), packed)
             if method == zipfile.ZIP_DEFLATED:
-                content = zlib.decompress(content, -zlib.MAX_WBITS)
-        except (OSError, struct.error, zlib.error) as error:
+                content = bytes(unpack(io.BytesIO(content), packed, size))
+        except (OSError, struct.error, Unreadable) as error:
             raise InputError(f'{self.source_of(position)} cannot be read: {error}. {REPAIR}') from error
-        if signature != SIGNATURE or zlib.crc32(content) != crc:
+        if signature != LOCAL_SIGNATURE or zlib.crc32(content) != crc:
             raise InputError(f'{self.source_of(position)} is damaged: its checksum is another one. {REPAIR}')
         return content
 
@@ -138,14 +149,16 @@ class FolderArchive:
             for name in self._find(prefix)
         ])
 
-    def read(self, name: str) -> Optional[bytes]:
-        """Return the content of a file; None if there is none of this name."""
+    def read(self, name: str, most: int = JSON_BYTES) -> Optional[bytes]:
+        """Return the content of a file of at most `most` bytes; None if there is none of this name."""
         try:
-            return (self.root / name).read_bytes()
+            return read_file(self.root / name, most)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise InputError(f'{self.root / name} cannot be read: {error.strerror}.') from error
+        except Unreadable as error:
+            raise InputError(f'{self.root / name} cannot be read: {error}.') from error
 
     def _find(self, prefix: str) -> Iterator[str]:
         for entry in self._entries(prefix):
@@ -174,9 +187,8 @@ class ZipArchive:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            with zipfile.ZipFile(root) as archive:
-                self.entries = [entry for entry in archive.infolist() if not is_hidden(entry.filename)]
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+            self.entries = [entry for entry in open_directory(root, images=True) if not is_hidden(entry.filename)]
+        except (OSError, Unreadable) as error:
             raise InputError(f'{root} cannot be read as a zip file: {error}. {REPAIR}') from error
         self.entries.sort(key=lambda entry: entry.filename.split('/'))
 
@@ -197,20 +209,22 @@ class ZipArchive:
             ranked = [(ranks[top], entry) for top, entry in zip(tops, entries) if top in ranks]
             entries = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
         for entry in entries:
-            if entry.compress_type not in METHODS or entry.flag_bits & ENCRYPTED:
-                raise InputError(f'{entry.filename} in {self.root} is encrypted, or compressed by other means than '
-                                 'deflate: pack the images again, stored or deflated.')
+            try:
+                check_readable(entry)
+            except Unreadable as error:
+                raise InputError(f'{entry.filename} in {self.root} cannot be read, {error}: pack the images again, '
+                                 'stored or deflated.') from error
         return ImageZipFiles(self.root, entries)
 
-    def read(self, name: str) -> Optional[bytes]:
+    def read(self, name: str, most: int = JSON_BYTES) -> Optional[bytes]:
         """See FolderArchive."""
-        try:
-            with zipfile.ZipFile(self.root) as archive:
-                return archive.read(name)
-        except KeyError:
+        found = [entry for entry in self.entries if entry.filename == name]
+        if not found:
             return None
-        # Of an encrypted entry, it is a RuntimeError.
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, zlib.error) as error:
+        try:
+            with open(self.root, 'rb') as file:
+                return bytes(read_entry(file, found[-1], most))
+        except (OSError, Unreadable) as error:
             raise InputError(f'{name} in {self.root} cannot be read: {error}. {REPAIR}') from error
 
 

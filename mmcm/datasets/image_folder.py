@@ -1,5 +1,4 @@
 """Images in a folder or a zip file, with or without classes."""
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,11 @@ from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.datasets.image_files import ImageFiles, no_images
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.registry import DATASETS
+from mmcm.utils.bounded import JSON_BYTES, JSON_VALUES, Unreadable, parse_json
 from mmcm.utils.errors import InputError
 
 LABELS_FILE = 'dataset.json'
+LABEL_BYTES = 64  # of an entry in dataset.json, beside the name
 WAYS = ('folder', 'file_name')  # of telling the class of an image
 
 
@@ -56,7 +57,7 @@ class ImageFolder(ImageFiles):
             raise no_images(data_root)
         labels, classes = None, ()
         if labelled:
-            stated = archive.read(LABELS_FILE) if classes_from == 'folder' else None
+            stated = archive.read(LABELS_FILE, labels_bytes(files.names)) if classes_from == 'folder' else None
             if stated is not None:
                 labels = read_labels(stated, files.names, Path(data_root) / LABELS_FILE)
                 classes = tuple(map(str, range(labels.max() + 1)))
@@ -91,13 +92,15 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
     """
     expected = '{"labels": [["00000/img00000000.png", 6], ...]} is expected, the file and the label of each image.'
     try:
-        stated = json.loads(content)['labels']
+        stated = parse_json(content, labels_bytes(names), JSON_VALUES + 3 * len(names))['labels']
         if stated is None:
             raise InputError(f'{path} has no labels: set labelled=False.')
         pairs = [(str(name).replace('\\', '/').encode(errors='surrogateescape'), label) for name, label in stated]
     except InputError:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except Unreadable as error:
+        raise InputError(f'{path} is no list of labels, {error}: {expected}') from error
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(f'{path} is no list of labels: {expected}') from error
     labelled = [label is not None for _, label in pairs]
     if pairs and not any(labelled):
@@ -114,6 +117,11 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
         raise InputError(f'{path} names {len(labels) - len(names)} images that are not there, among them '
                          f'{os.fsdecode(extra)}: get them, or take them out.')
     return np.fromiter((labels[name] for name in names), np.int64, len(names))
+
+
+def labels_bytes(names: PackedNames) -> int:
+    """Return how many bytes the file of labels may have: JSON may take six for one of a name."""
+    return JSON_BYTES + 6 * len(names.content) + LABEL_BYTES * len(names)
 
 
 def check_label(label: Any, name: bytes, path: Path) -> int:

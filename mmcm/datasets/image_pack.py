@@ -12,6 +12,7 @@ from torch import Tensor
 from mmcm.datasets.image_arrays import MappedImages, file_digest
 from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.registry import DATASETS
+from mmcm.utils.bounded import Unreadable, parse_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import REPAIR, NpzFile, open_npz
 
@@ -118,9 +119,22 @@ def read_notes(file: NpzFile) -> dict[str, Any]:
     if NOTES not in file.entries:
         return {}
     try:
-        return dict(json.loads(file.read(NOTES)))
-    except (TypeError, ValueError) as error:
+        notes = parse_json(file.read(NOTES))
+        if not isinstance(notes, dict):
+            raise Unreadable('it is no dictionary')
+        check_notes(notes)
+        return notes
+    except Unreadable as error:
         raise InputError(f'{NOTES} in {file.path} is damaged ({error}). {REPAIR}') from error
+
+
+def check_notes(notes: dict[str, Any]) -> None:
+    """Raise Unreadable if the classes or the digests in `notes` are none."""
+    classes, digests = notes.get('classes'), notes.get('sha256')
+    if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise Unreadable('its classes are no list of names')
+    if digests is not None and not isinstance(digests, (dict, str)):
+        raise Unreadable('its sha256 is none')
 
 
 def _count(labels: Optional[np.ndarray]) -> int:

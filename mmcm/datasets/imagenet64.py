@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmcm.datasets.image_arrays import MappedImages, file_digest
 from mmcm.registry import DATASETS
+from mmcm.utils.bounded import read_text
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import open_npz
 
@@ -116,7 +117,7 @@ def read_labels(path: Path, num_images: int) -> np.ndarray:
 def read_wnids(path: Path) -> list[str]:
     """Return the wnids in the order of their ILSVRC2012_ID; an InputError unless the file tells that of each."""
     try:
-        lines = [line.split() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
         wnids = {int(line[1]): line[0] for line in lines}
     except (OSError, LookupError, ValueError) as error:
         raise InputError(f'{path} cannot be read: lines such as "n02119789 1 kit_fox" are expected. Take it from the '

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 from weakref import WeakValueDictionary
-from zipfile import BadZipFile
 
 import numpy as np
 from mmengine.dataset import Compose
@@ -16,6 +15,7 @@ from mmcm.datasets.packed_names import PackedNames
 from mmcm.registry import DATASETS, TRANSFORMS
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
+from mmcm.utils.npz import open_npz
 from mmcm.zoo import cache_folder
 
 PAGE = 'https://www.yf.io/p/lsun'
@@ -114,8 +114,8 @@ class Database:
         stamp = np.array([status.st_size, status.st_mtime_ns])
         for place in key_places(self.root):
             # A list that is damaged is no list.
-            with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), place.open('rb') as file:
-                kept = np.load(file)
+            with suppress(InputError):
+                kept = open_npz(place)
                 if np.array_equal(kept['stamp'], stamp):
                     return PackedNames.of(kept['content'], kept['ends'])
         lmdb, environment = import_lmdb(), self._environment()

@@ -4,17 +4,20 @@ An IDX file starts with a magic number, 0x0800 + the number of dimensions for un
 dimension, all of them big-endian 32-bit integers; the values follow.
 """
 import gzip
+import math
+import os
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import BinaryIO, Optional
 
 import numpy as np
 import torch
 
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
+from mmcm.utils.bounded import Unreadable, check_unpacked, read_exactly
 from mmcm.utils.errors import InputError
 
 PAGE = 'http://yann.lecun.com/exdb/mnist/'
@@ -65,23 +68,38 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
         InputError: If neither can be read, or the file has another magic number or another length than it says.
     """
     packed = path.with_name(f'{path.name}.gz')
+    if packed.exists() and not path.exists():
+        path = packed
+    again = f'Download it again from {PAGE}.'
     try:
-        if path.exists() or not packed.exists():
-            content = path.read_bytes()
-        else:
-            path, content = packed, gzip.decompress(packed.read_bytes())
+        with open(path, 'rb') as file:
+            size = os.fstat(file.fileno()).st_size
+            return _read_idx(gzip.GzipFile(fileobj=file) if path == packed else file, num_dims, size, path == packed)
+    except Unreadable as error:
+        raise InputError(f'{path} {error}. {again}') from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f'{packed} is no whole gzip file: {error}. Download it again from {PAGE}.') from error
+        raise InputError(f'{packed} is no whole gzip file: {error}. {again}') from error
     except OSError as error:
         raise InputError(f'{path} cannot be read, nor with .gz: {error.strerror}. Put the four files of MNIST ({PAGE}) '
                          'into data_root.') from error
+
+
+def _read_idx(stream: BinaryIO, num_dims: int, size: int, compressed: bool) -> np.ndarray:
+    """Return the array in `stream`, which is read out of a file of `size` bytes."""
     header = struct.Struct(f'>{1 + num_dims}I')
-    magic, *shape = header.unpack_from(content) if len(content) >= header.size else (0, )
+    start = stream.read(header.size)
+    magic, *shape = header.unpack(start) if len(start) == header.size else (0, )
     if magic != UNSIGNED_BYTES + num_dims:
-        raise InputError(f'{path} is no IDX file of unsigned bytes in {num_dims} dimensions: it starts with '
-                         f'{content[:4].hex()}, not {UNSIGNED_BYTES + num_dims:08x}. Download it again from {PAGE}.')
-    expected = header.size + int(np.prod(shape, dtype=object))
-    if len(content) != expected:
-        raise InputError(f'{path} has {len(content)} bytes, but speaks of {expected}: it is truncated, or of another '
-                         f'kind. Download it again from {PAGE}.')
-    return np.frombuffer(content, np.uint8, offset=header.size).reshape(shape).copy()  # writable, as torch wants it
+        raise Unreadable(f'is no IDX file of unsigned bytes in {num_dims} dimensions: it starts with '
+                         f'{start[:4].hex()}, not {UNSIGNED_BYTES + num_dims:08x}')
+    expected = math.prod(shape)
+    if not compressed and header.size + expected != size:
+        raise Unreadable(f'has {size} bytes, but speaks of {header.size + expected}: it is truncated, or of another '
+                         'kind')
+    try:
+        if compressed:
+            check_unpacked(expected, size)
+        content = read_exactly(stream, expected)
+    except Unreadable as error:
+        raise Unreadable(f'is truncated, or of another kind, behind its header: {error}') from error
+    return np.frombuffer(content, np.uint8).reshape(shape)  # writable, as torch wants it

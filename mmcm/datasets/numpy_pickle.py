@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.pickle_check import ForeignName, check_pickle
 
 
 def read_numpy_pickle(content: bytes, source: Any) -> Any:
@@ -26,8 +27,9 @@ def read_numpy_pickle(content: bytes, source: Any) -> Any:
         InputError: If it names any function or class but those of arrays and bytes, or is no whole pickle.
     """
     try:
+        check_pickle(io.BytesIO(content), dict.fromkeys(NAMES), lambda name: False, dict.fromkeys(NAMES))
         return _Unpickler(io.BytesIO(content), encoding='bytes').load()
-    except _ForeignName as error:
+    except (_ForeignName, ForeignName) as error:
         raise InputError(f'{source} contains more than arrays ({error}): refused, nothing in it was run. Download it '
                          'again, from its official page.') from error
     # A damaged pickle is a damaged program: it may fail in any of these ways.
@@ -79,13 +81,18 @@ class _ForeignName(pickle.UnpicklingError):
     pass
 
 
+NAMES = {
+    'numpy.ndarray': PickledArray,
+    'numpy.dtype': _Uint8,
+    'numpy.core.multiarray._reconstruct': PickledArray,  # as NumPy 1 writes it
+    'numpy._core.multiarray._reconstruct': PickledArray,  # as NumPy 2 does
+    '_codecs.encode': _Bytes,
+}
+
+
 class _Unpickler(pickle.Unpickler):
-    names = {('numpy', 'ndarray'): PickledArray, ('numpy', 'dtype'): _Uint8}
-    names.update({(f'{package}.multiarray', '_reconstruct'): PickledArray  # as NumPy 1 and NumPy 2 write it
-                  for package in ('numpy.core', 'numpy._core')})
-    names['_codecs', 'encode'] = _Bytes
 
     def find_class(self, module: str, name: str) -> type:
-        if (module, name) not in self.names:
+        if f'{module}.{name}' not in NAMES:
             raise _ForeignName(f'{module}.{name}')
-        return self.names[module, name]
+        return NAMES[f'{module}.{name}']

@@ -3,6 +3,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from mmcm.utils.errors import InputError
+
 
 class PackedNames:
     """A sequence of byte strings without a Python object for each.
@@ -22,6 +24,9 @@ class PackedNames:
     @classmethod
     def of(cls, content: np.ndarray, ends: np.ndarray) -> 'PackedNames':
         """Return the names that lie one after the other in `content`, uint8, each up to its place in `ends`, int64."""
+        if content.dtype != np.uint8 or ends.dtype != np.int64 or content.ndim != 1 or ends.ndim != 1 or (
+                (np.diff(ends, prepend=0) < 0).any() or (ends[-1] if len(ends) else 0) != len(content)):
+            raise InputError('a list of names is damaged: delete it, it is made again.')
         packed = cls(())
         packed.content, packed.ends = content, ends
         return packed

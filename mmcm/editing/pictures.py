@@ -1,4 +1,5 @@
 """A user's picture, whatever its format and size, as a model takes it."""
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,15 +7,16 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
-from mmcm.datasets.transforms.load_image import MAX_PIXELS, SIXTEEN_BITS
+from mmcm.datasets.transforms.load_image import SIXTEEN_BITS
 from mmcm.editing.base import EditingOperator
+from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
 
-FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content, not by suffix
 STRIP_PIXELS = 2**20  # of a picture that are worked at together
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
@@ -60,17 +62,24 @@ def decode_picture(path: Union[str, Path],
     if not path.is_file():
         raise InputError(f'there is no picture {name}: name a file ({", ".join(FORMATS)}).')
     try:
+        content = read_file(path, MAX_IMAGE_BYTES)
+    except (OSError, Unreadable) as error:
+        raise InputError(f'{name} cannot be read: {error}.') from error
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our own limit is lower
-            opened = Image.open(path, formats=FORMATS)
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise too_large(name, max_pixels) from error
     except UnidentifiedImageError as error:
         raise InputError(f'{name} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
-                         if path.stat().st_size else f'{name} is empty.') from error
+                         if content else f'{name} is empty.') from error
     except Exception as error:  # a decoder raises whatever comes to its mind at a broken file, here and below
         raise broken(name, error) from error
     with opened:
+        reason = why_refused(content, *opened.size)
+        if reason and opened.width * opened.height <= max_pixels:
+            raise InputError(f'{name} is not decoded: {reason}. Make it smaller, or save it without compression.')
         return decoded(opened, convert, max_pixels, name)
 
 
@@ -88,7 +97,9 @@ def decoded(image: Image.Image,
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
     try:
-        return convert(ImageOps.exif_transpose(image))
+        # Which copies where there is nothing to turn, too.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return convert(ImageOps.exif_transpose(image) if turned else image)
     except Exception as error:
         raise broken(name, error) from error
 
@@ -111,7 +122,8 @@ def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Ima
         raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
     if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
         return image.convert('RGB')
-    image = image.convert('RGBA')
+    if image.mode != 'RGBA':
+        image = image.convert('RGBA')
     if image.getextrema()[3][0] == 255:
         return image.convert('RGB')
     return image if background is None else flattened(image, background)
@@ -122,7 +134,10 @@ def flattened(image: Image.Image, background: str = 'white') -> Image.Image:
     if image.mode == 'RGB':
         return image
     behind = Image.new('RGB', image.size, background)
-    behind.paste(image.convert('RGB'), mask=image.getchannel('A'))
+    height = max(1, STRIP_PIXELS // image.width)  # in strips, as colours and opacity are copies
+    for start in range(0, image.height, height):
+        strip = image.crop((0, start, image.width, min(start + height, image.height)))
+        behind.paste(strip.convert('RGB'), (0, start), strip.getchannel('A'))
     return behind
 
 

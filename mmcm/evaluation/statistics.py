@@ -14,6 +14,9 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 from mmcm.utils.npz import NpzFile
 
+FLOATS = 'fiu'  # kinds of dtypes
+MAX_FEATURES = 2**13  # whose covariance has 512 MB; InceptionV3 has 2048 features
+MAX_TEXT = 2**12  # bytes of a name or a digest
 GAUSSIANS = dict(features=('mu', 'sigma'), spatial=('mu_s', 'sigma_s'))  # as entries are called in the file
 
 
@@ -50,24 +53,49 @@ def read_statistics(file: NpzFile) -> Statistics:
     Raises:
         InputError: If they do not fit each other.
     """
-    number = int(file['num_images']) if 'num_images' in file else None
+    number = read_number(file, 'num_images') if 'num_images' in file else None
     parts = {part: read_gaussian(file, *names, number) for part, names in GAUSSIANS.items() if names[0] in file}
-    texts = {name: str(file[name]) for name in ('kind', 'extractor', 'dataset') if name in file}
+    texts = {name: read_text(file, name) for name in ('kind', 'extractor', 'dataset') if name in file}
     table = file['features'] if 'features' in file else None
     if table is not None and table.ndim != 2:
         raise InputError(f'features in {file.path} have the shape {table.shape}: (N, D) is expected.')
+    if table is not None and table.dtype.kind != 'f':
+        raise InputError(f'features in {file.path} are {table.dtype}: floating point numbers are expected.')
     return Statistics(**parts, **texts, table=table)
 
 
 def read_gaussian(file: NpzFile, mean_name: str, covariance_name: str, num_images: Optional[int]) -> Gaussian:
     """Return a mean and a covariance in `file`; an InputError if they are none."""
-    mean, covariance = (np.array(file[name], np.float64) for name in (mean_name, covariance_name))
+    mean, covariance = file[mean_name], file[covariance_name]
+    if mean.dtype.kind not in FLOATS or covariance.dtype.kind not in FLOATS:
+        raise InputError(f'{mean_name} and {covariance_name} in {file.path} are {mean.dtype} and {covariance.dtype}: '
+                         'numbers are expected.')
     if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
         raise InputError(f'{mean_name} and {covariance_name} in {file.path} have the shapes {mean.shape} and '
                          f'{covariance.shape}: (D,) and (D, D) are expected.')
+    if len(mean) > MAX_FEATURES:
+        raise InputError(f'{mean_name} in {file.path} has {len(mean)} dimensions, more than {MAX_FEATURES}.')
+    mean, covariance = (np.array(array, np.float64) for array in (mean, covariance))
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise InputError(f'{mean_name} or {covariance_name} in {file.path} is not finite. Make the file again.')
     return Gaussian(mean, covariance, num_images)
+
+
+def read_number(file: NpzFile, name: str) -> int:
+    """Return a whole number in `file`; an InputError if it is none."""
+    array = file[name]
+    if array.dtype.kind not in 'iu' or array.size != 1:
+        raise InputError(f'{name} in {file.path} is {array.dtype} of the shape {array.shape}: a whole number is '
+                         'expected.')
+    return int(array.reshape(()))
+
+
+def read_text(file: NpzFile, name: str) -> str:
+    """Return a text in `file`; an InputError if it is none."""
+    array = file[name]
+    if array.dtype.kind != 'U' or array.size != 1 or array.dtype.itemsize > MAX_TEXT:
+        raise InputError(f'{name} in {file.path} is {array.dtype} of the shape {array.shape}: a text is expected.')
+    return str(array.reshape(()))
 
 
 def write_statistics(path: Path, statistics: Statistics) -> None:

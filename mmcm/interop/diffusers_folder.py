@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 from mmcm.interop.diffusers_unet import backbone_config, from_diffusers, to_diffusers, unet_config
 from mmcm.interop.trusted_config import SCHEDULER as SCHEDULER_RULES
 from mmcm.interop.trusted_config import UNET2D, check_diffusers, checked_config
+from mmcm.utils.bounded import Unreadable, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 
@@ -183,9 +184,18 @@ def _weight_files(folder: Path) -> list[Path]:
             return [folder / file]
         for index in indices:
             if (folder / index).is_file():
-                parts = set(_read_json(folder / index)['weight_map'].values())
-                return [folder / Path(name).name for name in sorted(parts)]
+                return [folder / name for name in _parts(folder / index)]
     raise InputError(f'{folder} has no weights: {STEM}.safetensors (or .bin) is missing. Download it, too.')
+
+
+def _parts(index: Path) -> list[str]:
+    """Return the names of the files that an index says the weights are in."""
+    places = _read_json(index).get('weight_map')
+    names = list(places.values()) if isinstance(places, dict) else [None]
+    if not names or not all(isinstance(name, str) and name.isprintable() and Path(name).name for name in names):
+        raise InputError(f'{index} has no weight_map from the names of weights to those of files. Download or write it '
+                         'again.')
+    return sorted({Path(name).name for name in names})
 
 
 def _read_component(path: Path, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,8 +209,8 @@ def _read_component(path: Path, kind: str, rules: Mapping[str, Any]) -> dict[str
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        content = read_json(path)
+    except (OSError, Unreadable) as error:
         raise InputError(f'{path} cannot be read as JSON: {error}. Download or write it again.') from error
     if not isinstance(content, dict):
         raise InputError(f'{path} holds no settings: it is not whole, or of another kind.')

@@ -256,8 +256,9 @@ UNET2D = dict(
     block_out_channels=Several(Number(1, BASE_CHANNELS.high * WIDENING.high, whole=True), LEVELS),
     layers_per_block=RES_BLOCKS, down_block_types=Several(Text(), LEVELS), up_block_types=Several(Text(), LEVELS),
     downsample_type=Text(), upsample_type=Text(), attention_head_dim=HEAD_CHANNELS, num_class_embeds=CLASSES,
-    dropout=Number(0, 1))
-SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), **SCHEDULE)
+    dropout=Number(0, 1), time_embedding_dim=HEAD_CHANNELS, norm_num_groups=NORM_GROUPS,
+    attn_norm_num_groups=NORM_GROUPS, resnet_time_scale_shift=Text(), act_fn=Text())
+SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), s_noise=SIGMA, **SCHEDULE)
 
 
 def embedded_config(path: Union[str, Path], name: Union[str, Path, None] = None) -> dict[str, Any]:

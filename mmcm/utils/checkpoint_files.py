@@ -5,17 +5,20 @@ Files are read by safetensors, or by torch's restricted unpickler: code in a fil
 import os
 import pickle
 import re
-import struct
-import warnings
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
+from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 from mmcm.utils.network_pickle import refuse_network_pickle
+from mmcm.utils.pickle_check import ForeignName
 from mmcm.utils.safe_globals import allow_history_buffers, supports_training_checkpoints
+from mmcm.utils.torch_files import check_torch_file
+
+HEADER_BYTES = 2**24  # of a safetensors file: 100 000 tensors; the text of a config has 10 kB
 
 
 def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, Any]:
@@ -35,21 +38,47 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
     refuse_network_pickle(path)
     try:
         if path.suffix == '.safetensors':
+            check_safetensors(path)
+        else:
+            check_torch_file(path)
+    except ForeignName as error:
+        raise _refused(path, str(error)) from error
+    except Unreadable as error:
+        raise _damaged(path, f' ({error})') from error
+    except OSError as error:
+        raise _damaged(path, f' ({error.strerror})') from error
+    try:
+        if path.suffix == '.safetensors':
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
-        with warnings.catch_warnings():
-            # Of a file that is refused in the same breath; the error says more.
-            warnings.filterwarnings('ignore', 'Detected pickle protocol')
-            return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
+        return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
     except pickle.UnpicklingError as error:
         name = re.search(r'(?:GLOBAL|[Uu]nsupported class) ([\w.]+)', str(error))
-        found = f' ({name[1]})' if name else ''
-        raise InputError(f'{path} contains more than weights{found}, or is no checkpoint: refused, nothing in it was '
-                         f'run. {_advice()}') from error
-    except (RuntimeError, EOFError, OSError, SafetensorError, struct.error, UnicodeDecodeError, LookupError) as error:
-        raise InputError(f'{path} is no whole checkpoint ({path.stat().st_size} bytes): it is truncated, or of another '
-                         'kind. Download or write it again.') from error
+        raise _refused(path, name and name[1]) from error
+    except InputError:
+        raise
+    except Exception as error:  # the libraries raise whatever a damaged file leads them to
+        raise _damaged(path) from error
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise Unreadable if the header of a safetensors file goes beyond the file, or beyond `HEADER_BYTES`."""
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        length = int.from_bytes(file.read(8), 'little')
+    if length > min(HEADER_BYTES, size - 8):
+        raise Unreadable(f'its header declares {length} bytes')
+
+
+def _refused(path: Path, name: Optional[str]) -> InputError:
+    return InputError(f'{path} contains more than weights{f" ({name})" if name else ""}, or is no checkpoint: refused, '
+                      f'nothing in it was run. {_advice()}')
+
+
+def _damaged(path: Path, reason: str = '') -> InputError:
+    return InputError(f'{path} is no whole checkpoint ({path.stat().st_size} bytes): it is truncated, or of another '
+                      f'kind{reason}. Download or write it again.')
 
 
 def _advice() -> str:

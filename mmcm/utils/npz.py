@@ -3,34 +3,50 @@
 An npz file is a zip (PKWARE's APPNOTE.TXT) of npy files (`numpy.lib.format`). What is stored in it lies there as it
 would in a file of its own, at an offset that the zip tells.
 """
+import io
 import mmap
-import struct
 import sys
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
-from typing import BinaryIO, Optional, Union
+from typing import NamedTuple, Union
 
 import numpy as np
 
+from mmcm.utils.bounded import JSON_BYTES, Unreadable, check_readable, data_start, open_directory, read_entry
 from mmcm.utils.errors import InputError
 
-LOCAL_HEADER = struct.Struct('<26xHH')  # of its 30 bytes, the lengths of the name and of the extra field
 SUFFIX = '.npy'
+MAX_DIMS = 32  # that NumPy 1 has
 REPAIR = 'Copy it again, or write it anew, by mmcm pack or numpy.savez.'
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,  # which differs in names of fields alone, beyond Latin-1
 }
 # Without it, Linux counts the private mapping as memory, and refuses one that is larger than that; Python names it only
 # since 3.13.
 NO_RESERVE = getattr(mmap, 'MAP_NORESERVE', 0x4000 if sys.platform == 'linux' else 0)
-# What a damaged zip, a damaged npy header or damaged compressed data raises.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, NotImplementedError, RuntimeError,
-          SyntaxError, TokenError)
+NPY_HEADER_BYTES = 2**14  # of which numpy itself takes 10 000; what follows is the array
+
+
+class Layout(NamedTuple):
+    """What the header of an npy file declares.
+
+    Attributes:
+        shape (tuple[int, ...]): Of the array.
+        order (str): 'F' if it lies by columns, 'C' otherwise.
+        dtype (dtype): Of its values.
+        offset (int): Bytes in front of the values.
+        size (int): Bytes of the values.
+    """
+
+    shape: tuple[int, ...]
+    order: str
+    dtype: np.dtype
+    offset: int
+    size: int
 
 
 class NpzFile(Mapping):
@@ -50,11 +66,10 @@ class NpzFile(Mapping):
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = Path(path)
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                self.entries = {entry.filename: entry for entry in archive.infolist()}
+            self.entries = {entry.filename: entry for entry in open_directory(self.path)}
         except OSError as error:
             raise InputError(f'{self.path} cannot be read: {error.strerror or error}.') from error
-        except DAMAGE as error:
+        except Unreadable as error:
             raise InputError(f'{self.path} is no npz file, or not a whole one ({error}). '
                              f'{REPAIR}') from error
 
@@ -64,19 +79,13 @@ class NpzFile(Mapping):
         if entry is None:
             raise InputError(f'{self.path} holds no array {name}, but {", ".join(self) or "none at all"}.')
         try:
-            with self.path.open('rb') as file:
-                if entry.compress_type == zipfile.ZIP_STORED and not entry.flag_bits & 1:
-                    mapped = self._mapped(file, entry)
-                    if mapped is not None:
-                        return mapped
-                with zipfile.ZipFile(file) as archive, archive.open(entry) as content:
-                    return np.lib.format.read_array(content, allow_pickle=False)
+            return self._array(entry)
         except OSError as error:
             raise InputError(f'{self.path} cannot be read: {error.strerror or error}.') from error
-        except DAMAGE as error:
-            if 'allow_pickle' in str(error):
-                raise InputError(f'{name} in {self.path} holds Python objects, which are not read: an array of numbers '
-                                 'is expected, and arrays of different shapes do not make one.') from error
+        except _Objects as error:
+            raise InputError(f'{name} in {self.path} holds Python objects, which are not read: an array of numbers '
+                             'is expected, and arrays of different shapes do not make one.') from error
+        except Unreadable as error:
             raise InputError(f'{name} in {self.path} is no whole array ({error}). {REPAIR}') from error
 
     def __contains__(self, name: object) -> bool:
@@ -88,18 +97,18 @@ class NpzFile(Mapping):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = JSON_BYTES) -> bytes:
         """Return the entry that is called `name` in the zip, suffix and all.
 
         Raises:
-            InputError: If there is none, or it is damaged.
+            InputError: If there is none, it is damaged, or it has more than `most` bytes.
         """
         if name not in self.entries:
             raise InputError(f'{self.path} has no entry {name}, but {", ".join(self.entries) or "none at all"}.')
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.read(name)
-        except (OSError, *DAMAGE) as error:
+            with self.path.open('rb') as file:
+                return bytes(read_entry(file, self.entries[name], most))
+        except (OSError, Unreadable) as error:
             raise InputError(f'{name} in {self.path} is damaged ({error}). {REPAIR}') from error
 
     @cached_property
@@ -110,22 +119,61 @@ class NpzFile(Mapping):
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE | NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
 
-    def _mapped(self, file: BinaryIO, entry: zipfile.ZipInfo) -> Optional[np.ndarray]:
-        """Return a stored array, or None if it has to be read in another way."""
-        file.seek(entry.header_offset)
-        start = entry.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size)))
-        file.seek(start)
-        read_header = HEADER_READERS.get(np.lib.format.read_magic(file))
+    def _array(self, entry: zipfile.ZipInfo) -> np.ndarray:
+        check_readable(entry)
+        with self.path.open('rb') as file:
+            if entry.compress_type != zipfile.ZIP_STORED:
+                content = read_entry(file, entry)
+                layout = read_layout(content[:NPY_HEADER_BYTES], len(content))
+                return np.ndarray(layout.shape, layout.dtype, content, layout.offset, order=layout.order)
+            start = data_start(file, entry)
+            file.seek(start)
+            layout = read_layout(file.read(min(NPY_HEADER_BYTES, entry.file_size)), entry.file_size)
+        if not layout.size:
+            try:
+                return np.empty(layout.shape, layout.dtype)
+            except ValueError as error:  # of sizes that are too large, whatever number is 0
+                raise Unreadable(f'its header declares too large an array ({error})') from error
+        if start + layout.offset + layout.size > len(self._content):
+            raise Unreadable('the file ends before it does')
+        return np.ndarray(layout.shape, layout.dtype, self._content, start + layout.offset, order=layout.order)
+
+
+class _Objects(Unreadable):
+    """An array holds Python objects."""
+
+
+def read_layout(start: bytes, size: int) -> Layout:
+    """Return what the header of an npy file declares.
+
+    Args:
+        start (bytes): How the file begins.
+        size (int): Bytes that it has in all.
+
+    Raises:
+        Unreadable: If it has no such header, or the array that it declares is not of that size.
+    """
+    stream = io.BytesIO(start)
+    try:
+        read_header = HEADER_READERS.get(np.lib.format.read_magic(stream))
         if read_header is None:
-            return None
-        shape, by_columns, dtype = read_header(file)
-        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        if dtype.hasobject or size == 0:
-            return None
-        offset = file.tell()
-        if offset + size > start + entry.file_size:
-            raise ValueError(f'{offset + size - start} bytes are expected, and it has {entry.file_size}')
-        return np.ndarray(shape, dtype, self._content, offset, order='F' if by_columns else 'C')
+            raise Unreadable('it is of an unknown version of the npy format')
+        shape, by_columns, dtype = read_header(stream)
+    except Unreadable:
+        raise
+    except Exception as error:  # numpy evaluates the header as a Python literal, whatever that raises
+        raise Unreadable(f'its header is damaged ({" ".join(str(error).split()) or type(error).__name__})') from error
+    if dtype.hasobject:
+        raise _Objects('it holds Python objects')
+    count = int(np.prod(shape, dtype=object))
+    if len(shape) > MAX_DIMS or any(type(length) is not int or length < 0 for length in shape):
+        raise Unreadable(f'its header declares {shape if len(shape) <= MAX_DIMS else len(shape)} dimensions')
+    if count > 1 and not dtype.itemsize:
+        raise Unreadable(f'its header declares {count} values of no size')
+    expected, offset = count * dtype.itemsize, stream.tell()
+    if offset + expected > size:
+        raise Unreadable(f'{expected} bytes are expected, and it has {size - offset}')
+    return Layout(shape, 'F' if by_columns else 'C', dtype, offset, expected)
 
 
 def open_npz(path: Union[str, Path]) -> NpzFile:

@@ -2,17 +2,20 @@
 import hashlib
 import os
 import posixpath
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Union
 from urllib.parse import urlsplit
 
 from mmcm.interop.diffusers_folder import is_diffusers_folder
+from mmcm.utils.bounded import Unreadable, read_text
 from mmcm.utils.config_files import PACKAGE, nearest
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import ZooModel, list_models
 from mmcm.zoo.download import digests, download
 from mmcm.zoo.hub import HUB_PREFIX, hub_folder, hub_id
 
+PATH_BYTES = 2**13  # of a path; Linux has up to 4096
 PACKAGE_PREFIX = 'package:'
 
 
@@ -154,9 +157,17 @@ def _check_digest(path: Path, sha256: str) -> None:
 
 
 def _last_checkpoint(work_dir: Path) -> Path:
-    named = Path((work_dir / 'last_checkpoint').read_text(encoding='utf-8').strip())
+    record = work_dir / 'last_checkpoint'
+    try:
+        text = read_text(record, PATH_BYTES).strip()
+        if '\0' in text or '\n' in text:
+            raise Unreadable('it is no path')
+    except (OSError, Unreadable) as error:
+        raise InputError(f'{record} does not name a checkpoint: {error}. Write the path of one into it.') from error
+    named = Path(text)
     # The file records where the checkpoint was at training time. In a folder that was copied since, its own one counts.
     for path in (work_dir / named.name, named):
-        if path.is_file():
-            return path
+        with suppress(OSError):  # such as a name that is too long
+            if path.is_file():
+                return path
     raise InputError(f'{work_dir / "last_checkpoint"} names {str(named)!r}, which is neither there nor in {work_dir}')

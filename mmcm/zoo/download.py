@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +24,14 @@ from typing import Any, Optional, Union
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
+from mmcm.utils.bounded import Unreadable, parse_json, read_file, read_text
 from mmcm.utils.errors import InputError
 from mmcm.utils.progress import terminal
 from mmcm.version import __version__
 from mmcm.zoo.wholeness import why_incomplete
 
 BLOCK = 1 << 16
+MAX_BYTES = 2**36  # 69 GB; the largest released checkpoint has 2 GB
 TIMEOUT = 30.0  # seconds without a byte
 RETRY_DELAYS = (0.5, 2.0, 5.0)  # seconds; the count starts again whenever an attempt brought new bytes
 
@@ -171,9 +174,10 @@ class _Part:
     @property
     def facts(self) -> dict[str, Any]:
         try:
-            return json.loads(self._facts_path.read_text(encoding='utf-8'))
-        except (FileNotFoundError, json.JSONDecodeError):
+            facts = parse_json(read_file(self._facts_path))
+        except (FileNotFoundError, Unreadable):
             return {}
+        return facts if isinstance(facts, dict) else {}
 
     def begin(self, facts: dict[str, Any]) -> None:
         self.discard()
@@ -285,6 +289,10 @@ def _through_proxy(url: str) -> str:
 
 def _append(response: HTTPResponse, part: _Part, total: Optional[int], show: Show) -> None:
     received = part.size
+    free = shutil.disk_usage(part.path.parent).free
+    if total is not None and total - received > free:
+        part.discard()
+        raise _Failed(f'the server declares {total} bytes, and {free} are free on the disk')
     show(received, total)
     with part.path.open('ab') as file:
         while True:
@@ -296,6 +304,9 @@ def _append(response: HTTPResponse, part: _Part, total: Optional[int], show: Sho
                 break
             file.write(block)
             received += len(block)
+            if received > MAX_BYTES:
+                part.discard()
+                raise _Failed(f'more than {MAX_BYTES} bytes arrived')
             show(received, total)
         file.flush()
         os.fsync(file.fileno())
@@ -314,10 +325,11 @@ def _truncated(received: int, total: Optional[int]) -> str:
 def _extent(response: HTTPResponse) -> tuple[Optional[int], Optional[int]]:
     """Return where the answer starts in the file (None if it does not say) and the size of the whole file."""
     length = response.headers.get('Content-Length')
-    length = int(length) if length and length.isdigit() else None
+    length = int(length) if length and re.fullmatch('[0-9]{1,18}', length.strip()) else None
     if response.status != 206:
         return 0, length
-    match = re.fullmatch(r'bytes (\d+)-\d+/(\d+|\*)', response.headers.get('Content-Range', '').strip())
+    stated = response.headers.get('Content-Range', '').strip()
+    match = re.fullmatch(r'bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)', stated)
     if match is None:
         return None, None
     start = int(match[1])
@@ -358,7 +370,10 @@ def _sidecar(path: Path) -> Path:
 def recorded_sha256(path: Path) -> Optional[str]:
     """Return the SHA-256 that `path` had when it was downloaded, or None where none was recorded."""
     sidecar = _sidecar(path)
-    words = sidecar.read_text(encoding='utf-8').split() if sidecar.is_file() else []
+    try:
+        words = read_text(sidecar).split() if sidecar.is_file() else []
+    except Unreadable:  # it is no record of ours
+        words = []
     return words[0].lower() if words else None
 
 

@@ -1,10 +1,11 @@
 """Whether a checkpoint file is whole, as far as its own format tells: a digest is not always known."""
-import json
 import os
 import struct
 import zipfile
 from pathlib import Path
 from typing import Optional
+
+from mmcm.utils.bounded import JSON_BYTES, Unreadable, open_directory, parse_json
 
 
 def why_incomplete(path: Path, suffix: str) -> Optional[str]:
@@ -18,13 +19,18 @@ def why_incomplete(path: Path, suffix: str) -> Optional[str]:
     size = os.path.getsize(path)
     with path.open('rb') as file:
         start = file.read(8)
-        if start.startswith(b'PK\x03\x04') and not zipfile.is_zipfile(path):
-            return f'it is not whole: a zip archive of which {size} bytes arrived and the end is missing'
+        if start.startswith(b'PK\x03\x04'):
+            if not zipfile.is_zipfile(path):
+                return f'it is not whole: a zip archive of which {size} bytes arrived and the end is missing'
+            try:
+                open_directory(path)
+            except Unreadable as error:
+                return f'it is not whole: {error}'
         if suffix != '.safetensors':
             return None
         try:
             length = struct.unpack('<Q', start)[0]
-            header = json.loads(file.read(length)) if length <= size else None
+            header = parse_json(file.read(length)) if length <= min(size, JSON_BYTES) else None
             expected = 8 + length + max((entry['data_offsets'][1] for name, entry in header.items()
                                          if name != '__metadata__'), default=0)
         except (struct.error, ValueError, AttributeError, KeyError, TypeError):

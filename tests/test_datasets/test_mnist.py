@@ -124,7 +124,7 @@ def test_damaged_gzip_file_is_refused(tmp_path):
     whole = path.read_bytes()
     for content in (whole[:-9], whole[:50], b'<html>', whole[:30] + bytes(30) + whole[60:]):
         path.write_bytes(content)
-        with pytest.raises(InputError, match='ubyte.gz is no whole gzip file'):
+        with pytest.raises(InputError, match='ubyte.gz is (no whole gzip file|truncated, or of another kind)'):
             MNIST(str(tmp_path))
 
 

@@ -1,10 +1,12 @@
 import base64
 import hashlib
+import importlib
 import multiprocessing
 import os
 import signal
 import socket
 import zipfile
+from contextlib import suppress
 from io import BytesIO
 
 import numpy
@@ -413,3 +415,31 @@ def test_complete_beginning_of_another_length_is_no_file_of_this_address(server,
     server.plan, server.behaviour = ['cut'], '404'  # as many bytes arrive as the mirror's file has
     mirror.content = CONTENT[::-1]
     assert fetch_from(server, mirror, tmp_path / 'model.pt').read_bytes() == CONTENT[::-1]
+
+
+@pytest.mark.parametrize('length', ['9' * 5000, '\xb2', '-1', 'x'])
+def test_length_that_is_no_number_is_none(server, tmp_path, length):
+    server.headers = {'Content-Length': length}
+    with suppress(InputError):
+        download(server.url, tmp_path / 'model.pt', progress=False)
+
+
+def test_file_that_does_not_fit_the_disk_is_not_begun(server, tmp_path):
+    server.headers = {'Content-Length': str(10**17)}
+    with pytest.raises(InputError, match=f'the server declares {10**17} bytes, and [0-9]+ are free on the disk'):
+        download(server.url, tmp_path / 'model.pt', progress=False)
+    assert not (tmp_path / 'model.pt.part').exists()
+
+
+def test_endless_file_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module('mmcm.zoo.download'), 'MAX_BYTES', len(server.content) - 1)
+    with pytest.raises(InputError, match='more than [0-9]+ bytes arrived'):
+        download(server.url, tmp_path / 'model.pt', progress=False)
+    assert not (tmp_path / 'model.pt.part').exists()
+
+
+@pytest.mark.parametrize('facts', ['[1]', '[' * 10**5, 'null', '"x"'])
+def test_damaged_facts_are_none(server, tmp_path, facts):
+    (tmp_path / 'model.pt.part').write_bytes(b'abc')
+    (tmp_path / 'model.pt.part.json').write_text(facts)
+    assert download(server.url, tmp_path / 'model.pt', progress=False).is_file()

@@ -1,5 +1,4 @@
 """A metric against the network calls per image, a line for each method."""
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from mmcm.apis.analysis.figures import new_figure, rendered
 from mmcm.apis.scores import FORMAT
+from mmcm.utils.bounded import read_json
 from mmcm.utils.errors import InputError
 
 CLOSEST_TICKS = 1.2  # ratio of two numbers on the axis; closer ones would touch
@@ -62,7 +62,7 @@ def read_curves(paths: Sequence[Path], metric: Optional[str] = None,
 def read_record(path: Path) -> dict:
     """Return the content of one file."""
     try:
-        record = json.loads(Path(path).read_bytes())
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f'{path} cannot be read as scores: {error}. tools/test.py --out writes them.') from error
     scores = record.get('scores') if isinstance(record, dict) else None

@@ -11,12 +11,20 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from mmcm.registry import TRANSFORMS
+from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import (
+    FORMATS,
+    MAX_IMAGE_BYTES,
+    MAX_PIXELS,
+    MAX_SEGMENTS,
+    PNG_SIGNATURE,
+    is_plain_png,
+    why_refused,
+)
 
-MAX_PIXELS = 2**26  # 67 million, 200 MB when decoded
 SIXTEEN_BITS = ('I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of 16-bit grey
 TAIL = 64  # bytes at the end of a file, among which that of a whole image lies
-PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2))  # of the Huffman-coded kinds: baseline, extended, progressive
 WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers that nothing belongs to
 
@@ -40,10 +48,11 @@ class LoadImage(BaseTransform):
         source, content = results['img_path'], results.pop('img_bytes', None)
         if content is None:
             try:
-                with open(source, 'rb') as file:
-                    content = file.read()
+                content = read_file(source, MAX_IMAGE_BYTES)
             except OSError as error:
                 raise InputError(f'{source} cannot be read: {error.strerror}.') from error
+            except Unreadable as error:
+                raise InputError(f'{source} is too large, {error}: remove it, or make it smaller.') from error
         results['img'] = decode(content, source)
         return results
 
@@ -63,9 +72,13 @@ def decode(content: bytes, source: Any) -> np.ndarray:
     except (struct.error, IndexError):  # it ends before its header does
         header = None
     if header is not None:
-        check_size(header.width, header.height, source)
+        check_decodable(header.width, header.height, content, source)
         if header.common:
-            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            try:
+                pixels = cv2.imdecode(
+                    np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            except cv2.error:  # Pillow says what is wrong
+                pixels = None
             if pixels is not None and pixels.shape[:2] == (header.height, header.width):
                 return pixels
     return decode_with_pillow(content, source)
@@ -78,7 +91,7 @@ def decode_with_pillow(content: bytes, source: Any) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of oddities that do not keep it from decoding; the size is checked here
         try:
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
             raise InputError(f'{source} is no image that can be read, whatever its name says: remove it, or get it '
                              'again.') from error
@@ -86,7 +99,7 @@ def decode_with_pillow(content: bytes, source: Any) -> np.ndarray:
             raise InputError(f'{source} has too many pixels: {error}') from error
         except Exception as error:  # decoders raise whatever they like at a damaged file, here and below
             raise damaged(source, error) from error
-        check_size(*image.size, source)
+        check_decodable(*image.size, content, source)
         try:
             if image.mode in SIXTEEN_BITS:
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -102,6 +115,15 @@ def check_size(width: int, height: int, source: Any) -> None:
                          'make it smaller.')
 
 
+def check_decodable(width: int, height: int, content: bytes, source: Any) -> None:
+    """Raise an InputError if an image is too large to be decoded, or asks for more than its file `content` may."""
+    check_size(width, height, source)
+    reason = why_refused(content, width, height)
+    if reason:
+        raise InputError(f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it without '
+                         'compression.')
+
+
 def damaged(source: Any, error: Exception) -> InputError:
     """Return the error of an image that cannot be decoded."""
     return InputError(f'{source} is damaged ({str(error) or type(error).__name__}): remove it, or get it again.')
@@ -114,7 +136,7 @@ def read_header(content: bytes) -> Optional[Header]:
     if content.startswith(PNG_SIGNATURE):
         width, height, depth, colour, _, _, _ = struct.unpack_from('>IIBBBBB', content, 16)
         grey_or_rgb = depth == 8 and colour in (0, 2)
-        return Header(width, height, grey_or_rgb and b'IEND' in content[-TAIL:])
+        return Header(width, height, grey_or_rgb and b'IEND' in content[-TAIL:] and is_plain_png(content))
     if content.startswith(b'RIFF') and content[8:15] == b'WEBPVP8':
         return read_webp_header(content)
     return None
@@ -133,7 +155,9 @@ def read_jpeg_header(content: bytes) -> Optional[Header]:
 def jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
     """Yield each marker of a JPEG and the position of what belongs to it, up to the compressed data."""
     position = 2
-    while content[position] == 0xFF:
+    for _ in range(MAX_SEGMENTS):
+        if content[position] != 0xFF:
+            return
         marker = content[position + 1]
         position += 2
         if marker == 0xFF:  # a filler
@@ -155,4 +179,7 @@ def read_webp_header(content: bytes) -> Optional[Header]:
     if kind == b'VP8L':
         bits, = struct.unpack_from('<I', content, 21)
         return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, whole)
+    if kind == b'VP8X':
+        width, height = (int.from_bytes(content[start:start + 3], 'little') + 1 for start in (24, 27))
+        return Header(width, height, False)
     return None

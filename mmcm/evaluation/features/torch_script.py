@@ -1,6 +1,5 @@
 """Any network that was saved as TorchScript, as a feature extractor."""
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -8,6 +7,7 @@ import torch
 
 from mmcm.evaluation.features.network_features import NetworkFeatures
 from mmcm.registry import MODELS
+from mmcm.utils.bounded import Unreadable, open_directory
 from mmcm.utils.errors import InputError
 from mmcm.zoo import cached_file
 from mmcm.zoo.download import digests
@@ -39,10 +39,10 @@ class TorchScriptFeatures(NetworkFeatures):
 
 def is_script(path: Path) -> bool:
     """Return whether a file is a TorchScript archive."""
-    if not zipfile.is_zipfile(path):
+    try:
+        return any(entry.filename.split('/')[1:] == ['constants.pkl'] for entry in open_directory(path))
+    except (OSError, Unreadable):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split('/')[1:] == ['constants.pkl'] for name in archive.namelist())
 
 
 def load_script(path: Path) -> torch.jit.ScriptModule:

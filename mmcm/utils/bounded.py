@@ -1,0 +1,237 @@
+"""Readers that take no more memory than a file may ask for. `docs/security.md` lists the bounds.
+
+A file of someone else may declare any size. These readers check declared sizes against the size of the file before they
+allocate, and unpack in pieces. They raise `Unreadable`, a reason; who calls them knows what the file is for, and makes
+an InputError of it.
+"""
+import json
+import os
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, Optional, Union
+
+MiB = 2**20
+PIECE = MiB  # bytes that are read or unpacked at once
+# Compressed data may have 64 MiB, which a statistics file (33 MB), MNIST (47 MB) and any image need not exceed, and
+# beyond that 20 times the bytes that it has in the file: images compress by less than 10, zeros by 1000.
+UNPACKED_BYTES = 64 * MiB
+UNPACKED_RATIO = 20
+JSON_BYTES = 16 * MiB  # the largest JSON file that we know, labels apart, has 200 kB; as a str, each may take 4 bytes
+JSON_VALUES = 10**6  # a value takes up to 240 bytes, a dictionary of one key
+MAX_DEPTH = 64  # of containers within containers; known files have up to 10, and hash, == and repr recur as deep
+TEXT_BYTES = MiB  # a path, a digest, a list of class names
+ENTRIES = 2**16  # of an archive that is no collection of images: a checkpoint has one for each tensor
+ENTRY_BYTES = 256  # that an entry has in the directory on average, at most
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ENCRYPTED = 1  # flag of an entry of a zip file
+LOCAL_HEADER = struct.Struct('<4s22xHH')  # signature, and the lengths of the name and of the extra field
+LOCAL_SIGNATURE = b'PK\x03\x04'
+
+
+class Unreadable(ValueError):
+    """Why a file, or a part of it, is not read."""
+
+
+def read_file(path: Union[str, Path], most: int = TEXT_BYTES) -> bytes:
+    """Return the content of a file of at most `most` bytes.
+
+    Raises:
+        Unreadable: If it has more.
+        OSError: If it cannot be read.
+    """
+    with open(path, 'rb') as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b'' if size > most else file.read(size + 1)
+        while size < len(content) <= most and (piece := file.read(PIECE)):  # a pipe has a size of 0
+            content += piece
+    if max(size, len(content)) > most:
+        raise Unreadable(f'it has more than {most} bytes')
+    return content
+
+
+def read_text(path: Union[str, Path], most: int = TEXT_BYTES) -> str:
+    """Return the text of a UTF-8 file of at most `most` bytes; see `read_file`."""
+    try:
+        return read_file(path, most).decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable('it is no UTF-8 text') from error
+
+
+def parse_json(content: Union[bytes, str], most: int = JSON_BYTES, values: int = JSON_VALUES) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        content (bytes | str): The text, UTF-8 where it is bytes.
+        most (int): Bytes that it may have.
+        values (int): Values that it may have, whose objects take more memory than the text.
+
+    Raises:
+        Unreadable: If it is no JSON, has more bytes or values, or nests deeper than `MAX_DEPTH`.
+    """
+    if len(content) > most:
+        raise Unreadable(f'its JSON has {len(content)} bytes, more than {most}')
+    try:
+        text = content
+        if isinstance(content, bytes):
+            text = content.decode(json.detect_encoding(content), 'surrogatepass')
+    except ValueError as error:
+        raise Unreadable(f'it is no JSON ({error})') from error
+    # Structure without strings; each removal is linear in the length, whatever the text is.
+    structure = re.sub('"[^"]*"?', '', text.replace('\\\\', '').replace('\\"', ''))
+    if sum(map(structure.count, '[{,')) > values:
+        raise Unreadable(f'its JSON has more than {values} values')
+    depth = deepest = 0
+    for bracket in re.findall(r'[\[\]{}]', structure):
+        depth += 1 if bracket in '[{' else -1
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise Unreadable(f'its JSON nests {deepest} deep, more than {MAX_DEPTH}')
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f'it is no JSON ({error})') from error
+
+
+def read_json(path: Union[str, Path], most: int = JSON_BYTES) -> Any:
+    """Return the value in a JSON file; see `read_file` and `parse_json`."""
+    return parse_json(read_file(path, most), most)
+
+
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Raise Unreadable if `packed` compressed bytes may not become `unpacked` bytes."""
+    limit = max(UNPACKED_BYTES, UNPACKED_RATIO * packed)
+    if unpacked > limit:
+        raise Unreadable(f'{packed} compressed bytes are to become {unpacked}, more than {limit}; without compression '
+                         'there is no such limit')
+
+
+def read_exactly(stream: BinaryIO, size: int) -> bytearray:
+    """Return all that is left in `stream`, which has to be `size` bytes. It is read in pieces, and one byte further.
+
+    Raises:
+        Unreadable: If it has fewer or more.
+    """
+    content = bytearray()
+    while len(content) <= size and (piece := stream.read(min(PIECE, size + 1 - len(content)))):
+        content += piece
+    if len(content) != size:
+        raise Unreadable(f'{size} bytes are expected, and it has {"more" if len(content) > size else len(content)}')
+    return content
+
+
+def unpack(stream: BinaryIO, packed: int, size: int) -> bytearray:
+    """Return what `packed` bytes of `stream`, raw DEFLATE data, become: `size` bytes.
+
+    Raises:
+        Unreadable: If the data are damaged, or become fewer or more bytes, or more than `check_unpacked` allows.
+    """
+    check_unpacked(size, packed)
+    decompressor, content = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
+    try:
+        while len(content) <= size and not decompressor.eof:
+            data = decompressor.unconsumed_tail
+            if not data:
+                data = stream.read(min(PIECE, packed))
+                packed -= len(data)
+            piece = decompressor.decompress(data, min(PIECE, size + 1 - len(content)))
+            if not data and not piece:
+                break  # it ends before its data do
+            content += piece
+    except zlib.error as error:
+        raise Unreadable(f'its compressed data are damaged ({error})') from error
+    if len(content) != size or not decompressor.eof:
+        found = f'{len(content)}, and it is not whole' if len(content) <= size else 'more'
+        raise Unreadable(f'{size} bytes are expected, and it has {found}')
+    return content
+
+
+def open_directory(path: Union[str, Path], images: bool = False) -> list[zipfile.ZipInfo]:
+    """Return the entries of a zip file, each of which lies within the file.
+
+    Args:
+        path (str | Path): The file.
+        images (bool): Whether it may have any number of entries, at some 700 bytes of memory each. Without it, it may
+            have `ENTRIES`.
+
+    Raises:
+        Unreadable: If it is no zip file, or its directory is damaged or too large.
+        OSError: If it cannot be read.
+    """
+    try:
+        with open(path, 'rb') as file:
+            size = os.fstat(file.fileno()).st_size
+            # Half of the file: an entry has a header of its own beside that in the directory.
+            most = max(MiB, size // 2) if images else ENTRIES * ENTRY_BYTES
+            with zipfile.ZipFile(_Limited(file, most)) as archive:
+                entries = archive.infolist()
+    except (OSError, Unreadable):
+        raise
+    except Exception as error:  # a damaged directory raises whatever its fields lead to
+        raise Unreadable(f'it is no whole zip file ({error or type(error).__name__})') from error
+    if not images and len(entries) > ENTRIES:
+        raise Unreadable(f'it has {len(entries)} entries, more than {ENTRIES}')
+    for entry in entries:
+        if entry.header_offset < 0 or entry.header_offset + entry.compress_size > size:
+            raise Unreadable(f'its entry {entry.filename!r} goes beyond its end')
+    if sum(entry.compress_size for entry in entries) > size:
+        raise Unreadable('its entries overlap')
+    return entries
+
+
+def read_entry(file: BinaryIO, entry: zipfile.ZipInfo, most: Optional[int] = None) -> Union[bytes, bytearray]:
+    """Return the content of an entry of a zip file.
+
+    Args:
+        file (BinaryIO): The zip file, at any position.
+        entry (ZipInfo): The entry, from `open_directory`.
+        most (int, optional): Bytes that it may have.
+
+    Raises:
+        Unreadable: If it is damaged, encrypted or has more.
+    """
+    if most is not None and entry.file_size > most:
+        raise Unreadable(f'it has {entry.file_size} bytes, more than {most}')
+    check_readable(entry)
+    file.seek(data_start(file, entry))
+    if entry.compress_type == zipfile.ZIP_STORED:
+        content = file.read(min(entry.compress_size, entry.file_size))
+        if len(content) != entry.file_size:
+            raise Unreadable(f'{entry.file_size} bytes are expected, and it has {len(content)}')
+    else:
+        content = unpack(file, entry.compress_size, entry.file_size)
+    if zlib.crc32(content) != entry.CRC:
+        raise Unreadable('its checksum (CRC-32) is another one')
+    return content
+
+
+def check_readable(entry: zipfile.ZipInfo) -> None:
+    """Raise Unreadable if an entry is encrypted, or neither stored nor deflated."""
+    if entry.compress_type not in METHODS or entry.flag_bits & ENCRYPTED:
+        raise Unreadable('it is encrypted, or compressed by other means than deflate')
+
+
+def data_start(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
+    """Return where the data of an entry begin in `file`; raise Unreadable if its header is damaged."""
+    file.seek(entry.header_offset)
+    header = file.read(LOCAL_HEADER.size)
+    if len(header) < LOCAL_HEADER.size or not header.startswith(LOCAL_SIGNATURE):
+        raise Unreadable(f'there is no entry at byte {entry.header_offset}')
+    return entry.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(header)[1:])
+
+
+class _Limited:
+    """A file of which no more than `most` bytes may be read at once: zipfile reads a directory so."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self.file, self.most = file, most
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            size = self.most
+        if size > self.most:
+            raise Unreadable(f'its directory has {size} bytes, more than {self.most}')
+        return self.file.read(size)

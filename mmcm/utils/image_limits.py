@@ -1,0 +1,62 @@
+"""What an encoded image may ask of its decoder. `docs/security.md` lists the bounds.
+
+A decoder allocates what a header declares, and libraries trust the lengths in it. These checks look at the bytes first.
+"""
+import struct
+from collections.abc import Iterator
+from typing import Optional
+
+FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content; Pillow's other decoders are not reached
+MAX_PIXELS = 2**26  # 67 million, 200 MB when decoded
+# An image may have 4096 x 4096 pixels whatever its file has, and more only with half a bit for each, which every
+# photograph has: the pixels of a drawing that compresses better cost memory that its file does not announce.
+FREE_PIXELS = 2**24
+PIXELS_PER_BYTE = 16
+MAX_IMAGE_BYTES = 2**29  # MAX_PIXELS of 16-bit RGBA, uncompressed
+SCANNED_PIXELS = 2**30  # of a JPEG, over all of its scans, each of which goes over all pixels; cameras write 1 or 10
+MAX_SEGMENTS = 2**16  # chunks of a PNG, segments of a JPEG; the largest known images have some 30 000
+PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+# Chunks that OpenCV does not decode to memory, or only to that of a palette. Others are left to Pillow, which bounds
+# compressed texts and profiles.
+PLAIN_CHUNKS = frozenset((b'IHDR', b'PLTE', b'IDAT', b'IEND', b'tRNS', b'gAMA', b'cHRM', b'sRGB', b'bKGD', b'pHYs',
+                          b'sBIT', b'tIME', b'tEXt', b'eXIf'))
+TEXT_CHUNK_BYTES = 2**16
+
+
+def why_refused(content: bytes, width: int, height: int) -> Optional[str]:
+    """Say why no decoder is to be given an encoded image, or None.
+
+    Args:
+        content (bytes): The file.
+        width, height (int): What it declares, in pixels.
+    """
+    pixels = width * height
+    most = max(FREE_PIXELS, PIXELS_PER_BYTE * len(content))
+    if pixels > most:
+        return f'it declares {width} x {height} pixels, and a file of {len(content)} bytes may have {most}'
+    if content.startswith(b'\xff\xd8'):
+        scans = content.count(b'\xff\xda')  # compressed data have 0x00 behind each 0xFF
+        if scans * pixels > SCANNED_PIXELS:
+            return f'it has {scans} scans of {pixels} pixels, more than {SCANNED_PIXELS} pixels in all'
+    return None
+
+
+def is_plain_png(content: bytes) -> bool:
+    """Return whether a PNG has chunks that lie within the file, and none but those that OpenCV may be given."""
+    for number, (kind, length, whole) in enumerate(png_chunks(content)):
+        if not whole or kind not in PLAIN_CHUNKS or number == MAX_SEGMENTS:
+            return False
+        if kind not in (b'IDAT', b'IEND') and length > TEXT_CHUNK_BYTES:
+            return False
+        if kind == b'IEND':
+            return True
+    return False
+
+
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, bool]]:
+    """Yield of each chunk of a PNG the kind, the declared length, and whether it lies within the file."""
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(content):
+        length, kind = struct.unpack_from('>I4s', content, position)
+        position += 12 + length  # length, kind and checksum
+        yield kind, length, position <= len(content)

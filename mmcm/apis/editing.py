@@ -16,6 +16,7 @@ from torch import Tensor
 from mmcm.apis.edited import Edited
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.steps import sampler_from
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.editing import EditingOperator, editing_sampler
 from mmcm.editing.pictures import Place, as_rgb, decoded, read_picture
 from mmcm.editing.tasks import NUM_CANDIDATES, TASKS
@@ -94,7 +95,8 @@ class Plan:
             known, mask = (1 - self.mask) * known, (self.mask[0] * 255).round().to(torch.uint8)
         picture, known = (model.data_preprocessor.destruct(tensor[0]).cpu() for tensor in (shown, known))
         return Edited(picture, known, torch.cat(candidates), self.labels, seconds, self.sampler.num_calls,
-                      torch.cat(estimates) if keep_steps else None, mask, self.place)
+                      torch.cat(estimates) if keep_steps else None, mask, self.place,
+                      self.inferencer.names_of(self.labels))
 
 
 def edit(inferencer: ConsistencyModelInferencer,
@@ -221,7 +223,7 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
                 mask=done.mask, place=place)
 
 
-def as_picture(img: Picture, background: Optional[str] = 'white') -> Image.Image:
+def as_picture(img: Picture, background: Optional[str] = DEFAULT_BACKGROUND) -> Image.Image:
     """Return a picture as Pillow has it, of mode RGB or RGBA; see `read_picture`, also for `background`."""
     if isinstance(img, (str, Path)):
         return read_picture(img, background)

@@ -10,7 +10,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
-from mmcm.datasets.transforms.load_image import MAX_PIXELS, SIXTEEN_BITS
+from mmcm.datasets.transforms.load_image import (
+    DEFAULT_BACKGROUND,
+    MAX_PIXELS,
+    SIXTEEN_BITS,
+    check_background,
+    in_eight_bits,
+    opaque,
+    scale_transparent_colour,
+    with_alpha,
+)
 from mmcm.editing.base import EditingOperator
 from mmcm.utils.errors import InputError
 
@@ -20,13 +29,13 @@ STRIP_PIXELS = 2**20  # of a picture that are worked at together
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 
-def read_picture(path: Union[str, Path], background: Optional[str] = 'white') -> Image.Image:
+def read_picture(path: Union[str, Path], background: Optional[str] = DEFAULT_BACKGROUND) -> Image.Image:
     """Read the picture, or the first of those, in a file, turned as its EXIF data says; see `as_rgb`.
 
     Args:
         path (str | Path): The file.
-        background (str, optional): What lies behind a transparent picture, a colour that Pillow knows; None keeps the
-            transparency.
+        background (str, optional): What a transparent picture is composited on, a colour as `check_background` takes
+            it; None keeps the transparency.
 
     Returns:
         Image: Of mode RGB, or RGBA where transparency is kept and there is some.
@@ -87,13 +96,14 @@ def decoded(image: Image.Image,
         raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
+    scale_transparent_colour(image)
     try:
         return convert(ImageOps.exif_transpose(image))
     except Exception as error:
         raise broken(name, error) from error
 
 
-def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Image:
+def as_rgb(image: Image.Image, background: Optional[str] = DEFAULT_BACKGROUND) -> Image.Image:
     """Return `image` in 8 bits, of mode RGB, or RGBA if `background` is None and it is transparent somewhere.
 
     16 bits become 8. What is transparent shows `background`. Grey, palettes and CMYK become RGB. Colour profiles are
@@ -106,24 +116,18 @@ def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Ima
         values = np.asarray(image)
         if not 0 <= values.min() <= values.max() <= 65535:
             raise ValueError('its values lie beyond 16 bits')
-        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))  # rounded to the nearest
+        image = in_eight_bits(image, lambda values: (values.astype(np.uint32) + 128) // 257)  # to the nearest
     elif image.mode == 'F':
         raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
-    if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
-        return image.convert('RGB')
-    image = image.convert('RGBA')
-    if image.getextrema()[3][0] == 255:
-        return image.convert('RGB')
-    return image if background is None else flattened(image, background)
+    if background is not None:
+        return flattened(image, background)
+    layered = with_alpha(image)
+    return image.convert('RGB') if layered is None else layered
 
 
-def flattened(image: Image.Image, background: str = 'white') -> Image.Image:
-    """Return `image`, of mode RGB or RGBA, in mode RGB: before `background`, a colour that Pillow knows."""
-    if image.mode == 'RGB':
-        return image
-    behind = Image.new('RGB', image.size, background)
-    behind.paste(image.convert('RGB'), mask=image.getchannel('A'))
-    return behind
+def flattened(image: Image.Image, background: str = DEFAULT_BACKGROUND) -> Image.Image:
+    """Return `image`, of 8 bits, in mode RGB: composited on `background`, a colour as `check_background` takes it."""
+    return opaque(image, check_background(background))[0]
 
 
 def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:

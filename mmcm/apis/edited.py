@@ -32,6 +32,7 @@ class Edited:
         steps (Tensor, optional): Each candidate after each step, (K, S, C, H, W), if that was asked for.
         mask (Tensor, optional): White where to draw, at the model's size, (1, H, W), for tasks that have a mask.
         place (Place, optional): Where the results belong in the picture at its own size, if they do.
+        num_tiles (int): In how many tiles the picture was edited.
         names (list[str], optional): The name of the class of each candidate, its number where it has none.
     """
 
@@ -45,6 +46,7 @@ class Edited:
     mask: Optional[Tensor] = None
     place: Optional[Place] = None
     names: Optional[list[str]] = None
+    num_tiles: int = 1
 
     @property
     def pasted(self) -> Optional[list[Image.Image]]:

@@ -24,6 +24,7 @@ from mmcm.editing.base import EditingOperator
 from mmcm.utils.errors import InputError
 
 FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content, not by suffix
+FEATHER = 1 / 16  # of the shorter side of a part of a picture
 STRIP_PIXELS = 2**20  # of a picture that are worked at together
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
@@ -145,14 +146,31 @@ def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
     return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
 
 
+def scaled_picture(image: Image.Image, channels: int, box: Box, height: int, width: int) -> np.ndarray:
+    """Return the part `box` of `image`, scaled bicubically: (height, width, channels), uint8.
+
+    Args:
+        image (Image): A picture.
+        channels (int): 3, or 1 for grey (ITU-R BT.601).
+        box (tuple[int, int, int, int]): Left, top, right and bottom in pixels.
+        height, width (int): Of the result in pixels.
+    """
+    part = image.crop(box).convert('L' if channels == 1 else 'RGB')
+    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC)).reshape(height, width, channels)
+
+
 def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
-    """Return the central square of `mask`, of mode L, as the model sees it: (size, size, 1), uint8.
+    """Return the central square of `mask`, of mode L, as `scaled_mask` has it: (size, size, 1), uint8."""
+    return scaled_mask(np.asarray(mask.crop(seen_square(mask))), size, size)
+
+
+def scaled_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the mask `pixels` (H, W) as the model sees it: (height, width, 1), uint8.
 
     A pixel is as white as the whitest of those that it covers, so that thin lines count, and what is to be drawn anew
     does not remain at its edge, but for what the scaling of the picture smears a little further.
     """
-    pixels = np.asarray(mask.crop(seen_square(mask)))
-    for _ in range(2):  # rows, then columns
+    for size in (height, width):  # rows, then columns
         bounds = np.arange(size + 1) * len(pixels)
         pixels = np.stack([pixels[start // size:-(-end // size)].max(0) for start, end in zip(bounds, bounds[1:])]).T
     return pixels[..., None]
@@ -167,31 +185,45 @@ def seen_square(picture: Image.Image) -> Box:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a result belongs: the central square of the picture that was edited, at the picture's own size.
+    """Where a result belongs: in the part of the picture that was edited, at the picture's own size.
+
+    Inside of an edge that is not one of the picture, a result fades into the picture over `FEATHER` of the part's side;
+    where there is a mask, its edges are those of the result.
 
     Attributes:
         picture (Image): The picture, of mode RGB or RGBA.
         operator (Callable): Returns what is known of a part of the picture, an `EditingOperator`, from the mask of that
             part, (1, 1, H, W) in [0, 1], or from None where there is no mask.
         mask (Image, optional): What was to be drawn, of the picture's size and of mode L: 255 in its inside, 0 outside.
+        part (tuple[int, int, int, int], optional): Left, top, right and bottom of the part; the central square if None.
     """
 
     picture: Image.Image
     operator: Callable[[Optional[Tensor]], EditingOperator]
     mask: Optional[Image.Image] = None
+    part: Optional[Box] = None
+
+    @property
+    def box(self) -> Box:
+        """Left, top, right and bottom of the part that was edited."""
+        return seen_square(self.picture) if self.part is None else self.part
+
+    def fills(self, height: int, width: int) -> bool:
+        """Return whether a result of this size is the picture already: all of it, at its own size, and opaque."""
+        return self.picture.size == (width, height) and self.box == (0, 0, width, height) and self.picture.mode == 'RGB'
 
     def paste(self, result: np.ndarray) -> Image.Image:
-        """Return the picture with `result` in its square, enlarged. What is known keeps the pixels of the picture.
+        """Return the picture with `result` in its part, scaled to it. What is known keeps the pixels of the picture.
 
         A transparent picture stays transparent, but for what the mask has drawn anew, which is opaque.
 
         Args:
-            result (ndarray): What became of the square, (H, W, 3), uint8 RGB.
+            result (ndarray): What became of the part, (H, W, 3), uint8 RGB.
 
         Returns:
             Image: Of the picture's size and mode.
         """
-        left, top, right, bottom = seen_square(self.picture)
+        left, top, right, bottom = self.box
         pasted = self.picture.copy()
         enlarged = Image.fromarray(result).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
         height = max(1, STRIP_PIXELS // (right - left))  # in strips, as floating point numbers take much memory
@@ -207,6 +239,9 @@ class Place:
         mask = None if self.mask is None else self.mask.crop(box)
         operator = self.operator(None if mask is None else as_weights(np.asarray(mask)[..., None]))
         kept = operator.keep(to_tensor(np.asarray(picture.convert('RGB'))), to_tensor(np.asarray(drawn)))
+        if self.mask is None:
+            shares = torch.from_numpy(self._shares(box))
+            kept = to_tensor(np.asarray(picture.convert('RGB'))).lerp(kept, shares)
         pixels = ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
         blended = Image.fromarray(pixels)
         if picture.mode == 'RGBA':
@@ -215,6 +250,19 @@ class Place:
                 alpha = Image.composite(Image.new('L', mask.size, 255), alpha, mask)
             blended.putalpha(alpha)
         return blended
+
+
+    def _shares(self, box: Box) -> np.ndarray:
+        """Return the share of the result in the pixels of `box`, (H, W), float32, where there is no mask."""
+        left, top, right, bottom = self.box
+        width, height = self.picture.size
+        rim = FEATHER * min(right - left, bottom - top)
+        far = np.inf  # from an edge that is one of the picture
+        columns, rows = np.arange(box[0], box[2]) + 0.5, np.arange(box[1], box[3]) + 0.5
+        across = np.minimum(columns - left if left else far, right - columns if right < width else far)
+        down = np.minimum(rows - top if top else far, bottom - rows if bottom < height else far)
+        across, down = (np.broadcast_to(far_off, len(pixels)) for far_off, pixels in ((across, columns), (down, rows)))
+        return (np.minimum(down[:, None], across[None]) / rim).clip(0, 1).astype(np.float32)
 
 
 def as_weights(pixels: np.ndarray) -> Tensor:

@@ -175,7 +175,8 @@ def edit_picture(args: Namespace, out: Path) -> None:
     if steps_out is not None:  # these make folders, and so only for a request that is in order
         check_picture_path(steps_out)
     check_out(out)
-    print(f'Editing {planned.note}', file=sys.stderr)
+    if planned.tiles is not None:  # which may take long
+        print(f'Editing {planned.note}', file=sys.stderr)
     edited = planned.draw(keep_steps=steps_out is not None, progress=True)
     if steps_out is not None:
         write_picture(steps_out, edited.sheet_of_steps())

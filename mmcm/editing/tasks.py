@@ -225,7 +225,7 @@ def super_resolve_everywhere(picture: Image, shape: Shape, side: Optional[int], 
         raise InputError('the side of super-resolve is that of the picture times the factor: leave it out, or make the '
                          'picture smaller.')
     width, height = (length * factor for length in picture.size)
-    if min(width, height) < size or (width, height) == (size, size):
+    if min(width, height) < size or (size, size) in (picture.size, (width, height)):
         return None
     pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
     image = to_tensor(pixels.repeat(factor, axis=0).repeat(factor, axis=1))

@@ -97,7 +97,7 @@ def test_filled_in_picture_has_its_own_size_and_its_own_pixels(inferencer, turne
     if turned:
         picture, mask = picture.swapaxes(0, 1), mask.T
     edited = edit_picture(inferencer, 'inpaint', np.ascontiguousarray(picture), 3, num_candidates=2, sigmas=(80, 5),
-                          mask=np.ascontiguousarray(mask))
+                          mask=np.ascontiguousarray(mask), region='square')
     for result, candidate in zip(edited.pasted, edited.candidates):
         pixels, drawn = np.asarray(result), candidate[0].numpy()
         enlarged = np.asarray(Image.fromarray(drawn).resize((60, 60), Image.Resampling.LANCZOS))

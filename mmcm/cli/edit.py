@@ -71,8 +71,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         type=float,
         required=True,
         metavar='S',
-        help='standard deviation of the noise at the size of the model, where black is -1 and white 1: that of grey '
-        'levels divided by 127.5')
+        help='standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5; '
+        'with --region square, at the size of the model')
 
     name, description = 'interpolate', 'Draw pictures on the way from one drawn picture to another.'
     task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])

@@ -29,3 +29,18 @@ def png_header(width, height):
 
     size = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
     return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
+
+
+def write_transparent_folder(folder, count=6, size=(8, 8)):
+    """Write PNGs whose middle is opaque, and whose other colours, bright noise, lie under alpha 0; return `folder`.
+
+    Image i is {'cat' or 'dog'}/{i}.png; the middle is red for cats and blue for dogs.
+    """
+    random = np.random.RandomState(0)
+    for index in range(count):
+        pixels = np.dstack([random.randint(0, 256, (*size, 3), np.uint8), np.zeros(size, np.uint8)])
+        pixels[2:-2, 2:-2] = ((0, 0, 255, 255), (255, 0, 0, 255))[index % 2]  # BGRA
+        path = folder / ('cat', 'dog')[index % 2] / f'{index}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), pixels)
+    return folder

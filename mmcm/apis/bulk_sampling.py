@@ -181,7 +181,8 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
     seconds = time.monotonic() - started
     written = unfinished() if rank == 0 else []
     for out in written:
-        image_archives.write(out, ImageSet(shape, parts.blocks, labels, origin_of(out)), columns)
+        images = ImageSet(shape, parts.blocks, labels, origin_of(out), inferencer.names_of(labels))
+        image_archives.write(out, images, columns)
     if rank == 0:
         parts.remove()
     return BulkSampling(outs, written, report.total, seconds, sampler.num_calls)

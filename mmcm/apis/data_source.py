@@ -1,5 +1,6 @@
 """From what a user calls a data set to its config, and to its images as they are, without augmentation."""
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -10,6 +11,7 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_folder import LABELS_FILE
 from mmcm.datasets.image_pack import LABELS, read_images
 from mmcm.datasets.lsun import DATA_FILE
+from mmcm.datasets.transforms.load_image import check_background
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import Unreadable, parse_json
@@ -27,10 +29,12 @@ class NoDataError(InputError):
     """What was given is no data set of any kind."""
 
 
-def find_dataset(source: Union[str, Path, dict], size: Optional[int] = None,
-                 channels: Optional[int] = None) -> ImageDataset:
+def find_dataset(source: Union[str, Path, dict],
+                 size: Optional[int] = None,
+                 channels: Optional[int] = None,
+                 background: Optional[str] = None) -> ImageDataset:
     """Return the data set that `source` means; see `dataset_config` and `build_images`."""
-    return build_images(dataset_config(source, size, channels))
+    return build_images(dataset_config(source, size, channels, background))
 
 
 def build_images(config: dict) -> ImageDataset:
@@ -41,7 +45,10 @@ def build_images(config: dict) -> ImageDataset:
     return dataset
 
 
-def dataset_config(source: Union[str, Path, dict], size: Optional[int] = None, channels: Optional[int] = None) -> dict:
+def dataset_config(source: Union[str, Path, dict],
+                   size: Optional[int] = None,
+                   channels: Optional[int] = None,
+                   background: Optional[str] = None) -> dict:
     """Return the config of the data set that `source` means, without mirror images.
 
     Args:
@@ -52,10 +59,18 @@ def dataset_config(source: Union[str, Path, dict], size: Optional[int] = None, c
             is. Other data sets have their own size, or say it in their config.
         channels (int, optional): What lies in files or in an npz is to be grey, 1, or to have colours, 3. With None,
             files have colours, and an npz what is in it. Other data sets have their own number of channels.
+        background (str, optional): What transparent images are composited on; see ImageFiles. With None, it is white,
+            or what a config says.
 
     Raises:
-        InputError: If there is no such data; reading an image raises it if it has colours and is to be grey.
+        InputError: If there is no such data, or `background` is given for images that are no files; reading an image
+            raises it if it has colours and is to be grey.
     """
+    return on_background([config_of(source, size, channels)], background)[0]
+
+
+def config_of(source: Union[str, Path, dict], size: Optional[int], channels: Optional[int]) -> dict:
+    """See `dataset_config`."""
     if size is not None:
         check_count('size', size, most=MAX_SIDE)
     if isinstance(source, dict):
@@ -77,6 +92,24 @@ def dataset_config(source: Union[str, Path, dict], size: Optional[int] = None, c
     if not isinstance(dataset, dict):
         raise InputError(f'{source} names no data: it has no train_dataloader.dataset.')
     return unmirrored(dataset)
+
+
+def on_background(configs: Sequence[dict], background: Optional[str]) -> list[dict]:
+    """Return the `configs` of data sets, with `background` in those of image files, unless it is None.
+
+    Raises:
+        InputError: If that is no background, or none of the data sets has image files.
+    """
+    if background is None:
+        return list(configs)
+    check_background(background)
+    kinds = [DATASETS.get(config['type']) for config in configs]
+    takes = [kind is not None and 'background' in signature(kind).parameters for kind in kinds]
+    if not any(takes):
+        raise InputError(f'the background {background!r} is for image files, which may be transparent, and '
+                         f'{" and ".join(config["type"] for config in configs)} has none. Leave it out, or give a '
+                         'folder of images instead.')
+    return [{**config, 'background': background} if taken else config for config, taken in zip(configs, takes)]
 
 
 def named_config(name: Union[str, Path], options: Optional[dict] = None) -> Config:

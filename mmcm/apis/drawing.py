@@ -28,6 +28,7 @@ class Drawing:
         seeds (Sequence[int], optional): The seed of each image; None where the caller's generators made the noise.
         seconds (float): How long the drawing took, loading not counted.
         num_calls (int): Network calls per image.
+        names (list[str], optional): The name of the class of each image, its number where it has none.
     """
 
     images: Images
@@ -36,6 +37,7 @@ class Drawing:
     seeds: Optional[Sequence[int]]
     seconds: float
     num_calls: int
+    names: Optional[list[str]] = None
 
     def __repr__(self) -> str:
         """Return one line that says what it holds; the images themselves would fill pages."""
@@ -53,11 +55,10 @@ class Drawing:
         return png_bytes(self.sheet())
 
     def sheet(self, columns: Optional[int] = None) -> np.ndarray:
-        """Return one picture of all images, captioned with the labels: (H, W, 3), uint8 RGB."""
+        """Return one picture of all images, captioned with the names of their classes: (H, W, 3), uint8 RGB."""
         if columns is not None:
             check_count('columns', columns)
-        captions = None if self.labels is None else [str(label) for label in self.labels]
-        return grid(self.pixels, columns, captions=captions)
+        return grid(self.pixels, columns, captions=self.names)
 
     def save(self, out: Union[str, Path], columns: Optional[int] = None) -> list[Path]:
         """Write the images: to a file as one sheet, or into a folder one by one.

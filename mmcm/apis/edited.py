@@ -32,6 +32,8 @@ class Edited:
         steps (Tensor, optional): Each candidate after each step, (K, S, C, H, W), if that was asked for.
         mask (Tensor, optional): White where to draw, at the model's size, (1, H, W), for tasks that have a mask.
         place (Place, optional): Where the results belong in the picture at its own size, if they do.
+        num_tiles (int): In how many tiles the picture was edited.
+        names (list[str], optional): The name of the class of each candidate, its number where it has none.
     """
 
     picture: Tensor
@@ -43,6 +45,8 @@ class Edited:
     steps: Optional[Tensor] = None
     mask: Optional[Tensor] = None
     place: Optional[Place] = None
+    names: Optional[list[str]] = None
+    num_tiles: int = 1
 
     def __repr__(self) -> str:
         """Return one line that says what it holds; the images themselves would fill pages."""
@@ -68,8 +72,7 @@ class Edited:
         Results that belong in the picture at its own size are shown there too, in further rows.
         """
         after = [f'after {index}' for index in range(len(self.candidates))]
-        labelled = after if self.labels is None else [
-            f'{name}, label {label}' for name, label in zip(after, self.labels)]
+        labelled = after if self.names is None else [f'{text}: {name}' for text, name in zip(after, self.names)]
         given = dict(before=self.picture, mask=self.mask, known=self.known)
         sheet = captioned({**given, **dict(zip(labelled, self.candidates))})
         if self.place is None:
@@ -131,5 +134,5 @@ def reduced(picture: Image.Image) -> Tensor:
     scale = min(1, FULL_SIZE_SIDE / max(picture.size))
     size = tuple(max(1, round(length * scale)) for length in picture.size)
     picture = picture.resize(size, Image.Resampling.BOX) if size != picture.size else picture
-    picture = flattened(picture) if picture.mode == 'RGBA' else picture.convert('RGB')
+    picture = flattened(picture)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)

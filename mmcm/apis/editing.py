@@ -16,9 +16,11 @@ from torch import Tensor
 from mmcm.apis.edited import Edited
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.steps import sampler_from
-from mmcm.editing import EditingOperator, editing_sampler
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE
+from mmcm.editing import EditingOperator, Tiles, editing_sampler
 from mmcm.editing.pictures import Place, as_rgb, decoded, read_picture
-from mmcm.editing.tasks import NUM_CANDIDATES, TASKS
+from mmcm.editing.tasks import NUM_CANDIDATES, TASKS, WHOLE, Task
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Callback, MultistepSampler, Sampler
 from mmcm.utils.batches import Batches
@@ -27,6 +29,9 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.progress import progress_bar
 
 Picture = Union[Image.Image, np.ndarray, str, Path]
+
+REGIONS = ('whole', 'square')
+MOST_CALLS = 20000  # network calls for a tile: some minutes of a small model on a CPU
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Plan:
         labels (list[int], optional): The class of each candidate; None for unconditional models.
         seeds (Sequence[int]): The seed of each candidate.
         sampler (Sampler): How to draw.
-        shown, mask, place: See `mmcm.editing.tasks.Task`.
+        shown, mask, place, tiles: See `mmcm.editing.tasks.Task`.
+        note (str): What part of the picture is edited, in words, and in how many tiles.
     """
 
     inferencer: ConsistencyModelInferencer
@@ -53,6 +59,8 @@ class Plan:
     shown: Optional[Tensor] = None
     mask: Optional[Tensor] = None
     place: Optional[Place] = None
+    tiles: Optional[Tiles] = None
+    note: str = ''
 
     def draw(self,
              keep_steps: bool = False,
@@ -64,7 +72,8 @@ class Plan:
             keep_steps, progress: See `edit`.
             callback (Callable, optional): Called in each step of each batch; see `Sampler`.
         """
-        model, total, batch_size = self.inferencer.load().model, len(self.seeds), self.inferencer.batch_size
+        model, total, tiles_at_once = self.inferencer.load().model, len(self.seeds), self.inferencer.batch_size
+        batch_size = tiles_at_once if self.tiles is None else max(1, tiles_at_once // len(self.tiles))
         steps = math.ceil(total / batch_size) * self.sampler.num_steps
         started = time.perf_counter()
         with progress_bar('editing', steps, shown=progress) as advance:
@@ -81,7 +90,7 @@ class Plan:
 
                 labels, seeds = None if self.labels is None else self.labels[part], self.seeds[part]
                 drawn = model.edit(self.image, self.operator, labels, len(seeds), SampleNoise(seeds), self.sampler,
-                                   callback=on_step)
+                                   callback=on_step, tiles=self.tiles, batch_size=tiles_at_once)
                 candidates = model.data_preprocessor.destruct(drawn[0]).cpu()
                 return candidates, torch.stack(estimates, 1) if keep_steps else None
 
@@ -94,7 +103,8 @@ class Plan:
             known, mask = (1 - self.mask) * known, (self.mask[0] * 255).round().to(torch.uint8)
         picture, known = (model.data_preprocessor.destruct(tensor[0]).cpu() for tensor in (shown, known))
         return Edited(picture, known, torch.cat(candidates), self.labels, seconds, self.sampler.num_calls,
-                      torch.cat(estimates) if keep_steps else None, mask, self.place)
+                      torch.cat(estimates) if keep_steps else None, mask, self.place,
+                      self.inferencer.names_of(self.labels), 1 if self.tiles is None else len(self.tiles))
 
 
 def edit(inferencer: ConsistencyModelInferencer,
@@ -155,6 +165,9 @@ def edit_picture(inferencer: ConsistencyModelInferencer,
                  sigmas: Optional[Sequence[float]] = None,
                  keep_steps: bool = False,
                  progress: bool = False,
+                 region: Optional[str] = None,
+                 side: Optional[int] = None,
+                 max_calls: int = MOST_CALLS,
                  **options: Any) -> Edited:
     """Edit a picture as a user has it, of any format and size.
 
@@ -169,6 +182,11 @@ def edit_picture(inferencer: ConsistencyModelInferencer,
         num_steps (int, optional): Number of steps, at the levels that the model was trained with.
         sigmas (Sequence[float] | float, optional): The noise levels, descending; for 'stroke' and 'variations', the
             first one says how much noise covers the picture.
+        region (str, optional): 'whole', the whole picture in overlapping tiles, of `inpaint` those around the mask; or
+            'square', its central square, scaled to the model's size. By default the whole picture, for the tasks of
+            `mmcm.editing.tasks.WHOLE` and unless that takes more than `max_calls`.
+        side (int, optional): Shorter side in pixels that a whole picture is scaled to, for 'inpaint' and 'colorize'.
+        max_calls (int): Calls of the network for a tile that a whole picture may take, over all candidates.
         options: What the task takes: `mask` (a picture), `resize_mask`, `factor`, `share`, `kernel`, `sigma`; see
             `mmcm.editing.tasks`.
 
@@ -176,7 +194,8 @@ def edit_picture(inferencer: ConsistencyModelInferencer,
         InputError: If there is no such task, or the arguments do not fit it or the model; then nothing has been loaded
             or drawn. Or if not even one candidate fits the memory of a GPU.
     """
-    planned = plan_picture(inferencer, task, img, labels, num_candidates, seed, num_steps, sigmas, **options)
+    planned = plan_picture(inferencer, task, img, labels, num_candidates, seed, num_steps, sigmas, region, side,
+                           max_calls, **options)
     return planned.draw(keep_steps, progress)
 
 
@@ -188,6 +207,9 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
                  seed: Union[int, Sequence[int]] = 0,
                  num_steps: Optional[int] = None,
                  sigmas: Optional[Sequence[float]] = None,
+                 region: Optional[str] = None,
+                 side: Optional[int] = None,
+                 max_calls: int = MOST_CALLS,
                  **options: Any) -> Plan:
     """Check what `edit_picture` is given, and read the pictures."""
     check_choice('task', task, list(TASKS))
@@ -196,11 +218,61 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
     if not needed <= set(options) <= {parameter.name for parameter in known}:
         names = ', '.join(parameter.name for parameter in known)
         raise InputError(f'{task} takes {names or "no further arguments"}, got {", ".join(options) or "none"}.')
+    check_region(task, region, side, inferencer.model.image_shape[-1])
+    check_count('max_calls', max_calls)
     picture = as_picture(img, background=None)
     if 'mask' in options:
         # Of a mask that was painted on a transparent ground, only the paint counts.
         options['mask'] = as_picture(options['mask'], background='black')
-    done = TASKS[task](picture, inferencer.model.image_shape, **options)
+    shape = inferencer.model.image_shape
+    whole = None
+    if region != 'square' and task in WHOLE:
+        whole = WHOLE[task](picture, shape, side, **options)
+    if whole is not None:
+        sampler = sampler_for(inferencer, task, whole, num_steps, sigmas)
+        count = whole.num_candidates if num_candidates is None else num_candidates
+        check_count('num_candidates', count)
+        num_calls = len(whole.tiles) * (sampler or editing_sampler(inferencer.sampler)).num_calls * count
+        if num_calls <= max_calls:
+            height, width = whole.tiles.shape
+            note = (f'{"what is around the mask" if task == "inpaint" else "the whole picture"} at {width} x {height} '
+                    f'pixels in {len(whole.tiles)} tile{"s" * (len(whole.tiles) > 1)} of {shape[2]} x {shape[1]}, '
+                    f'{num_calls} network calls')
+            place = whole.place if whole.place is None or not whole.place.fills(*whole.tiles.shape) else None
+            return plan(inferencer, whole.image, whole.operator, labels, count, seed, sampler, shown=whole.shown,
+                        mask=whole.mask, place=place, tiles=whole.tiles, note=note)
+        too_many = (f'the whole picture takes {num_calls} network calls, {len(whole.tiles)} tiles for each of {count} '
+                    f'candidates, and max_calls (--max-calls) is {max_calls}')
+        if region == 'whole':
+            raise InputError(f'{too_many}: raise it, take fewer steps or candidates, a smaller picture, or '
+                             '--region square.')
+    done = TASKS[task](picture, shape, **options)
+    sampler = sampler_for(inferencer, task, done, num_steps, sigmas)
+    if num_candidates is None:
+        num_candidates = done.num_candidates
+    place = None if picture.size == tuple(done.image.shape[:1:-1]) else done.place
+    note = f'the central square of {picture.width} x {picture.height} pixels at {shape[2]} x {shape[1]}'
+    if whole is not None:
+        note += f' ({too_many})'
+    return plan(inferencer, done.image, done.operator, labels, num_candidates, seed, sampler, shown=done.shown,
+                mask=done.mask, place=place, note=note)
+
+
+def check_region(task: str, region: Optional[str], side: Optional[int], size: int) -> None:
+    """Raise an InputError unless `task` can edit such a region with a model of `size` pixels; see `edit_picture`."""
+    if region is not None:
+        check_choice('region', region, REGIONS)
+    if region == 'whole' and task not in WHOLE:
+        raise InputError(f'{task} sees the central square of a picture; the region whole is for {", ".join(WHOLE)}.')
+    if side is not None:
+        check_count('side', side, least=size, most=MAX_SIDE)
+        if region == 'square' or task not in WHOLE:
+            raise InputError(f'a side is for whole pictures, in {", ".join(WHOLE)}: leave it out.')
+
+
+def sampler_for(inferencer: ConsistencyModelInferencer, task: str, done: Task, num_steps: Optional[int],
+                sigmas: Optional[Sequence[float]]) -> Optional[Sampler]:
+    """Return the sampler of a request, None for that of `editing_sampler`; see `edit_picture`."""
     if sigmas is not None:
         sigmas = as_list('sigmas', sigmas) if has_length(sigmas) else [sigmas]
         if done.starts_at is not None and sigmas[:1] != [done.starts_at]:
@@ -209,19 +281,13 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
     if done.sigmas is not None:
         if sigmas is None:  # samplers that have levels of their own are told only where to begin
             sigmas = done.sigmas if isinstance(inferencer.sampler, MultistepSampler) else done.sigmas[:1]
-        sampler = sampler_from(inferencer.sampler_config, sigmas, num_steps)
-    elif num_steps is None and sigmas is None:
-        sampler = None
-    else:
-        sampler = inferencer.choose_sampler(num_steps, sigmas=sigmas)
-    if num_candidates is None:
-        num_candidates = done.num_candidates
-    place = None if picture.size == tuple(done.image.shape[:1:-1]) else done.place
-    return plan(inferencer, done.image, done.operator, labels, num_candidates, seed, sampler, shown=done.shown,
-                mask=done.mask, place=place)
+        return sampler_from(inferencer.sampler_config, sigmas, num_steps)
+    if num_steps is None and sigmas is None:
+        return None
+    return inferencer.choose_sampler(num_steps, sigmas=sigmas)
 
 
-def as_picture(img: Picture, background: Optional[str] = 'white') -> Image.Image:
+def as_picture(img: Picture, background: Optional[str] = DEFAULT_BACKGROUND) -> Image.Image:
     """Return a picture as Pillow has it, of mode RGB or RGBA; see `read_picture`, also for `background`."""
     if isinstance(img, (str, Path)):
         return read_picture(img, background)

@@ -11,7 +11,7 @@ from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.evaluator import Evaluator
 from torch.utils.data import DataLoader, Dataset
 
-from mmcm.apis.data_source import images_config
+from mmcm.apis.data_source import images_config, on_background
 from mmcm.apis.scores import Score
 from mmcm.apis.testing import (
     build_evaluator,
@@ -74,8 +74,8 @@ def described(shape: Sequence[int]) -> str:
     return f'{width} x {height} pixels of {channels} channel{"s" if channels > 1 else ""}'
 
 
-def open_given(source: Union[str, Path]) -> ImageDataset:
-    """Return the images of an npz file, a zip file or a folder, with labels where `arr_1` or `dataset.json` has them.
+def given_config(source: Union[str, Path]) -> dict:
+    """Return the config of the images of an npz file, a zip file or a folder, with labels where it has any.
 
     Raises:
         InputError: If there are none.
@@ -85,13 +85,16 @@ def open_given(source: Union[str, Path]) -> ImageDataset:
     config = images_config(path, by_subfolder=False)
     if config is None:
         raise InputError(f'{path} is neither a folder, an .npz nor a .zip: name images to measure.')
-    return DATASETS.build(config)
+    return config
 
 
-def measure_given(config: Config, sources: Sequence[Union[str, Path]]) -> list[Score]:
+def measure_given(config: Config,
+                  sources: Sequence[Union[str, Path]],
+                  background: Optional[str] = None) -> list[Score]:
     """Measure the images of each of `sources` by the `test_evaluator` of `config`; all processes have to call it.
 
-    Metrics of labels are left out for images without.
+    Metrics of labels are left out for images without. Transparent image files are composited on `background`, white by
+    default; see ImageFiles.
 
     Raises:
         InputError: If the config has no metrics, or images do not fit it.
@@ -106,7 +109,8 @@ def measure_given(config: Config, sources: Sequence[Union[str, Path]]) -> list[S
         shape = (backbone.get('in_channels', 3), backbone.image_size, backbone.image_size)
     if config.launcher != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
-    given = [GivenSamples(open_given(source), shape, backbone.get('num_classes')) for source in sources]
+    configs = on_background([given_config(source) for source in sources], background)
+    given = [GivenSamples(DATASETS.build(source), shape, backbone.get('num_classes')) for source in configs]
     for samples in given:
         samples[0]  # so that an image of another shape is told before the images of other sources are measured
     evaluators = [evaluator_for(samples, str(source), config) for samples, source in zip(given, sources)]
@@ -137,6 +141,9 @@ def measure(samples: GivenSamples, name: str, evaluator: Evaluator, batch_size: 
     batches = WholeBatches(DefaultSampler(samples, shuffle=False, seed=0), batch_size)
     for batch in DataLoader(samples, batch_sampler=batches, collate_fn=list):
         evaluator.process(batch)
+    composited = samples.images.transparency and samples.images.transparency.described()
+    if composited and is_main_process():
+        print(f'{name}: {composited}')
     return Score(
         sampler=name,
         metrics=evaluator.evaluate(len(samples)),

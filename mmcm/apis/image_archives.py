@@ -38,12 +38,14 @@ class ImageSet:
         blocks (Callable): Returns an iterator over the images in order, as uint8 RGB arrays (B, H, W, C).
         labels (Sequence[int], optional): The class of each image; None for unconditional models.
         origin (dict): What the images were drawn from, in plain values.
+        names (Sequence[str], optional): The name of the class of each image, for captions.
     """
 
     shape: tuple[int, int, int, int]
     blocks: Callable[[], Iterator[np.ndarray]]
     labels: Optional[Sequence[int]]
     origin: dict
+    names: Optional[Sequence[str]] = None
 
 
 def write(path: Path, images: ImageSet, columns: Optional[int] = None) -> None:
@@ -170,11 +172,10 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _write_sheet(path: Path, images: ImageSet, columns: Optional[int]) -> None:
     tiles = [torch.from_numpy(image).permute(2, 0, 1) for block in images.blocks() for image in block]
-    captions = None if images.labels is None else [str(label) for label in images.labels]
     notes = PngInfo()
     notes.add_text(ORIGIN_KEY, _json(images.origin).decode())
     content = io.BytesIO()
-    Image.fromarray(grid(tiles, columns, captions=captions)).save(content, 'PNG', pnginfo=notes)
+    Image.fromarray(grid(tiles, columns, captions=images.names)).save(content, 'PNG', pnginfo=notes)
     with _appearing(path) as part:
         part.write_bytes(content.getvalue())
 

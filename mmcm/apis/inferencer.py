@@ -204,7 +204,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             batches = self.model.batches(
                 num_images, labels, noise_of, batch_size, latents, sampler=sampler, clip=clip, callback=on_step)
             pixels, images = self.postprocess(batches, None, output_type, labels, seeds)
-        drawing = Drawing(images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls)
+        drawing = Drawing(
+            images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls, self.names_of(labels))
         return drawing if return_dict else (drawing.images, )
 
     def preprocess(self, inputs: Sequence[Union[int, str]], batch_size: int = 1) -> Iterator[dict]:
@@ -293,6 +294,12 @@ class ConsistencyModelInferencer(BaseInferencer):
         labels = request_labels(labels, num_images, num_classes, seed)
         self.model.check_labels(labels, num_images)
         return labels
+
+    def names_of(self, labels: Optional[Sequence[int]]) -> Optional[list[str]]:
+        """Return the usual name of each class of `labels`, its number where classes have no names; None for None."""
+        if labels is None:
+            return None
+        return [self.class_names[label][0] if self.class_names else str(label) for label in labels]
 
     def label_of(self, label: Union[int, str]) -> int:
         """Return the number of the class that `label` means, a number or a name."""

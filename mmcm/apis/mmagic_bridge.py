@@ -123,7 +123,8 @@ class ConsistencyInferencer(ConditionalInferencer):
         """
         pixels = torch.stack([pred.fake_img.cpu().flip(0) for pred in preds])
         labels = None if self.model.num_classes is None else [int(pred.gt_label.label) for pred in preds]
-        self.drawing = Drawing([], pixels, labels, None, self.seconds, self.drawer.sampler.num_calls)
+        self.drawing = Drawing(
+            [], pixels, labels, None, self.seconds, self.drawer.sampler.num_calls, self.drawer.names_of(labels))
         self.written = self.drawing.save(result_out_dir, self.extra_parameters['columns']) if result_out_dir else []
         return pixels / 255
 

@@ -23,6 +23,7 @@ from mmcm.apis.pack_file import READ_AT_ONCE, PackFile
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_pack import read_images, read_labels, read_notes
+from mmcm.datasets.transparency import transparency_in_words
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
@@ -43,11 +44,14 @@ class Packing:
         num_images (int): How many images the pack holds.
         corrupt (list[str]): What could not be read: for each image the place and the reason.
         num_found (int): How many of the images an earlier run had packed.
+        composited (str, optional): How many of them are transparent, and on what they were composited, in words; None
+            if none is.
     """
 
     num_images: int
     corrupt: list[str]
     num_found: int
+    composited: Optional[str] = None
 
 
 def pack(dataset: ImageDataset,
@@ -87,6 +91,7 @@ def pack(dataset: ImageDataset,
         done = file.state.get('chunks', 0)
         skipped = [tuple(entry) for entry in file.state.get('corrupt', ())]
         num_found = file.num_rows
+        num_transparent = file.state.get('transparent', 0)
         if progress and done:
             print(f'{file.part} holds {num_found} images already', file=sys.stderr)
         with warnings.catch_warnings():
@@ -106,9 +111,10 @@ def pack(dataset: ImageDataset,
                                          f'{LEAVE_OUT}, and goes on from there.')
                     file.append(chunk.rows.numpy())
                     skipped += chunk.corrupt
+                    num_transparent += chunk.num_transparent
                     done += 1
                     if time.monotonic() - saved >= SAVE_INTERVAL:
-                        file.save(chunks=done, corrupt=skipped)
+                        file.save(chunks=done, corrupt=skipped, transparent=num_transparent)
                         saved = time.monotonic()
                     advance()
         except RuntimeError as error:
@@ -120,14 +126,16 @@ def pack(dataset: ImageDataset,
             if not file.num_rows:
                 file.discard()
             elif file.part.exists():
-                file.save(chunks=done, corrupt=skipped)
+                file.save(chunks=done, corrupt=skipped, transparent=num_transparent)
         kept = np.setdiff1d(np.arange(num_images), [index for index, _ in skipped])
         reasons = [reason for _, reason in skipped]
         labels = None if dataset.labels is None else dataset.labels[kept]
         notes = dict(
             classes=list(dataset.metainfo['classes']), source=source, num_images=len(kept), corrupt=reasons)
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
-    return Packing(len(kept), reasons, num_found)
+    transparency = dataset.transparency
+    composited = transparency and transparency_in_words(num_transparent, len(kept), transparency.background)
+    return Packing(len(kept), reasons, num_found, composited)
 
 
 def verify(path: Union[str, Path]) -> dict[str, Any]:
@@ -163,6 +171,7 @@ class _Chunk:
     rows: torch.Tensor
     corrupt: list[tuple[int, str]]
     misfit: Optional[str] = None
+    num_transparent: int = 0
 
 
 class _Chunks(Dataset):
@@ -187,7 +196,8 @@ class _Chunks(Dataset):
         indices = range(index * self.size, min((index + 1) * self.size, self.dataset.num_images))
         if isinstance(self.dataset, ImageArrays) and self.dataset.pipeline is None:
             return _Chunk(self.dataset.gathered(np.asarray(indices)).permute(0, 2, 3, 1).contiguous(), [])
-        rows, corrupt = [], []
+        rows, corrupt, num_transparent = [], [], 0
+        transparency = self.dataset.transparency
         for position in indices:
             try:
                 image = self.dataset[position]['inputs'].permute(1, 2, 0)
@@ -200,7 +210,9 @@ class _Chunks(Dataset):
                 return _Chunk(torch.empty(0), [], f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. '
                               'Cut them to squares of one by --size.')
             rows.append(image)
-        return _Chunk(torch.stack(rows) if rows else torch.empty(0, *self.shape, dtype=torch.uint8), corrupt)
+            num_transparent += transparency is not None and transparency.is_transparent(position)
+        rows = torch.stack(rows) if rows else torch.empty(0, *self.shape, dtype=torch.uint8)
+        return _Chunk(rows, corrupt, num_transparent=num_transparent)
 
 
 def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, int, int]]:

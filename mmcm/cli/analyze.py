@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from mmcm.cli.completion import with_models
-from mmcm.cli.config import as_values, check_size, first_extractor
+from mmcm.cli.config import as_values, check_size, first_extractor, report_transparency
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
@@ -88,6 +88,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     for each in (neighbours, dataset):
         each.add_argument('--size', type=int, metavar='N',
                           help='cut image files to squares of N x N pixels; default: as they are')
+        each.add_background()
     for name, each in commands.choices.items():
         each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the picture, such as {name}.png')
     args = parser.parse_args(argv)
@@ -162,11 +163,11 @@ def neighbours(args: Namespace) -> tuple:
         check_count(f'--{name}', getattr(args, name))
     check_count('--workers', args.workers, 0)
     if args.model is None:
-        data, samples = opened([args.data, args.samples], args.size)
-        samples = read_like(data, samples, args.samples, args.size)
+        data, samples = opened([args.data, args.samples], args.size, args.background)
+        samples = read_like(data, samples, args.samples, args)
     else:
-        data, samples = opened([args.data], args.size)[0], drawn(args.model, args.num_images)
-    data = read_like(samples, data, args.data, args.size)
+        data, samples = opened([args.data], args.size, args.background)[0], drawn(args.model, args.num_images)
+    data = read_like(samples, data, args.data, args)
     describe = features_with(extractor_of(*args.features)) if args.features else pixels_of
     found, real = find_neighbours(samples, data, args.k, args.real, describe, args.workers, progress=True)
     numbers = dict(
@@ -176,25 +177,28 @@ def neighbours(args: Namespace) -> tuple:
     print(f'Distance to the nearest training image, median: {median["samples"]:.4g} of {len(samples)} samples, '
           f'{median["real"]:.4g} of {len(numbers["real"])} training images. {100 * numbers["share_nearer"]:.1f} % of '
           'the samples are nearer than 95 % of the training images are to each other.')
+    report_transparency(data, samples)
     return neighbour_sheet(found, samples, data, args.rows), numbers
 
 
-def opened(sources: Sequence[str], size: Optional[int] = None) -> 'list[ImageDataset]':
+def opened(sources: Sequence[str], size: Optional[int], background: Optional[str]) -> 'list[ImageDataset]':
     """Return the data sets that `sources` mean; an InputError if none of them has image files that `size` is for."""
-    from mmcm.apis.data_source import build_images, dataset_config
-    configs = [dataset_config(source, size) for source in sources]
+    from mmcm.apis.data_source import build_images, dataset_config, on_background
+    configs = on_background([dataset_config(source, size) for source in sources], background)
     check_size(size, dict(zip(sources, configs)))
     return [build_images(config) for config in configs]
 
 
-def read_like(model: 'ImageDataset', data: 'ImageDataset', source: str, size: Optional[int]) -> 'ImageDataset':
+def read_like(model: 'ImageDataset', data: 'ImageDataset', source: str, args: Namespace) -> 'ImageDataset':
     """Return the `data` that `source` means, with the channels of `model`, if they can be read so.
 
     Whether the images in files are grey is not known before: they are read in colours.
     """
     from mmcm.apis.data_source import find_dataset
     ours, theirs = (len(images[0]['inputs']) if len(images) else 0 for images in (data, model))
-    return find_dataset(source, size, theirs) if ours != theirs and {ours, theirs} == {1, 3} else data
+    if ours == theirs or {ours, theirs} != {1, 3}:
+        return data
+    return find_dataset(source, args.size, theirs, args.background if data.transparency else None)
 
 
 def drawn(model: str, number: int) -> 'ImageDataset':
@@ -228,9 +232,10 @@ def dataset(args: Namespace) -> tuple:
     """Draw a sheet of a data set."""
     from mmcm.apis.analysis.dataset_sheet import dataset_sheet, described
 
-    data, = opened([args.data], args.size)
+    data, = opened([args.data], args.size, args.background)
     pixels, numbers = dataset_sheet(data, args.rows, args.columns, args.seed, args.measured, progress=True)
     print(described(numbers))
+    report_transparency(data)
     return pixels, numbers
 
 

@@ -2,7 +2,7 @@
 import ast
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 
@@ -10,6 +10,9 @@ from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.zoo import nearest
+
+if TYPE_CHECKING:  # which loads torch
+    from mmcm.datasets.image_dataset import ImageDataset
 
 # The settings at the top level of a config that someone reads: MMEngine's runners, or we.
 SETTINGS = frozenset((
@@ -99,6 +102,14 @@ def check_size(size: Optional[int], datasets: dict[str, dict]) -> None:
     if size is not None and not any(transform.get('size') == size for transform in transforms):
         raise InputError(f'--size is for images in files; {" and ".join(datasets)} say{"s" * (len(datasets) == 1)} '
                          'what size they have. Leave it out, or give a folder of images instead.')
+
+
+def report_transparency(*datasets: 'ImageDataset') -> None:
+    """Print how many of the images that were read are transparent, if any, and what they were composited on."""
+    for dataset in datasets:
+        text = dataset.transparency and dataset.transparency.described()
+        if text:
+            print(text)
 
 
 def as_values(options: dict) -> dict:

@@ -1,4 +1,5 @@
 """`mmcm edit`: a picture of the user's, filled in, coloured or enlarged."""
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,8 +71,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         type=float,
         required=True,
         metavar='S',
-        help='standard deviation of the noise at the size of the model, where black is -1 and white 1: that of grey '
-        'levels divided by 127.5')
+        help='standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5; '
+        'with --region square, at the size of the model')
 
     name, description = 'interpolate', 'Draw pictures on the way from one drawn picture to another.'
     task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
@@ -90,7 +91,22 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
         '--img',
         required=True,
         metavar='PATH',
-        help='the picture, of any format and size: the model sees its central square, scaled')
+        help='the picture, of any format and size')
+    parser.add_argument(
+        '--region',
+        choices=['whole', 'square'],
+        help='what is edited: the whole picture in overlapping tiles (of inpaint those around the mask), or its '
+        'central square, scaled to the size of the model; default: whole for inpaint, colorize, super-resolve and '
+        'denoise, unless it takes more than --max-calls')
+    parser.add_argument(
+        '--side',
+        type=int,
+        metavar='N',
+        help='shorter side in pixels that a whole picture is scaled to; default: for colorize 64 or that of the model, '
+        'for inpaint by the thickness of the mask')
+    parser.add_argument(
+        '--max-calls', type=int, default=20000, metavar='N', help='network calls for a tile that a whole picture may '
+        'take; default: %(default)s')
     parser.add_argument(
         '--labels',
         nargs='+',
@@ -156,21 +172,22 @@ def edit_picture(args: Namespace, out: Path) -> None:
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     planned = editing.plan_picture(
         inferencer, args.task, picture, labels_of(args.labels), args.num_candidates, args.seed, args.steps, args.sigmas,
-        **options)
+        args.region, args.side, args.max_calls, **options)
     if steps_out is not None:  # these make folders, and so only for a request that is in order
         check_picture_path(steps_out)
     check_out(out)
+    if planned.tiles is not None:  # which may take long
+        print(f'Editing {planned.note}', file=sys.stderr)
     edited = planned.draw(keep_steps=steps_out is not None, progress=True)
     if steps_out is not None:
         write_picture(steps_out, edited.sheet_of_steps())
     written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    _, height, width = inferencer.model.image_shape
     count = len(edited.candidates)
     print(f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in '
           f'{edited.seconds:.2f} s on {inferencer.device}, {edited.num_calls} network call'
-          f'{"s" * (edited.num_calls > 1)} per candidate, from the central square of {picture.width} x '
-          f'{picture.height} pixels at {width} x {height}: {where}')
+          f'{"s" * (edited.num_calls > 1)} per candidate{" and tile" * (edited.num_tiles > 1)}, from {planned.note}: '
+          f'{where}')
 
 
 def interpolate_seeds(args: Namespace, out: Path) -> None:

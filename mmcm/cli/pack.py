@@ -49,6 +49,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         choices=ON_CORRUPT,
         default=ON_CORRUPT[0],
         help='what to do with an image that cannot be read; default: %(default)s')
+    parser.add_background()
     parser.add_argument('--force', action='store_true', help='replace the file if it is there already')
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
     args = parser.parse_args(argv)
@@ -59,7 +60,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     return args
 
 
-def source_config(source: str, size: Optional[int], options: dict) -> dict:
+def source_config(source: str, size: Optional[int], options: dict, background: Optional[str] = None) -> dict:
     """Return the config of the data set to pack.
 
     Raises:
@@ -96,7 +97,7 @@ def source_config(source: str, size: Optional[int], options: dict) -> dict:
     if size is not None:
         raise InputError(f'--size is for images in files; {source} says itself what size they have. Leave it out, or '
                          'give its folder instead.')
-    config = dataset_config({**config, **options})
+    config = dataset_config({**config, **options}, background=background)
     check_nothing_random(config.get('pipeline') or ())
     return config
 
@@ -115,7 +116,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         raise InputError(f'{out} has to end in .npz.')
     if out.is_dir() or (out.exists() and not args.force):
         raise InputError(f'{out} is there already. Choose another name, or add --force to replace it.')
-    config = source_config(args.source, args.size, args.options)
+    config = source_config(args.source, args.size, args.options, args.background)
 
     from mmcm.apis.data_source import build_images
     from mmcm.apis.packing import pack
@@ -130,6 +131,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         print(f'left out: {reason}')
     if len(done.corrupt) > LISTED:
         print(f'... and {len(done.corrupt) - LISTED} more; dataset.json in the file has them all')
+    if done.composited:
+        print(done.composited)
     found = f', {done.num_found} of them by an earlier run' if done.num_found else ''
     print(f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
           f'{out}')

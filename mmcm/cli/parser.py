@@ -62,6 +62,14 @@ class CommandParser(ArgumentParser):
         complete(self)
         return super().parse_args(args, namespace)
 
+    def add_background(self) -> None:
+        """Add `--background`, what transparent images are composited on."""
+        self.add_argument(
+            '--background',
+            metavar='COLOUR',
+            help="what transparent image files are composited on: a colour, as a name or '#rrggbb', or 'none', which "
+            'leaves their alpha channel out; default: white, or what a config says')
+
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an InputError."""
         raise InputError(f'{message}; {self.prog} --help tells of all arguments')

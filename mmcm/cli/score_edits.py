@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from mmcm.cli.config import report_transparency
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
@@ -33,6 +34,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         "patches of scikit-learn's photographs that are held out in the recipes")
     parser.add_argument('--learned', metavar='DATA', help='pictures that the model learned from, whose mean colour the '
                         'simplest colorization gives; default: the other patches')
+    parser.add_background()
     parser.add_argument('--edits', nargs='+', choices=EDITS, metavar='EDIT', help=f'which of {", ".join(EDITS)}; '
                         'default: all, for models of grey pictures all but colorize')
     parser.add_argument('--factor', type=int, default=4, metavar='N', help='of super-resolve; default: %(default)s')
@@ -72,9 +74,10 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
     channels, size, _ = inferencer.model.image_shape
     edits = find_edits(args, channels, size)
-    dataset = find_dataset(args.data or dict(HELD_OUT, size=size), size, channels)
+    dataset = find_dataset(args.data or dict(HELD_OUT, size=size), size, channels, args.data and args.background)
     items = edit_scores.spread_out(dataset, args.num_images)
     pictures = edit_scores.read_pictures(dataset, items)
+    report_transparency(dataset)
     labels = None if inferencer.model.num_classes is None or dataset.labels is None else dataset.labels[items]
     for edit in edits.values():  # what does not fit is found before anything is drawn
         edit_scores.fill_without_model(inferencer, pictures[:1], edit)
@@ -115,7 +118,8 @@ def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
         if channels != 3:
             raise InputError(f'the model draws pictures of {channels} channel, which have no colours: leave colorize '
                              'out of --edits.')
-        learned = find_dataset(args.learned or dict(LEARNED, size=size), size, channels)
+        learned = find_dataset(
+            args.learned or dict(LEARNED, size=size), size, channels, args.learned and args.background)
         items = edit_scores.spread_out(learned, MOST_LEARNED)
         colour = edit_scores.mean_colour(edit_scores.read_pictures(learned, items))
     edits = standard_edits(size, colour, args.factor)

@@ -48,6 +48,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         metavar='PIXELS',
         help='cut the images of a folder, zip or lmdb to squares and scale them to so many pixels; default: as they '
         'are, which have to be of one size then')
+    parser.add_background()
     parser.add_argument(
         '-n', '--num-images', type=int, metavar='N', help='so many images, evenly spread over the data; default: all')
     parser.add_argument(
@@ -84,7 +85,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.evaluation.statistics import write_statistics
 
     extractor = as_values(args.extractor or default_extractor(args.dataset, args.cfg_options))
-    dataset = dataset_config(changed_data(args.dataset, args.cfg_options), args.size, channels_for(extractor))
+    dataset = dataset_config(
+        changed_data(args.dataset, args.cfg_options), args.size, channels_for(extractor), args.background)
     check_size(args.size, {args.dataset: dataset})
     if dataset['type'] == 'ImagePack':
         dataset['labelled'] = False  # anyone's images will do

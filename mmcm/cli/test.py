@@ -35,6 +35,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     averages.add_argument('--emas', type=listed, metavar='EMA,...', help='several of them, each with each sampler')
     parser.add_argument('--samples', nargs='+', metavar='PATH', help='draw nothing and measure these images: .npz '
                         '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of pictures, with dataset.json for labels')
+    parser.add_background()
     parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many images, whatever the config says')
     parser.add_deprecated('--num-samples', '--num-images')
     parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
@@ -48,6 +49,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         given = [name for name in drawing if getattr(args, name) is not None]
         if given:
             raise InputError(f'with --samples nothing is drawn: leave out {", ".join(given)}.')
+    elif args.background is not None:
+        raise InputError('--background is for --samples: the data of the config has its own setting, background.')
     if args.num_images is not None:
         check_count('--num-images', args.num_images)
     return args
@@ -109,7 +112,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     if args.samples:
         from mmcm.apis.given_samples import measure_given
         args.checkpoint = None
-        scores = measure_given(config, args.samples)
+        scores = measure_given(config, args.samples, args.background)
     else:
         check_test_parts(config)
         if args.checkpoint is None:

@@ -45,6 +45,11 @@ def class_names(source: Union[str, Sequence[str]]) -> Names:
     return tuple((name, ) for name in source)
 
 
+def own_names(classes: Sequence[str]) -> list[str]:
+    """Return the names of the classes of a data set; none where these are only their numbers, 0, 1, ..."""
+    return [] if all(name == str(label) for label, name in enumerate(classes)) else list(classes)
+
+
 def label_of(name: str, names: Names) -> int:
     """Return the class that is called `name`, in any case; what is the usual name of one class means that one.
 

@@ -6,6 +6,8 @@ from typing import Optional
 import numpy as np
 from torch.utils.data import Dataset
 
+from mmcm.datasets.transparency import Transparency
+
 MAX_LABEL = 10**6 - 1  # more classes than this are no classes, and would fill the memory
 
 
@@ -23,7 +25,11 @@ class ImageDataset(Dataset):
 
     Attributes:
         labels (ndarray, optional): Class of each item, mirror images included, int64; None where images have none.
+        transparency (Transparency, optional): What transparent images are composited on, and how many of those that
+            were read there are; None where no image can be transparent.
     """
+
+    transparency: Optional[Transparency] = None
 
     def __init__(self,
                  num_images: int,

@@ -7,6 +7,8 @@ from mmengine.dataset import Compose
 
 from mmcm.datasets.image_archive import SUFFIXES, ImageFolderFiles, ImageZipFiles
 from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
+from mmcm.datasets.transparency import Transparency
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.errors import InputError
 
@@ -18,6 +20,8 @@ class ImageFiles(ImageDataset):
         files (ImageFolderFiles | ImageZipFiles): The files.
         labels, classes, dataset_type, flip: See ImageDataset.
         pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`) to `inputs`.
+        background (str): What transparent images are composited on: a colour, as a name ('white') or '#rrggbb'; 'none'
+            leaves their alpha channel out.
     """
 
     def __init__(self,
@@ -26,8 +30,10 @@ class ImageFiles(ImageDataset):
                  classes: Sequence[str],
                  dataset_type: str,
                  pipeline: Sequence[dict],
-                 flip: bool = False) -> None:
+                 flip: bool = False,
+                 background: str = DEFAULT_BACKGROUND) -> None:
         super().__init__(len(files.names), labels, classes, dataset_type, flip)
+        self.transparency = Transparency(background, self.num_images)
         self.files = files
         self.pipeline_config = list(pipeline)
         self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
@@ -35,7 +41,8 @@ class ImageFiles(ImageDataset):
     @property
     def fingerprint(self) -> str:
         """See ImageDataset: place, names and states of the files, and what is made of them."""
-        sha = hashlib.sha256(repr((self.files.place, self.pipeline_config, self.flip)).encode())
+        made = (self.files.place, self.pipeline_config, self.flip, self.transparency.background)
+        sha = hashlib.sha256(repr(made).encode())
         for position, name in enumerate(self.files.names):
             sha.update(b'%s\n%s\n' % (name, self.files.state(position).encode()))
         return sha.hexdigest()
@@ -46,7 +53,7 @@ class ImageFiles(ImageDataset):
 
     def read(self, position: int) -> dict:
         """Return what the pipeline makes of an image."""
-        return self.pipeline(self.files.sample(position))
+        return self.transparency.read(self.pipeline, self.files.sample(position), position)
 
 
 def no_images(place: object) -> InputError:

@@ -10,6 +10,7 @@ from mmcm.datasets.image_archive import open_archive
 from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.datasets.image_files import ImageFiles, no_images
 from mmcm.datasets.packed_names import PackedNames
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import JSON_BYTES, JSON_VALUES, Unreadable, parse_json
 from mmcm.utils.errors import InputError
@@ -38,6 +39,7 @@ class ImageFolder(ImageFiles):
         labelled (bool): Whether images carry their class as a label.
         flip (bool): See ImageDataset.
         classes_from (str): 'folder' or 'file_name'.
+        background (str): See ImageFiles.
 
     Raises:
         InputError: If there are no images, or with `labelled` not one class for each.
@@ -48,7 +50,8 @@ class ImageFolder(ImageFiles):
                  pipeline: Sequence[dict],
                  labelled: bool = True,
                  flip: bool = False,
-                 classes_from: str = 'folder') -> None:
+                 classes_from: str = 'folder',
+                 background: str = DEFAULT_BACKGROUND) -> None:
         if classes_from not in WAYS:
             raise InputError(f'classes_from has to be one of {", ".join(WAYS)}, got {classes_from!r}.')
         archive = open_archive(data_root, 'set data_root to where the images lie.')
@@ -63,7 +66,7 @@ class ImageFolder(ImageFiles):
                 classes = tuple(map(str, range(labels.max() + 1)))
             else:
                 labels, classes = labels_by_name(files.names, files.root, classes_from == 'file_name')
-        super().__init__(files, labels, classes, 'image_folder', pipeline, flip)
+        super().__init__(files, labels, classes, 'image_folder', pipeline, flip, background)
 
 
 def labels_by_name(names: PackedNames, root: str, by_file: bool) -> tuple[np.ndarray, tuple[str, ...]]:

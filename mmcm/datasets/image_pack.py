@@ -90,7 +90,8 @@ def _mended(shape: tuple[int, ...]) -> str:
         return 'It is empty: write the images again.'
     for fits, what, change in ((len(shape) == 4 and shape[1] in (1, 3), 'the channels are first',
                                 'x.transpose(0, 2, 3, 1)'),
-                               (len(shape) == 4 and shape[3] == 4, 'these are RGBA', 'x[..., :3]'),
+                               (len(shape) == 4 and shape[3] == 4, 'these are RGBA',
+                                '255 - ((255.0 - x[..., :3]) * x[..., 3:] / 255).round().astype(np.uint8)'),
                                (len(shape) == 3 and shape[2] in (1, 3), 'this is one image', 'x[None]'),
                                (len(shape) == 3, 'these are grey images', 'x[..., None]')):
         if fits:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mmcm.datasets.image_archive import open_archive
 from mmcm.datasets.image_files import ImageFiles, no_images
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
@@ -29,12 +30,18 @@ class ImageNet9(ImageFiles):
         pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`, out of a zip file) to `inputs`.
         labelled (bool): Whether images carry their group as a label.
         flip (bool): See ImageDataset.
+        background (str): See ImageFiles.
 
     Raises:
         InputError: If the folder is missing, has not 1000 wnids, or no image for one of those that are read.
     """
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict], labelled: bool = True, flip: bool = False) -> None:
+    def __init__(self,
+                 data_root: str,
+                 pipeline: Sequence[dict],
+                 labelled: bool = True,
+                 flip: bool = False,
+                 background: str = DEFAULT_BACKGROUND) -> None:
         layout = (f'{data_root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of '
                   'ILSVRC 2012; see https://www.image-net.org/download.php.')
         archive = open_archive(data_root, layout)
@@ -50,4 +57,4 @@ class ImageNet9(ImageFiles):
         if missing:
             raise InputError(f'{no_images(f"{data_root}/{missing[0].decode()}")} {layout}')
         super().__init__(files, [group_of[wnid] for wnid in found] if labelled else None, GROUPS, 'imagenet9', pipeline,
-                         flip)
+                         flip, background)

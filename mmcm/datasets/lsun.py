@@ -12,6 +12,8 @@ from mmengine.dataset import Compose
 
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.packed_names import PackedNames
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
+from mmcm.datasets.transparency import Transparency
 from mmcm.registry import DATASETS, TRANSFORMS
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
@@ -32,22 +34,29 @@ class LSUN(ImageDataset):
         data_root (str): The unpacked folder, `bedroom_train_lmdb`, which holds `data.mdb`.
         pipeline (Sequence[dict]): Transforms, from `img_path` and `img_bytes` to `inputs`.
         flip (bool): See ImageDataset.
+        background (str): See ImageFiles.
 
     Raises:
         InputError: If that is no database of images, or the package lmdb is missing.
     """
 
-    def __init__(self, data_root: str, pipeline: Sequence[dict], flip: bool = False) -> None:
+    def __init__(self,
+                 data_root: str,
+                 pipeline: Sequence[dict],
+                 flip: bool = False,
+                 background: str = DEFAULT_BACKGROUND) -> None:
         self.database = Database(Path(data_root))
         self.keys = self.database.keys()
         super().__init__(len(self.keys), None, (), 'lsun', flip)
+        self.transparency = Transparency(background, self.num_images)
         self.pipeline_config = list(pipeline)
         self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
 
     @property
     def fingerprint(self) -> str:
         """See ImageDataset: the keys, the size of the database, some images, and what is made of them."""
-        sha = hashlib.sha256(repr((self.pipeline_config, self.flip, self.database.size)).encode())
+        sha = hashlib.sha256(repr((self.pipeline_config, self.flip, self.database.size,
+                                   self.transparency.background)).encode())
         sha.update(self.keys.content)
         # The same images may be stored in another form, with the same keys, in a file whose size was set beforehand.
         # Its time is not looked at: a copy is the same data set.
@@ -68,7 +77,8 @@ class LSUN(ImageDataset):
 
     def read(self, position: int) -> dict:
         """Return what the pipeline makes of an image."""
-        return self.pipeline(dict(img_path=self.source_of(position), img_bytes=self.encoded(position)))
+        sample = dict(img_path=self.source_of(position), img_bytes=self.encoded(position))
+        return self.transparency.read(self.pipeline, sample, position)
 
 
 class Database:

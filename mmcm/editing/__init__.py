@@ -6,8 +6,9 @@ from mmcm.editing.guide import Denoising, Guide
 from mmcm.editing.inpainting import Inpainting
 from mmcm.editing.known_kept import editing_sampler, known_kept
 from mmcm.editing.super_resolution import SuperResolution
+from mmcm.editing.tiles import Tiles, tiled
 
 __all__ = [
     'Colorization', 'Deblurring', 'Denoising', 'EditingOperator', 'Guide', 'Inpainting', 'SuperResolution',
-    'editing_sampler', 'known_kept'
+    'Tiles', 'editing_sampler', 'known_kept', 'tiled'
 ]

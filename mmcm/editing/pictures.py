@@ -11,24 +11,33 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
-from mmcm.datasets.transforms.load_image import SIXTEEN_BITS
+from mmcm.datasets.transforms.load_image import (
+    DEFAULT_BACKGROUND,
+    SIXTEEN_BITS,
+    check_background,
+    in_eight_bits,
+    opaque,
+    scale_transparent_colour,
+    with_alpha,
+)
 from mmcm.editing.base import EditingOperator
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
 
+FEATHER = 1 / 16  # of the shorter side of a part of a picture
 STRIP_PIXELS = 2**20  # of a picture that are worked at together
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 
-def read_picture(path: Union[str, Path], background: Optional[str] = 'white') -> Image.Image:
+def read_picture(path: Union[str, Path], background: Optional[str] = DEFAULT_BACKGROUND) -> Image.Image:
     """Read the picture, or the first of those, in a file, turned as its EXIF data says; see `as_rgb`.
 
     Args:
         path (str | Path): The file.
-        background (str, optional): What lies behind a transparent picture, a colour that Pillow knows; None keeps the
-            transparency.
+        background (str, optional): What a transparent picture is composited on, a colour as `check_background` takes
+            it; None keeps the transparency.
 
     Returns:
         Image: Of mode RGB, or RGBA where transparency is kept and there is some.
@@ -96,6 +105,7 @@ def decoded(image: Image.Image,
         raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
+    scale_transparent_colour(image)
     try:
         # Which copies where there is nothing to turn, too.
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
@@ -104,7 +114,7 @@ def decoded(image: Image.Image,
         raise broken(name, error) from error
 
 
-def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Image:
+def as_rgb(image: Image.Image, background: Optional[str] = DEFAULT_BACKGROUND) -> Image.Image:
     """Return `image` in 8 bits, of mode RGB, or RGBA if `background` is None and it is transparent somewhere.
 
     16 bits become 8. What is transparent shows `background`. Grey, palettes and CMYK become RGB. Colour profiles are
@@ -117,28 +127,18 @@ def as_rgb(image: Image.Image, background: Optional[str] = 'white') -> Image.Ima
         values = np.asarray(image)
         if not 0 <= values.min() <= values.max() <= 65535:
             raise ValueError('its values lie beyond 16 bits')
-        image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))  # rounded to the nearest
+        image = in_eight_bits(image, lambda values: (values.astype(np.uint32) + 128) // 257)  # to the nearest
     elif image.mode == 'F':
         raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
-    if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
-        return image.convert('RGB')
-    if image.mode != 'RGBA':
-        image = image.convert('RGBA')
-    if image.getextrema()[3][0] == 255:
-        return image.convert('RGB')
-    return image if background is None else flattened(image, background)
+    if background is not None:
+        return flattened(image, background)
+    layered = with_alpha(image)
+    return image.convert('RGB') if layered is None else layered
 
 
-def flattened(image: Image.Image, background: str = 'white') -> Image.Image:
-    """Return `image`, of mode RGB or RGBA, in mode RGB: before `background`, a colour that Pillow knows."""
-    if image.mode == 'RGB':
-        return image
-    behind = Image.new('RGB', image.size, background)
-    height = max(1, STRIP_PIXELS // image.width)  # in strips, as colours and opacity are copies
-    for start in range(0, image.height, height):
-        strip = image.crop((0, start, image.width, min(start + height, image.height)))
-        behind.paste(strip.convert('RGB'), (0, start), strip.getchannel('A'))
-    return behind
+def flattened(image: Image.Image, background: str = DEFAULT_BACKGROUND) -> Image.Image:
+    """Return `image`, of 8 bits, in mode RGB: composited on `background`, a colour as `check_background` takes it."""
+    return opaque(image, check_background(background))[0]
 
 
 def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
@@ -156,14 +156,31 @@ def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
     return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
 
 
+def scaled_picture(image: Image.Image, channels: int, box: Box, height: int, width: int) -> np.ndarray:
+    """Return the part `box` of `image`, scaled bicubically: (height, width, channels), uint8.
+
+    Args:
+        image (Image): A picture.
+        channels (int): 3, or 1 for grey (ITU-R BT.601).
+        box (tuple[int, int, int, int]): Left, top, right and bottom in pixels.
+        height, width (int): Of the result in pixels.
+    """
+    part = image.crop(box).convert('L' if channels == 1 else 'RGB')
+    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC)).reshape(height, width, channels)
+
+
 def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
-    """Return the central square of `mask`, of mode L, as the model sees it: (size, size, 1), uint8.
+    """Return the central square of `mask`, of mode L, as `scaled_mask` has it: (size, size, 1), uint8."""
+    return scaled_mask(np.asarray(mask.crop(seen_square(mask))), size, size)
+
+
+def scaled_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the mask `pixels` (H, W) as the model sees it: (height, width, 1), uint8.
 
     A pixel is as white as the whitest of those that it covers, so that thin lines count, and what is to be drawn anew
     does not remain at its edge, but for what the scaling of the picture smears a little further.
     """
-    pixels = np.asarray(mask.crop(seen_square(mask)))
-    for _ in range(2):  # rows, then columns
+    for size in (height, width):  # rows, then columns
         bounds = np.arange(size + 1) * len(pixels)
         pixels = np.stack([pixels[start // size:-(-end // size)].max(0) for start, end in zip(bounds, bounds[1:])]).T
     return pixels[..., None]
@@ -178,31 +195,45 @@ def seen_square(picture: Image.Image) -> Box:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a result belongs: the central square of the picture that was edited, at the picture's own size.
+    """Where a result belongs: in the part of the picture that was edited, at the picture's own size.
+
+    Inside of an edge that is not one of the picture, a result fades into the picture over `FEATHER` of the part's side;
+    where there is a mask, its edges are those of the result.
 
     Attributes:
         picture (Image): The picture, of mode RGB or RGBA.
         operator (Callable): Returns what is known of a part of the picture, an `EditingOperator`, from the mask of that
             part, (1, 1, H, W) in [0, 1], or from None where there is no mask.
         mask (Image, optional): What was to be drawn, of the picture's size and of mode L: 255 in its inside, 0 outside.
+        part (tuple[int, int, int, int], optional): Left, top, right and bottom of the part; the central square if None.
     """
 
     picture: Image.Image
     operator: Callable[[Optional[Tensor]], EditingOperator]
     mask: Optional[Image.Image] = None
+    part: Optional[Box] = None
+
+    @property
+    def box(self) -> Box:
+        """Left, top, right and bottom of the part that was edited."""
+        return seen_square(self.picture) if self.part is None else self.part
+
+    def fills(self, height: int, width: int) -> bool:
+        """Return whether a result of this size is the picture already: all of it, at its own size, and opaque."""
+        return self.picture.size == (width, height) and self.box == (0, 0, width, height) and self.picture.mode == 'RGB'
 
     def paste(self, result: np.ndarray) -> Image.Image:
-        """Return the picture with `result` in its square, enlarged. What is known keeps the pixels of the picture.
+        """Return the picture with `result` in its part, scaled to it. What is known keeps the pixels of the picture.
 
         A transparent picture stays transparent, but for what the mask has drawn anew, which is opaque.
 
         Args:
-            result (ndarray): What became of the square, (H, W, 3), uint8 RGB.
+            result (ndarray): What became of the part, (H, W, 3), uint8 RGB.
 
         Returns:
             Image: Of the picture's size and mode.
         """
-        left, top, right, bottom = seen_square(self.picture)
+        left, top, right, bottom = self.box
         pasted = self.picture.copy()
         enlarged = Image.fromarray(result).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
         height = max(1, STRIP_PIXELS // (right - left))  # in strips, as floating point numbers take much memory
@@ -218,6 +249,9 @@ class Place:
         mask = None if self.mask is None else self.mask.crop(box)
         operator = self.operator(None if mask is None else as_weights(np.asarray(mask)[..., None]))
         kept = operator.keep(to_tensor(np.asarray(picture.convert('RGB'))), to_tensor(np.asarray(drawn)))
+        if self.mask is None:
+            shares = torch.from_numpy(self._shares(box))
+            kept = to_tensor(np.asarray(picture.convert('RGB'))).lerp(kept, shares)
         pixels = ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
         blended = Image.fromarray(pixels)
         if picture.mode == 'RGBA':
@@ -226,6 +260,19 @@ class Place:
                 alpha = Image.composite(Image.new('L', mask.size, 255), alpha, mask)
             blended.putalpha(alpha)
         return blended
+
+
+    def _shares(self, box: Box) -> np.ndarray:
+        """Return the share of the result in the pixels of `box`, (H, W), float32, where there is no mask."""
+        left, top, right, bottom = self.box
+        width, height = self.picture.size
+        rim = FEATHER * min(right - left, bottom - top)
+        far = np.inf  # from an edge that is one of the picture
+        columns, rows = np.arange(box[0], box[2]) + 0.5, np.arange(box[1], box[3]) + 0.5
+        across = np.minimum(columns - left if left else far, right - columns if right < width else far)
+        down = np.minimum(rows - top if top else far, bottom - rows if bottom < height else far)
+        across, down = (np.broadcast_to(far_off, len(pixels)) for far_off, pixels in ((across, columns), (down, rows)))
+        return (np.minimum(down[:, None], across[None]) / rim).clip(0, 1).astype(np.float32)
 
 
 def as_weights(pixels: np.ndarray) -> Tensor:

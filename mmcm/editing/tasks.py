@@ -2,9 +2,11 @@
 
 Pictures are of mode RGB or RGBA (see `mmcm.editing.pictures.as_rgb`), masks of mode RGB or L.
 """
+import math
 from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional
 
+import cv2
 import numpy as np
 import torch
 from PIL.Image import Image, Resampling
@@ -15,8 +17,18 @@ from mmcm.editing.colorization import Colorization
 from mmcm.editing.deblurring import Deblurring
 from mmcm.editing.guide import Denoising, Guide
 from mmcm.editing.inpainting import Inpainting
-from mmcm.editing.pictures import Place, as_weights, fit_mask, fit_picture, flattened, to_tensor
+from mmcm.editing.pictures import (
+    Place,
+    as_weights,
+    fit_mask,
+    fit_picture,
+    flattened,
+    scaled_mask,
+    scaled_picture,
+    to_tensor,
+)
 from mmcm.editing.super_resolution import SuperResolution
+from mmcm.editing.tiles import Tiles, around, whole_picture
 from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
 
@@ -25,6 +37,8 @@ Shape = tuple[int, int, int]  # channels, height and width of the model's images
 STROKE_LEVELS = (5.38, 2.24)  # Song et al. (2023, Appendix D)
 VARIATION_LEVELS = (1., )
 NUM_CANDIDATES = 4
+HALF_WHITE = 128  # a mask with nothing brighter marks nothing
+SMALLEST_SIDE = 64  # pixels: the shorter side of a whole picture that is coloured, where it and the model have fewer
 
 
 class Task(NamedTuple):
@@ -40,6 +54,7 @@ class Task(NamedTuple):
         place (Place, optional): Where the result belongs in the picture; None where it has no place there.
         starts_at (float, optional): The level at which drawing has to start, where it is not the user's choice.
         num_candidates (int): How many results there are where the user does not say.
+        tiles (Tiles, optional): In which the picture is edited, where it is of another size than the model's.
     """
 
     image: Tensor
@@ -50,6 +65,7 @@ class Task(NamedTuple):
     place: Optional[Place] = None
     starts_at: Optional[float] = None
     num_candidates: int = NUM_CANDIDATES
+    tiles: Optional[Tiles] = None
 
 
 def inpaint(picture: Image, shape: Shape, mask: Image, resize_mask: bool = False) -> Task:
@@ -62,6 +78,17 @@ def inpaint(picture: Image, shape: Shape, mask: Image, resize_mask: bool = False
     Raises:
         InputError: If the mask is of another size and is not to be resized, or marks nothing of what the model sees.
     """
+    mask = fitting_mask(picture, mask, resize_mask)
+    weights = fit_mask(mask, shape[-1])
+    if weights.max() < HALF_WHITE:
+        raise InputError('the mask marks nothing in the central square of the picture, which the model sees: paint '
+                         'what is to be filled white (255), the rest black.')
+    weights = as_weights(weights)
+    return Task(as_image(picture, shape), Inpainting(weights), mask=weights, place=Place(picture, Inpainting, mask))
+
+
+def fitting_mask(picture: Image, mask: Image, resize_mask: bool) -> Image:
+    """Return `mask` in mode L and of the size of `picture`; see `inpaint`."""
     if not isinstance(resize_mask, (bool, np.bool_)):
         raise InputError(f'resize_mask has to be True or False, got {resize_mask!r}.')
     mask = mask.convert('L')
@@ -71,12 +98,7 @@ def inpaint(picture: Image, shape: Shape, mask: Image, resize_mask: bool = False
                              f'{picture.height}: they have to be of one size. Give --resize-mask (resize_mask=True in '
                              'Python) to stretch the mask to that of the picture.')
         mask = mask.resize(picture.size, Resampling.BOX)
-    weights = fit_mask(mask, shape[-1])
-    if weights.max() < 128:
-        raise InputError('the mask marks nothing in the central square of the picture, which the model sees: paint '
-                         'what is to be filled white (255), the rest black.')
-    weights = as_weights(weights)
-    return Task(as_image(picture, shape), Inpainting(weights), mask=weights, place=Place(picture, Inpainting, mask))
+    return mask
 
 
 def uncrop(picture: Image, shape: Shape, share: float) -> Task:
@@ -145,6 +167,89 @@ def denoise(picture: Image, shape: Shape, sigma: float) -> Task:
 TASKS: dict[str, Callable[..., Task]] = {
     'inpaint': inpaint, 'uncrop': uncrop, 'colorize': colorize, 'super-resolve': super_resolve, 'deblur': deblur,
     'stroke': stroke, 'variations': variations, 'denoise': denoise}
+
+
+def inpaint_everywhere(picture: Image,
+                       shape: Shape,
+                       side: Optional[int],
+                       mask: Image,
+                       resize_mask: bool = False) -> Optional[Task]:
+    """Draw anew where `mask` is white, wherever that is, in tiles around it; see `inpaint` and `WHOLE`.
+
+    The picture is reduced as far as needed for the thickest part of the mask to fill half of a tile: from the other
+    half, the model sees what belongs there.
+    """
+    channels, size, _ = shape
+    mask = fitting_mask(picture, mask, resize_mask)
+    if picture.size == (size, size):
+        return None
+    pixels = np.asarray(mask)
+    if pixels.max() < HALF_WHITE:
+        raise InputError('the mask marks nothing: paint what is to be filled white (255), the rest black.')
+    shorter = min(picture.size)
+    if side is None:
+        thickness = 2 * cv2.distanceTransform((pixels > 0).astype(np.uint8), cv2.DIST_L2, 5).max()
+        side = max(size, shorter * min(1, size / (2 * thickness)))
+    width, height = (max(size, round(length * side / shorter)) for length in picture.size)
+    tiles = around(scaled_mask(pixels, height, width)[..., 0], size)
+    rows, columns = zip(*tiles.corners)
+    top, left, bottom, right = min(rows), min(columns), max(rows) + size, max(columns) + size
+    across, down = picture.width / width, picture.height / height
+    part = (math.floor(left * across), math.floor(top * down), min(picture.width, math.ceil(right * across)),
+            min(picture.height, math.ceil(bottom * down)))
+    corners = tuple((row - top, column - left) for row, column in tiles.corners)
+    tiles = Tiles(size, (bottom - top, right - left), corners)
+    weights = as_weights(scaled_mask(pixels[part[1]:part[3], part[0]:part[2]], *tiles.shape))
+    image = to_tensor(scaled_picture(flattened(picture), channels, part, *tiles.shape))
+    return Task(image, Inpainting(weights), mask=weights, place=Place(picture, Inpainting, mask, part), tiles=tiles)
+
+
+def colorize_everywhere(picture: Image, shape: Shape, side: Optional[int]) -> Optional[Task]:
+    """Draw all colours anew; see `WHOLE`."""
+    channels, size, _ = shape
+    side = max(size, min(SMALLEST_SIDE, *picture.size)) if side is None else side
+    width, height = (max(size, round(length * side / min(picture.size))) for length in picture.size)
+    if (width, height) == (size, size):
+        return None
+    part = (0, 0, *picture.size)
+    image = to_tensor(scaled_picture(flattened(picture), channels, part, height, width))
+    place = Place(picture, lambda mask: Colorization(), part=part)
+    return Task(image, Colorization(), place=place, tiles=whole_picture(height, width, size))
+
+
+def super_resolve_everywhere(picture: Image, shape: Shape, side: Optional[int], factor: int) -> Optional[Task]:
+    """Enlarge the picture as it is by `factor`; see `WHOLE`."""
+    operator = SuperResolution(factor)
+    channels, size, _ = shape
+    if side is not None:
+        raise InputError('the side of super-resolve is that of the picture times the factor: leave it out, or make the '
+                         'picture smaller.')
+    width, height = (length * factor for length in picture.size)
+    if min(width, height) < size or (size, size) in (picture.size, (width, height)):
+        return None
+    pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
+    image = to_tensor(pixels.repeat(factor, axis=0).repeat(factor, axis=1))
+    return Task(image, operator, tiles=whole_picture(height, width, size))
+
+
+def denoise_everywhere(picture: Image, shape: Shape, side: Optional[int], sigma: float) -> Optional[Task]:
+    """Take away noise of the standard deviation `sigma` of the picture as it is; see `denoise` and `WHOLE`."""
+    check_number('sigma', sigma)
+    channels, size, _ = shape
+    if side is not None:
+        raise InputError('a picture is denoised as large as it is: leave the side out.')
+    if min(picture.size) < size or picture.size == (size, size):
+        return None
+    pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
+    return Task(to_tensor(pixels), Denoising(), (sigma, ), starts_at=sigma, num_candidates=1,
+                tiles=whole_picture(picture.height, picture.width, size))
+
+
+# The tasks that edit a whole picture. They return None where there is nothing beside what the model sees at once.
+# `side` is the shorter side, in pixels, that the picture is scaled to; None chooses one.
+WHOLE: dict[str, Callable[..., Optional[Task]]] = {
+    'inpaint': inpaint_everywhere, 'colorize': colorize_everywhere, 'super-resolve': super_resolve_everywhere,
+    'denoise': denoise_everywhere}
 
 
 def as_image(picture: Image, shape: Shape) -> Tensor:

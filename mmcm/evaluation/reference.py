@@ -266,8 +266,12 @@ class Reference:
         except InputError as found:  # told to the others, who would wait for ever
             error = found
         all_tables, errors = [], []
-        for others, others_tables, others_error in from_each_process((own, tables, error)):
+        transparency = getattr(dataset.dataset if isinstance(dataset, Subset) else dataset, 'transparency', None)
+        states = transparency and transparency.states
+        for others, others_tables, others_error, others_states in from_each_process((own, tables, error, states)):
             errors += [others_error] * (others_error is not None)
+            if transparency is not None:
+                transparency.merge(others_states)
             if is_main_process():
                 for part, gaussian in gaussians.items():
                     gaussian.merge(others[part])
@@ -276,6 +280,9 @@ class Reference:
             raise errors[0]
         if not is_main_process():
             return None
+        composited = transparency and transparency.described()
+        if composited:
+            print_log(f'{self.source.name}: {composited}', 'current')
         statistics = Statistics(
             **{part: gaussian.result() for part, gaussian in gaussians.items() if gaussian.num_images},
             table=np.concatenate(all_tables) if all_tables else None,

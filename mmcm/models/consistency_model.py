@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser
-from mmcm.editing import EditingOperator, editing_sampler, known_kept
+from mmcm.editing import EditingOperator, Tiles, editing_sampler, known_kept, tiled
 from mmcm.interop.trusted_config import TRAINING_ONLY
 from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.noise.generators import SampleNoise
@@ -302,12 +302,14 @@ class ConsistencyModel(MMagicCalls, BaseModel):
              noise: Optional[SampleNoise] = None,
              sampler: Optional[Sampler] = None,
              clip: bool = True,
-             callback: Optional[Callback] = None) -> Tensor:
+             callback: Optional[Callback] = None,
+             tiles: Optional[Tiles] = None,
+             batch_size: int = 64) -> Tensor:
         """Draw pictures that agree with `images` in what `operator` knows: Song et al. (2023, Algorithm 4).
 
         Args:
-            images (Tensor): Pictures in [-1, 1], (N, C, H, W), of the model's size; only what the operator knows of
-                them matters.
+            images (Tensor): Pictures in [-1, 1], (N, C, H, W), of the model's size, or of that of `tiles`; only what
+                the operator knows of them matters.
             operator (EditingOperator): What is known.
             labels (Tensor | Sequence[int] | int, optional): Class of each picture (N), of each candidate (N times K) or
                 one for all; exactly when the model is class-conditional.
@@ -317,6 +319,8 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             sampler (Sampler, optional): How to draw; `editing_sampler` says what is the default.
             clip (bool): Whether each estimate is clipped to [-1, 1] before what is known is put back.
             callback (Callable, optional): Called in each step, for all N times K candidates; see `Sampler`.
+            tiles (Tiles, optional): In which pictures of another size than the model's are denoised.
+            batch_size (int): Tiles per call of the network, at most.
 
         Returns:
             Tensor: The candidates, (N, K, C, H, W), float32, on the model's device. They may leave [-1, 1] a little,
@@ -325,8 +329,9 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         Raises:
             InputError: If pictures, operator or labels do not fit the model.
         """
-        if images.ndim != 4 or images.shape[1:] != self.image_shape or not len(images):
-            raise InputError(f'the pictures to edit have to be of shape (N, {", ".join(map(str, self.image_shape))}), '
+        shape = self.image_shape if tiles is None else (self.image_shape[0], *tiles.shape)
+        if images.ndim != 4 or images.shape[1:] != shape or not len(images):
+            raise InputError(f'the pictures to edit have to be of shape (N, {", ".join(map(str, shape))}), '
                              f'got {tuple(images.shape)}.')
         check_count('num_candidates', num_candidates)
         total = len(images) * num_candidates
@@ -335,6 +340,8 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             if len(labels) == len(images):
                 labels = labels.repeat_interleave(num_candidates)
         denoise = self._denoise_with(labels, total, clip, self.drawing_denoiser)
+        if tiles is not None:
+            denoise = tiled(denoise, tiles, batch_size)
         images = images.to(self._drawing_device, torch.float32)
         operator = operator.to(self._drawing_device)
         known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
@@ -352,12 +359,15 @@ class ConsistencyModel(MMagicCalls, BaseModel):
 
     def _denoise_with(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int, clip: bool,
                       denoiser: nn.Module) -> Denoise:
-        """Return the function of x and sigma that samplers take; an InputError if the labels do not fit."""
+        """Return the function of x and sigma that samplers take; an InputError if the labels do not fit.
+
+        A third argument says which of the samples x are, where they are some.
+        """
         labels = self.check_labels(labels, num_samples)
         labels = None if labels is None else labels.to(self._drawing_device)
 
-        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            x0 = denoiser(x, sigma, labels)
+        def denoise(x: Tensor, sigma: Tensor, rows: Optional[Tensor] = None) -> Tensor:
+            x0 = denoiser(x, sigma, labels if rows is None or labels is None else labels[rows])
             return x0.clamp(-1, 1) if clip else x0
 
         return denoise

@@ -46,7 +46,7 @@ def grid(images: Union[Tensor, Sequence[Tensor]],
         columns (int, optional): Images per row; about as many as rows if None.
         min_side (int, optional): Smaller images are magnified, pixel by pixel, to about this side; None: to
             `TILE_SIDE`, or so far that the longer side of the sheet is `SHEET_SIDE`, whichever is larger.
-        captions (Sequence[str], optional): A word to write below each image.
+        captions (Sequence[str], optional): A word to write below each image, shortened to its width.
 
     Returns:
         ndarray: The sheet, (H, W, 3), uint8 RGB.
@@ -58,7 +58,8 @@ def grid(images: Union[Tensor, Sequence[Tensor]],
     factor = max(1, min_side // tiles[0].shape[0])
     tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
     if captions is not None:
-        tiles = [np.vstack([tile, caption(tile.shape[1], text)]) for tile, text in zip(tiles, captions)]
+        tiles = [np.vstack([tile, caption(tile.shape[1], shortened(text, tile.shape[1]))])
+                 for tile, text in zip(tiles, captions)]
     height, width, _ = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
     sheet = np.full((GAP + rows * (height + GAP), GAP + columns * (width + GAP), 3), 255, np.uint8)
@@ -121,6 +122,13 @@ def caption(width: int, text: str, height: int = CAPTION_HEIGHT) -> np.ndarray:
         origin = (max(0, (width - _text_width(line)) // 2), middle + CAPTION_HEIGHT // 2 - 4)
         cv2.putText(strip, line, origin, color=(0, 0, 0), lineType=cv2.LINE_AA, **FONT)
     return strip
+
+
+def shortened(text: str, width: int) -> str:
+    """Return `text`, of one line, cut so that a caption of `width` pixels has room for it."""
+    if _text_width(text) <= width:
+        return text
+    return next((cut for end in range(len(text) - 1, 0, -1) if _text_width(cut := f'{text[:end]}..') <= width), '')
 
 
 def _text_width(text: str) -> int:

@@ -44,7 +44,7 @@ def sheet_of(inferencer, size, task='inpaint', count=2):
     """Return the sheet of a picture of `size`, all of its lower half to be drawn, if the task has a mask."""
     mask = np.zeros(size[::-1], np.uint8)
     mask[size[1] // 2:] = 255
-    options = dict(mask=mask) if task == 'inpaint' else dict(sigmas=(0.5, ))
+    options = dict(mask=mask, region='square') if task == 'inpaint' else dict(sigmas=(0.5, ))
     if task == 'inpaint':
         options['num_steps'] = 2
     picture = np.full(size[::-1], 100, np.uint8)

@@ -97,7 +97,7 @@ def test_filled_in_picture_has_its_own_size_and_its_own_pixels(inferencer, turne
     if turned:
         picture, mask = picture.swapaxes(0, 1), mask.T
     edited = edit_picture(inferencer, 'inpaint', np.ascontiguousarray(picture), 3, num_candidates=2, sigmas=(80, 5),
-                          mask=np.ascontiguousarray(mask))
+                          mask=np.ascontiguousarray(mask), region='square')
     for result, candidate in zip(edited.pasted, edited.candidates):
         pixels, drawn = np.asarray(result), candidate[0].numpy()
         enlarged = np.asarray(Image.fromarray(drawn).resize((60, 60), Image.Resampling.LANCZOS))
@@ -187,3 +187,69 @@ def test_wrong_requests_are_refused(inferencer, arguments, match):
     with pytest.raises(InputError, match=match):
         edit_picture(inferencer, **{**dict(img=np.zeros((8, 8), np.uint8)), **arguments})
     assert not inferencer.loaded
+
+
+def ramp(height, width):
+    rows, columns = np.mgrid[:height, :width]
+    return (40 + 100 * rows / height + 100 * columns / width).astype(np.uint8)
+
+
+def test_hole_outside_of_the_central_square_is_filled_at_the_size_of_the_picture(inferencer):
+    """It is so small that nothing has to be reduced: the model sees 8 x 8 pixels around it."""
+    picture, mask = ramp(40, 90), np.zeros((40, 90), np.uint8)
+    mask[10:14, 2:6] = 255
+    planned = plan_picture(inferencer, 'inpaint', picture, 3, 2, num_steps=2, mask=mask)
+    assert planned.place.part == (0, 8, 8, 16) and len(planned.tiles) == 1 and '1 tile of 8 x 8' in planned.note
+    edited = planned.draw()
+    for candidate, pasted in zip(edited.candidates, edited.pasted):
+        pixels = np.asarray(pasted)
+        assert np.array_equal(pixels[mask == 0], np.repeat(picture[mask == 0][:, None], 3, 1))
+        assert np.array_equal(pixels[10:14, 2:6, 0], candidate[0, 2:6, 2:6].numpy())
+    with pytest.raises(InputError, match='marks nothing in the central square'):
+        plan_picture(inferencer, 'inpaint', picture, 3, mask=mask, region='square')
+    with pytest.raises(InputError, match='the mask marks nothing: paint'):
+        plan_picture(inferencer, 'inpaint', picture, 3, mask=np.zeros_like(mask))
+
+
+def test_picture_is_reduced_until_half_a_tile_is_known(inferencer):
+    mask = np.zeros((100, 100), np.uint8)
+    mask[40:60, 50:70] = 255
+    planned = plan_picture(inferencer, 'inpaint', ramp(100, 100), 3, mask=mask, num_steps=1)
+    assert len(planned.tiles) == 1 and 3 <= planned.mask.amax((0, 1)).amax(0).sum() <= 6
+    finer = plan_picture(inferencer, 'inpaint', ramp(100, 100), 3, mask=mask, num_steps=1, side=100)
+    assert finer.tiles.shape == (20, 20) or finer.tiles.shape[0] >= 20 and len(finer.tiles) > 9
+
+
+def test_small_picture_is_enlarged_in_tiles_and_keeps_its_means(inferencer):
+    picture = ramp(9, 14)
+    edited = edit_picture(inferencer, 'super-resolve', picture, 3, num_candidates=1, num_steps=2, factor=2)
+    assert edited.candidates.shape == (1, 1, 18, 28) and edited.num_tiles == 4 * 6
+    means = edited.candidates[0, 0].double().reshape(9, 2, 14, 2).mean((1, 3)).numpy()
+    inner = (edited.candidates[0, 0].numpy().reshape(9, 2, 14, 2).min((1, 3)) > 0) & (
+        edited.candidates[0, 0].numpy().reshape(9, 2, 14, 2).max((1, 3)) < 255)
+    assert inner.any() and np.abs(means - picture)[inner].max() <= 1
+
+
+def test_picture_is_denoised_as_large_as_it_is(inferencer):
+    picture = ramp(20, 30)
+    edited = edit_picture(inferencer, 'denoise', picture, 3, sigma=0.0025)
+    assert edited.candidates.shape == (1, 1, 20, 30) and edited.pasted is None
+    assert np.abs(edited.candidates[0, 0].numpy().astype(int) - picture).max() <= 2
+
+
+def test_edit_that_takes_too_many_calls_is_of_the_central_square_or_refused(inferencer):
+    options = dict(labels=3, num_candidates=2, num_steps=2, factor=2, max_calls=95)
+    planned = plan_picture(inferencer, 'super-resolve', ramp(9, 14), **options)
+    assert planned.tiles is None and 'the whole picture takes 96 network calls, 24 tiles for each of 2' in planned.note
+    with pytest.raises(InputError, match=r'takes 96 network calls.*is 95: raise it.*--region square'):
+        plan_picture(inferencer, 'super-resolve', ramp(9, 14), region='whole', **options)
+    assert plan_picture(inferencer, 'super-resolve', ramp(9, 14), **{**options, 'max_calls': 96}).tiles is not None
+
+
+def test_tiles_are_drawn_alike_in_any_batches(inferencer, monkeypatch):
+    picture, mask = ramp(30, 30), np.zeros((30, 30), np.uint8)
+    mask[4:26, 14:17] = 255
+    request = dict(labels=[3, 4], num_candidates=2, num_steps=2, mask=mask)
+    together = edit_picture(inferencer, 'inpaint', picture, **request).candidates.int()
+    monkeypatch.setattr(type(inferencer), 'batch_size', 3)
+    assert (edit_picture(inferencer, 'inpaint', picture, **request).candidates.int() - together).abs().max() <= 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pictures import files, write_folder
+from pictures import files, write_folder, write_transparent_folder
 
 from mmcm.apis import pack_file, packing
 from mmcm.apis.packing import check_nothing_random, pack, verify
@@ -295,3 +295,18 @@ def test_random_transforms_are_refused():
     check_nothing_random([dict(type='CenterCropToSquare')])
     with pytest.raises(InputError, match='RandomCropToSquare in the pipeline is random'):
         check_nothing_random([dict(type='LoadImage'), dict(type='mmcm.RandomCropToSquare')])
+
+
+def test_run_that_was_stopped_counts_its_transparent_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 2)
+    folder = write_transparent_folder(tmp_path / 'images')
+    broken = folder / 'dog' / '5.png'
+    content, status = broken.read_bytes(), broken.stat()
+    broken.write_bytes(bytes(len(content)))
+    os.utime(broken, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(InputError, match='4 images are packed'):
+        pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
+    broken.write_bytes(content)
+    os.utime(broken, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
+    assert done == packing.Packing(6, [], 4, 'composited 6 of 6 images with transparency on white')

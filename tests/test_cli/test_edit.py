@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from mmcm.cli.edit import main
 from mmcm.datasets import DigitsDataset
-from mmcm.editing.tasks import TASKS
+from mmcm.editing.tasks import TASKS, WHOLE
 from mmcm.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -136,37 +136,45 @@ def edited(request, pictures, colour, tmp_path):
     folder, seen = pictures
     seen = seen[request.param]
 
-    def run_task(task, *arguments):
+    def run_task(task, *arguments, region='square'):
+        if task in WHOLE:
+            arguments = [*arguments, '--region', region]
         run(task, '--img', folder / request.param, *colour, *arguments, '--num-candidates', 2, '--out', tmp_path / task)
         images = read(tmp_path / task)
-        assert all(images[f'candidate_00{index}'].shape == images['picture'].shape == (8, 8, 3) for index in range(2))
+        assert all(images[f'candidate_00{index}'].shape == images['picture'].shape for index in range(2))
+        assert region == 'whole' or images['picture'].shape == (8, 8, 3)
         assert not np.array_equal(images['candidate_000'], images['candidate_001']) or task == 'denoise'
         return seen.astype(int), images
 
     return run_task
 
 
-def test_any_picture_is_filled_in_and_keeps_each_known_pixel(edited, pictures, request, tmp_path):
+@pytest.mark.parametrize('region', ['square', 'whole'])
+def test_any_picture_is_filled_in_and_keeps_each_known_pixel(edited, pictures, request, tmp_path, region):
     height, width = pictures[1][request.node.callspec.params['edited']].shape[:2]
     mask = np.zeros((height, width), np.uint8)
     mask[height // 2:, :width // 2] = 255
     mask[:height // 4, :width // 2] = 128  # soft
     Image.fromarray(mask).save(tmp_path / 'mask.png')
-    seen, images = edited('inpaint', '--mask', tmp_path / 'mask.png', '--steps', 4)
-    assert np.array_equal(images['candidate_000'][:, 5:], images['picture'][:, 5:])
+    seen, images = edited('inpaint', '--mask', tmp_path / 'mask.png', '--steps', 4, region=region)
+    known = images['mask'][..., 0] == 0
+    assert known.any() and np.array_equal(images['candidate_000'][known], images['picture'][known])
     for index in range(2):
         full = images[f'full_size_00{index}']
         assert full.shape == seen.shape
         assert np.array_equal(full[mask == 0], seen[mask == 0])
-        left, top = (width - min(width, height)) // 2, (height - min(width, height)) // 2
-        drawn = (mask == 255)[top:top + min(width, height), left:left + min(width, height)]
-        inside = full[top:top + min(width, height), left:left + min(width, height)]
-        assert (inside[drawn] != seen[top:, left:][:inside.shape[0], :inside.shape[1]][drawn]).any(1).mean() > 0.9
-        assert seen.shape[2] == 3 or (inside[drawn][:, 3] == 255).all()  # what was drawn is not transparent
+        drawn = mask == 255
+        if region == 'square':
+            square, drawn = drawn, np.zeros_like(drawn)
+            left, top, side = (width - min(width, height)) // 2, (height - min(width, height)) // 2, min(width, height)
+            drawn[top:top + side, left:left + side] = square[top:top + side, left:left + side]
+        assert (full[drawn] != seen[drawn]).any(1).mean() > 0.9
+        assert seen.shape[2] == 3 or (full[drawn][:, 3] == 255).all()  # what was drawn is not transparent
 
 
-def test_any_picture_is_coloured_and_keeps_its_brightness(edited):
-    seen, images = edited('colorize', '--steps', 4)
+@pytest.mark.parametrize('region, options', [('square', []), ('whole', ['--side', 12])])
+def test_any_picture_is_coloured_and_keeps_its_brightness(edited, region, options):
+    seen, images = edited('colorize', '--steps', 4, *options, region=region)
     assert np.ptp(images['known'], axis=2).max() == 0 and np.ptp(images['candidate_000'], axis=2).max() > 10
     for index in range(2):
         candidate, full = images[f'candidate_00{index}'], images[f'full_size_00{index}']
@@ -259,6 +267,12 @@ def bad_requests(folder, picture, mask):
         yield [task, '--img', folder / 'huge.png', *arguments], 'huge.png has more pixels than can be read'
         yield [task, '--img', folder / 'text.jpg', *arguments], 'whatever its name says'
         yield [task, '--img', folder, *arguments], 'is a folder: name a picture file'
+    yield ['stroke', '--img', picture, '--region', 'whole'], 'stroke sees the central square'
+    yield ['stroke', '--img', picture, '--side', 8], 'a side is for whole pictures'
+    yield [*inpaint, '--side', 7], 'side has to be an integer from 8 to'
+    yield [*inpaint, '--max-calls', 0], 'max_calls'
+    yield [*enlarge[:2], folder / 'whole.jpg', '--factor', 4, '--region', 'whole'], 'max_calls (--max-calls) is 20000'
+    yield [*enlarge[:2], folder / 'whole.jpg', '--factor', 4, '--side', 99], 'leave it out'
     yield ['stroke', '--img', '~nobody.png'], 'there is no picture ~nobody.png'
     yield ['colorize', '--img', picture], 'three channels'
     yield [*enlarge, 3], 'factor 3 does not divide'

@@ -5,7 +5,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from pictures import files, write_folder
+import torch
+from pictures import files, write_folder, write_transparent_folder
 
 from mmcm.cli.pack import main
 from mmcm.datasets import DigitsDataset, ImagePack
@@ -97,3 +98,22 @@ def test_full_disk_leaves_nothing(folder, tmp_path):
                           capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1
     assert 'x.npz cannot be written: File too large' in done.stderr and files(tmp_path) == []
+
+
+@pytest.mark.parametrize('options, colour', [([], [255, 255, 255]), (['--background', '#102030'], [16, 32, 48])])
+def test_transparent_images_are_composited_and_counted(tmp_path, capsys, options, colour):
+    folder, out = write_transparent_folder(tmp_path / 'images'), tmp_path / 'x.npz'
+    main([str(folder), '--out', str(out), '--workers', '2', *options])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f'composited 6 of 6 images with transparency on {options[1] if options else "white"}'
+    pack = ImagePack(out)
+    assert len(lines) == 2 and (pack.images[:, :, 0, 0] == torch.tensor(colour)).all()
+    assert pack.notes['source'].get('background', 'white') == (options[1] if options else 'white')
+
+
+def test_background_of_what_is_not_transparent_is_refused(tmp_path, capsys):
+    for options, message in ((['DigitsDataset', '--background', 'red'], 'DigitsDataset has none'),
+                             ([str(write_folder(tmp_path / 'i')), '--background', 'rde'], "a colour.*got 'rde'")):
+        with pytest.raises(SystemExit):
+            main([*options, '--out', str(tmp_path / 'x.npz'), '--workers', '1'])
+        assert re.search(message, capsys.readouterr().err)

@@ -5,8 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pictures import write_transparent_folder
 
 from mmcm.cli.statistics import default_extractor, main
+from mmcm.evaluation import reference
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 
@@ -117,3 +119,19 @@ def test_script_has_help():
     script = ROOT / 'tools/dataset_converters/reference_statistics.py'
     result = subprocess.run([sys.executable, script, '--help'], capture_output=True, text=True, check=True)
     assert 'reference_statistics.py cd_1xb32_digits-8x8 --out digits.npz' in result.stdout
+
+
+def test_transparent_images_are_composited_and_counted(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(reference, 'print_log', lambda text, *_: lines.append(text))
+    folder = write_transparent_folder(tmp_path / 'images', count=40)
+    grey = ['--extractor', 'DigitsClassifier', f'checkpoint={CLASSIFIER["checkpoint"]}']
+    for path in folder.glob('*/*.png'):  # without colours, as the digits
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., [2, 2, 2, 3]])
+    means = []
+    for background in ('white', 'black', 'white'):
+        main([str(folder), '--out', str(tmp_path / 'ref.npz'), '--force', '--background', background, *grey])
+        with np.load(tmp_path / 'ref.npz') as file:
+            means.append(file['mu'])
+    assert np.array_equal(means[0], means[2]) and np.abs(means[0] - means[1]).max() > 0.1
+    assert any('composited 40 of 40 images with transparency on black' in line for line in lines)

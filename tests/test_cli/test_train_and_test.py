@@ -4,15 +4,19 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from patience import PATIENCE
+from pictures import write_transparent_folder
 from safetensors import safe_open
 
+from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.cli import publish
 from mmcm.cli.config import runner_config
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
+from mmcm.utils.errors import InputError
 from mmcm.utils.weights import read_backbone, read_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -142,3 +146,26 @@ def test_testing_writes_beside_the_record_of_the_training():
     arguments = Namespace(config=config, cfg_options=None, launcher='none', work_dir='')
     folders = [Path(runner_config(arguments, folder).work_dir) for folder in ('', 'test')]
     assert folders[1] == folders[0] / 'test'
+
+
+def test_names_of_classes_go_from_the_folder_to_the_published_model(tmp_path, capsys):
+    folder, work_dir = write_transparent_folder(tmp_path / 'images'), tmp_path / 'run'
+    config = tmp_path / 'own.py'
+    config.write_text(
+        f"_base_ = '{ROOT}/configs/digits/edm_1xb32_digits-8x8.py'\n"
+        f"train_dataloader = dict(batch_size=4, dataset=dict(_delete_=True, type='ImageFolder', data_root='{folder}', "
+        "pipeline=[dict(type='LoadImage'), dict(type='PackImage')]))\n"
+        'model = dict(denoiser=dict(backbone=dict(num_classes=2, in_channels=3, out_channels=3, channel_mult=(1, ))), '
+        'sampler=dict(num_steps=2))\n'
+        'train_cfg = dict(max_iters=1)\n')
+    train([str(config), '--work-dir', str(work_dir)])
+    published = tmp_path / 'model.safetensors'
+    publish.publish(str(work_dir), published)
+    for model in (work_dir, published):
+        draw = ConsistencyModelInferencer(str(model))
+        drawing = draw(labels=['dog', 'Cat', 1])
+        assert drawing.labels == [1, 0, 1] and drawing.names == ['dog', 'cat', 'dog']
+        with pytest.raises(InputError, match="no class is called 'cow'"):
+            draw(labels='cow')
+    sheet = cv2.imread(str(work_dir / 'samples' / 'iter_1.png'))
+    assert sheet.shape[:2] == (4 + 2 * (64 + 16 + 4), 4 + 10 * 68)  # two rows of ten captioned images

@@ -110,7 +110,7 @@ def ragged():
     (IMAGES[..., 0], LABELS, r'has the shape \(7, 4, 6\).*write x\[..., None\]'),
     (IMAGES[:0], LABELS[:0], r'has the shape \(0, 4, 6, 3\).*It is empty: write the images again'),
     (IMAGES.transpose(0, 3, 1, 2), LABELS, r'has the shape \(7, 3, 4, 6\).*write x.transpose\(0, 2, 3, 1\)'),
-    (np.concatenate([IMAGES, IMAGES[..., :1]], 3), LABELS, r'has the shape \(7, 4, 6, 4\).*write x\[..., :3\]'),
+    (np.concatenate([IMAGES, IMAGES[..., :1]], 3), LABELS, r'has the shape \(7, 4, 6, 4\).*write 255 - .*astype'),
     (IMAGES[0, 0], LABELS, r'has the shape \(6, 3\).*Write such an array'),
     (ragged(), LABELS, 'arrays of different shapes do not make one'),
     (IMAGES, LABELS[:6], r'int64 of the shape \(6,\): integers of the shape \(7,\)'),

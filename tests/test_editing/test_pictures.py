@@ -4,7 +4,7 @@ import pytest
 from pictures import png_header
 from PIL import Image
 
-from mmcm.editing import Colorization, Inpainting
+from mmcm.editing import Colorization, Guide, Inpainting
 from mmcm.editing.pictures import MAX_PIXELS, Place, as_rgb, fit_mask, fit_picture, read_picture, seen_square
 from mmcm.utils.errors import InputError
 
@@ -175,3 +175,12 @@ def test_pasted_picture_stays_transparent_but_for_what_was_drawn():
     assert (pasted[:, :8] == (10, 20, 30, 40)).all() and (pasted[:, 8:] == (200, 200, 200, 255)).all()
     coloured = np.asarray(Place(picture, lambda _: Colorization()).paste(np.full((8, 8, 3), (200, 0, 0), np.uint8)))
     assert (coloured[..., 3] == 40).all() and (coloured[..., 0] > coloured[..., 2]).all()
+
+
+def test_square_fades_into_the_picture_where_its_edge_is_not_one_of_the_picture():
+    """Of 96 x 32 pixels, the 32 in the middle become red: within 2 pixels of their left and right edges."""
+    picture = Image.new('RGB', (96, 32), (100, 100, 100))
+    pixels = np.asarray(Place(picture, lambda _: Guide()).paste(np.full((8, 8, 3), (200, 100, 100), np.uint8)))
+    assert (pixels[..., 0] == pixels[:1, :, 0]).all()  # up to the upper and the lower edge
+    assert (pixels[:, :32] == 100).all() and (pixels[:, 64:] == 100).all() and (pixels[:, 34:62, 0] == 200).all()
+    assert pixels[0, 30:36, 0].tolist() == [100, 100, 125, 175, 200, 200]

@@ -1,15 +1,20 @@
 import random
 import re
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from digits import build
 from mmengine.runner import Runner
+from pictures import write_transparent_folder
 from runs import config
 
 from mmcm.datasets import DigitsDataset
-from mmcm.engine.hooks.data_check_hook import DataCheckHook, check_labels, check_size
+from mmcm.datasets.cifar import CIFAR10_CLASSES
+from mmcm.datasets.class_names import class_names
+from mmcm.engine.hooks.data_check_hook import DataCheckHook, check_labels, check_size, note_class_names
+from mmcm.interop import config_text, parse_config
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
@@ -99,3 +104,53 @@ def test_looking_at_an_image_changes_no_random_number(tmp_path):
         look()
         numbers.append(drawn())
     assert numbers[0] == numbers[1]
+
+
+def named_data(tmp_path, **changes):
+    """Return the config of a run on pictures of cats and dogs, 8 x 8 pixels, and its hooks as a run has them."""
+    cfg = config(tmp_path / 'run')
+    cfg.default_hooks.data_check = dict(type='DataCheckHook')
+    cfg.train_dataloader.update(
+        batch_size=4, dataset=dict(
+            type='ImageFolder', data_root=str(write_transparent_folder(tmp_path / 'images')),
+            pipeline=[dict(type='LoadImage'), dict(type='PackImage')]))
+    cfg.model.denoiser.backbone.update({**dict(in_channels=3, out_channels=3, num_classes=2), **changes})
+    return cfg
+
+
+def test_classes_of_data_and_model_have_to_be_as_many(tmp_path):
+    message = refusal(named_data(tmp_path, num_classes=3))
+    assert message.startswith('the data set has 2 classes (cat, dog) and the model 3: set '
+                              'model.denoiser.backbone.num_classes=2')
+
+
+def test_checkpoints_hold_the_names_of_the_classes(tmp_path):
+    cfg = named_data(tmp_path)
+    Runner.from_cfg(cfg).train()
+    text = config_text(tmp_path / 'run' / 'iter_4.pth')
+    assert parse_config(text)['class_names'] == ['cat', 'dog']
+    log, = (tmp_path / 'run').glob('*/*.log')
+    assert 'composited 6 of 6 images with transparency on white' in log.read_text()
+
+
+@pytest.mark.parametrize('names, given, expected', [
+    (['cat', 'dog'], None, ['cat', 'dog']),
+    (['cat', 'dog'], ['tabby', 'poodle'], ['tabby', 'poodle']),
+    ([], None, None),  # data with numbers for names
+    ([], 'mnist', 'mnist'),
+    ([f'n0{index:07d}' for index in range(1000)], 'imagenet1k', 'imagenet1k'),
+    (sorted(CIFAR10_CLASSES), 'cifar10', 'cifar10'),
+    (list('abcdefghij'), 'cifar10', list('abcdefghij')),  # a recipe with other data
+    (['cat', 'dog'], 'cifar100', ['cat', 'dog']),
+])
+def test_names_of_the_config_are_kept_where_they_are_of_the_data(names, given, expected):
+    settings = dict(class_names=given)
+    number = len(names) or (len(class_names(given)) if given else 10)
+    note_class_names(settings, names, Mock(num_classes=number))
+    assert settings['class_names'] == expected
+
+
+def test_names_of_the_config_have_to_be_as_many_as_the_classes():
+    with pytest.raises(InputError, match='class_names has 2 names and the model 3 classes'):
+        note_class_names(dict(class_names=['a', 'b']), ['cat', 'dog', 'fox'], Mock(num_classes=3))
+    note_class_names(dict(class_names=['a', 'b']), ['cat', 'dog', 'fox'], Mock(num_classes=None))

@@ -1,6 +1,6 @@
 """Samples of the same seeds by several models or samplers."""
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -66,14 +66,20 @@ def seed_sheet(rows: Sequence[Row],
         tiles.append(drawing.pixels)
         names.append(f'{row.name or row.model}\n{counted(drawing.num_calls, "network call")}')
         inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
+    classes_of_rows = [inferencer.names_of(request['labels']) for inferencer, request in zip(inferencers, requests)]
     side = max(max(images.shape[2:]) for images in tiles)
     return named_grid([[on_square(image, side) for image in images] for images in tiles], names,
-                      column_names(seeds, requests), min_side)
+                      column_names(seeds, classes_of_rows), min_side)
 
 
-def column_names(seeds: Sequence[int], requests: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the seed of each column, and its class where all conditional models have the same."""
-    classes = {tuple(request['labels']) for request in requests if request['labels'] is not None}
+def column_names(seeds: Sequence[int], classes_of_rows: Sequence[Optional[Sequence[str]]]) -> list[str]:
+    """Return the seed of each column, and its class where all conditional models have the same.
+
+    Args:
+        seeds (Sequence[int]): Of each column.
+        classes_of_rows (Sequence): For each row the name of the class of each column, None for unconditional models.
+    """
+    classes = {tuple(names) for names in classes_of_rows if names is not None}
     if len(classes) != 1:
         return [f'seed {seed}' for seed in seeds]
-    return [f'seed {seed}\nclass {label}' for seed, label in zip(seeds, classes.pop())]
+    return [f'seed {seed}\nclass {name}' for seed, name in zip(seeds, classes.pop())]

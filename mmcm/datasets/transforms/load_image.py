@@ -3,12 +3,12 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image
+from PIL import Image, ImageColor
 
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.bounded import Unreadable, read_file
@@ -24,9 +24,14 @@ from mmcm.utils.image_limits import (
 )
 
 SIXTEEN_BITS = ('I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of 16-bit grey
+LEVELS = {'L;2': 4, 'L;4': 16}  # grey levels of Pillow's raw modes
+STRIP_PIXELS = 2**20  # of an image that are composited at a time: each step makes a copy
 TAIL = 64  # bytes at the end of a file, among which that of a whole image lies
 START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2))  # of the Huffman-coded kinds: baseline, extended, progressive
 WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers that nothing belongs to
+DEFAULT_BACKGROUND, NO_BACKGROUND = 'white', 'none'
+
+Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
 
 
 @TRANSFORMS.register_module()
@@ -34,9 +39,12 @@ class LoadImage(BaseTransform):
     """Decode `img_bytes`, or else the file `img_path`, to `img`: (H, W, 3), uint8, BGR.
 
     The result is what `PIL.Image.open(...).convert('RGB')` gives, within one level, which is how the data of the
-    released models were read: EXIF orientation and colour profiles are not looked at, what is transparent shows the
-    colour behind its transparency. Of 16 bits, the upper eight count; Pillow does so with colours, too, but makes grey
-    ones white. Whole files of common kinds go through OpenCV, which is faster; Pillow decides on everything else.
+    released models were read: EXIF orientation and colour profiles are not looked at. Of 16 bits, the upper eight
+    count; Pillow does so with colours, too, but makes grey ones white. Whole files of common kinds go through OpenCV,
+    which is faster; Pillow decides on everything else.
+
+    Transparent images are composited on `background`, a colour as `check_background` takes it, which data sets of image
+    files set (their argument of this name; white by default); `transparent` says afterwards whether the image was one.
 
     Raises:
         InputError: If the file cannot be read, is damaged or no image, or has more than `MAX_PIXELS` pixels, which is
@@ -44,7 +52,7 @@ class LoadImage(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Add `img`."""
+        """Add `img` and `transparent`."""
         source, content = results['img_path'], results.pop('img_bytes', None)
         if content is None:
             try:
@@ -53,8 +61,29 @@ class LoadImage(BaseTransform):
                 raise InputError(f'{source} cannot be read: {error.strerror}.') from error
             except Unreadable as error:
                 raise InputError(f'{source} is too large, {error}: remove it, or make it smaller.') from error
-        results['img'] = decode(content, source)
+        background = check_background(results.get('background', DEFAULT_BACKGROUND))
+        results['img'], results['transparent'] = decode(content, source, background)
         return results
+
+
+def check_background(background: str) -> Optional[Colour]:
+    """Return the red, green and blue, 0 to 255, of the colour behind transparent images; None for 'none'.
+
+    Args:
+        background (str): A colour, as a name of CSS ('white') or '#rrggbb', or 'none', which leaves the alpha channel
+            out, so that the colours under alpha 0 are visible, as in OpenAI's programs.
+
+    Raises:
+        InputError: If it is no opaque colour.
+    """
+    if background == NO_BACKGROUND:
+        return None
+    try:
+        red, green, blue = ImageColor.getrgb(background)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"background has to be the name of a colour, such as 'white', or '#rrggbb', or "
+                         f"'{NO_BACKGROUND}', which leaves transparency out, got {background!r}.") from error
+    return red, green, blue
 
 
 class Header(NamedTuple):
@@ -65,8 +94,14 @@ class Header(NamedTuple):
     common: bool
 
 
-def decode(content: bytes, source: Any) -> np.ndarray:
-    """Return the pixels (H, W, 3), uint8, BGR, of an encoded image; `source` is what errors call it."""
+def decode(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
+    """Return the pixels (H, W, 3), uint8, BGR, of an encoded image, and whether it is transparent.
+
+    Args:
+        content (bytes): The encoded image.
+        source (Any): What errors call it.
+        background (tuple[int, int, int], optional): See `opaque`.
+    """
     try:
         header = read_header(content)
     except (struct.error, IndexError):  # it ends before its header does
@@ -80,11 +115,11 @@ def decode(content: bytes, source: Any) -> np.ndarray:
             except cv2.error:  # Pillow says what is wrong
                 pixels = None
             if pixels is not None and pixels.shape[:2] == (header.height, header.width):
-                return pixels
-    return decode_with_pillow(content, source)
+                return pixels, False
+    return decode_with_pillow(content, source, background)
 
 
-def decode_with_pillow(content: bytes, source: Any) -> np.ndarray:
+def decode_with_pillow(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
     """See `decode`."""
     if not content:
         raise InputError(f'{source} is empty: remove it, or get it again.')
@@ -100,12 +135,77 @@ def decode_with_pillow(content: bytes, source: Any) -> np.ndarray:
         except Exception as error:  # decoders raise whatever they like at a damaged file, here and below
             raise damaged(source, error) from error
         check_decodable(*image.size, content, source)
+        scale_transparent_colour(image)
         try:
             if image.mode in SIXTEEN_BITS:
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
+                image = in_eight_bits(image, lambda values: values >> 8)
+            image, transparent = opaque(image, background)
+            return np.ascontiguousarray(np.asarray(image)[..., ::-1]), transparent
         except Exception as error:
             raise damaged(source, error) from error
+
+
+def scale_transparent_colour(image: Image.Image) -> None:
+    """Have the transparent colour of a PNG that was opened, and not decoded, in 8 bits, as its pixels will be.
+
+    Pillow reads it in the depth of the file. Of colours of 16 bits, all that agree in the upper eight are transparent.
+    """
+    colour, depth = image.info.get('transparency'), getattr(image, 'tile', None)
+    depth = depth[0][3] if depth and image.format == 'PNG' else None
+    if depth in LEVELS and isinstance(colour, int):
+        image.info['transparency'] = colour * 255 // (LEVELS[depth] - 1)
+    elif depth == 'RGB;16B' and isinstance(colour, tuple):
+        image.info['transparency'] = tuple(value >> 8 for value in colour)
+
+
+def in_eight_bits(image: Image.Image, convert: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
+    """Return an image of 16-bit grey in 8 bits, of mode L, or LA where one of its levels means transparency.
+
+    Args:
+        image (Image): The image, of one of the modes `SIXTEEN_BITS`.
+        convert (Callable): From levels of 16 bits to those of 8.
+    """
+    values = np.asarray(image)
+    grey = Image.fromarray(convert(values).astype(np.uint8))
+    level = image.info.get('transparency')
+    if level is not None:
+        grey.putalpha(Image.fromarray(np.where(values == level, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def opaque(image: Image.Image, background: Optional[Colour]) -> tuple[Image.Image, bool]:
+    """Return an image of 8 bits in mode RGB, composited on a colour, and whether it is transparent anywhere.
+
+    The values are composited as they are, in sRGB: alpha * colour + (1 - alpha) * background, as
+    `PIL.Image.alpha_composite` does it. Premultiplied colours are divided by alpha first.
+
+    Args:
+        image (Image): Of any mode of 8 bits.
+        background (tuple[int, int, int], optional): The colour; None leaves the alpha channel out.
+    """
+    layered = with_alpha(image)
+    if layered is None:
+        return image.convert('RGB'), False
+    if background is None:
+        return layered.convert('RGB'), True
+    composited = Image.new('RGB', layered.size)
+    height = max(1, STRIP_PIXELS // layered.width)
+    for start in range(0, layered.height, height):
+        strip = layered.crop((0, start, layered.width, min(start + height, layered.height)))
+        behind = Image.new('RGBA', strip.size, (*background, 255))
+        composited.paste(Image.alpha_composite(behind, strip).convert('RGB'), (0, start))
+    return composited, True
+
+
+def with_alpha(image: Image.Image) -> Optional[Image.Image]:
+    """Return an image of 8 bits in mode RGBA; None if all of it is opaque."""
+    if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
+        return None
+    if image.mode == 'La':
+        image = image.convert('LA')
+    if image.mode != 'RGBA':  # `convert` copies
+        image = image.convert('RGBA')
+    return None if image.getextrema()[3][0] == 255 else image
 
 
 def check_size(width: int, height: int, source: Any) -> None:
@@ -136,10 +236,23 @@ def read_header(content: bytes) -> Optional[Header]:
     if content.startswith(PNG_SIGNATURE):
         width, height, depth, colour, _, _, _ = struct.unpack_from('>IIBBBBB', content, 16)
         grey_or_rgb = depth == 8 and colour in (0, 2)
-        return Header(width, height, grey_or_rgb and b'IEND' in content[-TAIL:] and is_plain_png(content))
+        common = (grey_or_rgb and b'IEND' in content[-TAIL:] and is_plain_png(content)
+                  and not has_transparent_colour(content))
+        return Header(width, height, common)
     if content.startswith(b'RIFF') and content[8:15] == b'WEBPVP8':
         return read_webp_header(content)
     return None
+
+
+def has_transparent_colour(content: bytes) -> bool:
+    """Return whether a PNG has a tRNS chunk, which has to come before its pixels."""
+    position = len(PNG_SIGNATURE)
+    while position < len(content):
+        length, kind = struct.unpack_from('>I4s', content, position)
+        if kind in (b'tRNS', b'IDAT', b'IEND'):
+            return kind == b'tRNS'
+        position += length + 12  # with length, kind and checksum
+    return False
 
 
 def read_jpeg_header(content: bytes) -> Optional[Header]:
@@ -178,7 +291,8 @@ def read_webp_header(content: bytes) -> Optional[Header]:
         return Header(width, height, whole)
     if kind == b'VP8L':
         bits, = struct.unpack_from('<I', content, 21)
-        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, whole)
+        has_alpha = bits >> 28 & 1
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, whole and not has_alpha)
     if kind == b'VP8X':
         width, height = (int.from_bytes(content[start:start + 3], 'little') + 1 for start in (24, 27))
         return Header(width, height, False)

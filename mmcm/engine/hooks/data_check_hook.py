@@ -1,6 +1,8 @@
 """What can be known of the data before the first step."""
+import re
 from collections.abc import Sequence
-from typing import Optional
+from contextlib import suppress
+from typing import Optional, Union
 
 import numpy as np
 from mmengine.dist import get_world_size
@@ -8,11 +10,15 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmcm.datasets.class_names import class_names, own_names
 from mmcm.engine.hooks.averages_hook import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
 from mmcm.utils.random_state import undisturbed
+
+NUM_LOOKED_AT = 32  # images that are read for the number of transparent ones
+NUM_LISTED = 10  # names of classes in an error
 
 
 @HOOKS.register_module()
@@ -20,7 +26,10 @@ class DataCheckHook(Hook):
     """Tell before the first step if data set, batches and model do not fit.
 
     One image is read, for its shape; a data set that has `labels`, the classes of its images or None, is checked by
-    them, and other ones are left to the first step.
+    them, and other ones are left to the first step. Classes that have names have to be as many as the model's; their
+    names become `class_names` of the config, which each checkpoint holds.
+
+    How many images are transparent is logged for up to `NUM_LOOKED_AT` of them.
     """
 
     priority = 'VERY_HIGH'
@@ -32,10 +41,15 @@ class DataCheckHook(Hook):
         check_accumulation(runner, counts)
         if loader.batch_size is not None:  # a batch sampler may take any number
             check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
+        model = unwrapped(runner.model)
         if hasattr(loader.dataset, 'labels'):
-            check_labels(loader.dataset.labels, unwrapped(runner.model))
+            check_labels(loader.dataset.labels, model)
+        note_class_names(runner.cfg, own_names(getattr(loader.dataset, 'metainfo', {}).get('classes') or ()), model)
         with undisturbed():  # transforms may be random
-            check_shape(loader.dataset[0], unwrapped(runner.model))
+            check_shape(loader.dataset[0], model)
+            composited = look_for_transparency(loader.dataset)
+        if composited:
+            runner.logger.info(composited)
 
 
 def check_size(num_images: int, batch_size: int, num_processes: int, counts: int) -> None:
@@ -72,6 +86,51 @@ def check_accumulation(runner: Runner, counts: int) -> None:
             raise InputError(f'{name}, {length}, is no multiple of optim_wrapper.accumulative_counts, {counts}: the '
                              f'gradients of {length % counts} iterations would be lost there. Take '
                              f'{-(-length // counts) * counts}, or --micro-batch, which changes no iteration.')
+
+
+def look_for_transparency(dataset: object) -> Optional[str]:
+    """Return how many of some images of `dataset`, evenly spread, are transparent, in words; None if none is.
+
+    An image that cannot be read is left to the training.
+    """
+    if getattr(dataset, 'transparency', None) is None:
+        return None
+    for position in np.unique(np.linspace(0, dataset.num_images - 1, NUM_LOOKED_AT).astype(int)):
+        with suppress(InputError):
+            dataset[int(position)]
+    return dataset.transparency.described()
+
+
+def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> None:
+    """Give `config` the `names` of the classes of the data as its `class_names`.
+
+    A list of names in the config is kept. One that is called by its name ('imagenet1k') is kept where the data have no
+    names, WordNet's numbers (n01440764), or names of that list: else a recipe is used for other data.
+
+    Raises:
+        InputError: If there are not as many names as classes of a conditional `model`.
+    """
+    num_classes = getattr(model, 'num_classes', None)
+    if num_classes is None:
+        return
+    if names and len(names) != num_classes:
+        listed = ', '.join(names) if len(names) <= NUM_LISTED else f'{", ".join(names[:NUM_LISTED])}, ...'
+        raise InputError(f'the data set has {len(names)} classes ({listed}) and the model {num_classes}: set '
+                         f'model.denoiser.backbone.num_classes={len(names)}, or train on images of all classes.')
+    given = config.get('class_names')
+    if names and not are_named_by(names, given):
+        config['class_names'] = list(names)
+    elif given is not None and len(class_names(given)) != num_classes:
+        raise InputError(f'class_names has {len(class_names(given))} names and the model {num_classes} classes: set '
+                         f'model.denoiser.backbone.num_classes={len(class_names(given))}, or class_names=None.')
+
+
+def are_named_by(names: Sequence[str], given: Union[str, Sequence[str], None]) -> bool:
+    """Return whether the classes of data that are called `names` are those of `class_names=given` in a config."""
+    if not isinstance(given, str):
+        return given is not None
+    known = {other.lower() for others in class_names(given) for other in others}
+    return all(re.fullmatch(r'n\d{8}', name) or name.lower() in known for name in names)
 
 
 def check_labels(labels: Optional[Sequence[int]], model: nn.Module) -> None:

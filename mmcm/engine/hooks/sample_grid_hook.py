@@ -1,24 +1,31 @@
 """Looking at what a model draws while it is trained."""
+from typing import Optional
+
 import numpy as np
 import torch
 from mmengine.runner import Runner
 
+from mmcm.datasets.class_names import class_names
 from mmcm.datasets.sampling_requests import SamplingRequests
 from mmcm.engine.hooks.sheet_hook import SheetHook
 from mmcm.registry import HOOKS
 from mmcm.utils.images import grid
 from mmcm.utils.model_wrappers import unwrapped
 
+MOST_ROWS = 10
+
 
 @HOOKS.register_module()
 class SampleGridHook(SheetHook):
     """Draw a sheet of images at fixed seeds every `interval` iterations and at the end.
 
-    It is written to `samples/iter_<n>.png`, see SheetHook. Rows are classes, as far as there are any.
+    It is written to `samples/iter_<n>.png`, see SheetHook. Rows are classes, as far as there are any, and where classes
+    have names, captions name them.
 
     Args:
         interval (int): Iterations between two sheets.
-        rows (int): Rows of the sheet.
+        rows (int, optional): Rows of the sheet; by default as many as the model has classes, at most 10, and 10 for
+            models without classes.
         columns (int): Columns of the sheet.
         seed (int): Seed of the images.
         batch_size (int): Images per call of the sampler; it bounds the memory that they take beside the training.
@@ -26,7 +33,7 @@ class SampleGridHook(SheetHook):
 
     name = 'samples'
 
-    def __init__(self, interval: int = 1000, rows: int = 10, columns: int = 10, seed: int = 0,
+    def __init__(self, interval: int = 1000, rows: Optional[int] = None, columns: int = 10, seed: int = 0,
                  batch_size: int = 16) -> None:
         super().__init__(interval)
         self.rows = rows
@@ -37,7 +44,8 @@ class SampleGridHook(SheetHook):
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
         model = unwrapped(runner.model)
-        number = self.rows * self.columns
+        rows = self.rows or min(MOST_ROWS, model.num_classes or MOST_ROWS)
+        number = rows * self.columns
         labels = None
         if model.num_classes is not None:
             labels = [index // self.columns % model.num_classes for index in range(number)]
@@ -46,4 +54,6 @@ class SampleGridHook(SheetHook):
         for start in range(0, number, self.batch_size):
             batch = [requests[index]['data_samples'] for index in range(start, min(start + self.batch_size, number))]
             images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
-        return grid(torch.stack(images), self.columns)
+        names = None if labels is None else runner.cfg.get('class_names')
+        captions = None if names is None else [class_names(names)[label][0] for label in labels]
+        return grid(torch.stack(images), self.columns, captions=captions)

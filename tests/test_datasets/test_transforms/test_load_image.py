@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmcm.datasets.transforms import LoadImage
-from mmcm.datasets.transforms.load_image import MAX_PIXELS, read_header
+from mmcm.datasets.transforms.load_image import MAX_PIXELS, check_background, read_header
 from mmcm.utils.errors import InputError
 
 
@@ -30,8 +30,9 @@ def load(content, source='somewhere/a.jpg'):
     return LoadImage().transform(dict(img_path=source, img_bytes=content))['img'][..., ::-1]
 
 
-def reference(content):
-    return np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
+def reference(content, background='white'):
+    image = Image.open(io.BytesIO(content)).convert('RGBA')
+    return np.asarray(Image.alpha_composite(Image.new('RGBA', image.size, background), image).convert('RGB'))
 
 
 def turned():
@@ -44,9 +45,29 @@ def two_of(image):
     return dict(save_all=True, append_images=[Image.new('RGB', image.size)])
 
 
+def simple_webp(image):
+    """Return a lossless WebP without the header of the extended format, as other encoders write it."""
+    content = encoded(image, 'WEBP', lossless=True)
+    start = content.index(b'VP8L')
+    size, = struct.unpack_from('<I', content, start + 4)
+    chunk = content[start:start + 8 + size + size % 2]
+    return b'RIFF' + struct.pack('<I', 4 + len(chunk)) + b'WEBP' + chunk
+
+
+def png(width, depth, colour, row, transparent):
+    """Return a PNG of one row of bytes."""
+    chunks = ((b'IHDR', struct.pack('>IIBBBBB', width, 1, depth, colour, 0, 0, 0)), (b'tRNS', transparent),
+              (b'IDAT', zlib.compress(b'\0' + row)), (b'IEND', b''))
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data in chunks)
+
+
 PHOTO = photograph()
+GREY = PHOTO.convert('L')
 WITH_ALPHA = Image.merge('RGBA', (*PHOTO.split(), PHOTO.split()[0]))
 SIXTEEN = np.random.RandomState(0).randint(0, 2**16, (9, 8, 3)).astype(np.uint16)
+SIXTEEN_ALPHA = np.random.RandomState(1).randint(0, 2**16, (9, 8, 4)).astype(np.uint16)
 QUICK = {  # through OpenCV
     'jpeg 4:2:0': encoded(PHOTO, 'JPEG', quality=90),
     'jpeg 4:2:2': encoded(PHOTO, 'JPEG', quality=50, subsampling='4:2:2'),
@@ -56,7 +77,6 @@ QUICK = {  # through OpenCV
     'jpeg turned': encoded(PHOTO, 'JPEG', exif=turned()),
     'png': encoded(PHOTO, 'PNG'),
     'png grey': encoded(PHOTO.convert('L'), 'PNG'),
-    'png with a transparent colour': encoded(PHOTO, 'PNG', transparency=(1, 2, 3)),
     'webp': encoded(PHOTO, 'WEBP'),
     'webp lossless': encoded(PHOTO, 'WEBP', lossless=True),
 }
@@ -64,16 +84,26 @@ OTHER = {
     'jpeg cmyk': encoded(Image.merge('CMYK', (*PHOTO.split(), PHOTO.split()[1])), 'JPEG'),
     'png alpha': encoded(WITH_ALPHA, 'PNG'),
     'png grey and alpha': encoded(WITH_ALPHA.convert('LA'), 'PNG'),
+    'png with a transparent colour': encoded(PHOTO, 'PNG', transparency=PHOTO.getpixel((7, 5))),
+    'png with a transparent level': encoded(GREY, 'PNG', transparency=GREY.getpixel((7, 5))),
     'png palette': encoded(PHOTO.quantize(), 'PNG'),
     'png transparent palette': encoded(PHOTO.quantize(), 'PNG', transparency=bytes(range(256))),
     'png one bit': encoded(PHOTO.convert('1'), 'PNG'),
     'png 16 bits': cv2.imencode('.png', SIXTEEN)[1].tobytes(),
+    'png alpha, 16 bits': cv2.imencode('.png', SIXTEEN_ALPHA)[1].tobytes(),
     'webp alpha': encoded(WITH_ALPHA, 'WEBP'),
+    'webp lossless alpha': encoded(WITH_ALPHA, 'WEBP', lossless=True),
+    'webp lossless alpha, simple': simple_webp(WITH_ALPHA),
+    'tiff alpha': encoded(WITH_ALPHA, 'TIFF'),
+    'gif transparent': encoded(PHOTO.quantize(64), 'GIF', transparency=PHOTO.quantize(64).getpixel((7, 5))),
     'webp moving': encoded(PHOTO, 'WEBP', **two_of(PHOTO)),
     'bmp': encoded(PHOTO, 'BMP'),
     'tiff': encoded(PHOTO, 'TIFF'),
     'gif': encoded(PHOTO, 'GIF'),
 }
+
+
+HIDDEN = [kind for kind in OTHER if 'alpha' in kind or 'transparent' in kind]
 
 
 @pytest.mark.filterwarnings('ignore:Palette images with Transparency')  # of the reference
@@ -82,6 +112,68 @@ def test_colours_are_those_of_the_reference(kind):
     content = {**QUICK, **OTHER}[kind]
     assert load(content).shape == reference(content).shape
     assert np.abs(load(content).astype(int) - reference(content)).max() <= 1
+
+
+@pytest.mark.parametrize('background', ['black', '#10c0ff'])
+@pytest.mark.filterwarnings('ignore:Palette images with Transparency')
+@pytest.mark.parametrize('kind', HIDDEN)
+def test_background_is_behind_what_is_transparent(kind, background):
+    results = LoadImage().transform(dict(img_path='x', img_bytes=OTHER[kind], background=background))
+    assert results['transparent']
+    expected = reference(OTHER[kind], background).astype(int)
+    assert not np.array_equal(expected, reference(OTHER[kind]))
+    assert np.abs(results['img'][..., ::-1] - expected).max() <= 1
+
+
+@pytest.mark.filterwarnings('ignore:Palette images with Transparency')
+@pytest.mark.parametrize('kind', HIDDEN)
+def test_without_a_background_hidden_colours_are_visible(kind):
+    results = LoadImage().transform(dict(img_path='x', img_bytes=OTHER[kind], background='none'))
+    hidden = np.asarray(Image.open(io.BytesIO(OTHER[kind])).convert('RGBA'))[..., :3]
+    assert results['transparent'] and np.array_equal(results['img'][..., ::-1], hidden)
+
+
+@pytest.mark.parametrize('kind', [*QUICK, *OTHER])
+def test_only_images_with_transparency_are_counted(kind):
+    results = LoadImage().transform(dict(img_path='x', img_bytes={**QUICK, **OTHER}[kind]))
+    assert results['transparent'] == (kind in HIDDEN)
+
+
+def test_alpha_of_one_everywhere_is_no_transparency():
+    image = Image.merge('RGBA', (*PHOTO.split(), Image.new('L', PHOTO.size, 255)))
+    results = LoadImage().transform(dict(img_path='x', img_bytes=encoded(image, 'PNG')))
+    assert not results['transparent'] and np.array_equal(results['img'][..., ::-1], np.asarray(PHOTO))
+
+
+def test_premultiplied_tiff_is_composited_as_the_colours_that_it_stands_for():
+    pixels = np.asarray(WITH_ALPHA).astype(float)
+    alpha = pixels[..., 3:] / 255
+    premultiplied = np.dstack([pixels[..., :3] * alpha, pixels[..., 3:]]).round().astype(np.uint8)
+    content = encoded(Image.fromarray(premultiplied), 'TIFF')
+    unassociated, associated = (struct.pack('<HHIHH', 338, 3, 1, kind, 0) for kind in (2, 1))  # tag ExtraSamples
+    assert content.count(unassociated) == 1
+    found = load(content.replace(unassociated, associated))
+    # Premultiplied values are rounded (half a level), and so is what they are divided to, and the result.
+    assert np.abs(found - (premultiplied[..., :3] + 255 * (1 - alpha))).max() <= 1.5
+
+
+@pytest.mark.parametrize('depth, colour, row, transparent, expected', [
+    (1, 0, b'\x50', b'\0\1', [[0] * 3, [255, 0, 0]] * 2),
+    (2, 0, b'\x1b', b'\0\2', [[0] * 3, [85] * 3, [255, 0, 0], [255] * 3]),
+    (4, 0, b'\x01\x5f', b'\0\5', [[0] * 3, [17] * 3, [255, 0, 0], [255] * 3]),
+    (16, 0, bytes(range(8)), b'\2\3', [[0] * 3, [255, 0, 0], [4] * 3, [6] * 3]),
+    (16, 2, bytes(range(24)), bytes(range(6, 12)), [[0, 2, 4], [255, 0, 0], [12, 14, 16], [18, 20, 22]]),
+])
+def test_transparent_colour_of_a_png_has_the_depth_of_its_pixels(depth, colour, row, transparent, expected):
+    content = png(4, depth, colour, row, transparent)
+    results = LoadImage().transform(dict(img_path='x', img_bytes=content, background='red'))
+    assert results['img'][0, :, ::-1].tolist() == expected
+
+
+@pytest.mark.parametrize('background', ['nocolour', '#12', '#11223344', 3, None, ''])
+def test_what_is_no_background_is_refused(background):
+    with pytest.raises(InputError, match='background has to be the name of a colour.*got'):
+        check_background(background)
 
 
 @pytest.mark.parametrize('kind', QUICK)

@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Draw the picture of edits in the README, docs/images/editing_inpaint.jpg: scratches and an island, taken out."""
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mmcm.apis.editing import edit_picture
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.datasets.photo_patches import read_photos
+
+OUT = Path(__file__).parents[1] / 'docs' / 'images' / 'editing_inpaint.jpg'
+SCRATCHES = (((340, 40), (620, 190)), ((20, 60), (300, 330)))  # pixels of china.jpg
+ISLAND = (425, 222, 503, 246)
+GAP = 8  # pixels between the pictures
+
+
+def main() -> None:
+    """Draw it."""
+    photo, _ = read_photos()
+    mask = Image.new('L', photo.size)
+    paint = ImageDraw.Draw(mask)
+    for scratch in SCRATCHES:
+        paint.line(scratch, fill='white', width=4)
+    paint.ellipse(ISLAND, fill='white')
+    damaged = Image.composite(Image.new('RGB', photo.size, 'white'), photo, mask)
+    edited = edit_picture(ConsistencyModelInferencer('photo_patches'), 'inpaint', damaged, mask=mask, num_candidates=1,
+                          progress=True)
+    after, = edited.pasted
+    gap = np.full((photo.height, GAP, 3), 255, np.uint8)
+    Image.fromarray(np.hstack([np.asarray(damaged), gap, np.asarray(after)])).save(OUT, quality=88)
+    print(f'Wrote {OUT}: {edited.num_tiles} tiles, {edited.num_calls} network calls each, {edited.seconds:.0f} s')
+
+
+if __name__ == '__main__':
+    main()

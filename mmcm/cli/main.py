@@ -2,6 +2,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Optional
 
 from mmcm.cli.errors import command
@@ -38,6 +39,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     else:
         from mmcm.zoo import nearest
         raise InputError(f'no command {name!r}{nearest(name, COMMANDS)}; there are {", ".join(COMMANDS)}')
+
+
+@command
+def script(name: str, argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command `name` in a script of its own; its imports take seconds, in which signals arrive, too."""
+    importlib.import_module(f'mmcm.cli.{name}').main(argv)
+
+
+# Entry points of setup.py.
+train, test, demo = (partial(script, name) for name in ('train', 'test', 'demo'))
 
 
 def help_text() -> str:

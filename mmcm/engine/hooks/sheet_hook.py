@@ -22,7 +22,7 @@ class SheetHook(Hook):
     """
 
     name: str  # of the folder, and for the visualizer
-    priority = 'LOW'  # after the averages
+    priority = 'LOWEST'  # after the averages, and after the checkpoint: a sheet may take long
 
     def __init__(self, interval: int) -> None:
         self.interval = interval

@@ -1,4 +1,5 @@
 """How commands end when their input cannot be used, the machine fails, or they are interrupted."""
+import os
 import re
 import sys
 from functools import wraps
@@ -51,5 +52,6 @@ def fail(message: str) -> None:
 
 def stop(interrupt: Interrupted) -> None:
     """Print how a command was interrupted as one line, and leave with the exit code of the signal."""
-    print(interrupt, file=sys.stderr)
+    if os.environ.get('RANK', '0') == '0':  # one of all processes speaks
+        print(interrupt, file=sys.stderr)
     sys.exit(interrupt.exit_code)

@@ -127,7 +127,7 @@ def launcher_command() -> Optional[str]:
         parts = Path(f'/proc/{os.getppid()}/cmdline').read_text().rstrip('\0').split('\0')
     except OSError:
         return None
-    launched = any('torchrun' in part or 'torch.distributed' in part for part in parts)
+    launched = any(name in part for part in parts for name in ('torchrun', 'torch.distributed', 'launch.py'))
     return shlex.join([Path(parts[0]).name, *parts[1:]]) if launched else None
 
 

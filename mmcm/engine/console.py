@@ -1,5 +1,6 @@
 """What of MMEngine's log is shown on the console: the log file gets all of it."""
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo')
 
 @contextmanager
 def brief_console() -> Iterator[None]:
-    """Have runners that are built in the block keep their long lists, and notes about MMEngine itself, off the console.
+    """Keep long lists, and what MMEngine and torch say of themselves, off the console, for runners built in the block.
 
     The lists are those of the environment, the config and the hooks, 200 lines before the first iteration.
     """
@@ -24,7 +25,11 @@ def brief_console() -> Iterator[None]:
 
     MMLogger.__init__ = with_filter  # the logger is built by the runner, which logs the lists at once
     try:
-        yield
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings('ignore', category=category, module='mmengine')
+            warnings.filterwarnings('ignore', 'Setting (OMP|MKL)_NUM_THREADS')
+            yield
     finally:
         MMLogger.__init__ = initialise
 

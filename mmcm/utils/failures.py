@@ -29,8 +29,9 @@ def machine_failure(error: BaseException) -> Optional[str]:
         return None
     worker = re.search(r'DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (.*)', text)
     if worker:
-        return (f'process {worker[1]}, which reads images, has ended: {worker[2].split(". ")[0].rstrip(".")}. The system '
-                'kills processes when memory is short: fewer workers (num_workers of the loader) need less.')
+        end = worker[2].split('. ')[0].rstrip('.')
+        return (f'process {worker[1]}, which reads images, has ended: {end}. The system kills processes when memory is '
+                'short: fewer workers (num_workers of the loader) need less.')
     if 'PytorchStreamWriter failed' in text:
         return f'a checkpoint cannot be written, the disk may be full: {text.splitlines()[0]}.'
     if DISCONNECTED.search(text):

@@ -14,8 +14,8 @@ from typing import Optional
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NAMES = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
-# `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same. Signals
-# that follow the first one within so many seconds are the same request.
+# `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same.
+# Signals that follow the first one within so many seconds are the same request.
 SAME_REQUEST = 0.5
 
 

@@ -1,6 +1,4 @@
 """Stopping a training at the end of a step, with a checkpoint, when the process is told to end."""
-import os
-import signal
 from pathlib import Path
 from typing import Optional, Union
 
@@ -41,18 +39,18 @@ class StepBeginHook(Hook):
 class InterruptHook(Hook):
     """On SIGINT and SIGTERM, finish the step, save a checkpoint and raise `Interrupted`.
 
-    A resumed run then goes on as if nothing had happened: same weights, averages, optimiser, data and log. Where there is
-    one process, whatever is outside a step (waiting for data, validation, grids of samples) is interrupted at once, and
-    `save` is for whoever catches the exception. Several processes tell each other about signals at the end of steps, all
-    stop after the same one, and the main process saves.
+    A resumed run then goes on as if nothing had happened: same weights, averages, optimiser, data and log. Where there
+    is one process, whatever is outside a step (waiting for data, validation, grids of samples) is interrupted at once,
+    and `save` is for whoever catches the exception. Several processes tell each other about signals at the end of
+    steps, all stop after the same one, and the main process saves.
 
     The run also stops where its work directory has been removed, which otherwise only the next checkpoint would notice.
 
     Use `add_to`: the hook needs a StepBeginHook beside it.
 
     Attributes:
-        finished (int, optional): Iterations up to the last step of the optimiser that is complete; None before the first
-            one of this process.
+        finished (int, optional): Iterations up to the last step of the optimiser that is complete; None before the
+            first one of this process.
     """
 
     priority = 95  # after the checkpoint of the same iteration, before grids of samples

@@ -4,7 +4,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmcm.datasets.sampling_requests import SamplingRequests
-from mmcm.engine.hooks.sheet_hook import SheetHook
+from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.registry import HOOKS
 from mmcm.utils.images import grid
 from mmcm.utils.model_wrappers import unwrapped
@@ -14,7 +14,8 @@ from mmcm.utils.model_wrappers import unwrapped
 class SampleGridHook(SheetHook):
     """Draw a sheet of images at fixed seeds every `interval` iterations and at the end.
 
-    It is written to `samples/iter_<n>.png`, see SheetHook. Rows are classes, as far as there are any.
+    It is written to `samples/iter_<n>.png`, see SheetHook. Rows are classes, as far as there are any. Where images
+    exceed `max_cost`, columns are left out, and rows only where one column is too many.
 
     Args:
         interval (int): Iterations between two sheets.
@@ -22,13 +23,14 @@ class SampleGridHook(SheetHook):
         columns (int): Columns of the sheet.
         seed (int): Seed of the images.
         batch_size (int): Images per call of the sampler; it bounds the memory that they take beside the training.
+        max_cost (int): See SheetHook.
     """
 
-    name = 'samples'
+    name, switch = 'samples', 'sample_grid'
 
     def __init__(self, interval: int = 1000, rows: int = 10, columns: int = 10, seed: int = 0,
-                 batch_size: int = 16) -> None:
-        super().__init__(interval)
+                 batch_size: int = 16, max_cost: int = MAX_COST) -> None:
+        super().__init__(interval, max_cost)
         self.rows = rows
         self.columns = columns
         self.seed = seed
@@ -37,13 +39,15 @@ class SampleGridHook(SheetHook):
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
         model = unwrapped(runner.model)
-        number = self.rows * self.columns
+        number = self.affordable(runner, self.rows * self.columns, model.sampler.num_calls)
+        columns = max(1, min(self.columns, number // self.rows))
+        number = min(number, self.rows * columns)
         labels = None
         if model.num_classes is not None:
-            labels = [index // self.columns % model.num_classes for index in range(number)]
+            labels = [index // columns % model.num_classes for index in range(number)]
         requests = SamplingRequests(number, model.num_classes, labels, self.seed)
         images = []
         for start in range(0, number, self.batch_size):
             batch = [requests[index]['data_samples'] for index in range(start, min(start + self.batch_size, number))]
             images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
-        return grid(torch.stack(images), self.columns)
+        return grid(torch.stack(images), columns)

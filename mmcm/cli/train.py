@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arg
     from mmengine.runner import Runner
 
     from mmcm.engine import InterruptHook
+    from mmcm.engine.last_checkpoint import LastCheckpoint
 
 RESUME = '--resume'
 
@@ -59,20 +60,25 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
     """
     from mmcm.cli.runner import build_runner, built_from_config
     from mmcm.engine import InterruptHook, load_training_checkpoint  # noqa: F401  (with the latter, MMEngine loads safely)
+    from mmcm.engine.last_checkpoint import LastCheckpoint
 
     runner = hook = None
+    last = LastCheckpoint(config.work_dir, config.resume)
     try:
         with built_from_config():
             runner = build_runner(config)
             hook = InterruptHook.add_to(runner)
             runner.train()
     except (KeyboardInterrupt, Exception) as error:
-        raise early_end(error, config, runner, hook, again) from error
+        end = early_end(error, config, runner, hook, last, again)
+        if end is error:
+            raise
+        raise end from error
     return runner
 
 
 def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]',
-              again: str) -> BaseException:
+              last: 'LastCheckpoint', again: str) -> BaseException:
     """Save what can be saved of a training that `error` has ended; return the error for the user.
 
     It is `error` itself if that says all, or is a fault of ours.
@@ -88,35 +94,24 @@ def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', 
         except Exception as worse:
             error, failure, number = worse, machine_failure(worse), None
     if number is not None and not isinstance(error, InputError):  # also where a library made another error of it
-        return Interrupted(number, way_on(config, runner, hook, again))
-    return error if failure is None else InputError(f'{failure} {way_on(config, runner, hook, again)}')
+        return Interrupted(number, way_on(runner, hook, last, again))
+    return error if failure is None else InputError(f'{failure} {way_on(runner, hook, last, again)}')
 
 
-def way_on(config: Config, runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]', again: str) -> str:
+def way_on(runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]', last: 'LastCheckpoint', again: str) -> str:
     """Return what is saved of a training that has ended early, and the command that goes on, in one line."""
+    path = last.path()
+    if path is None or not Path(path).exists():
+        return f'No iteration is saved; to begin again: {again.replace(f" {RESUME}", "")}'
     if hook is not None and hook.is_saved(runner) and hook.finished >= runner.max_iters:
-        return f'All {hook.finished} iterations are done and saved in {config.work_dir}.'
-    saved = last_checkpoint(config, runner)
-    command_line = again.replace(f' {RESUME}', '')
-    if saved is None:
-        return f'No iteration is saved; to begin again: {command_line}'
-    return f'{saved} is the last checkpoint; to go on: {command_line} {RESUME}'
-
-
-def last_checkpoint(config: Config, runner: 'Optional[Runner]') -> Optional[str]:
-    """Return the path of the last checkpoint of a run, also of the run that it resumes; None if there is none."""
-    hooks = () if runner is None else runner.hooks
-    paths = [hook.last_ckpt for hook in hooks if getattr(hook, 'last_ckpt', None)]
-    record = Path(config.work_dir) / 'last_checkpoint'
-    if not paths and config.resume and record.is_file():
-        paths = [record.read_text().strip()]
-    return next((str(path) for path in paths if Path(path).exists()), None)
+        return f'{path} is saved, the last of {hook.finished} iterations.'
+    return f'{path} is the last checkpoint; to go on: {again.replace(f" {RESUME}", "")} {RESUME}'
 
 
 def command_line(argv: Optional[Sequence[str]], prog: Optional[str], launcher: str) -> str:
     """Return the command that started this training, as it is typed in a shell."""
     if launcher != 'none':
-        return launcher_command() or 'the command that started the processes, with'
+        return launcher_command() or 'the same command'
     program = [prog] if prog else ['python', sys.argv[0]] if sys.argv[0].endswith('.py') else [Path(sys.argv[0]).name]
     return ' '.join([*program, shlex.join(sys.argv[1:] if argv is None else argv)])
 

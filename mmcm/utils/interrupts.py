@@ -4,6 +4,7 @@ Inside `interruptible` a signal raises `Interrupted`, in the main thread, wherev
 `release` it is only recorded, and whoever holds it asks `received` where the program can stop. A second signal ends the
 process at once; files are not broken by that, since they appear whole (`mmcm.utils.files.appearing`).
 """
+import multiprocessing
 import os
 import signal
 import threading
@@ -115,6 +116,32 @@ def advising(advice: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Interrupted(getattr(error, 'number', signal.SIGINT), advice) from None
+
+
+@contextmanager
+def unseen_by_children() -> Iterator[None]:
+    """Have processes that are spawned in the block never see SIGINT; they need `end_with_parent`.
+
+    Terminals send it to them as well, and each would print a traceback. Forked processes need neither.
+    """
+    if not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """End this process, which `multiprocessing` has started, as soon as its parent has ended, however that ended."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _handle(number: int, frame: object) -> None:

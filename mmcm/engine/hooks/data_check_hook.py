@@ -94,9 +94,9 @@ def check_schedules(runner: Runner) -> None:
         if getattr(scheduler, 'eta_min', None) != 0:
             runner.logger.warning(f'{ends}: the value does not change after {scheduler.end}.')
             continue
-        raise InputError(f'{ends}: the learning rate would be 0 after {scheduler.end}. To train longer, begin a new run '
-                         'with the weights: another --work-dir, and --cfg-options load_from=<the checkpoint> in place '
-                         f'of --resume. To finish the old one, set train_cfg.max_iters={scheduler.end}.')
+        raise InputError(f'{ends}: the learning rate would be 0 after {scheduler.end}. To train longer, begin a new '
+                         'run with the weights: another --work-dir, and --cfg-options load_from=<the checkpoint> '
+                         f'instead of --resume. To finish the old one, set train_cfg.max_iters={scheduler.end}.')
 
 
 def check_labels(labels: Optional[Sequence[int]], model: nn.Module) -> None:

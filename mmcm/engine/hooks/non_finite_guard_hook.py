@@ -1,7 +1,6 @@
 """Stopping where training has come to nothing."""
 from copy import copy
 from itertools import islice
-from pathlib import Path
 from typing import Optional
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmcm.engine.hooks.averages_hook import iterations_per_step
+from mmcm.engine.last_checkpoint import LastCheckpoint
 from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
@@ -44,13 +44,12 @@ class NonFiniteGuardHook(Hook):
             raise InputError(f'interval has to be at least 1, got {interval}.')
         self.interval = interval
         self.unread: list[tuple[int, dict[str, Tensor]]] = []
-        self.old_record: Optional[int] = None
+        self.last_checkpoint: Optional[LastCheckpoint] = None
 
     def before_train(self, runner: Runner) -> None:
         """Forget the losses of another run, and note whether the work directory has a checkpoint of one."""
         self.unread = []
-        record = Path(runner.work_dir) / 'last_checkpoint'
-        self.old_record = record.stat().st_mtime_ns if record.is_file() and runner.iter == 0 else None
+        self.last_checkpoint = LastCheckpoint(runner.work_dir, resumed=runner.iter > 0)
 
     def after_train_iter(self,
                          runner: Runner,
@@ -111,8 +110,7 @@ class NonFiniteGuardHook(Hook):
 
     def advice(self, runner: Runner) -> str:
         """Return what to change and where to go on from."""
-        record = Path(runner.work_dir) / 'last_checkpoint'
-        good = record.read_text().strip() if record.is_file() and record.stat().st_mtime_ns != self.old_record else ''
+        good = self.last_checkpoint.path()
         change = 'a smaller learning rate, optim_wrapper.clip_grad or full precision may help'
         if good:
             return f'The last good checkpoint is {good}: go on from it with --resume; {change}.'

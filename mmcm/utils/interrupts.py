@@ -4,7 +4,6 @@ Inside `interruptible` a signal raises `Interrupted`, in the main thread, wherev
 `release` it is only recorded, and whoever holds it asks `received` where the program can stop. A second signal ends the
 process at once; files are not broken by that, since they appear whole (`mmcm.utils.files.appearing`).
 """
-import multiprocessing
 import os
 import signal
 import threading
@@ -106,7 +105,7 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        _state.process, _state.held = None, False
+        _state.reset()
 
 
 @contextmanager
@@ -136,6 +135,8 @@ def unseen_by_children() -> Iterator[None]:
 
 def end_with_parent() -> None:
     """End this process, which `multiprocessing` has started, as soon as its parent has ended, however that ended."""
+
+    import multiprocessing  # here: until the handlers are installed, imports are not protected
 
     def wait() -> None:
         multiprocessing.parent_process().join()

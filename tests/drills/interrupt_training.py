@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from interruptions import assert_same_end, command, end, interrupt_at_random, start  # noqa: E402
 
 ITERATIONS = 120
+REACH = 50  # iterations at most between two interrupts, so that a training has several
 OPTIONS = ['default_hooks.checkpoint.interval=40', 'default_hooks.sample_grid.interval=30',
            'default_hooks.trajectory.interval=30', 'train_dataloader.num_workers=1']
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -32,7 +33,9 @@ def drill(number: int, rounds: int, folder: Path, undisturbed: Path, chance: ran
             work_dir = folder / f'{signal.Signals(number).name}_{training}'
             arguments, resumed, lost = command(work_dir, ITERATIONS, *OPTIONS), False, 0
         process = start(arguments + ['--resume'] * resumed)
-        place = interrupt_at_random(process, work_dir, ITERATIONS, number, chance) if done < rounds else None
+        place = None
+        if done < rounds and lost < ITERATIONS:
+            place = interrupt_at_random(process, work_dir, lost + 1, min(lost + REACH, ITERATIONS), number, chance)
         code, out, error = end(process)
         assert 'Traceback' not in out + error, error
         if place is not None and code != 0:

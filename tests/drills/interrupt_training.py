@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Interrupt trainings at random moments and resume them, many times; each has to end as an undisturbed one, bit for bit.
+"""Interrupt trainings at random moments and resume them; each has to end as an undisturbed one, bit for bit.
 
     python tests/drills/interrupt_training.py --rounds 20
 

@@ -39,9 +39,11 @@ class SampleGridHook(SheetHook):
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
         model = unwrapped(runner.model)
-        number = self.affordable(runner, self.rows * self.columns, model.sampler.num_calls)
-        columns = max(1, min(self.columns, number // self.rows))
+        wanted, num_calls = self.rows * self.columns, model.sampler.num_calls
+        number = self.affordable(runner, wanted, num_calls)
+        columns = max(1, number // self.rows)
         number = min(number, self.rows * columns)
+        self.announce(runner, number, wanted, num_calls)
         labels = None
         if model.num_classes is not None:
             labels = [index // columns % model.num_classes for index in range(number)]

@@ -44,14 +44,16 @@ class SheetHook(Hook):
         """Return the sheet, (H, W, 3), uint8 RGB."""
 
     def affordable(self, runner: Runner, num_images: int, num_calls: int) -> int:
-        """Return how many of `num_images` may be drawn with `num_calls` network calls each; say so in the log."""
+        """Return how many of `num_images` may be drawn with `num_calls` network calls each, 1 or more."""
         *_, height, width = unwrapped(runner.model).image_shape
         cost = num_calls * max(1, height * width / COUNTED_ONCE)
-        number = min(num_images, max(1, int(self.max_cost / cost)))
-        fewer = '' if number == num_images else f' of {num_images}, which would exceed max_cost={self.max_cost}'
-        runner.logger.info(f'Drawing {self.name}/{self.file_name(runner)}: {number} images{fewer}, {num_calls} network '
-                           f'calls each. default_hooks.{self.switch}=None leaves it out.')
-        return number
+        return min(num_images, max(1, int(self.max_cost / cost)))
+
+    def announce(self, runner: Runner, num_images: int, wanted: int, num_calls: int) -> None:
+        """Say in the log what is going to be drawn, which may take long."""
+        fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'
+        runner.logger.info(f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
+                           f'network calls each. default_hooks.{self.switch}=None leaves it out.')
 
     def file_name(self, runner: Runner) -> str:
         """Return the name of the file for a sheet of this iteration."""

@@ -61,7 +61,9 @@ class TrajectoryHook(SheetHook):
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
         model = unwrapped(runner.model)
-        number = self.affordable(runner, self.num_samples, self.sampler_for(model.sampler).num_calls)
+        num_calls = self.sampler_for(model.sampler).num_calls
+        number = self.affordable(runner, self.num_samples, num_calls)
+        self.announce(runner, number, self.num_samples, num_calls)
         levels = self.trajectory(model, number)
         seeds = self.seeds[:number]
         names = [name for seed in seeds for name in (f'seed {seed}', 'estimate')]

@@ -6,10 +6,12 @@ process at once; files are not broken by that, since they appear whole (`mmcm.ut
 """
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Optional
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -169,12 +171,19 @@ def _in_child() -> None:
     if _state.process is None:
         return
     _state.process = None
+    sys.excepthook = _excepthook_of_child
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey, args=(os.getppid(), ), daemon=True).start()
     else:  # macOS does not say who sent a signal
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _excepthook_of_child(kind: type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
+    """Say nothing where the parent has closed a connection: it has ended, and `multiprocessing` was handing it data."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _obey(parent: int) -> None:

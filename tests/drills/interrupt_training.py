@@ -60,6 +60,8 @@ def main() -> None:
     """Run the drill."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=20, help='interrupts by each of the signals')
+    parser.add_argument('--signals', nargs='+', choices=[number.name for number in CODES], help='default: both',
+                        default=[number.name for number in CODES])
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     args = parser.parse_args()
     chance = random.Random(args.seed)
@@ -67,8 +69,8 @@ def main() -> None:
         whole = Path(folder) / 'undisturbed'
         code, _, error = end(start(command(whole, ITERATIONS, *OPTIONS)))
         assert code == 0, error
-        for number in CODES:
-            drill(number, args.rounds, Path(folder), whole / f'iter_{ITERATIONS}.pth', chance)
+        for name in args.signals:
+            drill(signal.Signals[name], args.rounds, Path(folder), whole / f'iter_{ITERATIONS}.pth', chance)
     print('nothing was lost')
 
 

@@ -115,6 +115,27 @@ def test_forked_processes_end_only_when_their_parent_says_so(number):
     assert process.communicate('\n', timeout=PATIENCE) == ('', '') and process.returncode == 0
 
 
+SHARED = '''
+import multiprocessing, os, signal, sys, threading, time
+from mmcm.utils.interrupts import interruptible
+def work():
+    thread = threading.Thread(target=lambda: sys.excepthook(ConnectionResetError, ConnectionResetError(), None))
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError('a fault'), None)
+if __name__ == '__main__':
+    with interruptible():
+        child = multiprocessing.get_context('fork').Process(target=work)
+        child.start()
+        child.join()
+'''
+
+
+def test_forked_process_says_nothing_where_its_parent_has_ended_but_shows_faults():
+    """As torch's workers do, whose thread hands memory to the parent."""
+    assert end(start([sys.executable, '-c', SHARED])) == (0, '', 'ValueError: a fault\n')
+
+
 SPAWNED = '''
 import multiprocessing, os, time
 from mmcm.utils.interrupts import end_with_parent

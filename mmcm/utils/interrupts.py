@@ -19,6 +19,7 @@ NAMES = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
 # `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same.
 # Signals that follow the first one within so many seconds are the same request.
 SAME_REQUEST = 0.5
+GRACE = 10.0  # seconds in which a child outlives a SIGTERM of another process than its parent
 
 
 class Interrupted(KeyboardInterrupt):
@@ -163,10 +164,10 @@ def _handle(number: int, frame: object) -> None:
 
 
 def _in_child() -> None:
-    """Ignore SIGINT, and SIGTERM unless the parent sent it.
+    """Ignore SIGINT, and for a while SIGTERM unless the parent sent it.
 
-    Terminals and schedulers signal a whole group of processes. A child that ended then would fail a step of the parent
-    that is to be finished and saved. Children end when their parent has ended, or has them end.
+    Terminals and schedulers signal a whole group of processes. A child that ended at once would fail a step of the
+    parent that is to be finished and saved.
     """
     if _state.process is None:
         return
@@ -187,9 +188,10 @@ def _excepthook_of_child(kind: type[BaseException], error: BaseException, trace:
 
 
 def _obey(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)  # as torch's own handler for its workers does
+    # Two signals that come at nearly the same time are one, that of the parent may be lost: so this ends, too.
+    if signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        signal.sigtimedwait({signal.SIGTERM}, GRACE)
+    os._exit(0)  # as torch's own handler for its workers does; to torch another code is a failure
 
 
 if hasattr(os, 'register_at_fork'):

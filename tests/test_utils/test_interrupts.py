@@ -107,7 +107,7 @@ if __name__ == '__main__':
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_forked_processes_end_only_when_their_parent_says_so(number):
+def test_forked_processes_outlive_a_signal_to_their_group(number):
     process = subprocess.Popen(
         [sys.executable, '-c', CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     child = int(process.stdout.readline())

@@ -117,7 +117,7 @@ def test_gradients_that_are_accumulated_are_not_lost(tmp_path):
     cfg = run_config(tmp_path, custom_hooks=[
         dict(type='SendSignal', stage='after_train_iter', done=0, number=int(signal.SIGINT), priority='LOWEST')])
     cfg.optim_wrapper.accumulative_counts = 3
-    del cfg.param_scheduler  # MMEngine warns of those that step more often than the optimiser
+    cfg.pop('param_scheduler')  # MMEngine warns of those that step more often than the optimiser
     with pytest.raises(Interrupted), interruptible():
         train(cfg)
     assert (tmp_path / 'iter_3.pth').exists()

@@ -82,9 +82,9 @@ setup(
     entry_points={
         'console_scripts': [
             'mmcm = mmcm.cli.main:main',
-            'mmagic_inference_demo = mmcm.cli.demo:main',
-            'mmcm-train = mmcm.cli.train:main',
-            'mmcm-test = mmcm.cli.test:main',
+            'mmagic_inference_demo = mmcm.cli.main:demo',
+            'mmcm-train = mmcm.cli.main:train',
+            'mmcm-test = mmcm.cli.main:test',
         ]
     },
     cmdclass={'build_py': BuildWithMim},

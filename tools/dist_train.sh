@@ -15,7 +15,7 @@ gpus=$2
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-exec "${PYTHON:-python}" -m torch.distributed.run \
+exec "${PYTHON:-python}" "$tools/launch.py" \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --nproc_per_node="$gpus" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """Train a model: `python tools/train.py CONFIG`; see `--help`."""
-from mmcm.cli.train import main
+from mmcm.cli.main import script
 
 if __name__ == '__main__':
-    main()
+    script('train')

@@ -18,6 +18,7 @@ from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove, write_bytes
+from mmcm.utils.interrupts import end_with_parent, unseen_by_children
 from mmcm.utils.progress import progress_bar
 
 FORMATS = dict(  # suffix, and what OpenCV is told beside
@@ -132,15 +133,23 @@ def results(work: Callable[[Path, range], Export], folders: list[Path], blocks: 
         yield from map(work, folders, blocks)
         return
     # Spawned, not forked: this process may have threads, of torch or OpenCV. Each of them leaves the other cores alone.
-    with ProcessPoolExecutor(workers, get_context(START), cv2.setNumThreads, (0, )) as pool:
+    with ProcessPoolExecutor(workers, get_context(START), begin_worker) as pool:
         try:
-            yield from pool.map(work, folders, blocks)
+            with unseen_by_children():
+                found = pool.map(work, folders, blocks)
+            yield from found
         except BrokenProcessPool as error:
             raise InputError('a process that writes images was killed, maybe for want of memory. What has been written '
                              'is kept: the same command goes on, maybe with fewer --workers.') from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def begin_worker() -> None:
+    """Begin a process that writes images."""
+    cv2.setNumThreads(0)
+    end_with_parent()
 
 
 def remember(out: Path, settings: dict) -> None:

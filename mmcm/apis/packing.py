@@ -6,6 +6,7 @@ whatever the number of workers.
 import hashlib
 import json
 import math
+import signal
 import sys
 import time
 import warnings
@@ -27,6 +28,7 @@ from mmcm.datasets.transparency import transparency_in_words
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
+from mmcm.utils.interrupts import Interrupted
 from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
@@ -117,6 +119,10 @@ def pack(dataset: ImageDataset,
                         file.save(chunks=done, corrupt=skipped, transparent=num_transparent)
                         saved = time.monotonic()
                     advance()
+        except KeyboardInterrupt as error:
+            kept = (f'{file.num_rows} images are packed: the same command goes on from there.' if file.num_rows else
+                    'No image had been packed yet.')
+            raise Interrupted(getattr(error, 'number', signal.SIGINT), kept) from None
         except RuntimeError as error:
             if 'DataLoader worker' not in str(error):
                 raise

@@ -16,6 +16,7 @@ from mmcm.apis.data_source import NoDataError, dataset_config
 from mmcm.apis.kept_samples import KeptSamples
 from mmcm.apis.scores import Score, plain
 from mmcm.engine import WholeBatches
+from mmcm.engine.console import brief_console
 from mmcm.evaluation.features.shared import channels_for
 from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
@@ -61,7 +62,8 @@ class Tester:
         if len(averages) > 1:  # so that the last one of them is not missed when the first one has been measured
             for average in averages:
                 read_backbone(path, average)
-        self.runner = Runner.from_cfg(config)
+        with brief_console():
+            self.runner = Runner.from_cfg(config)
         self.config = config
         self.model = unwrapped(self.runner.model)
         self.kept = KeptSamples()

@@ -8,6 +8,7 @@ from typing import Optional
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.interrupts import advising
 from mmcm.zoo import cached_file, list_models
 
 
@@ -40,12 +41,13 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         if not re.fullmatch('[0-9a-fA-F]{64}', args.sha256):
             raise InputError(f'--sha256 has to be 64 hexadecimal digits, got {args.sha256!r}.')
     failed = False
-    for source in dict.fromkeys(sources):
-        try:
-            print(cached_file(source, args.cache_dir, sha256=args.sha256), flush=True)
-        except InputError as error:
-            print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
-            failed = True
+    with advising('What has been fetched is kept: the same command goes on from there.'):
+        for source in dict.fromkeys(sources):
+            try:
+                print(cached_file(source, args.cache_dir, sha256=args.sha256), flush=True)
+            except InputError as error:
+                print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+                failed = True
     if failed:
         sys.exit(2)
 

@@ -1,29 +1,60 @@
-"""How commands end when their input cannot be used."""
+"""How commands end when their input cannot be used, the machine fails, or they are interrupted."""
+import os
 import re
 import sys
 from functools import wraps
 from typing import Callable
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.failures import machine_failure
+from mmcm.utils.interrupts import Interrupted, interruptible, received
 
 LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
 
 
 def command(main: Callable[..., None]) -> Callable[..., None]:
-    """Let `main` end with one line on stderr and exit code 2 where it raises an InputError."""
+    """Let `main` end with one line on stderr where something else than a fault of ours ends it.
+
+    The exit code is 2 where it raises an InputError or the machine fails (see `machine_failure`), 130 after SIGINT and
+    143 after SIGTERM.
+    """
 
     @wraps(main)
     def run(*args, **kwargs):
-        try:
-            main(*args, **kwargs)
-        except InputError as error:
-            # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
-            message = re.sub(rf'^Caught {TYPE} in .*\n[\w.]*{TYPE}: ', '', str(error), flags=re.DOTALL)
-            message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
-            if len(message) > LONGEST:  # a file may have any text in place of a name
-                message = f'{message[:LONGEST // 2]} ... {message[-LONGEST // 2:]}'
-            print(f'error: {message}', file=sys.stderr)
-            sys.exit(2)
+        with interruptible():
+            try:
+                main(*args, **kwargs)
+            except InputError as error:
+                fail(str(error))
+            except Interrupted as error:
+                stop(error)
+            except KeyboardInterrupt:
+                stop(Interrupted())
+            except Exception as error:
+                if received():  # libraries make an error of their own of an exception that they do not expect
+                    stop(Interrupted(received()))
+                failure = machine_failure(error)
+                if failure is None:
+                    raise
+                fail(failure)
 
     return run
+
+
+def fail(message: str) -> None:
+    """Print an error as one line and leave with exit code 2."""
+    # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
+    message = re.sub(rf'^Caught {TYPE} in .*\n[\w.]*{TYPE}: ', '', message, flags=re.DOTALL)
+    message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
+    if len(message) > LONGEST:  # a file may have any text in place of a name
+        message = f'{message[:LONGEST // 2]} ... {message[-LONGEST // 2:]}'
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)
+
+
+def stop(interrupt: Interrupted) -> None:
+    """Print how a command was interrupted as one line, and leave with the exit code of the signal."""
+    if os.environ.get('RANK', '0') == '0':  # one of all processes speaks
+        print(interrupt, file=sys.stderr)
+    sys.exit(interrupt.exit_code)

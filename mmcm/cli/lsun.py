@@ -7,7 +7,7 @@ from typing import Optional
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.corrupt_images import ON_CORRUPT
-from mmcm.utils.errors import InputError
+from mmcm.utils.interrupts import advising
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -40,11 +40,9 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     args = parse_args(argv, prog)
     from mmcm.apis.lsun_export import CORRUPT_FILE, export_lsun  # torch is loaded only to export
 
-    try:
+    with advising('What has been written is kept: the same command goes on from there.'):
         done = export_lsun(args.data_root, args.out, args.format, args.size, args.quality, args.num_images,
                            args.corrupt, args.workers, progress=True)
-    except KeyboardInterrupt:
-        raise InputError('stopped. What has been written is kept: the same command goes on from there.') from None
     print(f'{args.out}: wrote {done.num_written} images, {done.num_found} were there')
     if done.corrupt:
         print(f'{len(done.corrupt)} could not be decoded and were left out, see {args.out / CORRUPT_FILE}')

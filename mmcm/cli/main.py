@@ -3,6 +3,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Optional
 
 from mmcm.cli.completion import ASKED, asked_command, complete
@@ -57,6 +58,16 @@ def complete_commands() -> None:
     parser.add_argument('--version', action='store_true')
     parser.add_argument('command', choices=list(COMMANDS))
     complete(parser)
+
+
+@command
+def script(name: str, argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command `name` in a script of its own; its imports take seconds, in which signals arrive, too."""
+    importlib.import_module(f'mmcm.cli.{name}').main(argv)
+
+
+# Entry points of setup.py.
+train, test, demo = (partial(script, name) for name in ('train', 'test', 'demo'))
 
 
 def help_text() -> str:

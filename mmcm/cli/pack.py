@@ -123,10 +123,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.cli.runner import built_from_config
     with built_from_config():
         dataset = build_images(config)
-    try:
-        done = pack(dataset, out, config, args.workers, args.corrupt, progress=True)
-    except KeyboardInterrupt:
-        raise InputError('stopped. What has been packed is kept: the same command goes on from there.') from None
+    done = pack(dataset, out, config, args.workers, args.corrupt, progress=True)
     for reason in done.corrupt[:LISTED]:
         print(f'left out: {reason}')
     if len(done.corrupt) > LISTED:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Union
 
 import torch
@@ -14,9 +15,12 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
+from mmcm.engine.console import brief_console
 from mmcm.registry import is_config_error
 from mmcm.utils.errors import InputError
 
+# What MMEngine adds to every run, unless `default_hooks` says None.
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 STARTED_BY = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
 # Where each launcher says which of how many processes this is, under the names that torch has for it.
 PROCESS_VARIABLES = dict(
@@ -27,7 +31,8 @@ PROCESS_VARIABLES = dict(
 
 
 def prepare(config: Config, args: Namespace) -> None:
-    """Fit `config` to this machine: its devices, and what is installed."""
+    """Fit `config` to MMEngine and to this machine: its devices, and what is installed."""
+    leave_out_hooks(config)
     if config.get('visualizer'):
         keep_installed_backends(config)
     if args.launcher == 'none':
@@ -42,6 +47,13 @@ def prepare(config: Config, args: Namespace) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not torch.cuda.is_available():
         use_cpus(config, args.launcher)
+
+
+def leave_out_hooks(config: Config) -> None:
+    """Leave out the hooks that `default_hooks` sets to None; MMEngine does so only for those that it has itself."""
+    hooks = config.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in MMENGINE_HOOKS]:
+        del hooks[name]
 
 
 def use_cpus(config: Config, launcher: str) -> None:
@@ -87,7 +99,16 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     runner_class = RUNNERS.get(kind)
     if runner_class is None:
         raise InputError(f"runner_type has to be 'Runner' or 'FlexibleRunner', got {kind!r}.")
-    return runner_class.from_cfg(config)
+    with brief_console():
+        runner = runner_class.from_cfg(config)
+    runner.logger.info(f'Environment, config and hooks: {log_file(runner)}')
+    return runner
+
+
+def log_file(runner: Union[Runner, FlexibleRunner]) -> str:
+    """Return the path of the file that a runner logs to, as seen from the current folder where it lies below that."""
+    path = Path(runner.logger.log_file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer, labels_of
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.interrupts import advising
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -68,7 +69,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     if num_images is None:
         num_images = len(labels) if isinstance(labels, list) else 1
     sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
-    try:
+    with advising('What has been drawn is kept: the same command goes on from there.'):
         done = sample_to_files(
             inferencer,
             args.out,
@@ -82,8 +83,6 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
             rank,
             world_size,
             progress=True)
-    except KeyboardInterrupt:
-        raise InputError('stopped. What has been drawn is kept: the same command goes on from there.') from None
     if rank:
         return
     where = ', '.join(map(str, done.outs))

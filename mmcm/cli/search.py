@@ -14,6 +14,7 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import check_file, write_bytes
+from mmcm.utils.interrupts import advising
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -139,7 +140,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     check_file(Path(config.work_dir) / 'evaluations.json')
     from mmcm.cli.runner import prepare  # torch is loaded for arguments in order
     prepare(config, args)
-    search(config, args)
+    with advising('What has been evaluated is kept: the same command goes on from there.'):
+        search(config, args)
 
 
 if __name__ == '__main__':

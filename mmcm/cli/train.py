@@ -1,4 +1,7 @@
 """`tools/train.py`: train a model from a config file."""
+import os
+import shlex
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -12,9 +15,16 @@ from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.failures import machine_failure
+from mmcm.utils.interrupts import Interrupted, received
 
 if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arguments need not wait for it
     from mmengine.runner import Runner
+
+    from mmcm.engine import InterruptHook
+    from mmcm.engine.last_checkpoint import LastCheckpoint
+
+RESUME = '--resume'
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -25,7 +35,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                   'ct_8xb256_imagenet1k-64x64 --amp --micro-batch 64 --cfg-options train_dataloader.batch_size=128'))
     with_configs(parser.add_argument('config', help='config file, or the name of one that comes with mmcm'))
     add_runner_arguments(parser)
-    parser.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the work directory')
+    parser.add_argument(RESUME, action='store_true', help='go on from the last checkpoint in the work directory')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for')
@@ -38,15 +48,83 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     return parser.parse_args(argv)
 
 
-def train(config: Config) -> 'Runner':
-    """Train as `config` says; return the runner."""
-    from mmcm.cli.runner import build_runner, built_from_config
-    from mmcm.engine import load_training_checkpoint  # noqa: F401  (importing it makes MMEngine load safely)
+def train(config: Config, again: str = 'the same command') -> 'Runner':
+    """Train as `config` says; return the runner.
 
-    with built_from_config():
-        runner = build_runner(config)
-        runner.train()
+    Args:
+        config (Config): The config.
+        again (str): The command that begins the training, for messages.
+
+    Raises:
+        Interrupted: If a signal has ended the training; what can be saved is saved.
+        InputError: If the config cannot be built, or the machine has failed.
+    """
+    from mmcm.cli.runner import build_runner, built_from_config
+    from mmcm.engine import InterruptHook, load_training_checkpoint  # noqa: F401  (with the latter, MMEngine loads safely)
+    from mmcm.engine.last_checkpoint import LastCheckpoint
+
+    runner = hook = None
+    last = LastCheckpoint(config.work_dir, config.resume)
+    try:
+        with built_from_config():
+            runner = build_runner(config)
+            hook = InterruptHook.add_to(runner)
+            runner.train()
+    except (KeyboardInterrupt, Exception) as error:
+        end = early_end(error, config, runner, hook, last, again)
+        if end is error:
+            raise
+        raise end from error
     return runner
+
+
+def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]',
+              last: 'LastCheckpoint', again: str) -> BaseException:
+    """Save what can be saved of a training that `error` has ended; return the error for the user.
+
+    It is `error` itself if that says all, or is a fault of ours.
+    """
+    number = getattr(error, 'number', signal.SIGINT) if isinstance(error, KeyboardInterrupt) else received()
+    failure = machine_failure(error)
+    if isinstance(error, FileNotFoundError) and not Path(config.work_dir).exists():
+        failure = f'the work directory {config.work_dir} was removed, or its disk is not mounted.'
+    if number is not None and hook is not None and not isinstance(error, InputError):
+        try:
+            hook.save(runner)
+            runner.visualizer.close()
+        except Exception as worse:
+            error, failure, number = worse, machine_failure(worse), None
+    if number is not None and not isinstance(error, InputError):  # also where a library made another error of it
+        return Interrupted(number, way_on(runner, hook, last, again))
+    return error if failure is None else InputError(f'{failure} {way_on(runner, hook, last, again)}')
+
+
+def way_on(runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]', last: 'LastCheckpoint', again: str) -> str:
+    """Return what is saved of a training that has ended early, and the command that goes on, in one line."""
+    path = last.path()
+    if path is None or not Path(path).exists():
+        return f'No iteration is saved; to begin again: {again.replace(f" {RESUME}", "")}'
+    if hook is not None and hook.is_saved(runner) and hook.finished >= runner.max_iters:
+        return f'{path} is saved, the last of {hook.finished} iterations.'
+    return f'{path} is the last checkpoint; to go on: {again.replace(f" {RESUME}", "")} {RESUME}'
+
+
+def command_line(argv: Optional[Sequence[str]], prog: Optional[str], launcher: str) -> str:
+    """Return the command that started this training, as it is typed in a shell."""
+    if launcher != 'none':
+        return launcher_command() or 'the same command'
+    program = [prog] if prog else ['python', sys.argv[0]] if sys.argv[0].endswith('.py') else [Path(sys.argv[0]).name]
+    return ' '.join([*program, shlex.join(sys.argv[1:] if argv is None else argv)])
+
+
+def launcher_command() -> Optional[str]:
+    """Return the command line of torchrun, where it is the parent of this process and the system says it."""
+    try:
+        parts = Path(f'/proc/{os.getppid()}/cmdline').read_text().rstrip('\0').split('\0')
+    except OSError:
+        return None
+    launched = any(name in part for part in parts for name in ('torchrun', 'torch.distributed', 'launch.py'))
+    return shlex.join([Path(parts[0]).name, *parts[1:]]) if launched else None
 
 
 @command
@@ -74,7 +152,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
               '--resume would go on with it', file=sys.stderr)
     config.resume = args.resume or config.get('resume', False)
     prepare(config, args)
-    runner = train(config)
+    runner = train(config, command_line(argv, prog, args.launcher))
     print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
 
 

@@ -6,6 +6,7 @@ from mmcm.engine.hooks import (
     AveragesHook,
     CompileHook,
     DataCheckHook,
+    InterruptHook,
     LossBySigmaHook,
     NonFiniteGuardHook,
     PlainLogHook,
@@ -21,9 +22,10 @@ from mmcm.engine.safe_loading import load_training_checkpoint
 from mmcm.engine.whole_batches import WholeBatches
 
 __all__ = [
-    'AutocastOptimWrapper', 'AveragesHook', 'CompileHook', 'DataCheckHook', 'LossBySigmaHook', 'MicroBatchTrainLoop',
-    'NonFiniteGuardHook', 'PlainLogHook', 'ResumableSampler', 'ResumeDataHook', 'SampleGridHook', 'StepSeedHook',
-    'TrajectoryHook', 'WholeBatches', 'WholeCheckpointHook', 'load_training_checkpoint'
+    'AutocastOptimWrapper', 'AveragesHook', 'CompileHook', 'DataCheckHook', 'InterruptHook', 'LossBySigmaHook',
+    'MicroBatchTrainLoop', 'NonFiniteGuardHook', 'PlainLogHook', 'ResumableSampler', 'ResumeDataHook',
+    'SampleGridHook', 'StepSeedHook', 'TrajectoryHook', 'WholeBatches', 'WholeCheckpointHook',
+    'load_training_checkpoint'
 ]
 
 if torch.distributed.is_available():  # some builds of torch come without

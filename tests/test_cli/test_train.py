@@ -146,3 +146,59 @@ def test_openais_folder_is_resumed_by_mmengines_runner_alone(run, tmp_path, caps
 def test_file_of_another_network_is_refused(run, released, capsys):
     torch.save(dict(weight=torch.zeros(1)), released[0])
     assert 'is not a checkpoint of this ADMUNet' in refusal(capsys, run, options=[f'load_from={released[0]}'])
+
+
+def test_resumed_run_is_not_trained_at_learning_rate_0(run, capsys):
+    run()
+    error = refusal(capsys, run, '--resume', options=['train_cfg.max_iters=4'])
+    assert error.startswith('error: PolyLR of the resumed run ends at 2, and the run is to go on to 4: the learning')
+    assert 'load_from=' in error and 'train_cfg.max_iters=2' in error
+    assert run('--resume', options=['train_cfg.max_iters=4', 'param_scheduler.end=2']).iter == 4  # as it is asked for
+
+
+def test_way_to_train_longer_works(run, tmp_path):
+    run()
+    weights = f'load_from={tmp_path / "iter_2.pth"}'
+    run('--work-dir', str(tmp_path / 'longer'), options=[weights, 'train_cfg.max_iters=3'])
+    before, after = (read_checkpoint(path)['state_dict'] for path in (
+        tmp_path / 'iter_2.pth', tmp_path / 'longer' / 'iter_3.pth'))
+    name = 'denoiser.backbone.out.2.weight'
+    assert 0 < (after[name] - before[name]).abs().max() < 0.01
+
+
+def test_schedule_that_ends_above_0_is_only_noted(run, tmp_path):
+    run(options=['param_scheduler.eta_min=1e-4'])
+    run('--resume', options=['train_cfg.max_iters=4', 'param_scheduler.eta_min=1e-4'])
+    log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+    assert 'the run is to go on to 4: the value does not change after 2.' in log
+
+
+def test_schedule_that_ends_early_on_purpose_is_fine(run):
+    run(options=['param_scheduler.end=1', 'param_scheduler.eta_min=1e-4'])
+    assert run('--resume', options=['train_cfg.max_iters=4', 'param_scheduler.end=1',
+                                    'param_scheduler.eta_min=1e-4']).iter == 4
+
+
+HOOKS = ['timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'resume_data', 'step_seed', 'plain_log',
+         'data_check', 'guard', 'loss_by_sigma', 'sample_grid', 'trajectory']
+
+
+@pytest.mark.parametrize('name', HOOKS)
+def test_any_hook_can_be_left_out(run, name):
+    assert run(options=[f'default_hooks.{name}=None']).iter == 2
+
+
+def test_hook_that_training_needs_is_asked_for(run, capsys):
+    assert 'AveragesHook' in refusal(capsys, run, options=['default_hooks.averages=None'])
+
+
+def test_console_begins_briefly_and_the_log_file_has_everything(run, capsys, tmp_path):
+    run(options=['default_hooks.logger.interval=1'])
+    printed = capsys.readouterr()
+    lines = (printed.out + printed.err).splitlines()
+    first = next(number for number, line in enumerate(lines) if 'Iter(train)' in line)
+    assert first <= 10 and 'deprecated' not in printed.out + printed.err
+    log = next(tmp_path.rglob('*.log'))
+    assert str(log) in printed.out
+    text = log.read_text()
+    assert all(part in text for part in ('System environment', 'Config:', 'Hooks will be executed', 'deprecated'))

@@ -64,6 +64,56 @@ def test_images_of_the_bad_batch_are_named(tmp_path):
     assert 'on the images ' + ', '.join(map(str, indices[16:])) in message
 
 
+class PoisonGradient(Hook):
+    """Make a gradient NaN in an iteration, counted from 0; its loss is finite."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        bias = runner.model.denoiser.backbone.out[2].bias
+        handle = bias.register_hook(lambda grad: grad * (math.nan if runner.iter == self.at else 1))
+        self.handles = [*getattr(self, 'handles', []), handle]
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.handles.pop().remove()
+
+
+@pytest.mark.parametrize('interval', [1, 3, 100])
+def test_iteration_and_images_of_a_bad_gradient_are_named(tmp_path, interval):
+    """Not those of the iteration after, whose loss is the first one that is not finite."""
+    order = iter(InfiniteSampler(DigitsDataset(), seed=0))
+    indices = [next(order) for _ in range(24)]
+    cfg = config(tmp_path, iterations=12)
+    cfg.default_hooks.guard = dict(type='NonFiniteGuardHook', interval=interval)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(PoisonGradient(2))
+    with pytest.raises(InputError, match=r'^the weights are not finite after iteration 3 \(training step 2,') as raised:
+        runner.train()
+    assert 'on the images ' + ', '.join(map(str, indices[16:])) in str(raised.value)
+    assert 'though the loss was: its gradient is not: process 0: norm of the weights nan' in str(raised.value)
+
+
+def test_gradient_that_the_optimiser_skips_is_fine(tmp_path):
+    """As loss scaling does in mixed precision."""
+    cfg = config(tmp_path, iterations=2)
+    cfg.default_hooks.guard = dict(type='NonFiniteGuardHook', interval=1)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(PoisonGradient(0))
+    runner.optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+    original = runner.build_optim_wrapper
+
+    def skipping(wrapper):
+        built = original(wrapper)
+        step = built.optimizer.step
+        built.optimizer.step = lambda *args, **kwargs: None if runner.iter == 0 else step(*args, **kwargs)
+        return built
+
+    runner.build_optim_wrapper = skipping
+    runner.train()
+    assert runner.iter == 2
+
+
 def test_guard_looks_every_few_iterations(tmp_path):
     cfg = config(tmp_path, iterations=100)
     poisoned_run(cfg, interval=3, before=1)

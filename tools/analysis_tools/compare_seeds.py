@@ -2,7 +2,7 @@
 """Draw several models at the same seeds: `python tools/analysis_tools/compare_seeds.py --row MODEL --out FILE`."""
 import sys
 
-from mmcm.cli.analyze import main
+from mmcm.cli.main import script
 
 if __name__ == '__main__':
-    main(['seeds', *sys.argv[1:]])
+    script('analyze', ['seeds', *sys.argv[1:]])

@@ -2,7 +2,7 @@
 """Draw a metric against network calls: `python tools/analysis_tools/fid_against_calls.py SCORES.json --out FILE`."""
 import sys
 
-from mmcm.cli.analyze import main
+from mmcm.cli.main import script
 
 if __name__ == '__main__':
-    main(['calls', *sys.argv[1:]])
+    script('analyze', ['calls', *sys.argv[1:]])

@@ -2,7 +2,7 @@
 """Find training images near samples: `python tools/analysis_tools/nearest_neighbours.py SAMPLES DATA --out FILE`."""
 import sys
 
-from mmcm.cli.analyze import main
+from mmcm.cli.main import script
 
 if __name__ == '__main__':
-    main(['neighbours', *sys.argv[1:]])
+    script('analyze', ['neighbours', *sys.argv[1:]])

@@ -46,7 +46,7 @@ class LossBySigmaHook(Hook):
     def add(self, sigma: Tensor, loss: Tensor) -> None:
         """Add the `loss` of each image, (N,), to its range of `sigma`, (N,)."""
         values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
-        self.sums.index_add_(0, torch.bucketize(sigma.float(), self.edges, right=True), values)
+        self.sums.index_add_(0, torch.bucketize(sigma.float().contiguous(), self.edges, right=True), values)
 
     def after_train_iter(self,
                          runner: Runner,

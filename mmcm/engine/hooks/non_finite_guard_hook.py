@@ -1,7 +1,6 @@
 """Stopping where training has come to nothing."""
 from copy import copy
 from itertools import islice
-from pathlib import Path
 from typing import Optional
 
 import torch
@@ -9,15 +8,18 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmcm.engine.hooks.averages_hook import iterations_per_step
+from mmcm.engine.last_checkpoint import LastCheckpoint
 from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
+from mmcm.utils.model_wrappers import unwrapped
 
 NEVER = 2**62
+WEIGHTS = 'norm of the weights'
 SHOWN = 8  # names or numbers in a message
 
 
@@ -27,8 +29,9 @@ class NonFiniteGuardHook(Hook):
 
     The losses are read where they lie only every `interval` iterations, and in all processes before a checkpoint is
     saved, so that the guard makes no iteration wait for the device; the first bad iteration is named all the same. In
-    mixed precision a single infinite gradient is normal and passes: it is the loss that counts. What is saved is looked
-    through as well, since gradients can be NaN where the loss is not.
+    mixed precision a single infinite gradient is normal and passes, since the optimiser skips that step. Gradients can
+    be NaN where the loss is not; the loss of the next iteration would be the first to show it, so the trained weights
+    are looked at as well after each step of the optimiser.
 
     Args:
         interval (int): Iterations between two looks.
@@ -41,13 +44,12 @@ class NonFiniteGuardHook(Hook):
             raise InputError(f'interval has to be at least 1, got {interval}.')
         self.interval = interval
         self.unread: list[tuple[int, dict[str, Tensor]]] = []
-        self.old_record: Optional[int] = None
+        self.last_checkpoint: Optional[LastCheckpoint] = None
 
     def before_train(self, runner: Runner) -> None:
         """Forget the losses of another run, and note whether the work directory has a checkpoint of one."""
         self.unread = []
-        record = Path(runner.work_dir) / 'last_checkpoint'
-        self.old_record = record.stat().st_mtime_ns if record.is_file() and runner.iter == 0 else None
+        self.last_checkpoint = LastCheckpoint(runner.work_dir, resumed=runner.iter > 0)
 
     def after_train_iter(self,
                          runner: Runner,
@@ -57,8 +59,10 @@ class NonFiniteGuardHook(Hook):
         """Keep the losses, and look at them if it is time to."""
         if outputs:
             # Copies, since compiled code may use the memory of its results again.
-            self.unread.append((runner.iter, {
-                name: value.detach().clone() for name, value in outputs.items() if isinstance(value, Tensor)}))
+            values = {name: value.detach().clone() for name, value in outputs.items() if isinstance(value, Tensor)}
+            if runner.optim_wrapper.should_update():
+                values[WEIGHTS] = weight_norm(unwrapped(runner.model))
+            self.unread.append((runner.iter, values))
         if (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner) or
                 saves_checkpoint(runner)):
             self.check(runner)
@@ -97,20 +101,31 @@ class NonFiniteGuardHook(Hook):
 
     def stop(self, runner: Runner, iteration: int, descriptions: list[str]) -> None:
         """Raise an InputError that says where, why and how to go on."""
-        step = iteration // iterations_per_step(runner)
-        raise InputError(f'the loss of iteration {iteration + 1} (training step {step}, counted from 0) is not finite: '
-                         f'{"; ".join(descriptions)}. It comes again with randomness.seed={runner.seed}. '
+        where = f'iteration {iteration + 1} (training step {iteration // iterations_per_step(runner)}, counted from 0)'
+        finding = f'the loss of {where} is not finite'
+        if all(WEIGHTS in text for text in descriptions):
+            finding = f'the weights are not finite after {where}, though the loss was: its gradient is not'
+        raise InputError(f'{finding}: {"; ".join(descriptions)}. It comes again with randomness.seed={runner.seed}. '
                          f'{self.advice(runner)}')
 
     def advice(self, runner: Runner) -> str:
         """Return what to change and where to go on from."""
-        record = Path(runner.work_dir) / 'last_checkpoint'
-        fresh = record.is_file() and record.stat().st_mtime_ns != self.old_record
-        good = record.read_text(encoding='utf-8').strip() if fresh else ''
+        good = self.last_checkpoint.path()
         change = 'a smaller learning rate, optim_wrapper.clip_grad or full precision may help'
         if good:
             return f'The last good checkpoint is {good}: go on from it with --resume; {change}.'
         return f'There is no checkpoint of this run yet: start it anew; {change}.'
+
+
+def weight_norm(model: nn.Module) -> Tensor:
+    """Return the sum of the norms of the trained weights, not finite if one of these is not; nothing waits for it."""
+    groups: dict[tuple, list[Tensor]] = {}
+    for weight in model.parameters():
+        if weight.requires_grad and weight.numel():
+            value = weight.detach()
+            value = value.float() if value.dtype == torch.float16 else value  # whose squares leave its range
+            groups.setdefault((value.device, value.dtype), []).append(value)
+    return sum(torch.stack(torch._foreach_norm(group)).float().sum() for group in groups.values())
 
 
 def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> Optional[tuple[int, dict[str, float]]]:
@@ -122,11 +137,14 @@ def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> Optional[tuple[int
         finite.update(zip(here, torch.stack([entries[index][2].isfinite().all() for index in here]).tolist()))
     bad = [entries[index] for index in sorted(finite) if not finite[index]]
     # What MMEngine minimises is the sum of all that has 'loss' in its name; the rest is for the log.
-    iterations = [iteration for iteration, name, _ in bad if 'loss' in name]
+    iterations = [iteration for iteration, name, _ in bad if 'loss' in name or name == WEIGHTS]
     if not iterations:
         return None
     first = iterations[0]
-    return first, {name: float(value.mean()) for iteration, name, value in bad if iteration == first}
+    parts = {name: float(value.mean()) for iteration, name, value in bad if iteration == first}
+    if len(parts) > 1:  # the weights follow from the loss
+        parts.pop(WEIGHTS, None)
+    return first, parts
 
 
 def describe(runner: Runner, iteration: int, parts: dict[str, float]) -> str:

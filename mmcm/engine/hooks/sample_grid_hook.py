@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmcm.datasets.class_names import class_names
 from mmcm.datasets.sampling_requests import SamplingRequests
-from mmcm.engine.hooks.sheet_hook import SheetHook
+from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.registry import HOOKS
 from mmcm.utils.images import grid
 from mmcm.utils.model_wrappers import unwrapped
@@ -20,7 +20,8 @@ class SampleGridHook(SheetHook):
     """Draw a sheet of images at fixed seeds every `interval` iterations and at the end.
 
     It is written to `samples/iter_<n>.png`, see SheetHook. Rows are classes, as far as there are any, and where classes
-    have names, captions name them.
+    have names, captions name them. Where images exceed `max_cost`, columns are left out, and rows only where one column
+    is too many.
 
     Args:
         interval (int): Iterations between two sheets.
@@ -29,13 +30,14 @@ class SampleGridHook(SheetHook):
         columns (int): Columns of the sheet.
         seed (int): Seed of the images.
         batch_size (int): Images per call of the sampler; it bounds the memory that they take beside the training.
+        max_cost (int): See SheetHook.
     """
 
-    name = 'samples'
+    name, switch = 'samples', 'sample_grid'
 
     def __init__(self, interval: int = 1000, rows: Optional[int] = None, columns: int = 10, seed: int = 0,
-                 batch_size: int = 16) -> None:
-        super().__init__(interval)
+                 batch_size: int = 16, max_cost: int = MAX_COST) -> None:
+        super().__init__(interval, max_cost)
         self.rows = rows
         self.columns = columns
         self.seed = seed
@@ -45,10 +47,14 @@ class SampleGridHook(SheetHook):
         """See SheetHook."""
         model = unwrapped(runner.model)
         rows = self.rows or min(MOST_ROWS, model.num_classes or MOST_ROWS)
-        number = rows * self.columns
+        wanted, num_calls = rows * self.columns, model.sampler.num_calls
+        number = self.affordable(runner, wanted, num_calls)
+        columns = max(1, number // rows)
+        number = min(number, rows * columns)
+        self.announce(runner, number, wanted, num_calls)
         labels = None
         if model.num_classes is not None:
-            labels = [index // self.columns % model.num_classes for index in range(number)]
+            labels = [index // columns % model.num_classes for index in range(number)]
         requests = SamplingRequests(number, model.num_classes, labels, self.seed)
         images = []
         for start in range(0, number, self.batch_size):
@@ -56,4 +62,4 @@ class SampleGridHook(SheetHook):
             images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
         names = None if labels is None else runner.cfg.get('class_names')
         captions = None if names is None else [class_names(names)[label][0] for label in labels]
-        return grid(torch.stack(images), self.columns, captions=captions)
+        return grid(torch.stack(images), columns, captions=captions)

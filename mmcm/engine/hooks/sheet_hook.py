@@ -8,28 +8,56 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import write_picture
+from mmcm.utils.model_wrappers import unwrapped
+
+MAX_COST = 1000  # network calls times images
+COUNTED_ONCE = 64 * 64  # pixels
 
 
 class SheetHook(Hook):
-    """Draw a sheet every `interval` iterations and at the end.
+    """Draw a sheet every `interval` iterations and at the end, after the checkpoint of the same iteration.
 
-    It is written to `<name>/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...).
+    It is written to `<name>/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...). A
+    line of the log announces it. Its cost is bounded: where its images would take more than `max_cost`, there are
+    fewer. `default_hooks=dict(<switch>=None)` leaves sheets out.
 
     Args:
         interval (int): Iterations between two sheets.
+        max_cost (int): Network calls for a sheet, the sum over its images; a call for an image of more than 64 x 64
+            pixels counts as many times as it has so many pixels. At least one image is drawn.
     """
 
     name: str  # of the folder, and for the visualizer
-    priority = 'LOW'  # after the averages
+    switch: str  # what default_runtime.py calls the hook
+    priority = 'LOWEST'  # after the averages, and after the checkpoint: a sheet may take long
 
-    def __init__(self, interval: int) -> None:
+    def __init__(self, interval: int, max_cost: int = MAX_COST) -> None:
+        check_count('max_cost', max_cost)
         self.interval = interval
+        self.max_cost = max_cost
 
     @abstractmethod
     def sheet(self, runner: Runner) -> np.ndarray:
         """Return the sheet, (H, W, 3), uint8 RGB."""
+
+    def affordable(self, runner: Runner, num_images: int, num_calls: int) -> int:
+        """Return how many of `num_images` may be drawn with `num_calls` network calls each, 1 or more."""
+        *_, height, width = unwrapped(runner.model).image_shape
+        cost = num_calls * max(1, height * width / COUNTED_ONCE)
+        return min(num_images, max(1, int(self.max_cost / cost)))
+
+    def announce(self, runner: Runner, num_images: int, wanted: int, num_calls: int) -> None:
+        """Say in the log what is going to be drawn, which may take long."""
+        fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'
+        runner.logger.info(f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
+                           f'network calls each. default_hooks.{self.switch}=None leaves it out.')
+
+    def file_name(self, runner: Runner) -> str:
+        """Return the name of the file for a sheet of this iteration."""
+        return f'iter_{runner.iter + 1}.png'
 
     def after_train_iter(self,
                          runner: Runner,
@@ -46,7 +74,7 @@ class SheetHook(Hook):
         Each process draws, and the main one writes: where the weights are sharded, none can draw alone.
         """
         sheet = self.sheet(runner)
-        path = Path(runner.work_dir) / self.name / f'iter_{runner.iter + 1}.png'
+        path = Path(runner.work_dir) / self.name / self.file_name(runner)
         if is_main_process():
             make_folder(path.parent)
             write_picture(path, sheet)

@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmcm.datasets.sampling_requests import request_labels
-from mmcm.engine.hooks.sheet_hook import SheetHook
+from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.noise.schedules import SIGMA_MIN, karras_sigmas
 from mmcm.registry import HOOKS, SAMPLERS
@@ -38,15 +38,16 @@ class TrajectoryHook(SheetHook):
         sampler (dict, optional): Config of a sampler to look at in place of the model's own, such as
             dict(type='MultistepSampler', sigmas=(80.0, 10.0, 1.0)).
         seed (int): Seed of the images.
+        max_cost (int): See SheetHook.
     """
 
-    name = 'trajectories'
+    name, switch = 'trajectories', 'trajectory'
 
     def __init__(self, interval: int = 1000, num_samples: int = 4, columns: int = 8, sampler: Optional[dict] = None,
-                 seed: int = 0) -> None:
+                 seed: int = 0, max_cost: int = MAX_COST) -> None:
         check_count('num_samples', num_samples)
         check_count('columns', columns, 2)
-        super().__init__(interval)
+        super().__init__(interval, max_cost)
         self.num_samples = num_samples
         self.columns = columns
         self.sampler = None if sampler is None else SAMPLERS.build(sampler)
@@ -59,23 +60,36 @@ class TrajectoryHook(SheetHook):
 
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
-        levels = self.trajectory(unwrapped(runner.model))
-        names = [name for seed in self.seeds for name in (f'seed {seed}', 'estimate')]
+        model = unwrapped(runner.model)
+        num_calls = self.sampler_for(model.sampler).num_calls
+        number = self.affordable(runner, self.num_samples, num_calls)
+        self.announce(runner, number, self.num_samples, num_calls)
+        levels = self.trajectory(model, number)
+        seeds = self.seeds[:number]
+        names = [name for seed in seeds for name in (f'seed {seed}', 'estimate')]
         rows = [[pair[part][index] for _, *pair in levels]
-                for index in range(self.num_samples) for part in (0, 1)]
+                for index in range(number) for part in (0, 1)]
         return named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
 
-    def sampler_for(self, sampler: Sampler) -> Sampler:
+    def sampler_for(self, sampler: Optional[Sampler]) -> Sampler:
         """Return the sampler to look at in a model that draws with `sampler`."""
+        if self.sampler is not None:
+            return self.sampler
         if not isinstance(sampler, MultistepSampler) or sampler.num_steps >= FEWEST:
             return sampler
         lowest = sampler.sigma_min or SIGMA_MIN
         levels = karras_sigmas(self.columns + 1, lowest, sampler.first_sigma).tolist()[:-1]
         return MultistepSampler(sigmas=levels, sigma_min=sampler.sigma_min)
 
-    def trajectory(self, model: nn.Module) -> list[tuple[float, Tensor, Tensor]]:
-        """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8."""
-        sampler = self.sampler or self.sampler_for(model.sampler)
+    def trajectory(self, model: nn.Module, num_samples: Optional[int] = None) -> list[tuple[float, Tensor, Tensor]]:
+        """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8.
+
+        Args:
+            model (nn.Module): The model.
+            num_samples (int, optional): N, the first ones of the seeds; None: all of them.
+        """
+        seeds = self.seeds[:num_samples]
+        sampler = self.sampler_for(model.sampler)
         number = min(self.columns, sampler.num_steps)
         shown = {round(place) for place in torch.linspace(0, sampler.num_steps - 1, number).tolist()}
         levels = []
@@ -88,6 +102,6 @@ class TrajectoryHook(SheetHook):
             return model.data_preprocessor.destruct(images.clamp(-1, 1)).cpu()
 
         labels = None if model.num_classes is None else request_labels(
-            'balanced', self.num_samples, model.num_classes, seed=0)
-        model.sample(self.num_samples, labels, SampleNoise(self.seeds), sampler=sampler, callback=note)
+            'balanced', len(seeds), model.num_classes, seed=0)
+        model.sample(len(seeds), labels, SampleNoise(seeds), sampler=sampler, callback=note)
         return levels

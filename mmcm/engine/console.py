@@ -1,0 +1,42 @@
+"""What of MMEngine's log is shown on the console: the log file gets all of it."""
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.logging import MMLogger
+
+ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo')
+
+
+@contextmanager
+def brief_console() -> Iterator[None]:
+    """Keep long lists, and what MMEngine and torch say of themselves, off the console, for runners built in the block.
+
+    The lists are those of the environment, the config and the hooks, 200 lines before the first iteration.
+    """
+    initialise = MMLogger.__init__
+
+    def with_filter(self: MMLogger, *args, **kwargs) -> None:
+        initialise(self, *args, **kwargs)
+        for handler in self.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(is_for_console)
+
+    MMLogger.__init__ = with_filter  # the logger is built by the runner, which logs the lists at once
+    try:
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings('ignore', category=category, module='mmengine')
+            warnings.filterwarnings('ignore', 'Setting (OMP|MKL)_NUM_THREADS')
+            yield
+    finally:
+        MMLogger.__init__ = initialise
+
+
+def is_for_console(record: logging.LogRecord) -> bool:
+    """Return whether `record` is for whoever watches the run: neither a list nor about MMEngine itself."""
+    text = record.getMessage()
+    if record.levelno >= logging.ERROR:
+        return True
+    return not any(part in text for part in ABOUT_MMENGINE) and (record.levelno > logging.INFO or '\n' not in text)

@@ -1,34 +1,40 @@
-"""How commands end when their input cannot be used, the machine fails, or they are interrupted."""
+"""How commands end when their input cannot be used, the machine fails, they are interrupted, or nobody reads on."""
 import os
 import re
 import sys
 from functools import wraps
-from typing import Callable
+from typing import Any, Callable
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, interruptible, received
+from mmcm.utils.system import has_reader
 
 LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
+PIPE_CLOSED = 141  # what shells show for programs that SIGPIPE ends
 
 
 def command(main: Callable[..., None]) -> Callable[..., None]:
     """Let `main` end with one line on stderr where something else than a fault of ours ends it.
 
     The exit code is 2 where it raises an InputError or the machine fails (see `machine_failure`), 130 after SIGINT and
-    143 after SIGTERM.
+    143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line.
     """
 
     @wraps(main)
     def run(*args, **kwargs):
         with interruptible():
             try:
-                main(*args, **kwargs)
+                run_and_flush(main, *args, **kwargs)
             except InputError as error:
                 fail(str(error))
             except Interrupted as error:
                 stop(error)
+            except BrokenPipeError:
+                if has_reader(sys.stdout):  # then it was another pipe
+                    raise
+                leave_quietly()
             except KeyboardInterrupt:
                 stop(Interrupted())
             except Exception as error:
@@ -42,6 +48,16 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def run_and_flush(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call `main` and write out what it has printed: as Python ends, nobody could handle a closed pipe."""
+    try:
+        main(*args, **kwargs)
+    except SystemExit:  # after help, for example
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
 def fail(message: str) -> None:
     """Print an error as one line and leave with exit code 2."""
     # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
@@ -51,6 +67,12 @@ def fail(message: str) -> None:
         message = f'{message[:LONGEST // 2]} ... {message[-LONGEST // 2:]}'
     print(f'error: {message}', file=sys.stderr)
     sys.exit(2)
+
+
+def leave_quietly() -> None:
+    """Leave without a line: nobody reads the output any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes as it ends
+    sys.exit(PIPE_CLOSED)
 
 
 def stop(interrupt: Interrupted) -> None:

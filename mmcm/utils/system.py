@@ -5,11 +5,12 @@ missing on Windows.
 """
 import errno
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 try:
     import fcntl
@@ -23,6 +24,15 @@ _seeking = threading.Lock()
 def usable_cores() -> int:
     """Return the number of cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def has_reader(stream: TextIO) -> bool:
+    """Return whether somebody may still read what is written to `stream`, a pipe; False where the system cannot say."""
+    if not hasattr(select, 'poll'):
+        return False
+    pipe = select.poll()
+    pipe.register(stream.fileno(), select.POLLOUT)
+    return not any(event & select.POLLERR for _, event in pipe.poll(0))
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:

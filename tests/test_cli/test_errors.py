@@ -2,6 +2,8 @@ import logging
 import os
 import pkgutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -156,3 +158,21 @@ def test_download_is_kept_where_it_was_interrupted(tmp_path, capsys):
         server.pause = 0
         mmcm(['download', server.url, '--cache-dir', str(tmp_path)])
         assert server.asked[-1][1] == f'bytes={arrived}-'
+
+
+@pytest.mark.parametrize('command', ['zoo', 'zoo --json', 'sample --help', '--help'])
+def test_command_whose_reader_has_ended_ends_quietly(command):
+    with subprocess.Popen([sys.executable, '-m', 'mmcm', *command.split()], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # before anything is written
+        assert process.stderr.read() == b''
+    assert process.returncode == 141
+
+
+def test_other_broken_pipes_are_not_hidden(capfd):
+    @command
+    def main():
+        raise BrokenPipeError('of a worker')
+
+    with pytest.raises(BrokenPipeError, match='of a worker'):
+        main()

@@ -87,6 +87,15 @@ class WebServer:
         config = json.loads(self.ask('config')[1])
         return next(each['id'] for each in config['dependencies'] if each['api_name'] == name)
 
+    def wait_for_pictures(self):
+        """Wait until all tabs open with something."""
+        config = json.loads(self.ask('config')[1])
+        for event in config['dependencies']:
+            if ['load'] == [name for _, name in event['targets']]:
+                body = json.dumps(dict(data=[], fn_index=event['id'], session_hash='waits'))
+                while '__type__' in self.post('run/predict', body)[1]['data'][0]:
+                    time.sleep(0.1)
+
     def post(self, path, body):
         """Send the text of a JSON object, and return the status and what was answered."""
         status, answer = self.ask(f'gradio_api/{path}', body.encode(), **{'Content-Type': 'application/json'})

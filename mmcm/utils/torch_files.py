@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Optional
 import torch
 
 from mmcm.utils.bounded import Unreadable, data_start, open_directory
-from mmcm.utils.pickle_check import Check, Long, Node, check_pickle, is_plain
+from mmcm.utils.pickle_check import Check, ForeignName, Long, Node, check_pickle, is_plain
 
 ZIP, LEGACY = b'PK\x03\x04', 0x1950A86A20F9469CFC6C  # how the two formats begin; the second is a pickled number
 END, END64 = struct.Struct('<4s4H2LH'), struct.Struct('<4sLQL')  # of a zip: its end, and what points at a larger one
@@ -95,7 +95,12 @@ def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
 
 
 def _check_legacy(content: mmap.mmap) -> None:
-    start = check_pickle(content, NOTHING, lambda name: False, NOTHING).value
+    try:
+        start = check_pickle(content, NOTHING, lambda name: False, NOTHING).value
+    except ForeignName:
+        raise
+    except Unreadable:
+        start = None
     if start != LEGACY:
         raise Unreadable('it begins as no file of torch.save does')
     for _ in ('the protocol', 'the system'):

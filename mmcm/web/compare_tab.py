@@ -18,7 +18,7 @@ from mmcm.web.controls import (
     steps_range,
     time_in_words,
 )
-from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.events import DRAW, asked, streamed, told
 from mmcm.web.limits import Limits
 from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf, is_consistency_model
@@ -115,8 +115,8 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     many_model.change(show_diffusion_model, many_model, steps, queue=False, api_visibility='private')
     outputs = [output for pair in zip(sheets, words) for output in pair]
     opening.add(lambda: run(few[0], partner(shelf, few[0]), label.value, count.value, seed.value, steps.value), outputs)
-    drawing = draw.click(told(run), [few_model, many_model, label, count, seed, steps], outputs, api_name='compare',
-                         show_progress='minimal', **DRAW)
+    drawing = draw.click(asked(shelf, run), [few_model, many_model, label, count, seed, steps], outputs,
+                         api_name='compare', show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
 
 

@@ -17,7 +17,7 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.web.controls import check_seed, label_captions, label_dropdown, labels_of, time_in_words
-from mmcm.web.events import DRAW, streamed, submitted, told
+from mmcm.web.events import DRAW, asked, streamed, submitted, told
 from mmcm.web.examples import KINDS, enlarged, patch, sees_colours
 from mmcm.web.limits import Limits
 from mmcm.web.opening import Opening
@@ -173,8 +173,9 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     for kind, button in zip(KINDS, buttons):
         button.click(told(partial(show_example, kind.get)), [model, example], [picture, label, example],
                      api_visibility='private', show_progress='minimal', **DRAW)
-    editing = draw.click(told(run), [task, model, label, picture, count, seed, steps, sigmas, *options.values()],
-                         [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW)
+    inputs = [task, model, label, picture, count, seed, steps, sigmas, *options.values()]
+    editing = draw.click(asked(shelf, run), inputs, [gallery, known, pasted, words], api_name='edit',
+                         show_progress='minimal', **DRAW)
     stop.click(None, words, words, js=STOPPED, cancels=editing)
 
 

@@ -49,6 +49,16 @@ def told(function: Callable) -> Callable:
     return run
 
 
+def asked(shelf: Shelf, function: Callable[..., Generator]) -> Callable[..., Generator]:
+    """Have the generator of an event go before what is drawn for nobody in particular, and its errors shown."""
+    @wraps(function)
+    def run(*args: Any) -> Generator:
+        shelf.asked.set()
+        yield from told(function)(*args)
+
+    return run
+
+
 @contextmanager
 def errors_shown() -> Iterator[None]:
     """Raise the errors of the block as the page shows them."""

@@ -9,7 +9,7 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.interpolation import interpolate
 from mmcm.utils.checks import check_count
 from mmcm.web.controls import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
-from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.events import DRAW, asked, streamed, told
 from mmcm.web.limits import Limits
 from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf
@@ -78,8 +78,8 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     opening.add(lambda: run(shelf.names[0], *(seed.value for seed in seeds), *(label.value for label in labels),
                             count.value, steps.value), [drawn, words])
     model.change(show_model, model, [steps, *labels], queue=False, api_visibility='private')
-    drawing = draw.click(told(run), [model, *seeds, *labels, count, steps], [drawn, words], api_name='interpolate',
-                         show_progress='minimal', **DRAW)
+    drawing = draw.click(asked(shelf, run), [model, *seeds, *labels, count, steps], [drawn, words],
+                         api_name='interpolate', show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
 
 

@@ -1,5 +1,4 @@
 """What the tabs show before their visitor has asked for anything: drawn once, when the server has started."""
-import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from threading import Event, Thread
@@ -10,8 +9,8 @@ import gradio as gr
 from mmcm.utils.errors import InputError
 from mmcm.web.shelf import Shelf
 
-SECONDS = 20  # for all tabs together; slow models leave those that come last without a picture
 PATIENCE = 10  # seconds that a page waits for what is just being drawn
+PAUSE = 1  # seconds until what a visitor's request ended is tried again
 
 
 class Tab(NamedTuple):
@@ -31,7 +30,7 @@ class Tab(NamedTuple):
 
 
 class Opening:
-    """Draws with the models of a shelf, and stops when a while has passed, or the server ends.
+    """Draws with the models of a shelf, while no visitor asks for a drawing.
 
     Args:
         shelf (Shelf): The models.
@@ -65,22 +64,24 @@ class Opening:
 
     def draw(self) -> None:
         """Draw all tabs, one after the other."""
-        end = time.monotonic() + SECONDS
         try:
             for tab in self.tabs:
                 with suppress(InputError, gr.Error):  # whoever asks for the same is told
-                    tab.values.extend(self.last_of(tab.draw(), end))
+                    while not tab.values and not self.shelf.closing.is_set():
+                        self.shelf.asked.clear()
+                        tab.values.extend(self.last_of(tab.draw()))
+                        self.shelf.closing.wait(0 if tab.values else PAUSE)
                 tab.done.set()
         finally:
             for tab in self.tabs:
                 tab.done.set()
 
-    def last_of(self, steps: Generator, end: float) -> list[Any]:
-        """Return the last values of a generator; none if the time has come to the `end`, or the server's end has."""
+    def last_of(self, steps: Generator) -> list[Any]:
+        """Return the last values of a generator; none if a visitor asks for a drawing, or the server ends."""
         last = []
         for values in steps:
             last = values
-            if self.shelf.closing.is_set() or time.monotonic() > end:
+            if self.shelf.closing.is_set() or self.shelf.asked.is_set():
                 steps.close()
                 return []
         return list(last)

@@ -23,7 +23,7 @@ from mmcm.web.controls import (
     steps_range,
     time_in_words,
 )
-from mmcm.web.events import DRAW, streamed, told
+from mmcm.web.events import DRAW, asked, streamed, told
 from mmcm.web.limits import Limits
 from mmcm.web.opening import Opening
 from mmcm.web.shelf import Shelf, is_consistency_model
@@ -113,7 +113,7 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
-    drawing = draw.click(told(run), [model, label, count, steps, power, seed, columns, live], [drawn, words],
+    drawing = draw.click(asked(shelf, run), [model, label, count, steps, power, seed, columns, live], [drawn, words],
                          api_name='sample', show_progress='minimal', **DRAW)
     stop.click(None, cancels=drawing)
 

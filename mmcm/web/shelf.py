@@ -27,6 +27,7 @@ class Shelf:
         names (list[str]): What visitors call the models: as they were given, but the last part of paths.
         worker (ThreadPoolExecutor): All drawing is done in its only thread: PyTorch keeps a pool of threads for each
             thread that computes, and measured times are those of one drawing.
+        asked (Event): Set when a visitor asks for a drawing; what is drawn for nobody in particular then waits.
         closing (Event): Set when the server is about to end; drawings then stop at their next step.
     """
 
@@ -41,6 +42,7 @@ class Shelf:
         self.device = device
         self.dtype = dtype
         self.worker = ThreadPoolExecutor(1, 'draw')
+        self.asked = Event()
         self.closing = Event()
         self._built: dict[str, ConsistencyModelInferencer] = {}
         self._warm: set[tuple[str, int]] = set()

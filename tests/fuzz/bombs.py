@@ -122,7 +122,7 @@ def png_header(width, height):
 def png_chunk_bomb(folder):
     """A chunk that claims 2 GB."""
     content = png_header(8, 8)
-    (folder / 'x.png').write_bytes(content[:33] + png_chunk(b'eXIf', b'abc', 2**31 - 1) + content[33:])
+    (folder / 'x.png').write_bytes(content[:33] + png_chunk(b'IDAT', b'abc', 2**31 - 1) + content[33:])
     return folder / 'x.png'
 
 

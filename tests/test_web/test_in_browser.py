@@ -216,6 +216,7 @@ def be_told_of_a_large_photograph(page, folder):
 def test_visitor_with_many_models_and_a_bad_day(tmp_path, start_server, models):
     server = start_server(tmp_path, '--max-upload-mb', 1, '--model', *vars(models).values())
     with chromium(tmp_path / 'chromium') as driver:
+        server.wait_for_pictures()
         driver.get(server.url)
         page = Page(driver, tmp_path / 'screenshots')
         for tab in ('Sample', 'Edit', 'Interpolate', 'Compare'):
@@ -235,6 +236,7 @@ def test_visitor_with_many_models_and_a_bad_day(tmp_path, start_server, models):
 def test_page_draws_and_edits_and_asks_nobody_else(tmp_path, start_server):
     server = start_server(tmp_path)
     with chromium(tmp_path / 'chromium') as driver:
+        server.wait_for_pictures()
         driver.get(server.url)
         page = Page(driver, tmp_path / 'screenshots')
         look_at_what_the_tabs_open_with(page)

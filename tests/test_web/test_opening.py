@@ -46,21 +46,34 @@ def test_mistake_keeps_no_page_waiting(opening):
     assert all(tab.done.is_set() for tab in opening.tabs)
 
 
-@pytest.mark.parametrize('ends', ['time', 'server'])
-def test_drawing_that_takes_long_is_ended(opening, monkeypatch, ends):
+def test_visitor_goes_before_and_the_tab_is_drawn_after(opening, monkeypatch):
+    monkeypatch.setattr('mmcm.web.opening.PAUSE', 0.01)
+    drawn = []
+
+    def draw():
+        drawn.append(True)
+        yield ['step']
+        if len(drawn) == 1:
+            opening.shelf.asked.set()
+        yield ['picture']
+        yield [f'picture {len(drawn)}']
+
+    opening.add(draw, ['image'])
+    opening.draw()
+    assert shown(opening) == [['picture 2']]
+
+
+def test_drawing_ends_with_the_server(opening):
     closed = []
 
     def endless():
         try:
             while True:
+                opening.shelf.close()
                 yield ['step']
         finally:
             closed.append(True)
 
     opening.add(endless, ['image'])
-    if ends == 'time':
-        monkeypatch.setattr('mmcm.web.opening.SECONDS', -1)
-    else:
-        opening.shelf.close()
     opening.draw()
     assert closed == [True] and shown(opening) == [[gr.skip()]]

@@ -160,7 +160,7 @@ def test_download_is_kept_where_it_was_interrupted(tmp_path, capsys):
         assert server.asked[-1][1] == f'bytes={arrived}-'
 
 
-@pytest.mark.parametrize('command', ['zoo', 'zoo --json', 'sample --help', '--help'])
+@pytest.mark.parametrize('command', ['zoo', 'zoo --json', '--version', '--help'])
 def test_command_whose_reader_has_ended_ends_quietly(command):
     with subprocess.Popen([sys.executable, '-m', 'mmcm', *command.split()], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:

@@ -1,5 +1,6 @@
 """What stands before Gradio: requests that the page never makes do not get through."""
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -123,9 +124,18 @@ class Guard:
         """Answer a request that brings files."""
         most = OVERHEAD + FILES * self.limits.upload_bytes
         size = announced(scope, most)
-        with self.quotas.upload(visitor_of(scope), size or most):
+        visitor, said = visitor_of(scope), b''
+
+        async def listen(message: Message) -> None:
+            nonlocal said
+            said += message.get('body', b'')
+            await answer(message)
+
+        with self.quotas.upload(visitor, size or most):
             await asyncio.to_thread(self.quotas.check_room)
-            await self.app(scope, self.counted(receive, most, answer), answer)
+            await self.app(scope, self.counted(receive, most, answer), listen)
+            if answer.started and said.startswith(b'['):  # the paths of the files
+                self.quotas.keep(visitor, json.loads(said))
 
     async def post(self, scope: Message, receive: Receive, answer: 'Answer') -> None:
         """Answer a request whose body is JSON."""

@@ -1,8 +1,8 @@
 """How much visitors may upload, each of them and all together."""
 import os
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Union
@@ -27,28 +27,45 @@ class Quotas:
         self.limits = limits
         self.folder = Path(folder)
         self.clock = clock
-        self.arriving = 0  # bytes of the uploads that are under way
-        self.taken: deque[tuple[float, str, int]] = deque()  # when, by whom, bytes
+        self.arriving: Counter[str] = Counter()  # bytes of the uploads of visitors that are under way
+        self.kept: dict[str, dict[str, tuple[float, int]]] = {}  # visitor: path: when it came, bytes
 
     def check_room(self) -> None:
         """Raise Refused if uploads and results take all the room there is."""
-        if size_of(self.folder) + self.arriving > self.limits.kept_bytes:
+        if size_of(self.folder) + sum(self.arriving.values()) > self.limits.kept_bytes:
             raise Refused(503, FULL)
 
     @contextmanager
     def upload(self, visitor: str, size: int) -> Iterator[None]:
         """Count `size` bytes of a visitor's upload, which arrive while the block runs; Refused if they are too many."""
-        now = self.clock()
-        while self.taken and self.taken[0][0] < now - self.limits.kept_seconds:
-            self.taken.popleft()
-        if sum(bytes_ for _, who, bytes_ in self.taken if who == visitor) + size > self.limits.visitor_bytes:
-            raise Refused(429, YOURS)
-        self.taken.append((now, visitor, size))
-        self.arriving += size
+        self.arriving[visitor] += size
         try:
+            if self.bytes_of(visitor) + self.arriving[visitor] > self.limits.visitor_bytes:
+                raise Refused(429, YOURS)
             yield
         finally:
-            self.arriving -= size
+            self.arriving[visitor] -= size
+            if not self.arriving[visitor]:
+                del self.arriving[visitor]
+
+    def bytes_of(self, visitor: str) -> int:
+        """Return how many bytes of a visitor's uploads are kept."""
+        oldest = self.clock() - self.limits.kept_seconds
+        files = {path: each for path, each in self.kept.get(visitor, {}).items() if each[0] > oldest}
+        self.kept[visitor] = files
+        return sum(size for _, size in files.values())
+
+    def keep(self, visitor: str, paths: Sequence[str]) -> None:
+        """Count the files that an upload has left. One that comes again counts once: the page sends its canvas often.
+        """
+        files = self.kept.setdefault(visitor, {})
+        for path in paths:
+            with suppress(OSError):
+                files[path] = (self.clock(), os.path.getsize(path))
+
+    def forget(self) -> None:
+        """Forget visitors of whose uploads none is kept."""
+        self.kept = {visitor: self.kept[visitor] for visitor in list(self.kept) if self.bytes_of(visitor)}
 
     def tidy(self) -> None:
         """Remove what Gradio forgets: files older than it keeps them, and uploads that broke off."""

@@ -149,8 +149,12 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     async def tidy() -> None:
         while True:
             await asyncio.sleep(SECONDS_TO_TIDY)
-            await waiting.tidy()
-            await asyncio.to_thread(quotas.tidy)
+            try:
+                await waiting.tidy()
+                quotas.forget()
+                await asyncio.to_thread(quotas.tidy)
+            except Exception:  # the next look may find all well
+                logging.getLogger('mmcm').exception('The server could not tidy up.')
 
     def stop() -> None:
         shelf.closing.set()

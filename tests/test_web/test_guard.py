@@ -80,7 +80,7 @@ def test_upload_without_a_length_is_cut_where_it_becomes_too_long(guard):
     guard.read.clear()
     guard.ask([bytes(most), b'.', b'..'])
     assert guard.read == [bytes(most), 'left']
-    assert guard.guard.quotas.arriving == 0
+    assert not guard.guard.quotas.arriving
 
 
 @pytest.mark.parametrize('path', [JOIN, RUN, CANCEL, RESET])
@@ -128,7 +128,7 @@ def test_full_folder_takes_no_uploads_and_starts_nothing(guard):
     assert guard.ask([EVENT], JOIN) == 200
     (guard.folder / 'more.png').write_bytes(bytes(101))
     assert [guard.ask([body], path) for body, path in ((b'', UPLOAD), (EVENT, JOIN), (EVENT, RUN))] == [503, 503, 200]
-    assert guard.guard.quotas.arriving == 0
+    assert not guard.guard.quotas.arriving
 
 
 def test_uploads_that_arrive_together_count_together(guard):

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -28,20 +29,27 @@ def quotas(tmp_path, clock):
     return Quotas(LIMITS, tmp_path, clock)
 
 
-def status(quotas, visitor, size):
+def status(quotas, visitor, size, *paths):
     """Return the status by which an upload is refused, 200 if it is not."""
     try:
         with quotas.upload(visitor, size):
             quotas.check_room()
+            quotas.keep(visitor, paths)
     except Refused as refused:
         return refused.status
     return 200
 
 
-def test_visitor_may_upload_so_much_in_an_hour(quotas, clock):
-    assert [status(quotas, 'a', size) for size in (600, 400, 1)] == [200, 200, 429]
+def test_visitor_may_upload_so_much_in_an_hour(quotas, clock, tmp_path):
+    first, second = (str(tmp_path / name) for name in ('first', 'second'))
+    for path in (first, second):
+        Path(path).write_bytes(bytes(500))
+    assert [status(quotas, 'a', 500, path) for path in (first, first, first, second)] == [200] * 4  # one came again
+    assert status(quotas, 'a', 1) == 429
     assert status(quotas, 'b', 1000) == 200
     clock.now += 101
+    quotas.forget()
+    assert not quotas.kept
     assert status(quotas, 'a', 1000) == 200
 
 

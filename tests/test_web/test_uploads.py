@@ -194,3 +194,11 @@ def test_server_tells_of_bad_uploads(web):
 def test_server_takes_no_file_of_too_many_bytes(web):
     status, answer = web.upload(bytes((2 << 20) + 1), 'large.png')
     assert status == 413 and 'size' in answer
+
+
+def test_upload_that_comes_again_counts_once(start_server, tmp_path):
+    """The page sends its canvas again and again while it is looked at."""
+    server = start_server(tmp_path, limits=dict(visitor_bytes=100_000))
+    assert [server.upload(bytes(40_000))[0] for _ in range(10)] == [200] * 10
+    assert [server.upload(bytes([index]) + bytes(40_000))[0] for index in (1, 2, 3)] == [200, 429, 429]
+    assert server.upload(bytes(10_000))[0] == 200

@@ -43,8 +43,8 @@ def test_shipped_model_has_its_published_scores(tmp_path, capsys):
     """Those of the metafile, drawn and measured in full."""
     written = test_command(tmp_path, 'digits')
     score, = written['scores']
-    assert score['metrics']['frechet/distance'] == pytest.approx(0.03568, abs=5e-5)
-    assert score['metrics']['label/accuracy'] == 0.9945
+    assert score['metrics']['frechet/distance'] == pytest.approx(0.04043, abs=5e-5)
+    assert score['metrics']['label/accuracy'] == 0.994
     row, = table(capsys.readouterr().out)
     assert row == {
         'sampler': 'config', 'calls': '1', 'images': '2000', 'seconds': row['seconds'], 'images/s': row['images/s'],

@@ -23,14 +23,14 @@ def judged(samples, **reference):
 
 @pytest.fixture(scope='module')
 def scores(tmp_path_factory):
-    """What the judges say of the even half of the digits against the odd one, and of 1000 drawn against all digits."""
+    """What the judges say of the even half of the digits against the odd one, and of 2000 drawn against all digits."""
     folder = tmp_path_factory.mktemp('judged')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('MMCM_HOME', str(folder))
         half = DATASETS.build(dict(type='DigitsDataset', split='train'))
         images = torch.stack([half[index]['inputs'] for index in range(len(half))])
         np.savez(folder / 'half.npz', images.permute(0, 2, 3, 1).numpy(), half.labels)
-        drawn = ConsistencyModelInferencer('digits')(1000, 'balanced', output_type='np').images
+        drawn = ConsistencyModelInferencer('digits')(2000, 'balanced', output_type='np').images
         np.savez(folder / 'drawn.npz', (drawn * 255).round().astype(np.uint8))
         return judged(folder / 'half.npz', split='test'), judged(folder / 'drawn.npz')
 
@@ -40,8 +40,8 @@ def test_one_call_of_the_shipped_model_is_at_most_half_as_far_as_real_from_real(
     ratios = {kind: [drawn[f'frechet_{kind}{seed}/distance'] / halves[f'frechet_{kind}{seed}/distance']
                      for seed in (1, 2, 3)] for kind in ('convolutional', 'normalised', 'perceptron')}
     assert statistics.median(sum(ratios.values(), [])) <= 0.5
-    # To look at textures is harder on it: this is the kind of judge that saw the older model as far as real halves are.
-    assert statistics.median(ratios['normalised']) <= 0.3
+    # Averages over the image show textures, such as the contrast that the model shipped before had lost: it was at 0.28.
+    assert statistics.median(ratios['normalised']) <= 0.25
 
 
 def test_pixels_of_the_shipped_model_are_no_farther_than_real_from_real(scores):

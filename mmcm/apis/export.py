@@ -149,7 +149,7 @@ def export(model: ConsistencyModel,
     check_export(model, out)
     kind = FORMATS[out.suffix]
     graph = DrawingGraph(model, sampler)
-    with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases (trace, write, compare)') as advance:
+    with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases') as advance:
         program = trace(graph)
         advance()
         kind.write(program, part, dict(model=name, **graph.about()))

@@ -26,7 +26,7 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_pack import read_images, read_labels, read_notes
 from mmcm.datasets.transparency import transparency_in_words
 from mmcm.utils.checks import check_choice, check_count
-from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
+from mmcm.utils.corrupt_images import LEAVE_OUT, MOST_REASONS, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.interrupts import Interrupted
 from mmcm.utils.npz import open_npz
@@ -116,7 +116,7 @@ def pack(dataset: ImageDataset,
                     num_transparent += chunk.num_transparent
                     done += 1
                     if time.monotonic() - saved >= SAVE_INTERVAL:
-                        file.save(chunks=done, corrupt=skipped, transparent=num_transparent)
+                        file.save(chunks=done, corrupt=in_short(skipped), transparent=num_transparent)
                         saved = time.monotonic()
                     advance()
         except KeyboardInterrupt as error:
@@ -132,12 +132,13 @@ def pack(dataset: ImageDataset,
             if not file.num_rows:
                 file.discard()
             elif file.part.exists():
-                file.save(chunks=done, corrupt=skipped, transparent=num_transparent)
+                file.save(chunks=done, corrupt=in_short(skipped), transparent=num_transparent)
         kept = np.setdiff1d(np.arange(num_images), [index for index, _ in skipped])
         reasons = [reason for _, reason in skipped]
         labels = None if dataset.labels is None else dataset.labels[kept]
         notes = dict(
-            classes=list(dataset.metainfo['classes']), source=source, num_images=len(kept), corrupt=reasons)
+            classes=list(dataset.metainfo['classes']), source=source, num_images=len(kept), num_corrupt=len(reasons),
+            corrupt=reasons[:MOST_REASONS])
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
     transparency = dataset.transparency
     composited = transparency and transparency_in_words(num_transparent, len(kept), transparency.background)
@@ -219,6 +220,11 @@ class _Chunks(Dataset):
             num_transparent += transparency is not None and transparency.is_transparent(position)
         rows = torch.stack(rows) if rows else torch.empty(0, *self.shape, dtype=torch.uint8)
         return _Chunk(rows, corrupt, num_transparent=num_transparent)
+
+
+def in_short(skipped: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return index and reason of the images that are left out, without the reasons beyond `MOST_REASONS`."""
+    return [(index, reason if number < MOST_REASONS else '') for number, (index, reason) in enumerate(skipped)]
 
 
 def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, int, int]]:

@@ -111,8 +111,8 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
             config.model.sampler.num_scales = levels['num_scales']
         text, values = config.pretty_text, config.to_dict()
     else:
-        text = interop.config_text(path)
-        values = interop.embedded_config(path, source)
+        read = interop.text_and_size(path)
+        text, values = read[0], interop.embedded_config(path, source, read)
     model = values.get('model')
     try:
         model['denoiser']['backbone']['type']

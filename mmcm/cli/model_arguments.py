@@ -1,4 +1,5 @@
 """The arguments by which commands choose a model, how to measure it, and its steps."""
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 def add_measured_arguments(parser: ArgumentParser) -> None:
     """Add what says which model is measured, and by which config; `settle_measured` reads it."""
     with_configs(parser.add_argument(
-        'config', nargs='?', help='config that says how to measure, a file or a name; default: the config of --model'))
+        'config', nargs='?', help='config that says how to measure, a file or a name; default: that of the model in the '
+        'zoo, or the one of ours that a run was trained by'))
     with_models(parser.add_argument(
         'weights', nargs='?', metavar='checkpoint', help='the same as --model, or as --checkpoint beside it'))
     with_models(parser.add_argument('--model', help=MODEL_HELP))
@@ -57,7 +59,10 @@ def settle_measured(args: Namespace) -> None:
         elif Path(args.model).suffix in CONFIGS or (not Path(args.model).exists() and named_config(args.model)):
             config = args.model
         else:
-            config = recipe_of(Path(args.model))
+            config = None if args.config else recipe_of(Path(args.model))
+            if config is not None:
+                print(f'note: {args.model} is measured as the config {config} of mmcm says; name another one in front',
+                      file=sys.stderr)
             words.append(args.model)
     if len(words) > 1:
         raise InputError(f'two checkpoints are named, {words[0]} and {words[1]}: leave one out.')

@@ -7,7 +7,7 @@ from typing import Optional
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.corrupt_images import ON_CORRUPT
+from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
 from mmcm.utils.errors import InputError
 
 LISTED = 20  # of what could not be read
@@ -127,7 +127,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     for reason in done.corrupt[:LISTED]:
         print(f'left out: {reason}')
     if len(done.corrupt) > LISTED:
-        print(f'... and {len(done.corrupt) - LISTED} more; dataset.json in the file has them all')
+        print(f'... and {len(done.corrupt) - LISTED} more; dataset.json in the file has up to {MOST_REASONS:,} of them')
     if done.composited:
         print(done.composited)
     found = f', {done.num_found} of them by an earlier run' if done.num_found else ''

@@ -1,11 +1,13 @@
 """What of MMEngine's log is shown on the console: the log file gets all of it."""
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.logging import MMLogger
 
+FOLDER = f'{os.sep}mmengine{os.sep}'
 ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo')
 
 
@@ -36,7 +38,7 @@ def brief_console() -> Iterator[None]:
 
 def is_for_console(record: logging.LogRecord) -> bool:
     """Return whether `record` is for whoever watches the run: neither a list nor about MMEngine itself."""
-    text = record.getMessage()
-    if record.levelno >= logging.ERROR:
+    if record.levelno >= logging.ERROR or FOLDER not in record.pathname:  # hooks of the user have their say
         return True
+    text = record.getMessage()
     return not any(part in text for part in ABOUT_MMENGINE) and (record.levelno > logging.INFO or '\n' not in text)

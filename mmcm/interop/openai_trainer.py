@@ -69,7 +69,7 @@ def read_trainer_checkpoint(files: TrainerFiles) -> dict[str, Any]:
     """Return the weights of a checkpoint under the names that a training checkpoint of ours has for them.
 
     Returns:
-        dict: `state_dict`, and `openai_trainer` with `step`, `folder`, and `optimizer`, which is None or has `state`,
+        dict: `state_dict`, and `openai_trainer` with `step` and `optimizer`, which is None or has `state`,
         from names of the network's parameters to `step`, `exp_avg` and `exp_avg_sq`, and the `settings` of RAdam.
 
     Raises:
@@ -91,7 +91,7 @@ def read_trainer_checkpoint(files: TrainerFiles) -> dict[str, Any]:
                                  'one run in a folder.')
             weights.update((f'{prefix}.backbone.{key}', value) for key, value in part.items())
     optimizer = None if 'opt' not in files.parts else read_optimizer(files.parts['opt'], network)
-    source = dict(step=files.step, folder=str(files.parts['model'].parent), optimizer=optimizer)
+    source = dict(step=files.step, optimizer=optimizer)
     return dict(state_dict=weights, openai_trainer=source)
 
 

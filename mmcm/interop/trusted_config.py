@@ -261,7 +261,9 @@ UNET2D = dict(
 SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), s_noise=SIGMA, **SCHEDULE)
 
 
-def embedded_config(path: Union[str, Path], name: Union[str, Path, None] = None) -> dict[str, Any]:
+def embedded_config(path: Union[str, Path],
+                    name: Union[str, Path, None] = None,
+                    read: Optional[tuple[str, int]] = None) -> dict[str, Any]:
     """Return what drawing needs of the config in a file of weights: `model` and, if it has any, `class_names`.
 
     All else in it, such as loaders and hooks of training, is left out.
@@ -270,6 +272,7 @@ def embedded_config(path: Union[str, Path], name: Union[str, Path, None] = None)
         path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
             checkpoint.
         name (str | Path, optional): What an error calls the file.
+        read (tuple[str, int], optional): What `text_and_size` returns of the file, where it has been read already.
 
     Returns:
         dict: The settings, checked; empty if the file has no config of a model.
@@ -278,7 +281,7 @@ def embedded_config(path: Union[str, Path], name: Union[str, Path, None] = None)
         InputError: If the file cannot be read, or asks for what a file may not ask for; nothing was run then.
     """
     name = name or path
-    text, num_weights = text_and_size(path)
+    text, num_weights = read or text_and_size(path)
     config = parse_config(text, name)
     if not isinstance(config.get('model'), dict):
         return {}
@@ -384,6 +387,9 @@ def plain(place: str, value: Any) -> Any:
         return type(value)(plain(f'{place}[{index}]', each) for index, each in enumerate(value))
     if not isinstance(value, dict):
         return value
+    if value.get('_scope_', SCOPE) != SCOPE:  # MMEngine imports the package that a scope names
+        raise InputError(f'{place}._scope_ has to be {SCOPE}, got {shown(value["_scope_"])}: nothing is imported or '
+                         f'run for a file of weights. {WAY_OUT}')
     if 'type' in value:
         name = unscoped(value['type']) if isinstance(value['type'], str) else None
         for part in PARTS:

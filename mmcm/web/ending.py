@@ -8,7 +8,8 @@ from threading import Timer
 from types import FrameType
 from typing import Callable, Optional
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from mmcm.utils.interrupts import SIGNALS
+
 SECONDS = 5  # in which the server ends by itself, unless a step is computed that takes longer
 
 
@@ -32,7 +33,9 @@ class Ending:
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Have signals end the block, which is no error."""
-        before = {number: signal.signal(number, self.handle) for number in SIGNALS}
+        # `nohup` ignores signals on purpose.
+        before = {number: signal.signal(number, self.handle) for number in SIGNALS
+                  if signal.getsignal(number) is not signal.SIG_IGN}
         try:
             yield
         except KeyboardInterrupt:

@@ -310,3 +310,12 @@ def test_run_that_was_stopped_counts_its_transparent_images(tmp_path, monkeypatc
     os.utime(broken, ns=(status.st_atime_ns, status.st_mtime_ns))
     done = pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
     assert done == packing.Packing(6, [], 4, 'composited 6 of 6 images with transparency on white')
+
+
+def test_reasons_that_a_pack_holds_are_bounded(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmcm.apis.packing.MOST_REASONS', 2)
+    for name in ('a/000.png', 'b/011.png', 'a/018.png'):
+        (folder / name).write_bytes(b'')
+    done = pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz', corrupt='skip')
+    notes = verify(tmp_path / 'x.npz')
+    assert len(done.corrupt) == notes['num_corrupt'] == 3 and notes['corrupt'] == done.corrupt[:2]

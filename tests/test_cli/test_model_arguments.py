@@ -34,8 +34,9 @@ def test_config_and_checkpoint_are_told_from_a_model():
     assert settled(config=RECIPE, weights='digits') == settled(config=RECIPE, model='digits') == (RECIPE, 'digits')
 
 
-def test_run_of_a_recipe_is_measured_by_the_recipe_not_by_the_copy_in_its_folder(run):
+def test_run_of_a_recipe_is_measured_by_the_recipe_not_by_the_copy_in_its_folder(run, capsys):
     assert settled(model=str(run)) == (RECIPE, str(run))
+    assert capsys.readouterr().err.startswith(f'note: {run} is measured as the config {RECIPE} of mmcm says')
     assert settled(config='edm_1xb32_digits-8x8', model=str(run)) == ('edm_1xb32_digits-8x8', str(run))
 
 

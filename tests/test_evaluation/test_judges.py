@@ -40,7 +40,7 @@ def test_one_call_of_the_shipped_model_is_at_most_half_as_far_as_real_from_real(
     ratios = {kind: [drawn[f'frechet_{kind}{seed}/distance'] / halves[f'frechet_{kind}{seed}/distance']
                      for seed in (1, 2, 3)] for kind in ('convolutional', 'normalised', 'perceptron')}
     assert statistics.median(sum(ratios.values(), [])) <= 0.5
-    # Averages over the image show textures, such as the contrast that the model shipped before had lost: it was at 0.28.
+    # Averages over the image show textures, such as the contrast that the former model had lost: it was at 0.28.
     assert statistics.median(ratios['normalised']) <= 0.25
 
 

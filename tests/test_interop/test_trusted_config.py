@@ -397,3 +397,14 @@ def test_mark_of_mmengine_in_parts_of_a_base_is_dropped():
     model['denoiser']['_scope_'] = 'mmdet'
     with pytest.raises(InputError, match='_scope_'):
         checked_config(dict(model=model), 'x')
+
+
+def test_scope_of_another_package_is_refused_in_a_class_of_the_user(monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'OwnNetwork', type('OwnNetwork', (torch.nn.Module, ), dict(__module__='own')))
+    model = model_config()
+    model['denoiser']['backbone'] = dict(type='OwnNetwork', _scope_='hostile_scope')
+    with pytest.raises(InputError, match=r"_scope_ has to be mmcm, got 'hostile_scope'"):
+        checked_config(dict(model=model), 'x')
+    model['denoiser']['backbone'] = dict(type='OwnNetwork', part=[dict(_scope_='hostile_scope')])
+    with pytest.raises(InputError, match=r'_scope_ has to be mmcm'):
+        checked_config(dict(model=model), 'x')

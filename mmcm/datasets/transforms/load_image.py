@@ -20,6 +20,7 @@ from mmcm.utils.image_limits import (
     MAX_SEGMENTS,
     PNG_SIGNATURE,
     is_plain_png,
+    png_chunks,
     why_refused,
 )
 
@@ -246,13 +247,8 @@ def read_header(content: bytes) -> Optional[Header]:
 
 def has_transparent_colour(content: bytes) -> bool:
     """Return whether a PNG has a tRNS chunk, which has to come before its pixels."""
-    position = len(PNG_SIGNATURE)
-    while position < len(content):
-        length, kind = struct.unpack_from('>I4s', content, position)
-        if kind in (b'tRNS', b'IDAT', b'IEND'):
-            return kind == b'tRNS'
-        position += length + 12  # with length, kind and checksum
-    return False
+    kinds = (kind for kind, _, _ in png_chunks(content) if kind in (b'tRNS', b'IDAT', b'IEND'))
+    return next(kinds, b'') == b'tRNS'
 
 
 def read_jpeg_header(content: bytes) -> Optional[Header]:

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmcm.datasets.class_names import class_names, own_names
-from mmcm.engine.hooks.averages_hook import iterations_per_step
+from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped

@@ -8,8 +8,8 @@ from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import FlexibleRunner, Runner
 from torch.nn.parallel import DistributedDataParallel
 
-from mmcm.engine.hooks.averages_hook import iterations_per_step
 from mmcm.engine.hooks.non_finite_guard_hook import NonFiniteGuardHook
+from mmcm.engine.steps import iterations_per_step
 from mmcm.utils import interrupts
 from mmcm.utils.failures import MachineFailure
 

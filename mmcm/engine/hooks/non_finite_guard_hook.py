@@ -11,9 +11,9 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmcm.engine.hooks.averages_hook import iterations_per_step
 from mmcm.engine.last_checkpoint import LastCheckpoint
 from mmcm.engine.resumable_sampler import ResumableSampler
+from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import torch
+from patience import PATIENCE
 
 from mmcm.utils.weights import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 300  # seconds until a test gives up; nothing depends on how long things take
 TINY = [
     'model.denoiser.backbone.channel_mult=(1,)', 'model.denoiser.backbone.attention_resolutions=()',
     'model.denoiser.backbone.dropout=0.1', 'train_dataloader.batch_size=16', 'default_hooks.logger.interval=2',

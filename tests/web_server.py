@@ -14,8 +14,9 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from patience import PATIENCE
+
 ROOT = Path(__file__).parents[1]
-PATIENCE = 600  # seconds, for what takes seconds on an idle machine
 WITH_LIMITS = ('import json, sys\nfrom mmcm.web.limits import Limits\nfrom mmcm.web.server import serve\n'
                'serve(["digits"], port=0, device="cpu", limits=Limits(**json.loads(sys.argv[1])))')
 

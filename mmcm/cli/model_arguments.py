@@ -32,8 +32,8 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 def add_measured_arguments(parser: ArgumentParser) -> None:
     """Add what says which model is measured, and by which config; `settle_measured` reads it."""
     with_configs(parser.add_argument(
-        'config', nargs='?', help='config that says how to measure, a file or a name; default: that of the model in the '
-        'zoo, or the one of ours that a run was trained by'))
+        'config', nargs='?', help='config that says how to measure, a file or a name; default: that of the model in '
+        'the zoo, or the one of ours that a run was trained by'))
     with_models(parser.add_argument(
         'weights', nargs='?', metavar='checkpoint', help='the same as --model, or as --checkpoint beside it'))
     with_models(parser.add_argument('--model', help=MODEL_HELP))

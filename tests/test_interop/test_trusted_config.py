@@ -400,7 +400,8 @@ def test_mark_of_mmengine_in_parts_of_a_base_is_dropped():
 
 
 def test_scope_of_another_package_is_refused_in_a_class_of_the_user(monkeypatch):
-    monkeypatch.setitem(MODELS.module_dict, 'OwnNetwork', type('OwnNetwork', (torch.nn.Module, ), dict(__module__='own')))
+    own = type('OwnNetwork', (torch.nn.Module, ), dict(__module__='own'))
+    monkeypatch.setitem(MODELS.module_dict, 'OwnNetwork', own)
     model = model_config()
     model['denoiser']['backbone'] = dict(type='OwnNetwork', _scope_='hostile_scope')
     with pytest.raises(InputError, match=r"_scope_ has to be mmcm, got 'hostile_scope'"):

@@ -243,7 +243,7 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
                         mask=whole.mask, place=place, tiles=whole.tiles, note=note)
         too_many = (f'the whole picture takes {num_calls} network calls, {len(whole.tiles)} tiles for each of {count} '
                     f'candidates, and max_calls (--max-calls) is {max_calls}')
-        if region == 'whole':
+        if region == 'whole' or task == 'super-resolve':  # a small square is no enlargement
             raise InputError(f'{too_many}: raise it, take fewer steps or candidates, a smaller picture, or '
                              '--region square.')
     done = TASKS[task](picture, shape, **options)

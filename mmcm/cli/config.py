@@ -33,7 +33,7 @@ class Options(DictAction):
         try:
             super().__call__(parser, namespace, values, option_string)
         except (ValueError, AssertionError) as error:
-            raise InputError(f'{option_string} takes KEY=VALUE pairs, got {" ".join(values)!r}: {error}') from error
+            raise InputError(f'{option_string} takes KEY=VALUE pairs, got {" ".join(values)!r}.') from error
         options = getattr(namespace, self.dest)
         options.update((key, text) for key, _, text in (value.partition('=') for value in values) if is_path(key))
 
@@ -86,7 +86,11 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
 def check_options(options: Optional[dict], config: str) -> None:
     """Raise an InputError if one of `options` is of a setting that neither the `config` has, nor anyone reads."""
     names = {key.split('.')[0] for key in options or {}} - SETTINGS
-    unknown = sorted(names.difference(read_config(config))) if names else []
+    variables = read_config(config).keys() if names else ()
+    unknown = sorted(names.difference(variables))
+    for name in sorted(names.intersection(variables)):
+        raise InputError(f'--cfg-options: {name} is a variable of the config file, and what is computed from it has been '
+                         f'by then. Set what uses it, such as train_cfg.{name}.')
     if unknown:
         raise InputError(f'--cfg-options: nothing reads a setting {unknown[0]!r}{nearest(unknown[0], SETTINGS)}.')
 

@@ -69,9 +69,10 @@ def settle_measured(args: Namespace) -> None:
     args.config = args.config or config
     args.checkpoint = words[0] if words else None
     if args.config is None:
-        what = 'Name the model, --model digits for example' if args.model is None else (
-            f'{args.model} does not say how to measure. Name the config, too: CONFIG --model {args.model}')
-        raise InputError(f'{what}.')
+        if args.model is None:
+            raise InputError('no model is named: give one, --model digits for example.')
+        raise InputError(f'{args.model} is neither a model of the zoo, nor a config, nor a run of one of our configs, so '
+                         f'it does not say how to measure. Name the config, too: CONFIG --model {args.model}.')
 
 
 def recipe_of(run: Path) -> Optional[str]:

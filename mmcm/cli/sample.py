@@ -89,7 +89,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     if not done.written:
         print(f'Nothing to do, the images of this request are there: {where}')
         return
-    print(f'Wrote {num_images} images of {inferencer.checkpoint}, {done.num_drawn} of them drawn now in '
+    now = '' if done.num_drawn == num_images else f'{done.num_drawn} of them '
+    print(f'Wrote {num_images} image{"s" * (num_images > 1)} of {inferencer.checkpoint}, {now}drawn in '
           f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
           f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}')
 

@@ -127,7 +127,7 @@ def search(config: Config, args: Namespace) -> None:
         evaluations=[dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
                      for indices, value in sorted(asked.items())])
     write_bytes(args.out.with_suffix('.json'), (json.dumps(table, indent=2) + '\n').encode())
-    print(f'written: {args.out}')
+    print(f'Wrote {args.out}')
 
 
 @command

@@ -1,4 +1,5 @@
 """`tools/test.py`: draw images from a checkpoint and measure them, or measure anyone's."""
+import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,7 +105,9 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.apis.scores import plain, record, show, table
     from mmcm.apis.testing import check_test_parts, evaluator_config, set_requests
     from mmcm.cli.runner import prepare
-    args.checkpoint = args.checkpoint or config.get('checkpoint')
+    if args.checkpoint is None and config.get('checkpoint') and not args.samples:
+        args.checkpoint = config.checkpoint
+        print(f'note: measuring {args.checkpoint}, the checkpoint that the config names', file=sys.stderr)
     set_requests(config, num_samples=args.num_images, seed=args.seed)
     config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
     prepare(config, args)

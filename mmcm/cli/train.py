@@ -147,6 +147,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         use_micro_batches(config, args.micro_batch)
     compile_networks(config)
     from mmcm.cli.runner import prepare
+    if args.resume and config.get('load_from') is None and not (Path(config.work_dir) / 'last_checkpoint').is_file():
+        print(f'note: {config.work_dir} holds no checkpoint, so the run starts at iteration 0', file=sys.stderr)
     if not args.resume and (Path(config.work_dir) / 'last_checkpoint').is_file():
         print(f'note: {config.work_dir} holds a run already, and this one starts anew and replaces its checkpoints; '
               '--resume would go on with it', file=sys.stderr)

@@ -20,6 +20,7 @@ def imagenet1k() -> Names:
     return tuple(tuple(name.strip() for name in line.split(',')) for line in lines)
 
 
+MOST_LISTED = 20  # names in an error
 LISTS = dict(
     imagenet1k=imagenet1k,
     imagenet9=lambda: tuple((name, ) for name in IMAGENET9),
@@ -61,7 +62,9 @@ def label_of(name: str, names: Names) -> int:
     found = usual or [label for label, others in enumerate(names) if wanted in map(str.lower, others)]
     if not found:
         known = (other for others in names for other in others)
-        raise InputError(f'no class is called {name!r}{nearest(name, known)}; or give its number')
+        known = list(known)
+        near = nearest(name, known) or (f'; there are {", ".join(known)}' if len(known) <= MOST_LISTED else '')
+        raise InputError(f'no class is called {name!r}{near}; or give its number')
     if len(found) > 1:
         raise InputError(f'{name!r} is the name of the classes {" and ".join(map(str, found))}: give the number.')
     return found[0]

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from mmengine.logging import MMLogger
 
 FOLDER = f'{os.sep}mmengine{os.sep}'
-ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo')
+ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo', 'Advance dataloader',
+                  'latest checkpoint None', 'Did not find last_checkpoint')
 
 
 @contextmanager

@@ -38,6 +38,10 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
     return checkpoint
 
 
+# MMEngine's log names what reads a checkpoint by what follows 'load_from_' in the name of the function.
+load_training_checkpoint.__name__ = 'load_from_mmcm'
+
+
 def refuse(filename: str, map_location: Optional[Any] = None) -> dict:
     """Raise an InputError: MMEngine's loaders for other addresses may run what is in a file."""
     raise InputError(f'{filename} is at an address that cannot be read safely: download it, and give its path.')

@@ -126,7 +126,11 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         if self.init_from == 'teacher':
             load_weights(self.denoiser.backbone, self.teacher.backbone.state_dict(), self.teacher_source['checkpoint'])
         elif self.init_from:
-            self._read(self.denoiser, self.init_from)
+            try:
+                self._read(self.denoiser, self.init_from)
+            except InputError as error:
+                raise InputError(f'the weights to start from cannot be read (train them first, or name others as '
+                                 f'model.init_from): {error}') from error
         for average in self._averages():
             average.load_state_dict(self.denoiser.state_dict())
 

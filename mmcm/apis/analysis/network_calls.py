@@ -64,12 +64,12 @@ def read_record(path: Path) -> dict:
     try:
         record = read_json(path)
     except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read as scores: {error}. tools/test.py --out writes them.') from error
+        raise InputError(f'{path} cannot be read as scores: {getattr(error, 'strerror', None) or error}. mmcm test --out writes them.') from error
     scores = record.get('scores') if isinstance(record, dict) else None
     whole = isinstance(scores, list) and scores and all(
         isinstance(score, dict) and isinstance(score.get('metrics'), dict) and 'sampler' in score for score in scores)
     if not whole or record.get('format') != FORMAT:
-        raise InputError(f'{path} holds no scores of format {FORMAT}: write them anew with tools/test.py --out.')
+        raise InputError(f'{path} holds no scores of format {FORMAT}: write them anew with mmcm test --out.')
     return record
 
 

@@ -53,7 +53,7 @@ class SheetHook(Hook):
         """Say in the log what is going to be drawn, which may take long."""
         fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'
         runner.logger.info(f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
-                           f'network calls each. default_hooks.{self.switch}=None leaves it out.')
+                           f'network call{"s" * (num_calls > 1)} each. default_hooks.{self.switch}=None leaves it out.')
 
     def file_name(self, runner: Runner) -> str:
         """Return the name of the file for a sheet of this iteration."""

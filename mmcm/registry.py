@@ -47,7 +47,8 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
 def is_config_error(error: Exception) -> bool:
     """Return whether `error`, raised by MMEngine as it built something, is the fault of the config."""
     return re.search(
-        r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable|cfg should be a dict',
+        r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable|'
+        r'cfg should be a dict',
         str(error)) is not None
 
 

@@ -118,7 +118,7 @@ def named_config(name: Union[str, Path], options: Optional[dict] = None) -> Conf
     Raises:
         InputError: If there is none.
     """
-    models = {model.name: model.config for model in list_models()}
+    models = {model.name: model.config_file for model in list_models()}
     return read_config(models.get(str(name), name), options)
 
 

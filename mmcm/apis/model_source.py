@@ -29,7 +29,7 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
     if isinstance(model, Config):
         config = translated(model)
     elif str(model) in models:
-        config, checkpoint = read_config(models[str(model)].config), checkpoint or str(model)
+        config, checkpoint = read_config(models[str(model)].config_file), checkpoint or str(model)
     elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)

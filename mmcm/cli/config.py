@@ -89,8 +89,8 @@ def check_options(options: Optional[dict], config: str) -> None:
     variables = read_config(config).keys() if names else ()
     unknown = sorted(names.difference(variables))
     for name in sorted(names.intersection(variables)):
-        raise InputError(f'--cfg-options: {name} is a variable of the config file, and what is computed from it has been '
-                         f'by then. Set what uses it, such as train_cfg.{name}.')
+        raise InputError(f'--cfg-options: {name} is a variable of the config file, from which settings were computed '
+                         f'already. Set what uses it, such as train_cfg.{name}.')
     if unknown:
         raise InputError(f'--cfg-options: nothing reads a setting {unknown[0]!r}{nearest(unknown[0], SETTINGS)}.')
 

@@ -105,7 +105,7 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
         values = interop.read_config(path)
         text = Config(values).pretty_text
     elif given or entry:
-        config = read_config(entry.config if entry else name)
+        config = read_config(entry.config_file if entry else name)
         levels = released_sampler(source) or released_sampler(name)
         if levels:
             config.model.sampler.num_scales = levels['num_scales']

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from mmcm.cli.completion import with_configs, with_models
 from mmcm.cli.config import Options, as_values
 from mmcm.utils.errors import InputError
-from mmcm.zoo import find_config, list_models
+from mmcm.zoo import find_config, list_configs, list_models
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.inferencer import ConsistencyModelInferencer
@@ -54,14 +54,15 @@ def settle_measured(args: Namespace) -> None:
     if args.model is not None:
         entry = next((entry for entry in list_models() if entry.name == args.model), None)
         if entry is not None:
-            config = entry.config
+            config = str(entry.config_file)
             words = words or [args.model]
         elif Path(args.model).suffix in CONFIGS or (not Path(args.model).exists() and named_config(args.model)):
             config = args.model
         else:
             config = None if args.config else recipe_of(Path(args.model))
             if config is not None:
-                print(f'note: {args.model} is measured as the config {config} of mmcm says; name another one in front',
+                print(f'note: {args.model} is measured as our config {Path(config).stem} says; name another one in '
+                      'front',
                       file=sys.stderr)
             words.append(args.model)
     if len(words) > 1:
@@ -71,17 +72,18 @@ def settle_measured(args: Namespace) -> None:
     if args.config is None:
         if args.model is None:
             raise InputError('no model is named: give one, --model digits for example.')
-        raise InputError(f'{args.model} is neither a model of the zoo, nor a config, nor a run of one of our configs, so '
-                         f'it does not say how to measure. Name the config, too: CONFIG --model {args.model}.')
+        raise InputError(f'{args.model} is no model of the zoo, no config and no run of one of our configs, so it '
+                         f'does not say how to measure. Name the config, too: CONFIG --model {args.model}.')
 
 
 def recipe_of(run: Path) -> Optional[str]:
-    """Return the name of the config, one of ours, that a work directory was trained by; None if it is another one.
+    """Return the path of the config, one of ours, that a work directory was trained by; None if it is another one.
 
     The copy of the config that MMEngine writes into a work directory is not used: to read it is to run it.
     """
-    names = [path.stem for path in sorted(run.glob('*.py'))] if run.is_dir() else []
-    return next((name for name in names if named_config(name)), None)
+    ours = {path.stem: path for path in list_configs()}
+    copies = sorted(run.glob('*.py')) if run.is_dir() else []
+    return next((str(ours[path.stem]) for path in copies if path.stem in ours), None)
 
 
 def named_config(name: str) -> bool:

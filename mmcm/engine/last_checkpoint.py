@@ -2,6 +2,9 @@
 from pathlib import Path
 from typing import Optional
 
+from mmcm.utils.bounded import Unreadable, read_text
+from mmcm.zoo.checkpoint_path import PATH_BYTES
+
 
 class LastCheckpoint:
     """The file `last_checkpoint` of a work directory, told apart from that of an earlier run in the same folder.
@@ -19,4 +22,7 @@ class LastCheckpoint:
         """Return the path of the last checkpoint, None if there is none of this run."""
         if not self.record.is_file() or self.record.stat().st_mtime_ns == self.old:
             return None
-        return self.record.read_text().strip() or None
+        try:
+            return read_text(self.record, PATH_BYTES).strip() or None
+        except Unreadable:
+            return None

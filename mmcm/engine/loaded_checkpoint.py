@@ -97,6 +97,9 @@ def resume_trainer(runner: Runner, checkpoint: dict[str, Any], trainer: dict[str
                          'runner resumes the checkpoint that it writes.')
     step, optimizer = trainer['step'], runner.optim_wrapper.optimizer
     iteration = step * iterations_per_step(runner)
+    if iteration > runner.max_iters:
+        raise InputError(f"OpenAI's trainer was at step {step}, which is iteration {iteration} here, and the run ends "
+                         f'at {runner.max_iters}: set train_cfg.max_iters to more.')
     notes = [f"goes on after step {step} of OpenAI's trainer"]
     schedulers = [each for each in runner.param_schedulers or () if not getattr(each, 'by_epoch', True)]
     with warnings.catch_warnings():  # of schedulers that step before the optimiser does: that is what happened

@@ -1,6 +1,8 @@
 """Reading checkpoints for MMEngine without running anything that they contain."""
+from pathlib import Path
 from typing import Any, Optional
 
+import mmengine.runner._flexible_runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmcm.interop.diffusers_folder import is_diffusers_folder, read_weights
@@ -46,6 +48,23 @@ def refuse(filename: str, map_location: Optional[Any] = None) -> dict:
     """Raise an InputError: MMEngine's loaders for other addresses may run what is in a file."""
     raise InputError(f'{filename} is at an address that cannot be read safely: download it, and give its path.')
 
+
+def find_latest_checkpoint(work_dir: str) -> Optional[str]:
+    """Return the checkpoint that the file `last_checkpoint` of a work directory names; None if there is no such file.
+
+    In place of MMEngine's function, which takes whatever the file says. Here it is a file on this machine: the one in
+    `work_dir`, where the folder was moved since.
+
+    Raises:
+        InputError: If there is no such checkpoint.
+    """
+    if not (Path(work_dir) / 'last_checkpoint').is_file():
+        return None
+    return str(cached_file(work_dir))
+
+
+for module in (mmengine.runner, mmengine.runner.runner, mmengine.runner._flexible_runner):
+    module.find_latest_checkpoint = find_latest_checkpoint
 
 CheckpointLoader.register_scheme(
     prefixes=[prefix for prefix in CheckpointLoader._schemes if prefix not in READ_HERE], loader=refuse, force=True)

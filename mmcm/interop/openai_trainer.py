@@ -17,7 +17,7 @@ from mmcm.utils.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-NAME = re.compile(r'(model|target_model|teacher_model|opt|ema_([0-9.e+-]+)_)(\d{6,})\.pt')
+NAME = re.compile(r'(model|target_model|teacher_model|opt|ema_([0-9.e+-]+)_)(\d{6,12})\.pt', re.ASCII)
 MOMENTS = ('exp_avg', 'exp_avg_sq')
 HYPERPARAMETERS = ('lr', 'betas', 'eps', 'weight_decay')
 

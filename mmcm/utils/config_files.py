@@ -44,14 +44,23 @@ def find_config(name_or_path: Union[str, Path]) -> Path:
     for candidate in (path, root() / path):
         if candidate.is_file():
             return candidate
+    return own_config(str(name_or_path))
+
+
+def own_config(name: str) -> Path:
+    """Find one of our configs by its base name, with or without `.py`, whatever lies in the working directory.
+
+    Raises:
+        InputError: If there is no such config, or more than one; the message gives the nearest names.
+    """
     configs = list_configs()
-    wanted = path.name.removesuffix('.py')
-    matches = [file for file in configs if file.stem == wanted] if len(path.parts) == 1 else []
+    wanted = Path(name).name.removesuffix('.py')
+    matches = [file for file in configs if file.stem == wanted] if len(Path(name).parts) == 1 else []
     if not matches:
-        raise InputError(f'no config {str(name_or_path)!r}: neither a file nor a name below {root() / "configs"}'
+        raise InputError(f'no config {name!r}: neither a file nor a name below {root() / "configs"}'
                          f'{nearest(wanted, {file.stem for file in configs})}')
     if len(matches) > 1:
-        raise InputError(f'{str(name_or_path)!r} names more than one config, give the path: '
+        raise InputError(f'{name!r} names more than one config, give the path: '
                          f'{", ".join(str(file.relative_to(root())) for file in matches)}')
     return matches[0]
 

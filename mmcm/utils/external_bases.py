@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from mmengine.config import Config
 
-from mmcm.utils.config_files import find_config, root
+from mmcm.utils.config_files import own_config, root
 from mmcm.utils.errors import InputError
 
 SCOPE = 'mmcm'
@@ -34,7 +34,7 @@ def base_path(base: str, filename: str) -> tuple[str, Optional[str]]:
         if path.is_file():
             return str(path), SCOPE
     try:
-        return str(find_config(name.split('/')[-1])), SCOPE
+        return str(own_config(name.split('/')[-1])), SCOPE
     except InputError as error:
         raise InputError(f'_base_ {base!r}: {error}') from error
 

@@ -56,6 +56,11 @@ class ZooModel:
     num_classes: Optional[int] = None
     card: Optional[str] = None
 
+    @property
+    def config_file(self) -> Path:
+        """The config as a file, whatever lies in the working directory."""
+        return root() / self.config
+
 
 def list_models() -> list[ZooModel]:
     """List the models of the zoo, in the order of the metafiles.

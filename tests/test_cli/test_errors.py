@@ -176,3 +176,13 @@ def test_other_broken_pipes_are_not_hidden(capfd):
 
     with pytest.raises(BrokenPipeError, match='of a worker'):
         main()
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(capsys):
+    @command
+    def main():
+        raise InputError('no name \x1b]0;title\x07\x1b[2J of a class')
+
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == 'error: no name \\x1b]0;title\\x07\\x1b[2J of a class\n'

@@ -2,8 +2,10 @@ from argparse import Namespace
 
 import pytest
 
+from mmcm.apis.model_source import find_model
 from mmcm.cli.model_arguments import model_and_out, settle_measured
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.config_files import own_config
 from mmcm.utils.errors import InputError
 from mmcm.zoo import find
 
@@ -27,16 +29,17 @@ def run(tmp_path):
 
 
 def test_config_and_checkpoint_are_told_from_a_model():
-    digits = (find('digits').config, 'digits')
+    digits = (str(find('digits').config_file), 'digits')
     assert settled(model='digits') == settled(config='digits') == digits
-    assert settled(model='digits', checkpoint='x.pth') == (find('digits').config, 'x.pth')
+    assert settled(model='digits', checkpoint='x.pth') == (str(find('digits').config_file), 'x.pth')
     assert settled(model=RECIPE) == settled(config=RECIPE) == (RECIPE, None)
     assert settled(config=RECIPE, weights='digits') == settled(config=RECIPE, model='digits') == (RECIPE, 'digits')
 
 
 def test_run_of_a_recipe_is_measured_by_the_recipe_not_by_the_copy_in_its_folder(run, capsys):
-    assert settled(model=str(run)) == (RECIPE, str(run))
-    assert capsys.readouterr().err.startswith(f'note: {run} is measured as the config {RECIPE} of mmcm says')
+    config, checkpoint = settled(model=str(run))
+    assert config == str(own_config(RECIPE)) and checkpoint == str(run)
+    assert capsys.readouterr().err.startswith(f'note: {run} is measured as our config {RECIPE} says')
     assert settled(config='edm_1xb32_digits-8x8', model=str(run)) == ('edm_1xb32_digits-8x8', str(run))
 
 
@@ -77,3 +80,23 @@ def test_deprecated_option_is_not_in_the_help():
     parser.add_argument('--new', type=int, help='a number')
     parser.add_deprecated('--old', '--new')
     assert '--old' not in parser.format_help() and parser.parse_args([]).new is None
+
+
+@pytest.mark.parametrize('name', ['setup.py.py', 'mine.py.py', 'mine.py'])
+def test_files_in_a_run_name_no_config_but_ours(run, name, monkeypatch):
+    (run / f'{RECIPE}.py').rename(run / name)
+    (run / 'mine.py').write_text('raise SystemExit("run")')
+    monkeypatch.chdir(run)
+    with pytest.raises(InputError, match='does not say how to measure'):
+        settled(model=str(run))
+
+
+def test_working_directory_does_not_hide_our_configs(tmp_path, monkeypatch):
+    ours = find('digits')
+    other = tmp_path / ours.config
+    other.parent.mkdir(parents=True)
+    other.write_text('raise SystemExit("run")')
+    monkeypatch.chdir(tmp_path)
+    assert settled(model='digits')[0] == str(ours.config_file) != str(other)
+    config, _ = find_model('digits', None, None)
+    assert config.model.type == 'ConsistencyModel'

@@ -1,9 +1,11 @@
+import mmengine.runner._flexible_runner
 import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 from runs import config, watched
 
 from mmcm.engine import load_training_checkpoint
+from mmcm.engine.safe_loading import find_latest_checkpoint
 from mmcm.utils.errors import InputError
 
 
@@ -31,3 +33,23 @@ def test_other_checkpoints_are_read_as_they_are(tmp_path, meta):
     torch.save(dict(meta=meta, state_dict=dict(a=torch.ones(1))), tmp_path / 'x.pth')
     expected = {key: value for key, value in meta.items() if key != 'config'} if isinstance(meta, dict) else meta
     assert load_training_checkpoint(tmp_path / 'x.pth')['meta'] == expected
+
+
+def test_record_of_the_last_checkpoint_leads_to_files_alone(tmp_path):
+    assert find_latest_checkpoint(str(tmp_path)) is None
+    record = tmp_path / 'last_checkpoint'
+    for text in ('http://127.0.0.1:9/x.pth', 'hf://org/name', 'digits'):
+        record.write_text(text)
+        with pytest.raises(InputError, match='which is neither there nor in'):
+            find_latest_checkpoint(str(tmp_path))
+    record.write_bytes(b'\xff\xfebad')
+    with pytest.raises(InputError, match='does not name a checkpoint'):
+        find_latest_checkpoint(str(tmp_path))
+    (tmp_path / 'iter_5.pth').touch()
+    record.write_text('/where/it/was/trained/iter_5.pth')  # the folder was moved since
+    assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_5.pth')
+
+
+def test_mmengine_looks_for_the_last_checkpoint_so():
+    assert mmengine.runner.runner.find_latest_checkpoint is find_latest_checkpoint
+    assert mmengine.runner._flexible_runner.find_latest_checkpoint is find_latest_checkpoint

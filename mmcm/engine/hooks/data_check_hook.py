@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmcm.datasets.class_names import class_names, own_names
 from mmcm.engine.steps import iterations_per_step
+from mmcm.interop.trusted_config import CLASS_NAMES
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
@@ -114,6 +115,7 @@ def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> No
     num_classes = getattr(model, 'num_classes', None)
     if num_classes is None:
         return
+    CLASS_NAMES.check('the names of the classes of the data', list(names))  # as whoever reads the checkpoint demands
     if names and len(names) != num_classes:
         listed = ', '.join(names) if len(names) <= NUM_LISTED else f'{", ".join(names[:NUM_LISTED])}, ...'
         raise InputError(f'the data set has {len(names)} classes ({listed}) and the model {num_classes}: set '

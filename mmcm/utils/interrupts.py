@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Optional
 
+from mmcm.utils.system import after_fork_in_child
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NAMES = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
 # `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same.
@@ -194,5 +196,4 @@ def _obey(parent: int) -> None:
     os._exit(0)  # as torch's own handler for its workers does; to torch another code is a failure
 
 
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_in_child)
+after_fork_in_child(_in_child)

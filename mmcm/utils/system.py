@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Callable, TextIO
 
 try:
     import fcntl
@@ -24,6 +24,12 @@ _seeking = threading.Lock()
 def usable_cores() -> int:
     """Return the number of cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def after_fork_in_child(call: Callable[[], None]) -> None:
+    """Have each process that is forked from now on run `call` first, where there are forks."""
+    if hasattr(os, 'register_at_fork'):
+        os.register_at_fork(after_in_child=call)
 
 
 def has_reader(stream: TextIO) -> bool:

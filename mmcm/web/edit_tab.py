@@ -141,7 +141,8 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         taken = options_of(task)
         planned = plan_picture(
             inferencer, task, picture_for(task, painted), labels_of(inferencer, label), count, seed,
-            num_steps or None, levels or None, **{option: given.get(option, painted.mask) for option in taken})
+            num_steps or None, levels or None, region='square',  # whole pictures take minutes of everybody's time
+            **{option: given.get(option, painted.mask) for option in taken})
 
         def work(show: Any) -> Edited:
             show()

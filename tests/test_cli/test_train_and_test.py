@@ -160,7 +160,7 @@ def test_names_of_classes_go_from_the_folder_to_the_published_model(tmp_path, ca
         'train_cfg = dict(max_iters=1)\n')
     train([str(config), '--work-dir', str(work_dir)])
     published = tmp_path / 'model.safetensors'
-    publish.publish(str(work_dir), published)
+    publish.main([str(work_dir), str(published)])
     for model in (work_dir, published):
         draw = ConsistencyModelInferencer(str(model))
         drawing = draw(labels=['dog', 'Cat', 1])

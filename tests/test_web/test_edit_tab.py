@@ -82,7 +82,7 @@ def test_candidates_are_those_of_the_command_line(client, models, digit, paint, 
     if task == 'inpaint':
         options['mask'] = np.repeat([[0], [255]], SIDE // 2, axis=0).repeat(SIDE, 1).astype(np.uint8)
     inferencer = ConsistencyModelInferencer(getattr(models, model), device='cpu')
-    expected = edit_picture(inferencer, task, digit, label, 2, SEED, **options)
+    expected = edit_picture(inferencer, task, digit, label, 2, SEED, region='square', **options)
     pictures, captions = shown(gallery)
     assert_enlarged(pictures, expected.candidates)
     assert_enlarged(shown(known)[0], [expected.picture, expected.known])
@@ -127,7 +127,8 @@ def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tm
 
 def test_of_large_pictures_only_the_first_results_are_put_back(models):
     colour = ConsistencyModelInferencer(models.colour, device='cpu')
-    edited = edit_picture(colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1])
+    edited = edit_picture(colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1],
+                          region='square')
     assert [len(first(edited, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
 
 

@@ -29,6 +29,9 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 1  # flag of an entry of a zip file
 LOCAL_HEADER = struct.Struct('<4s22xHH')  # signature, and the lengths of the name and of the extra field
 LOCAL_SIGNATURE = b'PK\x03\x04'
+UTF8_NAME = 0x800  # flag of an entry whose name is UTF-8, not code page 437
+UNICODE_PATH = 0x7075  # the extra field with a second name: behind a version and a checksum, in UTF-8
+EXTRA_FIELD = struct.Struct('<HH')  # what an extra field begins with: its kind and its length
 
 
 class Unreadable(ValueError):
@@ -157,7 +160,8 @@ def open_directory(path: Union[str, Path], images: bool = False) -> list[zipfile
             have `ENTRIES`.
 
     Raises:
-        Unreadable: If it is no zip file, or its directory is damaged or too large.
+        Unreadable: If it is no zip file, its directory is damaged or too large, or readers could take the name of an
+            entry for different ones.
         OSError: If it cannot be read.
     """
     try:
@@ -176,9 +180,27 @@ def open_directory(path: Union[str, Path], images: bool = False) -> list[zipfile
     for entry in entries:
         if entry.header_offset < 0 or entry.header_offset + entry.compress_size > size:
             raise Unreadable(f'its entry {entry.filename!r} goes beyond its end')
+        _check_name(entry, images)
     if sum(entry.compress_size for entry in entries) > size:
         raise Unreadable('its entries overlap')
     return entries
+
+
+def _check_name(entry: zipfile.ZipInfo, images: bool) -> None:
+    """Raise Unreadable if an entry has two names.
+
+    Python 3.12 prefers the Unicode path to the name, and torch does not read it. Zip programs write it beside a name in
+    a character set of their own, so an image may have one where its name is not ASCII.
+    """
+    name, extra = entry.orig_filename, entry.extra
+    if not images and entry.filename != name:  # 'a\0b' is cut at NUL, and names change where os.sep is not '/'
+        raise Unreadable(f'its entry {name!r} has another name, {entry.filename!r}, too')
+    raw = name.encode('utf-8' if entry.flag_bits & UTF8_NAME else 'cp437', 'replace')
+    while len(extra) >= EXTRA_FIELD.size:
+        kind, length = EXTRA_FIELD.unpack_from(extra)
+        data, extra = extra[EXTRA_FIELD.size:EXTRA_FIELD.size + length], extra[EXTRA_FIELD.size + length:]
+        if kind == UNICODE_PATH and data[5:] != raw and (name.isascii() or not images):
+            raise Unreadable(f'its entry {name!r} has another name, {data[5:].decode(errors="replace")!r}, too')
 
 
 def read_entry(file: BinaryIO, entry: zipfile.ZipInfo, most: Optional[int] = None) -> Union[bytes, bytearray]:

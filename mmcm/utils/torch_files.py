@@ -69,7 +69,7 @@ def _check_zip(path: Path, file: BinaryIO) -> None:
 def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
     """Refuse a zip that another reader, as the one in torch, could take for another one, and compressed records."""
     names = {entry.filename.lower() for entry in entries}  # torch looks them up so
-    if len(names) < len(entries) or any('\0' in entry.orig_filename for entry in entries):
+    if len(names) < len(entries):
         raise Unreadable('two of its records share a name')
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:

@@ -169,3 +169,36 @@ def test_what_is_no_zip_is_unreadable(tmp_path, content):
     (tmp_path / 'x.zip').write_bytes(content)
     with pytest.raises(Unreadable, match='no whole zip file'):
         open_directory(tmp_path / 'x.zip')
+
+
+def with_unicode_path(path, name, second):
+    entry = zipfile.ZipInfo(name)
+    field = b'\x01' + zlib.crc32(entry._encodeFilenameFlags()[0]).to_bytes(4, 'little') + second.encode()
+    entry.extra = struct.pack('<HHHH', 0x9999, 0, 0x7075, len(field)) + field
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr(entry, b'abc')
+    return path
+
+
+@pytest.mark.parametrize('images', [False, True])
+def test_entry_with_another_name_in_its_unicode_path_is_refused(tmp_path, images):
+    """Whether or not this version of zipfile follows that field."""
+    path = with_unicode_path(tmp_path / 'x.zip', 'a.png', 'b.png')
+    with pytest.raises(Unreadable, match=r"has another name, '\w.png', too"):
+        open_directory(path, images)
+    assert [entry.filename for entry in open_directory(
+        with_unicode_path(tmp_path / 'x.zip', 'a.png', 'a.png'), images)] == ['a.png']
+
+
+def test_unicode_path_of_an_image_may_replace_a_name_in_a_character_set_of_its_own(tmp_path):
+    path = with_unicode_path(tmp_path / 'x.zip', 'ü.png', 'u.png')
+    assert len(open_directory(path, images=True)) == 1
+    with pytest.raises(Unreadable, match='has another name'):
+        open_directory(path)
+
+
+def test_name_that_is_cut_at_nul_is_refused(tmp_path):
+    path = write_zip(tmp_path / 'x.zip', {'aXb': b'abc'})
+    path.write_bytes(path.read_bytes().replace(b'aXb', b'a\0b'))
+    with pytest.raises(Unreadable, match='has another name'):
+        open_directory(path)

@@ -1,6 +1,7 @@
 import collections
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -86,6 +87,22 @@ def test_two_records_of_a_name_are_refused(tmp_path, name):
         archive.writestr(name, b'abc')
     with pytest.raises(Unreadable, match='share a name'):
         check_torch_file(path)
+
+
+def test_pickle_that_zipfile_and_torch_would_look_for_under_different_names_is_refused(tmp_path):
+    path = save(tmp_path / 'x.pth', dict(a=torch.ones(3)))
+
+    def field(name, other):
+        data = b'\x01' + zlib.crc32(name.encode()).to_bytes(4, 'little') + other.encode()
+        return struct.pack('<HH', 0x7075, len(data)) + data
+
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, other in (('x/data.pkl', 'x/other'), ('x/zzzz', 'x/data.pkl')):
+            entry = zipfile.ZipInfo(name)
+            entry.extra = field(name, other)
+            archive.writestr(entry, b'\x80\x02}.')
+    with pytest.raises(InputError, match='has another name'):
+        read_checkpoint(path)
 
 
 def test_something_behind_the_directory_is_refused(tmp_path):

@@ -1,10 +1,12 @@
 import io
 import json
+import os
 import struct
 import zipfile
 import zlib
 
 import pytest
+from named_pipes import written_pipe
 
 from mmcm.utils.bounded import (
     ENTRIES,
@@ -15,10 +17,12 @@ from mmcm.utils.bounded import (
     Unreadable,
     check_unpacked,
     open_directory,
+    open_plain,
     parse_json,
     read_entry,
     read_exactly,
     read_file,
+    read_json,
     unpack,
 )
 
@@ -67,6 +71,31 @@ def test_file_is_read_up_to_a_bound(tmp_path):
     assert read_file(path, 3) == b'abc'
     with pytest.raises(Unreadable, match='it has more than 2 bytes'):
         read_file(path, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='named pipes')
+@pytest.mark.parametrize('read', [open_plain, read_file, open_directory])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, read):
+    (tmp_path / 'link').symlink_to('/dev/zero')
+    with pytest.raises(OSError, match='it is no plain file, but a pipe or a device'):
+        read(tmp_path / 'link')
+    with written_pipe(tmp_path / 'pipe', b'abc'), pytest.raises(OSError, match='it is no plain file'):
+        read(tmp_path / 'pipe')
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
+    (tmp_path / 'file').write_bytes(b'abc')
+    (tmp_path / 'to_file').symlink_to('file')
+    with open_plain(tmp_path / 'to_file') as file:
+        assert file.read() == b'abc'
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='named pipes')
+def test_pipe_that_a_user_names_is_read(tmp_path):
+    content = json.dumps('a' * 3_000_000).encode()
+    with written_pipe(tmp_path / 'pipe', content):
+        assert read_json(tmp_path / 'pipe', pipes=True) == 'a' * 3_000_000
+    with written_pipe(tmp_path / 'pipe', content), pytest.raises(Unreadable, match='more than 2000000 bytes'):
+        read_file(tmp_path / 'pipe', 2_000_000, pipes=True)
 
 
 def test_no_more_is_taken_from_a_stream_than_is_expected():

@@ -62,9 +62,10 @@ def read_curves(paths: Sequence[Path], metric: Optional[str] = None,
 def read_record(path: Path) -> dict:
     """Return the content of one file."""
     try:
-        record = read_json(path)
+        record = read_json(path, pipes=True)
     except (OSError, ValueError) as error:
-        raise InputError(f'{path} cannot be read as scores: {getattr(error, 'strerror', None) or error}. mmcm test --out writes them.') from error
+        reason = getattr(error, 'strerror', None) or error
+        raise InputError(f'{path} cannot be read as scores: {reason}. mmcm test --out writes them.') from error
     scores = record.get('scores') if isinstance(record, dict) else None
     whole = isinstance(scores, list) and scores and all(
         isinstance(score, dict) and isinstance(score.get('metrics'), dict) and 'sampler' in score for score in scores)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mmcm.utils.bounded import open_directory, parse_json, read_json
+from mmcm.utils.bounded import open_directory, open_plain, parse_json, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder, remove_leftovers
 from mmcm.utils.images import grid
@@ -86,7 +86,7 @@ def read_origin(path: Path) -> Optional[dict]:
         if kind == '':
             return _origin(read_json(path / ORIGIN_FILE))
         if kind == '.png':
-            with Image.open(path, formats=('PNG', )) as picture:  # which bounds texts
+            with open_plain(path) as file, Image.open(file, formats=('PNG', )) as picture:  # which bounds texts
                 return _origin(parse_json(picture.text[ORIGIN_KEY]))
         open_directory(path, images=True)
         with zipfile.ZipFile(path) as archive:

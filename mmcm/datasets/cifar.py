@@ -10,6 +10,7 @@ import torch
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.datasets.numpy_pickle import PickledArray, read_numpy_pickle
 from mmcm.registry import DATASETS
+from mmcm.utils.bounded import open_plain
 from mmcm.utils.errors import InputError
 
 PAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
@@ -69,7 +70,8 @@ class CIFAR(ImageArrays):
                    num_classes: int) -> tuple[np.ndarray, list[int]]:
         """Return the images (N, 3, 32, 32), uint8, and the labels of a file, whose MD5 is `digest` unless None."""
         try:
-            content = path.read_bytes()
+            with open_plain(path) as file:
+                content = file.read()
         except OSError as error:
             raise InputError(f'{path} cannot be read: {error.strerror}. Unpack the python version of {self.name} '
                              f'({PAGE}), so that data_root holds the folder {self.folder} with '

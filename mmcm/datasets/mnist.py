@@ -17,7 +17,7 @@ import torch
 
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
-from mmcm.utils.bounded import Unreadable, check_unpacked, read_exactly
+from mmcm.utils.bounded import Unreadable, check_unpacked, open_plain, read_exactly
 from mmcm.utils.errors import InputError
 
 PAGE = 'http://yann.lecun.com/exdb/mnist/'
@@ -72,7 +72,7 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
         path = packed
     again = f'Download it again from {PAGE}.'
     try:
-        with open(path, 'rb') as file:
+        with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
             return _read_idx(gzip.GzipFile(fileobj=file) if path == packed else file, num_dims, size, path == packed)
     except Unreadable as error:

@@ -6,7 +6,7 @@ reader here knows assignments of literals and of `dict(...)`, which is all that 
 import ast
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Union
 
@@ -39,7 +39,10 @@ def config_text(path: Union[str, Path]) -> str:
 
 
 def text_and_size(path: Union[str, Path]) -> tuple[str, int]:
-    """Return the text of the config in a checkpoint, '' if there is none, and the number of weights in the file."""
+    """Return the text of the config in a checkpoint, '' if there is none, and the number of weights in the file.
+
+    Weights that tensors share count once.
+    """
     from safetensors import safe_open
 
     from mmcm.utils.checkpoint_files import read_checkpoint
@@ -54,8 +57,26 @@ def text_and_size(path: Union[str, Path]) -> tuple[str, int]:
         content = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     if text is not None and not isinstance(text, str):
         raise InputError(f'{path}: the config in it (meta.cfg) has to be text, got a {type(text).__name__}.')
-    weights = content.values() if isinstance(content, Mapping) else ()
-    return text or '', sum(value.numel() for value in weights if hasattr(value, 'numel'))
+    return text or '', _count_weights(content.values() if isinstance(content, Mapping) else ())
+
+
+def _count_weights(values: Iterable[Any]) -> int:
+    """Return how many weights the tensors among `values` have, at most those that their storages have room for."""
+    import torch
+
+    count, storages = 0, {}
+    for value in values:
+        if not isinstance(value, torch.Tensor):
+            continue
+        if value.layout is not torch.strided:  # which only comes of what the user has let through
+            count += value.numel()
+            continue
+        storage = value.untyped_storage()
+        views = storages.setdefault(storage.data_ptr(), (storage.nbytes(), []))[1]
+        views.append((value.numel(), value.element_size()))
+    for size, views in storages.values():
+        count += min(sum(numel for numel, _ in views), size // min(item for _, item in views))
+    return count
 
 
 def parse_config(text: str, source: Union[str, Path] = 'the text') -> dict[str, Any]:

@@ -4,14 +4,18 @@ A file of someone else may declare any size. These readers check declared sizes 
 allocate, and unpack in pieces. They raise `Unreadable`, a reason; who calls them knows what the file is for, and makes
 an InputError of it.
 """
+import errno
 import json
 import os
 import re
+import stat
 import struct
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union
+
+from mmcm.utils.system import open_at_once
 
 MiB = 2**20
 PIECE = MiB  # bytes that are read or unpacked at once
@@ -29,27 +33,50 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 1  # flag of an entry of a zip file
 LOCAL_HEADER = struct.Struct('<4s22xHH')  # signature, and the lengths of the name and of the extra field
 LOCAL_SIGNATURE = b'PK\x03\x04'
+UTF8_NAME = 0x800  # flag of an entry whose name is UTF-8, not code page 437
+UNICODE_PATH = 0x7075  # the extra field with a second name: behind a version and a checksum, in UTF-8
+EXTRA_FIELD = struct.Struct('<HH')  # what an extra field begins with: its kind and its length
 
 
 class Unreadable(ValueError):
     """Why a file, or a part of it, is not read."""
 
 
-def read_file(path: Union[str, Path], most: int = TEXT_BYTES) -> bytes:
+def open_plain(path: Union[str, Path]) -> BinaryIO:
+    """Open a plain file for reading, or a link to one.
+
+    Raises:
+        OSError: If it cannot be opened, or is a pipe or a device, which may have no end or keep a reader waiting.
+    """
+    file = open_at_once(path)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, 'it is no plain file, but a pipe or a device', str(path))
+    return file
+
+
+def read_file(path: Union[str, Path], most: int = TEXT_BYTES, pipes: bool = False) -> bytes:
     """Return the content of a file of at most `most` bytes.
+
+    Args:
+        path (str | Path): The file.
+        most (int): Bytes that it may have.
+        pipes (bool): Whether it may be a pipe or a device, which only a user's own arguments should name.
 
     Raises:
         Unreadable: If it has more.
-        OSError: If it cannot be read.
+        OSError: If it cannot be read, or is no plain file.
     """
-    with open(path, 'rb') as file:
+    with open(path, 'rb') if pipes else open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = b'' if size > most else file.read(size + 1)
-        while size < len(content) <= most and (piece := file.read(PIECE)):  # a pipe has a size of 0
-            content += piece
+        if size < len(content) <= most:  # the size of a pipe is 0, and a file may grow
+            content = bytearray(content)
+            while len(content) <= most and (piece := file.read(PIECE)):
+                content += piece
     if max(size, len(content)) > most:
         raise Unreadable(f'it has more than {most} bytes')
-    return content
+    return bytes(content)
 
 
 def read_text(path: Union[str, Path], most: int = TEXT_BYTES) -> str:
@@ -95,9 +122,9 @@ def parse_json(content: Union[bytes, str], most: int = JSON_BYTES, values: int =
         raise Unreadable(f'it is no JSON ({error})') from error
 
 
-def read_json(path: Union[str, Path], most: int = JSON_BYTES) -> Any:
+def read_json(path: Union[str, Path], most: int = JSON_BYTES, pipes: bool = False) -> Any:
     """Return the value in a JSON file; see `read_file` and `parse_json`."""
-    return parse_json(read_file(path, most), most)
+    return parse_json(read_file(path, most, pipes), most)
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
@@ -157,11 +184,12 @@ def open_directory(path: Union[str, Path], images: bool = False) -> list[zipfile
             have `ENTRIES`.
 
     Raises:
-        Unreadable: If it is no zip file, or its directory is damaged or too large.
+        Unreadable: If it is no zip file, its directory is damaged or too large, or readers could take the name of an
+            entry for different ones.
         OSError: If it cannot be read.
     """
     try:
-        with open(path, 'rb') as file:
+        with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
             # Half of the file: an entry has a header of its own beside that in the directory.
             most = max(MiB, size // 2) if images else ENTRIES * ENTRY_BYTES
@@ -176,9 +204,27 @@ def open_directory(path: Union[str, Path], images: bool = False) -> list[zipfile
     for entry in entries:
         if entry.header_offset < 0 or entry.header_offset + entry.compress_size > size:
             raise Unreadable(f'its entry {entry.filename!r} goes beyond its end')
+        _check_name(entry, images)
     if sum(entry.compress_size for entry in entries) > size:
         raise Unreadable('its entries overlap')
     return entries
+
+
+def _check_name(entry: zipfile.ZipInfo, images: bool) -> None:
+    """Raise Unreadable if an entry has two names.
+
+    Python 3.12 prefers the Unicode path to the name, and torch does not read it. Zip programs write it beside a name in
+    a character set of their own, so an image may have one where its name is not ASCII.
+    """
+    name, extra = entry.orig_filename, entry.extra
+    if not images and entry.filename != name:  # 'a\0b' is cut at NUL, and names change where os.sep is not '/'
+        raise Unreadable(f'its entry {name!r} has another name, {entry.filename!r}, too')
+    raw = name.encode('utf-8' if entry.flag_bits & UTF8_NAME else 'cp437', 'replace')
+    while len(extra) >= EXTRA_FIELD.size:
+        kind, length = EXTRA_FIELD.unpack_from(extra)
+        data, extra = extra[EXTRA_FIELD.size:EXTRA_FIELD.size + length], extra[EXTRA_FIELD.size + length:]
+        if kind == UNICODE_PATH and data[5:] != raw and (name.isascii() or not images):
+            raise Unreadable(f'its entry {name!r} has another name, {data[5:].decode(errors="replace")!r}, too')
 
 
 def read_entry(file: BinaryIO, entry: zipfile.ZipInfo, most: Optional[int] = None) -> Union[bytes, bytearray]:

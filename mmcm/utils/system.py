@@ -1,7 +1,7 @@
 """What operating systems do in different ways, each behind one function.
 
-The rest of the package calls nothing that only POSIX has: `fcntl`, `os.pread`, `os.sched_getaffinity` and the like are
-missing on Windows.
+The rest of the package calls nothing that only POSIX has: `fcntl`, `os.pread`, `os.O_NONBLOCK` and the like are missing
+on Windows.
 """
 import errno
 import os
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Callable, TextIO
+from typing import BinaryIO, Callable, TextIO, Union
 
 try:
     import fcntl
@@ -39,6 +39,14 @@ def has_reader(stream: TextIO) -> bool:
     pipe = select.poll()
     pipe.register(stream.fileno(), select.POLLOUT)
     return not any(event & select.POLLERR for _, event in pipe.poll(0))
+
+
+def open_at_once(path: Union[str, Path]) -> BinaryIO:
+    """Open a file for reading; of a named pipe, without waiting for who writes into it."""
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, 'O_NONBLOCK', 0))
+
+    return open(path, 'rb', opener=opener)
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:

@@ -19,11 +19,14 @@ from typing import Any, BinaryIO, Optional
 import torch
 
 from mmcm.utils.bounded import Unreadable, data_start, open_directory
-from mmcm.utils.pickle_check import Check, ForeignName, Long, Node, check_pickle, is_plain
+from mmcm.utils.pickle_check import Check, ForeignName, Long, Node, Pickled, check_pickle, is_plain
 
 ZIP, LEGACY = b'PK\x03\x04', 0x1950A86A20F9469CFC6C  # how the two formats begin; the second is a pickled number
 END, END64 = struct.Struct('<4s4H2LH'), struct.Struct('<4sLQL')  # of a zip: its end, and what points at a larger one
-EXPANDED = 2**25  # values that a tensor may have whose storage is smaller: the largest parameter known has 19 million
+# Values that tensors may have beyond those of their storages: the largest parameter known has 19 million. A value of 8
+# or 16 bytes counts as 2 or 4.
+EXPANDED = 2**25
+SHARED = 2  # times that all storages may be used in full: weights that layers share, such as embeddings, occur again
 ITEM_SIZES = dict(  # bytes of a value; an untyped storage has bytes
     UntypedStorage=1, BoolStorage=1, ByteStorage=1, CharStorage=1, ShortStorage=2, IntStorage=4, LongStorage=8,
     HalfStorage=2, BFloat16Storage=2, FloatStorage=4, DoubleStorage=8, ComplexFloatStorage=8, ComplexDoubleStorage=16)
@@ -69,7 +72,7 @@ def _check_zip(path: Path, file: BinaryIO) -> None:
 def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
     """Refuse a zip that another reader, as the one in torch, could take for another one, and compressed records."""
     names = {entry.filename.lower() for entry in entries}  # torch looks them up so
-    if len(names) < len(entries) or any('\0' in entry.orig_filename for entry in entries):
+    if len(names) < len(entries):
         raise Unreadable('two of its records share a name')
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
@@ -121,7 +124,47 @@ def check_torch_pickle(stream: BinaryIO) -> Any:
     """Follow the pickle of a checkpoint; see `check_pickle`."""
     callables = {**CALLABLES, **dict.fromkeys(_let_through() - set(CALLABLES))}
     states = {**STATES, **dict.fromkeys(_let_through() - set(CALLABLES))}
-    return check_pickle(stream, callables, _is_type, states)
+    pickled = check_pickle(stream, callables, _is_type, states)
+    _check_values(pickled)
+    return pickled
+
+
+def _check_values(pickled: Pickled) -> None:
+    """Raise Unreadable if the tensors together have more values than their storages lead to expect.
+
+    A tensor that occurs again counts again, as it does where tensors are copied or written.
+    """
+    stored = {key: _weight(size // item, item) for key, size, item in map(_storage, pickled.persistent)}
+    limit = SHARED * sum(stored.values()) + EXPANDED
+    measured: dict[int, int] = {}
+
+    def values(node: Any) -> int:  # which recurs no deeper than MAX_DEPTH: check_pickle has looked
+        if not isinstance(node, Node):
+            return 0
+        if id(node) not in measured:
+            measured[id(node)] = _tensor_values(node) + sum(map(values, node.items))
+        return measured[id(node)]
+
+    found = values(pickled.value)
+    if found > limit:
+        raise Unreadable(f'its tensors have {found} values together, more than {limit}, of storages of '
+                         f'{sum(stored.values())}')
+
+
+def _tensor_values(node: Node) -> int:
+    """Return the number of values of the tensor that a call makes; 0 if it makes none."""
+    if node.kind != 'call':
+        return 0
+    name, arguments = node.items[0].name, node.items[1].items
+    if name == TYPED:
+        name, arguments = arguments[0].name, arguments[2].items
+    if REBUILD.get(name) is not _check_tensor:
+        return 0
+    return _weight(math.prod(_sizes(arguments[2])), _storage(arguments[0])[2])
+
+
+def _weight(values: int, item: int) -> int:
+    return values * max(1, item // 4)
 
 
 def storages(persistent: list[Node]) -> dict[str, int]:
@@ -267,6 +310,7 @@ def _made_by(value: Any, name: str) -> bool:
     return isinstance(value, Node) and value.kind == 'call' and value.items[0].name == name
 
 
+TYPED = 'torch._tensor._rebuild_from_type_v2'
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 TYPES = frozenset((
     'torch.Tensor', 'torch._tensor.Tensor', 'torch.nn.parameter.Parameter', 'numpy.ndarray', HISTORY))
@@ -280,7 +324,7 @@ REBUILD: Mapping[str, Optional[Check]] = {
 # What a checkpoint may call: tensors, plain containers, and the log of MMEngine (see safe_globals).
 CALLABLES: Mapping[str, Optional[Check]] = {
     **REBUILD,
-    'torch._tensor._rebuild_from_type_v2': _check_typed,
+    TYPED: _check_typed,
     'torch.Size': lambda arguments: None if len(arguments) == 1 and _sizes(arguments[0]) is not None else 'no sizes',
     'torch.device': None,
     'torch.serialization._get_layout': None,

@@ -275,7 +275,8 @@ TARGETS = dict(
     image_zip=Target([zipped(FOLDER), zipped(FOLDER, zipfile.ZIP_DEFLATED)], OF_ZIP, at('x.zip', read_images_of)),
     labels=Target([LABELS], mutate.of_json, at('dataset.json', read_labelled)),
     **{f'image_{kind}': Target(samples, mutate.of_png if kind == 'png' else mutate.of_bytes,
-                               lambda content, folder: decode(content, 'x', WHITE)) for kind, samples in IMAGES.items()},
+                               lambda content, folder: decode(content, 'x', WHITE))
+       for kind, samples in IMAGES.items()},
     picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', read_picture)),
     diffusers_model=diffusers('model_index.json'),
     diffusers_scheduler=diffusers('scheduler/scheduler_config.json'),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from named_pipes import written_pipe
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -300,3 +301,14 @@ def test_links_are_followed_and_hidden_files_are_not_images(folder):
     (folder / 'n03').symlink_to(folder / 'n01')
     (folder / 'n01' / '._d.png').write_text('of another system')
     assert ImageFolder(str(folder), PIPELINE).metainfo['classes'] == ('n01', 'n02', 'n03', 'n10')
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='named pipes')
+def test_pipes_in_a_folder_are_refused(folder):
+    with written_pipe(folder / 'n02' / 'c.png', (folder / 'n02' / 'b.png').read_bytes()):
+        dataset = ImageFolder(str(folder), PIPELINE)
+        with pytest.raises(InputError, match=r'c\.png cannot be read: it is no plain file'):
+            dataset[3]
+    with written_pipe(folder / 'dataset.json', b'{"labels": null}'), pytest.raises(
+            InputError, match=r'dataset\.json cannot be read: it is no plain file'):
+        ImageFolder(str(folder), PIPELINE)

@@ -149,3 +149,12 @@ def test_missing_file_is_told_with_its_page(tmp_path):
 def test_unknown_split_is_refused(tmp_path):
     with pytest.raises(InputError, match="one of train, test, got 't10k'"):
         MNIST(str(tmp_path), 't10k')
+
+
+@pytest.mark.skipif(not Path('/dev/zero').exists(), reason='devices')
+def test_link_to_a_device_is_refused(root):
+    for path in root.glob('train-images*'):
+        path.unlink()
+    (root / 'train-images-idx3-ubyte.gz').symlink_to('/dev/zero')
+    with pytest.raises(InputError, match='cannot be read, nor with .gz: it is no plain file'):
+        MNIST(str(root))

@@ -6,7 +6,7 @@ from interop import model_config
 from mmengine.config import Config
 from safetensors.torch import save_file
 
-from mmcm.interop import config_text, parse_config
+from mmcm.interop import config_text, parse_config, text_and_size
 from mmcm.utils.errors import InputError
 
 TEXT = "model = dict(size=(1, 2), sampler=dict(indices=[0, 22], sigmas=None, rho=-7.0), type='A')\nname = {'a b': 1}\n"
@@ -23,6 +23,17 @@ def test_weights_alone_have_none(tmp_path):
     torch.save(dict(a=torch.ones(1)), tmp_path / 'x.pt')
     torch.save(dict(meta=None, a=torch.ones(1)), tmp_path / 'y.pt')
     assert [config_text(tmp_path / name) for name in ('x.safetensors', 'x.pt', 'y.pt')] == ['', '', '']
+
+
+def test_weights_that_share_a_storage_count_once(tmp_path):
+    whole = torch.zeros(100)
+    for content, count in ((dict(a=whole, b=whole.view(10, 10), c=whole[:7], d=torch.zeros(3, dtype=torch.half)), 103),
+                           (dict(a=whole[:20], b=whole[20:50]), 50), (dict(a=torch.zeros(2).expand(500, 2)), 2),
+                           (dict(a=torch.zeros(0), b=torch.zeros(0), step=3), 0)):
+        torch.save(content, tmp_path / 'x.pth')
+        assert text_and_size(tmp_path / 'x.pth') == ('', count)
+    save_file(dict(a=torch.ones(5), b=torch.ones(2, dtype=torch.half)), tmp_path / 'x.safetensors')
+    assert text_and_size(tmp_path / 'x.safetensors') == ('', 7)
 
 
 def test_file_that_cannot_be_read_is_refused(tmp_path):

@@ -1,10 +1,12 @@
 import io
 import json
+import os
 import struct
 import zipfile
 import zlib
 
 import pytest
+from named_pipes import written_pipe
 
 from mmcm.utils.bounded import (
     ENTRIES,
@@ -15,10 +17,12 @@ from mmcm.utils.bounded import (
     Unreadable,
     check_unpacked,
     open_directory,
+    open_plain,
     parse_json,
     read_entry,
     read_exactly,
     read_file,
+    read_json,
     unpack,
 )
 
@@ -67,6 +71,31 @@ def test_file_is_read_up_to_a_bound(tmp_path):
     assert read_file(path, 3) == b'abc'
     with pytest.raises(Unreadable, match='it has more than 2 bytes'):
         read_file(path, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='named pipes')
+@pytest.mark.parametrize('read', [open_plain, read_file, open_directory])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, read):
+    (tmp_path / 'link').symlink_to('/dev/zero')
+    with pytest.raises(OSError, match='it is no plain file, but a pipe or a device'):
+        read(tmp_path / 'link')
+    with written_pipe(tmp_path / 'pipe', b'abc'), pytest.raises(OSError, match='it is no plain file'):
+        read(tmp_path / 'pipe')
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
+    (tmp_path / 'file').write_bytes(b'abc')
+    (tmp_path / 'to_file').symlink_to('file')
+    with open_plain(tmp_path / 'to_file') as file:
+        assert file.read() == b'abc'
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='named pipes')
+def test_pipe_that_a_user_names_is_read(tmp_path):
+    content = json.dumps('a' * 3_000_000).encode()
+    with written_pipe(tmp_path / 'pipe', content):
+        assert read_json(tmp_path / 'pipe', pipes=True) == 'a' * 3_000_000
+    with written_pipe(tmp_path / 'pipe', content), pytest.raises(Unreadable, match='more than 2000000 bytes'):
+        read_file(tmp_path / 'pipe', 2_000_000, pipes=True)
 
 
 def test_no_more_is_taken_from_a_stream_than_is_expected():
@@ -169,3 +198,36 @@ def test_what_is_no_zip_is_unreadable(tmp_path, content):
     (tmp_path / 'x.zip').write_bytes(content)
     with pytest.raises(Unreadable, match='no whole zip file'):
         open_directory(tmp_path / 'x.zip')
+
+
+def with_unicode_path(path, name, second):
+    entry = zipfile.ZipInfo(name)
+    field = b'\x01' + zlib.crc32(entry._encodeFilenameFlags()[0]).to_bytes(4, 'little') + second.encode()
+    entry.extra = struct.pack('<HHHH', 0x9999, 0, 0x7075, len(field)) + field
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr(entry, b'abc')
+    return path
+
+
+@pytest.mark.parametrize('images', [False, True])
+def test_entry_with_another_name_in_its_unicode_path_is_refused(tmp_path, images):
+    """Whether or not this version of zipfile follows that field."""
+    path = with_unicode_path(tmp_path / 'x.zip', 'a.png', 'b.png')
+    with pytest.raises(Unreadable, match=r"has another name, '\w.png', too"):
+        open_directory(path, images)
+    assert [entry.filename for entry in open_directory(
+        with_unicode_path(tmp_path / 'x.zip', 'a.png', 'a.png'), images)] == ['a.png']
+
+
+def test_unicode_path_of_an_image_may_replace_a_name_in_a_character_set_of_its_own(tmp_path):
+    path = with_unicode_path(tmp_path / 'x.zip', 'ü.png', 'u.png')
+    assert len(open_directory(path, images=True)) == 1
+    with pytest.raises(Unreadable, match='has another name'):
+        open_directory(path)
+
+
+def test_name_that_is_cut_at_nul_is_refused(tmp_path):
+    path = write_zip(tmp_path / 'x.zip', {'aXb': b'abc'})
+    path.write_bytes(path.read_bytes().replace(b'aXb', b'a\0b'))
+    with pytest.raises(Unreadable, match='has another name'):
+        open_directory(path)

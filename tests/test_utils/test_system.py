@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from named_pipes import written_pipe
 from patience import PATIENCE
 from without_posix import FUNCTIONS, MODULES
 
@@ -122,3 +123,16 @@ def test_room_that_cannot_be_reserved_is_told(tmp_path, monkeypatch):
     with open(tmp_path / 'x', 'w+b') as file:
         monkeypatch.delattr(os, 'posix_fallocate', raising=False)
         assert system.reserve(file, 4096) is False
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='named pipes')
+def test_named_pipe_is_opened_without_waiting(tmp_path):
+    with written_pipe(tmp_path / 'x', b'abc'), system.open_at_once(tmp_path / 'x') as file:
+        assert not os.get_blocking(file.fileno())
+
+
+def test_file_is_opened_without_what_only_posix_has(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, 'O_NONBLOCK', raising=False)
+    (tmp_path / 'x').write_bytes(b'abc\r\n\x1a')
+    with system.open_at_once(tmp_path / 'x') as file:
+        assert file.read() == b'abc\r\n\x1a'

@@ -1,6 +1,7 @@
 import collections
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.checkpoint_files import read_checkpoint
 from mmcm.utils.errors import InputError
-from mmcm.utils.torch_files import check_torch_file
+from mmcm.utils.torch_files import EXPANDED, check_torch_file
 
 FORMATS = (True, False)  # zip, and the older one
 
@@ -88,6 +89,22 @@ def test_two_records_of_a_name_are_refused(tmp_path, name):
         check_torch_file(path)
 
 
+def test_pickle_that_zipfile_and_torch_would_look_for_under_different_names_is_refused(tmp_path):
+    path = save(tmp_path / 'x.pth', dict(a=torch.ones(3)))
+
+    def field(name, other):
+        data = b'\x01' + zlib.crc32(name.encode()).to_bytes(4, 'little') + other.encode()
+        return struct.pack('<HH', 0x7075, len(data)) + data
+
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, other in (('x/data.pkl', 'x/other'), ('x/zzzz', 'x/data.pkl')):
+            entry = zipfile.ZipInfo(name)
+            entry.extra = field(name, other)
+            archive.writestr(entry, b'\x80\x02}.')
+    with pytest.raises(InputError, match='has another name'):
+        read_checkpoint(path)
+
+
 def test_something_behind_the_directory_is_refused(tmp_path):
     path = save(tmp_path / 'x.pth', dict(a=torch.ones(3)))
     content = path.read_bytes()
@@ -135,3 +152,40 @@ def test_header_of_a_safetensors_file_is_bounded(tmp_path):
         path.write_bytes(struct.pack('<Q', length) + b'{}')
         with pytest.raises(InputError, match=f'its header declares {length} bytes'):
             read_checkpoint(path)
+
+
+def expanded(count, values, dtype=torch.half):
+    return {f'w{index}': torch.zeros(1, dtype=dtype).expand(values) for index in range(count)}
+
+
+@pytest.mark.parametrize('new', FORMATS)
+def test_tensors_that_are_larger_than_their_storages_are_bounded_together(tmp_path, new):
+    check_torch_file(save(tmp_path / 'x.pth', expanded(4, EXPANDED // 4), new))
+    for content in (expanded(5, EXPANDED // 4), expanded(2, EXPANDED, torch.double)):
+        with pytest.raises(Unreadable, match='its tensors have .* values together'):
+            check_torch_file(save(tmp_path / 'x.pth', content, new))
+
+
+@pytest.mark.parametrize('kind', ['views', 'names', 'parameters', 'attributes'])
+def test_storage_that_occurs_many_times_is_refused(tmp_path, kind):
+    storage = torch.zeros(2**16)
+    same = storage.view(256, 256)
+    tagged = storage[:]
+    tagged.tag = 'a'
+    made = dict(views=lambda: storage[:], names=lambda: same, parameters=lambda: torch.nn.Parameter(storage[:]),
+                attributes=lambda: tagged)[kind]
+    for count, whole in ((2 + EXPANDED // 2**16, True), (3 + EXPANDED // 2**16, False)):
+        path = save(tmp_path / 'x.pth', dict(state_dict={f'w{index}': made() for index in range(count)}))
+        if whole:
+            check_torch_file(path)
+        else:
+            with pytest.raises(InputError, match='its tensors have .* values together'):
+                read_checkpoint(path)
+
+
+def test_weights_that_layers_share_are_let_through(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmcm.utils.torch_files.EXPANDED', 0)
+    table = torch.nn.Parameter(torch.ones(1000, 8))
+    path = save(tmp_path / 'x.pth', dict(state_dict=dict(embedding=table, out=table, again=table.data),
+                                         inner=torch.ones(9000)))
+    assert len(read_checkpoint(path)['state_dict']) == 3

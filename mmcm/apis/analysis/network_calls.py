@@ -62,7 +62,7 @@ def read_curves(paths: Sequence[Path], metric: Optional[str] = None,
 def read_record(path: Path) -> dict:
     """Return the content of one file."""
     try:
-        record = read_json(path)
+        record = read_json(path, pipes=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise InputError(f'{path} cannot be read as scores: {reason}. mmcm test --out writes them.') from error

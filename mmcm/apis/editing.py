@@ -20,7 +20,7 @@ from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.editing import EditingOperator, Tiles, editing_sampler
 from mmcm.editing.pictures import Place, as_rgb, decoded, read_picture
-from mmcm.editing.tasks import NUM_CANDIDATES, TASKS, WHOLE, Task
+from mmcm.editing.tasks import NUM_CANDIDATES, TASKS, WHOLE, Task, WholeTask
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers import Callback, MultistepSampler, Sampler
 from mmcm.utils.batches import Batches
@@ -232,16 +232,17 @@ def plan_picture(inferencer: ConsistencyModelInferencer,
         sampler = sampler_for(inferencer, task, whole, num_steps, sigmas)
         count = whole.num_candidates if num_candidates is None else num_candidates
         check_count('num_candidates', count)
-        num_calls = len(whole.tiles) * (sampler or editing_sampler(inferencer.sampler)).num_calls * count
+        num_calls = whole.num_tiles * (sampler or editing_sampler(inferencer.sampler)).num_calls * count
         if num_calls <= max_calls:
-            height, width = whole.tiles.shape
+            made = whole.make()
+            height, width = made.tiles.shape
             note = (f'{"what is around the mask" if task == "inpaint" else "the whole picture"} at {width} x {height} '
-                    f'pixels in {len(whole.tiles)} tile{"s" * (len(whole.tiles) > 1)} of {shape[2]} x {shape[1]}, '
+                    f'pixels in {whole.num_tiles} tile{"s" * (whole.num_tiles > 1)} of {shape[2]} x {shape[1]}, '
                     f'{num_calls} network calls')
-            place = whole.place if whole.place is None or not whole.place.fills(*whole.tiles.shape) else None
-            return plan(inferencer, whole.image, whole.operator, labels, count, seed, sampler, shown=whole.shown,
-                        mask=whole.mask, place=place, tiles=whole.tiles, note=note)
-        too_many = (f'the whole picture takes {num_calls} network calls, {len(whole.tiles)} tiles for each of {count} '
+            place = made.place if made.place is None or not made.place.fills(height, width) else None
+            return plan(inferencer, made.image, made.operator, labels, count, seed, sampler, shown=made.shown,
+                        mask=made.mask, place=place, tiles=made.tiles, note=note)
+        too_many = (f'the whole picture takes {num_calls} network calls, {whole.num_tiles} tiles for each of {count} '
                     f'candidates, and max_calls (--max-calls) is {max_calls}')
         if region == 'whole' or task == 'super-resolve':  # a small square is no enlargement
             raise InputError(f'{too_many}: raise it, take fewer steps or candidates, a smaller picture, or '
@@ -270,8 +271,8 @@ def check_region(task: str, region: Optional[str], side: Optional[int], size: in
             raise InputError(f'a side is for whole pictures, in {", ".join(WHOLE)}: leave it out.')
 
 
-def sampler_for(inferencer: ConsistencyModelInferencer, task: str, done: Task, num_steps: Optional[int],
-                sigmas: Optional[Sequence[float]]) -> Optional[Sampler]:
+def sampler_for(inferencer: ConsistencyModelInferencer, task: str, done: Union[Task, WholeTask],
+                num_steps: Optional[int], sigmas: Optional[Sequence[float]]) -> Optional[Sampler]:
     """Return the sampler of a request, None for that of `editing_sampler`; see `edit_picture`."""
     if sigmas is not None:
         sigmas = as_list('sigmas', sigmas) if has_length(sigmas) else [sigmas]

@@ -28,9 +28,10 @@ from mmcm.editing.pictures import (
     to_tensor,
 )
 from mmcm.editing.super_resolution import SuperResolution
-from mmcm.editing.tiles import Tiles, around, whole_picture
+from mmcm.editing.tiles import Tiles, around, count_tiles, whole_picture
 from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import MAX_PIXELS
 
 Shape = tuple[int, int, int]  # channels, height and width of the model's images
 
@@ -66,6 +67,22 @@ class Task(NamedTuple):
     starts_at: Optional[float] = None
     num_candidates: int = NUM_CANDIDATES
     tiles: Optional[Tiles] = None
+
+
+class WholeTask(NamedTuple):
+    """What editing a whole picture takes, before the picture is scaled: that may take all memory.
+
+    Attributes:
+        num_tiles (int): How many tiles the picture is edited in.
+        make (Callable): Returns the task, of which all else is said here already.
+        sigmas, starts_at, num_candidates: See `Task`.
+    """
+
+    num_tiles: int
+    make: Callable[[], Task]
+    sigmas: Optional[Sequence[float]] = None
+    starts_at: Optional[float] = None
+    num_candidates: int = NUM_CANDIDATES
 
 
 def inpaint(picture: Image, shape: Shape, mask: Image, resize_mask: bool = False) -> Task:
@@ -173,7 +190,7 @@ def inpaint_everywhere(picture: Image,
                        shape: Shape,
                        side: Optional[int],
                        mask: Image,
-                       resize_mask: bool = False) -> Optional[Task]:
+                       resize_mask: bool = False) -> Optional[WholeTask]:
     """Draw anew where `mask` is white, wherever that is, in tiles around it; see `inpaint` and `WHOLE`.
 
     The picture is reduced as far as needed for the thickest part of the mask to fill half of a tile: from the other
@@ -191,6 +208,9 @@ def inpaint_everywhere(picture: Image,
         thickness = 2 * cv2.distanceTransform((pixels > 0).astype(np.uint8), cv2.DIST_L2, 5).max()
         side = max(size, shorter * min(1, size / (2 * thickness)))
     width, height = (max(size, round(length * side / shorter)) for length in picture.size)
+    if width * height > MAX_PIXELS:
+        raise InputError(f'the whole picture would be scaled from {picture.width} x {picture.height} to {width} x '
+                         f'{height} pixels, more than {MAX_PIXELS}: give a smaller side (--side), or --region square.')
     tiles = around(scaled_mask(pixels, height, width)[..., 0], size)
     rows, columns = zip(*tiles.corners)
     top, left, bottom, right = min(rows), min(columns), max(rows) + size, max(columns) + size
@@ -199,25 +219,33 @@ def inpaint_everywhere(picture: Image,
             min(picture.height, math.ceil(bottom * down)))
     corners = tuple((row - top, column - left) for row, column in tiles.corners)
     tiles = Tiles(size, (bottom - top, right - left), corners)
-    weights = as_weights(scaled_mask(pixels[part[1]:part[3], part[0]:part[2]], *tiles.shape))
-    image = to_tensor(scaled_picture(flattened(picture), channels, part, *tiles.shape))
-    return Task(image, Inpainting(weights), mask=weights, place=Place(picture, Inpainting, mask, part), tiles=tiles)
+
+    def make() -> Task:
+        weights = as_weights(scaled_mask(pixels[part[1]:part[3], part[0]:part[2]], *tiles.shape))
+        image = to_tensor(scaled_picture(flattened(picture), channels, part, *tiles.shape))
+        return Task(image, Inpainting(weights), mask=weights, place=Place(picture, Inpainting, mask, part), tiles=tiles)
+
+    return WholeTask(len(tiles), make)
 
 
-def colorize_everywhere(picture: Image, shape: Shape, side: Optional[int]) -> Optional[Task]:
+def colorize_everywhere(picture: Image, shape: Shape, side: Optional[int]) -> Optional[WholeTask]:
     """Draw all colours anew; see `WHOLE`."""
     channels, size, _ = shape
     side = max(size, min(SMALLEST_SIDE, *picture.size)) if side is None else side
     width, height = (max(size, round(length * side / min(picture.size))) for length in picture.size)
     if (width, height) == (size, size):
         return None
-    part = (0, 0, *picture.size)
-    image = to_tensor(scaled_picture(flattened(picture), channels, part, height, width))
-    place = Place(picture, lambda mask: Colorization(), part=part)
-    return Task(image, Colorization(), place=place, tiles=whole_picture(height, width, size))
+
+    def make() -> Task:
+        part = (0, 0, *picture.size)
+        image = to_tensor(scaled_picture(flattened(picture), channels, part, height, width))
+        place = Place(picture, lambda mask: Colorization(), part=part)
+        return Task(image, Colorization(), place=place, tiles=whole_picture(height, width, size))
+
+    return WholeTask(count_tiles(height, width, size), make)
 
 
-def super_resolve_everywhere(picture: Image, shape: Shape, side: Optional[int], factor: int) -> Optional[Task]:
+def super_resolve_everywhere(picture: Image, shape: Shape, side: Optional[int], factor: int) -> Optional[WholeTask]:
     """Enlarge the picture as it is by `factor`; see `WHOLE`."""
     operator = SuperResolution(factor)
     channels, size, _ = shape
@@ -227,12 +255,16 @@ def super_resolve_everywhere(picture: Image, shape: Shape, side: Optional[int], 
     width, height = (length * factor for length in picture.size)
     if min(width, height) < size or (size, size) in (picture.size, (width, height)):
         return None
-    pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
-    image = to_tensor(pixels.repeat(factor, axis=0).repeat(factor, axis=1))
-    return Task(image, operator, tiles=whole_picture(height, width, size))
+
+    def make() -> Task:
+        pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
+        image = to_tensor(pixels.repeat(factor, axis=0).repeat(factor, axis=1))
+        return Task(image, operator, tiles=whole_picture(height, width, size))
+
+    return WholeTask(count_tiles(height, width, size), make)
 
 
-def denoise_everywhere(picture: Image, shape: Shape, side: Optional[int], sigma: float) -> Optional[Task]:
+def denoise_everywhere(picture: Image, shape: Shape, side: Optional[int], sigma: float) -> Optional[WholeTask]:
     """Take away noise of the standard deviation `sigma` of the picture as it is; see `denoise` and `WHOLE`."""
     check_number('sigma', sigma)
     channels, size, _ = shape
@@ -240,14 +272,19 @@ def denoise_everywhere(picture: Image, shape: Shape, side: Optional[int], sigma:
         raise InputError('a picture is denoised as large as it is: leave the side out.')
     if min(picture.size) < size or picture.size == (size, size):
         return None
-    pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
-    return Task(to_tensor(pixels), Denoising(), (sigma, ), starts_at=sigma, num_candidates=1,
-                tiles=whole_picture(picture.height, picture.width, size))
+    settings = dict(sigmas=(sigma, ), starts_at=sigma, num_candidates=1)
+
+    def make() -> Task:
+        pixels = scaled_picture(flattened(picture), channels, (0, 0, *picture.size), picture.height, picture.width)
+        return Task(to_tensor(pixels), Denoising(), tiles=whole_picture(picture.height, picture.width, size),
+                    **settings)
+
+    return WholeTask(count_tiles(picture.height, picture.width, size), make, **settings)
 
 
 # The tasks that edit a whole picture. They return None where there is nothing beside what the model sees at once.
 # `side` is the shorter side, in pixels, that the picture is scaled to; None chooses one.
-WHOLE: dict[str, Callable[..., Optional[Task]]] = {
+WHOLE: dict[str, Callable[..., Optional[WholeTask]]] = {
     'inpaint': inpaint_everywhere, 'colorize': colorize_everywhere, 'super-resolve': super_resolve_everywhere,
     'denoise': denoise_everywhere}
 

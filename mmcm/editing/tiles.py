@@ -44,6 +44,11 @@ class Tiles:
         return torch.outer(ramp, ramp) / ramp.max()**2
 
 
+def count_tiles(height: int, width: int, size: int) -> int:
+    """Return how many tiles `whole_picture` makes, without making them."""
+    return _count(height, size) * _count(width, size)
+
+
 def whole_picture(height: int, width: int, size: int) -> Tiles:
     """Return the tiles of `size` pixels that cover a picture, evenly spaced, which overlap by `OVERLAP` or more."""
     return Tiles(size, (height, width), tuple(
@@ -74,10 +79,15 @@ def around(mask: np.ndarray, size: int) -> Tiles:
 def starts(first: int, last: int, size: int, length: int) -> list[int]:
     """Return where tiles begin that cover the pixels from `first` up to `last` of `length`: one in the middle, or more.
     """
-    if last - first <= size:
+    number = _count(last - first, size)
+    if number == 1:
         return [min(max(0, (first + last - size) // 2), length - size)]
-    number = math.ceil((last - first - size) / (size * (1 - OVERLAP))) + 1
     return np.linspace(first, last - size, number).round().astype(int).tolist()
+
+
+def _count(length: int, size: int) -> int:
+    """Return how many tiles in a row cover `length` pixels."""
+    return 1 if length <= size else math.ceil((length - size) / (size * (1 - OVERLAP))) + 1
 
 
 def tiled(denoise: Callable[[Tensor, Tensor, Tensor], Tensor], tiles: Tiles, batch_size: int) -> Denoise:

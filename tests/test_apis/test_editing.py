@@ -6,6 +6,7 @@ from PIL import Image
 from mmcm.apis.editing import as_picture, edit, edit_picture, plan_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.editing import Inpainting
+from mmcm.editing.tasks import WHOLE
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
 
@@ -239,10 +240,11 @@ def test_picture_is_denoised_as_large_as_it_is(inferencer):
 
 def test_edit_that_takes_too_many_calls_is_of_the_central_square_or_refused(inferencer):
     options = dict(labels=3, num_candidates=2, num_steps=2, factor=2, max_calls=95)
-    planned = plan_picture(inferencer, 'super-resolve', ramp(9, 14), **options)
-    assert planned.tiles is None and 'the whole picture takes 96 network calls, 24 tiles for each of 2' in planned.note
-    with pytest.raises(InputError, match=r'takes 96 network calls.*is 95: raise it.*--region square'):
-        plan_picture(inferencer, 'super-resolve', ramp(9, 14), region='whole', **options)
+    for region in (None, 'whole'):  # a small square is no enlargement
+        with pytest.raises(InputError, match=r'takes 96 network calls.*is 95: raise it.*--region square'):
+            plan_picture(inferencer, 'super-resolve', ramp(9, 14), region=region, **options)
+    planned = plan_picture(inferencer, 'denoise', ramp(18, 28), 3, num_candidates=2, sigma=0.5, max_calls=47)
+    assert planned.tiles is None and 'the whole picture takes 48 network calls, 24 tiles for each of 2' in planned.note
     assert plan_picture(inferencer, 'super-resolve', ramp(9, 14), **{**options, 'max_calls': 96}).tiles is not None
 
 
@@ -253,3 +255,33 @@ def test_tiles_are_drawn_alike_in_any_batches(inferencer, monkeypatch):
     together = edit_picture(inferencer, 'inpaint', picture, **request).candidates.int()
     monkeypatch.setattr(type(inferencer), 'batch_size', 3)
     assert (edit_picture(inferencer, 'inpaint', picture, **request).candidates.int() - together).abs().max() <= 1
+
+
+@pytest.mark.parametrize('task, options', [
+    ('super-resolve', dict(factor=1000)), ('colorize', dict(side=2048)), ('denoise', dict(sigma=0.5, max_calls=9))])
+def test_picture_that_takes_too_many_calls_is_not_scaled(inferencer, monkeypatch, task, options):
+    """Which would take tens of GB here."""
+    made = []
+    for name in ('scaled_picture', 'whole_picture'):
+        monkeypatch.setattr(f'mmcm.editing.tasks.{name}', lambda *args: made.append(args))
+    with pytest.raises(InputError, match='the whole picture takes .* network calls'):
+        plan_picture(inferencer, task, ramp(400, 700), 3, region='whole', **options)
+    assert made == []
+    if task == 'denoise':
+        assert 'the central square' in plan_picture(inferencer, task, ramp(400, 700), 3, **options).note
+
+
+def test_mask_that_would_be_scaled_to_too_many_pixels_is_refused(inferencer):
+    with pytest.raises(InputError, match='scaled from 40000 x 1 to .* pixels, more than .*--region square'):
+        plan_picture(inferencer, 'inpaint', ramp(1, 40000), 3, mask=np.full((1, 40000), 255, np.uint8), side=2048)
+
+
+@pytest.mark.parametrize('task, options', [
+    ('super-resolve', dict(factor=3)), ('colorize', {}), ('denoise', dict(sigma=0.5)),
+    ('inpaint', dict(mask=np.eye(20, 33, dtype=np.uint8) * 255))])
+def test_tiles_are_counted_as_they_are_made(inferencer, task, options):
+    found = WHOLE[task](as_picture(ramp(20, 33)), (1, 8, 8), None, **{
+        key: as_picture(value) if key == 'mask' else value for key, value in options.items()})
+    made = found.make()
+    assert found.num_tiles == len(made.tiles) > 1 and made.image.shape[2:] == made.tiles.shape
+    assert (found.sigmas, found.starts_at, found.num_candidates) == (made.sigmas, made.starts_at, made.num_candidates)

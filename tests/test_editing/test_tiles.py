@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmcm.editing import Colorization, Tiles, known_kept, tiled
-from mmcm.editing.tiles import around, whole_picture
+from mmcm.editing.tiles import around, count_tiles, whole_picture
 from mmcm.samplers import MultistepSampler
 
 
@@ -18,7 +18,7 @@ def covered(tiles):
 @pytest.mark.parametrize('height, width', [(8, 8), (8, 9), (13, 8), (64, 43), (100, 17)])
 def test_tiles_cover_a_picture_and_overlap_by_half(height, width):
     tiles = whole_picture(height, width, 8)
-    assert covered(tiles).min() >= 1
+    assert covered(tiles).min() >= 1 and count_tiles(height, width, 8) == len(tiles)
     for axis, length in ((0, height), (1, width)):
         places = sorted({corner[axis] for corner in tiles.corners})
         assert places[0] == 0 and places[-1] == length - 8 and all(np.diff(places) <= 4)

@@ -1,10 +1,14 @@
 import importlib
 import os
+import signal
 import threading
 
 import pytest
 from file_server import Server
 
+# Shells have background jobs ignore SIGINT, and so would all processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ['CUDA_VISIBLE_DEVICES'] = ''  # the same tests, with the same numbers, whatever the machine has
 
 

@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.zoo import nearest
+from mmcm.zoo import find_config, nearest, root
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.datasets.image_dataset import ImageDataset
@@ -88,7 +88,9 @@ def check_options(options: Optional[dict], config: str) -> None:
     names = {key.split('.')[0] for key in options or {}} - SETTINGS
     variables = read_config(config).keys() if names else ()
     unknown = sorted(names.difference(variables))
-    for name in sorted(names.intersection(variables)):
+    # Variables of a config of the user may be read by hooks of the user; those of ours are not.
+    ours = bool(names) and find_config(config).is_relative_to(root() / 'configs')
+    for name in sorted(names.intersection(variables)) if ours else ():
         raise InputError(f'--cfg-options: {name} is a variable of the config file, from which settings were computed '
                          f'already. Set what uses it, such as train_cfg.{name}.')
     if unknown:

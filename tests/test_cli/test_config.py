@@ -37,6 +37,13 @@ def test_settings_of_the_config_and_of_mmengine_may_be_set(tmp_path):
     assert config.my_own == 4 and config.train_cfg.max_iters == 1
 
 
+def test_variable_of_our_configs_is_no_setting(tmp_path):
+    args = Namespace(
+        config='ict_1xb32_digits-8x8', cfg_options=dict(max_iters=20), launcher='none', work_dir=str(tmp_path))
+    with pytest.raises(InputError, match='max_iters is a variable of the config file.* such as train_cfg.max_iters'):
+        runner_config(args)
+
+
 def test_paths_are_text_whatever_they_look_like():
     parser = ArgumentParser()
     parser.add_argument('--options', nargs='+', action=Options)

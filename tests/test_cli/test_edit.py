@@ -430,6 +430,8 @@ def test_what_the_documentation_shows_runs(colour, tmp_path, monkeypatch):
         at = words.index('--model')
         if words[at + 1] == 'photo_patches':
             words[at:at + 2] = colour
+        if words[0] == 'super-resolve':  # the tiny model takes 23 times as many tiles
+            words += ['--num-candidates', '1']
         run(*words)
         out = tmp_path / words[words.index('--out') + 1]
         assert out.is_file() or any(out.iterdir())

@@ -380,7 +380,7 @@ def read_bomb(name, path):
     import mmcm.apis.data_source  # noqa: F401 (so that the time is that of reading)
     import mmcm.utils.weights  # noqa: F401
     from mmcm.utils.errors import InputError
-    started = time.monotonic()
+    imports, started = peak_memory(), time.monotonic()
     try:
         BOMBS[name][1](Path(path))
         answer = 'read'
@@ -389,7 +389,7 @@ def read_bomb(name, path):
     except BaseException as error:
         answer = f'TRACEBACK: {traceback.format_exception_only(error)[-1].strip()}'
     seconds = time.monotonic() - started
-    print('\n' + json.dumps(dict(peak=peak_memory(), seconds=seconds, answer=answer)))
+    print('\n' + json.dumps(dict(peak=peak_memory(), imports=imports, seconds=seconds, answer=answer)))
 
 
 def peak_memory():
@@ -418,7 +418,7 @@ def measure(name, folder, limit=None):
                              timeout=TIMEOUT, preexec_fn=bounded)
     lines = process.stdout.strip().splitlines()
     if process.returncode or not lines:
-        return dict(size=size, peak=0, seconds=0, answer=f'ended with {process.returncode}: {process.stderr[-300:]}')
+        return dict(size=size, peak=0, imports=0, seconds=0, answer=f'ended with {process.returncode}: {process.stderr[-300:]}')
     return dict(size=size, **json.loads(lines[-1]))
 
 

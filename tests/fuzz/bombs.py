@@ -418,7 +418,8 @@ def measure(name, folder, limit=None):
                              timeout=TIMEOUT, preexec_fn=bounded)
     lines = process.stdout.strip().splitlines()
     if process.returncode or not lines:
-        return dict(size=size, peak=0, imports=0, seconds=0, answer=f'ended with {process.returncode}: {process.stderr[-300:]}')
+        answer = f'ended with {process.returncode}: {process.stderr[-300:]}'
+        return dict(size=size, peak=0, imports=0, seconds=0, answer=answer)
     return dict(size=size, **json.loads(lines[-1]))
 
 

@@ -30,4 +30,4 @@ def test_draws_through_the_configs_of_the_paper(checkpoint, tmp_path, capsys, st
     ])
     assert calls in capsys.readouterr().out
     sheet = cv2.imread(str(tmp_path / 'x.png'))
-    assert sheet.shape == (4 + 64 + 16 + 4, 4 + 2 * (64 + 4), 3) and sheet.std() > 10
+    assert sheet.shape == (4 + 128 + 16 + 4, 4 + 2 * (128 + 4), 3) and sheet.std() > 10  # two fill 256 pixels

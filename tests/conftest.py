@@ -1,6 +1,7 @@
 import importlib
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -16,6 +17,15 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''  # the same tests, with the same numbers
 def cache(tmp_path_factory):
     """What tests download or compute for later goes to a folder of theirs, also in the processes that they start."""
     os.environ['MMCM_HOME'] = str(tmp_path_factory.mktemp('mmcm_home'))
+
+
+@pytest.fixture(autouse=True)
+def released():
+    """Release the lock that MMEngine keeps where what it builds fails; threads of later tests would wait for ever."""
+    yield
+    manager = sys.modules.get('mmengine.utils.manager')
+    while manager is not None and manager._lock._is_owned():
+        manager._lock.release()
 
 
 @pytest.fixture

@@ -291,6 +291,8 @@ def _append(response: HTTPResponse, part: _Part, total: Optional[int], show: Sho
     received = part.size
     free = shutil.disk_usage(part.path.parent).free
     if total is not None and total - received > free:
+        if not received:
+            part.discard()
         raise _Failed(f'the server declares {total} bytes, and {free} are free on the disk; what has arrived is kept')
     show(received, total)
     with part.path.open('ab') as file:

@@ -36,7 +36,9 @@ def run(tmp_path, monkeypatch):
         return train(runner)
 
     def run(*arguments, options=()):
-        main([DIGITS, '--work-dir', str(tmp_path), *arguments, '--cfg-options', *QUICK, *options])
+        # A name of its own keeps its log apart from those of other tests in the same second.
+        name = f'experiment_name={tmp_path.name}'
+        main([DIGITS, '--work-dir', str(tmp_path), *arguments, '--cfg-options', *QUICK, name, *options])
         return runners[-1]
 
     monkeypatch.setattr(Runner, 'train', noted_train)

@@ -17,7 +17,7 @@ def test_resuming_runs_nothing_that_a_checkpoint_says(tmp_path):
     checkpoint['meta']['config'] = f'import os\nos.mkdir({str(tmp_path / "trace")!r})\n'
     torch.save(checkpoint, path)
     resumed = config(tmp_path / 'run', 4)
-    resumed.resume = True
+    resumed.resume, resumed.experiment_name = True, 'resumed'  # MMEngine's loggers have it and the second in their names
     assert watched(resumed).steps == [2, 3]
     assert not (tmp_path / 'trace').exists()
 

@@ -17,7 +17,8 @@ def test_resuming_runs_nothing_that_a_checkpoint_says(tmp_path):
     checkpoint['meta']['config'] = f'import os\nos.mkdir({str(tmp_path / "trace")!r})\n'
     torch.save(checkpoint, path)
     resumed = config(tmp_path / 'run', 4)
-    resumed.resume, resumed.experiment_name = True, 'resumed'  # MMEngine's loggers have it and the second in their names
+    resumed.resume = True
+    resumed.experiment_name = 'resumed'  # which, with the second, is the name of MMEngine's logger
     assert watched(resumed).steps == [2, 3]
     assert not (tmp_path / 'trace').exists()
 

@@ -89,7 +89,7 @@ def outcome(diffusers, settings):
 
 
 def test_every_setting_of_diffusers_is_tried(diffusers):
-    assert list(inspect.signature(diffusers.UNet2DModel).parameters) == list(VALUES)
+    assert set(inspect.signature(diffusers.UNet2DModel).parameters) <= set(VALUES)  # older releases have fewer
 
 
 @pytest.mark.parametrize('name, key, value', [

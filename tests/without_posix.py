@@ -41,8 +41,9 @@ def import_all():
     def fail(name):
         raise  # what the import of a package has raised
 
+    # MMagic itself, which the bridge to it imports, needs such modules.
     names = [module.name for module in pkgutil.walk_packages(mmcm.__path__, 'mmcm.', fail)
-             if not module.name.endswith('__main__')]
+             if not module.name.endswith(('__main__', '.mmagic_bridge'))]
     for name in names:
         try:
             importlib.import_module(name)

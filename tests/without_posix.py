@@ -16,9 +16,9 @@ MODULES = ('fcntl', 'grp', 'pwd', 'resource')
 FUNCTIONS = ('fork', 'forkpty', 'geteuid', 'getuid', 'killpg', 'posix_fallocate', 'pread', 'pwrite', 'register_at_fork',
              'sched_getaffinity', 'setsid', 'O_DIRECTORY', 'O_NOFOLLOW', 'O_NONBLOCK')
 SIGNALS = ('SIGALRM', 'SIGHUP', 'SIGKILL', 'SIGUSR1')
-OTHERS = ('cv2', 'gradio', 'huggingface_hub', 'lmdb', 'mmagic', 'mmcv', 'mmengine.runner', 'onnx', 'onnxscript',
-          'onnxruntime', 'safetensors.torch', 'sklearn', 'tensorboard', 'torch.distributed', 'torch.onnx',
-          'torch.utils.data')
+OTHERS = ('anyio', 'cv2', 'fastapi', 'gradio', 'h11', 'huggingface_hub', 'lmdb', 'mmagic', 'mmcv',
+          'mmengine.runner', 'onnx', 'onnxruntime', 'onnxscript', 'safetensors.torch', 'sklearn',
+          'starlette', 'tensorboard', 'torch.distributed', 'torch.onnx', 'torch.utils.data', 'uvicorn')
 
 
 def take_away():

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ with path.open('r+b') as file, system.held(file, path):
 '''
 
 
+@pytest.mark.skipif(find_spec('mmagic') is not None, reason="MMagic's stack imports such modules itself")
 def test_everything_is_imported_and_packs_and_samples_without_posix(tmp_path):
     result = subprocess.run([sys.executable, '-W', 'ignore', ROOT / 'tests/without_posix.py', tmp_path], cwd=ROOT,
                             capture_output=True, text=True, timeout=PATIENCE,

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from PIL import Image
 REQUIRED = 'MMCM_REQUIRE_BROWSER'  # if it is set, a missing browser fails the tests
 SCREENSHOTS = 'MMCM_TEST_SCREENSHOTS'  # names a folder where pictures of the page are kept
 WITHIN = ('about', 'blob', 'chrome', 'data')  # schemes of addresses that no server is asked for
+ANSWER = 300  # seconds in which a browser answers, unless it hangs
 FEWER_FRAMES = """
 const ask = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = draw => setTimeout(() => ask(draw), 100);
@@ -59,11 +61,14 @@ def chromium(folder):
     driver = webdriver.Chrome(options, service)
     try:
         driver.set_script_timeout(PATIENCE)
-        driver.command_executor.client_config.timeout = PATIENCE
+        driver.command_executor.client_config.timeout = ANSWER
         driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', dict(source=FEWER_FRAMES))
         yield driver
     finally:
-        driver.quit()
+        try:
+            driver.quit()
+        finally:  # one that hangs does not quit
+            subprocess.run(['pkill', '-KILL', '-f', f'user-data-dir={folder}'], check=False)
 
 
 class Page:

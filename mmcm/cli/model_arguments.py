@@ -45,7 +45,7 @@ def settle_measured(args: Namespace) -> None:
     """Set `config` and `checkpoint` of `args` from all that `add_measured_arguments` takes.
 
     Raises:
-        InputError: If no config can be told from it, or it names two checkpoints.
+        InputError: If no config can be told from it, or it names two configs or checkpoints.
     """
     words = [word for word in (args.weights, args.checkpoint) if word is not None]
     config = None
@@ -58,11 +58,13 @@ def settle_measured(args: Namespace) -> None:
             words = words or [args.model]
         elif Path(args.model).suffix in CONFIGS or (not Path(args.model).exists() and named_config(args.model)):
             config = args.model
+            if args.config is not None:
+                raise InputError(f'two configs are named, {args.config} and {config}: leave one out.')
         else:
             config = None if args.config else recipe_of(Path(args.model))
             if config is not None:
-                print(f'note: {args.model} is measured as our config {Path(config).stem} says; name another one in '
-                      'front',
+                name = Path(config).stem
+                print(f'note: {args.model} is measured as our config {name} says; name another one in front',
                       file=sys.stderr)
             words.append(args.model)
     if len(words) > 1:

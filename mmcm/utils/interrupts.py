@@ -19,8 +19,8 @@ from mmcm.utils.system import after_fork_in_child
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NAMES = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
 # `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same.
-# Signals that follow the first one within so many seconds are the same request.
-SAME_REQUEST = 0.5
+# A signal that follows the first one within this time belongs to the same request.
+SAME_REQUEST = 0.5  # seconds
 GRACE = 10.0  # seconds in which a child outlives a SIGTERM of another process than its parent
 
 

@@ -1,4 +1,4 @@
-"""Connections: so many of each visitor, and none that says nothing."""
+"""Connections: a limited number for each visitor, and an end to those that stay silent."""
 from asyncio import TimerHandle
 from typing import Any, Optional
 

@@ -49,6 +49,8 @@ def test_what_does_not_say_how_to_measure_is_one_line(run):
         settled(model=str(run))
     with pytest.raises(InputError, match='--model digits for example'):
         settled()
+    with pytest.raises(InputError, match=f'two configs are named, {RECIPE} and other.py'):
+        settled(config=RECIPE, model='other.py')
     with pytest.raises(InputError, match='two checkpoints are named, a.pth and b.pth'):
         settled(config=RECIPE, weights='a.pth', checkpoint='b.pth')
 

@@ -20,6 +20,7 @@ from interruptions import (
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
+from patience import PATIENCE
 from runs import config
 
 from mmcm.cli.train import train
@@ -198,7 +199,7 @@ def test_killed_process_that_reads_images_is_named(tmp_path):
 def test_full_disk_is_named(tmp_path):
     arguments = command(tmp_path, 100, 'default_hooks.checkpoint.interval=4')
     result = subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=300,
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17)))
     assert result.returncode == 2 and 'Traceback' not in result.stderr, result.stderr
     last = result.stderr.splitlines()[-1]

@@ -12,6 +12,7 @@ import torch
 from digits import BACKBONE, build, model_config, write_config
 from hostile import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
 from mmengine.config import Config
+from patience import PATIENCE
 from PIL import Image
 
 from mmcm import registry
@@ -349,7 +350,7 @@ def test_process_ends_with_one_line(traps, tmp_path, command):
     if name == 'web':
         pytest.importorskip('gradio')
     done = subprocess.run([sys.executable, '-m', 'mmcm', name, '--model', str(source), *options],
-                          cwd=tmp_path, capture_output=True, text=True, timeout=600)
+                          cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2 and not traps.sprung, done.stderr
     assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1, done.stderr
 

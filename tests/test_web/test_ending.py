@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 
 CODE = """
 import sys, threading, time
@@ -45,14 +46,14 @@ def start(tmp_path):
 def test_signal_while_the_server_starts_ends_it_as_if_it_was_done(start, number):
     process = start(3600, 'starts')
     process.send_signal(number)
-    assert process.communicate(timeout=600)[0] == 'ended\n' and process.returncode == 0
+    assert process.communicate(timeout=PATIENCE)[0] == 'ended\n' and process.returncode == 0
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_process_ends_with_its_folder_though_a_thread_computes(start, tmp_path, number):
     process = start(0.1, 'computes')
     process.send_signal(number)
-    assert process.communicate(timeout=600)[0] == 'stops\n' and process.returncode == 0
+    assert process.communicate(timeout=PATIENCE)[0] == 'stops\n' and process.returncode == 0
     assert not (tmp_path / 'folder').exists()
 
 
@@ -62,5 +63,5 @@ def test_second_signal_ends_it_at_once(start, tmp_path, number):
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == 'stops\n'
     process.send_signal(number)
-    assert process.communicate(timeout=600)[0] == '' and process.returncode == 128 + number
+    assert process.communicate(timeout=PATIENCE)[0] == '' and process.returncode == 128 + number
     assert not (tmp_path / 'folder').exists()

@@ -3,12 +3,13 @@ import atexit
 import importlib.util
 import os
 import subprocess
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -28,6 +29,11 @@ PROCESS_VARIABLES = dict(
     slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
     mpi=dict(
         RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
+
+# MMEngine tells the runs of a process apart by name and second; one more run of that name waits for the next second, as
+# it would log into the files of the run before.
+SECOND = '%Y%m%d_%H%M%S'
+_begun: dict[Optional[str], str] = {}
 
 
 def prepare(config: Config, args: Namespace) -> None:
@@ -99,8 +105,12 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     runner_class = RUNNERS.get(kind)
     if runner_class is None:
         raise InputError(f"runner_type has to be 'Runner' or 'FlexibleRunner', got {kind!r}.")
+    name = config.get('experiment_name') or config.filename
+    while _begun.get(name) == time.strftime(SECOND):
+        time.sleep(0.05)
     with brief_console():
         runner = runner_class.from_cfg(config)
+    _begun[name] = runner.timestamp
     runner.logger.info(f'Environment, config and hooks: {log_file(runner)}')
     return runner
 

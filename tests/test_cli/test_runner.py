@@ -1,6 +1,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import runs
+
+from mmcm.cli.runner import build_runner
 
 SCRIPT = """
 import atexit
@@ -22,3 +27,15 @@ def test_process_leaves_the_others_before_it_ends():
         [sys.executable, '-c', SCRIPT], capture_output=True, text=True,
         env={**os.environ, 'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'})
     assert process.stdout.split() == ['connected', 'left'] and process.returncode == 0, process.stderr
+
+
+def test_runs_of_one_name_begun_at_once_have_files_of_their_own(tmp_path):
+    runners = []
+    for folder in ('a', 'b'):
+        config = runs.config(tmp_path / folder)
+        config.experiment_name = tmp_path.name
+        runners.append(build_runner(config))
+    files = [Path(runner.logger.log_file) for runner in runners]
+    assert [file.parent.parent for file in files] == [tmp_path / 'a', tmp_path / 'b']
+    assert all((file.parent / 'vis_data' / 'config.py').is_file() for file in files)
+    assert 'work_dir' in files[1].read_text()

@@ -11,13 +11,11 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
 from mmcm.datasets.transforms.load_image import (
     DEFAULT_BACKGROUND,
-    SIXTEEN_BITS,
     check_background,
-    in_eight_bits,
     opaque,
-    scale_transparent_colour,
     with_alpha,
 )
 from mmcm.editing.base import EditingOperator
@@ -105,11 +103,13 @@ def decoded(image: Image.Image,
         raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
-    scale_transparent_colour(image)
+    note_depth(image)
     try:
         # Which copies where there is nothing to turn, too.
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return convert(ImageOps.exif_transpose(image) if turned else image)
+    except Unreadable as error:
+        raise InputError(f'{name} is not read, {error}: save it in 8 bits.') from error
     except Exception as error:
         raise broken(name, error) from error
 
@@ -121,15 +121,9 @@ def as_rgb(image: Image.Image, background: Optional[str] = DEFAULT_BACKGROUND) -
     not looked at.
 
     Raises:
-        ValueError: If that cannot be done.
+        ValueError: If that cannot be done, an Unreadable if values have no white.
     """
-    if image.mode in SIXTEEN_BITS:
-        values = np.asarray(image)
-        if not 0 <= values.min() <= values.max() <= 65535:
-            raise ValueError('its values lie beyond 16 bits')
-        image = in_eight_bits(image, lambda values: (values.astype(np.uint32) + 128) // 257)  # to the nearest
-    elif image.mode == 'F':
-        raise ValueError('its values are floating point numbers, without a white; 8 or 16 bits are needed')
+    image = in_eight_bits(image, lambda values: (values.astype(np.uint32) + 128) // 257)  # to the nearest
     if background is not None:
         return flattened(image, background)
     layered = with_alpha(image)

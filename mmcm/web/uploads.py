@@ -106,7 +106,7 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
         if payload.background is not None:
             background = self.decode(payload.background, 'the upload', lambda image: as_rgb(image, 'white'))
         for layer in payload.layers:
-            paint = self.decode(layer, 'the paint', lambda image: image.convert('RGBA'))
+            paint = self.decode(layer, 'the paint', lambda image: as_rgb(image, None).convert('RGBA'))
         if paint is None or paint.getchannel('A').getbbox() is None:
             return Painted(background, None, background)
         if background is not None and background.size != paint.size:

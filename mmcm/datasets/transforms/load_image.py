@@ -3,13 +3,14 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image, ImageColor
 
+from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
@@ -24,8 +25,6 @@ from mmcm.utils.image_limits import (
     why_refused,
 )
 
-SIXTEEN_BITS = ('I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of 16-bit grey
-LEVELS = {'L;2': 4, 'L;4': 16}  # grey levels of Pillow's raw modes
 STRIP_PIXELS = 2**20  # of an image that are composited at a time: each step makes a copy
 TAIL = 64  # bytes at the end of a file, among which that of a whole image lies
 START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2))  # of the Huffman-coded kinds: baseline, extended, progressive
@@ -40,9 +39,10 @@ class LoadImage(BaseTransform):
     """Decode `img_bytes`, or else the file `img_path`, to `img`: (H, W, 3), uint8, BGR.
 
     The result is what `PIL.Image.open(...).convert('RGB')` gives, within one level, which is how the data of the
-    released models were read: EXIF orientation and colour profiles are not looked at. Of 16 bits, the upper eight
-    count; Pillow does so with colours, too, but makes grey ones white. Whole files of common kinds go through OpenCV,
-    which is faster; Pillow decides on everything else.
+    released models were read: EXIF orientation and colour profiles are not looked at, and of several pictures in a
+    file the first counts. Of 16 bits, the upper eight count; Pillow does so with colours, too, but makes grey ones
+    white. What has no white is refused (`in_eight_bits`). Whole files of common kinds go through OpenCV, which is
+    faster; Pillow decides on everything else.
 
     Transparent images are composited on `background`, a colour as `check_background` takes it, which data sets of image
     files set (their argument of this name; white by default); `transparent` says afterwards whether the image was one.
@@ -136,42 +136,14 @@ def decode_with_pillow(content: bytes, source: Any, background: Optional[Colour]
         except Exception as error:  # decoders raise whatever they like at a damaged file, here and below
             raise damaged(source, error) from error
         check_decodable(*image.size, content, source)
-        scale_transparent_colour(image)
+        note_depth(image)
         try:
-            if image.mode in SIXTEEN_BITS:
-                image = in_eight_bits(image, lambda values: values >> 8)
-            image, transparent = opaque(image, background)
+            image, transparent = opaque(in_eight_bits(image, lambda values: values >> 8), background)
             return np.ascontiguousarray(np.asarray(image)[..., ::-1]), transparent
+        except Unreadable as error:
+            raise InputError(f'{source} is not read, {error}: save it in 8 bits, or remove it.') from error
         except Exception as error:
             raise damaged(source, error) from error
-
-
-def scale_transparent_colour(image: Image.Image) -> None:
-    """Have the transparent colour of a PNG that was opened, and not decoded, in 8 bits, as its pixels will be.
-
-    Pillow reads it in the depth of the file. Of colours of 16 bits, all that agree in the upper eight are transparent.
-    """
-    colour, depth = image.info.get('transparency'), getattr(image, 'tile', None)
-    depth = depth[0][3] if depth and image.format == 'PNG' else None
-    if depth in LEVELS and isinstance(colour, int):
-        image.info['transparency'] = colour * 255 // (LEVELS[depth] - 1)
-    elif depth == 'RGB;16B' and isinstance(colour, tuple):
-        image.info['transparency'] = tuple(value >> 8 for value in colour)
-
-
-def in_eight_bits(image: Image.Image, convert: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
-    """Return an image of 16-bit grey in 8 bits, of mode L, or LA where one of its levels means transparency.
-
-    Args:
-        image (Image): The image, of one of the modes `SIXTEEN_BITS`.
-        convert (Callable): From levels of 16 bits to those of 8.
-    """
-    values = np.asarray(image)
-    grey = Image.fromarray(convert(values).astype(np.uint8))
-    level = image.info.get('transparency')
-    if level is not None:
-        grey.putalpha(Image.fromarray(np.where(values == level, 0, 255).astype(np.uint8)))
-    return grey
 
 
 def opaque(image: Image.Image, background: Optional[Colour]) -> tuple[Image.Image, bool]:

@@ -1,14 +1,16 @@
 """From what a user calls a data set to its config, and to its images as they are, without augmentation."""
+import logging
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mmcm.datasets.image_archive import open_archive
 from mmcm.datasets.image_dataset import ImageDataset
-from mmcm.datasets.image_folder import LABELS_FILE
+from mmcm.datasets.image_names import LABELS_FILE
 from mmcm.datasets.image_pack import LABELS, read_images
 from mmcm.datasets.lsun import DATA_FILE
 from mmcm.datasets.transforms.load_image import check_background
@@ -152,15 +154,27 @@ def images_config(path: Path, size: Optional[int] = None, by_subfolder: bool = T
 
 
 def is_labelled(path: Path, by_subfolder: bool) -> bool:
-    """Return whether the images of a folder or a zip have classes: by their `dataset.json`, else by subfolders."""
+    """Return whether the images of a folder or a zip have classes: by their `dataset.json`, else by subfolders.
+
+    Where there are as many images beside subfolders of images as there are such subfolders, or more, the log says that
+    none has a class.
+    """
     archive = open_archive(path, 'name a folder or a zip of images.')
+    archive.look_through()
     stated = archive.read(LABELS_FILE, ANY_LABELS)
-    if stated is None:
-        return by_subfolder and not archive.has_loose_images()
-    try:
-        return parse_json(stated)['labels'] is not None
-    except (Unreadable, TypeError, KeyError):
-        return True  # it is too long to have none, or the data set says what is wrong with it
+    if stated is not None:
+        try:
+            return parse_json(stated)['labels'] is not None
+        except (Unreadable, TypeError, KeyError):
+            return True  # it is too long to have none, or the data set says what is wrong with it
+    if not by_subfolder or not archive.class_folders():
+        return False
+    number, loose = len(set(archive.image_folders())), archive.loose_images()
+    if loose and len(loose) >= number:
+        print_log(f'{path}: no image gets a class, since {len(loose)} lie beside {number} folders of images, '
+                  f'{loose[0]} first: move them into a folder of their class, or away.', 'current', logging.WARNING)
+        return False
+    return True
 
 
 def unmirrored(config: dict) -> dict:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmcm.apis.pack_file import READ_AT_ONCE, PackFile
 from mmcm.datasets.image_arrays import ImageArrays
-from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.datasets.image_dataset import ImageDataset, classes_without_images
 from mmcm.datasets.image_pack import read_images, read_labels, read_notes
 from mmcm.datasets.transparency import transparency_in_words
 from mmcm.utils.checks import check_choice, check_count
@@ -48,12 +48,14 @@ class Packing:
         num_found (int): How many of the images an earlier run had packed.
         composited (str, optional): How many of them are transparent, and on what they were composited, in words; None
             if none is.
+        empty_classes (str, optional): Which classes have no image, in words; None if each has one.
     """
 
     num_images: int
     corrupt: list[str]
     num_found: int
     composited: Optional[str] = None
+    empty_classes: Optional[str] = None
 
 
 def pack(dataset: ImageDataset,
@@ -142,7 +144,8 @@ def pack(dataset: ImageDataset,
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
     transparency = dataset.transparency
     composited = transparency and transparency_in_words(num_transparent, len(kept), transparency.background)
-    return Packing(len(kept), reasons, num_found, composited)
+    empty = None if labels is None else classes_without_images(labels, dataset.metainfo['classes'])
+    return Packing(len(kept), reasons, num_found, composited, empty)
 
 
 def verify(path: Union[str, Path]) -> dict[str, Any]:

@@ -123,6 +123,9 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.cli.runner import built_from_config
     with built_from_config():
         dataset = build_images(config)
+    empty = dataset.empty_classes
+    if empty:
+        print(empty)
     done = pack(dataset, out, config, args.workers, args.corrupt, progress=True)
     for reason in done.corrupt[:LISTED]:
         print(f'left out: {reason}')
@@ -130,6 +133,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         print(f'... and {len(done.corrupt) - LISTED} more; dataset.json in the file has up to {MOST_REASONS:,} of them')
     if done.composited:
         print(done.composited)
+    if done.empty_classes != empty:  # since what could not be read is left out
+        print(done.empty_classes)
     found = f', {done.num_found} of them by an earlier run' if done.num_found else ''
     print(f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
           f'{out}')

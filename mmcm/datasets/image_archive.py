@@ -1,15 +1,26 @@
 """Where image files lie: in a folder, or in a zip file. Names are relative to it, with '/', in both."""
 import io
 import os
+import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
+from mmcm.datasets.image_names import (
+    LABELS_FILE,
+    LeftOut,
+    composed,
+    entry_name,
+    is_hidden,
+    is_image,
+    plain_path,
+)
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.utils.bounded import (
     JSON_BYTES,
@@ -26,7 +37,6 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import MAX_IMAGE_BYTES
 from mmcm.utils.system import read_at
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff')
 REPAIR = 'Copy it or make it again.'
 
 
@@ -72,13 +82,15 @@ class ImageZipFiles:
 
     Args:
         root (Path): The zip file.
-        entries (Iterable[ZipInfo]): The images.
+        images (Sequence[tuple[str, ZipInfo]]): The images, each with the name that it goes by.
+        prefix (str): The folder in the zip file that the names are relative to; '' for the whole.
     """
 
-    def __init__(self, root: Path, entries: Iterable[zipfile.ZipInfo]) -> None:
-        entries = list(entries)
+    def __init__(self, root: Path, images: Sequence[tuple[str, zipfile.ZipInfo]], prefix: str = '') -> None:
+        entries = [entry for _, entry in images]
         self.root = str(root)
-        self.names = PackedNames(entry.filename.encode() for entry in entries)
+        self.prefix = prefix
+        self.names = PackedNames(name.encode(errors='surrogateescape') for name, _ in images)
         self.numbers = np.array([(entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC,
                                   entry.file_size) for entry in entries], np.int64).reshape(-1, 5)
         self._file = None
@@ -97,7 +109,7 @@ class ImageZipFiles:
 
     def source_of(self, position: int) -> str:
         """Return the path of the zip file and the name in it."""
-        return f'{self.root}/{self.names[position].decode()}'
+        return f'{self.root}/{self.prefix}{os.fsdecode(self.names[position])}'
 
     def sample(self, position: int) -> dict:
         """Return what `LoadImage` takes of an image: `img_bytes`, and `img_path`, what errors call it."""
@@ -128,37 +140,115 @@ class ImageZipFiles:
         return read_at(self._file, start, size)
 
 
-class FolderArchive:
-    """A folder, to be looked through. Links are followed; what begins with a dot does not count."""
+class Level(NamedTuple):
+    """What lies right in a folder, sorted; what is hidden is not among it."""
+
+    folders: list[str]
+    files: list[str]
+
+
+class Archive:
+    """A folder or a zip file, to be looked through. What is hidden (`is_hidden`) does not count.
+
+    Attributes:
+        root (Path): Where it is.
+        prefix (str): The folder in it that names are relative to, with a '/'; '' for the whole.
+        left_out (LeftOut): What `images` has found beside images.
+        num_replaced (int): How many entries another one of the same name has replaced, as when a zip is unpacked.
+    """
+
+    num_replaced = 0
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.prefix = ''
+        self.left_out = LeftOut()
+
+    @property
+    def place(self) -> str:
+        """What messages call the folder that names are relative to."""
+        return str(self.root / self.prefix)
+
+    def level(self, prefix: str = '') -> Level:
+        """Return what lies right in the folder `prefix`, which ends in '/' unless it is the whole."""
+        raise NotImplementedError
+
+    def images(self, folders: Optional[Sequence[str]] = None) -> Union[ImageFolderFiles, 'ImageZipFiles']:
+        """Return the images, sorted folder by folder: all, or in that order those of some of `folders()`."""
+        raise NotImplementedError
+
+    def read(self, name: str, most: int = JSON_BYTES) -> Optional[bytes]:
+        """Return the content of a file of at most `most` bytes; None if there is none of this name."""
+        raise NotImplementedError
+
+    def image_folders(self) -> Iterator[str]:
+        """Yield those of `folders()` that images lie below."""
+        raise NotImplementedError
 
     def folders(self) -> list[str]:
-        """Return the names of the folders right below the root, sorted."""
-        return [entry.name for entry in self._entries('') if self._is_folder('', entry)]
+        """Return the names of the folders right below, sorted, also of those without images."""
+        return self.level().folders
 
-    def has_loose_images(self) -> bool:
-        """Return whether there are images right below the root; other folders are not looked into."""
-        return any(is_image(entry.name) and not self._is_folder('', entry) for entry in self._entries(''))
+    def loose_images(self) -> list[str]:
+        """Return the names of the images right below, which lie in no folder."""
+        return [name for name in self.level().files if is_image(name)]
+
+    def class_folders(self) -> list[str]:
+        """Return `folders()`, if they are classes: there are images in two of them, or none beside them."""
+        if self.loose_images() and len(list(islice(self.image_folders(), 2))) < 2:
+            return []
+        return self.folders()
+
+    def look_through(self) -> None:
+        """Go down to the folders of classes, or to `dataset.json`, where nothing but folders lies around them.
+
+        That is: one folder on each level, and no image. Files of other kinds may lie there.
+        """
+        prefix = ''
+        while True:
+            folders, files = self.level(prefix)
+            num_loose = sum(map(is_image, files))
+            if LABELS_FILE in files or len(folders) > max(1, num_loose):
+                self.prefix += prefix
+                return
+            if len(folders) != 1 or num_loose:
+                return  # a single class, or none
+            prefix += f'{folders[0]}/'
+
+
+class FolderArchive(Archive):
+    """A folder, to be looked through. Links are followed."""
+
+    def level(self, prefix: str = '') -> Level:
+        """See Archive."""
+        level = Level([], [])
+        for entry in self._entries(prefix):
+            (level.folders if self._is_folder(prefix, entry) else level.files).append(entry.name)
+        return level
 
     def images(self, folders: Optional[Sequence[str]] = None) -> ImageFolderFiles:
-        """Return the images, sorted folder by folder: all, or in that order those of some of `folders()`."""
-        return ImageFolderFiles(self.root, [
+        """See Archive."""
+        self.left_out = LeftOut()
+        return ImageFolderFiles(self.root / self.prefix, [
             name for prefix in ([''] if folders is None else [f'{folder}/' for folder in folders])
             for name in self._find(prefix)
         ])
 
+    def image_folders(self) -> Iterator[str]:
+        """See Archive."""
+        return (folder for folder in self.folders() if any(True for _ in self._find(f'{folder}/')))
+
     def read(self, name: str, most: int = JSON_BYTES) -> Optional[bytes]:
-        """Return the content of a file of at most `most` bytes; None if there is none of this name."""
+        """See Archive."""
+        path = self.root / self.prefix / name
         try:
-            return read_file(self.root / name, most)
+            return read_file(path, most)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise InputError(f'{self.root / name} cannot be read: {error.strerror}.') from error
+            raise InputError(f'{path} cannot be read: {error.strerror}.') from error
         except Unreadable as error:
-            raise InputError(f'{self.root / name} cannot be read: {error}.') from error
+            raise InputError(f'{path} cannot be read: {error}.') from error
 
     def _find(self, prefix: str) -> Iterator[str]:
         for entry in self._entries(prefix):
@@ -166,69 +256,109 @@ class FolderArchive:
                 yield from self._find(f'{prefix}{entry.name}/')
             elif is_image(entry.name):
                 yield prefix + entry.name
+            else:
+                self.left_out.add(prefix + entry.name)
 
     def _is_folder(self, prefix: str, entry: os.DirEntry) -> bool:
         try:
             return entry.is_dir()
         except OSError as error:  # such as a link to a folder above it, which has no end
-            raise InputError(f'{self.root / prefix / entry.name} cannot be read: {error.strerror}.') from error
+            place = self.root / self.prefix / prefix / entry.name
+            raise InputError(f'{place} cannot be read: {error.strerror}.') from error
 
     def _entries(self, prefix: str) -> list[os.DirEntry]:
+        place = self.root / self.prefix / prefix
         try:
-            with os.scandir(self.root / prefix) as entries:
-                return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+            with os.scandir(place) as entries:
+                return sorted((entry for entry in entries if not is_hidden(entry.name)),
+                              key=lambda entry: composed(entry.name))
         except OSError as error:
-            raise InputError(f'{self.root / prefix} cannot be read: {error.strerror}.') from error
+            raise InputError(f'{place} cannot be read: {error.strerror}.') from error
 
 
-class ZipArchive:
-    """A zip file, to be looked through. What begins with a dot does not count."""
+class ZipArchive(Archive):
+    """A zip file, to be looked through. Names are what their programs meant (`entry_name`, `plain_path`)."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
+        found, self.paths = {}, set()  # files by their names; folders, with a '/'
         try:
-            self.entries = [entry for entry in open_directory(root, images=True) if not is_hidden(entry.filename)]
+            for entry in open_directory(root, images=True):
+                name = entry_name(entry)
+                path = plain_path(name)
+                is_folder = name.endswith(('/', '\\'))
+                if not path or any(map(is_hidden, path.split('/'))):
+                    continue
+                self._add_folders(path if is_folder else path.rpartition('/')[0])
+                if not is_folder:
+                    self.num_replaced += path in found
+                    found[path] = entry
         except (OSError, Unreadable) as error:
             raise InputError(f'{root} cannot be read as a zip file: {error}. {REPAIR}') from error
-        self.entries.sort(key=lambda entry: entry.filename.split('/'))
+        self.entries = sorted(found.items(), key=lambda item: item[0].split('/'))
 
-    def folders(self) -> list[str]:
-        """See FolderArchive."""
-        return sorted({entry.filename.split('/')[0] for entry in self.entries if '/' in entry.filename})
+    def _add_folders(self, path: str) -> None:
+        while path and f'{path}/' not in self.paths:
+            self.paths.add(f'{path}/')
+            path = path.rpartition('/')[0]
 
-    def has_loose_images(self) -> bool:
-        """See FolderArchive."""
-        return any(is_image(entry.filename) and '/' not in entry.filename for entry in self.entries)
+    def level(self, prefix: str = '') -> Level:
+        """See Archive."""
+        start = self.prefix + prefix
+        folders = [path[len(start):-1] for path in self.paths if path.startswith(start) and path != start]
+        files = [path[len(start):] for path, _ in self.entries if path.startswith(start)]
+        return Level(*(sorted(name for name in names if '/' not in name) for names in (folders, files)))
 
     def images(self, folders: Optional[Sequence[str]] = None) -> ImageZipFiles:
-        """See FolderArchive."""
-        entries = [entry for entry in self.entries if is_image(entry.filename)]
-        if folders is not None:
-            ranks = {folder: rank for rank, folder in enumerate(folders)}
-            tops = [entry.filename.split('/')[0] if '/' in entry.filename else None for entry in entries]
-            ranked = [(ranks[top], entry) for top, entry in zip(tops, entries) if top in ranks]
-            entries = [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
-        for entry in entries:
-            try:
-                check_readable(entry)
-            except Unreadable as error:
-                raise InputError(f'{entry.filename} in {self.root} cannot be read, {error}: pack the images again, '
-                                 'stored or deflated.') from error
-        return ImageZipFiles(self.root, entries)
+        """See Archive."""
+        self.left_out = LeftOut()
+        ranks = None if folders is None else {folder: rank for rank, folder in enumerate(folders)}
+        images = []
+        for name, entry in self._inside():
+            folder, separated, _ = name.partition('/')
+            if ranks is not None and not (separated and folder in ranks):
+                continue
+            if not is_image(name):
+                self.left_out.add(name)
+                continue
+            self._check_image(name, entry)
+            images.append((name, entry))
+        if ranks is not None:
+            images.sort(key=lambda image: ranks[image[0].partition('/')[0]])
+        return ImageZipFiles(self.root, images, self.prefix)
+
+    def image_folders(self) -> Iterator[str]:
+        """See Archive."""
+        return iter(sorted({name.partition('/')[0] for name, _ in self._inside() if '/' in name and is_image(name)}))
 
     def read(self, name: str, most: int = JSON_BYTES) -> Optional[bytes]:
-        """See FolderArchive."""
-        found = [entry for entry in self.entries if entry.filename == name]
-        if not found:
+        """See Archive."""
+        entry = dict(self._inside()).get(name)
+        if entry is None:
             return None
         try:
             with open(self.root, 'rb') as file:
-                return bytes(read_entry(file, found[-1], most))
+                return bytes(read_entry(file, entry, most))
         except (OSError, Unreadable) as error:
-            raise InputError(f'{name} in {self.root} cannot be read: {error}. {REPAIR}') from error
+            raise InputError(f'{self.prefix}{name} in {self.root} cannot be read: {error}. {REPAIR}') from error
+
+    def _inside(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        """Yield the files in the folder `prefix`, and their names relative to it."""
+        return ((path[len(self.prefix):], entry) for path, entry in self.entries if path.startswith(self.prefix))
+
+    def _check_image(self, name: str, entry: zipfile.ZipInfo) -> None:
+        """Raise an InputError if an image cannot be read."""
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError(f'{self.prefix}{name} in {self.root} is a link, not an image: pack the images that links '
+                             'lead to (zip without -y).')
+        try:
+            check_readable(entry)
+        except Unreadable as error:
+            raise InputError(f'{self.prefix}{name} in {self.root} cannot be read, {error}: pack the images again, '
+                             'stored or deflated.') from error
 
 
-def open_archive(root: Union[str, Path], layout: str) -> Union[FolderArchive, ZipArchive]:
+def open_archive(root: Union[str, Path], layout: str) -> Archive:
     """Return what `root` is; an InputError that ends in `layout` if it is neither a folder nor a zip file."""
     root = Path(root)
     if root.is_dir():
@@ -238,13 +368,3 @@ def open_archive(root: Union[str, Path], layout: str) -> Union[FolderArchive, Zi
     if root.suffix.lower() != '.zip':
         raise InputError(f'{root} is neither a folder nor a .zip: {layout}')
     return ZipArchive(root)
-
-
-def is_image(name: str) -> bool:
-    """Return whether a file has a suffix of images."""
-    return name.lower().endswith(SUFFIXES)
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file or a folder above it begins with a dot, or is what macOS adds to a zip file."""
-    return name.startswith(('.', '__MACOSX/')) or '/.' in name

@@ -6,6 +6,7 @@ from typing import Optional
 import numpy as np
 from torch.utils.data import Dataset
 
+from mmcm.datasets.image_names import listed
 from mmcm.datasets.transparency import Transparency
 
 MAX_LABEL = 10**6 - 1  # more classes than this are no classes, and would fill the memory
@@ -49,6 +50,13 @@ class ImageDataset(Dataset):
         return len(self.metainfo['classes']) or None
 
     @property
+    def empty_classes(self) -> Optional[str]:
+        """Which classes have no image, in words; None if each has one, or images have no classes."""
+        if self.labels is None:
+            return None
+        return classes_without_images(self.labels, self.metainfo['classes'])
+
+    @property
     def apart(self) -> Sequence[int]:
         """Items that have no pixel in common, as many as there are: all but the mirror images."""
         return range(self.num_images)
@@ -77,3 +85,18 @@ class ImageDataset(Dataset):
         if mirrored:
             sample['inputs'] = sample['inputs'].flip(-1)
         return {**sample, 'gt_label': None if self.labels is None else int(self.labels[index])}
+
+
+def classes_without_images(labels: np.ndarray, names: Sequence[str]) -> Optional[str]:
+    """Return which classes no image has, in words; None if there are none.
+
+    Args:
+        labels (ndarray): The class of each image.
+        names (Sequence[str]): The names of the classes, or their numbers.
+    """
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(names)) == 0).tolist()
+    if not empty:
+        return None
+    shown = listed(str(label) if names[label] == str(label) else f'{names[label]} ({label})' for label in empty)
+    counted = f'{len(empty)} of {len(names)} classes {"have" if len(empty) > 1 else "has"} no image: {shown}'
+    return f'{counted}; labels that count from 1 have to be less by 1' if empty == [0] else counted

@@ -5,12 +5,13 @@ from typing import Optional, Union
 
 from mmengine.dataset import Compose
 
-from mmcm.datasets.image_archive import SUFFIXES, ImageFolderFiles, ImageZipFiles
+from mmcm.datasets.image_archive import ImageFolderFiles, ImageZipFiles
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.datasets.transparency import Transparency
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import SUFFIXES
 
 
 class ImageFiles(ImageDataset):

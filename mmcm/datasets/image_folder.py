@@ -1,23 +1,28 @@
 """Images in a folder or a zip file, with or without classes."""
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
+from mmengine.logging import print_log
 
-from mmcm.datasets.image_archive import open_archive
+from mmcm.datasets.class_names import own_names
+from mmcm.datasets.image_archive import Archive, ImageFolderFiles, ImageZipFiles, open_archive
 from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.datasets.image_files import ImageFiles, no_images
+from mmcm.datasets.image_names import LABELS_FILE, composed, is_image, odd_classes, plain_path
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import JSON_BYTES, JSON_VALUES, Unreadable, parse_json
 from mmcm.utils.errors import InputError
 
-LABELS_FILE = 'dataset.json'
 LABEL_BYTES = 64  # of an entry in dataset.json, beside the name
 WAYS = ('folder', 'file_name')  # of telling the class of an image
+
+Files = Union[ImageFolderFiles, ImageZipFiles]
 
 
 @DATASETS.register_module()
@@ -31,7 +36,9 @@ class ImageFolder(ImageFiles):
       `{"labels": [["00000/img00000000.png", 6], ...]}`, the label of each image, 0, 1, ...;
     - the names of the subfolders: for ImageNet the 1000 wnids, in the order that the released models number them.
 
-    Names, sorted, are the classes 0, 1, ...
+    Names, sorted by code points, are the classes 0, 1, ...; a subfolder is one whether it has images or not. Where
+    nothing but one folder lies around the subfolders or `dataset.json`, it is looked through. Images beside the
+    subfolders are left out if they are fewer than these. One line of the log says what was left out.
 
     Args:
         data_root (str): The folder, or a `.zip`.
@@ -55,36 +62,85 @@ class ImageFolder(ImageFiles):
         if classes_from not in WAYS:
             raise InputError(f'classes_from has to be one of {", ".join(WAYS)}, got {classes_from!r}.')
         archive = open_archive(data_root, 'set data_root to where the images lie.')
+        labels, classes, remarks = None, (), []
+        if labelled:
+            archive.look_through()
         files = archive.images()
         if not len(files.names):
             raise no_images(data_root)
-        labels, classes = None, ()
-        if labelled:
-            stated = archive.read(LABELS_FILE, labels_bytes(files.names)) if classes_from == 'folder' else None
+        if labelled and classes_from == 'file_name':
+            labels, classes = labels_by_file_name(files.names, archive)
+        elif labelled:
+            stated = archive.read(LABELS_FILE, labels_bytes(files.names))
             if stated is not None:
-                labels = read_labels(stated, files.names, Path(data_root) / LABELS_FILE)
+                labels = read_labels(stated, files.names, Path(archive.place) / LABELS_FILE)
                 classes = tuple(map(str, range(labels.max() + 1)))
             else:
-                labels, classes = labels_by_name(files.names, files.root, classes_from == 'file_name')
+                files, remarks = without_loose_images(archive, files)
+                labels, classes = labels_by_folder(files.names, archive.folders())
+        remarks += remarks_on(archive, classes)
+        if remarks:
+            print_log(f'{data_root}: {"; ".join(remarks)}', 'current', logging.WARNING)
         super().__init__(files, labels, classes, 'image_folder', pipeline, flip, background)
 
 
-def labels_by_name(names: PackedNames, root: str, by_file: bool) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the labels and the names of the classes that folders, or names of files, stand for."""
-    separator = b'_' if by_file else b'/'
+def without_loose_images(archive: Archive, files: Files) -> tuple[Files, list[str]]:
+    """Return those of `files` that lie in the folders of classes, and what is to be said of the others.
+
+    Raises:
+        InputError: If the others are as many as the folders of images.
+    """
+    loose = archive.loose_images()
+    if not loose:
+        return files, []
+    if len(loose) >= len(set(archive.image_folders())):
+        raise InputError(f'{archive.place}/{loose[0]} lies in no subfolder, so it has no class{among(loose)}: sort the '
+                         'images into one subfolder per class, or set labelled=False, or, if names of files begin with '
+                         "it, classes_from='file_name'.")
+    beside = f'image{"s" * (len(loose) > 1)} beside the folders of classes, {loose[0]}{", ..." * (len(loose) > 1)}'
+    return archive.images(archive.folders()), [
+        f'left out {len(loose)} {beside}, which labelled=False would take, without classes']
+
+
+def among(names: Sequence[str]) -> str:
+    """Return how many others there are beside the first of `names`, in words."""
+    return f', and so do {len(names) - 1} others' if len(names) > 1 else ''
+
+
+def remarks_on(archive: Archive, classes: Sequence[str]) -> list[str]:
+    """Return what is to be said of how the files of `archive` became images of `classes`, after `images`."""
+    remarks = odd_classes(own_names(classes))
+    if archive.prefix:
+        remarks.append(f'the classes are those in {archive.prefix}')
+    if archive.num_replaced:
+        remarks.append(f'{archive.num_replaced} files of the archive have the name of a later one, which counts')
+    return remarks + [text for text in (archive.left_out.described(), ) if text]
+
+
+def labels_by_folder(names: PackedNames, folders: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the labels, and the names of the classes, of images in subfolders, all of which are `folders`."""
+    classes = sorted(set(map(composed, folders)))
+    index = {name: label for label, name in enumerate(classes)}
+    label_of = {os.fsencode(folder): index[composed(folder)] for folder in folders}
+    return np.fromiter((label_of[name.partition(b'/')[0]] for name in names), np.int64, len(names)), tuple(classes)
+
+
+def labels_by_file_name(names: PackedNames, archive: Archive) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the labels, and the names of the classes, that the names of files begin with.
+
+    Those of images of a format that is not read are among the classes, too.
+    """
     found = []
     for name in names:
-        first, separated, _ = (name.rpartition(b'/')[2] if by_file else name).partition(separator)
+        first, separated, _ = composed(os.fsdecode(name).rpartition('/')[2]).partition('_')
         if not separated:
-            raise InputError(f'{root}/{os.fsdecode(name)} ' + (
-                'has no underscore in its name, so it has no class: class_name.jpg is expected, or set labelled=False.'
-                if by_file else 'lies in no subfolder, so it has no class: sort the images into one subfolder per '
-                "class, or set labelled=False, or, if names of files begin with it, classes_from='file_name'."))
+            raise InputError(f'{archive.place}/{os.fsdecode(name)} has no underscore in its name, so it has no class: '
+                             'class_name.jpg is expected, or set labelled=False.')
         found.append(first)
-    classes = sorted(set(found))
+    others = [composed(name.rpartition('/')[2]).partition('_') for name in archive.left_out.images]
+    classes = sorted({*found, *(first for first, separated, _ in others if separated)})
     index = {name: label for label, name in enumerate(classes)}
-    labels = np.fromiter((index[name] for name in found), np.int64, len(found))
-    return labels, tuple(map(os.fsdecode, classes))
+    return np.fromiter((index[name] for name in found), np.int64, len(found)), tuple(classes)
 
 
 def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
@@ -98,7 +154,7 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
         stated = parse_json(content, labels_bytes(names), JSON_VALUES + 3 * len(names))['labels']
         if stated is None:
             raise InputError(f'{path} has no labels: set labelled=False.')
-        pairs = [(str(name).replace('\\', '/').encode(errors='surrogateescape'), label) for name, label in stated]
+        pairs = [(plain_path(str(name)), label) for name, label in stated]
     except InputError:
         raise
     except Unreadable as error:
@@ -111,15 +167,18 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
     labels = {name: check_label(label, name, path) for name, label in pairs}
     if len(labels) < len(pairs):
         raise InputError(f'{path} names an image twice: one label for each is expected.')
-    missing = [name for name in names if name not in labels]
+    there = [composed(os.fsdecode(name)) for name in names]
+    missing = [name for name in there if name not in labels]
     if missing:
-        raise InputError(f'{path} leaves out {len(missing)} of {len(names)} images, {os.fsdecode(missing[0])} first: '
-                         'add their labels, or set labelled=False.')
-    if len(labels) > len(names):
-        extra = next(iter(labels.keys() - set(names)))
-        raise InputError(f'{path} names {len(labels) - len(names)} images that are not there, among them '
-                         f'{os.fsdecode(extra)}: get them, or take them out.')
-    return np.fromiter((labels[name] for name in names), np.int64, len(names))
+        raise InputError(f'{path} leaves out {len(missing)} of {len(names)} images, {missing[0]} first: add their '
+                         'labels, or set labelled=False.')
+    if len(labels) > len(there):
+        extra = min(labels.keys() - set(there))
+        way = 'get them, or take them out' if is_image(extra) else (
+            'save them in a format that is read, such as PNG, or take them out')
+        raise InputError(f'{path} names {len(labels) - len(there)} images that are not there, among them {extra}: '
+                         f'{way}.')
+    return np.fromiter((labels[name] for name in there), np.int64, len(there))
 
 
 def labels_bytes(names: PackedNames) -> int:
@@ -127,10 +186,10 @@ def labels_bytes(names: PackedNames) -> int:
     return JSON_BYTES + 6 * len(names.content) + LABEL_BYTES * len(names)
 
 
-def check_label(label: Any, name: bytes, path: Path) -> int:
+def check_label(label: Any, name: str, path: Path) -> int:
     """Return `label` if it is an integer from 0 to `MAX_LABEL`; else raise an InputError."""
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label <= MAX_LABEL:
         what = 'no label' if label is None else f'the label {label!r}'
-        raise InputError(f'{path} gives {os.fsdecode(name)} {what}: an integer from 0 to {MAX_LABEL} is expected, for '
+        raise InputError(f'{path} gives {name} {what}: an integer from 0 to {MAX_LABEL} is expected, for '
                          'all images or for none.')
     return label

@@ -45,6 +45,7 @@ class ImageNet9(ImageFiles):
         layout = (f'{data_root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of '
                   'ILSVRC 2012; see https://www.image-net.org/download.php.')
         archive = open_archive(data_root, layout)
+        archive.look_through()
         wnids = [name for name in archive.folders() if re.fullmatch(r'n\d{8}', name)]
         if len(wnids) != NUM_WNIDS:
             raise InputError(f'{data_root} has {len(wnids)} folders named by a wnid, so the classes of ImageNet cannot '

@@ -6,7 +6,18 @@ import struct
 from collections.abc import Iterator
 from typing import Optional
 
-FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')  # by content; Pillow's other decoders are not reached
+# Formats are told by content, and Pillow's other decoders are not reached. Folders and archives are searched for these
+# suffixes.
+SUFFIXES_OF = {
+    'PNG': ('.png', '.apng'),
+    'JPEG': ('.jpg', '.jpeg', '.jpe', '.jfif'),
+    'WEBP': ('.webp', ),
+    'BMP': ('.bmp', '.dib'),
+    'TIFF': ('.tif', '.tiff'),
+    'GIF': ('.gif', ),
+}
+FORMATS = tuple(SUFFIXES_OF)
+SUFFIXES = sum(SUFFIXES_OF.values(), ())
 MAX_PIXELS = 2**26  # 67 million, 200 MB when decoded
 # An image may have 4096 x 4096 pixels whatever its file has, and more only with half a bit for each, which every
 # photograph has: the pixels of a drawing that compresses better cost memory that its file does not announce.

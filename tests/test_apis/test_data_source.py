@@ -70,6 +70,8 @@ def test_an_npz_has_labels_where_it_has_them(tmp_path, labels):
     (['b/0.png', 'a/1.png'], None, [0, 1]),
     (['0.png', '1.png'], None, None),
     (['b/0.png', '1.png'], None, None),
+    (['fruit/b/0.png', 'fruit/a/1.png'], None, [0, 1]),
+    (['fruit/b/0.png', 'fruit/a/1.png'], {'fruit/dataset.json': {'labels': [['b/0.png', 4], ['a/1.png', 0]]}}, [0, 4]),
     (['0.png', '1.png'], {'labels': [['0.png', 3], ['1.png', 1]]}, [3, 1]),
     (['b/0.png', 'a/1.png'], {'labels': None}, None),
 ])
@@ -77,7 +79,9 @@ def test_images_in_files_have_classes_by_subfolders_or_a_list(tmp_path, kind, na
     root = tmp_path / 'images'
     write_images(root, names)
     if stated is not None:
-        (root / 'dataset.json').write_text(json.dumps(stated))
+        lists = stated if 'labels' not in stated else {'dataset.json': stated}
+        for name, content in lists.items():
+            (root / name).write_text(json.dumps(content))
     if kind == 'zip':
         with zipfile.ZipFile(tmp_path / 'images.zip', 'w') as archive:
             for path in root.rglob('*.*'):
@@ -87,6 +91,18 @@ def test_images_in_files_have_classes_by_subfolders_or_a_list(tmp_path, kind, na
     assert isinstance(data, ImageFolder) and len(data) == 2 and data[0]['inputs'].shape == (3, 4, 4)
     assert expected == (None if data.labels is None else data.labels.tolist())
     assert find_dataset(root)[0]['inputs'].shape == (3, 8, 8)  # as it is
+
+
+@pytest.mark.parametrize('loose, expected', [(1, [0, 1]), (2, None), (3, None)])
+def test_a_few_images_beside_the_classes_do_not_take_the_labels_away(tmp_path, loose, expected, monkeypatch):
+    told = []
+    monkeypatch.setattr('mmcm.apis.data_source.print_log', lambda text, *_: told.append(text))
+    write_images(tmp_path, ['a/0.png', 'b/1.png', *(f'{index}.png' for index in range(loose))])
+    (tmp_path / 'notes').mkdir()  # no folder of images
+    data = find_dataset(tmp_path)
+    assert expected == (None if data.labels is None else data.labels.tolist())
+    if expected is None:
+        assert len(data) == 2 + loose and f'since {loose} lie beside 2 folders of images, 0.png first' in told[0]
 
 
 def test_subfolders_are_classes_only_where_they_are_said_to_be(tmp_path):

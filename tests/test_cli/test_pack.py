@@ -56,6 +56,18 @@ def test_command_lists_what_it_left_out(folder, tmp_path, capsys):
     assert 'left out: ' in told and '003.png' in told and 'Packed 19 images, 1 left out' in told
 
 
+def test_command_names_classes_without_images(folder, tmp_path, capsys):
+    (folder / 'aa').mkdir()
+    main([str(folder), '--out', str(tmp_path / 'x.npz'), '--workers', '1'])
+    assert '1 of 3 classes has no image: aa (1)' in capsys.readouterr().out
+    assert set(ImagePack(tmp_path / 'x.npz').labels) == {0, 2}
+    for path in (folder / 'b').iterdir():
+        path.write_bytes(b'no picture')
+    main([str(folder), '--out', str(tmp_path / 'y.npz'), '--workers', '1', '--corrupt', 'skip'])
+    assert '2 of 3 classes have no image: aa (1), b (2)' in capsys.readouterr().out
+    assert ImagePack(tmp_path / 'y.npz').num_classes == 3
+
+
 @pytest.mark.parametrize('arguments, match', [
     (['--out', 'x.npz'], 'SOURCE and --out are needed'),
     (['images', '--verify', 'x.npz'], '--verify goes alone'),

@@ -67,8 +67,9 @@ def test_shipped_configs_give_the_model_rgb(tmp_path, name, size):
     assert torch.equal(inputs, torch.tensor([1.0, -1, -1]).view(1, 3, 1, 1).expand(1, 3, size, size))
 
 
-def test_image_beside_the_classes_is_refused(folder):
-    write_image(folder / 'loose.png', (0, 0, 0))
+def test_images_beside_the_classes_are_refused_where_they_are_as_many(folder):
+    for name in ('loose', 'more', 'other'):
+        write_image(folder / f'{name}.png', (0, 0, 0))
     with pytest.raises(InputError, match='loose.png lies in no subfolder'):
         ImageFolder(str(folder), PIPELINE)
 

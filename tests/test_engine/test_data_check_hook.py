@@ -13,7 +13,13 @@ from runs import config
 from mmcm.datasets import DigitsDataset
 from mmcm.datasets.cifar import CIFAR10_CLASSES
 from mmcm.datasets.class_names import class_names
-from mmcm.engine.hooks.data_check_hook import DataCheckHook, check_labels, check_size, note_class_names
+from mmcm.engine.hooks.data_check_hook import (
+    DataCheckHook,
+    check_labels,
+    check_size,
+    look_for_empty_classes,
+    note_class_names,
+)
 from mmcm.interop import config_text, parse_config
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
@@ -52,6 +58,17 @@ def test_model_with_classes_needs_labels():
     with pytest.raises(InputError, match='image 1 with -1'):
         check_labels([0, -1, 9], model)
     check_labels([0, 1, 9], model)
+
+
+@pytest.mark.parametrize('labels, names, expected', [
+    ([0, 2], ('apple', 'banana', 'cherry'), '1 of 3 classes has no image: banana (1)'),
+    ([1, 2], ('0', '1', '2'), '1 of 3 classes has no image: 0; labels that count from 1 have to be less by 1'),
+    ([0, 1], ('a', 'b'), '1 of 3 classes has no image: 2'),
+    ([0, 1, 2], ('a', 'b', 'c'), None), (None, (), None)])
+def test_classes_that_no_image_has_are_logged(labels, names, expected):
+    runner, model = Mock(), Mock(num_classes=3)
+    look_for_empty_classes(runner, Mock(labels=labels, metainfo=dict(classes=names)), model)
+    assert [call.args[0] for call in runner.logger.warning.mock_calls] == ([expected] if expected else [])
 
 
 def test_model_without_classes_takes_any_labels():

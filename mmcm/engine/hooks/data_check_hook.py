@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmcm.datasets.class_names import class_names, own_names
+from mmcm.datasets.image_dataset import classes_without_images
 from mmcm.engine.steps import iterations_per_step
 from mmcm.interop.trusted_config import CLASS_NAMES
 from mmcm.registry import HOOKS
@@ -28,7 +29,7 @@ class DataCheckHook(Hook):
 
     One image is read, for its shape; a data set that has `labels`, the classes of its images or None, is checked by
     them, and other ones are left to the first step. Classes that have names have to be as many as the model's; their
-    names become `class_names` of the config, which each checkpoint holds.
+    names become `class_names` of the config, which each checkpoint holds. Classes that no image has are logged.
 
     How many images are transparent is logged for up to `NUM_LOOKED_AT` of them.
     """
@@ -46,6 +47,7 @@ class DataCheckHook(Hook):
         model = unwrapped(runner.model)
         if hasattr(loader.dataset, 'labels'):
             check_labels(loader.dataset.labels, model)
+            look_for_empty_classes(runner, loader.dataset, model)
         note_class_names(runner.cfg, own_names(getattr(loader.dataset, 'metainfo', {}).get('classes') or ()), model)
         with undisturbed():  # transforms may be random
             check_shape(loader.dataset[0], model)
@@ -101,6 +103,18 @@ def look_for_transparency(dataset: object) -> Optional[str]:
         with suppress(InputError):
             dataset[int(position)]
     return dataset.transparency.described()
+
+
+def look_for_empty_classes(runner: Runner, dataset: object, model: nn.Module) -> None:
+    """Log which classes of a conditional `model` no image of `dataset` has."""
+    num_classes = getattr(model, 'num_classes', None)
+    if num_classes is None or dataset.labels is None:
+        return
+    names = list((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+    names += [str(label) for label in range(len(names), num_classes)]
+    empty = classes_without_images(np.asarray(dataset.labels), names)
+    if empty:
+        runner.logger.warning(empty)
 
 
 def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> None:

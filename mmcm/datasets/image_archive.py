@@ -66,9 +66,14 @@ class ImageFolderFiles:
         return dict(img_path=self.source_of(position))
 
     def state(self, position: int) -> str:
-        """Return what changes when an image does: its size in bytes and the time of its last change."""
+        """Return what changes when an image does: its size in bytes and the time of its last change.
+
+        A link to nothing has none: whoever reads it is told, or leaves it out.
+        """
         try:
             status = os.stat(self.source_of(position))
+        except FileNotFoundError:
+            return 'missing'
         except OSError as error:
             raise InputError(f'{self.source_of(position)} cannot be read: {error.strerror}.') from error
         return f'{status.st_size} {status.st_mtime_ns}'

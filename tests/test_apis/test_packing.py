@@ -319,3 +319,12 @@ def test_reasons_that_a_pack_holds_are_bounded(folder, tmp_path, monkeypatch):
     done = pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz', corrupt='skip')
     notes = verify(tmp_path / 'x.npz')
     assert len(done.corrupt) == notes['num_corrupt'] == 3 and notes['corrupt'] == done.corrupt[:2]
+
+
+def test_links_to_nothing_are_left_out_like_images_that_cannot_be_read(folder, tmp_path):
+    (folder / 'a' / '999.png').symlink_to(tmp_path / 'nowhere.png')
+    dataset = ImageFolder(str(folder), PIPELINE)
+    with pytest.raises(InputError, match=r'999\.png cannot be read: No such file'):
+        pack(dataset, tmp_path / 'x.npz')
+    done = pack(dataset, tmp_path / 'x.npz', corrupt='skip')
+    assert done.num_images == 20 and '999.png cannot be read: No such file' in done.corrupt[0]

@@ -9,8 +9,9 @@ from digits import build
 from mmengine.runner import Runner
 from pictures import write_transparent_folder
 from runs import config
+from tiffs import RAMP, tiff
 
-from mmcm.datasets import DigitsDataset
+from mmcm.datasets import DigitsDataset, ImageFolder
 from mmcm.datasets.cifar import CIFAR10_CLASSES
 from mmcm.datasets.class_names import class_names
 from mmcm.engine.hooks.data_check_hook import (
@@ -18,6 +19,7 @@ from mmcm.engine.hooks.data_check_hook import (
     check_labels,
     check_size,
     look_for_empty_classes,
+    look_for_transparency,
     note_class_names,
 )
 from mmcm.interop import config_text, parse_config
@@ -58,6 +60,14 @@ def test_model_with_classes_needs_labels():
     with pytest.raises(InputError, match='image 1 with -1'):
         check_labels([0, -1, 9], model)
     check_labels([0, 1, 9], model)
+
+
+def test_an_image_that_cannot_be_read_is_refused_before_the_first_step(tmp_path):
+    folder = write_transparent_folder(tmp_path / 'images')
+    (folder / 'dog' / '3.png').write_bytes(tiff((RAMP / 65535).astype(np.float32)))
+    dataset = ImageFolder(str(folder), [dict(type='LoadImage'), dict(type='PackImage')])
+    with pytest.raises(InputError, match=r'dog/3\.png is not read, its values are floating point numbers'):
+        look_for_transparency(dataset)
 
 
 @pytest.mark.parametrize('labels, names, expected', [

@@ -1,7 +1,6 @@
 """What can be known of the data before the first step."""
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Optional, Union
 
 import numpy as np
@@ -95,13 +94,13 @@ def check_accumulation(runner: Runner, counts: int) -> None:
 def look_for_transparency(dataset: object) -> Optional[str]:
     """Return how many of some images of `dataset`, evenly spread, are transparent, in words; None if none is.
 
-    An image that cannot be read is left to the training.
+    Raises:
+        InputError: If one of them cannot be read, which would end the training later.
     """
     if getattr(dataset, 'transparency', None) is None:
         return None
     for position in np.unique(np.linspace(0, dataset.num_images - 1, NUM_LOOKED_AT).astype(int)):
-        with suppress(InputError):
-            dataset[int(position)]
+        dataset[int(position)]
     return dataset.transparency.described()
 
 

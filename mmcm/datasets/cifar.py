@@ -89,7 +89,7 @@ class CIFAR(ImageArrays):
             raise InputError(f'{path} is no batch of {self.name}: `data`, N x {np.prod(SHAPE)} bytes, and '
                              f'`{label_key.decode()}`, a list, are expected. Download it again from {PAGE}.')
         if len(labels) != len(pixels) or not all(
-                isinstance(label, int) and 0 <= label < num_classes for label in labels):
+                type(label) is int and 0 <= label < num_classes for label in labels):
             raise InputError(f'{path} has {len(pixels)} images and {len(labels)} labels: one from 0 to '
                              f'{num_classes - 1} for each is expected. Download it again from {PAGE}.')
         return pixels.reshape(-1, *SHAPE), labels

@@ -204,6 +204,13 @@ class Archive:
             return []
         return self.folders()
 
+    def remarks(self) -> list[str]:
+        """Return what is to be said of the files that `images` has not returned."""
+        found = [self.left_out.described()]
+        if self.num_replaced:
+            found.append(f'{self.num_replaced} of its entries are replaced by later ones of the same name')
+        return [text for text in found if text]
+
     def look_through(self) -> None:
         """Go down to the folders of classes, or to `dataset.json`, where nothing but folders lies around them.
 

@@ -1,9 +1,11 @@
 """Images that lie in files, each read when it is asked for."""
 import hashlib
+import logging
 from collections.abc import Sequence
 from typing import Optional, Union
 
 from mmengine.dataset import Compose
+from mmengine.logging import print_log
 
 from mmcm.datasets.image_archive import ImageFolderFiles, ImageZipFiles
 from mmcm.datasets.image_dataset import ImageDataset
@@ -61,3 +63,9 @@ def no_images(place: object) -> InputError:
     """Return the error of a place without images."""
     return InputError(f'{place} holds no images ({", ".join(SUFFIXES)}): put them there, or name the folder or the zip '
                       'that they are in.')
+
+
+def log_remarks(place: object, remarks: Sequence[str]) -> None:
+    """Log in one line what is to be said of how the files at `place` are read, if anything."""
+    if remarks:
+        print_log(f'{place}: {"; ".join(remarks)}', 'current', logging.WARNING)

@@ -1,17 +1,15 @@
 """Images in a folder or a zip file, with or without classes."""
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmcm.datasets.class_names import own_names
 from mmcm.datasets.image_archive import Archive, ImageFolderFiles, ImageZipFiles, open_archive
 from mmcm.datasets.image_dataset import MAX_LABEL
-from mmcm.datasets.image_files import ImageFiles, no_images
+from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
 from mmcm.datasets.image_names import LABELS_FILE, composed, is_image, odd_classes, plain_path
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
@@ -78,9 +76,7 @@ class ImageFolder(ImageFiles):
             else:
                 files, remarks = without_loose_images(archive, files)
                 labels, classes = labels_by_folder(files.names, archive.folders())
-        remarks += remarks_on(archive, classes)
-        if remarks:
-            print_log(f'{data_root}: {"; ".join(remarks)}', 'current', logging.WARNING)
+        log_remarks(data_root, remarks + remarks_on(archive, classes))
         super().__init__(files, labels, classes, 'image_folder', pipeline, flip, background)
 
 
@@ -112,9 +108,7 @@ def remarks_on(archive: Archive, classes: Sequence[str]) -> list[str]:
     remarks = odd_classes(own_names(classes))
     if archive.prefix:
         remarks.append(f'the classes are those in {archive.prefix}')
-    if archive.num_replaced:
-        remarks.append(f'{archive.num_replaced} files of the archive have the name of a later one, which counts')
-    return remarks + [text for text in (archive.left_out.described(), ) if text]
+    return remarks + archive.remarks()
 
 
 def labels_by_folder(names: PackedNames, folders: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

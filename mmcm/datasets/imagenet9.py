@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from mmcm.datasets.image_archive import open_archive
-from mmcm.datasets.image_files import ImageFiles, no_images
+from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
@@ -57,5 +57,6 @@ class ImageNet9(ImageFiles):
         missing = sorted(group_of.keys() - set(found))
         if missing:
             raise InputError(f'{no_images(f"{data_root}/{missing[0].decode()}")} {layout}')
+        log_remarks(data_root, archive.remarks())
         super().__init__(files, [group_of[wnid] for wnid in found] if labelled else None, GROUPS, 'imagenet9', pipeline,
                          flip, background)

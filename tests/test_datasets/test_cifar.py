@@ -216,6 +216,7 @@ def test_array_that_says_too_much_of_its_size_is_refused(root):
     ({b'labels': [1, 2, 3, 10]}, 'one from 0 to 9'),
     ({b'labels': [1, 2, 3, -1]}, 'one from 0 to 9'),
     ({b'labels': [1, 2, 3, b'4']}, 'one from 0 to 9'),
+    ({b'labels': [1, 2, 3, True]}, 'one from 0 to 9'),
 ])
 def test_batch_that_does_not_fit_is_refused(root, change, match):
     with pytest.raises(InputError, match=f'data_batch_3 .*{match}'):

@@ -27,7 +27,7 @@ FRUIT = {'apple/0.png': png(1), 'Äpfel/0.png': png(2), 'cherry/b/1.png': png(4)
 def told(monkeypatch):
     """Return the lines of the log, while they are written."""
     lines = []
-    monkeypatch.setattr('mmcm.datasets.image_folder.print_log', lambda text, *_: lines.append(text))
+    monkeypatch.setattr('mmcm.datasets.image_files.print_log', lambda text, *_: lines.append(text))
     return lines
 
 
@@ -169,7 +169,7 @@ def test_later_entries_of_a_name_count(tmp_path, told):
             info.filename = name
             archive.writestr(info, png(level))
     assert read(tmp_path / 'a.zip')[1] == {3: 0, 2: 1}
-    assert '1 files of the archive have the name of a later one' in told[0]
+    assert '1 of its entries are replaced by later ones of the same name' in told[0]
 
 
 def test_entry_that_leads_out_of_the_archive_is_refused(tmp_path):

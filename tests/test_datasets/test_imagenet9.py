@@ -76,10 +76,11 @@ def test_images_without_classes_have_none(imagenet):
     assert torch.equal(dataset[0]['inputs'][:, 0, 0], torch.tensor([0, 151, 0], dtype=torch.uint8))
 
 
-def test_zip_file_of_the_folders_is_read_alike(imagenet, tmp_path):
+@pytest.mark.parametrize('around', ['', 'train/'])
+def test_zip_file_of_the_folders_is_read_alike(imagenet, tmp_path, around):
     with zipfile.ZipFile(tmp_path / 'train.zip', 'w') as archive:
         for path in imagenet.glob('*/*.png'):
-            archive.write(path, path.relative_to(imagenet))
+            archive.write(path, around + path.relative_to(imagenet).as_posix())
     zipped, plain = (ImageNet9(str(root), PIPELINE, flip=True) for root in (tmp_path / 'train.zip', imagenet))
     assert zipped.labels.tolist() == plain.labels.tolist() and len(zipped) == 406
     assert all(torch.equal(zipped[index]['inputs'], plain[index]['inputs']) for index in range(0, 406, 29))

@@ -6,7 +6,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
@@ -38,6 +38,7 @@ from mmcm.utils.image_limits import MAX_IMAGE_BYTES
 from mmcm.utils.system import read_at
 
 REPAIR = 'Copy it or make it again.'
+MOST_AROUND = 8  # folders around those of classes
 
 
 class ImageFolderFiles:
@@ -217,7 +218,7 @@ class Archive:
         That is: one folder on each level, and no image. Files of other kinds may lie there.
         """
         prefix = ''
-        while True:
+        for _ in range(MOST_AROUND):
             folders, files = self.level(prefix)
             num_loose = sum(map(is_image, files))
             if LABELS_FILE in files or len(folders) > max(1, num_loose):
@@ -293,33 +294,30 @@ class ZipArchive(Archive):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        found, self.paths = {}, set()  # files by their names; folders, with a '/'
+        found, self.empty = {}, []  # files by their names; entries of folders, with a '/'
         try:
             for entry in open_directory(root, images=True):
                 name = entry_name(entry)
                 path = plain_path(name)
-                is_folder = name.endswith(('/', '\\'))
                 if not path or any(map(is_hidden, path.split('/'))):
                     continue
-                self._add_folders(path if is_folder else path.rpartition('/')[0])
-                if not is_folder:
+                if name.endswith(('/', '\\')):
+                    self.empty.append(f'{path}/')
+                else:
                     self.num_replaced += path in found
                     found[path] = entry
         except (OSError, Unreadable) as error:
             raise InputError(f'{root} cannot be read as a zip file: {error}. {REPAIR}') from error
-        self.entries = sorted(found.items(), key=lambda item: item[0].split('/'))
-
-    def _add_folders(self, path: str) -> None:
-        while path and f'{path}/' not in self.paths:
-            self.paths.add(f'{path}/')
-            path = path.rpartition('/')[0]
+        # Folder by folder, as in FolderArchive: no name holds the lowest character.
+        self.entries = sorted(found.items(), key=lambda item: item[0].replace('/', '\0'))
 
     def level(self, prefix: str = '') -> Level:
         """See Archive."""
         start = self.prefix + prefix
-        folders = [path[len(start):-1] for path in self.paths if path.startswith(start) and path != start]
-        files = [path[len(start):] for path, _ in self.entries if path.startswith(start)]
-        return Level(*(sorted(name for name in names if '/' not in name) for names in (folders, files)))
+        paths = chain((path for path, _ in self.entries), self.empty)
+        names = [path[len(start):].partition('/') for path in paths if path.startswith(start) and path != start]
+        return Level(*(sorted({name for name, slash, _ in names if bool(slash) == is_folder})
+                       for is_folder in (True, False)))
 
     def images(self, folders: Optional[Sequence[str]] = None) -> ImageZipFiles:
         """See Archive."""

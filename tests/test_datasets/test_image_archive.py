@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import tracemalloc
 import zipfile
 
 import pytest
@@ -177,6 +178,19 @@ def test_entry_that_leads_out_of_the_archive_is_refused(tmp_path):
         archive.writestr('a/../../b/0.png', png(1))
     with pytest.raises(InputError, match=r"a\.zip cannot be read as a zip file: 'a/\.\./\.\./b/0.png' leads out of it"):
         open_archive(tmp_path / 'a.zip', '')
+
+
+def test_names_of_many_folders_take_no_more_memory_than_they_have_bytes(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        for index in range(20):
+            archive.writestr('a/' * 30_000 + f'{index}.png', bytes(1000))
+    tracemalloc.start()
+    files = open_archive(tmp_path / 'a.zip', '')
+    files.look_through()
+    assert files.prefix == '' and len(files.images().names) == 20
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 2**20  # the names have 1.2 MB, all paths of folders above them 18 GB
 
 
 def test_link_in_an_archive_is_refused(tmp_path):

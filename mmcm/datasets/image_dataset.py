@@ -99,4 +99,4 @@ def classes_without_images(labels: np.ndarray, names: Sequence[str]) -> Optional
         return None
     shown = listed(str(label) if names[label] == str(label) else f'{names[label]} ({label})' for label in empty)
     counted = f'{len(empty)} of {len(names)} classes {"have" if len(empty) > 1 else "has"} no image: {shown}'
-    return f'{counted}; labels that count from 1 have to be less by 1' if empty == [0] else counted
+    return f'{counted}; labels that count from 1 have to be less by 1' if shown == '0' else counted

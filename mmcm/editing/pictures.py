@@ -86,7 +86,8 @@ def decode_picture(path: Union[str, Path],
     with opened:
         reason = why_refused(content, *opened.size)
         if reason and opened.width * opened.height <= max_pixels:
-            raise InputError(f'{name} is not decoded: {reason}. Make it smaller, or save it without compression.')
+            raise InputError(f'{name} is not decoded: {reason}. Make it smaller, or save it as a plain PNG or '
+                             'JPEG.')
         return decoded(opened, convert, max_pixels, name)
 
 

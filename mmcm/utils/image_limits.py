@@ -6,6 +6,13 @@ import struct
 from collections.abc import Iterator
 from typing import Optional
 
+from mmcm.utils.avif_limits import is_avif, why_avif_refused
+
+try:
+    from PIL.AvifImagePlugin import SUPPORTED as AVIF_IS_READ  # since Pillow 11.3, where it was built with libavif
+except ImportError:
+    AVIF_IS_READ = False
+
 # Formats are told by content, and Pillow's other decoders are not reached. Folders and archives are searched for these
 # suffixes.
 SUFFIXES_OF = {
@@ -15,6 +22,7 @@ SUFFIXES_OF = {
     'BMP': ('.bmp', '.dib'),
     'TIFF': ('.tif', '.tiff'),
     'GIF': ('.gif', ),
+    **({'AVIF': ('.avif', )} if AVIF_IS_READ else {}),
 }
 FORMATS = tuple(SUFFIXES_OF)
 SUFFIXES = sum(SUFFIXES_OF.values(), ())
@@ -42,10 +50,14 @@ def why_refused(content: bytes, width: int, height: int) -> Optional[str]:
         width, height (int): What it declares, in pixels.
     """
     pixels = width * height
-    free = FREE_PIXELS // 2 if content.startswith(b'RIFF') else FREE_PIXELS  # Pillow's WebP takes 16 bytes a pixel
+    avif = is_avif(content)
+    # Pillow's WebP takes 16 bytes a pixel, its AVIF 10 to 16.
+    free = FREE_PIXELS // 2 if content.startswith(b'RIFF') or avif else FREE_PIXELS
     most = max(free, PIXELS_PER_BYTE * len(content))
     if pixels > most:
         return f'it declares {width} x {height} pixels, and a file of {len(content)} bytes may have {most}'
+    if avif:
+        return why_avif_refused(content, most)
     if content.startswith(b'\xff\xd8'):
         scans = content.count(b'\xff\xda')  # compressed data have 0x00 behind each 0xFF
         if scans * pixels > SCANNED_PIXELS:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmcm.utils.image_limits import FORMATS
+
 GiB = 2**30
 TIMEOUT = 600  # seconds
 
@@ -163,6 +165,15 @@ def webp_canvas(folder):
     body += b'ANIM' + struct.pack('<I', 6) + bytes(6)
     (folder / 'x.webp').write_bytes(b'RIFF' + struct.pack('<I', len(body) + 4) + b'WEBP' + body)
     return folder / 'x.webp'
+
+
+def avif_frame(folder):
+    """An AVIF of 64 x 64 pixels, whose AV1 data have 4096 x 4096."""
+    from PIL import Image
+    file = io.BytesIO()
+    Image.new('RGB', (4096, 4096)).save(file, 'AVIF', speed=10)
+    (folder / 'x.avif').write_bytes(file.getvalue().replace(struct.pack('>II', 4096, 4096), struct.pack('>II', 64, 64)))
+    return folder / 'x.avif'
 
 
 def torch_file(folder, data, records=(), method=zipfile.ZIP_STORED):
@@ -357,6 +368,7 @@ BOMBS = {
     'PNG to edit, 17 million pixels': (png_allowed, read_picture),
     'JPEG, 5000 scans': (jpeg_scans, read_image),
     'WebP, 16384 x 16384': (webp_canvas, read_image),
+    **({'AVIF, 4096 x 4096 called 64 x 64': (avif_frame, read_image)} if 'AVIF' in FORMATS else {}),
     'pt, tuples 100 000 deep': (torch_tuples, read_weights),
     'pt, a key of 2^60 values': (torch_laughs, read_weights),
     'pt, storage larger than its record': (torch_record, read_weights),

@@ -36,6 +36,7 @@ from mmcm.interop import config_text, is_diffusers_folder, parse_config, read_co
 from mmcm.interop.diffusers_folder import write_folder
 from mmcm.registry import DATASETS
 from mmcm.utils.checkpoint_files import read_checkpoint
+from mmcm.utils.image_limits import FORMATS
 from mmcm.utils.npz import open_npz
 from mmcm.zoo import cached_file
 from mmcm.zoo.download import _Part, recorded_sha256
@@ -212,6 +213,7 @@ IMAGES = dict(
     png=[PNG, *(encoded('PNG', mode) for mode in ('L', 'P', 'LA', 'RGBA'))],
     jpeg=[encoded('JPEG'), encoded('JPEG', 'L', progressive=True), encoded('JPEG', 'CMYK')],
     webp=[encoded('WEBP'), encoded('WEBP', lossless=True), encoded('WEBP', 'RGBA')],
+    avif=[encoded('AVIF'), encoded('AVIF', 'RGBA')] if 'AVIF' in FORMATS else [],
     other=[encoded('GIF'), encoded('BMP'), encoded('TIFF'), encoded('TIFF', compression='tiff_lzw')])
 
 
@@ -276,7 +278,7 @@ TARGETS = dict(
     labels=Target([LABELS], mutate.of_json, at('dataset.json', read_labelled)),
     **{f'image_{kind}': Target(samples, mutate.of_png if kind == 'png' else mutate.of_bytes,
                                lambda content, folder: decode(content, 'x', WHITE))
-       for kind, samples in IMAGES.items()},
+       for kind, samples in IMAGES.items() if samples},
     picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', read_picture)),
     diffusers_model=diffusers('model_index.json'),
     diffusers_scheduler=diffusers('scheduler/scheduler_config.json'),

@@ -193,8 +193,8 @@ def check_decodable(width: int, height: int, content: bytes, source: Any) -> Non
     check_size(width, height, source)
     reason = why_refused(content, width, height)
     if reason:
-        raise InputError(f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it without '
-                         'compression.')
+        raise InputError(f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it as a '
+                         'plain PNG or JPEG.')
 
 
 def damaged(source: Any, error: Exception) -> InputError:

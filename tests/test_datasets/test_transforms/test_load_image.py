@@ -10,6 +10,7 @@ from PIL import Image
 from mmcm.datasets.transforms import LoadImage
 from mmcm.datasets.transforms.load_image import MAX_PIXELS, check_background, read_header
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_limits import FORMATS
 
 
 def photograph(height=53, width=75):
@@ -100,6 +101,10 @@ OTHER = {
     'bmp': encoded(PHOTO, 'BMP'),
     'tiff': encoded(PHOTO, 'TIFF'),
     'gif': encoded(PHOTO, 'GIF'),
+    **({} if 'AVIF' not in FORMATS else {
+        'avif': encoded(PHOTO, 'AVIF'),
+        'avif alpha': encoded(WITH_ALPHA, 'AVIF'),
+    }),
 }
 
 

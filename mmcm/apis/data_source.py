@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 
 from mmcm.datasets.image_archive import open_archive
 from mmcm.datasets.image_dataset import ImageDataset
-from mmcm.datasets.image_names import LABELS_FILE
+from mmcm.datasets.image_names import LABELS_FILE, shown
 from mmcm.datasets.image_pack import LABELS, read_images
 from mmcm.datasets.lsun import DATA_FILE
 from mmcm.datasets.transforms.load_image import check_background
@@ -172,7 +172,8 @@ def is_labelled(path: Path, by_subfolder: bool) -> bool:
     number, loose = len(set(archive.image_folders())), archive.loose_images()
     if loose and len(loose) >= number:
         print_log(f'{path}: no image gets a class, since {len(loose)} lie beside {number} folders of images, '
-                  f'{loose[0]} first: move them into a folder of their class, or away.', 'current', logging.WARNING)
+                  f'{shown(loose[0])} first: move them into a folder of their class, or away.', 'current',
+                  logging.WARNING)
         return False
     return True
 

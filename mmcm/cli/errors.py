@@ -5,7 +5,7 @@ import sys
 from functools import wraps
 from typing import Any, Callable
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, printable
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, interruptible, received
 from mmcm.utils.system import has_reader
@@ -63,8 +63,7 @@ def fail(message: str) -> None:
     # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
     message = re.sub(rf'^Caught {TYPE} in .*\n[\w.]*{TYPE}: ', '', message, flags=re.DOTALL)
     message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
-    # A file may have control characters in a name, which terminals obey.
-    message = ''.join(each if each.isprintable() else repr(each)[1:-1] for each in message)
+    message = printable(message)
     if len(message) > LONGEST:  # a file may have any text in place of a name
         message = f'{message[:LONGEST // 2]} ... {message[-LONGEST // 2:]}'
     print(f'error: {message}', file=sys.stderr)

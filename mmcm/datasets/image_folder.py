@@ -10,7 +10,7 @@ from mmcm.datasets.class_names import own_names
 from mmcm.datasets.image_archive import Archive, ImageFolderFiles, ImageZipFiles, open_archive
 from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
-from mmcm.datasets.image_names import LABELS_FILE, composed, is_image, odd_classes, plain_path
+from mmcm.datasets.image_names import LABELS_FILE, composed, is_image, listed, odd_classes, plain_path, shown
 from mmcm.datasets.packed_names import PackedNames
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
@@ -93,9 +93,9 @@ def without_loose_images(archive: Archive, files: Files) -> tuple[Files, list[st
         raise InputError(f'{archive.place}/{loose[0]} lies in no subfolder, so it has no class{among(loose)}: sort the '
                          'images into one subfolder per class, or set labelled=False, or, if names of files begin with '
                          "it, classes_from='file_name'.")
-    beside = f'image{"s" * (len(loose) > 1)} beside the folders of classes, {loose[0]}{", ..." * (len(loose) > 1)}'
+    images = f'{len(loose)} image{"s" * (len(loose) > 1)} beside the folders of classes ({listed(loose)})'
     return archive.images(archive.folders()), [
-        f'left out {len(loose)} {beside}, which labelled=False would take, without classes']
+        f'left out {images}, which labelled=False would take, without classes']
 
 
 def among(names: Sequence[str]) -> str:
@@ -107,7 +107,7 @@ def remarks_on(archive: Archive, classes: Sequence[str]) -> list[str]:
     """Return what is to be said of how the files of `archive` became images of `classes`, after `images`."""
     remarks = odd_classes(own_names(classes))
     if archive.prefix:
-        remarks.append(f'the classes are those in {archive.prefix}')
+        remarks.append(f'the classes are those in {shown(archive.prefix)}')
     return remarks + archive.remarks()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from mmcm.utils.bounded import EXTRA_FIELD, UNICODE_PATH, UTF8_NAME, Unreadable
+from mmcm.utils.errors import printable
 from mmcm.utils.image_limits import SUFFIXES
 
 LABELS_FILE = 'dataset.json'
@@ -20,6 +21,7 @@ OTHER_IMAGES = tuple(suffix for suffix in (
     '.arw', '.avif', '.cr2', '.cr3', '.dng', '.exr', '.hdr', '.heic', '.heif', '.ico', '.j2k', '.jp2', '.jpx', '.jxl',
     '.nef', '.orf', '.pbm', '.pcx', '.pfm', '.pgm', '.pnm', '.ppm', '.psd', '.qoi', '.raf', '.rw2', '.sgi', '.svg',
     '.tga') if suffix not in SUFFIXES)
+LONGEST = 200  # characters of a name in a line
 MOST_LISTED = 8  # kinds of files, or names of classes, in a line
 SPLITS = frozenset(('train', 'training', 'val', 'valid', 'validation', 'test', 'testing', 'dev'))
 
@@ -83,7 +85,13 @@ def unicode_path(extra: bytes, raw: bytes) -> Optional[bytes]:
 def listed(names: Iterable[str]) -> str:
     """Return the first of `names` as a list."""
     names = list(names)
-    return ', '.join(names[:MOST_LISTED]) + (', ...' if len(names) > MOST_LISTED else '')
+    return ', '.join(map(shown, names[:MOST_LISTED])) + (', ...' if len(names) > MOST_LISTED else '')
+
+
+def shown(name: str) -> str:
+    """Return a name of a file or a class as a line may have it."""
+    text = printable(name)
+    return text if len(text) <= LONGEST else f'{text[:LONGEST // 2]}...{text[-LONGEST // 2:]}'
 
 
 def odd_classes(classes: Iterable[str]) -> list[str]:
@@ -98,7 +106,7 @@ def odd_classes(classes: Iterable[str]) -> list[str]:
     folded = {}
     for name in classes:
         folded.setdefault(name.casefold(), []).append(name)
-    found += [f'the classes {" and ".join(names)} differ in upper and lower case alone'
+    found += [f'the classes {listed(names)} differ in upper and lower case alone'
               for names in folded.values() if len(names) > 1][:1]
     return found
 
@@ -130,4 +138,4 @@ class LeftOut:
         kinds = listed(f'{kind} {count}' for kind, count in self.kinds.most_common())
         advice = '; images have to be converted, to PNG for example' if self.images else ''
         return (f'left out {number} file{"s" * (number > 1)} that {"are" if number > 1 else "is"} no image of a format '
-                f'that is read ({kinds}), {self.images[0] if self.images else self.first} first{advice}')
+                f'that is read ({kinds}), {shown(self.images[0] if self.images else self.first)} first{advice}')

@@ -7,3 +7,8 @@ class InputError(ValueError):
     The message is one line that says what was given, what was expected and how to mend it. The command line tools print
     it without a traceback and leave with exit code 2; any other exception is a fault of ours and keeps its traceback.
     """
+
+
+def printable(text: str) -> str:
+    """Return `text` without characters that terminals obey or outputs cannot take; a file may have any in its name."""
+    return ''.join(each if each.isprintable() else repr(each)[1:-1] for each in text)

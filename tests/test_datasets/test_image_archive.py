@@ -98,6 +98,11 @@ def test_suffixes_of_the_same_formats_are_read(place, suffix, form):
     assert read(place({'a/0.png': png(1), f'b/0{suffix}': file.getvalue(), 'c/0.png': png(3)}))[1] == {1: 0, 9: 1, 3: 2}
 
 
+def test_names_do_not_steer_a_terminal_nor_fill_a_line(place, told):
+    read(place({'a/0.png': png(1), 'b/\x1b[2J.heic': b'x', 'c/' + 'x' * 240 + '.heic': b'x', 'd/e.a\rb': b'x'}))
+    assert 'b/\\x1b[2J.heic first' in told[0] and told[0].isprintable() and len(told[0]) < 500
+
+
 LITTER = ['.DS_Store', 'Thumbs.db', 'desktop.ini', 'Icon\r', '__MACOSX/a/._0.png', '__MACOSX/0.png', '@eaDir/0.png',
           'a/@eaDir/0.png', '.ipynb_checkpoints/0.png', '._cover.png', '$RECYCLE.BIN/0.png', 'a/._0.png']
 
@@ -138,7 +143,7 @@ def test_a_single_class_is_no_folder_around_classes(place, files, classes):
 def test_few_images_beside_the_classes_are_left_out_and_told(place, told):
     root = place({'a/0.png': png(1), 'b/0.png': png(2), 'cover.png': png(3)})
     assert read(root) == (('a', 'b'), {1: 0, 2: 1})
-    assert 'left out 1 image beside the folders of classes, cover.png, which labelled=False' in told[0]
+    assert 'left out 1 image beside the folders of classes (cover.png), which labelled=False' in told[0]
     assert sorted(read(root, labelled=False)[1]) == [] and len(ImageFolder(root, PIPELINE, labelled=False)) == 3
 
 
@@ -152,7 +157,7 @@ def test_order_is_that_of_code_points_as_text(place, told):
     names = ['10', '2', '1', 'Zoo', 'ant', 'été', 'Ant']
     files = {f'{name}/0.png': png(index) for index, name in enumerate(names)}
     assert read(place(files))[0] == ('1', '10', '2', 'Ant', 'Zoo', 'ant', 'été')
-    assert 'the classes Ant and ant differ in upper and lower case alone' in told[0]
+    assert 'the classes Ant, ant differ in upper and lower case alone' in told[0]
 
 
 @pytest.mark.parametrize('names, remark', [

@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from mmcm.datasets.image_names import entry_name, is_hidden, is_image, odd_classes, plain_path
+from mmcm.datasets.image_names import entry_name, is_hidden, is_image, odd_classes, plain_path, shown
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.image_limits import FORMATS, SUFFIXES
 
@@ -52,6 +52,11 @@ def test_hidden_names(name, hidden):
 def test_each_format_that_is_decoded_has_its_suffixes():
     assert len(FORMATS) == len(set(FORMATS)) and len(SUFFIXES) == len(set(SUFFIXES))
     assert is_image('a.JFIF') and is_image('b.png') and not is_image('png')
+
+
+def test_long_names_are_shown_in_part():
+    assert shown('a' * 200) == 'a' * 200 and shown('a' * 300 + 'b' * 300) == 'a' * 100 + '...' + 'b' * 100
+    assert shown('\udcff\n') == '\\udcff\\n'
 
 
 def test_names_of_classes_that_are_as_expected_are_not_mentioned():

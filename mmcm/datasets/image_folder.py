@@ -61,7 +61,7 @@ class ImageFolder(ImageFiles):
             raise InputError(f'classes_from has to be one of {", ".join(WAYS)}, got {classes_from!r}.')
         archive = open_archive(data_root, 'set data_root to where the images lie.')
         labels, classes, remarks = None, (), []
-        if labelled:
+        if labelled and classes_from == 'folder':
             archive.look_through()
         files = archive.images()
         if not len(files.names):

@@ -58,19 +58,20 @@ def convert(source: str,
     """
     import torch
 
+    from mmcm.denoisers import load_denoiser
     from mmcm.interop import write_folder
     from mmcm.interop.weight_files import write_safetensors, write_torch
     from mmcm.registry import MODELS
-    from mmcm.utils.weights import digest, load_weights, read_backbone
+    from mmcm.utils.weights import digest
     from mmcm.version import __version__
     from mmcm.zoo import cached_file
 
     path = cached_file(source, cache_dir)
     text, model = config_of(source, path, config)
     with torch.device('meta'):  # its names and shapes are all that is needed of it
-        network = MODELS.build(model['denoiser']['backbone'])
-    load_weights(network, read_backbone(path, average), path)
-    weights = {key: value.to(getattr(torch, dtype)) for key, value in network.state_dict().items()}
+        denoiser = MODELS.build(model['denoiser'])
+    load_denoiser(denoiser, source, average, cache_dir)
+    weights = {key: value.to(getattr(torch, dtype)) for key, value in denoiser.backbone.state_dict().items()}
     sha = digest(weights)
     if to == 'diffusers':
         write_folder(out, model, weights)

@@ -12,7 +12,8 @@ from mmcm.engine.steps import iterations_per_step
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
-from mmcm.utils.weights import average_name, check_weights, is_state_dict, network_weights
+from mmcm.utils.weight_checks import check_finite, check_weights
+from mmcm.utils.weights import average_name, network_weights, training_weights
 
 ONLINE, NETWORK = 'denoiser.', 'denoiser.backbone.'
 
@@ -31,10 +32,8 @@ def fit_checkpoint(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, 
     if not isinstance(model, ConsistencyModel) or ('state_dict' not in checkpoint and 'meta' in checkpoint):
         return  # not ours, or DeepSpeed's, which keeps the weights elsewhere
     source = runner._load_from or runner.work_dir
-    weights = checkpoint.get('state_dict', checkpoint)
-    if not is_state_dict(weights):
-        raise InputError(f'load_from={source!r} holds no weights: give a training checkpoint, or the weights of the '
-                         'network.')
+    weights = training_weights(checkpoint, f'load_from={source!r}', model.denoiser.backbone)
+    check_finite(weights, source, model)
     alone = not any(key.startswith(ONLINE) for key in weights)
     trainer = checkpoint.pop('openai_trainer', None)
     if runner._resume and trainer is None and 'meta' not in checkpoint:

@@ -8,6 +8,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmcm.interop.diffusers_folder import is_diffusers_folder, read_weights
 from mmcm.interop.openai_trainer import find_trainer_files, read_trainer_checkpoint
 from mmcm.utils.errors import InputError
+from mmcm.utils.foreign_weights import describe
 from mmcm.utils.weights import read_checkpoint
 from mmcm.zoo import cached_file
 
@@ -34,7 +35,9 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
         return read_trainer_checkpoint(trainer)
     path = cached_file(filename)
     checkpoint = read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path)
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if not isinstance(checkpoint, dict):
+        raise InputError(f'{path} holds no state dict but {describe(checkpoint)}.')
+    meta = checkpoint.get('meta')
     if isinstance(meta, dict):
         meta.pop('config', None)
     return checkpoint

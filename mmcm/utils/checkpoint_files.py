@@ -62,8 +62,8 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
             return torch.load(str(path), mmap=mapped and is_zip(path), **options)
     except pickle.UnpicklingError as error:
         if 'Unsupported operand' in str(error):
-            raise InputError(f'{path} is pickled by another protocol than 2, which torch does not read safely: refused, '
-                             'nothing in it was run. Write it again by torch.save, without pickle_protocol.') from error
+            raise InputError(f'{path} is pickled by another protocol than 2, which torch does not read safely: refused,'
+                             ' nothing in it was run. Save it again by torch.save without pickle_protocol.') from error
         name = re.search(r'(?:GLOBAL|[Uu]nsupported class) ([\w.]+)', str(error))
         raise _refused(path, name and name[1]) from error
     except InputError:
@@ -108,6 +108,7 @@ def _damaged(path: Path, reason: str = '') -> InputError:
 
 def _advice() -> str:
     if supports_training_checkpoints():
-        return 'Ask its author for a file of plain tensors (.safetensors).'
+        return ('Ask its author for a file of plain tensors (.safetensors), or save the weights alone in the program '
+                'that wrote it (torch.save(net.state_dict(), path)).')
     return ("A training checkpoint that MMEngine wrote without mmcm's PlainLogHook needs torch 2.6 or newer; otherwise "
             'ask its author for a file of plain tensors (.safetensors).')

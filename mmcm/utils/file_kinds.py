@@ -17,12 +17,13 @@ ZIP = b'PK\x03\x04'
 PICKLE = b'\x80'
 PROTOCOL_0 = b'L119547'  # how torch.save(..., pickle_protocol=0) begins in the older format, which is a text
 TEXTS = (  # patterns at the beginning of texts, lower case and without white space in front
-    (rb'version https://git-lfs', 'a Git LFS pointer in place of the file',
-     'run git lfs pull in its repository, or download the file itself'),
-    (rb'(\.\./)*(\.git)?/?annex/objects/', 'a git-annex pointer in place of the file',
+    (rb'version https://git-lfs', 'a Git LFS pointer in place of the weights',
+     'run git lfs pull in its repository, or download the file itself (from /resolve/ or media, not /raw/)'),
+    (rb'(\.\./)*(\.git)?/?annex/objects/', 'a git-annex pointer in place of the weights',
      'run git annex get, or download the file itself'),
     (rb'<!doctype html|<html|<head|<body', 'an HTML page',
-     'a server answered with it in place of the file; open the address in a browser, and download the file again'),
+     'a server answered with it in place of the file; open the address in a browser, and download the file '
+     'itself (from /resolve/, not /blob/)'),
     (rb'<\?xml|<error', 'an XML text', 'a server may have answered with an error; download the file again'),
 )
 MAGICS = (
@@ -117,11 +118,18 @@ def _zip_kind(path: Path) -> Optional[str]:
     return None
 
 
+def stand_in(path: Path) -> Optional[str]:
+    """Return which page or pointer lies in place of a file, of whatever kind it is to be, and what to do; else None."""
+    with path.open('rb') as file:
+        start = file.read(HEAD).removeprefix(b'\xef\xbb\xbf').lstrip().lower()
+    return next((f'{what} ({path.stat().st_size} bytes): {way}' for pattern, what, way in TEXTS
+                 if re.match(pattern, start)), None)
+
+
 def _text_kind(path: Path, head: bytes) -> Optional[str]:
-    start = head.removeprefix(b'\xef\xbb\xbf').lstrip().lower()
-    for pattern, what, way in TEXTS:
-        if re.match(pattern, start):
-            return f'{what} ({path.stat().st_size} bytes), and no checkpoint: {way}'
+    found = stand_in(path)
+    if found is not None:
+        return found
     try:
         text = head.decode()
     except UnicodeDecodeError as error:

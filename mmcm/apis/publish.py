@@ -11,7 +11,7 @@ from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.weight_checks import check_finite, check_weights
+from mmcm.utils.weight_checks import check_numbers, check_weights
 from mmcm.utils.weights import chosen_weights, digest, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
@@ -32,7 +32,7 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
     network = network_of(path, read)
     weights, used = chosen_weights(content, path, average, network)
     if network is None:
-        check_finite(weights, path)
+        check_numbers(weights, path)
     else:
         check_weights(network, weights, path)
     weights = {key: value.to(dtype) for key, value in weights.items()}

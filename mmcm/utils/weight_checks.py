@@ -49,6 +49,19 @@ def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Unio
     check_finite(weights, source, module)
 
 
+def check_numbers(weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
+    """Raise an InputError unless `weights`, of a network that is not known, are real numbers and finite.
+
+    Counts may be whole numbers, as those of batches in normalisation are, and are no arrays.
+    """
+    found = [f'{key} is {_dtype(value)}' for key, value in weights.items() if value.ndim and _dtype(value) not in DTYPES]
+    if found:
+        raise InputError(f'{source} holds no weights of a network but {len(found)} tensors that are quantised or no '
+                         f'weights: {", ".join(found[:SHOWN])}{", ..." if len(found) > SHOWN else ""}. Name a file of '
+                         'float32, float16 or bfloat16.')
+    check_finite(weights, source)
+
+
 def check_finite(weights: Mapping[str, Tensor], source: Union[str, Path], module: Optional[nn.Module] = None) -> None:
     """Raise an InputError if any of `weights` has NaN or infinite values; its name is in the message.
 

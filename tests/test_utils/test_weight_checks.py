@@ -5,7 +5,7 @@ from digits import build
 from torch import nn
 
 from mmcm.utils.errors import InputError
-from mmcm.utils.weight_checks import check_finite, check_weights, is_finite
+from mmcm.utils.weight_checks import check_finite, check_numbers, check_weights, is_finite
 
 DTYPES = ['float16', 'bfloat16', 'float32', 'float64', 'float8_e5m2', 'float8_e4m3fn']
 
@@ -38,6 +38,14 @@ def test_buffers_may_be_infinite_but_not_nan():
     check_finite(module.state_dict(), 'x.pt', module)
     with pytest.raises(InputError, match='1 tensors: mask'):
         check_finite(dict(mask=torch.tensor([float('nan')])), 'x.pt', module)
+
+
+def test_quantised_tensors_are_no_weights_whatever_the_network_is():
+    counted = dict(weight=torch.zeros(2, 3), num_batches_tracked=torch.tensor(3))
+    check_numbers(counted, 'x.pt')
+    for dtype in (torch.int8, torch.bool, torch.complex64):
+        with pytest.raises(InputError, match='1 tensors that are quantised or no weights: weight is'):
+            check_numbers(dict(counted, weight=torch.zeros(2, 3, dtype=dtype)), 'x.pt')
 
 
 def test_empty_and_whole_numbers_are_finite():

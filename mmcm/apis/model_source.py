@@ -12,7 +12,7 @@ from mmcm.interop import read_config as read_diffusers_config
 from mmcm.utils.configs import SUFFIXES as CONFIG_SUFFIXES
 from mmcm.utils.configs import read_config, translated
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import read_backbone
+from mmcm.utils.weights import check_holds_weights
 from mmcm.zoo import cached_file, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
@@ -41,7 +41,7 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
         path = cached_file(model, cache_dir)
         values = embedded_config(path, model)
         if not values:
-            read_backbone(path)  # which says what the file is if it holds no weights
+            check_holds_weights(path)
             raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '
                              f'the file as the checkpoint (--model CONFIG --checkpoint {model}).')
         config, checkpoint = Config(values), checkpoint or str(model)

@@ -12,11 +12,12 @@ from torch import nn
 
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
-from mmcm.interop import config_text, is_diffusers_folder, parse_config
+from mmcm.interop import config_text, parse_config
 from mmcm.interop import read_config as read_diffusers_config
 from mmcm.registry import MODELS
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
+from mmcm.utils.file_kinds import is_safetensors, is_zip
 from mmcm.utils.weights import load_weights, read_backbone
 from mmcm.zoo import cached_file, list_models
 
@@ -74,12 +75,11 @@ def settings_of_checkpoint(path: Path, source: Union[str, Path]) -> Optional[dic
     try:
         if entry is not None:
             config = read_config(entry.config_file).to_dict()
-        elif not is_diffusers_folder(path):
-            config = parse_config(config_text(path))
-        elif (path / 'model_index.json').is_file():
-            config = read_diffusers_config(path)
-        else:
-            return None  # a network alone
+        elif path.is_file():
+            # The older format of torch.save holds no config of ours, and would be read whole for it.
+            config = parse_config(config_text(path)) if is_zip(path) or is_safetensors(path) else {}
+        else:  # of a network alone nothing says it
+            config = read_diffusers_config(path) if (path / 'model_index.json').is_file() else {}
     except InputError:  # nothing is built from it here, so it is only of no use; the reader of the weights says more
         return None
     model = config.get('model')

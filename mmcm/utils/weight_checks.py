@@ -54,7 +54,8 @@ def check_numbers(weights: Mapping[str, Tensor], source: Union[str, Path]) -> No
 
     Counts may be whole numbers, as those of batches in normalisation are, and are no arrays.
     """
-    found = [f'{key} is {_dtype(value)}' for key, value in weights.items() if value.ndim and _dtype(value) not in DTYPES]
+    found = [f'{key} is {dtype}' for key, value in weights.items()
+             if value.ndim and (dtype := _dtype(value)) not in DTYPES]
     if found:
         raise InputError(f'{source} holds no weights of a network but {len(found)} tensors that are quantised or no '
                          f'weights: {", ".join(found[:SHOWN])}{", ..." if len(found) > SHOWN else ""}. Name a file of '

@@ -109,7 +109,14 @@ def read_state_dict(path: Union[str, Path]) -> Mapping[str, Tensor]:
     weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not is_state_dict(weights):
         raise InputError(f'{path} holds no state dict but {describe(content)}.')
-    return weights
+    return unwrapped_names(weights)
+
+
+def check_holds_weights(path: Union[str, Path]) -> None:
+    """Raise an InputError, which says what a file is, unless it holds weights of some network."""
+    content = read_content(path)
+    if own_weights(content) is None and not find_sets(content, None):
+        raise InputError(f'{path} holds no state dict but {describe(content)}.')
 
 
 def kept_averages(weights: Mapping[str, Tensor]) -> list[str]:

@@ -31,7 +31,8 @@ def write(path, weights, kind):
     if path.suffix == '.safetensors':
         write_safetensors(path, weights, dict(config=config))
     else:
-        torch.save(dict(meta=dict(cfg=config), state_dict={f'denoiser.backbone.{k}': v for k, v in weights.items()}), path)
+        trained = {f'denoiser.backbone.{key}': value for key, value in weights.items()}
+        torch.save(dict(meta=dict(cfg=config), state_dict=trained), path)
     return path
 
 

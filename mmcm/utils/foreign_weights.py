@@ -18,7 +18,9 @@ from torch import Tensor
 from mmcm.utils.errors import InputError
 
 ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
+LINE = 500  # characters of a note; keys of a file may be of any length
 DEPTH = 6  # of state dicts in a checkpoint
+MAX_TENSORS = 2**20  # of all state dicts together; the largest known network has 2000
 ANYWHERE = re.compile(r'(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')  # of wrapped modules
 WRAPPERS = ('module', 'model', 'net', 'network', 'denoiser', 'unet', 'backbone', 'ema_model', 'diffusion_model')
 AVERAGE = re.compile(r'emas?([_.-]?\d|_|$)|.*_ema$|averaged?(_|$)|avg|swa|shadow')
@@ -66,8 +68,18 @@ def unwrapped_names(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def state_dicts(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the place of each state dict in the content of a checkpoint, and its tensors by name."""
-    yield from _state_dicts(content, (), 0)
+    """Yield the place of each state dict in the content of a checkpoint, and its tensors by name.
+
+    Raises:
+        InputError: If they have more tensors than any needs, as a file in which a dictionary occurs often may.
+    """
+    total = 0
+    for place, tensors in _state_dicts(content, (), 0):
+        total += len(tensors)
+        if total > MAX_TENSORS:
+            raise InputError(f'the checkpoint has more than {MAX_TENSORS} tensors under its keys: save the state dict '
+                             'of the network alone.')
+        yield place, tensors
 
 
 def _state_dicts(content: Any, keys: tuple[str, ...], depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -130,8 +142,8 @@ def choose_set(sets: list[WeightSet], source: Any, name: Optional[str] = None) -
     if len(chosen) > 1 and not all(_same(chosen[0], each) for each in chosen[1:]):
         raise InputError(f'{source} holds {len(chosen)} sets of weights, and it is not clear which of them are meant: '
                          f'choose one by --ema, {" or ".join(each.place for each in chosen)}.')
-    beside = [each.place for each in sets if each is not chosen[0] and each.place]
-    rest = [f'--ema {" or ".join(beside)} takes others'] if beside else []
+    beside = [each.place for each in sets if each is not chosen[0] and each.place and name is None]
+    rest = [f'--ema {" or ".join(beside)} (also of mmcm convert) takes others'] if beside else []
     rest += [f'{chosen[0].left_out} tensors of other networks are left out'] if chosen[0].left_out else []
     if rest:
         note(f'note: {source}: the weights under {chosen[0].place or "no key"} are taken; {"; ".join(rest)}')
@@ -156,7 +168,7 @@ def describe(content: Any) -> str:
 def note(text: str) -> None:
     """Print a line on stderr, once in a process and by the main one alone."""
     if is_main_process():
-        print(text, file=sys.stderr)
+        print(''.join(each if each.isprintable() else repr(each)[1:-1] for each in text[:LINE]), file=sys.stderr)
 
 
 def _sets_by_prefix(place: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[WeightSet]:

@@ -149,3 +149,21 @@ def test_arrays_that_are_no_numbers_are_refused(tmp_path):
     torch.save(dict(a=np.array(['text'])), tmp_path / 'x.pt')
     with pytest.raises(InputError):
         read_backbone(tmp_path / 'x.pt')
+
+
+def test_choice_that_was_asked_for_is_not_said(tmp_path, capsys):
+    assert read(tmp_path, dict(model=weights(1.0), ema=weights(2.0)), 'online') == 1.0
+    assert capsys.readouterr().err == ''
+
+
+def test_keys_of_a_file_are_shown_in_one_line(tmp_path, capsys):
+    assert read(tmp_path, {'a\n\x1b[31m': weights(1.0), 'ema': weights(2.0)}) == 2.0
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1 and '\\x1b[31m' in said
+
+
+def test_dictionary_that_occurs_often_takes_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmcm.utils.foreign_weights.MAX_TENSORS', 40)
+    again = weights(1.0)
+    with pytest.raises(InputError, match='more than 40 tensors under its keys'):
+        read(tmp_path, {f'net{index}': again for index in range(9)})

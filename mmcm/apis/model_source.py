@@ -10,7 +10,7 @@ from mmcm.interop import config_text, embedded_config, is_diffusers_folder, pars
 from mmcm.interop import read_config as read_diffusers_config
 from mmcm.utils.configs import read_config, translated
 from mmcm.utils.errors import InputError
-from mmcm.zoo import cached_file, list_models, nearest, released_sampler
+from mmcm.zoo import cached_file, holds_run, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
 WEIGHTS = ('.safetensors', '.pt', '.pth', '.pkl')  # suffixes of files that may carry the config of their network
@@ -33,7 +33,7 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
     elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
-    elif Path(model).suffix in WEIGHTS or (Path(model) / 'last_checkpoint').is_file():
+    elif Path(model).suffix in WEIGHTS or holds_run(model):
         values = embedded_config(cached_file(model, cache_dir), model)
         if not values:
             raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '

@@ -101,7 +101,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 def test_file_without_weights_is_refused(tmp_path):
     torch.save(dict(state={}, param_groups=[]), tmp_path / 'opt000002.pt')
-    with pytest.raises(InputError, match='holds no weights'):
+    with pytest.raises(InputError, match='opt000002.pt holds no'):
         loaded(tmp_path / 'run', tmp_path / 'opt000002.pt')
 
 

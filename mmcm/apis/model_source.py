@@ -13,7 +13,7 @@ from mmcm.utils.configs import SUFFIXES as CONFIG_SUFFIXES
 from mmcm.utils.configs import read_config, translated
 from mmcm.utils.errors import InputError
 from mmcm.utils.weights import check_holds_weights
-from mmcm.zoo import cached_file, list_models, nearest, released_sampler
+from mmcm.zoo import cached_file, holds_run, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
 WEIGHTS = ('.safetensors', '.pt', '.pth', '.pkl', '.ckpt', '.bin', '.th')  # suffixes of files of weights
@@ -37,7 +37,7 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
     elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
-    elif is_weights(model) or (Path(model) / 'last_checkpoint').is_file():
+    elif is_weights(model) or holds_run(model):
         path = cached_file(model, cache_dir)
         values = embedded_config(path, model)
         if not values:

@@ -70,12 +70,6 @@ def chosen_weights(content: Any,
     return {key[len(prefix):]: value for key, value in own.items() if key.startswith(prefix)}, name.replace('_', '.')
 
 
-def training_weights(content: Any, source: Union[str, Path], network: nn.Module) -> dict[str, Tensor]:
-    """Return the weights that a run starts from: all of a training checkpoint of ours, else those of the network."""
-    own = own_weights(content)
-    return chosen_weights(content, source, None, network)[0] if own is None else own
-
-
 def read_content(path: Union[str, Path]) -> Any:
     """Return what a checkpoint or a diffusers folder holds, with weights that are read when they are used."""
     return read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path, mapped=True)

@@ -18,7 +18,7 @@ from mmcm.registry import MODELS
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.file_kinds import is_safetensors, is_zip
-from mmcm.utils.weights import load_weights, read_backbone
+from mmcm.utils.weights import chosen_weights, load_weights, read_content
 from mmcm.zoo import cached_file, list_models
 
 SETTINGS = {KarrasDenoiser: ('boundary', 'sigma_data'), TrigFlowDenoiser: ('time_scale', 'sigma_data')}
@@ -45,7 +45,8 @@ def load_denoiser(denoiser: nn.Module,
     path = cached_file(source, cache_dir)
     if not any_kind:
         check_kind(denoiser, path, source)
-    load_weights(denoiser.backbone, read_backbone(path, average, denoiser.backbone), path)
+    weights, used = chosen_weights(read_content(path), path, average, denoiser.backbone)
+    load_weights(denoiser.backbone, weights, path if used is None else f'{path} ({used})')
 
 
 def check_kind(denoiser: nn.Module, path: Path, source: Union[str, Path, None] = None) -> None:

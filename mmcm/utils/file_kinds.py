@@ -17,9 +17,9 @@ ZIP = b'PK\x03\x04'
 PICKLE = b'\x80'
 PROTOCOL_0 = b'L119547'  # how torch.save(..., pickle_protocol=0) begins in the older format, which is a text
 TEXTS = (  # patterns at the beginning of texts, lower case and without white space in front
-    (rb'version https://git-lfs', 'a Git LFS pointer in place of the weights',
+    (rb'version https://git-lfs', 'a Git LFS pointer in place of the file',
      'run git lfs pull in its repository, or download the file itself (from /resolve/ or media, not /raw/)'),
-    (rb'(\.\./)*(\.git)?/?annex/objects/', 'a git-annex pointer in place of the weights',
+    (rb'(\.\./)*(\.git)?/?annex/objects/', 'a git-annex pointer in place of the file',
      'run git annex get, or download the file itself'),
     (rb'<!doctype html|<html|<head|<body', 'an HTML page',
      'a server answered with it in place of the file; open the address in a browser, and download the file '

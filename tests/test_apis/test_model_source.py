@@ -63,7 +63,7 @@ def test_file_of_weights_is_told_by_its_content(tmp_path, inferencer, checkpoint
 @pytest.mark.parametrize('name', ['lfs.pt', 'lfs.ckpt', 'lfs'])
 def test_pointer_in_place_of_a_model_is_called_one(tmp_path, name):
     (tmp_path / name).write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1184921261\n')
-    with pytest.raises(InputError, match='a Git LFS pointer in place of the weights'):
+    with pytest.raises(InputError, match='a Git LFS pointer in place of the file'):
         ConsistencyModelInferencer(tmp_path / name)
 
 

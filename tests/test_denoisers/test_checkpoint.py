@@ -107,3 +107,13 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights, any_kind):
     with pytest.raises(InputError, match='NaN or infinite values in 1 of its .*: out.2.bias'):
         load_denoiser(denoiser(**CONSISTENCY), write(tmp_path / 'x.safetensors', weights, CONSISTENCY),
                       any_kind=any_kind)
+
+
+def test_average_that_is_not_finite_is_named(tmp_path, weights):
+    broken = dict(weights, **{'out.2.bias': torch.full_like(weights['out.2.bias'], float('nan'))})
+    content = {f'{part}.backbone.{key}': value for part, values in (('denoiser', weights), ('emas.0_9', broken))
+               for key, value in values.items()}
+    torch.save(dict(state_dict=content), tmp_path / 'x.pth')
+    with pytest.raises(InputError, match=r'x.pth \(0.9\) has NaN or infinite values in 1 of .* out.2.bias .*--ema'):
+        load_denoiser(denoiser(**CONSISTENCY), tmp_path / 'x.pth')
+    load_denoiser(denoiser(**CONSISTENCY), tmp_path / 'x.pth', 'online')

@@ -54,7 +54,7 @@ def script():
 
 KINDS = [
     (lambda: b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1184921261\n',
-     r'a Git LFS pointer in place of the weights \(73 bytes\).*git lfs pull'),
+     r'a Git LFS pointer in place of the file \(73 bytes\).*git lfs pull'),
     (lambda: b'/annex/objects/SHA256E-s12--00.pt\n', 'a git-annex pointer .*git annex get'),
     (lambda: b'../../.git/annex/objects/x/y/SHA256E-s12--00.pt', 'a git-annex pointer .*git annex get'),
     (lambda: b'\n<!DOCTYPE html><html><body>Not found</body></html>', 'an HTML page .*download the file itself'),

@@ -15,7 +15,7 @@ from mmengine.infer import BaseInferencer
 from torch import Tensor
 
 from mmcm.apis.drawing import Drawing, Images
-from mmcm.apis.model_source import check_denoiser, find_model, pick_device, pick_dtype, sampler_config
+from mmcm.apis.model_source import find_model, pick_device, pick_dtype, sampler_config
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import RULES, request_labels
@@ -29,7 +29,6 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
 from mmcm.utils.progress import progress_bar
-from mmcm.zoo import cached_file
 
 COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps')  # of arguments of diffusers' pipeline
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
@@ -100,9 +99,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         One line on stderr warns of a precision that the processor emulates.
         """
         if not self.loaded:
-            path = cached_file(self.checkpoint, self.cache_dir)
-            check_denoiser(self.config.model.denoiser, path)
-            self.model.load_checkpoint(path, self.average)
+            self.model.load_checkpoint(self.checkpoint, self.average, self.cache_dir)
             warn_if_emulated(self.dtype, self.device)
             self.model.drawing_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()

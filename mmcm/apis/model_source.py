@@ -1,4 +1,5 @@
 """From what a user calls a model to its config, its checkpoint, and where and how it is to run."""
+import os
 from pathlib import Path
 from typing import Optional, Union
 
@@ -6,14 +7,17 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmcm.interop import config_text, embedded_config, is_diffusers_folder, parse_config
+from mmcm.interop import embedded_config, is_diffusers_folder
 from mmcm.interop import read_config as read_diffusers_config
+from mmcm.utils.configs import SUFFIXES as CONFIG_SUFFIXES
 from mmcm.utils.configs import read_config, translated
 from mmcm.utils.errors import InputError
-from mmcm.zoo import cached_file, list_models, nearest, released_sampler
+from mmcm.utils.weights import check_holds_weights
+from mmcm.zoo import cached_file, holds_run, list_models, nearest, released_sampler
 from mmcm.zoo.hub import hub_id
 
-WEIGHTS = ('.safetensors', '.pt', '.pth', '.pkl')  # suffixes of files that may carry the config of their network
+WEIGHTS = ('.safetensors', '.pt', '.pth', '.pkl', '.ckpt', '.bin', '.th')  # suffixes of files of weights
+ADDRESS = ('http://', 'https://')
 
 
 def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
@@ -33,11 +37,13 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
     elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
         folder = cached_file(model, cache_dir)
         config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
-    elif Path(model).suffix in WEIGHTS or (Path(model) / 'last_checkpoint').is_file():
-        values = embedded_config(cached_file(model, cache_dir), model)
+    elif is_weights(model) or holds_run(model):
+        path = cached_file(model, cache_dir)
+        values = embedded_config(path, model)
         if not values:
+            check_holds_weights(path)
             raise InputError(f'{model} holds weights and does not say what network they are of: name its config, and '
-                             'the file as the checkpoint.')
+                             f'the file as the checkpoint (--model CONFIG --checkpoint {model}).')
         config, checkpoint = Config(values), checkpoint or str(model)
     elif Path(model).is_dir():
         raise InputError(f'the folder {model} holds no model: neither one of diffusers (model_index.json) nor a run '
@@ -57,25 +63,12 @@ def find_model(model: Union[str, Path, Config], checkpoint: Optional[str],
     return config, str(checkpoint)
 
 
-def check_denoiser(config: dict, path: Path) -> None:
-    """Raise an InputError if a checkpoint's own config has another preconditioning than `config`.
-
-    The weights would fit, since the network is the same, and draw poorly.
-    """
-    if path.suffix not in ('.safetensors', '.pth'):  # not the released .pt, which may take long to read
-        return
-    text = config_text(path)
-    try:
-        own = parse_config(text).get('model')
-    except InputError:  # nothing is built from it here, so it is only of no use
-        return
-    own = own.get('denoiser') if isinstance(own, dict) else None
-    if isinstance(own, dict):
-        for key, default in (('type', config.get('type')), ('boundary', True)):
-            theirs, ours = own.get(key, default), config.get(key, default)
-            if str(theirs).split('.')[-1] != str(ours).split('.')[-1]:
-                raise InputError(f'{path} was trained with model.denoiser.{key}={theirs!r}, and the config has '
-                                 f'{ours!r}: choose the config that belongs to the checkpoint.')
+def is_weights(model: Union[str, Path]) -> bool:
+    """Return whether a name means a file of weights: one that is there and no config, or a name as such files have."""
+    suffix = Path(model).suffix.lower()
+    if suffix in CONFIG_SUFFIXES:
+        return False
+    return suffix in WEIGHTS or str(model).lower().startswith(ADDRESS) or os.path.isfile(model)
 
 
 def sampler_config(config: Optional[dict], checkpoint: str, changes: Optional[dict] = None) -> dict:

@@ -1,16 +1,18 @@
 """From a training checkpoint to a file to hand out."""
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from torch import nn
 
-from mmcm.interop import config_text, parse_config
+from mmcm.interop import embedded_config, parse_config, text_and_size
 from mmcm.interop.weight_files import write_safetensors
+from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_checkpoint
+from mmcm.utils.weight_checks import check_numbers, check_weights
+from mmcm.utils.weights import chosen_weights, digest, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
 
@@ -26,11 +28,17 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         raise InputError(f'{out} has to end in .safetensors.')
     make_folder(out.parent)
     path = cached_file(checkpoint)
-    weights = {key: value.to(dtype) for key, value in read_backbone(path, average).items()}
-    content = read_checkpoint(path, mapped=True)
+    content, read = read_checkpoint(path, mapped=True), text_and_size(path)
+    network = network_of(path, read)
+    weights, used = chosen_weights(content, path, average, network)
+    if network is None:
+        check_numbers(weights, path)
+    else:
+        check_weights(network, weights, path)
+    weights = {key: value.to(dtype) for key, value in weights.items()}
     meta = content.get('meta')
     meta = meta if isinstance(meta, dict) else {}
-    text = config_text(path)
+    text = read[0]
     config = parse_config(text, path)
     method = setting(config, 'model', 'objective', 'type')
     iteration = meta.get('iter')
@@ -44,7 +52,7 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         iteration='' if iteration is None else str(iteration),
         step='' if iteration is None else str(iteration // counts),
         method=method if isinstance(method, str) else '',
-        average=average_of(content, average),
+        average=average or used or '',
         weights_sha256=digest(weights),
         config=text,
         format='pt')
@@ -52,12 +60,17 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
     return out
 
 
-def average_of(content: Mapping[str, Any], average: Optional[str]) -> str:
-    """Return the decay of the average that `read_backbone` takes from a checkpoint, 'online', or '' for other files."""
-    keys = content.get('state_dict', {})
-    if not any(key.startswith('denoiser.backbone.') for key in keys):
-        return ''
-    return average or next((name.replace('_', '.') for name in kept_averages(keys)), ONLINE)
+def network_of(path: Path, read: tuple[str, int]) -> Optional[nn.Module]:
+    """Return the network that the config in a checkpoint describes, without memory for weights.
+
+    None stands for a config that does not say it, or that nothing is built from here; see `embedded_config`.
+    """
+    try:
+        config = embedded_config(path, read=read)
+        with torch.device('meta'):
+            return MODELS.build(config['model']['denoiser']['backbone'])
+    except (InputError, KeyError):
+        return None
 
 
 def setting(config: dict[str, Any], *keys: str) -> Any:

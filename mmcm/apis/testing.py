@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.registry import EVALUATOR, DefaultScope
 from mmengine.runner import Runner
+from torch import nn
 
 from mmcm.apis.data_source import NoDataError, dataset_config
 from mmcm.apis.kept_samples import KeptSamples
@@ -20,14 +21,13 @@ from mmcm.engine.console import brief_console
 from mmcm.evaluation.features.shared import channels_for
 from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
-from mmcm.interop import is_diffusers_folder
 from mmcm.models.consistency_model import drawing_config
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
 from mmcm.utils.progress import progress_bar
-from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_state_dict
+from mmcm.utils.weights import chosen_weights, digest, read_backbone, read_content
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
 
@@ -93,7 +93,7 @@ class Tester:
     def load(self, average: Optional[str] = None) -> None:
         """Load weights of the checkpoint; see `read_backbone`."""
         self.model.load_checkpoint(self.checkpoint, average)
-        self.ema = average_used(cached_file(self.checkpoint), average)
+        self.ema = average_used(cached_file(self.checkpoint), average, self.model.denoiser.backbone)
         self.weights = digest(self.model.drawing_denoiser.backbone.state_dict())
 
     def measure(self, name: str, sampler: dict, keep: Optional[Path] = None, metric: Optional[str] = None) -> Score:
@@ -273,12 +273,8 @@ def fingerprints_of(metrics: Sequence[BaseMetric]) -> dict[str, dict[str, str]]:
     return {prefix: parts for prefix, parts in found.items() if parts}
 
 
-def average_used(path: Path, average: Optional[str]) -> Optional[str]:
+def average_used(path: Path, average: Optional[str], network: Optional[nn.Module] = None) -> Optional[str]:
     """Return which weights of a checkpoint are read where `average` is asked for; None if it has one set only."""
-    if average is not None or is_diffusers_folder(path):
+    if average is not None:
         return average
-    weights = read_state_dict(path)
-    if not any(key.startswith('denoiser.backbone.') for key in weights):
-        return None
-    averages = kept_averages(weights)
-    return averages[0].replace('_', '.') if averages else ONLINE
+    return chosen_weights(read_content(path), path, average, network)[1]

@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from mmcm.cli.completion import with_models
 from mmcm.cli.errors import command
-from mmcm.cli.model_arguments import model_and_out
+from mmcm.cli.model_arguments import EMA_HELP, model_and_out
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
@@ -29,8 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         'does not say itself what network its weights are of')
     parser.add_argument('--to', choices=list(SUFFIXES), help='what to write: the state dict of a .pt file, a '
                         '.safetensors file with its config, or a folder; default: what the name OUT says')
-    parser.add_argument('--ema', help="which weights of a training checkpoint: an average's decay, or 'online'; "
-                        'default: the first average')
+    parser.add_argument('--ema', help=EMA_HELP)
     parser.add_argument('--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32',
                         help='precision of what is written')
     parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and '
@@ -58,19 +57,20 @@ def convert(source: str,
     """
     import torch
 
+    from mmcm.denoisers import load_denoiser
     from mmcm.interop import write_folder
     from mmcm.interop.weight_files import write_safetensors, write_torch
     from mmcm.registry import MODELS
-    from mmcm.utils.weights import digest, load_weights, read_backbone
+    from mmcm.utils.weights import digest
     from mmcm.version import __version__
     from mmcm.zoo import cached_file
 
     path = cached_file(source, cache_dir)
     text, model = config_of(source, path, config)
     with torch.device('meta'):  # its names and shapes are all that is needed of it
-        network = MODELS.build(model['denoiser']['backbone'])
-    load_weights(network, read_backbone(path, average), path)
-    weights = {key: value.to(getattr(torch, dtype)) for key, value in network.state_dict().items()}
+        denoiser = MODELS.build(model['denoiser'])
+    load_denoiser(denoiser, source, average, cache_dir)
+    weights = {key: value.to(getattr(torch, dtype)) for key, value in denoiser.backbone.state_dict().items()}
     sha = digest(weights)
     if to == 'diffusers':
         write_folder(out, model, weights)

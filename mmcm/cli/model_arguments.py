@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # which loads torch
 CONFIGS = ('.py', '.yaml', '.yml', '.json')  # suffixes of configs
 MODEL_HELP = ('name of the zoo (`mmcm zoo` lists them), config, folder or hub id of diffusers, work directory, or file '
               'of weights with its config')
-EMA_HELP = "which weights of a training checkpoint: an average's decay, or 'online'; default: its first average"
+EMA_HELP = ("which weights of a checkpoint that has several: an average's decay, 'online', or the key of another "
+            "program's; default: its first average")
 
 
 def add_model_arguments(parser: ArgumentParser) -> None:

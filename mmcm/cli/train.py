@@ -17,6 +17,7 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
+from mmcm.zoo import checkpoints_in, holds_run
 
 if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arguments need not wait for it
     from mmengine.runner import Runner
@@ -36,6 +37,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     with_configs(parser.add_argument('config', help='config file, or the name of one that comes with mmcm'))
     add_runner_arguments(parser)
     parser.add_argument(RESUME, action='store_true', help='go on from the last checkpoint in the work directory')
+    parser.add_argument('--force', action='store_true',
+                        help='start anew in a work directory that holds another run, and replace its checkpoints')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for')
@@ -147,15 +150,35 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         use_micro_batches(config, args.micro_batch)
     compile_networks(config)
     from mmcm.cli.runner import prepare
-    if args.resume and config.get('load_from') is None and not (Path(config.work_dir) / 'last_checkpoint').is_file():
-        print(f'note: {config.work_dir} holds no checkpoint, so the run starts at iteration 0', file=sys.stderr)
-    if not args.resume and (Path(config.work_dir) / 'last_checkpoint').is_file():
-        print(f'note: {config.work_dir} holds a run already, and this one starts anew and replaces its checkpoints; '
-              '--resume would go on with it', file=sys.stderr)
     config.resume = args.resume or config.get('resume', False)
+    if not args.force:
+        keep_other_runs(config)
     prepare(config, args)
     runner = train(config, command_line(argv, prog, args.launcher))
     print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
+
+
+def keep_other_runs(config: Config) -> None:
+    """Raise an InputError if the run would replace the checkpoints of another one; say where there is none to resume.
+
+    A run that is resumed at an earlier checkpoint of its own folder may write the later ones again.
+    """
+    folder, source = Path(config.work_dir), config.get('load_from')
+    if config.resume and source is None:
+        if not holds_run(folder):
+            print(f'note: {folder} holds no checkpoint, so the run starts at iteration 0', file=sys.stderr)
+        return
+    if not holds_run(folder) or (config.resume and Path(source).absolute().is_relative_to(folder.absolute())):
+        return
+    way = 'leave out load_from' if config.resume else RESUME
+    raise InputError(f'{folder} holds a run already{held_checkpoints(folder)}. To go on with it: {way}. To keep it: '
+                     'another --work-dir. To start anew and replace its checkpoints: --force.')
+
+
+def held_checkpoints(folder: Path) -> str:
+    """Return the names of the first and the last checkpoint in `folder`, in parentheses."""
+    names = [path.name for path in checkpoints_in(folder)]
+    return f' ({" to ".join(dict.fromkeys((names[-1], names[0])))})' if names else ''
 
 
 def use_micro_batches(config: Config, micro_batch: int) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mmcm.distances.resize import resize
 from mmcm.registry import DISTANCES
 from mmcm.utils.errors import InputError
+from mmcm.utils.weight_checks import check_finite
 from mmcm.utils.weights import read_checkpoint
 from mmcm.zoo import cached_file
 
@@ -111,6 +112,7 @@ class LPIPS(BaseModule):
             more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
             raise InputError(f'LPIPS needs {content}, which {path} does not hold: {", ".join(problems[:3])}{more}; '
                              f'{mend}')
+        check_finite({name: found[name] for name in expected}, path)
         for name, tensor in expected.items():
             tensor.copy_(found[name])
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Optional
 
 from mmcm.utils.bounded import Unreadable, read_text
-from mmcm.zoo.checkpoint_path import PATH_BYTES
+from mmcm.zoo.work_directory import PATH_BYTES, RECORD
 
 
 class LastCheckpoint:
@@ -15,7 +15,7 @@ class LastCheckpoint:
     """
 
     def __init__(self, work_dir: str, resumed: bool) -> None:
-        self.record = Path(work_dir) / 'last_checkpoint'
+        self.record = Path(work_dir) / RECORD
         self.old = self.record.stat().st_mtime_ns if self.record.is_file() and not resumed else None
 
     def path(self) -> Optional[str]:

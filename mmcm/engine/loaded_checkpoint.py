@@ -1,28 +1,34 @@
 """What a run starts from or resumes: fitting the content of a checkpoint to the model, before MMEngine loads it.
 
-MMEngine takes from a checkpoint what has the name of a weight, and trains on with random weights where nothing does.
+MMEngine takes from a checkpoint what has the name and the shape of a weight, and trains on with random weights where
+nothing does.
 """
-import warnings
 from typing import Any, Union
 
+import torch
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import FlexibleRunner, Runner
 from torch import Tensor
 
-from mmcm.engine.steps import iterations_per_step
+from mmcm.engine.fitted_weights import NETWORK, FittedWeights
+from mmcm.engine.resumed_run import fit_run
+from mmcm.engine.resumed_trainer import resume_trainer
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
-from mmcm.utils.weights import average_name, check_weights, is_state_dict, network_weights
+from mmcm.utils.weight_checks import check_finite, check_numbers
+from mmcm.utils.weights import chosen_weights, own_weights
 
-ONLINE, NETWORK = 'denoiser.', 'denoiser.backbone.'
+SHARDED = ('_fsdp_wrapped_module', '_flat_param')  # in the names of parameters that lie in shards
 
 
 def fit_checkpoint(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, Any]) -> None:
-    """Change the content of `checkpoint` to that of a checkpoint of this run.
+    """Change the content of `checkpoint` to that of a checkpoint of this run, with all weights of the model.
 
-    The weights of a network alone, such as a released file, become the online weights. The target and the averages that
-    the checkpoint lacks become copies of the online weights. Where the run is resumed from a folder of OpenAI's
-    trainer, its step and its optimiser's state get the places where MMEngine looks for them. A line of the log says it.
+    The weights of a network alone, such as a released file, become the online weights; for the others see
+    `FittedWeights`. Where the run is resumed from a folder of OpenAI's trainer, its step and its optimiser's state get
+    the places where MMEngine looks for them. A line of the log says it.
 
     Raises:
         InputError: If the weights are of another network, or a run cannot be resumed from them.
@@ -30,107 +36,66 @@ def fit_checkpoint(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, 
     model = unwrapped(runner.model)
     if not isinstance(model, ConsistencyModel) or ('state_dict' not in checkpoint and 'meta' in checkpoint):
         return  # not ours, or DeepSpeed's, which keeps the weights elsewhere
-    source = runner._load_from or runner.work_dir
-    weights = checkpoint.get('state_dict', checkpoint)
-    if not is_state_dict(weights):
-        raise InputError(f'load_from={source!r} holds no weights: give a training checkpoint, or the weights of the '
-                         'network.')
-    alone = not any(key.startswith(ONLINE) for key in weights)
+    resumed = bool(runner._resume)
+    source = str(runner._resume if isinstance(runner._resume, str) else runner._load_from or runner.work_dir)
     trainer = checkpoint.pop('openai_trainer', None)
-    if runner._resume and trainer is None and 'meta' not in checkpoint:
+    if resumed and trainer is None and 'meta' not in checkpoint:
         raise InputError(f'load_from={source!r} holds weights alone, and neither a step nor the state of an optimiser: '
                          'there is nothing to resume. Leave out --resume, and training starts from the weights.')
-    notes = []
-    if alone:
-        weights = {f'{NETWORK}{key}': value for key, value in network_weights(weights).items()}
-        notes.append('its weights are the online ones')
-    weights, more = with_averages(weights, model)
-    check_online(weights, model, source)
+    weights, notes = training_weights(checkpoint, model, source)
+    fitted = FittedWeights(model, expected_weights(runner), source, resumed)
+    weights = fitted.fit(weights)
+    check_numbers({key: value for key, value in weights.items() if key.startswith(NETWORK)}, source)
+    check_finite(weights, source, model)
     if 'state_dict' not in checkpoint:
         checkpoint.clear()
     checkpoint['state_dict'] = weights
-    notes += more
+    notes += fitted.notes
+    if not resumed and model.init_from is not None:
+        notes.append(f'model.init_from={model.init_from!r} is not used')
     if trainer is not None:
-        notes += resume_trainer(runner, checkpoint, trainer) if runner._resume else [
+        notes += resume_trainer(runner, checkpoint, trainer) if resumed else [
             f'the step, {trainer["step"]}, and the optimiser are not taken over: --resume would go on with them']
+    elif resumed:
+        notes += fit_run(runner, checkpoint, source, fitted.other_teacher)
+    check_agreement(checkpoint, source)
     if notes:
         runner.logger.info(f'{source}: {"; ".join(notes)}.')
 
 
-def with_averages(weights: dict[str, Tensor], model: ConsistencyModel) -> tuple[dict[str, Tensor], list[str]]:
-    """Return `weights` with the target and the averages that `model` has, and what was added or left out."""
-    online = {key[len(ONLINE):]: value for key, value in weights.items() if key.startswith(ONLINE)}
-    wanted = {f'emas.{average_name(decay)}.': f'the average {decay}' for decay in model.ema_decays}
-    if model.target is not None:
-        wanted = {'target.': 'the target', **wanted}
-    found = {'.'.join(key.split('.')[:2]) + '.' for key in weights if key.startswith('emas.')}
-    found |= {'target.'} & {key.split('.')[0] + '.' for key in weights}
-    if model.teacher is None:
-        found |= {'teacher.'} & {key.split('.')[0] + '.' for key in weights}
-    left_out, copied = sorted(found - set(wanted)), [prefix for prefix in wanted if prefix not in found]
-    kept = {key: value for key, value in weights.items() if not key.startswith(tuple(left_out) or ('\0', ))}
-    kept.update((prefix + key, value) for prefix in copied for key, value in online.items())
-    notes = []
-    if copied:
-        notes.append(f'{" and ".join(wanted[prefix] for prefix in copied)} start as copies of the online weights')
-    if left_out:
-        names = [prefix[:-1].replace('emas.', 'average ').replace('_', '.') for prefix in left_out]
-        notes.append(f'{", ".join(names)} left out, as the model of the config keeps none')
-    return kept, notes
+def training_weights(checkpoint: dict[str, Any], model: ConsistencyModel,
+                     source: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the weights in `checkpoint` under the names of a training checkpoint, and a note where they had others."""
+    weights = own_weights(checkpoint)
+    if weights is not None:
+        return weights, []
+    network = None if is_sharded(model) else model.denoiser.backbone
+    weights, _ = chosen_weights(checkpoint, source, network=network)
+    return {f'{NETWORK}{key}': value for key, value in weights.items()}, ['its weights are the online ones']
 
 
-def check_online(weights: dict[str, Tensor], model: ConsistencyModel, source: str) -> None:
-    """Raise an InputError unless `weights` hold all of the online network and nothing else under its name."""
-    if any('_fsdp_wrapped_module' in name or '_flat_param' in name for name, _ in model.named_parameters()):
-        return  # sharded: names and shapes are those of the shards
-    online = {key[len(NETWORK):]: value for key, value in weights.items() if key.startswith(NETWORK)}
-    check_weights(model.denoiser.backbone, online, source)
+def is_sharded(model: ConsistencyModel) -> bool:
+    """Return whether the weights of a model lie in shards, under other names and of other shapes."""
+    return any(part in name for name, _ in model.named_parameters() for part in SHARDED)
 
 
-def resume_trainer(runner: Runner, checkpoint: dict[str, Any], trainer: dict[str, Any]) -> list[str]:
-    """Put step and optimiser of OpenAI's `trainer` where MMEngine looks for them; return notes for the log.
-
-    The settings of the optimiser and the schedule of the learning rate are those of the config.
-    """
-    if not isinstance(runner, Runner):
-        raise InputError("a run of OpenAI's trainer is resumed with runner_type='Runner': train one step so; any "
-                         'runner resumes the checkpoint that it writes.')
-    step, optimizer = trainer['step'], runner.optim_wrapper.optimizer
-    iteration = step * iterations_per_step(runner)
-    if iteration > runner.max_iters:
-        raise InputError(f"OpenAI's trainer was at step {step}, which is iteration {iteration} here, and the run ends "
-                         f'at {runner.max_iters}: set train_cfg.max_iters to more.')
-    notes = [f"goes on after step {step} of OpenAI's trainer"]
-    schedulers = [each for each in runner.param_schedulers or () if not getattr(each, 'by_epoch', True)]
-    with warnings.catch_warnings():  # of schedulers that step before the optimiser does: that is what happened
-        warnings.simplefilter('ignore')
-        for scheduler in schedulers:
-            for _ in range(iteration):
-                scheduler.step()
-    state = runner.optim_wrapper.state_dict()
-    found, kind = trainer['optimizer'], type(optimizer).__name__
-    if found is None:
-        notes.append('the optimiser starts anew, as there is no file of its state')
-    elif kind != 'RAdam':
-        notes.append(f"the optimiser starts anew, as the config has {kind} and OpenAI's trainer RAdam")
-    else:
-        names = {parameter: key for key, parameter in unwrapped(runner.model).named_parameters()}
-        parameters = [parameter for group in optimizer.param_groups for parameter in group['params']]
-        keys = [names[parameter].removeprefix(NETWORK) for parameter in parameters]
-        state['state'] = {index: dict(found['state'][key]) for index, key in enumerate(keys) if key in found['state']}
-        notes.append('with the state of its optimiser')
-        ours = optimizer.param_groups[0]
-        other = [f'{key} {ours[key]} (there {theirs})' for key, theirs in found['settings'].items()
-                 if key in ours and _plain(ours[key]) != _plain(theirs)]
-        if other:
-            notes.append(f'settings of the optimiser are those of the config: {", ".join(other)}')
-    checkpoint['optimizer'] = state
-    checkpoint['message_hub'] = runner.message_hub.state_dict()
-    checkpoint['meta'] = dict(
-        epoch=0, iter=iteration, dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None))
-    notes.append('order of the images and noise are those of this run')
-    return notes
+def expected_weights(runner: Union[Runner, FlexibleRunner]) -> dict[str, torch.Size]:
+    """Return the names and shapes of all weights of the model, also of one that lies in shards."""
+    model = unwrapped(runner.model)
+    if is_sharded(model):
+        with torch.device('meta'):
+            model = MODELS.build(runner.cfg.model)
+    return {key: value.shape for key, value in model.state_dict().items()}
 
 
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, (list, tuple)) else float(value)
+def check_agreement(checkpoint: dict[str, Any], source: str) -> None:
+    """Raise an InputError if the processes have read different checkpoints, such as files on disks of their own."""
+    if get_world_size() == 1:
+        return
+    sums = [value.double().sum().item() for value in checkpoint['state_dict'].values()]
+    # As text, since NaN is not equal to itself.
+    read = all_gather_object((checkpoint.get('meta', {}).get('iter'), str(sums)))
+    other = next((process for process, content in enumerate(read) if content != read[0]), None)
+    if other is not None:
+        raise InputError(f'process {other} has read another checkpoint than process 0: {source} has to be the same '
+                         'file on all machines.')

@@ -1,15 +1,18 @@
 """Reading checkpoints for MMEngine without running anything that they contain."""
-from pathlib import Path
+import logging
 from typing import Any, Optional
 
 import mmengine.runner._flexible_runner
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmcm.interop.diffusers_folder import is_diffusers_folder, read_weights
 from mmcm.interop.openai_trainer import find_trainer_files, read_trainer_checkpoint
 from mmcm.utils.errors import InputError
+from mmcm.utils.foreign_weights import describe
 from mmcm.utils.weights import read_checkpoint
-from mmcm.zoo import cached_file
+from mmcm.zoo import cached_file, holds_run, last_checkpoint
 
 READ_HERE = ('', 'http://', 'https://')
 
@@ -34,7 +37,9 @@ def load_training_checkpoint(filename: str, map_location: Optional[Any] = None) 
         return read_trainer_checkpoint(trainer)
     path = cached_file(filename)
     checkpoint = read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path)
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if not isinstance(checkpoint, dict):
+        raise InputError(f'{path} holds no state dict but {describe(checkpoint)}.')
+    meta = checkpoint.get('meta')
     if isinstance(meta, dict):
         meta.pop('config', None)
     return checkpoint
@@ -50,17 +55,28 @@ def refuse(filename: str, map_location: Optional[Any] = None) -> dict:
 
 
 def find_latest_checkpoint(work_dir: str) -> Optional[str]:
-    """Return the checkpoint that the file `last_checkpoint` of a work directory names; None if there is no such file.
+    """Return the last whole checkpoint in a work directory, None if there is none; see `mmcm.zoo.last_checkpoint`.
 
-    In place of MMEngine's function, which takes whatever the file says. Here it is a file on this machine: the one in
-    `work_dir`, where the folder was moved since.
+    In place of MMEngine's function, which takes whatever the file `last_checkpoint` says. The main process looks, and
+    all go on from what it has found: another machine may see another folder.
 
     Raises:
-        InputError: If there is no such checkpoint.
+        InputError: If there are checkpoints, but none is whole.
     """
-    if not (Path(work_dir) / 'last_checkpoint').is_file():
-        return None
-    return str(cached_file(work_dir))
+    found, note, error = None, None, None
+    if is_main_process() and holds_run(work_dir):
+        try:
+            found, note = last_checkpoint(work_dir, whole=True)
+        except InputError as refused:
+            error = str(refused)
+    answer = [found, error]
+    broadcast_object_list(answer)
+    found, error = answer
+    if error is not None:
+        raise InputError(error)
+    if note:
+        print_log(note, 'current', logging.WARNING)
+    return None if found is None else str(found)
 
 
 for module in (mmengine.runner, mmengine.runner.runner, mmengine.runner._flexible_runner):

@@ -45,10 +45,10 @@ def text_and_size(path: Union[str, Path]) -> tuple[str, int]:
     """
     from safetensors import safe_open
 
-    from mmcm.utils.checkpoint_files import read_checkpoint
+    from mmcm.utils.checkpoint_files import read_checkpoint, reads_as_safetensors
 
     content = read_checkpoint(path, mapped=True)  # its errors are those of a user's file
-    if Path(path).suffix == '.safetensors':
+    if reads_as_safetensors(Path(path)):
         with safe_open(path, framework='pt') as file:
             text = (file.metadata() or {}).get('config', '')
     else:

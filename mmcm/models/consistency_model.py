@@ -2,6 +2,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import torch
@@ -10,7 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcm.curricula.fixed import check_decay
-from mmcm.denoisers import KarrasDenoiser
+from mmcm.denoisers import KarrasDenoiser, load_denoiser
 from mmcm.editing import EditingOperator, Tiles, editing_sampler, known_kept, tiled
 from mmcm.interop.trusted_config import TRAINING_ONLY
 from mmcm.models.mmagic_calls import MMagicCalls
@@ -22,8 +23,7 @@ from mmcm.structures import DataSample, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import average_name, load_weights, read_backbone
-from mmcm.zoo import cached_file
+from mmcm.utils.weights import average_name, load_weights
 
 
 @MODELS.register_module()
@@ -119,7 +119,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         super().init_weights()
         if self.teacher is not None:
             try:
-                self._read(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
+                load_denoiser(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
             except InputError as error:
                 raise InputError(f'the teacher cannot be read (train it first, or name another one as '
                                  f'model.teacher.checkpoint): {error}') from error
@@ -127,31 +127,30 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             load_weights(self.denoiser.backbone, self.teacher.backbone.state_dict(), self.teacher_source['checkpoint'])
         elif self.init_from:
             try:
-                self._read(self.denoiser, self.init_from)
+                load_denoiser(self.denoiser, self.init_from, any_kind=True)  # tuning makes one kind of another
             except InputError as error:
                 raise InputError(f'the weights to start from cannot be read (train them first, or name others as '
                                  f'model.init_from): {error}') from error
         for average in self._averages():
             average.load_state_dict(self.denoiser.state_dict())
 
-    def load_checkpoint(self, source: str, average: Optional[str] = None) -> None:
+    def load_checkpoint(self,
+                        source: Union[str, Path],
+                        average: Optional[str] = None,
+                        cache_dir: Union[str, Path, None] = None) -> None:
         """Load weights to draw with: into the denoiser and each average that is kept.
 
         Args:
             source (str): Path, URL, zoo name or work directory.
             average (str, optional): Which weights of a training checkpoint; see `read_backbone`.
+            cache_dir (str | Path, optional): Where downloads are kept.
 
         Raises:
-            InputError: If the file cannot be had or read, or belongs to another network.
+            InputError: If the file cannot be had or read, or belongs to another denoiser; see `load_denoiser`.
         """
-        self._read(self.denoiser, source, average)
+        load_denoiser(self.denoiser, source, average, cache_dir)
         for ema in self.emas.values():
             ema.load_state_dict(self.denoiser.state_dict())
-
-    @staticmethod
-    def _read(denoiser: nn.Module, source: str, average: Optional[str] = None) -> None:
-        path = cached_file(source)
-        load_weights(denoiser.backbone, read_backbone(path, average), path)
 
     def _averages(self) -> list[nn.Module]:
         return [*([] if self.target is None else [self.target]), *self.emas.values()]

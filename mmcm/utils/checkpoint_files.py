@@ -5,6 +5,7 @@ Files are read by safetensors, or by torch's restricted unpickler: code in a fil
 import os
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -13,19 +14,20 @@ from safetensors import safe_open
 
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
+from mmcm.utils.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
 from mmcm.utils.network_pickle import refuse_network_pickle
 from mmcm.utils.pickle_check import ForeignName
 from mmcm.utils.safe_globals import allow_history_buffers, supports_training_checkpoints
 from mmcm.utils.torch_files import check_torch_file
 
-HEADER_BYTES = 2**24  # of a safetensors file: 100 000 tensors; the text of a config has 10 kB
+SHOWN = 100  # characters of an error of a library
 
 
 def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, Any]:
-    """Return the content of a `.safetensors` file or of a file written by `torch.save`, on the CPU.
+    """Return the content of a safetensors file or of a file written by `torch.save`, on the CPU.
 
     Args:
-        path (str | Path): The file.
+        path (str | Path): The file. Its content says which of the two it is, whatever its name is.
         mapped (bool): Whether the tensors are fetched from the disk only when they are used. The file must then not
             be overwritten in place.
 
@@ -35,12 +37,11 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
     path = Path(path)
     if not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(f'there is no checkpoint file {path} that could be read.')
-    refuse_network_pickle(path)
     try:
-        if path.suffix == '.safetensors':
-            check_safetensors(path)
-        else:
-            check_torch_file(path)
+        refuse_network_pickle(path)
+        refuse_other_kinds(path)
+        tensors_alone = reads_as_safetensors(path)
+        (check_safetensors if tensors_alone else check_torch_file)(path)
     except ForeignName as error:
         raise _refused(path, str(error)) from error
     except Unreadable as error:
@@ -48,26 +49,50 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
     except OSError as error:
         raise _damaged(path, f' ({error.strerror})') from error
     try:
-        if path.suffix == '.safetensors':
+        if tensors_alone:
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
-        return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped and _is_zip(path))
+        options = dict(map_location='cpu', weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Detected pickle protocol')  # what cannot be read then is an error below
+            if path.suffix == '.safetensors':  # by which torch would choose the reader
+                with path.open('rb') as file:
+                    return torch.load(file, **options)
+            return torch.load(str(path), mmap=mapped and is_zip(path), **options)
     except pickle.UnpicklingError as error:
+        if 'Unsupported operand' in str(error):
+            raise InputError(f'{path} is pickled by another protocol than 2, which torch does not read safely: refused,'
+                             ' nothing in it was run. Save it again by torch.save without pickle_protocol.') from error
         name = re.search(r'(?:GLOBAL|[Uu]nsupported class) ([\w.]+)', str(error))
         raise _refused(path, name and name[1]) from error
     except InputError:
         raise
     except Exception as error:  # the libraries raise whatever a damaged file leads them to
-        raise _damaged(path) from error
+        reason = f' ({next(iter(str(error).splitlines()), "")[:SHOWN]})' if tensors_alone else ''
+        raise _damaged(path, reason) from error
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raise an InputError if a file is no checkpoint but a pointer, a page, an archive or another program's file."""
+    found = what_it_is(path)
+    if found is not None:
+        raise InputError(f'{path} is {found}.')
+
+
+def reads_as_safetensors(path: Path) -> bool:
+    """Return whether a file is to be read as safetensors: by its first bytes, and by its name where they do not say."""
+    if is_safetensors(path):
+        return True
+    return path.suffix.lower() == '.safetensors' and not is_pickled(path)
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise Unreadable if the header of a safetensors file goes beyond the file, or beyond `HEADER_BYTES`."""
+    """Raise Unreadable if the header of a safetensors file goes beyond the file, or beyond what any needs."""
     size = path.stat().st_size
     with path.open('rb') as file:
         length = int.from_bytes(file.read(8), 'little')
-    if length > min(HEADER_BYTES, size - 8):
+    if length > min(SAFETENSORS_HEADER, size - 8):
         raise Unreadable(f'its header declares {length} bytes')
 
 
@@ -83,11 +108,7 @@ def _damaged(path: Path, reason: str = '') -> InputError:
 
 def _advice() -> str:
     if supports_training_checkpoints():
-        return 'Ask its author for a file of plain tensors (.safetensors).'
+        return ('Ask its author for a file of plain tensors (.safetensors), or save the weights alone in the program '
+                'that wrote it (torch.save(net.state_dict(), path)).')
     return ("A training checkpoint that MMEngine wrote without mmcm's PlainLogHook needs torch 2.6 or newer; otherwise "
             'ask its author for a file of plain tensors (.safetensors).')
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open('rb') as file:
-        return file.read(2) == b'PK'

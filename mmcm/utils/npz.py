@@ -16,6 +16,7 @@ import numpy as np
 
 from mmcm.utils.bounded import JSON_BYTES, Unreadable, check_readable, data_start, open_directory, read_entry
 from mmcm.utils.errors import InputError
+from mmcm.utils.file_kinds import stand_in
 
 SUFFIX = '.npy'
 MAX_DIMS = 32  # that NumPy 1 has
@@ -70,7 +71,7 @@ class NpzFile(Mapping):
         except OSError as error:
             raise InputError(f'{self.path} cannot be read: {error.strerror or error}.') from error
         except Unreadable as error:
-            raise InputError(f'{self.path} is no npz file, or not a whole one ({error}). '
+            raise InputError(f'{self.path} is no npz file, or not a whole one ({stand_in(self.path) or error}). '
                              f'{REPAIR}') from error
 
     def __getitem__(self, name: str) -> np.ndarray:

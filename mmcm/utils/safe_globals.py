@@ -19,7 +19,7 @@ def allow_history_buffers() -> None:
     if not supports_training_checkpoints():
         return
     allowed = [HistoryBuffer, np.ndarray, np.dtype, (_statistic, 'builtins.getattr')]
-    allowed += [type(np.dtype(name)) for name in ('f8', 'f4', 'i8', 'i4', '?')]
+    allowed += [type(np.dtype(name)) for name in ('f8', 'f4', 'f2', 'i8', 'i4', '?')]
     multiarray = importlib.import_module('numpy._core.multiarray' if np.__version__ >= '2' else 'numpy.core.multiarray')
     for package in ('numpy._core', 'numpy.core'):  # as NumPy 2 and NumPy 1 write it
         allowed += [(getattr(multiarray, name), f'{package}.multiarray.{name}') for name in ('_reconstruct', 'scalar')]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mmcm.interop import is_diffusers_folder, read_weights
 from mmcm.utils.checkpoint_files import read_checkpoint
 from mmcm.utils.errors import InputError
-
-ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
+from mmcm.utils.foreign_weights import ONLINE, choose_set, describe, find_sets, unwrapped_names
+from mmcm.utils.weight_checks import check_weights
 
 
 def average_name(decay: float) -> str:
@@ -19,24 +19,46 @@ def average_name(decay: float) -> str:
     return repr(float(decay)).replace('.', '_')
 
 
-def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict[str, Tensor]:
+def read_backbone(path: Union[str, Path],
+                  average: Optional[str] = None,
+                  network: Optional[nn.Module] = None) -> dict[str, Tensor]:
     """Return the weights of a network, under the names that the network itself has for them.
 
     Args:
-        path (str | Path): A released file, one written by `mmcm publish`, a training checkpoint, or a
-            diffusers folder.
-        average (str, optional): Which weights of a training checkpoint: the decay of an average ('0.999'), or
-            'online'. None takes the first average, or the online weights where there is none.
+        path (str | Path): A released file, one written by `mmcm publish`, a training checkpoint, a diffusers folder,
+            or the checkpoint of another program; see `foreign_weights`.
+        average (str, optional): Which weights of a checkpoint that has several: the decay of an average ('0.999'),
+            'online', or, of another program's, the key that they are under. None takes the first average, or the
+            online weights where there is none.
+        network (nn.Module, optional): The network, by whose names the weights are found in other programs' files.
 
     Raises:
         InputError: If the file cannot be read, or does not hold that average.
     """
-    weights = read_weights(path) if is_diffusers_folder(path) else read_state_dict(path)
-    averages = kept_averages(weights)
-    if not any(key.startswith('denoiser.backbone.') for key in weights):
-        if average is not None:
-            raise InputError(f'{path} holds one set of weights and no averages: leave out the choice of {average!r}.')
-        return network_weights(weights)
+    return chosen_weights(read_content(path), path, average, network)[0]
+
+
+def chosen_weights(content: Any,
+                   path: Union[str, Path],
+                   average: Optional[str] = None,
+                   network: Optional[nn.Module] = None) -> tuple[dict[str, Tensor], Optional[str]]:
+    """Return the weights of a network in the content of a checkpoint, and which of several sets they are.
+
+    The latter is the decay of an average, 'online' or a key, and None where the checkpoint has one set alone. The
+    arguments are those of `read_backbone`.
+    """
+    own = own_weights(content)
+    if own is None:
+        wanted = None if network is None else network.state_dict()
+        sets = find_sets(content, wanted) or find_sets(content, None)
+        if not sets:
+            raise InputError(f'{path} holds no state dict but {describe(content)}.')
+        if wanted is not None and not any(each.weights.keys() == wanted.keys() for each in sets):
+            nearest = max(sets, key=lambda each: len(each.weights.keys() & wanted.keys()))
+            return network_weights(nearest.weights), None  # `check_weights` says how they differ
+        chosen = choose_set(sets, path, average)
+        return network_weights(chosen.weights), chosen.place if len(sets) > 1 else None
+    averages = kept_averages(own)
     if average is None:
         name = averages[0] if averages else ONLINE
     else:
@@ -45,7 +67,24 @@ def read_backbone(path: Union[str, Path], average: Optional[str] = None) -> dict
         choices = [ONLINE, *(name.replace('_', '.') for name in averages)]
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = 'denoiser.backbone.' if name == ONLINE else f'emas.{name}.backbone.'
-    return {key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)}
+    return {key[len(prefix):]: value for key, value in own.items() if key.startswith(prefix)}, name.replace('_', '.')
+
+
+def read_content(path: Union[str, Path]) -> Any:
+    """Return what a checkpoint or a diffusers folder holds, with weights that are read when they are used."""
+    return read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path, mapped=True)
+
+
+def own_weights(content: Any) -> Optional[dict[str, Tensor]]:
+    """Return the weights of a training checkpoint of ours, None if it is another one.
+
+    The names that wrappers put in front (`module.`) and between (`_orig_mod.`) are taken off.
+    """
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    if not is_state_dict(weights):
+        return None
+    weights = unwrapped_names(weights)
+    return weights if any(key.startswith('denoiser.backbone.') for key in weights) else None
 
 
 def network_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -63,8 +102,15 @@ def read_state_dict(path: Union[str, Path]) -> Mapping[str, Tensor]:
     content = read_checkpoint(path, mapped=True)
     weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not is_state_dict(weights):
-        raise InputError(f'{path} holds no state dict but {_shorten(content)}.')
-    return weights
+        raise InputError(f'{path} holds no state dict but {describe(content)}.')
+    return unwrapped_names(weights)
+
+
+def check_holds_weights(path: Union[str, Path]) -> None:
+    """Raise an InputError, which says what a file is, unless it holds weights of some network."""
+    content = read_content(path)
+    if own_weights(content) is None and not find_sets(content, None):
+        raise InputError(f'{path} holds no state dict but {describe(content)}.')
 
 
 def kept_averages(weights: Mapping[str, Tensor]) -> list[str]:
@@ -86,25 +132,6 @@ def is_state_dict(content: Any) -> bool:
     """Return whether `content` is a mapping of names to tensors, and not an empty one."""
     return isinstance(content, Mapping) and len(content) > 0 and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
-
-
-def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
-    """Raise an InputError if a key of `weights` is missing or not expected by `module`, or if a shape differs."""
-    expected = module.state_dict()
-    missing = [key for key in expected if key not in weights]
-    unexpected = [key for key in weights if key not in expected]
-    shapes = [
-        f'{key} {tuple(weights[key].shape)} instead of {tuple(tensor.shape)}' for key, tensor in expected.items()
-        if key in weights and weights[key].shape != tensor.shape
-    ]
-    if missing or unexpected or shapes:
-        problems = [
-            f'{len(found)} {what}: {", ".join(found[:3])}{", ..." if len(found) > 3 else ""}'
-            for found, what in ((missing, 'keys are missing'), (unexpected, 'keys are not expected'),
-                                (shapes, 'shapes differ')) if found
-        ]
-        raise InputError(f'{source} is not a checkpoint of this {type(module).__name__}: {"; ".join(problems)}. '
-                         'Choose the config that belongs to the checkpoint.')
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
@@ -131,7 +158,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _shorten(content: Any) -> str:
-    return f'the keys {list(content)[:4]}' if isinstance(content, Mapping) else f'a {type(content).__name__}'

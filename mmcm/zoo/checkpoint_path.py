@@ -2,20 +2,19 @@
 import hashlib
 import os
 import posixpath
-from contextlib import suppress
+import sys
 from pathlib import Path
 from typing import Optional, Union
 from urllib.parse import urlsplit
 
 from mmcm.interop.diffusers_folder import is_diffusers_folder
-from mmcm.utils.bounded import Unreadable, read_text
 from mmcm.utils.config_files import PACKAGE, nearest
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import ZooModel, list_models
 from mmcm.zoo.download import digests, download
 from mmcm.zoo.hub import HUB_PREFIX, hub_folder, hub_id
+from mmcm.zoo.work_directory import holds_run, last_checkpoint
 
-PATH_BYTES = 2**13  # of a path; Linux has up to 4096
 PACKAGE_PREFIX = 'package:'
 
 
@@ -31,9 +30,10 @@ def cached_file(source: Union[str, Path],
     `$MMCM_MIRRORS`. With `$MMCM_OFFLINE` set, only what is here already is found.
 
     Args:
-        source (str | Path): A file, a work directory of MMEngine (its last checkpoint is meant), a diffusers folder, an
-            http or https address, the name of a model of the zoo, `package:` and a path inside the installed package,
-            or an id of the Hugging Face hub: `org/name`, `hf://org/name` or `hf://org/name@revision`.
+        source (str | Path): A file, a work directory of MMEngine (its last checkpoint is meant, see
+            `last_checkpoint`), a diffusers folder, an http or https address, the name of a model of the zoo, `package:`
+            and a path inside the installed package, or an id of the Hugging Face hub: `org/name`, `hf://org/name` or
+            `hf://org/name@revision`.
         cache_dir (str | Path, optional): The cache; `$MMCM_HOME`, else `~/.cache/mmcm`, if not given. For an id of the
             hub, `hub/` in it if given, else the hub's own cache.
         progress (bool): Whether a download shows its progress on stderr.
@@ -85,15 +85,19 @@ def _named_file(source: Union[str, Path], cache_dir: Union[str, Path, None], pro
     path = Path(source).expanduser()
     if path.is_file():
         return path
-    if (path / 'last_checkpoint').is_file():
-        return _last_checkpoint(path)
     if is_diffusers_folder(path):
         return path
+    if holds_run(path):
+        found, note = last_checkpoint(path)
+        if note:
+            print(f'note: {note}', file=sys.stderr)
+        return found
     models = {model.name: model for model in list_models()}
     if text in models:
         return _zoo_file(models[text], cache_dir, progress)
     if path.is_dir():
-        on_disk = 'a folder with neither a last_checkpoint file of MMEngine nor a model_index.json of diffusers'
+        on_disk = ('a folder with neither a checkpoint of a run (last_checkpoint, iter_*.pth) nor a '
+                   'model_index.json of diffusers')
     else:
         on_disk = 'no file or folder of that name'
     refused = f'no checkpoint {text!r}: {on_disk}, and no model of the zoo{nearest(text, models)}; mmcm zoo lists all'
@@ -154,20 +158,3 @@ def _check_digest(path: Path, sha256: str) -> None:
     if found != sha256.lower():
         raise InputError(f'{path.absolute()}: its SHA-256 is {found}, expected {sha256.lower()}; name another file, or '
                          'its digest')
-
-
-def _last_checkpoint(work_dir: Path) -> Path:
-    record = work_dir / 'last_checkpoint'
-    try:
-        text = read_text(record, PATH_BYTES).strip()
-        if '\0' in text or '\n' in text:
-            raise Unreadable('it is no path')
-    except (OSError, Unreadable) as error:
-        raise InputError(f'{record} does not name a checkpoint: {error}. Write the path of one into it.') from error
-    named = Path(text)
-    # The file records where the checkpoint was at training time. In a folder that was copied since, its own one counts.
-    for path in (work_dir / named.name, named):
-        with suppress(OSError):  # such as a name that is too long
-            if path.is_file():
-                return path
-    raise InputError(f'{work_dir / "last_checkpoint"} names {str(named)!r}, which is neither there nor in {work_dir}')

@@ -23,7 +23,7 @@ def hub_id(text: str) -> Optional[str]:
     # A path to a file, or into a folder that is here, is a path. work_dirs is where MMEngine writes: a checkpoint that
     # was not trained yet should not be looked for elsewhere.
     if (match is None or match[1] == 'work_dirs' or Path(match[1]).is_dir()
-            or text.endswith(('.pt', '.pth', '.ckpt', '.bin', '.safetensors', '.py', '.npz'))):
+            or text.lower().endswith(('.pt', '.pth', '.ckpt', '.bin', '.th', '.tar', '.safetensors', '.py', '.npz'))):
         return None
     return text
 

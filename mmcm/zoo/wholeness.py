@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from mmcm.utils.bounded import JSON_BYTES, Unreadable, open_directory, parse_json
+from mmcm.utils.file_kinds import stand_in
 
 
 def why_incomplete(path: Path, suffix: str) -> Optional[str]:
@@ -17,6 +18,9 @@ def why_incomplete(path: Path, suffix: str) -> Optional[str]:
             told by their first bytes.
     """
     size = os.path.getsize(path)
+    page = stand_in(path)
+    if page is not None:
+        return f'what arrived is {page}'
     with path.open('rb') as file:
         start = file.read(8)
         if start.startswith(b'PK\x03\x04'):
@@ -26,7 +30,7 @@ def why_incomplete(path: Path, suffix: str) -> Optional[str]:
                 open_directory(path)
             except Unreadable as error:
                 return f'it is not whole: {error}'
-        if suffix != '.safetensors':
+        if suffix.lower() != '.safetensors':
             return None
         try:
             length = struct.unpack('<Q', start)[0]

@@ -1,4 +1,5 @@
 """The parsers that are fuzzed: valid files of each, how they are changed, and how they are read."""
+import contextlib
 import functools
 import gzip
 import io
@@ -36,8 +37,10 @@ from mmcm.interop import config_text, is_diffusers_folder, parse_config, read_co
 from mmcm.interop.diffusers_folder import write_folder
 from mmcm.registry import DATASETS
 from mmcm.utils.checkpoint_files import read_checkpoint
+from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS
 from mmcm.utils.npz import open_npz
+from mmcm.utils.weights import load_weights, read_backbone
 from mmcm.zoo import cached_file
 from mmcm.zoo.download import _Part, recorded_sha256
 from mmcm.zoo.wholeness import why_incomplete
@@ -92,7 +95,8 @@ def checkpoints():
         optimizer=dict(
             state={0: dict(step=torch.tensor(3.), exp_avg=torch.ones(2, 3))}, param_groups=[dict(lr=1e-4, params=[0])]),
         message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1., 2.], [1, 1])), x=np.float64(3)))
-    return [weights, training, dict(weights, half=torch.ones(3, dtype=torch.bfloat16))]
+    nested = dict(model=weights, ema=dict(shadow={f'module.{key}': value.numpy() for key, value in weights.items()}))
+    return [weights, training, dict(weights, half=torch.ones(3, dtype=torch.bfloat16)), nested]
 
 
 def zipped(entries, method=zipfile.ZIP_STORED):
@@ -123,6 +127,10 @@ def idx(array):
 def read_weights_file(path):
     read_checkpoint(path)
     read_checkpoint(path, mapped=True)
+    network = torch.nn.ModuleDict(dict(layer=torch.nn.ModuleList(torch.nn.Linear(3, 2, bias=False) for _ in range(3))))
+    for name in (None, 'online', 'ema'):
+        with contextlib.suppress(InputError):
+            load_weights(network, read_backbone(path, name, network), path)
     why_incomplete(path, path.suffix)
     is_script(path)
     config_text(path)
@@ -259,7 +267,7 @@ TARGETS = dict(
     torch_legacy=Target(
         [torch_saved(content, _use_new_zipfile_serialization=False) for content in checkpoints()], mutate.of_pickle,
         at('x.pth', read_weights_file)),
-    safetensors=Target([save(content, dict(config='model = dict(a=1)')) for content in checkpoints()[::2]],
+    safetensors=Target([save(content, dict(config='model = dict(a=1)')) for content in checkpoints()[:3:2]],
                        mutate.of_safetensors, at('x.safetensors', read_weights_file)),
     config_text=Target(
         [b"model = dict(type='A', b=[1, (2, 3)], c={'d': None}, e=-1e3)\nname = 'x'\n"], mutate.of_config,

@@ -52,6 +52,27 @@ def test_file_of_weights_brings_its_config(tmp_path, inferencer, checkpoint):
         ConsistencyModelInferencer(checkpoint)
 
 
+@pytest.mark.parametrize('name', ['own.SAFETENSORS', 'own.ckpt', 'own.bin', 'own'])
+def test_file_of_weights_is_told_by_its_content(tmp_path, inferencer, checkpoint, name):
+    convert([checkpoint, str(tmp_path / 'own.safetensors'), '--config', str(write_config(tmp_path))])
+    (tmp_path / 'own.safetensors').rename(tmp_path / name)
+    alone = ConsistencyModelInferencer(tmp_path / name, device='cpu')
+    assert torch.equal(alone(2, 'balanced').pixels, inferencer(2, 'balanced').pixels)
+
+
+@pytest.mark.parametrize('name', ['lfs.pt', 'lfs.ckpt', 'lfs'])
+def test_pointer_in_place_of_a_model_is_called_one(tmp_path, name):
+    (tmp_path / name).write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1184921261\n')
+    with pytest.raises(InputError, match='a Git LFS pointer in place of the file'):
+        ConsistencyModelInferencer(tmp_path / name)
+
+
+def test_state_of_an_optimiser_is_no_model(tmp_path):
+    torch.save(dict(state={}, param_groups=[]), tmp_path / 'opt.pt')
+    with pytest.raises(InputError, match='holds no state dict but the state of an optimiser'):
+        ConsistencyModelInferencer(tmp_path / 'opt.pt')
+
+
 def test_weights_of_a_consistency_model_are_not_drawn_as_those_of_a_diffusion_model():
     draw = ConsistencyModelInferencer('edm_1xb32_digits-8x8', 'digits', device='cpu')
     with pytest.raises(InputError, match='was trained with model.denoiser.boundary=True, and the config has False'):

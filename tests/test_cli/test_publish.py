@@ -7,9 +7,8 @@ from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from mmcm.apis.publish import average_of
 from mmcm.cli.publish import main
-from mmcm.utils.weights import digest, read_backbone, read_checkpoint
+from mmcm.utils.weights import chosen_weights, digest, read_backbone, read_checkpoint
 from mmcm.version import __version__
 
 
@@ -79,5 +78,6 @@ def test_digest_depends_on_names_shapes_dtypes_and_values_alone():
 
 
 def test_average_of_weights_alone_has_no_name():
-    assert average_of({'out.2.bias': torch.zeros(1)}, None) == ''
-    assert average_of(dict(state_dict={'denoiser.backbone.out.2.bias': torch.zeros(1)}), None) == 'online'
+    assert chosen_weights({'out.2.bias': torch.zeros(1)}, 'x.pt')[1] is None
+    trained = dict(state_dict={'denoiser.backbone.out.2.bias': torch.zeros(1)})
+    assert chosen_weights(trained, 'x.pt')[1] == 'online'

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -101,13 +102,43 @@ def test_averages_stay_in_single_precision_with_amp(run, tmp_path):
     assert {value.dtype for value in state.values()} == {torch.float32}
 
 
-def test_run_that_replaces_another_says_so(run, capsys, tmp_path):
+def test_run_that_would_replace_another_is_refused(run, capsys, tmp_path):
     run()
     assert 'note:' not in capsys.readouterr().err
+    before = (tmp_path / 'iter_2.pth').stat().st_mtime_ns
+    for arguments in ([], ['--cfg-options', f'load_from={tmp_path / "iter_2.pth"}']):
+        error = refusal(capsys, run, *arguments)
+        assert f'{tmp_path} holds a run already (iter_2.pth)' in error
+        assert all(way in error for way in ('--resume', '--work-dir', '--force'))
+    (tmp_path / 'last_checkpoint').unlink()
+    assert 'holds a run already' in refusal(capsys, run)
+    assert (tmp_path / 'iter_2.pth').stat().st_mtime_ns == before
+    run('--force')
+    assert (tmp_path / 'iter_2.pth').stat().st_mtime_ns > before
+
+
+def test_run_resumed_from_elsewhere_does_not_replace_another(run, capsys, tmp_path):
     run()
-    assert f'note: {tmp_path} holds a run already' in capsys.readouterr().err
-    run('--resume')
-    assert 'note:' not in capsys.readouterr().err
+    other = tmp_path.with_name(f'{tmp_path.name}-other')
+    run('--work-dir', str(other))
+    error = refusal(capsys, run, '--resume', options=[f'load_from={other / "iter_2.pth"}'])
+    assert 'To go on with it: leave out load_from.' in error
+    options = [f'load_from={tmp_path / "iter_2.pth"}', 'train_cfg.max_iters=3']
+    assert run('--resume', options=options).iter == 3  # back to a checkpoint of its own
+
+
+def test_moved_run_without_its_record_goes_on(run, tmp_path, capsys):
+    run()
+    (tmp_path / 'last_checkpoint').unlink()
+    moved = tmp_path.with_name(f'{tmp_path.name}-moved')
+    tmp_path.rename(moved)
+    assert run('--resume', '--work-dir', str(moved), options=['train_cfg.max_iters=3']).iter == 3
+    log = ''.join(path.read_text() for path in moved.rglob('*.log'))
+    assert log.count('iter_2.pth is the newest whole checkpoint') == 1 and 'resumed epoch: 0, iter: 2' in log
+    for path in moved.glob('iter_*.pth'):
+        path.write_bytes(path.read_bytes()[:1000])
+    error = refusal(capsys, run, '--resume', '--work-dir', str(moved))
+    assert f'No checkpoint in {moved} is whole: iter_3.pth, iter_2.pth.' in error
 
 
 @pytest.fixture
@@ -150,35 +181,39 @@ def test_file_of_another_network_is_refused(run, released, capsys):
     assert 'is not a checkpoint of this ADMUNet' in refusal(capsys, run, options=[f'load_from={released[0]}'])
 
 
-def test_resumed_run_is_not_trained_at_learning_rate_0(run, capsys):
-    run()
-    error = refusal(capsys, run, '--resume', options=['train_cfg.max_iters=4'])
-    assert error.startswith('error: PolyLR of the resumed run ends at 2, and the run is to go on to 4: the learning')
-    assert 'load_from=' in error and 'train_cfg.max_iters=2' in error
-    assert run('--resume', options=['train_cfg.max_iters=4', 'param_scheduler.end=2']).iter == 4  # as it is asked for
+def learning_rates(folder):
+    """Return the learning rates in the logs of a work directory, by iteration; later logs count."""
+    lines = (line for path in sorted(folder.rglob('scalars.json')) for line in path.read_text().splitlines())
+    return {entry['iter']: entry['lr'] for entry in map(json.loads, lines) if 'lr' in entry}
 
 
-def test_way_to_train_longer_works(run, tmp_path):
-    run()
-    weights = f'load_from={tmp_path / "iter_2.pth"}'
-    run('--work-dir', str(tmp_path / 'longer'), options=[weights, 'train_cfg.max_iters=3'])
-    before, after = (read_checkpoint(path)['state_dict'] for path in (
-        tmp_path / 'iter_2.pth', tmp_path / 'longer' / 'iter_3.pth'))
-    name = 'denoiser.backbone.out.2.weight'
-    assert 0 < (after[name] - before[name]).abs().max() < 0.01
+EVERY = ['default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=1']
 
 
-def test_schedule_that_ends_above_0_is_only_noted(run, tmp_path):
-    run(options=['param_scheduler.eta_min=1e-4'])
-    run('--resume', options=['train_cfg.max_iters=4', 'param_scheduler.eta_min=1e-4'])
+def test_longer_run_goes_on_with_the_schedule_of_its_length(run, tmp_path):
+    """The values of a run that was as long from the start, bit for bit; MMEngine would train on at 0."""
+    run(options=EVERY)
+    run('--resume', options=[*EVERY, 'train_cfg.max_iters=4'])
+    whole = tmp_path.with_name(f'{tmp_path.name}-whole')
+    run('--work-dir', str(whole), options=[*EVERY, 'train_cfg.max_iters=4'])
+    ours, theirs = learning_rates(tmp_path), learning_rates(whole)
+    assert ours[3] == theirs[3] == pytest.approx(1e-3 / 3) and ours[4] == theirs[4] == 0
     log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
-    assert 'the run is to go on to 4: the value does not change after 2.' in log
+    assert log.count('The config counts, not the checkpoint: PolyLR.end 4 (2). The learning rate of iteration 2') == 1
 
 
-def test_schedule_that_ends_early_on_purpose_is_fine(run):
-    run(options=['param_scheduler.end=1', 'param_scheduler.eta_min=1e-4'])
-    assert run('--resume', options=['train_cfg.max_iters=4', 'param_scheduler.end=1',
-                                    'param_scheduler.eta_min=1e-4']).iter == 4
+def test_shorter_run_is_not_resumed_beyond_its_end(run, capsys):
+    run()
+    error = refusal(capsys, run, '--resume', options=['train_cfg.max_iters=1'])
+    assert 'is at iteration 2, and the run ends at 1: set train_cfg.max_iters to more' in error
+    assert run('--resume').iter == 2
+
+
+def test_schedule_that_ends_early_on_purpose_stays(run, tmp_path):
+    run(options=EVERY)
+    assert run('--resume', options=[*EVERY, 'train_cfg.max_iters=4', 'param_scheduler.end=2']).iter == 4
+    assert learning_rates(tmp_path)[3] == learning_rates(tmp_path)[4] == 0
+    assert 'The config counts' not in ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
 
 
 HOOKS = ['timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'resume_data', 'step_seed', 'plain_log',

@@ -69,13 +69,20 @@ def network(tmp_path):
     return path, weights
 
 
-@pytest.mark.parametrize('form', ['bare', 'prefixed', 'nested', 'diffusers'])
+@pytest.mark.parametrize('form', ['bare', 'prefixed', 'nested', 'diffusers', 'lightning', 'averaged', 'arrays'])
 def test_weights_alone_become_those_of_network_target_and_averages(tmp_path, network, form):
     path, weights = network
     if form == 'prefixed':
         torch.save({f'backbone.{key}': value for key, value in weights.items()}, path)
     elif form == 'nested':
         torch.save(dict(state_dict=weights), path)
+    elif form == 'lightning':
+        torch.save(dict(epoch=1, state_dict={f'model._orig_mod.{key}': value for key, value in weights.items()}), path)
+    elif form == 'averaged':
+        online = {key: value + 1 for key, value in weights.items()}
+        torch.save(dict(model=online, ema={f'module.{key}': value for key, value in weights.items()}, step=3), path)
+    elif form == 'arrays':
+        torch.save({key: value.numpy() for key, value in weights.items()}, path)
     elif form == 'diffusers':
         path = tmp_path / 'folder'
         write_folder(path, model_config(), weights)
@@ -99,9 +106,25 @@ def test_weights_of_another_network_are_refused(tmp_path):
         loaded(tmp_path / 'run', tmp_path / 'other.pt')
 
 
+@pytest.mark.parametrize('resume', [False, True])
+@pytest.mark.parametrize('part', ['denoiser', 'target', 'emas.0_9'])
+def test_weights_that_are_not_finite_are_refused(tmp_path, undisturbed, part, resume):
+    content = read_checkpoint(undisturbed / 'iter_4.pth')
+    content['state_dict'][f'{part}.backbone.out.2.bias'] = torch.full((1, ), float('nan'))
+    torch.save(content, tmp_path / 'diverged.pth')
+    with pytest.raises(InputError, match=f'NaN or infinite values in 1 of .*{part}.backbone.out.2.bias'):
+        loaded(tmp_path / 'run', tmp_path / 'diverged.pth', resume)
+
+
+def test_list_is_no_checkpoint(tmp_path):
+    torch.save([torch.zeros(2)], tmp_path / 'list.pt')
+    with pytest.raises(InputError, match='list.pt holds no state dict but a list'):
+        loaded(tmp_path / 'run', tmp_path / 'list.pt')
+
+
 def test_file_without_weights_is_refused(tmp_path):
     torch.save(dict(state={}, param_groups=[]), tmp_path / 'opt000002.pt')
-    with pytest.raises(InputError, match='holds no weights'):
+    with pytest.raises(InputError, match='holds no state dict but the state of an optimiser'):
         loaded(tmp_path / 'run', tmp_path / 'opt000002.pt')
 
 

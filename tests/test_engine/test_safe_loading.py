@@ -46,7 +46,7 @@ def test_record_of_the_last_checkpoint_leads_to_files_alone(tmp_path):
     record.write_bytes(b'\xff\xfebad')
     with pytest.raises(InputError, match='does not name a checkpoint'):
         find_latest_checkpoint(str(tmp_path))
-    (tmp_path / 'iter_5.pth').touch()
+    torch.save(dict(meta=dict(iter=5), state_dict={}), tmp_path / 'iter_5.pth')
     record.write_text('/where/it/was/trained/iter_5.pth')  # the folder was moved since
     assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_5.pth')
 

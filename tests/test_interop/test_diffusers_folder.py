@@ -161,7 +161,7 @@ def test_other_folders_are_none(tmp_path, folder):
     (lambda folder: shutil.rmtree(folder / 'unet'), 'unet/config.json is missing: the folder is not whole'),
     (lambda folder: shutil.rmtree(folder / 'scheduler'), 'scheduler_config.json is missing: the folder is not whole'),
     (lambda folder: (folder / f'{STEM}.safetensors').unlink(), 'unet has no weights: .*safetensors .* is missing'),
-    (lambda folder: (folder / f'{STEM}.safetensors').write_bytes(b'x'), 'safetensors is no whole checkpoint'),
+    (lambda folder: (folder / f'{STEM}.safetensors').write_bytes(b'\xff'), 'safetensors is no whole checkpoint'),
     (lambda folder: (folder / 'unet/config.json').write_text('{"a'), 'unet/config.json cannot be read as JSON'),
     (lambda folder: (folder / 'unet/config.json').write_text('[]'), 'unet/config.json holds no settings'),
     (lambda folder: edit(folder / 'unet/config.json', freq_shift=1), 'pipeline: .* freq_shift 1'),

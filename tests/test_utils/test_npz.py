@@ -161,3 +161,9 @@ def test_damaged_compressed_data_are_refused(tmp_path):
     (tmp_path / 'x.npz').write_bytes(content)
     with pytest.raises(InputError, match='arr_0 in .*x.npz is no whole array'):
         open_npz(tmp_path / 'x.npz')['arr_0']
+
+
+def test_pointer_in_place_of_an_npz_is_called_one(tmp_path):
+    (tmp_path / 'x.npz').write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n')
+    with pytest.raises(InputError, match='x.npz is no npz file, or not a whole one .a Git LFS pointer in place of'):
+        open_npz(tmp_path / 'x.npz')

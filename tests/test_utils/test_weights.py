@@ -77,8 +77,8 @@ def test_average_of_bare_weights_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize('content', [
-    torch.zeros(2), [torch.zeros(2)], {'epoch': 3}, {'weight': {'deep': torch.zeros(2)}}, {1: torch.zeros(2)},
-], ids=['tensor', 'list', 'number', 'nested', 'numbered'])
+    torch.zeros(2), [torch.zeros(2)], {'epoch': 3}, {'weight': [torch.zeros(2)]}, {1: torch.zeros(2)},
+], ids=['tensor', 'list', 'number', 'listed', 'numbered'])
 def test_file_of_something_else_is_refused(tmp_path, content):
     with pytest.raises(InputError, match='holds no state dict'):
         read_backbone(write(tmp_path, 'bare.pth', content))
@@ -105,6 +105,8 @@ def test_tensors_on_the_meta_device_are_replaced_not_copied():
     (dict(weight=None), '1 keys are missing: weight[.]'),
     (dict(scale=torch.zeros(2)), '1 keys are not expected: scale'),
     (dict(weight=torch.zeros(3, 2)), r'1 shapes differ: weight \(3, 2\) instead of \(2, 3\)'),
+    (dict(weight=torch.zeros(2, 3, dtype=torch.int8)), '1 are quantised or no weights: weight is int8'),
+    (dict(weight=torch.zeros(2, 3, dtype=torch.complex64)), 'weight is complex64'),
 ])
 def test_weights_of_another_network_are_refused_by_naming_the_difference(changes, match):
     module = nn.Linear(3, 2)

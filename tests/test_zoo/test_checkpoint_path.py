@@ -161,5 +161,5 @@ def test_unknown_checkpoint_says_what_was_tried_in_one_line(tmp_path):
     with pytest.raises(InputError, match='no file or folder .* no model of the zoo, nearest: cd_small;') as caught:
         cached_file('cd_smal')
     assert '\n' not in str(caught.value)
-    with pytest.raises(InputError, match='a folder with neither a last_checkpoint file'):
+    with pytest.raises(InputError, match='a folder with neither a checkpoint of a run'):
         cached_file(tmp_path)

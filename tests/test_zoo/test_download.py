@@ -155,6 +155,18 @@ def test_web_page_is_no_checkpoint(server, tmp_path):
         fetch(server, tmp_path / 'model.pt')
 
 
+@pytest.mark.parametrize('content, message', [
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n', 'what arrived is a Git LFS pointer'),
+    (b'\n<!DOCTYPE html><html></html>', 'what arrived is an HTML page'),
+])
+@pytest.mark.parametrize('name', ['model.pt', 'reference.npz'])
+def test_pointer_or_page_that_is_not_declared_is_not_kept(server, tmp_path, content, message, name):
+    server.content = content
+    with pytest.raises(InputError, match=message):
+        fetch(server, tmp_path / name)
+    assert not (tmp_path / name).exists() and not (tmp_path / f'{name}.part').exists()
+
+
 def test_no_server_is_reported_as_being_offline(server, tmp_path):
     url = server.url
     server.shutdown()

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmcm.engine.loaded_checkpoint import fit_checkpoint
+from mmcm.engine.resumed_settings import Settings
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.model_wrappers import unwrapped
@@ -21,9 +22,20 @@ class AveragesHook(Hook):
     # Before the checkpoint is saved and before samples are drawn after the same iteration.
     priority = 'ABOVE_NORMAL'
 
+    def __init__(self) -> None:
+        self.settings: Optional[Settings] = None
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Start the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
         fit_checkpoint(runner, checkpoint)
+        if runner._resume:
+            self.settings = Settings.of(runner, checkpoint)
+
+    def before_train(self, runner: Runner) -> None:
+        """Give a resumed run the settings of its config, where the checkpoint had others; see `Settings`."""
+        if self.settings is not None:
+            self.settings.restore(runner)
+            self.settings = None
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
         """Begin the training step, with the first batch whose gradients it accumulates."""

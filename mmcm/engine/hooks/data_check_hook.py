@@ -24,7 +24,7 @@ NUM_LISTED = 10  # names of classes in an error
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Tell before the first step if data set, batches, model, and the schedule of a resumed run do not fit.
+    """Tell before the first step if data set, batches and model do not fit.
 
     One image is read, for its shape; a data set that has `labels`, the classes of its images or None, is checked by
     them, and other ones are left to the first step. Classes that have names have to be as many as the model's; their
@@ -40,7 +40,6 @@ class DataCheckHook(Hook):
         loader = runner.train_dataloader
         counts = iterations_per_step(runner)
         check_accumulation(runner, counts)
-        check_schedules(runner)
         if loader.batch_size is not None:  # a batch sampler may take any number
             check_size(len(loader.dataset), loader.batch_size, get_world_size(), counts)
         model = unwrapped(runner.model)
@@ -147,30 +146,6 @@ def are_named_by(names: Sequence[str], given: Union[str, Sequence[str], None]) -
         return given is not None
     known = {other.lower() for others in class_names(given) for other in others}
     return all(re.fullmatch(r'n\d{8}', name) or name.lower() in known for name in names)
-
-
-def check_schedules(runner: Runner) -> None:
-    """Raise an InputError if a run is resumed to be longer than its schedules, and the learning rate would be 0 then.
-
-    Where it would stay at another value, the log says so. MMEngine takes the ends of schedules from the checkpoint.
-    """
-    configs = runner.cfg.get('param_scheduler')
-    configs = configs if isinstance(configs, Sequence) else [configs]
-    schedulers = runner.param_schedulers
-    if not runner.iter or not isinstance(schedulers, Sequence) or len(schedulers) != len(configs):
-        return
-    for config, scheduler in zip(configs, schedulers):
-        length = runner.max_epochs if scheduler.by_epoch else runner.max_iters
-        if not isinstance(config, dict) or not scheduler.end < config.get('end', length) <= length:
-            continue
-        ends = (f'{type(scheduler).__name__} of the resumed run ends at {scheduler.end}, and the run is to go on to '
-                f'{length}')
-        if getattr(scheduler, 'eta_min', None) != 0:
-            runner.logger.warning(f'{ends}: the value does not change after {scheduler.end}.')
-            continue
-        raise InputError(f'{ends}: the learning rate would be 0 after {scheduler.end}. To train longer, begin a new '
-                         'run with the weights: another --work-dir, and --cfg-options load_from=<the checkpoint> '
-                         f'instead of --resume. To finish the old one, set train_cfg.max_iters={scheduler.end}.')
 
 
 def check_labels(labels: Optional[Sequence[int]], model: nn.Module) -> None:

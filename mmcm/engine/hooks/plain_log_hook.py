@@ -15,8 +15,9 @@ from mmcm.registry import HOOKS
 class PlainLogHook(Hook):
     """Write the log that a checkpoint carries without pickled code, and read it back when the run is resumed.
 
-    MMEngine pickles its `HistoryBuffer`s and NumPy scalars, which torch's safe unpickler refuses. A checkpoint written
-    with this hook holds tensors and plain values alone, so that every torch and every tool can read it safely.
+    MMEngine pickles its `HistoryBuffer`s, NumPy scalars and the functions of schedules, which torch's safe unpickler
+    refuses. A checkpoint written with this hook holds tensors and plain values alone, so that every torch and every
+    tool can read it safely.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -26,6 +27,10 @@ class PlainLogHook(Hook):
         for part in ('message_hub', 'meta', 'param_schedulers'):
             if part in checkpoint:
                 checkpoint[part] = apply_to(checkpoint[part], _is_numpy_scalar, np.generic.item)
+        schedulers = checkpoint.get('param_schedulers')
+        if isinstance(schedulers, list):  # OneCycleLR holds a function, which the schedule of a resumed run has anyway
+            checkpoint['param_schedulers'] = [
+                {key: value for key, value in state.items() if not callable(value)} for state in schedulers]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn the tensors back into buffers, if the checkpoint was written with this hook."""

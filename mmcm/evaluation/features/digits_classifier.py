@@ -78,7 +78,7 @@ class DigitsClassifier(BaseModel):
         """Load the checkpoint, if one was named."""
         if self.checkpoint is not None:
             path = cached_file(self.checkpoint)
-            load_weights(self.backbone, read_backbone(path), path)
+            load_weights(self.backbone, read_backbone(path, network=self.backbone), path)
             self.fingerprint = fingerprint_of(self)
 
     def extract(self, images: Tensor) -> Features:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import load_weights, read_state_dict
+from mmcm.utils.weights import load_weights, read_backbone
 from mmcm.zoo import cached_file
 
 Place = Union[int, str]
@@ -83,7 +83,7 @@ class NetworkFeatures(FeatureExtractor):
         network = build_network(self.settings['network'])
         if self.checkpoint is not None:
             path = cached_file(self.checkpoint, sha256=self.sha256)
-            load_weights(network, read_state_dict(path), path)
+            load_weights(network, read_backbone(path, network=network), path)
         return network
 
     def forward(self, images: Tensor) -> Features:

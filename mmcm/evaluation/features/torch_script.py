@@ -9,6 +9,7 @@ from mmcm.evaluation.features.network_features import NetworkFeatures
 from mmcm.registry import MODELS
 from mmcm.utils.bounded import Unreadable, open_directory
 from mmcm.utils.errors import InputError
+from mmcm.utils.file_kinds import stand_in
 from mmcm.zoo import cached_file
 from mmcm.zoo.download import digests
 
@@ -52,8 +53,10 @@ def load_script(path: Path) -> torch.jit.ScriptModule:
         InputError: If the file is no such archive, or a broken one.
     """
     if not is_script(path):
-        raise InputError(f'{path} is no TorchScript archive, as torch.jit.save writes it. Name one, or, for a network '
-                         "whose class is importable, use the extractor 'NetworkFeatures'.")
+        found = stand_in(path)
+        instead = f', but {found}' if found else ''
+        raise InputError(f'{path} is no TorchScript archive, as torch.jit.save writes it{instead}. Name one, or, for a '
+                         "network whose class is importable, use the extractor 'NetworkFeatures'.")
     try:
         with warnings.catch_warnings():
             # torch 2.13 deprecates TorchScript in favour of torch.export; archives as old as these stay as they are.

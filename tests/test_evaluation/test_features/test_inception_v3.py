@@ -182,7 +182,7 @@ def test_files_of_other_networks_are_told(tmp_path):
 
 def test_what_is_no_checkpoint_is_told(tmp_path):
     (tmp_path / 'page.pth').write_text('<html>not found</html>')
-    with pytest.raises(InputError, match='page.pth is no whole checkpoint.*begins as no file of torch.save does'):
+    with pytest.raises(InputError, match='page.pth is an HTML page .*download the file itself'):
         read(tmp_path / 'page.pth')
     torch.save([1, 2], tmp_path / 'list.pth')
     with pytest.raises(InputError, match='list.pth holds no state dict but a list'):

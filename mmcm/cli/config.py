@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 
+from mmcm.cli.launch import HELP, LAUNCHERS, find_launcher
+from mmcm.utils.checks import check_choice
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
@@ -53,8 +55,7 @@ def add_runner_arguments(parser: ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='change settings of the config, for example train_dataloader.batch_size=64 or '
         '"model.ema_decays=[0.99,0.999]"')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what started the processes')
+    parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
     # torch.distributed.launch passes it; torchrun sets the environment variable instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
@@ -72,7 +73,10 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
     """
     config = read_config(args.config, args.cfg_options)
     check_options(args.cfg_options, args.config)
-    config.launcher = args.launcher
+    asked = args.launcher or (args.cfg_options or {}).get('launcher')
+    if asked is not None:
+        check_choice('launcher', asked, LAUNCHERS)
+    args.launcher = config.launcher = find_launcher(asked)
     if args.work_dir:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:

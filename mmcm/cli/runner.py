@@ -16,19 +16,13 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
+from mmcm.cli.launch import check_devices, set_torch_variables
 from mmcm.engine.console import brief_console
 from mmcm.registry import is_config_error
 from mmcm.utils.errors import InputError
 
 # What MMEngine adds to every run, unless `default_hooks` says None.
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-STARTED_BY = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
-# Where each launcher says which of how many processes this is, under the names that torch has for it.
-PROCESS_VARIABLES = dict(
-    pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE'),
-    slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
-    mpi=dict(
-        RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
 
 # MMEngine tells the runs of a process apart by name and second; one more run of that name waits for the next second, as
 # it would log into the files of the run before.
@@ -43,16 +37,11 @@ def prepare(config: Config, args: Namespace) -> None:
         keep_installed_backends(config)
     if args.launcher == 'none':
         return
-    for name, source in PROCESS_VARIABLES[args.launcher].items():
-        if source in os.environ:
-            os.environ[name] = os.environ[source]
-        elif name != 'LOCAL_RANK':
-            raise InputError(f'--launcher {args.launcher} is for processes that {STARTED_BY[args.launcher]} starts: '
-                             f'there is no variable {source}.')
-    # MMEngine reads MPI's variable to choose the device, and this one to tell DDP of it.
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_torch_variables(args.launcher, args.local_rank)
     if not torch.cuda.is_available():
         use_cpus(config, args.launcher)
+    else:
+        check_devices(args.launcher, torch.cuda.device_count())
 
 
 def leave_out_hooks(config: Config) -> None:
@@ -65,7 +54,6 @@ def leave_out_hooks(config: Config) -> None:
 def use_cpus(config: Config, launcher: str) -> None:
     """Connect the processes with gloo; MMEngine would set a CUDA device for every launcher, and give DDP its index."""
     if not torch.distributed.is_initialized():
-        os.environ.setdefault('MASTER_PORT', '29500')
         if 'MASTER_ADDR' not in os.environ:
             os.environ['MASTER_ADDR'] = first_node(launcher)
         timeout = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
@@ -111,6 +99,8 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     with brief_console():
         runner = runner_class.from_cfg(config)
     _begun[name] = runner.timestamp
+    if runner.world_size > 1:
+        runner.logger.info(f'Distributed training: {runner.world_size} processes')
     runner.logger.info(f'Environment, config and hooks: {log_file(runner)}')
     return runner
 

@@ -182,7 +182,7 @@ def test_schedule_that_ends_early_on_purpose_is_fine(run):
 
 
 HOOKS = ['timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'resume_data', 'step_seed', 'plain_log',
-         'data_check', 'guard', 'loss_by_sigma', 'sample_grid', 'trajectory']
+         'loop_end', 'data_check', 'guard', 'loss_by_sigma', 'sample_grid', 'trajectory']
 
 
 @pytest.mark.parametrize('name', HOOKS)

@@ -2,6 +2,7 @@
 import os
 import re
 import sys
+import traceback
 from functools import wraps
 from typing import Any, Callable
 
@@ -12,6 +13,7 @@ from mmcm.utils.system import has_reader
 
 LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
+TRACEBACK = 'MMCM_TRACEBACK'  # the variable that asks for tracebacks of errors that are told in one line
 PIPE_CLOSED = 141  # what shells show for programs that SIGPIPE ends
 
 
@@ -19,7 +21,8 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     """Let `main` end with one line on stderr where something else than a fault of ours ends it.
 
     The exit code is 2 where it raises an InputError or the machine fails (see `machine_failure`), 130 after SIGINT and
-    143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line.
+    143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line. The variable
+    `MMCM_TRACEBACK` has the traceback of an InputError, and of what it was made from, printed before its line.
     """
 
     @wraps(main)
@@ -28,6 +31,8 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             try:
                 run_and_flush(main, *args, **kwargs)
             except InputError as error:
+                if os.environ.get(TRACEBACK):
+                    traceback.print_exc()
                 fail(str(error))
             except Interrupted as error:
                 stop(error)

@@ -5,8 +5,6 @@ import os
 import subprocess
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Optional, Union
@@ -17,12 +15,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
 from mmcm.cli.launch import check_devices, set_torch_variables
+from mmcm.cli.settings import MMENGINE_HOOKS
 from mmcm.engine.console import brief_console
-from mmcm.registry import is_config_error
 from mmcm.utils.errors import InputError
-
-# What MMEngine adds to every run, unless `default_hooks` says None.
-MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 # MMEngine tells the runs of a process apart by name and second; one more run of that name waits for the next second, as
 # it would log into the files of the run before.
@@ -109,20 +104,6 @@ def log_file(runner: Union[Runner, FlexibleRunner]) -> str:
     """Return the path of the file that a runner logs to, as seen from the current folder where it lies below that."""
     path = Path(runner.logger.log_file)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-@contextmanager
-def built_from_config() -> Iterator[None]:
-    """Turn MMEngine's errors about parts that do not exist, or do not take their arguments, into InputErrors.
-
-    It surrounds a whole run: MMEngine builds optimiser, loaders and loops only when they are first needed.
-    """
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        if is_config_error(error):
-            raise InputError(f'the config cannot be built: {error.args[0]}') from error
-        raise
 
 
 def keep_installed_backends(config: Config) -> None:

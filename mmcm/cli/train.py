@@ -62,7 +62,8 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
         Interrupted: If a signal has ended the training; what can be saved is saved.
         InputError: If the config cannot be built, another run writes into the same folder, or the machine has failed.
     """
-    from mmcm.cli.runner import build_runner, built_from_config
+    from mmcm.cli.building import built_from_config
+    from mmcm.cli.runner import build_runner
     from mmcm.engine import (  # with the last one, MMEngine loads safely
         InterruptHook,
         LoopEndHook,
@@ -74,7 +75,7 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
     last = LastCheckpoint(config.work_dir, config.resume)
     with alone(config):
         try:
-            with built_from_config():
+            with built_from_config(config):
                 runner = build_runner(config)
                 hook = InterruptHook.add_to(runner)
                 LoopEndHook.add_to(runner)
@@ -160,8 +161,10 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get('accumulative_counts', 1)
     if args.micro_batch is not None:
         use_micro_batches(config, args.micro_batch)
-    compile_networks(config)
     from mmcm.cli.runner import prepare
+    from mmcm.cli.settings import TRAINING, check_settings
+    check_settings(config, TRAINING)
+    compile_networks(config)
     if args.resume and config.get('load_from') is None and not (Path(config.work_dir) / 'last_checkpoint').is_file():
         print(f'note: {config.work_dir} holds no checkpoint, so the run starts at iteration 0', file=sys.stderr)
     if not args.resume and (Path(config.work_dir) / 'last_checkpoint').is_file():

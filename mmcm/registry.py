@@ -32,13 +32,14 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
     """
     with DefaultScope.overwrite_default_scope(SCOPE):
         name = cfg.get('type') if isinstance(cfg, dict) else None
-        if isinstance(cfg, dict) and not (isinstance(name, str) or callable(name)):
+        if not isinstance(cfg, dict):
+            raise InputError(f'a {registry.name} has to be given as a dict of settings, dict(type=...), got {cfg!r}.')
+        if not (isinstance(name, str) or callable(name)):
             raise InputError(f'the config of a {registry.name} needs a type, a name, got {name!r} in {dict(cfg)}.')
         if isinstance(name, str) and registry.get(name) is None:
             raise InputError(f'{no_type(registry, name)}?')
         try:
-            if name is not None:
-                check_arguments(registry.get(name) if isinstance(name, str) else name, cfg)
+            check_arguments(registry.get(name) if isinstance(name, str) else name, cfg)
             return build_from_cfg(cfg, registry, *args, **kwargs)
         except TypeError as error:
             if is_config_error(error):

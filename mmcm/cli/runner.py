@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
+from mmcm.cli.config_names import MMENGINE_HOOKS
 from mmcm.cli.launch import check_devices, set_torch_variables
-from mmcm.cli.settings import MMENGINE_HOOKS
 from mmcm.engine.console import brief_console
 from mmcm.utils.errors import InputError
 
@@ -53,7 +53,12 @@ def use_cpus(config: Config, launcher: str) -> None:
             os.environ['MASTER_ADDR'] = first_node(launcher)
         timeout = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
         timeout = None if timeout is None else timedelta(seconds=timeout)
-        torch.distributed.init_process_group('gloo', timeout=timeout)
+        try:
+            torch.distributed.init_process_group('gloo', timeout=timeout)
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f'the processes cannot be connected at {os.environ["MASTER_ADDR"]}, port '
+                             f'{os.environ["MASTER_PORT"]}: {str(error).splitlines()[0]}. Another MASTER_ADDR or '
+                             'MASTER_PORT may be free.') from error
         atexit.register(disconnect)
     config.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
@@ -85,7 +90,7 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     if kind == 'FlexibleRunner' and config.get('strategy') and config.get('launcher', 'none') == 'none':
         raise InputError(f'the strategy {config.strategy.type} is for processes that a launcher starts: '
                          'use tools/dist_train.sh, or torchrun and --launcher pytorch.')
-    runner_class = RUNNERS.get(kind)
+    runner_class = RUNNERS.get(kind) if isinstance(kind, str) else None
     if runner_class is None:
         raise InputError(f"runner_type has to be 'Runner' or 'FlexibleRunner', got {kind!r}.")
     name = config.get('experiment_name') or config.filename

@@ -2,8 +2,11 @@
 import fnmatch
 import logging
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, Callable
+
+from mmengine.runner import Priority
 
 from mmcm.utils.arguments import is_number
 from mmcm.utils.errors import InputError
@@ -42,6 +45,12 @@ OPTIONS: Rule = 'True, False or a dict of settings', lambda value: value is None
 NAMED: Rule = ('the name of a list of classes, a list of names or None',
                lambda value: value is None or isinstance(value, (str, list, tuple)))
 
+TEXT: Rule = 'text or None', lambda value: value is None or isinstance(value, (str, os.PathLike))
+TEMPLATE: Rule = ('a name with {} for the iteration, such as iter_{}.pth',
+                  lambda value: value is None or isinstance(value, str) and '{' in value)
+PRIORITY: Rule = (f'a number from 0 to 100 or one of {", ".join(Priority.__members__)}', lambda value: (
+    is_whole(value) and 0 <= value <= 100) or isinstance(value, str) and value.upper() in Priority.__members__)
+
 # Where a rule is in force; `*` stands for one name or a part of it.
 RULES: dict[str, Rule] = {
     'train_cfg.max_iters': whole(1),
@@ -68,12 +77,17 @@ RULES: dict[str, Rule] = {
     'auto_scale_lr.base_batch_size': POSITIVE,
     'default_hooks.logger.interval': whole(1),
     'default_hooks.*.interval': INTERVAL,
+    'default_hooks.*.priority': PRIORITY,
+    'custom_hooks.*.priority': PRIORITY,
+    'default_hooks.checkpoint.filename_tmpl': TEMPLATE,
+    'default_hooks.checkpoint.out_dir': TEXT,
     'log_processor.window_size': whole(1),
     'randomness.seed': SEED,
     'log_level': LEVEL,
     'compile': OPTIONS,
     'class_names': NAMED,
     'resume': SWITCH,
+    'load_from': TEXT,
 }
 for _scheduler in ('param_scheduler', 'param_scheduler.*'):
     RULES |= {f'{_scheduler}.begin': whole(0), f'{_scheduler}.end': whole(1), f'{_scheduler}.eta_min': NUMBER,

@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from mmcm import registry
+from mmcm.cli.config_names import MMENGINE_HOOKS
 from mmcm.cli.setting_values import check_value, check_workers, is_at
 from mmcm.registry import no_type
 from mmcm.utils.arguments import check_arguments, parameters_of
@@ -24,10 +25,8 @@ RUN = ('model', 'default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 
        'default_scope', 'resume')
 # Names at the top level that a training uses, and a test.
 TRAINING = (*RUN, 'train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
-            'param_scheduler', 'auto_scale_lr', 'strategy', 'model_wrapper_cfg', 'compile', 'class_names')
+            'param_scheduler', 'auto_scale_lr', 'strategy', 'model_wrapper_cfg', 'compile', 'class_names', 'load_from')
 TEST = (*RUN, 'test_cfg', 'test_dataloader', 'test_evaluator')
-# The hooks that every runner of MMEngine has, whose settings need no type.
-MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 PARTS = (registry.MODELS, registry.OBJECTIVES, registry.SAMPLERS, registry.DISTANCES, registry.CURRICULA,
          registry.SOLVERS, registry.TANGENTS, registry.WEIGHTINGS, registry.LEVELS, registry.NOISES)
@@ -90,15 +89,18 @@ def check_settings(config: Config, parts: Sequence[str]) -> None:
     for path, value in settings:
         check_kind(path, value)
     check_scope(content.get('default_scope'))
+    flexible = config.get('runner_type') == 'FlexibleRunner'  # which may be told where to resume
     for path, value in settings:
-        check_value(path, value)
+        if not (flexible and path == 'resume'):
+            check_value(path, value)
     if content.get('default_scope') == registry.SCOPE:  # else names may mean other classes
         for path, value in settings:
             check_names(path, value)
     for name, value in content.items():
         if name.endswith('_dataloader') and isinstance(value, dict):
             check_workers(name, value)
-    check_complete(config, parts)
+    if 'train_cfg' in parts:  # the commands that test say themselves what is missing
+        check_complete(config)
     if config.get('strategy') and config.get('runner_type', 'Runner') == 'Runner':
         raise InputError("strategy is for another runner than MMEngine's usual one: set runner_type='FlexibleRunner', "
                          'or leave strategy out.')
@@ -128,15 +130,14 @@ def check_kind(path: str, value: Any) -> None:
             raise InputError(f'{path} has to be a list of dicts, such as [dict(type=...)], got {value!r}.')
 
 
-def check_complete(config: Config, parts: Sequence[str]) -> None:
+def check_complete(config: Config) -> None:
     """Raise an InputError if training, validation or test has some of the parts that it needs, and not all of them."""
     for group in GROUPS:
         missing = [name for name in group if config.get(name) is None]
-        if group[2] in parts and 0 < len(missing) < len(group):
+        if 0 < len(missing) < len(group):
             there = [name for name in group if name not in missing]
-            raise InputError(f'{" and ".join(there)} need{"s" * (len(there) == 1)} {" and ".join(missing)} beside '
-                             f'{"it" if len(there) == 1 else "them"}: set {group[0]}, {group[1]} and {group[2]}, or none '
-                             'of them.')
+            raise InputError(f'{" and ".join(there)} need{"s" * (len(there) == 1)} {" and ".join(missing)}: set '
+                             f'{group[0]}, {group[1]} and {group[2]}, or none of them.')
 
 
 def check_scope(scope: Any) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from mmcm.denoisers.network import build_network
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
+from mmcm.utils.checks import check_positive
 
 
 @MODELS.register_module()
@@ -31,6 +32,7 @@ class KarrasDenoiser(BaseModule):
                  boundary: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        check_positive('sigma_data', sigma_data)
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0

@@ -36,7 +36,7 @@ def test_parameters_are_those_of_all_that_a_class_passes_them_to():
         dict(edges=Sequence[float], optimizer=Any, interval=int, begin=float), False)
     assert list(parameters_of(Open)[0]) == ['name', 'edges', 'optimizer', 'interval', 'begin']
     assert parameters_of(Keeping) == (dict(switch=bool), True)
-    assert parameters_of(function) == (dict(size=Any, pairs=Optional[Any]), False)
+    assert parameters_of(function) == (dict(size=int, pairs=Optional[Any]), False)
     assert parameters_of(object) == ({}, False)
 
 

@@ -49,11 +49,23 @@ def built_from_config(config: Optional[Config] = None) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        frames = frames_of(error)
-        if is_of_machine(error, config) or not (is_building(frames) or is_config_error(error)):
+        failure = building_failure(error, config)
+        if failure is None:
             raise
-        raise InputError(f'the config cannot be built: {described(error, frames, config)} '
-                         f'({TRACEBACK}=1 shows where).') from error
+        raise InputError(failure) from error
+
+
+def building_failure(error: Exception, config: Optional[Config] = None) -> Optional[str]:
+    """Return in one line what could not be built; None if `error` is of something else.
+
+    Args:
+        error (Exception): What was raised.
+        config (Config, optional): See `built_from_config`.
+    """
+    frames = frames_of(error)
+    if is_of_machine(error, config) or not (is_building(frames) or is_config_error(error)):
+        return None
+    return f'the config cannot be built: {described(error, frames, config)} ({TRACEBACK}=1 shows where).'
 
 
 def frames_of(error: BaseException) -> list[FrameType]:
@@ -80,8 +92,8 @@ def is_building(frames: list[FrameType]) -> bool:
         runner = is_runner(owner) or name == 'from_cfg'
         if frame.f_code in (build_from_cfg.__code__, build_in_scope.__code__) or (runner and name in BUILDERS):
             building = True
-        elif runner and name == 'call_hook' and frame.f_locals.get('fn_name') in BEFORE:
-            building = True
+        elif runner and name == 'call_hook':
+            building = frame.f_locals.get('fn_name') in BEFORE
         elif (runner and name in LOADING) or (isinstance(owner, BaseLoop) and name in ('run', 'run_epoch', 'run_iter')):
             building = False
     return building

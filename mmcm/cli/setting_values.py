@@ -88,6 +88,8 @@ RULES: dict[str, Rule] = {
     'class_names': NAMED,
     'resume': SWITCH,
     'load_from': TEXT,
+    'model.init_from': TEXT,
+    'model.teacher.checkpoint': TEXT,
 }
 for _scheduler in ('param_scheduler', 'param_scheduler.*'):
     RULES |= {f'{_scheduler}.begin': whole(0), f'{_scheduler}.end': whole(1), f'{_scheduler}.eta_min': NUMBER,

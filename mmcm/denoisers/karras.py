@@ -11,6 +11,7 @@ from mmcm.denoisers.network import build_network
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_positive
+from mmcm.utils.errors import InputError
 
 
 @MODELS.register_module()
@@ -33,6 +34,8 @@ class KarrasDenoiser(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         check_positive('sigma_data', sigma_data)
+        if sigma_min < 0:
+            raise InputError(f'sigma_min has to be at least 0, got {sigma_min}.')
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0

@@ -20,8 +20,7 @@ REFUSED = [
     ('optim_wrapper.clip_grad.max_nrom', (1, ), "takes no 'max_nrom', nearest: max_norm"),
     ('optim_wrapper.accumulative_counts', (0, -1, 'abc', 1.5, NAN, None, [1]), COUNT),
     ('optim_wrapper', (3, 'Adam', [1]), 'optim_wrapper has to be a dict'),
-    ('optim_wrapper.type', ('OptimWraper', ), "optim_wrapper.type: there is no optim_wrapper 'OptimWraper'; did you mean "
-                                              'OptimWrapper'),
+    ('optim_wrapper.type', ('OptimWraper', ), "type: there is no optim_wrapper 'OptimWraper'; did you mean OptimWrapper"),
     ('optim_wrapper.type', (3, ), 'optim_wrapper.type has to be a name, got 3'),
     ('optim_wrapper.optimzer.lr', (3, ), "optim_wrapper: OptimWrapper takes no 'optimzer', nearest: optimizer"),
     ('optim_wrapper.paramwise_cfg.custom_kyes', (1, ), "nothing reads a setting 'custom_kyes', nearest: custom_keys"),
@@ -33,7 +32,7 @@ REFUSED = [
     (f'{ADAM}.weight_decay', ('abc', -1, NAN), 'weight_decay has to be a number of at least 0'),
     (f'{ADAM}.eps', ('abc', -1, NAN), 'eps has to be a number of at least 0'),
     (f'{ADAM}.betas', (0.9, (0.9, ), (2, 3), (NAN, 0.9), ('a', 'b'), None), 'betas has to be numbers of at least 0'),
-    ('randomness.seed', (2**32, -1, 'abc', 1.5, [1], NAN, True), 'randomness.seed has to be an integer from 0 to 42949'),
+    ('randomness.seed', (2**32, -1, 'abc', 1.5, [1], NAN, True), 'randomness.seed has to be an integer from 0 to'),
     ('randomness.deterministic', ('abc', 2), 'randomness.deterministic has to be True or False'),
     ('randomness.seeed', (1, ), "takes no 'seeed', nearest: seed"),
     ('randomness', (3, None), 'randomness has to be a dict'),

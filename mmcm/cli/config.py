@@ -76,6 +76,7 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem / subfolder)
+    config.work_dir = str(config.work_dir)  # an option may have made a number of a name
     if not isinstance(config.get('model'), dict):
         raise InputError(f'{args.config} describes no model: it needs model = dict(type=...).')
     make_folder(Path(config.work_dir))

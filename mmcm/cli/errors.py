@@ -21,8 +21,10 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     """Let `main` end with one line on stderr where something else than a fault of ours ends it.
 
     The exit code is 2 where it raises an InputError, a config cannot be built or the machine fails, 130 after SIGINT
-    and 143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line. The variable
-    `MMCM_TRACEBACK` has the traceback of an InputError, and of what it was made from, printed before its line.
+    and 143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line.
+
+    Where the variable `MMCM_TRACEBACK` is set, the traceback of an error that is told in one line comes before it, and
+    with it that of what it was made from.
     """
 
     @wraps(main)

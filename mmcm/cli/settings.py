@@ -56,6 +56,9 @@ BUILT = {
     'log_processor': registry.LOG_PROCESSORS, '*_dataloader.dataset': registry.DATASETS,
     '*_dataloader.sampler': registry.DATA_SAMPLERS, '*_dataloader.batch_sampler': registry.DATA_SAMPLERS,
     '*_dataloader.collate_fn': registry.FUNCTIONS, 'model': registry.MODELS}
+# What MMEngine takes where there is no type.
+USUAL = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop', 'log_processor': 'LogProcessor', 'visualizer': 'Visualizer',
+         'optim_wrapper': 'OptimWrapper'}
 LOADER = ('dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch')
 # Parts without a type whose names MMEngine looks up one by one, so that it does not notice another one.
 NAMES = {
@@ -153,7 +156,7 @@ def check_names(path: str, value: Any) -> None:
     """Raise an InputError if `value`, a dict, has a name that nobody reads, or the class that it names refuses one."""
     if not isinstance(value, Mapping):
         return
-    kind = value.get('type')
+    kind = value.get('type', None if value.get('constructor') else USUAL.get(path))
     if path == 'default_hooks':
         check_hooks(value)
     elif path == 'optim_wrapper.clip_grad':

@@ -52,13 +52,11 @@ def check_loop(loop: BaseLoop, name: str) -> None:
 
 def endless_sampler(loader: DataLoader) -> Optional[str]:
     """Return the name of the sampler of `loader` that has no end, None if all end."""
-    samplers = loader.batch_sampler, loader.sampler, getattr(loader.batch_sampler, 'sampler', None)
-    found = next((each for each in samplers if isinstance(each, InfiniteSampler)), None)
-    if found is None:
-        found = samplers[0] if samplers[0] is not None else samplers[1]
-        if not gives_on(found):
-            return None
-    return type(found).__name__
+    outer = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    inner = getattr(outer, 'sampler', None)
+    if isinstance(inner, InfiniteSampler) and ends(outer):  # where its sampler does
+        return type(inner).__name__
+    return type(outer).__name__ if isinstance(outer, InfiniteSampler) or gives_on(outer) else None
 
 
 def gives_on(sampler: Iterable) -> bool:

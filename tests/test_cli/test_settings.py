@@ -20,7 +20,7 @@ REFUSED = [
     ('optim_wrapper.clip_grad.max_nrom', (1, ), "takes no 'max_nrom', nearest: max_norm"),
     ('optim_wrapper.accumulative_counts', (0, -1, 'abc', 1.5, NAN, None, [1]), COUNT),
     ('optim_wrapper', (3, 'Adam', [1]), 'optim_wrapper has to be a dict'),
-    ('optim_wrapper.type', ('OptimWraper', ), "type: there is no optim_wrapper 'OptimWraper'; did you mean OptimWrapper"),
+    ('optim_wrapper.type', ('OptimWraper', ), "there is no optim_wrapper 'OptimWraper'; did you mean OptimWrapper"),
     ('optim_wrapper.type', (3, ), 'optim_wrapper.type has to be a name, got 3'),
     ('optim_wrapper.optimzer.lr', (3, ), "optim_wrapper: OptimWrapper takes no 'optimzer', nearest: optimizer"),
     ('optim_wrapper.paramwise_cfg.custom_kyes', (1, ), "nothing reads a setting 'custom_kyes', nearest: custom_keys"),
@@ -41,6 +41,8 @@ REFUSED = [
     ('train_cfg.by_epoch', (True, ), "IterBasedTrainLoop takes no 'by_epoch'"),
     ('train_cfg.type', ('EpochBasedTrainLoop', ), "EpochBasedTrainLoop takes no 'max_iters', nearest: max_epochs"),
     ('train_cfg.type', ('IterBasedTranLoop', ), "no loop 'IterBasedTranLoop'; did you mean IterBasedTrainLoop"),
+    ('test_cfg.fp16', ('abc', ), 'test_cfg.fp16 has to be True or False'),
+    ('test_cfg.foo', (3, ), "TestLoop takes no 'foo'"),
     ('train_cfg.val_interval', (0, 'abc'), f'val_interval has to be {COUNT}'),
     ('train_dataloader.persistent_workers', (True, ), 'persistent_workers=True is for worker processes'),
     ('train_dataloader.prefetch_factor', (2, ), 'prefetch_factor=2 is for worker processes'),
@@ -120,7 +122,7 @@ def changed(config, **changes):
 def test_setting_that_cannot_be_used_is_told(ours, setting, values, words):
     for value in values:
         with pytest.raises(InputError, match=re.escape(words)):
-            check_settings(changed(ours, **{setting: value}), TRAINING)
+            check_settings(changed(ours, **{setting: value}), TEST if setting.startswith('test_cfg.') else TRAINING)
 
 
 @pytest.mark.parametrize('path', list_configs(), ids=lambda path: path.stem)

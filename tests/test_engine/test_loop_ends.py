@@ -36,6 +36,19 @@ class Cycling(Sampler):
             yield from torch.randperm(len(self), generator=self.generator).tolist()
 
 
+class Epoch:
+    """A batch sampler of a user that takes as much as one epoch from a sampler without end."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __len__(self):
+        return len(self.sampler)
+
+    def __iter__(self):
+        return ([index] for index in itertools.islice(self.sampler, len(self)))
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         return iter(DATA)
@@ -55,6 +68,7 @@ class Repeating(Cycling):
     (lambda: dict(batch_sampler=BatchSampler(Cycling(DATA), 2, False)), 'BatchSampler'),
     (lambda: dict(sampler=Cycling(DATA)), 'BatchSampler'),
     (lambda: dict(sampler=Cycling(DATA), batch_size=None), 'Cycling'),
+    (lambda: dict(batch_sampler=Epoch(InfiniteSampler(DATA))), None),
     (lambda: dict(sampler=Repeating(DATA)), None),
     (lambda: dict(sampler=DefaultSampler(DATA)), None),
     (lambda: dict(sampler=RandomSampler(DATA)), None),

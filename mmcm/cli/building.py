@@ -11,10 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import Registry, build_from_cfg
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
-from mmcm.cli.errors import TRACEBACK
 from mmcm.cli.settings import walk
 from mmcm.registry import build_in_scope, is_config_error, no_type
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
 
 # Methods of MMEngine's runners that build something, and the setting that they build it from.

@@ -6,14 +6,13 @@ import traceback
 from functools import wraps
 from typing import Any, Callable, Optional
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, interruptible, received
 from mmcm.utils.system import has_reader
 
 LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
-TRACEBACK = 'MMCM_TRACEBACK'  # the variable that asks for tracebacks of errors that are told in one line
 PIPE_CLOSED = 141  # what shells show for programs that SIGPIPE ends
 
 

@@ -207,7 +207,7 @@ def check_part(path: str, kind: Any, value: Mapping) -> None:
             return
     pattern = matching(path, list(BUILT))
     if pattern and isinstance(kind, str) and '.' not in kind and '_scope_' not in value:
-        raise InputError(f'{path}.type: {no_type(BUILT[pattern], kind)}?')
+        raise InputError(f'the config cannot be built: {path}.type: {no_type(BUILT[pattern], kind)}?')
 
 
 def registered(place: Optional[Registry], kind: str) -> Optional[Callable]:

@@ -8,11 +8,10 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from mmcm.cli.building import built_from_config
-from mmcm.cli.errors import TRACEBACK
 from mmcm.cli.main import main as mmcm
 from mmcm.cli.train import main, train
 from mmcm.registry import DATASETS, HOOKS, MODELS
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import TRACEBACK, InputError
 
 # Runners of the same second in one process share MMEngine's name for them.
 pytestmark = pytest.mark.filterwarnings('ignore:.*has been created')

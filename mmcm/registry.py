@@ -17,6 +17,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DefaultScope, Registry, build_from_cfg
 
 from mmcm.utils import external_bases  # noqa: F401  (configs may inherit from 'mmcm::digits/...')
+from mmcm.utils.arguments import check_arguments
 from mmcm.utils.errors import InputError
 
 SCOPE = 'mmcm'
@@ -31,17 +32,30 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
     """
     with DefaultScope.overwrite_default_scope(SCOPE):
         name = cfg.get('type') if isinstance(cfg, dict) else None
-        if isinstance(cfg, dict) and not (isinstance(name, str) or callable(name)):
+        if not isinstance(cfg, dict):
+            raise InputError(f'a {registry.name} has to be given as a dict of settings, dict(type=...), got {cfg!r}.')
+        if not (isinstance(name, str) or callable(name)):
             raise InputError(f'the config of a {registry.name} needs a type, a name, got {name!r} in {dict(cfg)}.')
         if isinstance(name, str) and registry.get(name) is None:
-            near = get_close_matches(name, registry.module_dict) or sorted(registry.module_dict)
-            raise InputError(f'there is no {registry.name} {name!r}; did you mean {" or ".join(near)}?')
+            raise InputError(f'{no_type(registry, name)}?')
         try:
+            check_arguments(registry.get(name) if isinstance(name, str) else name, cfg)
             return build_from_cfg(cfg, registry, *args, **kwargs)
         except TypeError as error:
             if is_config_error(error):
                 raise InputError(f'the config of {name} does not fit it: {error}') from error
             raise
+
+
+def no_type(registry: Registry, name: str) -> str:
+    """Return that nothing is registered as `name`, and what was probably meant, as the beginning of a question."""
+    known = list(registry.module_dict)
+    above = registry.parent
+    while above is not None:
+        known += above.module_dict
+        above = above.parent
+    near = get_close_matches(name, known) or sorted(registry.module_dict) or sorted(known)
+    return f'there is no {registry.name} {name!r}; did you mean {" or ".join(near)}'
 
 
 def is_config_error(error: Exception) -> bool:

@@ -11,6 +11,7 @@ default_hooks = dict(
     step_seed=dict(type='StepSeedHook'),
     plain_log=dict(type='PlainLogHook'),
     averages=dict(type='AveragesHook'),
+    loop_end=dict(type='LoopEndHook'),
     data_check=dict(type='DataCheckHook'),
     guard=dict(type='NonFiniteGuardHook'),
     loss_by_sigma=dict(type='LossBySigmaHook'),

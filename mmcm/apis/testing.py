@@ -18,6 +18,7 @@ from mmcm.apis.kept_samples import KeptSamples
 from mmcm.apis.scores import Score, plain
 from mmcm.engine import WholeBatches
 from mmcm.engine.console import brief_console
+from mmcm.engine.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
 from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
@@ -64,6 +65,7 @@ class Tester:
                 read_backbone(path, average)
         with brief_console():
             self.runner = Runner.from_cfg(config)
+        check_loop(self.runner.test_loop, 'test_dataloader')  # before weights and references are read
         self.config = config
         self.model = unwrapped(self.runner.model)
         self.kept = KeptSamples()

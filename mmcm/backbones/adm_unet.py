@@ -76,6 +76,8 @@ class ADMUNet(BaseModule):
         super().__init__(init_cfg)
         if not channel_mult:
             raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
+        if min(channel_mult) <= 0:
+            raise InputError(f'channel_mult has to be of positive numbers, got {tuple(channel_mult)}.')
         if image_size % 2**(len(channel_mult) - 1):
             raise InputError(f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
                              f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '

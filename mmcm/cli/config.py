@@ -1,11 +1,15 @@
 """Reading config files for the commands."""
 import ast
+import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 
+from mmcm.cli.config_names import MMENGINE_HOOKS, SETTINGS, check_file_names
+from mmcm.cli.launch import HELP, LAUNCHERS, find_launcher
+from mmcm.utils.checks import check_choice
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
@@ -14,14 +18,6 @@ from mmcm.zoo import find_config, nearest, root
 if TYPE_CHECKING:  # which loads torch
     from mmcm.datasets.image_dataset import ImageDataset
 
-# The settings at the top level of a config that someone reads: MMEngine's runners, or we.
-SETTINGS = frozenset((
-    'activation_checkpointing', 'auto_scale_lr', 'checkpoint', 'class_names', 'compile', 'custom_hooks',
-    'custom_imports', 'data_preprocessor', 'default_hooks', 'default_scope', 'efficient_conv_bn_eval', 'env_cfg',
-    'experiment_name', 'find_unused_parameters', 'launcher', 'load_from', 'log_level', 'log_processor', 'model',
-    'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type', 'samplers',
-    'strategy', 'sync_bn', 'test_cfg', 'test_dataloader', 'test_evaluator', 'train_cfg', 'train_dataloader', 'val_cfg',
-    'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'))
 PATHS = ('data_root', 'data_file')  # settings that are paths, also where they look like numbers, such as 2012
 
 
@@ -53,8 +49,7 @@ def add_runner_arguments(parser: ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='change settings of the config, for example train_dataloader.batch_size=64 or '
         '"model.ema_decays=[0.99,0.999]"')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what started the processes')
+    parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
     # torch.distributed.launch passes it; torchrun sets the environment variable instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
@@ -72,11 +67,16 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
     """
     config = read_config(args.config, args.cfg_options)
     check_options(args.cfg_options, args.config)
-    config.launcher = args.launcher
+    check_file_names(find_config(args.config), config)
+    asked = args.launcher or (args.cfg_options or {}).get('launcher')
+    if asked is not None:
+        check_choice('launcher', asked, LAUNCHERS)
+    args.launcher = config.launcher = find_launcher(asked)
     if args.work_dir:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem / subfolder)
+    config.work_dir = str(config.work_dir)  # an option may have made a number of a name
     if not isinstance(config.get('model'), dict):
         raise InputError(f'{args.config} describes no model: it needs model = dict(type=...).')
     make_folder(Path(config.work_dir))
@@ -85,16 +85,24 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
 
 def check_options(options: Optional[dict], config: str) -> None:
     """Raise an InputError if one of `options` is of a setting that neither the `config` has, nor anyone reads."""
-    names = {key.split('.')[0] for key in options or {}} - SETTINGS
-    variables = read_config(config).keys() if names else ()
-    unknown = sorted(names.difference(variables))
+    options = options or {}
+    names = {key.split('.')[0] for key in options} - SETTINGS
+    switched_off = [key for key, value in options.items() if value is None and re.fullmatch(r'default_hooks\.\w+', key)]
+    content = read_config(config) if names or switched_off else {}
+    unknown = sorted(names.difference(content))
     # Variables of a config of the user may be read by hooks of the user; those of ours are not.
     ours = bool(names) and find_config(config).is_relative_to(root() / 'configs')
-    for name in sorted(names.intersection(variables)) if ours else ():
+    for name in sorted(names.intersection(content)) if ours else ():
         raise InputError(f'--cfg-options: {name} is a variable of the config file, from which settings were computed '
                          f'already. Set what uses it, such as train_cfg.{name}.')
+    if any(key.split('.')[0] == 'custom_imports' for key in options):
+        raise InputError('--cfg-options: custom_imports is read with the config file, so it has to stand in one.')
     if unknown:
         raise InputError(f'--cfg-options: nothing reads a setting {unknown[0]!r}{nearest(unknown[0], SETTINGS)}.')
+    hooks = (*MMENGINE_HOOKS, *(content.get('default_hooks') or {}))
+    for name in (key.split('.')[1] for key in switched_off):
+        if name not in hooks:
+            raise InputError(f'--cfg-options: default_hooks has no {name!r} to leave out{nearest(name, hooks)}.')
 
 
 def check_size(size: Optional[int], datasets: dict[str, dict]) -> None:

@@ -2,10 +2,11 @@
 import os
 import re
 import sys
+import traceback
 from functools import wraps
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from mmcm.utils.errors import InputError, printable
+from mmcm.utils.errors import TRACEBACK, InputError, printable
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, interruptible, received
 from mmcm.utils.system import has_reader
@@ -18,8 +19,11 @@ PIPE_CLOSED = 141  # what shells show for programs that SIGPIPE ends
 def command(main: Callable[..., None]) -> Callable[..., None]:
     """Let `main` end with one line on stderr where something else than a fault of ours ends it.
 
-    The exit code is 2 where it raises an InputError or the machine fails (see `machine_failure`), 130 after SIGINT and
-    143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line.
+    The exit code is 2 where it raises an InputError, a config cannot be built or the machine fails, 130 after SIGINT
+    and 143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line.
+
+    Where the variable `MMCM_TRACEBACK` is set, the traceback of an error that is told in one line comes before it, and
+    with it that of what it was made from.
     """
 
     @wraps(main)
@@ -28,6 +32,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             try:
                 run_and_flush(main, *args, **kwargs)
             except InputError as error:
+                show_traceback()
                 fail(str(error))
             except Interrupted as error:
                 stop(error)
@@ -40,9 +45,10 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             except Exception as error:
                 if received():  # libraries make an error of their own of an exception that they do not expect
                     stop(Interrupted(received()))
-                failure = machine_failure(error)
+                failure = machine_failure(error) or building_failure(error)
                 if failure is None:
                     raise
+                show_traceback()
                 fail(failure)
 
     return run
@@ -56,6 +62,20 @@ def run_and_flush(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         sys.stdout.flush()
         raise
     sys.stdout.flush()
+
+
+def building_failure(error: Exception) -> Optional[str]:
+    """Return in one line what could not be built from a config; None if `error` is of something else."""
+    if 'mmengine' not in sys.modules:  # then nothing was built, and its import would take long
+        return None
+    from mmcm.cli import building
+    return building.building_failure(error)
+
+
+def show_traceback() -> None:
+    """Print the traceback of the exception that is handled, if the user has asked for it."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exc()
 
 
 def fail(message: str) -> None:

@@ -120,7 +120,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
 
     from mmcm.apis.data_source import build_images
     from mmcm.apis.packing import pack
-    from mmcm.cli.runner import built_from_config
+    from mmcm.cli.building import built_from_config
     with built_from_config():
         dataset = build_images(config)
     empty = dataset.empty_classes

@@ -5,8 +5,6 @@ import os
 import subprocess
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Optional, Union
@@ -16,19 +14,10 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
+from mmcm.cli.config_names import MMENGINE_HOOKS
+from mmcm.cli.launch import check_devices, set_torch_variables
 from mmcm.engine.console import brief_console
-from mmcm.registry import is_config_error
 from mmcm.utils.errors import InputError
-
-# What MMEngine adds to every run, unless `default_hooks` says None.
-MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-STARTED_BY = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
-# Where each launcher says which of how many processes this is, under the names that torch has for it.
-PROCESS_VARIABLES = dict(
-    pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE'),
-    slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
-    mpi=dict(
-        RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
 
 # MMEngine tells the runs of a process apart by name and second; one more run of that name waits for the next second, as
 # it would log into the files of the run before.
@@ -43,16 +32,11 @@ def prepare(config: Config, args: Namespace) -> None:
         keep_installed_backends(config)
     if args.launcher == 'none':
         return
-    for name, source in PROCESS_VARIABLES[args.launcher].items():
-        if source in os.environ:
-            os.environ[name] = os.environ[source]
-        elif name != 'LOCAL_RANK':
-            raise InputError(f'--launcher {args.launcher} is for processes that {STARTED_BY[args.launcher]} starts: '
-                             f'there is no variable {source}.')
-    # MMEngine reads MPI's variable to choose the device, and this one to tell DDP of it.
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_torch_variables(args.launcher, args.local_rank)
     if not torch.cuda.is_available():
         use_cpus(config, args.launcher)
+    else:
+        check_devices(args.launcher, torch.cuda.device_count())
 
 
 def leave_out_hooks(config: Config) -> None:
@@ -65,12 +49,16 @@ def leave_out_hooks(config: Config) -> None:
 def use_cpus(config: Config, launcher: str) -> None:
     """Connect the processes with gloo; MMEngine would set a CUDA device for every launcher, and give DDP its index."""
     if not torch.distributed.is_initialized():
-        os.environ.setdefault('MASTER_PORT', '29500')
         if 'MASTER_ADDR' not in os.environ:
             os.environ['MASTER_ADDR'] = first_node(launcher)
         timeout = config.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
         timeout = None if timeout is None else timedelta(seconds=timeout)
-        torch.distributed.init_process_group('gloo', timeout=timeout)
+        try:
+            torch.distributed.init_process_group('gloo', timeout=timeout)
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f'the processes cannot be connected at {os.environ["MASTER_ADDR"]}, port '
+                             f'{os.environ["MASTER_PORT"]}: {str(error).splitlines()[0]}. Another MASTER_ADDR or '
+                             'MASTER_PORT may be free.') from error
         atexit.register(disconnect)
     config.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
@@ -102,7 +90,7 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     if kind == 'FlexibleRunner' and config.get('strategy') and config.get('launcher', 'none') == 'none':
         raise InputError(f'the strategy {config.strategy.type} is for processes that a launcher starts: '
                          'use tools/dist_train.sh, or torchrun and --launcher pytorch.')
-    runner_class = RUNNERS.get(kind)
+    runner_class = RUNNERS.get(kind) if isinstance(kind, str) else None
     if runner_class is None:
         raise InputError(f"runner_type has to be 'Runner' or 'FlexibleRunner', got {kind!r}.")
     name = config.get('experiment_name') or config.filename
@@ -111,6 +99,8 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     with brief_console():
         runner = runner_class.from_cfg(config)
     _begun[name] = runner.timestamp
+    if runner.world_size > 1:
+        runner.logger.info(f'Distributed training: {runner.world_size} processes')
     runner.logger.info(f'Environment, config and hooks: {log_file(runner)}')
     return runner
 
@@ -119,20 +109,6 @@ def log_file(runner: Union[Runner, FlexibleRunner]) -> str:
     """Return the path of the file that a runner logs to, as seen from the current folder where it lies below that."""
     path = Path(runner.logger.log_file)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-@contextmanager
-def built_from_config() -> Iterator[None]:
-    """Turn MMEngine's errors about parts that do not exist, or do not take their arguments, into InputErrors.
-
-    It surrounds a whole run: MMEngine builds optimiser, loaders and loops only when they are first needed.
-    """
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        if is_config_error(error):
-            raise InputError(f'the config cannot be built: {error.args[0]}') from error
-        raise
 
 
 def keep_installed_backends(config: Config) -> None:

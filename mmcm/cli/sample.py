@@ -1,13 +1,12 @@
 """`mmcm sample`: any number of pictures into files, by any number of processes."""
-import os
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Optional
 
 from mmcm.cli.errors import command
+from mmcm.cli.launch import HELP, LAUNCHERS, processes
 from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer, labels_of
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.errors import InputError
 from mmcm.utils.interrupts import advising
 
 
@@ -49,10 +48,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         help='where to write, by the suffix: .npz (arr_0 uint8 NHWC, arr_1 labels), .zip of PNGs, .png (one sheet of '
         'all), or a folder for PNGs; several make the same images into several forms')
     parser.add_argument('--columns', type=int, metavar='N', help='images per row of a sheet')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        help='what started the processes; default: what RANK and WORLD_SIZE tell, as torchrun sets them')
+    parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
     return parser.parse_args(argv)
 
 
@@ -93,29 +89,6 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     print(f'Wrote {num_images} image{"s" * (num_images > 1)} of {inferencer.checkpoint}, {now}drawn in '
           f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
           f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}')
-
-
-def processes(launcher: Optional[str]) -> tuple[int, int, int]:
-    """Return the rank of this process, the number of processes, and the rank among those of this machine.
-
-    Raises:
-        InputError: If the variables of the launcher are not there, or no numbers that fit.
-    """
-    if launcher == 'none' or (launcher is None and not {'RANK', 'WORLD_SIZE'} <= os.environ.keys()):
-        return 0, 1, 0
-    from mmcm.cli.runner import PROCESS_VARIABLES, STARTED_BY
-    launcher = launcher or 'pytorch'
-    names = {'LOCAL_RANK': 'LOCAL_RANK', **PROCESS_VARIABLES[launcher]}
-    try:
-        rank, world_size = (int(os.environ[names[key]]) for key in ('RANK', 'WORLD_SIZE'))
-        local_rank = int(os.environ.get(names['LOCAL_RANK'], rank))
-    except (KeyError, ValueError) as error:
-        raise InputError(f'--launcher {launcher} is for processes that {STARTED_BY[launcher]} starts: the variables '
-                         f'{names["RANK"]} and {names["WORLD_SIZE"]} have to be numbers.') from error
-    if not 0 <= rank < world_size:
-        raise InputError(f'{names["RANK"]} is {rank}, which has to be from 0 to {world_size - 1} where '
-                         f'{names["WORLD_SIZE"]} is {world_size}.')
-    return rank, world_size, local_rank
 
 
 def device_of(name: Optional[str], local_rank: int) -> Optional[str]:

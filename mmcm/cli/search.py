@@ -66,8 +66,10 @@ def search(config: Config, args: Namespace) -> None:
     from mmcm.apis.named_samplers import OWN, choose_samplers
     from mmcm.apis.scores import plain, show
     from mmcm.apis.testing import Tester, check_test_parts, set_requests
-    from mmcm.cli.runner import built_from_config
+    from mmcm.cli.building import built_from_config
+    from mmcm.cli.settings import TEST, check_settings
 
+    check_settings(config, TEST)
     args.checkpoint = args.checkpoint or config.get('checkpoint')
     if args.checkpoint is None:
         raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
@@ -85,7 +87,7 @@ def search(config: Config, args: Namespace) -> None:
     cache = EvaluationCache(Path(config.work_dir) / 'evaluations.json')
     asked = {}
 
-    with built_from_config():
+    with built_from_config(config):
         tester = Tester(config, args.checkpoint, [args.ema])
         model = {key: value for key, value in tester.config.model.items() if key != 'sampler'}
         settings = plain(

@@ -79,7 +79,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         raise InputError(f'{path} is there already. Choose another name, or add --force to replace it.')
     make_folder(path.parent)
     from mmcm.apis.data_source import dataset_config  # torch is loaded only for arguments in order
-    from mmcm.cli.runner import built_from_config
+    from mmcm.cli.building import built_from_config
     from mmcm.evaluation.features.shared import channels_for
     from mmcm.evaluation.reference import Reference
     from mmcm.evaluation.statistics import write_statistics

@@ -70,12 +70,12 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
     from mmcm.apis.kept_samples import check_keepable  # torch is loaded only to draw
     from mmcm.apis.named_samplers import OWN, choose_samplers
     from mmcm.apis.testing import Tester
-    from mmcm.cli.runner import built_from_config
+    from mmcm.cli.building import built_from_config
 
     averages = args.emas or [args.ema]
     samplers = choose_samplers(config, args.checkpoint, args.samplers or [OWN])
     places = {}
-    with built_from_config():
+    with built_from_config(config):
         tester = Tester(config, args.checkpoint, averages)
         if args.out_dir:
             places = {(average, name): args.out_dir / f'{name}{f"_{average}" if args.emas else ""}.npz'
@@ -105,9 +105,11 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     from mmcm.apis.scores import plain, record, show, table
     from mmcm.apis.testing import check_test_parts, evaluator_config, set_requests
     from mmcm.cli.runner import prepare
+    from mmcm.cli.settings import TEST, check_settings
     if args.checkpoint is None and config.get('checkpoint') and not args.samples:
         args.checkpoint = config.checkpoint
         print(f'note: measuring {args.checkpoint}, the checkpoint that the config names', file=sys.stderr)
+    check_settings(config, TEST)
     set_requests(config, num_samples=args.num_images, seed=args.seed)
     config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
     prepare(config, args)

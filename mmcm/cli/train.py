@@ -5,6 +5,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -13,7 +14,9 @@ from mmengine.config import Config
 from mmcm.cli.completion import with_configs
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
+from mmcm.cli.launch import processes
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.claim import claimed
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
@@ -60,27 +63,40 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
 
     Raises:
         Interrupted: If a signal has ended the training; what can be saved is saved.
-        InputError: If the config cannot be built, or the machine has failed.
+        InputError: If the config cannot be built, another run writes into the same folder, or the machine has failed.
     """
-    from mmcm.cli.runner import build_runner, built_from_config
-    from mmcm.engine import InterruptHook, load_training_checkpoint  # noqa: F401  (with the latter, MMEngine loads safely)
+    from mmcm.cli.building import built_from_config
+    from mmcm.cli.runner import build_runner
+    from mmcm.engine import (  # with the last one, MMEngine loads safely
+        InterruptHook,
+        LoopEndHook,
+        load_training_checkpoint,  # noqa: F401
+    )
     from mmcm.engine.last_checkpoint import LastCheckpoint
     from mmcm.engine.loaded_checkpoint import check_strategy
 
     runner = hook = None
     last = LastCheckpoint(config.work_dir, config.resume)
-    try:
-        with built_from_config():
-            check_strategy(config)
-            runner = build_runner(config)
-            hook = InterruptHook.add_to(runner)
-            runner.train()
-    except (KeyboardInterrupt, Exception) as error:
-        end = early_end(error, config, runner, hook, last, again)
-        if end is error:
-            raise
-        raise end from error
+    with alone(config):
+        try:
+            with built_from_config(config):
+                check_strategy(config)
+                runner = build_runner(config)
+                hook = InterruptHook.add_to(runner)
+                LoopEndHook.add_to(runner)
+                runner.train()
+        except (KeyboardInterrupt, Exception) as error:
+            end = early_end(error, config, runner, hook, last, again)
+            if end is error:
+                raise
+            raise end from error
     return runner
+
+
+def alone(config: Config) -> AbstractContextManager:
+    """Return what keeps other runs from the work directory of this one; process 0 does it for all of them."""
+    first = processes(config.get('launcher', 'none'))[0] == 0
+    return claimed(Path(config.work_dir)) if first else nullcontext()
 
 
 def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]',
@@ -150,14 +166,17 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get('accumulative_counts', 1)
     if args.micro_batch is not None:
         use_micro_batches(config, args.micro_batch)
-    compile_networks(config)
     from mmcm.cli.runner import prepare
+    from mmcm.cli.settings import TRAINING, check_settings
+    check_settings(config, TRAINING)
+    compile_networks(config)
     config.resume = args.resume or config.get('resume', False)
     if not args.force:
         keep_other_runs(config)
     prepare(config, args)
     runner = train(config, command_line(argv, prog, args.launcher))
-    print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
+    if runner.rank == 0:
+        print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
 
 
 def keep_other_runs(config: Config) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from mmcm.denoisers.network import build_network
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
+from mmcm.utils.checks import check_positive
+from mmcm.utils.errors import InputError
 
 
 @MODELS.register_module()
@@ -31,6 +33,9 @@ class KarrasDenoiser(BaseModule):
                  boundary: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        check_positive('sigma_data', sigma_data)
+        if sigma_min < 0:
+            raise InputError(f'sigma_min has to be at least 0, got {sigma_min}.')
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0

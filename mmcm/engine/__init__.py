@@ -7,6 +7,7 @@ from mmcm.engine.hooks import (
     CompileHook,
     DataCheckHook,
     InterruptHook,
+    LoopEndHook,
     LossBySigmaHook,
     NonFiniteGuardHook,
     PlainLogHook,
@@ -22,9 +23,9 @@ from mmcm.engine.safe_loading import load_training_checkpoint
 from mmcm.engine.whole_batches import WholeBatches
 
 __all__ = [
-    'AutocastOptimWrapper', 'AveragesHook', 'CompileHook', 'DataCheckHook', 'InterruptHook', 'LossBySigmaHook',
-    'MicroBatchTrainLoop', 'NonFiniteGuardHook', 'PlainLogHook', 'ResumableSampler', 'ResumeDataHook',
-    'SampleGridHook', 'StepSeedHook', 'TrajectoryHook', 'WholeBatches', 'WholeCheckpointHook',
+    'AutocastOptimWrapper', 'AveragesHook', 'CompileHook', 'DataCheckHook', 'InterruptHook', 'LoopEndHook',
+    'LossBySigmaHook', 'MicroBatchTrainLoop', 'NonFiniteGuardHook', 'PlainLogHook', 'ResumableSampler',
+    'ResumeDataHook', 'SampleGridHook', 'StepSeedHook', 'TrajectoryHook', 'WholeBatches', 'WholeCheckpointHook',
     'load_training_checkpoint'
 ]
 

@@ -1,5 +1,6 @@
 """Checks of what users give."""
 from collections.abc import Sequence
+from math import inf
 from numbers import Integral, Real
 from typing import Any, Optional
 
@@ -17,6 +18,13 @@ def check_number(name: str, value: Any) -> None:
     """Raise an InputError unless `value` is a number; its range is another matter."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise InputError(f'{name} has to be a number, got {value!r}.')
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise an InputError unless `value` is a finite number above 0."""
+    check_number(name, value)
+    if not 0 < value < inf:
+        raise InputError(f'{name} has to be a positive number, got {value!r}.')
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

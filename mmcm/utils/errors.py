@@ -1,5 +1,7 @@
 """What the package raises when the user's input cannot be used."""
 
+TRACEBACK = 'MMCM_TRACEBACK'  # the variable of the environment that asks for tracebacks beside messages of one line
+
 
 class InputError(ValueError):
     """A path, name, number or file that was given cannot be used.

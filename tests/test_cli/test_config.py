@@ -4,7 +4,8 @@ from argparse import ArgumentParser, Namespace
 import pytest
 from mmengine.runner import FlexibleRunner, Runner
 
-from mmcm.cli.config import SETTINGS, Options, as_values, runner_config
+from mmcm.cli.config import Options, as_values, runner_config
+from mmcm.cli.config_names import SETTINGS
 from mmcm.utils.errors import InputError
 
 

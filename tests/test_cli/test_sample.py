@@ -12,8 +12,7 @@ from digits import BACKBONE, build, model_config, write_config
 
 from mmcm.cli.main import main as mmcm
 from mmcm.cli.model_arguments import labels_of
-from mmcm.cli.sample import device_of, main, processes
-from mmcm.utils.errors import InputError
+from mmcm.cli.sample import device_of, main
 from mmcm.zoo import list_models
 
 ROOT = Path(__file__).parents[2]
@@ -136,33 +135,6 @@ def test_words_become_labels():
     assert labels_of(None) is None
     assert labels_of(['balanced']) == 'balanced' and labels_of(['random']) == 'random'
     assert labels_of(['145']) == '145' and labels_of(['145', 'king penguin']) == ['145', 'king penguin']
-
-
-@pytest.mark.parametrize('launcher, variables, expected', [
-    (None, {}, (0, 1, 0)),
-    (None, dict(RANK='5', WORLD_SIZE='8', LOCAL_RANK='1'), (5, 8, 1)),
-    ('none', dict(RANK='5', WORLD_SIZE='8', LOCAL_RANK='1'), (0, 1, 0)),
-    (None, dict(SLURM_PROCID='0', SLURM_NTASKS='8'), (0, 1, 0)),  # a shell within a job is no task of it
-    ('slurm', dict(SLURM_PROCID='6', SLURM_NTASKS='8', SLURM_LOCALID='2'), (6, 8, 2)),
-    ('mpi', dict(OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2'), (1, 2, 1)),
-])  # yapf: disable
-def test_launchers_tell_which_process_this_is(monkeypatch, launcher, variables, expected):
-    set_only(monkeypatch, variables)
-    assert processes(launcher) == expected
-
-
-@pytest.mark.parametrize('variables', [dict(RANK='2', WORLD_SIZE='2'), dict(RANK='x', WORLD_SIZE='2')])
-def test_variables_that_do_not_fit(monkeypatch, variables):
-    set_only(monkeypatch, variables)
-    with pytest.raises(InputError, match='RANK'):
-        processes(None)
-
-
-def set_only(monkeypatch, variables):
-    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
 
 
 def test_gpus_are_dealt_out_to_the_processes_of_a_machine(monkeypatch):

@@ -238,7 +238,7 @@ def test_deepspeed_does_not_start_from_what_it_does_not_read(tmp_path):
 
 
 HOOKS = ['timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'resume_data', 'step_seed', 'plain_log',
-         'data_check', 'guard', 'loss_by_sigma', 'sample_grid', 'trajectory']
+         'loop_end', 'data_check', 'guard', 'loss_by_sigma', 'sample_grid', 'trajectory']
 
 
 @pytest.mark.parametrize('name', HOOKS)

@@ -3,6 +3,7 @@ from mmcm.engine.hooks.averages_hook import AveragesHook
 from mmcm.engine.hooks.compile_hook import CompileHook
 from mmcm.engine.hooks.data_check_hook import DataCheckHook
 from mmcm.engine.hooks.interrupt_hook import InterruptHook
+from mmcm.engine.hooks.loop_end_hook import LoopEndHook
 from mmcm.engine.hooks.loss_by_sigma_hook import LossBySigmaHook
 from mmcm.engine.hooks.non_finite_guard_hook import NonFiniteGuardHook
 from mmcm.engine.hooks.plain_log_hook import PlainLogHook
@@ -13,6 +14,7 @@ from mmcm.engine.hooks.trajectory_hook import TrajectoryHook
 from mmcm.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'AveragesHook', 'CompileHook', 'DataCheckHook', 'InterruptHook', 'LossBySigmaHook', 'NonFiniteGuardHook',
-    'PlainLogHook', 'ResumeDataHook', 'SampleGridHook', 'StepSeedHook', 'TrajectoryHook', 'WholeCheckpointHook'
+    'AveragesHook', 'CompileHook', 'DataCheckHook', 'InterruptHook', 'LoopEndHook', 'LossBySigmaHook',
+    'NonFiniteGuardHook', 'PlainLogHook', 'ResumeDataHook', 'SampleGridHook', 'StepSeedHook', 'TrajectoryHook',
+    'WholeCheckpointHook'
 ]

@@ -2,7 +2,7 @@
 from itertools import chain, repeat
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.registry import HOOKS
@@ -24,7 +24,7 @@ class ResumeDataHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Put the loader at its place, if the run is resumed."""
         loop, loader = runner.train_loop, runner.train_dataloader
-        if not runner.iter:
+        if not runner.iter or not isinstance(loop, IterBasedTrainLoop):  # a run over epochs goes on with a whole one
             return
         if not isinstance(loader.sampler, ResumableSampler) or loader.batch_size is None:
             runner.logger.warning(

@@ -9,6 +9,7 @@ from mmcm.datasets.class_names import class_names
 from mmcm.datasets.sampling_requests import SamplingRequests
 from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.registry import HOOKS
+from mmcm.utils.checks import check_count
 from mmcm.utils.images import grid
 from mmcm.utils.model_wrappers import unwrapped
 
@@ -37,6 +38,10 @@ class SampleGridHook(SheetHook):
 
     def __init__(self, interval: int = 1000, rows: Optional[int] = None, columns: int = 10, seed: int = 0,
                  batch_size: int = 16, max_cost: int = MAX_COST) -> None:
+        if rows is not None:
+            check_count('rows', rows)
+        check_count('columns', columns)
+        check_count('batch_size', batch_size)
         super().__init__(interval, max_cost)
         self.rows = rows
         self.columns = columns

@@ -1,0 +1,28 @@
+"""Telling before a run which of its loops would never end."""
+from typing import Union
+
+from mmengine.hooks import Hook
+from mmengine.runner import FlexibleRunner, Runner
+
+from mmcm.engine.loop_ends import check_loops
+from mmcm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LoopEndHook(Hook):
+    """Refuse a loop over epochs, a validation or a test whose sampler has no end, before weights are loaded.
+
+    The commands add it to each run that has none; see `check_loops`.
+    """
+
+    priority = 'HIGHEST'
+
+    @classmethod
+    def add_to(cls, runner: Union[Runner, FlexibleRunner]) -> None:
+        """Register the hook, unless the config did."""
+        if not any(isinstance(hook, cls) for hook in runner.hooks):
+            runner.register_hook(cls(), priority=cls.priority)
+
+    def before_run(self, runner: Union[Runner, FlexibleRunner]) -> None:
+        """Check the loops that this run has built."""
+        check_loops(runner)

@@ -30,7 +30,7 @@ from mmcm.noise.generators import sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.bounded import read_json
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import check_count, check_flag
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
 from mmcm.utils.progress import progress_bar
@@ -109,6 +109,7 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
     check_count('num_images', num_images)
     batch_size = inferencer.batch_size if batch_size is None else batch_size
     check_count('batch_size', batch_size)
+    check_flag('clip', clip)
     if not isinstance(seed, Integral):
         raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
     num_images, batch_size, seed = int(num_images), int(batch_size), int(seed)  # JSON knows no integers of NumPy's

@@ -24,8 +24,9 @@ from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seede
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, Sampler
 from mmcm.structures import DataSample
-from mmcm.utils.checks import as_list, check_count, has_length
+from mmcm.utils.checks import as_list, check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
 from mmcm.utils.progress import progress_bar
@@ -167,6 +168,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             num_images = max(lengths, default=1) or 1
         check_count('num_images', num_images)
         check_count('callback_steps', callback_steps)
+        check_flag('clip', clip)
         if output_type not in OUTPUT_TYPES:
             raise InputError(f'output_type has to be {", ".join(OUTPUT_TYPES)}, got {output_type!r}.')
         sampler = self.choose_sampler(num_steps, timesteps, sigmas)
@@ -180,8 +182,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             raise InputError(f'latents have to be a tensor, got {type(latents).__name__}: torch.as_tensor makes one.')
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
-        if latents is not None and not latents.isfinite().all():
-            raise InputError('latents have to be finite: there are NaN or infinite values among them.')
+        if latents is not None:
+            check_given('latents', latents)
         if callback is not None and not callable(callback):
             raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
         if generator is None:

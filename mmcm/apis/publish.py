@@ -10,6 +10,7 @@ from mmcm.interop.weight_files import write_safetensors
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.utils.finite import in_dtype
 from mmcm.utils.weights import ONLINE, digest, kept_averages, read_backbone, read_checkpoint
 from mmcm.version import __version__
 from mmcm.zoo import cached_file
@@ -26,7 +27,7 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         raise InputError(f'{out} has to end in .safetensors.')
     make_folder(out.parent)
     path = cached_file(checkpoint)
-    weights = {key: value.to(dtype) for key, value in read_backbone(path, average).items()}
+    weights = in_dtype(read_backbone(path, average), dtype)
     content = read_checkpoint(path, mapped=True)
     meta = content.get('meta')
     meta = meta if isinstance(meta, dict) else {}

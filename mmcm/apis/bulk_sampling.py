@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -26,11 +25,11 @@ from torch import Tensor
 from mmcm.apis import image_archives
 from mmcm.apis.image_archives import ImageSet, read_origin
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.noise.generators import sample_seeds, seeded
+from mmcm.noise.generators import as_seed, sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.bounded import read_json
-from mmcm.utils.checks import check_count, check_flag
+from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
 from mmcm.utils.progress import progress_bar
@@ -110,9 +109,10 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
     batch_size = inferencer.batch_size if batch_size is None else batch_size
     check_count('batch_size', batch_size)
     check_flag('clip', clip)
-    if not isinstance(seed, Integral):
+    if has_length(seed):
         raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
-    num_images, batch_size, seed = int(num_images), int(batch_size), int(seed)  # JSON knows no integers of NumPy's
+    # JSON knows no integers of NumPy's.
+    num_images, batch_size, seed = int(num_images), int(batch_size), as_seed(seed)
     seeds = sample_seeds(num_images, seed)
     for end in (seeds[0], seeds[-1]):
         seeded(end)  # an InputError where it is too large

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -151,7 +150,7 @@ def plan(inferencer: ConsistencyModelInferencer,
     check_count('num_candidates', num_candidates)
     check_given('the pictures to edit', image)
     seeds = inferencer.choose_seeds(seed, num_candidates)
-    labels = inferencer.choose_labels(labels, num_candidates, seed if isinstance(seed, Integral) else 0)
+    labels = inferencer.choose_labels(labels, num_candidates, seed)
     known = operator.to(image.device).degrade(image)
     sampler = sampler or editing_sampler(inferencer.sampler)
     return Plan(inferencer, image, operator, known, labels, seeds, sampler, **further)

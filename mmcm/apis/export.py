@@ -83,7 +83,8 @@ class DrawingGraph(nn.Module):
         noise = torch.stack([source.randn(num_images, *self.image_shape) for _ in range(self.num_draws)], dim=1)
         if self.num_classes is None:
             return (noise, )
-        return noise, torch.linspace(0, self.num_classes - 1, num_images).long()
+        labels = torch.linspace(0, self.num_classes - 1, num_images, dtype=torch.float32, device='cpu')
+        return noise, labels.long()
 
     def about(self) -> dict[str, str]:
         """Return what a runtime wants to know of the file: text, that of numbers and lists being JSON."""
@@ -118,7 +119,7 @@ def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
         draws += 1
         return x
 
-    sampler(denoise, torch.zeros(1, 1, 1, 1), randn_like)
+    sampler(denoise, torch.zeros(1, 1, 1, 1, dtype=torch.float32, device='cpu'), randn_like)
     return draws, sigmas
 
 

@@ -131,7 +131,8 @@ def uncrop(picture: Image, shape: Shape, share: float) -> Task:
                          f'got {share}.')
     start = (size - inner) // 2
     middle = slice(start, start + inner)
-    image, mask = torch.zeros(1, *shape), torch.ones(1, 1, size, size)
+    image = torch.zeros(1, *shape, dtype=torch.float32, device='cpu')
+    mask = torch.ones(1, 1, size, size, dtype=torch.float32, device='cpu')
     image[..., middle, middle] = as_image(picture, (channels, inner, inner))
     mask[..., middle, middle] = 0
     return Task(image, Inpainting(mask), mask=mask)

@@ -87,7 +87,7 @@ class MMagicCalls:
 
     def noise_fn(self, num_batches: int) -> Tensor:
         """Return standard normal noise for `num_batches` images, (N, C, H, W), by torch's own random state."""
-        return torch.randn(num_batches, *self.image_shape)
+        return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
 
     def _labels(self, labels: Any, num_images: int, seed: Optional[int]) -> Optional[list[int]]:
         if labels is None and self.num_classes is not None:
@@ -114,7 +114,7 @@ class MMagicCalls:
 
 def random_seed() -> int:
     """Return a seed by torch's own random state."""
-    return int(torch.randint(2**31, ()))
+    return int(torch.randint(2**31, (), device='cpu'))
 
 
 def bgr(images: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ class Estimates:
 
     def __init__(self, inferencer: ConsistencyModelInferencer, num_images: int, num_steps: int) -> None:
         self.destruct = inferencer.model.data_preprocessor.destruct
-        self.pixels = torch.full((num_images, *inferencer.model.image_shape), 128, dtype=torch.uint8)
+        self.pixels = torch.full((num_images, *inferencer.model.image_shape), 128, dtype=torch.uint8, device='cpu')
         self.num_steps = num_steps
         self.done = 0
 

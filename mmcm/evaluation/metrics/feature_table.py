@@ -31,5 +31,5 @@ class FeatureTable:
 def in_float64(features: np.ndarray) -> Tensor:
     """Return `features` as a new tensor of float64, on a GPU where there is one; an InputError if they are not finite.
     """
-    check_given('features', torch.as_tensor(features))
+    check_given('features', torch.as_tensor(features, device='cpu'))
     return torch.tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')

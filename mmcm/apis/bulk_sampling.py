@@ -32,6 +32,7 @@ from mmcm.utils.bounded import read_json
 from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
+from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.progress import progress_bar
 from mmcm.utils.weights import digest
 from mmcm.version import __version__
@@ -175,7 +176,9 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
                 report()
             if rank == 0:
                 _wait_for_others(draw, report, patience)
-    except InputError:
+    except InputError as error:
+        if isinstance(error, NotFiniteError) and world_size == 1:
+            parts.remove()  # or the same command in another precision would find a run that is not its own
         if rank and not unfinished():  # another process was faster, and has removed the folder
             return nothing_done
         raise

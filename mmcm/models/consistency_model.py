@@ -18,7 +18,7 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
-from mmcm.structures import DataSample, labels_of
+from mmcm.structures import DataSample, as_labels, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -347,7 +347,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         check_count('num_candidates', num_candidates)
         total = len(images) * num_candidates
         if labels is not None:
-            labels = torch.as_tensor(labels).reshape(-1)
+            labels = as_labels(labels).reshape(-1)
             if len(labels) == len(images):
                 labels = labels.repeat_interleave(num_candidates)
         labels = self.check_labels(labels, total)
@@ -442,7 +442,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             return None
         if labels is None:
             raise InputError(f'the model is class-conditional: give a label in [0, {self.num_classes - 1}] per image.')
-        labels = torch.as_tensor(labels)
+        labels = as_labels(labels)
         if labels.is_floating_point():
             if labels.shape != (num_samples, self.num_classes):
                 raise InputError(f'labels have to be integers, or shares of the classes of shape ({num_samples}, '

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmcm.datasets.sampling_requests import request_labels
-from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.noise.generators import SampleNoise, as_seed, sample_seeds
 from mmcm.registry import NOISES
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
@@ -99,7 +99,7 @@ class MMagicCalls:
     @staticmethod
     def _noise_of(num_images: int, options: dict) -> Callable[[slice], Any]:
         """Return the source of noise for each slice of `num_images`."""
-        seed = random_seed() if options['seed'] is None else options['seed']
+        seed = as_seed(random_seed() if options['seed'] is None else options['seed'])
         if options['noise'] is None:
             seeds = sample_seeds(num_images, seed)
             return lambda part: SampleNoise(seeds[part])

@@ -35,8 +35,8 @@ class OutputCheck:
 
     def note(self, output: Tensor) -> Tensor:
         """Look at an `output` of any shape, and return it; NotFiniteError if it is not finite and on the CPU."""
-        # A program that is being traced or compiled has no values, and is to be the same with and without a check.
-        if not torch.compiler.is_compiling() and output.numel():
+        # What is traced or compiled has no values, and is to be the same program with and without a check.
+        if not (torch.compiler.is_compiling() or output.is_meta) and output.numel():
             self.unread.append(torch.stack(output.detach().aminmax()))  # one pass, and NaN is both of its results
             if output.device.type == 'cpu':
                 self.finish()

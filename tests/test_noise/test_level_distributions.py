@@ -11,7 +11,7 @@ from mmcm.utils.errors import InputError
 
 def test_lognormal_levels_are_the_references(monkeypatch):
     fixture = Fixture('denoiser')
-    monkeypatch.setattr(torch, 'randn', lambda num, device: fixture('lognormal', 'normal_draws'))
+    monkeypatch.setattr(torch, 'randn', lambda num, **options: fixture('lognormal', 'normal_draws'))
     assert_close(LognormalLevels()(16), fixture('lognormal', 'sigmas'), rtol=1e-6, atol=0)
 
 

@@ -89,3 +89,32 @@ def test_listing_models_on_the_command_line_does_not_load_torch():
     code = 'import sys, mmcm.cli.demo; mmcm.cli.demo.main(["--print-supported-models"]); print("torch" in sys.modules)'
     process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert process.stdout.splitlines()[-1] == 'False', process.stderr
+
+
+# Calls by which torch makes tensors, and those of them that are of the default dtype where nobody names one.
+MADE = {'arange', 'empty', 'eye', 'full', 'linspace', 'ones', 'rand', 'randint', 'randn', 'randperm', 'tensor', 'zeros'}
+OF_DEFAULT_DTYPE = MADE - {'arange', 'randint', 'randperm'}
+
+
+def calls_of_torch(path):
+    """Yield the calls by which a module makes tensors: the name, the line, and the names of arguments."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        function = getattr(node, 'func', None)
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and (
+                function.value.id == 'torch' and function.attr in MADE):
+            yield function.attr, node.lineno, {keyword.arg for keyword in node.keywords}
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_number_depends_on_torchs_default_dtype_or_device(path):
+    """Networks' own tensors, in backbones, distances and features, go where the rest of the network is made."""
+    in_networks = {'distances', 'evaluation', 'noise'} & {unit(path)}
+    found = []
+    for name, line, arguments in calls_of_torch(path):
+        if None in arguments:  # **settings
+            continue
+        if name in OF_DEFAULT_DTYPE and 'dtype' not in arguments:
+            found.append(f'{name} in line {line} has no dtype')
+        if 'device' not in arguments and not in_networks:
+            found.append(f'{name} in line {line} has no device')
+    assert found == []

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -26,13 +25,14 @@ from torch import Tensor
 from mmcm.apis import image_archives
 from mmcm.apis.image_archives import ImageSet, read_origin
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.noise.generators import sample_seeds, seeded
+from mmcm.noise.generators import as_seed, sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.bounded import read_json
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
+from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.progress import progress_bar
 from mmcm.utils.weights import digest
 from mmcm.version import __version__
@@ -109,9 +109,11 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
     check_count('num_images', num_images)
     batch_size = inferencer.batch_size if batch_size is None else batch_size
     check_count('batch_size', batch_size)
-    if not isinstance(seed, Integral):
+    check_flag('clip', clip)
+    if has_length(seed):
         raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
-    num_images, batch_size, seed = int(num_images), int(batch_size), int(seed)  # JSON knows no integers of NumPy's
+    # JSON knows no integers of NumPy's.
+    num_images, batch_size, seed = int(num_images), int(batch_size), as_seed(seed)
     seeds = sample_seeds(num_images, seed)
     for end in (seeds[0], seeds[-1]):
         seeded(end)  # an InputError where it is too large
@@ -174,7 +176,9 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
                 report()
             if rank == 0:
                 _wait_for_others(draw, report, patience)
-    except InputError:
+    except InputError as error:
+        if isinstance(error, NotFiniteError) and world_size == 1:
+            parts.remove()  # or the same command in another precision would find a run that is not its own
         if rank and not unfinished():  # another process was faster, and has removed the folder
             return nothing_done
         raise

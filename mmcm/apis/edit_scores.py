@@ -139,7 +139,7 @@ def score_edit(inferencer: ConsistencyModelInferencer,
         labels = np.repeat(np.asarray(labels), num_candidates).tolist()
     labels = inferencer.choose_labels(labels, total, seed)
     model = inferencer.load().model
-    owner = torch.arange(len(pictures)).repeat_interleave(num_candidates)  # the picture of each candidate
+    owner = torch.arange(len(pictures), device='cpu').repeat_interleave(num_candidates)  # the picture of each candidate
 
     size = inferencer.batch_size
     started = time.perf_counter()

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -26,6 +25,7 @@ from mmcm.samplers import Callback, MultistepSampler, Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import as_list, check_choice, check_count, has_length
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import check_given
 from mmcm.utils.progress import progress_bar
 
 Picture = Union[Image.Image, np.ndarray, str, Path]
@@ -148,8 +148,9 @@ def plan(inferencer: ConsistencyModelInferencer,
          **further: Any) -> Plan:
     """Check what `edit` is given; `further` are the last attributes of a `Plan`."""
     check_count('num_candidates', num_candidates)
+    check_given('the pictures to edit', image)
     seeds = inferencer.choose_seeds(seed, num_candidates)
-    labels = inferencer.choose_labels(labels, num_candidates, seed if isinstance(seed, Integral) else 0)
+    labels = inferencer.choose_labels(labels, num_candidates, seed)
     known = operator.to(image.device).degrade(image)
     sampler = sampler or editing_sampler(inferencer.sampler)
     return Plan(inferencer, image, operator, known, labels, seeds, sampler, **further)

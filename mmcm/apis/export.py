@@ -22,6 +22,7 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
+from mmcm.utils.finite import OutputCheck
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
@@ -82,7 +83,8 @@ class DrawingGraph(nn.Module):
         noise = torch.stack([source.randn(num_images, *self.image_shape) for _ in range(self.num_draws)], dim=1)
         if self.num_classes is None:
             return (noise, )
-        return noise, torch.linspace(0, self.num_classes - 1, num_images).long()
+        labels = torch.linspace(0, self.num_classes - 1, num_images, dtype=torch.float32, device='cpu')
+        return noise, labels.long()
 
     def about(self) -> dict[str, str]:
         """Return what a runtime wants to know of the file: text, that of numbers and lists being JSON."""
@@ -117,7 +119,7 @@ def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
         draws += 1
         return x
 
-    sampler(denoise, torch.zeros(1, 1, 1, 1), randn_like)
+    sampler(denoise, torch.zeros(1, 1, 1, 1, dtype=torch.float32, device='cpu'), randn_like)
     return draws, sigmas
 
 
@@ -143,24 +145,38 @@ def export(model: ConsistencyModel,
         same image from torch, pixels being in [-1, 1].
 
     Raises:
-        InputError: If the file cannot be written, or does not agree with torch.
+        InputError: If the file cannot be written, does not agree with torch, or would draw what is not finite.
     """
     out = Path(out)
     check_export(model, out)
     kind = FORMATS[out.suffix]
     graph = DrawingGraph(model, sampler)
+    inputs = graph.inputs(3)
+    images = checked(graph, inputs)
     with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases') as advance:
         program = trace(graph)
         advance()
         kind.write(program, part, dict(model=name, **graph.about()))
         advance()
-        inputs = graph.inputs(3)  # another number than it was traced with
-        difference = (kind.run(part, inputs) - graph(*inputs)).abs().max().item()
+        difference = (kind.run(part, inputs) - images).abs().max().item()  # of more images than it was traced with
         advance()
         if not difference <= kind.tolerance:
             raise InputError(f'{out} is not written: its images differ by {difference:.1e} from those of torch, more '
                              f'than {kind.tolerance:g}. Try fewer steps, or another version of torch.')
     return graph, difference
+
+
+def checked(graph: DrawingGraph, inputs: Sequence[Tensor]) -> Tensor:
+    """Return what `graph` draws; a NotFiniteError if what its network makes is not finite.
+
+    The check is put around the network from outside, so that it is in no file.
+    """
+    check = OutputCheck(graph.denoiser)
+    handle = graph.denoiser.register_forward_hook(lambda module, arguments, output: check.note(output))
+    try:
+        return graph(*inputs)
+    finally:
+        handle.remove()
 
 
 def check_export(model: ConsistencyModel, out: Path) -> None:

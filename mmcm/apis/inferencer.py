@@ -1,10 +1,8 @@
 """`ConsistencyModelInferencer`: a model that is ready to draw."""
 import math
-import operator
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -20,12 +18,13 @@ from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import RULES, request_labels
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
-from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds, seeded
+from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, Sampler
 from mmcm.structures import DataSample
-from mmcm.utils.checks import as_list, check_count, has_length
+from mmcm.utils.checks import as_list, check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
 from mmcm.utils.progress import progress_bar
@@ -109,7 +108,7 @@ class ConsistencyModelInferencer(BaseInferencer):
     def __call__(self,
                  num_images: Optional[int] = None,
                  labels: Union[Sequence[Union[int, str]], Tensor, int, str, None] = None,
-                 seed: Union[int, Sequence[int]] = 0,
+                 seed: Union[int, Sequence[int], Tensor] = 0,
                  batch_size: Optional[int] = None,
                  num_steps: Optional[int] = None,
                  timesteps: Optional[Sequence[int]] = None,
@@ -132,8 +131,9 @@ class ConsistencyModelInferencer(BaseInferencer):
                 most, or 1.
             labels (Sequence | Tensor | int | str, optional): Classes by number or name ('king penguin'), repeated as
                 often as need be; 'balanced' or 'random', which is the default of conditional models.
-            seed (int | Sequence[int]): Seed of the request, from which each image gets its own (image i of N has
-                i + N * seed) and random labels follow, or the seeds of the images themselves.
+            seed (int | Sequence[int] | Tensor): Seed of the request, from which each image gets its own (image i of N
+                has i + N * seed) and random labels follow; or the seeds of the images themselves, each of which then
+                decides on noise and random label of its image. Integers of Python, NumPy or torch.
             batch_size (int, optional): Images per call of the network, at most; by default as many as 64 of 64 x 64
                 pixels. On a GPU, a batch that does not fit the memory is halved.
             num_steps (int, optional): Steps of the sampler: for consistency models levels that lie at equal distances
@@ -142,7 +142,7 @@ class ConsistencyModelInferencer(BaseInferencer):
                 schedule, descending to 0, which is sigma_max; [22, 0] for example.
             sigmas (Sequence[float], optional): The levels themselves, descending; (80, 1.5) for example.
             generator (torch.Generator | Sequence[torch.Generator], optional): Where noise comes from in place of
-                `seed`: one generator for all images, or one for each.
+                `seed`: one generator for all images, or one for each. Random labels follow from its state, too.
             latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
             clip (bool): Whether each estimate of the clean images is clipped to [-1, 1]; the images always are.
             output_type (str): 'pil' (Pillow's images), 'np' (float32 in [0, 1], (N, H, W, C)), 'pt' (the same as a
@@ -164,11 +164,13 @@ class ConsistencyModelInferencer(BaseInferencer):
             num_images = max(lengths, default=1) or 1
         check_count('num_images', num_images)
         check_count('callback_steps', callback_steps)
+        check_flag('clip', clip)
         if output_type not in OUTPUT_TYPES:
             raise InputError(f'output_type has to be {", ".join(OUTPUT_TYPES)}, got {output_type!r}.')
         sampler = self.choose_sampler(num_steps, timesteps, sigmas)
         seeds = self.choose_seeds(seed, num_images)
-        labels = self.choose_labels(labels, num_images, seed if isinstance(seed, Integral) else 0)
+        noise = None if generator is None else RequestNoise(generator, num_images)
+        labels = self.choose_labels(labels, num_images, seed if noise is None else noise.seed)
         if batch_size is None:
             batch_size = self.batch_size
         check_count('batch_size', batch_size)
@@ -177,15 +179,14 @@ class ConsistencyModelInferencer(BaseInferencer):
             raise InputError(f'latents have to be a tensor, got {type(latents).__name__}: torch.as_tensor makes one.')
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
-        if latents is not None and not latents.isfinite().all():
-            raise InputError('latents have to be finite: there are NaN or infinite values among them.')
+        if latents is not None:
+            check_given('latents', latents)
         if callback is not None and not callable(callback):
             raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
-        if generator is None:
+        if noise is None:
             def noise_of(part: slice) -> SampleNoise:
                 return SampleNoise(seeds[part])
         else:
-            noise = RequestNoise(generator, num_images)
             noise_of, seeds = noise.rows, None
         self.load()
 
@@ -261,20 +262,16 @@ class ConsistencyModelInferencer(BaseInferencer):
             return self.sampler
         return sampler_with_steps(self.sampler_config, num_steps, timesteps, sigmas)
 
-    def choose_seeds(self, seed: Union[int, Sequence[int]], num_images: int) -> Sequence[int]:
+    def choose_seeds(self, seed: Union[int, Sequence[int], Tensor], num_images: int) -> Sequence[int]:
         """Return the seed of each image; see `__call__`."""
-        if not has_length(seed):
-            seeded(seed)  # an InputError if it is none
-            return sample_seeds(num_images, operator.index(seed))
-        seeds = as_list('seed', seed)
-        if len(seeds) != num_images:
-            raise InputError(f'one seed per image is needed, or one for all: got {len(seeds)} for {num_images} images.')
-        for each in seeds:
-            seeded(each)
-        return seeds
+        return sample_seeds(num_images, seed)
 
-    def choose_labels(self, labels: Any, num_images: int, seed: int = 0) -> Optional[list[int]]:
-        """Return the class of each image, None for unconditional models; see `__call__`."""
+    def choose_labels(self, labels: Any, num_images: int,
+                      seed: Union[int, Sequence[int], Tensor] = 0) -> Optional[list[int]]:
+        """Return the class of each image, None for unconditional models; see `__call__`.
+
+        Random ones follow from the `seed` of the request, or each from that of its own image.
+        """
         num_classes = self.model.num_classes
         if num_classes is None:
             self.model.check_labels(labels, num_images)  # which says that it has none

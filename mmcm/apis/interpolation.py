@@ -44,12 +44,13 @@ def interpolate(inferencer: ConsistencyModelInferencer,
     (first, last), ends = check_ends(inferencer, seeds, labels, num_images)
     model = inferencer.load().model
     sampler = sampler or inferencer.sampler
-    shares = torch.linspace(0, 1, num_images)
+    shares = torch.linspace(0, 1, num_images, dtype=torch.float32, device='cpu')
     start, end = (SampleNoise([seed]).randn(1, *model.image_shape, device='cpu') for seed in (first, last))
     latents = slerp(start, end, shares)
     mixed = None
     if ends is not None:
-        one_hot = torch.nn.functional.one_hot(torch.tensor(ends), model.num_classes).float()
+        ends = torch.tensor(ends, dtype=torch.int64, device='cpu')
+        one_hot = torch.nn.functional.one_hot(ends, model.num_classes).float()
         mixed = torch.lerp(one_hot[:1], one_hot[1:], shares[:, None]).to(inferencer.device)
 
     def noise_of(part: slice) -> SampleNoise:

@@ -63,7 +63,7 @@ class ConsistencyInferencer(ConditionalInferencer):
         self._update_extra_parameters(extra_parameters=extra_parameters)
         self.drawer = ConsistencyModelInferencer(
             known_config(config), ckpt, device, sampler=self.extra_parameters['sampler'])
-        self.drawer.choose_seeds(seed, 1)  # an InputError if it is none
+        seed = self.drawer.choose_seeds(seed, 1)[0]  # an InputError if it is none
         super().__init__(self.drawer.config, self.drawer.checkpoint, self.drawer.device, seed=seed % 2**32)
         self.seed = seed  # that of NumPy has half as many bits
 
@@ -126,7 +126,7 @@ class ConsistencyInferencer(ConditionalInferencer):
         self.drawing = Drawing(
             [], pixels, labels, None, self.seconds, self.drawer.sampler.num_calls, self.drawer.names_of(labels))
         self.written = self.drawing.save(result_out_dir, self.extra_parameters['columns']) if result_out_dir else []
-        return pixels / 255
+        return pixels.float() / 255
 
     def _pred2dict(self, data_sample: DataSample) -> dict:
         if self.model.num_classes is None:

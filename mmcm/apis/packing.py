@@ -206,6 +206,7 @@ class _Chunks(Dataset):
         indices = range(index * self.size, min((index + 1) * self.size, self.dataset.num_images))
         if isinstance(self.dataset, ImageArrays) and self.dataset.pipeline is None:
             return _Chunk(self.dataset.gathered(np.asarray(indices)).permute(0, 2, 3, 1).contiguous(), [])
+        nothing = torch.empty(0, *self.shape, dtype=torch.uint8, device='cpu')
         rows, corrupt, num_transparent = [], [], 0
         transparency = self.dataset.transparency
         for position in indices:
@@ -217,12 +218,11 @@ class _Chunks(Dataset):
             if tuple(image.shape) != self.shape:
                 sizes = [f'{self.dataset.source_of(place)} has {width} x {height} pixels in {channels} channels'
                          for place, (height, width, channels) in ((self.model, self.shape), (position, image.shape))]
-                return _Chunk(torch.empty(0), [], f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. '
-                              'Cut them to squares of one by --size.')
+                return _Chunk(nothing, [], f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them '
+                              'to squares of one by --size.')
             rows.append(image)
             num_transparent += transparency is not None and transparency.is_transparent(position)
-        rows = torch.stack(rows) if rows else torch.empty(0, *self.shape, dtype=torch.uint8)
-        return _Chunk(rows, corrupt, num_transparent=num_transparent)
+        return _Chunk(torch.stack(rows) if rows else nothing, corrupt, num_transparent=num_transparent)
 
 
 def in_short(skipped: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:

@@ -11,6 +11,7 @@ from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.utils.finite import in_dtype
 from mmcm.utils.weight_checks import check_numbers, check_weights
 from mmcm.utils.weights import chosen_weights, digest, read_checkpoint
 from mmcm.version import __version__
@@ -35,7 +36,7 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         check_numbers(weights, path)
     else:
         check_weights(network, weights, path)
-    weights = {key: value.to(dtype) for key, value in weights.items()}
+    weights = in_dtype(weights, dtype)
     meta = content.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     text = read[0]

@@ -27,6 +27,7 @@ from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
+from mmcm.utils.precision import standard_defaults
 from mmcm.utils.progress import progress_bar
 from mmcm.utils.weights import chosen_weights, digest, read_backbone, read_content
 from mmcm.version import __version__
@@ -63,7 +64,7 @@ class Tester:
         if len(averages) > 1:  # so that the last one of them is not missed when the first one has been measured
             for average in averages:
                 read_backbone(path, average)
-        with brief_console():
+        with brief_console(), standard_defaults():
             self.runner = Runner.from_cfg(config)
         check_loop(self.runner.test_loop, 'test_dataloader')  # before weights and references are read
         self.config = config

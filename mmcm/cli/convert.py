@@ -61,6 +61,7 @@ def convert(source: str,
     from mmcm.interop import write_folder
     from mmcm.interop.weight_files import write_safetensors, write_torch
     from mmcm.registry import MODELS
+    from mmcm.utils.finite import in_dtype
     from mmcm.utils.weights import digest
     from mmcm.version import __version__
     from mmcm.zoo import cached_file
@@ -70,7 +71,7 @@ def convert(source: str,
     with torch.device('meta'):  # its names and shapes are all that is needed of it
         denoiser = MODELS.build(model['denoiser'])
     load_denoiser(denoiser, source, average, cache_dir)
-    weights = {key: value.to(getattr(torch, dtype)) for key, value in denoiser.backbone.state_dict().items()}
+    weights = in_dtype(denoiser.backbone.state_dict(), getattr(torch, dtype))
     sha = digest(weights)
     if to == 'diffusers':
         write_folder(out, model, weights)

@@ -34,4 +34,4 @@ def stack_samples(samples: Union[dict, Sequence[dict]]) -> dict:
                          'or scale them to one size in the pipeline, for example by CenterCropToSquare.')
     return dict(
         inputs=torch.stack(images),
-        data_samples=DataSample.of(label=torch.tensor(labels) if labels else None))
+        data_samples=DataSample.of(label=torch.tensor(labels, dtype=torch.int64, device='cpu') if labels else None))

@@ -92,7 +92,7 @@ class ImageArrays(ImageDataset):
         # index_select goes over whole rows, and so does NumPy; indexing by a tensor is several times as slow.
         if len(self.parts) == 1:
             return self.parts[0].index_select(0, torch.from_numpy(positions)).contiguous()
-        images = torch.empty(len(positions), *self.image_shape, dtype=torch.uint8)
+        images = torch.empty(len(positions), *self.image_shape, dtype=torch.uint8, device='cpu')
         places = np.searchsorted(self.ends, positions, side='right')
         for place in np.unique(places):
             chosen = places == place

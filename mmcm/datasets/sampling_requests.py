@@ -6,9 +6,10 @@ from typing import Union
 import torch
 from torch.utils.data import Dataset
 
-from mmcm.noise.generators import sample_seeds, seeded
+from mmcm.noise.generators import as_seed, sample_seeds, seeded
 from mmcm.registry import DATASETS
 from mmcm.structures import DataSample
+from mmcm.utils.checks import has_length
 from mmcm.utils.errors import InputError
 
 LARGEST = 10**8  # requests, whose labels have to fit the memory
@@ -35,6 +36,8 @@ class SamplingRequests(Dataset):
                  seed: int = 0) -> None:
         if not 1 <= num_samples <= LARGEST:
             raise InputError(f'num_samples has to be at least 1 and at most {LARGEST}, got {num_samples}.')
+        if has_length(seed):
+            raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
         self.seeds = sample_seeds(num_samples, seed)
         self.labels = request_labels(labels, num_samples, num_classes, seed)
         self.metainfo = dict(dataset_type='sampling_requests', num_classes=num_classes)
@@ -49,8 +52,11 @@ class SamplingRequests(Dataset):
 
 
 def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: int, num_classes: Union[int, None],
-                   seed: int) -> Union[list[int], None]:
-    """Return the label of each of `num_samples` requests; see `SamplingRequests` for the rules."""
+                   seed: Union[int, Sequence[int]]) -> Union[list[int], None]:
+    """Return the label of each of `num_samples` requests; see `SamplingRequests` for the rules.
+
+    Random labels follow from the one `seed` of the run together, or each from the seed of its own request.
+    """
     if labels is None:
         return None
     if isinstance(labels, str):
@@ -59,7 +65,10 @@ def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: in
         if labels == 'balanced':
             return [index % num_classes for index in range(num_samples)]
         if labels == 'random':
-            return torch.randint(num_classes, (num_samples, ), generator=seeded(seed), device='cpu').tolist()
+            seed = as_seed(seed)
+            if isinstance(seed, list):
+                return [label for each in seed for label in random_labels(num_classes, 1, each)]
+            return random_labels(num_classes, num_samples, seed)
         raise InputError(f"labels has to be 'balanced', 'random', a label, a list of labels or None, got {labels!r}.")
     labels = [labels] if isinstance(labels, Number) else list(labels)
     if not labels:
@@ -72,3 +81,8 @@ def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: in
         known = '' if num_classes is None else f' The model knows the classes 0 to {num_classes - 1}.'
         raise InputError(f'label {wrong[0]} is out of range.{known}')
     return [labels[index % len(labels)] for index in range(num_samples)]
+
+
+def random_labels(num_classes: int, number: int, seed: int) -> list[int]:
+    """Return so many labels, each class equally likely, by a seed."""
+    return torch.randint(num_classes, (number, ), generator=seeded(seed), device='cpu').tolist()

@@ -25,7 +25,7 @@ class Transparency:
     def __init__(self, background: str, num_images: int) -> None:
         check_background(background)
         self.background = background
-        self.states = torch.zeros(num_images, dtype=torch.uint8).share_memory_()
+        self.states = torch.zeros(num_images, dtype=torch.uint8, device='cpu').share_memory_()
 
     def read(self, pipeline: Callable[[dict], Any], sample: dict, position: int) -> Any:
         """Return what `pipeline`, which begins with `LoadImage`, makes of `sample`, the image at `position`."""

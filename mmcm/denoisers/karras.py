@@ -7,10 +7,9 @@ from typing import Optional
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network
+from mmcm.denoisers.network import build_network, check_sigma_data
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_positive
 from mmcm.utils.errors import InputError
 
 
@@ -33,7 +32,7 @@ class KarrasDenoiser(BaseModule):
                  boundary: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        check_positive('sigma_data', sigma_data)
+        check_sigma_data(sigma_data)
         if sigma_min < 0:
             raise InputError(f'sigma_min has to be at least 0, got {sigma_min}.')
         self.backbone = build_network(backbone)

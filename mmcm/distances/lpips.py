@@ -69,8 +69,9 @@ class LPIPS(BaseModule):
                 in_channels = channels
             self.blocks.append(block)
         # of the images of ImageNet, for each channel in [0, 1]
-        self.register_buffer('mean', torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        for name, values in (('mean', (0.485, 0.456, 0.406)), ('std', (0.229, 0.224, 0.225))):
+            values = torch.tensor(values, dtype=torch.float32)
+            self.register_buffer(name, values.view(3, 1, 1), persistent=False)
 
     def init_weights(self) -> None:
         """Read the weights, and download what is not on this machine. The second call does nothing.
@@ -183,8 +184,9 @@ class Convolution(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.register_buffer('weight', torch.zeros(out_channels, in_channels, 3, 3), persistent=False)
-        self.register_buffer('bias', torch.zeros(out_channels), persistent=False)
+        weight = torch.zeros(out_channels, in_channels, 3, 3, dtype=torch.float32)
+        self.register_buffer('weight', weight, persistent=False)
+        self.register_buffer('bias', torch.zeros(out_channels, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C_in, H, W) to (N, C_out, H, W)."""
@@ -196,7 +198,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer('weight', torch.zeros(channels), persistent=False)
+        self.register_buffer('weight', torch.zeros(channels, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N,)."""

@@ -83,14 +83,14 @@ def blur_matrix(kernel: Sequence[float], size: int) -> Tensor:
     given = as_list('kernel', kernel)
     for weight in given:
         check_number('each weight of a kernel', weight)
-    weights = torch.tensor(given, dtype=torch.float64)
+    weights = torch.tensor(given, dtype=torch.float64, device='cpu')
     if len(weights) % 2 == 0 or len(weights) > 2 * size - 1 or not weights.isfinite().all():
         raise InputError(f'a kernel has an odd number of weights, at most {2 * size - 1} for this size, all of them '
                          f'finite, got {given}.')
     if not 0 < weights.sum() < math.inf:
         raise InputError(f'the weights of a blur have a positive sum, got {given}.')
-    blur = torch.zeros(size, size, dtype=torch.float64)
-    rows = torch.arange(size)
+    blur = torch.zeros(size, size, dtype=torch.float64, device='cpu')
+    rows = torch.arange(size, device='cpu')
     for offset, weight in enumerate(weights / weights.sum(), start=-(len(weights) // 2)):
         columns = rows + offset
         columns = torch.where(columns < 0, -1 - columns, columns)  # mirrored, the pixel at the edge being repeated

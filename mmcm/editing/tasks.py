@@ -29,7 +29,7 @@ from mmcm.editing.pictures import (
 )
 from mmcm.editing.super_resolution import SuperResolution
 from mmcm.editing.tiles import Tiles, around, count_tiles, whole_picture
-from mmcm.utils.checks import check_number
+from mmcm.utils.checks import check_flag, check_number
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import MAX_PIXELS
 
@@ -106,8 +106,7 @@ def inpaint(picture: Image, shape: Shape, mask: Image, resize_mask: bool = False
 
 def fitting_mask(picture: Image, mask: Image, resize_mask: bool) -> Image:
     """Return `mask` in mode L and of the size of `picture`; see `inpaint`."""
-    if not isinstance(resize_mask, (bool, np.bool_)):
-        raise InputError(f'resize_mask has to be True or False, got {resize_mask!r}.')
+    check_flag('resize_mask', resize_mask)
     mask = mask.convert('L')
     if mask.size != picture.size:
         if not resize_mask:
@@ -132,7 +131,8 @@ def uncrop(picture: Image, shape: Shape, share: float) -> Task:
                          f'got {share}.')
     start = (size - inner) // 2
     middle = slice(start, start + inner)
-    image, mask = torch.zeros(1, *shape), torch.ones(1, 1, size, size)
+    image = torch.zeros(1, *shape, dtype=torch.float32, device='cpu')
+    mask = torch.ones(1, 1, size, size, dtype=torch.float32, device='cpu')
     image[..., middle, middle] = as_image(picture, (channels, inner, inner))
     mask[..., middle, middle] = 0
     return Task(image, Inpainting(mask), mask=mask)

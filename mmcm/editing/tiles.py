@@ -39,7 +39,7 @@ class Tiles:
 
     def window(self) -> Tensor:
         """Return the weights of a tile's pixels, (size, size): highest in its middle, and falling to its edges."""
-        ramp = torch.arange(1, self.size + 1, dtype=torch.float32)
+        ramp = torch.arange(1, self.size + 1, dtype=torch.float32, device='cpu')
         ramp = torch.minimum(ramp, ramp.flip(0))
         return torch.outer(ramp, ramp) / ramp.max()**2
 
@@ -103,7 +103,7 @@ def tiled(denoise: Callable[[Tensor, Tensor, Tensor], Tensor], tiles: Tiles, bat
         Callable: From noisy pictures (N, C, H, W) and noise levels (N,) to denoised ones; 0 where there are no tiles.
     """
     size, window = tiles.size, tiles.window()
-    total = torch.zeros(tiles.shape)
+    total = torch.zeros(tiles.shape, dtype=torch.float32, device='cpu')
     for top, left in tiles.corners:
         total[top:top + size, left:left + size] += window
     total[total == 0] = 1
@@ -114,7 +114,7 @@ def tiled(denoise: Callable[[Tensor, Tensor, Tensor], Tensor], tiles: Tiles, bat
         jobs: Sequence[tuple[int, int, int]] = [(index, *corner) for index in range(len(x)) for corner in tiles.corners]
         for start in range(0, len(jobs), batch_size):
             part = jobs[start:start + batch_size]
-            rows = torch.tensor([index for index, _, _ in part], device=x.device)
+            rows = torch.tensor([index for index, _, _ in part], dtype=torch.int64, device=x.device)
             cut = torch.stack([x[index, :, top:top + size, left:left + size] for index, top, left in part])
             for (index, top, left), estimate in zip(part, denoise(cut, sigma[rows], rows)):
                 blended[index, :, top:top + size, left:left + size] += weights * estimate

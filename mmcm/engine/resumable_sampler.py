@@ -39,6 +39,9 @@ class ResumableSampler(InfiniteSampler):
 
     def _orders(self) -> Iterator[Tensor]:
         """Iterate over the orders of the epochs, each (size,), of all processes together."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator('cpu').manual_seed(self.seed)
         while True:
-            yield torch.randperm(self.size, generator=generator) if self.shuffle else torch.arange(self.size)
+            if self.shuffle:
+                yield torch.randperm(self.size, generator=generator, device='cpu')
+            else:
+                yield torch.arange(self.size, device='cpu')

@@ -56,7 +56,7 @@ def standard_edits(size: int, colour: Optional[Tensor], factor: int = 4) -> dict
 
 def middle_mask(size: int) -> Tensor:
     """Return the mask, (1, 1, size, size), of the square in the middle with half the side: a quarter of the pixels."""
-    mask = torch.zeros(1, 1, size, size)
+    mask = torch.zeros(1, 1, size, size, dtype=torch.float32, device='cpu')
     start, side = size // 4, size // 2
     mask[..., start:start + side, start:start + side] = 1
     return mask

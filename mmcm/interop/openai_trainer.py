@@ -131,7 +131,7 @@ def read_optimizer(path: Path, network: Mapping[str, 'Tensor']) -> dict[str, Any
             parts = {name: moments[name].float().flatten().split(sizes) for name in MOMENTS}
             for place, key in enumerate(keys):
                 state[key] = {name: parts[name][place].view(network[key].shape).clone() for name in MOMENTS}
-                state[key]['step'] = torch.tensor(float(moments['step']))
+                state[key]['step'] = torch.tensor(float(moments['step']), dtype=torch.float32, device='cpu')
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise refused from error
     return dict(state=state, settings=settings)

@@ -19,10 +19,11 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
-from mmcm.structures import DataSample, labels_of
+from mmcm.structures import DataSample, as_labels, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import OutputCheck, check_given
 from mmcm.utils.weights import average_name, load_weights
 
 
@@ -279,12 +280,13 @@ class ConsistencyModel(MMagicCalls, BaseModel):
 
         Raises:
             InputError: If labels, latents or sampler do not fit.
+            NotFiniteError: If the network makes NaN or infinities; the message says why.
         """
         sampler = sampler or self.sampler
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
         denoiser = self.denoiser if online else self.drawing_denoiser
-        denoise = self._denoise_with(labels, num_samples, clip, denoiser)
+        labels = self.check_labels(labels, num_samples)
         device = self._drawing_device
         noise = SampleNoise(range(num_samples)) if noise is None else noise
         shape = (num_samples, *self.image_shape)
@@ -292,8 +294,12 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             latents = noise.randn(*shape, device=device)
         elif tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        latents = latents.to(device, torch.float32)
+        check = OutputCheck(denoiser, latents=latents)
+        denoise = self._denoise_with(labels, clip, denoiser, check)
         with evaluating(denoiser):
-            images = sampler(denoise, latents.to(device, torch.float32), noise.randn_like, callback)
+            images = check.note(sampler(denoise, latents, noise.randn_like, callback))
+        check.finish()
         return images.clamp(-1, 1)
 
     @torch.no_grad()
@@ -331,6 +337,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
 
         Raises:
             InputError: If pictures, operator or labels do not fit the model.
+            NotFiniteError: If the network makes NaN or infinities; the message says why.
         """
         shape = self.image_shape if tiles is None else (self.image_shape[0], *tiles.shape)
         if images.ndim != 4 or images.shape[1:] != shape or not len(images):
@@ -339,12 +346,11 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         check_count('num_candidates', num_candidates)
         total = len(images) * num_candidates
         if labels is not None:
-            labels = torch.as_tensor(labels).reshape(-1)
+            labels = as_labels(labels).reshape(-1)
             if len(labels) == len(images):
                 labels = labels.repeat_interleave(num_candidates)
-        denoise = self._denoise_with(labels, total, clip, self.drawing_denoiser)
-        if tiles is not None:
-            denoise = tiled(denoise, tiles, batch_size)
+        labels = self.check_labels(labels, total)
+        check_given('the pictures to edit', images)
         images = images.to(self._drawing_device, torch.float32)
         operator = operator.to(self._drawing_device)
         known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
@@ -352,25 +358,27 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         noise = SampleNoise(range(total)) if noise is None else noise
         # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
         latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
+        check = OutputCheck(self.drawing_denoiser, latents=latents)
+        denoise = self._denoise_with(labels, clip, self.drawing_denoiser, check)
+        if tiles is not None:
+            denoise = tiled(denoise, tiles, batch_size)
         with evaluating(self.drawing_denoiser):
-            edited = sampler(known_kept(denoise, operator, known), latents, noise.randn_like, callback)
+            edited = check.note(sampler(known_kept(denoise, operator, known), latents, noise.randn_like, callback))
+        check.finish()
         return edited.unflatten(0, (len(images), num_candidates))
 
     @property
     def _drawing_device(self) -> torch.device:
         return next(self.drawing_denoiser.parameters()).device
 
-    def _denoise_with(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int, clip: bool,
-                      denoiser: nn.Module) -> Denoise:
-        """Return the function of x and sigma that samplers take; an InputError if the labels do not fit.
-
-        A third argument says which of the samples x are, where they are some.
+    def _denoise_with(self, labels: Optional[Tensor], clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
+        """Return the function of x and sigma that samplers take; `check` sees what the network makes, before it is
+        clipped. A third argument says which of the samples x are, where they are some.
         """
-        labels = self.check_labels(labels, num_samples)
         labels = None if labels is None else labels.to(self._drawing_device)
 
         def denoise(x: Tensor, sigma: Tensor, rows: Optional[Tensor] = None) -> Tensor:
-            x0 = denoiser(x, sigma, labels if rows is None or labels is None else labels[rows])
+            x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows]))
             return x0.clamp(-1, 1) if clip else x0
 
         return denoise
@@ -433,11 +441,12 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             return None
         if labels is None:
             raise InputError(f'the model is class-conditional: give a label in [0, {self.num_classes - 1}] per image.')
-        labels = torch.as_tensor(labels)
+        labels = as_labels(labels)
         if labels.is_floating_point():
             if labels.shape != (num_samples, self.num_classes):
                 raise InputError(f'labels have to be integers, or shares of the classes of shape ({num_samples}, '
                                  f'{self.num_classes}), got {labels.dtype} of shape {tuple(labels.shape)}.')
+            check_given('shares of the classes', labels)
             return labels
         labels = labels.long().reshape(-1)
         if len(labels) == 1:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmcm.datasets.sampling_requests import request_labels
-from mmcm.noise.generators import SampleNoise, sample_seeds
+from mmcm.noise.generators import SampleNoise, as_seed, sample_seeds
 from mmcm.registry import NOISES
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
@@ -87,7 +87,7 @@ class MMagicCalls:
 
     def noise_fn(self, num_batches: int) -> Tensor:
         """Return standard normal noise for `num_batches` images, (N, C, H, W), by torch's own random state."""
-        return torch.randn(num_batches, *self.image_shape)
+        return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
 
     def _labels(self, labels: Any, num_images: int, seed: Optional[int]) -> Optional[list[int]]:
         if labels is None and self.num_classes is not None:
@@ -99,7 +99,7 @@ class MMagicCalls:
     @staticmethod
     def _noise_of(num_images: int, options: dict) -> Callable[[slice], Any]:
         """Return the source of noise for each slice of `num_images`."""
-        seed = random_seed() if options['seed'] is None else options['seed']
+        seed = as_seed(random_seed() if options['seed'] is None else options['seed'])
         if options['noise'] is None:
             seeds = sample_seeds(num_images, seed)
             return lambda part: SampleNoise(seeds[part])
@@ -114,7 +114,7 @@ class MMagicCalls:
 
 def random_seed() -> int:
     """Return a seed by torch's own random state."""
-    return int(torch.randint(2**31, ()))
+    return int(torch.randint(2**31, (), device='cpu'))
 
 
 def bgr(images: Tensor) -> Tensor:

@@ -3,15 +3,17 @@
 The three kinds of the reference program, the one that the model itself uses (a generator for each sample), and what the
 caller's own generators make. All but the last draw on the CPU and move the result, so that a seed gives the same
 picture on every device, up to rounding between kinds of processor: torch's normal noise differs by 2e-6 between them.
+Noise is float32 where nobody asks for another dtype, whatever torch's default is: other dtypes make other numbers.
 """
 import operator
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor
 
 from mmcm.registry import NOISES
+from mmcm.utils.checks import as_list, has_length
 from mmcm.utils.errors import InputError
 
 
@@ -27,7 +29,7 @@ class SampleNoise:
     def __init__(self, seeds: Sequence[int]) -> None:
         self.generators = [seeded(seed) for seed in seeds]
 
-    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         rows = self._rows(size[0])
         draws = [torch.randn(*size[1:], generator=generator, dtype=dtype, device='cpu') for generator in rows]
@@ -76,11 +78,17 @@ class RequestNoise:
         self.num_samples = num_samples
         self.draws: list[Tensor] = []
 
+    @property
+    def seed(self) -> Union[int, list[int]]:
+        """What random labels follow from: a seed of the request, or one for each sample, see `forked_seed`."""
+        seeds = [forked_seed(generator) for generator in self.generators]
+        return seeds[0] if self.one else seeds
+
     def rows(self, part: slice) -> '_RowsOfRequest':
         """Return the noise of the samples `part`, from the first draw on."""
         return _RowsOfRequest(self, part)
 
-    def draw(self, index: int, shape: Sequence[int], dtype: Optional[torch.dtype]) -> Tensor:
+    def draw(self, index: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Return draw number `index` for all samples, each of `shape`."""
         while len(self.draws) <= index:
             rows = (self.num_samples, ) if self.one else (1, )
@@ -97,7 +105,7 @@ class _RowsOfRequest:
     def __init__(self, request: RequestNoise, part: slice) -> None:
         self.request, self.part, self.done = request, part, 0
 
-    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         self.done += 1
         return self.request.draw(self.done - 1, size[1:], dtype)[self.part].to(device)
@@ -152,7 +160,7 @@ class DeterministicNoise(_DistributedNoise):
         super().set_done_samples(done_samples)
         self.generator.manual_seed(self.seed)
 
-    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         draws = torch.randn(self.num_samples, *size[1:], generator=self.generator, dtype=dtype, device='cpu')
         return draws[self._indices(size[0])].to(device)
@@ -186,7 +194,7 @@ class PerSampleNoise(_DistributedNoise, SampleNoise):
 class SharedNoise:
     """Torch's global generator, the reference's `dummy`: whatever comes next."""
 
-    def randn(self, *size: int, dtype: Optional[torch.dtype] = None, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
         """Draw standard normal noise of shape `size`."""
         return torch.randn(*size, dtype=dtype, device='cpu').to(device)
 
@@ -207,6 +215,47 @@ def seeded(seed: int) -> torch.Generator:
         raise InputError(f'a seed has to be an integer of 64 bits, got {seed!r}.') from error
 
 
-def sample_seeds(num_samples: int, seed: int) -> range:
-    """Return the seed of each of `num_samples` samples in a run with seed `seed`."""
-    return range(num_samples * seed, num_samples * (seed + 1))
+def forked_seed(generator: torch.Generator) -> int:
+    """Return a seed that follows from the state of `generator`, from which nothing is drawn.
+
+    So the noise of a request is the same whether its labels are drawn or given.
+    """
+    fork = torch.Generator(generator.device)
+    fork.set_state(generator.get_state())
+    return int(torch.randint(2**62, (), dtype=torch.int64, generator=fork, device=fork.device))
+
+
+def as_seed(seed: Any) -> Union[int, list[int]]:
+    """Return a seed, or the list of the seeds of several samples, as plain integers.
+
+    Args:
+        seed (int | Sequence[int] | ndarray | Tensor): An integer of Python, NumPy or torch, or several.
+
+    Raises:
+        InputError: If one is no integer of 64 bits.
+    """
+    if has_length(seed):
+        seeds = as_list('seed', seed)
+        for each in seeds:
+            seeded(each)
+        return [operator.index(each) for each in seeds]
+    seeded(seed)
+    return operator.index(seed)
+
+
+def sample_seeds(num_samples: int, seed: Union[int, Sequence[int], Tensor]) -> Sequence[int]:
+    """Return the seed of each of `num_samples` samples.
+
+    Args:
+        num_samples (int): How many.
+        seed (int | Sequence[int] | Tensor): The seed of the run, from which they follow, or these seeds themselves.
+
+    Raises:
+        InputError: If they are no integers of 64 bits, or not one for each sample.
+    """
+    seed = as_seed(seed)
+    if not isinstance(seed, list):
+        return range(num_samples * seed, num_samples * (seed + 1))
+    if len(seed) != num_samples:
+        raise InputError(f'one seed per image is needed, or one for all: got {len(seed)} for {num_samples} images.')
+    return seed

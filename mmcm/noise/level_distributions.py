@@ -24,7 +24,7 @@ class LognormalLevels:
 
     def __call__(self, num: int) -> Tensor:
         """Draw `num` levels: (num,), float32."""
-        return torch.exp(self.mean + self.std * torch.randn(num, device='cpu'))
+        return torch.exp(self.mean + self.std * torch.randn(num, dtype=torch.float32, device='cpu'))
 
 
 @LEVELS.register_module()
@@ -43,7 +43,7 @@ class UniformLevels:
 
     def __call__(self, num: int) -> Tensor:
         """Draw `num` levels: (num,), float32."""
-        return karras_sigma(torch.rand(num, device='cpu'), *self.range)
+        return karras_sigma(torch.rand(num, dtype=torch.float32, device='cpu'), *self.range)
 
 
 @LEVELS.register_module()

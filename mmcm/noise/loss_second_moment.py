@@ -54,7 +54,7 @@ class LossSecondMomentLevels(nn.Module):
         self.uniform = uniform
         sigmas = karras_sigmas(num_levels, sigma_min, sigma_max, rho).float()
         self.register_buffer('sigmas', sigmas, persistent=False)
-        self.register_buffer('losses', torch.zeros(num_levels, history))
+        self.register_buffer('losses', torch.zeros(num_levels, history, dtype=torch.float32))
         self.register_buffer('counts', torch.zeros(num_levels, dtype=torch.int64))
 
     def probabilities(self) -> Tensor:

@@ -1,4 +1,6 @@
 """The noise levels of Karras et al. (2022, arXiv 2206.00364, Eq. 5), and the range that all methods here share."""
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,6 @@ def karras_sigmas(num_scales: int,
 def check_range(sigma_min: float, sigma_max: float, rho: float) -> None:
     """Raise an InputError unless 0 < sigma_min < sigma_max and rho > 0."""
     numbers = all(isinstance(value, (int, float)) for value in (sigma_min, sigma_max, rho))
-    if not (numbers and 0 < sigma_min < sigma_max < LARGEST_SIGMA and rho > 0):
+    if not (numbers and 0 < sigma_min < sigma_max < LARGEST_SIGMA and 0 < rho < math.inf):
         raise InputError(f'noise levels need 0 < sigma_min < sigma_max and rho > 0, got sigma_min {sigma_min}, '
                          f'sigma_max {sigma_max}, rho {rho}; the usual ones are {SIGMA_MIN}, {SIGMA_MAX} and {RHO}.')

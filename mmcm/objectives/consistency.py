@@ -79,8 +79,8 @@ class Consistency(Objective):
             loss=self.weights(sigma, next_sigma) * distance,
             sigma=sigma,
             distance=distance.detach(),
-            num_scales=torch.tensor(float(num_scales)),
-            target_decay=torch.tensor(target_decay))
+            num_scales=torch.tensor(float(num_scales), dtype=torch.float32, device='cpu'),
+            target_decay=torch.tensor(target_decay, dtype=torch.float32, device='cpu'))
 
 
 def consistency_pair(networks: Networks, x: Tensor, sigma: Tensor, next_sigma: Tensor, labels: Optional[Tensor],

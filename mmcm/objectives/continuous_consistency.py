@@ -101,7 +101,7 @@ class ContinuousConsistency(Objective):
             error=error.detach(),
             log_weight=log_weight.detach(),
             tangent=size,
-            warmup=torch.tensor(warmup))
+            warmup=torch.tensor(warmup, dtype=torch.float32, device='cpu'))
 
 
 @OBJECTIVES.register_module()
@@ -144,9 +144,9 @@ class LogWeight(BaseModule):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.register_buffer('frequencies', 2 * math.pi * torch.randn(channels, generator=generator), persistent=False)
-        self.register_buffer('phases', 2 * math.pi * torch.rand(channels, generator=generator), persistent=False)
+        drawn = dict(generator=torch.Generator('cpu').manual_seed(0), dtype=torch.float32, device='cpu')
+        self.register_buffer('frequencies', 2 * math.pi * torch.randn(channels, **drawn), persistent=False)
+        self.register_buffer('phases', 2 * math.pi * torch.rand(channels, **drawn), persistent=False)
         self.linear = nn.Linear(channels, 1, bias=False)
         nn.init.zeros_(self.linear.weight)
 

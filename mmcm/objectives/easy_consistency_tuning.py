@@ -60,4 +60,8 @@ class EasyConsistencyTuning(Objective):
                                         lambda: EulerStep()(lambda x, sigma: x0, x, t, level))
         distance = self.distance(online, torch.where(column(r > 0), goal, x0))
         weights = torch.where(r < t, 1 / (t - r), 0)  # where r rounds to t, there is nothing to learn
-        return dict(loss=weights * distance, sigma=t, distance=distance.detach(), share=torch.tensor(share))
+        return dict(
+            loss=weights * distance,
+            sigma=t,
+            distance=distance.detach(),
+            share=torch.tensor(share, dtype=torch.float32, device='cpu'))

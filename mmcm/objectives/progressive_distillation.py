@@ -75,4 +75,4 @@ class ProgressiveDistillation(Objective):
             loss=self.weighting(sigma) * distance,
             sigma=sigma,
             distance=distance.detach(),
-            num_steps=torch.tensor(float(num_steps)))
+            num_steps=torch.tensor(float(num_steps), dtype=torch.float32, device='cpu'))

@@ -153,6 +153,8 @@ class ChurnSampler(KarrasSampler):
         for name, value in (('s_churn', s_churn), ('s_tmin', s_tmin), ('s_tmax', s_tmax), ('s_noise', s_noise)):
             if not (isinstance(value, (int, float)) and value >= 0):
                 raise InputError(f'{name} has to be 0 or a positive number, got {value!r}; s_churn=0 turns churn off.')
+        if s_noise == math.inf:
+            raise InputError('s_noise has to be finite; 1 is the right amount of noise.')
         self.s_churn = s_churn
         self.s_tmin = s_tmin
         self.s_tmax = s_tmax

@@ -47,8 +47,8 @@ class MultistepSampler(Sampler):
         if not (levels and all(a > b for a, b in zip(levels, [*levels[1:], sigma_min])) and levels[0] < LARGEST_SIGMA):
             raise InputError(f'sigmas must strictly decrease and stay above sigma_min {sigma_min}, got {levels}. '
                              'Order them from sigma_max downwards, for example (80.0, 1.5).')
-        if sigma_end is not None and sigma_end < sigma_min:
-            raise InputError(f'sigma_end has to be at least sigma_min {sigma_min}, got {sigma_end}.')
+        if sigma_end is not None and not sigma_min <= sigma_end < LARGEST_SIGMA:
+            raise InputError(f'sigma_end has to be a number from sigma_min {sigma_min} on, got {sigma_end}.')
         self.sigmas = levels
         self.sigma_min = sigma_min
         self.sigma_end = sigma_end

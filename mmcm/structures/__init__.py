@@ -1,4 +1,4 @@
 """What travels between data sets, models and metrics beside the images."""
-from mmcm.structures.data_sample import DataSample, labels_of
+from mmcm.structures.data_sample import DataSample, as_labels, labels_of
 
-__all__ = ['DataSample', 'labels_of']
+__all__ = ['DataSample', 'as_labels', 'labels_of']

@@ -21,7 +21,7 @@ class DataSample(BaseDataElement):
     def of(cls, label: Union[int, Tensor, None] = None, **fields) -> 'DataSample':
         """Make a sample with `label` (None: no label) and further fields."""
         if label is not None:
-            fields['gt_label'] = LabelData(label=torch.as_tensor(label, dtype=torch.int64).reshape(-1))
+            fields['gt_label'] = LabelData(label=as_labels(label).to(torch.int64).reshape(-1))
         return cls(**fields)
 
     def __getitem__(self, field: str) -> Any:
@@ -37,3 +37,8 @@ def labels_of(data_samples: Union[BaseDataElement, Sequence[BaseDataElement], No
         data_samples = [data_samples]
     labels = [sample.gt_label.label for sample in data_samples if 'gt_label' in sample]
     return torch.cat(labels) if labels else None
+
+
+def as_labels(labels: Union[Tensor, Sequence[int], int]) -> Tensor:
+    """Return `labels` as a tensor, which stays where it is; what is none becomes one on the CPU."""
+    return labels if isinstance(labels, Tensor) else torch.as_tensor(labels, device='cpu')

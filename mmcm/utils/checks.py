@@ -27,6 +27,12 @@ def check_positive(name: str, value: Any) -> None:
         raise InputError(f'{name} has to be a positive number, got {value!r}.')
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise an InputError unless `value` is True or False."""
+    if not isinstance(value, bool) and getattr(getattr(value, 'dtype', None), 'kind', None) != 'b':  # NumPy's
+        raise InputError(f'{name} has to be True or False, got {value!r}.')
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise an InputError unless `value` is one of `choices`."""
     if value not in choices:

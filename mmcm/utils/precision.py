@@ -1,6 +1,8 @@
-"""Which precisions the processor computes in itself, and how slow those are that it emulates."""
+"""In which precision networks are built; which ones the processor computes in itself, and how slow the others are."""
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Optional
 
@@ -16,6 +18,21 @@ INSTRUCTIONS = {  # of x86 processors, under torch's names for their presence
     torch.bfloat16: ('_is_avx512_bf16_supported', '_is_amx_tile_supported'),
     torch.float16: ('_is_amx_fp16_supported', ),
 }
+
+
+@contextmanager
+def standard_defaults() -> Iterator[None]:
+    """Have torch make float32 tensors on the CPU within the block, where nobody asks for others.
+
+    It is for building networks, whose parameters are of torch's default dtype, which a caller may have changed.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device('cpu'):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def is_native(dtype: torch.dtype) -> Optional[bool]:

@@ -12,6 +12,7 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.samplers import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import check_images
 from mmcm.web.controls import (
     check_seed,
     draw_with,
@@ -129,13 +130,13 @@ class Estimates:
 
     def __init__(self, inferencer: ConsistencyModelInferencer, num_images: int, num_steps: int) -> None:
         self.destruct = inferencer.model.data_preprocessor.destruct
-        self.pixels = torch.full((num_images, *inferencer.model.image_shape), 128, dtype=torch.uint8)
+        self.pixels = torch.full((num_images, *inferencer.model.image_shape), 128, dtype=torch.uint8, device='cpu')
         self.num_steps = num_steps
         self.done = 0
 
     def add(self, step: int, x0: Tensor) -> Tensor:
         """Take the estimates of a step, (N, C, H, W), and return those of all pictures, uint8, on the CPU."""
-        self.pixels[self.done:self.done + len(x0)] = self.destruct(x0).cpu()
+        self.pixels[self.done:self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
         if step == self.num_steps - 1:
             self.done += len(x0)
         return self.pixels.clone()

@@ -388,3 +388,25 @@ def test_log_gets_a_line_now_and_then(inferencer, tmp_path, monkeypatch, capsys)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == 'sampling: 1 of 20 images in 0:00:20, 0.05 images/s, 0:06:20 left'
     assert len(lines) == 10
+
+
+def test_overflow_leaves_nothing_behind_so_that_the_way_out_works(tmp_path, capsys):
+    model = build()
+    with torch.no_grad():
+        model.denoiser.backbone.input_blocks[0][0].weight.mul_(1e6)
+    torch.save(model.denoiser.backbone.state_dict(), tmp_path / 'large.pt')
+    arguments = ['--model', str(write_config(tmp_path)), '--checkpoint', str(tmp_path / 'large.pt'), '--device', 'cpu',
+                 '-n', '3', '--labels', '2', '--out', *(str(tmp_path / f'x.{suffix}') for suffix in ('npz', 'zip'))]
+    with pytest.raises(SystemExit) as error:
+        main([*arguments, '--dtype', 'float16'])
+    assert error.value.code == 2
+    assert 'compute in another precision, --dtype bfloat16 or float32' in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['large.pt', 'tiny.py']
+    main([*arguments, '--dtype', 'float32'])
+    assert np.load(tmp_path / 'x.npz')['arr_0'].std() > 0
+
+
+@pytest.mark.parametrize('seed', [np.int64(5), torch.tensor(5), 5], ids=['numpy', 'torch', 'python'])
+def test_seed_of_a_run_may_be_of_any_library(inferencer, tmp_path, seed):
+    sample_to_files(inferencer, tmp_path / 'x.npz', 4, seed=seed)
+    assert np.load(tmp_path / 'x.npz')['arr_1'].tolist() == [1, 4, 7, 5] == inferencer(4, seed=5).labels

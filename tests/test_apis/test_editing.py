@@ -285,3 +285,38 @@ def test_tiles_are_counted_as_they_are_made(inferencer, task, options):
     made = found.make()
     assert found.num_tiles == len(made.tiles) > 1 and made.image.shape[2:] == made.tiles.shape
     assert (found.sigmas, found.starts_at, found.num_candidates) == (made.sigmas, made.starts_at, made.num_candidates)
+
+
+def test_pictures_that_are_not_finite_are_refused_before_anything_is_read(inferencer):
+    with pytest.raises(InputError, match='the pictures to edit have to be finite'):
+        edit(inferencer, IMAGE * float('nan'), Inpainting(MASK), 3, sampler=FOUR)
+    assert not inferencer.loaded
+
+
+def test_random_label_of_a_candidate_follows_its_seed(inferencer):
+    def edited(seed, count):
+        return edit(inferencer, IMAGE, Inpainting(MASK), num_candidates=count, seed=seed, sampler=FOUR)
+
+    together = edited(torch.tensor([7, 3, 12]), 3)
+    alone = [edited(seed, 1) for seed in (7, 3, 12)]
+    assert together.labels == [each.labels[0] for each in alone] and len(set(together.labels)) > 1
+    assert edited(torch.tensor(5), 2).labels == edited(5, 2).labels == inferencer(2, seed=5).labels
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
+@pytest.mark.parametrize('task, options', [
+    ('inpaint', dict(mask=Image.fromarray(np.uint8([[0] * 8] * 4 + [[255] * 8] * 4)))), ('uncrop', dict(share=0.5)),
+    ('super-resolve', dict(factor=2)), ('deblur', dict(kernel=(1, 2, 1))), ('variations', {})])
+def test_edits_of_a_seed_are_the_same_under_all_default_dtypes(inferencer, task, options, dtype):
+    picture = Image.fromarray(np.random.RandomState(0).randint(0, 256, (8, 8), np.uint8))
+
+    def edited():
+        return edit_picture(inferencer, task, picture, 3, num_candidates=1, sigmas=(2.0, 0.5), **options)
+
+    expected = edited()
+    torch.set_default_dtype(dtype)
+    try:
+        again = edited()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(again.candidates, expected.candidates) and torch.equal(again.known, expected.known)

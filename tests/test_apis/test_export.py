@@ -18,6 +18,7 @@ from mmcm.apis.export import FORMATS, DrawingGraph, check_export, export
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import NotFiniteError
 
 ROOT = Path(__file__).parents[2]
 SAMPLERS_TO_EXPORT = [
@@ -252,3 +253,13 @@ def test_more_than_two_gibibytes_do_not_fit_a_file_of_onnx(tmp_path):
     check_export(model, tmp_path / 'net.pt2')
     with pytest.raises(InputError, match=r'at most 2 GiB, and the weights are 2.00 GiB: write .pt2'):
         check_export(model, tmp_path / 'net.onnx')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_model_that_draws_what_is_not_finite_is_not_exported(tmp_path, value):
+    model = build()
+    with torch.no_grad():
+        model.denoiser.backbone.out[2].bias.fill_(value)
+    with pytest.raises(NotFiniteError, match='weights are not: backbone.out.2.bias'):
+        export(model, tmp_path / 'model.pt2')
+    assert list(tmp_path.iterdir()) == []

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from mmengine.infer import BaseInferencer
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import NotFiniteError
 
 
 def test_draws_what_the_model_draws(inferencer):
@@ -269,6 +272,9 @@ def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
     (dict(callback=3), 'callback has to be a function'),
     (dict(output_type='jpg'), "output_type has to be pil, np, pt, data_sample, got 'jpg'"),
     (dict(callback_steps=0), 'callback_steps has to be an integer of at least 1'),
+    (dict(clip=float('nan')), 'clip has to be True or False, got nan'),
+    (dict(sigmas=[80, float('nan')]), 'sigmas must strictly decrease'),
+    (dict(seed=torch.tensor(5.)), 'a seed has to be an integer of 64 bits'),
     (dict(batch_size=0), 'batch_size has to be an integer of at least 1'),
 ])
 def test_request_that_cannot_be_met_is_refused_before_anything_is_read(arguments, message):
@@ -276,3 +282,99 @@ def test_request_that_cannot_be_met_is_refused_before_anything_is_read(arguments
     with pytest.raises(InputError, match=message):
         draw(**arguments)
     assert not draw.loaded
+
+
+@contextmanager
+def defaults(dtype=None, device=None):
+    """Have torch's defaults changed within the block."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype or before)
+    torch.set_default_device(device)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+        torch.set_default_device(None)
+
+
+# 'meta' stands for a GPU: a tensor that is made there has no values, and what is computed from it fails.
+@pytest.mark.parametrize('changed', [
+    dict(dtype=torch.float64), dict(dtype=torch.float16), dict(dtype=torch.bfloat16), dict(device='meta')], ids=str)
+def test_pictures_of_a_seed_are_the_same_under_all_defaults_of_torch(tmp_path, checkpoint, inferencer, changed):
+    config = write_config(tmp_path)
+    expected = inferencer(3, seed=5, output_type='pt')
+    with defaults(**changed):
+        built = ConsistencyModelInferencer(config, checkpoint, 'cpu')
+        heun = ConsistencyModelInferencer(config, checkpoint, 'cpu', dict(type='HeunSampler', num_steps=2, s_churn=1.))
+        churned = heun(2, 'balanced').pixels
+        assert torch.equal(built(3, seed=5, output_type='pt').images, expected.images)
+        assert torch.equal(inferencer(3, seed=5, output_type='pt').images, expected.images)
+    heun = ConsistencyModelInferencer(config, checkpoint, 'cpu', dict(type='HeunSampler', num_steps=2, s_churn=1.))
+    assert torch.equal(heun(2, 'balanced').pixels, churned)
+
+
+@pytest.mark.parametrize('mode', [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_pictures_of_a_seed_are_the_same_in_all_grad_modes(inferencer, mode):
+    expected = inferencer(3, seed=5).pixels
+    with mode():
+        assert torch.equal(inferencer(3, seed=5).pixels, expected)
+
+
+def test_plain_seed_draws_the_labels_that_it_always_drew(inferencer):
+    assert inferencer(4, seed=5).labels == [1, 4, 7, 5] and inferencer(4).labels == [4, 9, 3, 0]
+
+
+@pytest.mark.parametrize('make', [torch.tensor, np.int64, np.array, np.uint8], ids=lambda make: make.__name__)
+def test_seed_is_an_integer_of_any_library(inferencer, make):
+    drawing = inferencer(4, seed=make(5))
+    assert drawing.labels == [1, 4, 7, 5] and list(drawing.seeds) == [20, 21, 22, 23]
+
+
+@pytest.mark.parametrize('make', [list, tuple, np.array, torch.tensor], ids=lambda make: make.__name__)
+def test_each_seed_of_a_list_decides_on_its_picture_and_label_alone(inferencer, make):
+    seeds = [7, 3, 12, 5, 3]
+    drawing = inferencer(seed=make(seeds))
+    alone = [inferencer(1, seed=seed) for seed in seeds]
+    assert drawing.labels == [label for each in alone for label in each.labels] and len(set(drawing.labels)) > 2
+    assert drawing.seeds == seeds and all(isinstance(seed, int) for seed in drawing.seeds)
+    assert (drawing.pixels.int() - torch.cat([each.pixels for each in alone]).int()).abs().max() <= 1
+    assert inferencer(seed=make(seeds[::-1])).labels == drawing.labels[::-1]
+
+
+def test_random_labels_follow_the_generator_which_draws_the_same_noise(inferencer):
+    def generator(seed):
+        return torch.Generator().manual_seed(seed)
+
+    drawings = [inferencer(16, generator=generator(seed)) for seed in (1, 2, 1)]
+    assert drawings[0].labels == drawings[2].labels != drawings[1].labels
+    assert torch.equal(drawings[0].pixels, drawings[2].pixels)
+    given = inferencer(16, drawings[0].labels, generator=generator(1))
+    assert torch.equal(given.pixels, drawings[0].pixels)
+    both = generator(1)
+    assert inferencer(16, generator=both).labels != inferencer(16, generator=both).labels  # it has moved on
+
+
+def test_each_generator_of_a_list_decides_on_its_label(inferencer):
+    generators = [[torch.Generator().manual_seed(seed) for seed in seeds] for seeds in ((1, 2, 3, 4), (4, 9, 2, 1))]
+    first, second = (inferencer(generator=each).labels for each in generators)
+    assert first[0] == second[3] and first[1] == second[2] and first[3] == second[0]
+
+
+@pytest.mark.parametrize('clip', [True, False])
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])  # infinities would be clipped to white
+def test_diverged_weights_draw_no_picture(inferencer, value, clip):
+    with torch.no_grad():
+        inferencer.load().model.denoiser.backbone.out[2].bias.fill_(value)
+    with pytest.raises(NotFiniteError, match=r'1 of its \d+ weights are not: backbone.out.2.bias'):
+        inferencer(2, clip=clip)
+
+
+def test_overflow_of_half_precision_draws_no_picture(tmp_path):
+    model = build()
+    with torch.no_grad():
+        model.denoiser.backbone.input_blocks[0][0].weight.mul_(1e6)
+    path, config = str(tmp_path / 'large.pt'), write_config(tmp_path)
+    torch.save(model.denoiser.backbone.state_dict(), path)
+    assert ConsistencyModelInferencer(config, path, 'cpu')(2).pixels.float().std() > 0
+    with pytest.raises(NotFiniteError, match='in float16.*--dtype bfloat16 or float32'):
+        ConsistencyModelInferencer(config, path, 'cpu', dtype='float16')(2)

@@ -284,3 +284,17 @@ def test_released_weights_bring_their_schedule_to_any_config():
     for given in (None, 'ct_imagenet64', 'consistency_models_8xb256-imagenet1k-onestep-64x64'):
         text, model = config_of('ct_imagenet64', Path('ct_imagenet64.pt'), given)
         assert model['sampler']['num_scales'] == 201 and 'num_scales=201' in text
+
+
+@pytest.mark.parametrize('out', ['half.safetensors', 'half.pt', 'half'])
+def test_weights_too_large_for_a_precision_are_refused(tmp_path, config, out, capsys):
+    key = next(iter(WEIGHTS))
+    torch.save({**WEIGHTS, key: WEIGHTS[key].clone().fill_(1e5)}, tmp_path / 'large.pt')
+    arguments = [tmp_path / 'large.pt', tmp_path / out, '--config', config]
+    to = ['--to', 'diffusers'] if out == 'half' else []
+    with pytest.raises(SystemExit):
+        convert(*arguments, *to, '--dtype', 'float16')
+    assert f'1 of {len(WEIGHTS)} weights are not finite in float16, whose numbers end at' in capsys.readouterr().err
+    assert not (tmp_path / out).exists()
+    convert(*arguments, *to, '--dtype', 'bfloat16')
+    assert (tmp_path / out).exists()

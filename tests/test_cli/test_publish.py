@@ -81,3 +81,15 @@ def test_average_of_weights_alone_has_no_name():
     assert chosen_weights({'out.2.bias': torch.zeros(1)}, 'x.pt')[1] is None
     trained = dict(state_dict={'denoiser.backbone.out.2.bias': torch.zeros(1)})
     assert chosen_weights(trained, 'x.pt')[1] == 'online'
+
+
+def test_weights_too_large_for_a_precision_are_refused(tmp_path, capsys):
+    model = build()
+    with torch.no_grad():
+        model.denoiser.backbone.out[2].bias.fill_(1e5)
+    torch.save(dict(meta=dict(cfg=Config(dict(model=model_config())).pretty_text), state_dict=model.state_dict()),
+               tmp_path / 'iter_1.pth')
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / 'iter_1.pth'), str(tmp_path / 'x.safetensors'), '--dtype', 'float16'])
+    assert 'out.2.bias. Write another precision' in capsys.readouterr().err
+    assert not (tmp_path / 'x.safetensors').exists()

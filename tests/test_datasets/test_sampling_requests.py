@@ -1,6 +1,8 @@
 import pytest
+import torch
 
 from mmcm.datasets import SamplingRequests
+from mmcm.datasets.sampling_requests import request_labels
 from mmcm.utils.errors import InputError
 
 
@@ -45,3 +47,15 @@ def test_random_labels_depend_on_the_seed_alone():
 def test_requests_that_cannot_be_are_refused(arguments, match):
     with pytest.raises(InputError, match=match):
         SamplingRequests(**arguments)
+
+
+def test_each_seed_of_a_list_decides_on_one_label():
+    seeds = [3, 8, 3, 2**40]
+    chosen = request_labels('random', 4, 10, seeds)
+    assert chosen == [request_labels('random', 1, 10, seed)[0] for seed in seeds]
+
+
+@pytest.mark.parametrize('seed', [[1, 2], torch.tensor([1, 2])], ids=['list', 'tensor'])
+def test_run_has_one_seed(seed):
+    with pytest.raises(InputError, match='the seed of a run has to be one integer'):
+        SamplingRequests(2, seed=seed)

@@ -1,5 +1,6 @@
 import cv2
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from runs import config
@@ -107,3 +108,29 @@ def test_large_images_count_by_their_pixels():
 def test_cost_has_to_be_positive():
     with pytest.raises(InputError, match='max_cost'):
         SampleGridHook(max_cost=0)
+
+
+class Diverged(Hook):
+    """Break the average that draws, and not the trained weights, which the guard looks at."""
+
+    priority = 'VERY_LOW'
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 0:
+            with torch.no_grad():
+                runner.model.drawing_denoiser.backbone.out[2].bias.fill_(float('nan'))
+
+
+def test_sheets_of_what_is_not_finite_are_left_out_and_the_training_goes_on(tmp_path):
+    cfg = config(tmp_path, 2)
+    cfg.default_hooks.update(
+        sample_grid=dict(type='SampleGridHook', interval=1, rows=1, columns=1),
+        trajectory=dict(type='TrajectoryHook', interval=1, num_samples=1))
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(Diverged())
+    runner.train()
+    log = next(tmp_path.rglob('*.log')).read_text()
+    for name in ('samples', 'trajectories'):
+        assert not list((tmp_path / name).glob('*.png'))
+        assert f'{name}/iter_2.png is left out: the output of the network is not finite, since 1 of its' in log
+    assert runner.iter == 2 and (tmp_path / 'iter_2.pth').exists()

@@ -5,12 +5,14 @@ from torch.overrides import TorchFunctionMode
 
 from mmcm.datasets import DigitsDataset
 from mmcm.editing import Colorization, Deblurring, Inpainting, SuperResolution
+from mmcm.editing.tiles import whole_picture
 from mmcm.models.consistency_model import drawing_config
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS
 from mmcm.samplers import HeunSampler, MultistepSampler
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import NotFiniteError
 
 COLOUR = dict(
     type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
@@ -182,3 +184,24 @@ def test_edited_digits_read_as_what_they_are_and_resemble_them(shipped, operator
     edited = model.edit(images, operator, labels)[:, 0]
     assert share_read(edited) >= 0.95 > share_read(known) + 0.1
     assert error(edited) < 0.5 * error(known) and error(edited) < 0.7 * error(drawn)
+
+
+def test_pictures_that_are_not_finite_are_refused_before_the_network_is_called():
+    model, images = build(), pictures()
+    model.denoiser.forward = None
+    images[1, 0, 7, 7] = float('nan')  # which the mask would hide
+    with pytest.raises(InputError, match='the pictures to edit have to be finite'):
+        model.edit(images, Inpainting(lower_half()), labels=3)
+
+
+@pytest.mark.parametrize('operator', [Inpainting(lower_half()), SuperResolution(2), Deblurring((1, 2, 1), 8)])
+@pytest.mark.parametrize('tiles', [None, whole_picture(12, 8, 8)])
+def test_edit_by_diverged_weights_ends_in_one_line(operator, tiles):
+    model = build()
+    if tiles is not None:
+        operator = SuperResolution(2)
+    with torch.no_grad():
+        model.denoiser.backbone.out[2].bias.fill_(float('inf'))
+    images = pictures() if tiles is None else torch.zeros(2, 1, 12, 8)
+    with pytest.raises(NotFiniteError, match=r'weights are not: backbone.out.2.bias'):
+        model.edit(images, operator, labels=3, sampler=FOUR, tiles=tiles)

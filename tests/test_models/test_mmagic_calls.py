@@ -4,7 +4,9 @@ import torch
 from digits import BACKBONE, build
 
 from mmcm.noise.generators import DeterministicNoise, SampleNoise, sample_seeds
+from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import NotFiniteError
 
 COLOURED = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3))
 
@@ -116,3 +118,33 @@ def test_what_cannot_be_drawn(call, expected):
 def test_unknown_request_is_refused():
     with pytest.raises(InputError, match='num_sample'):
         build(requests=dict(num_sample=3))
+
+
+@pytest.mark.parametrize('call', [
+    lambda model: model(dict(num_batches=2, labels=0)), lambda model: model.infer(3),
+    lambda model: model(torch.zeros(2, 1, 8, 8), [DataSample.of(1), DataSample.of(2)]),
+    lambda model: model.predict([DataSample.of(1, sample_seed=0)])])
+def test_what_is_not_finite_is_no_answer(call):
+    model = build()
+    with torch.no_grad():
+        model.denoiser.backbone.out[2].bias.fill_(float('nan'))
+    with pytest.raises(NotFiniteError):
+        call(model)
+
+
+def test_noise_that_is_not_finite_is_what_the_message_names():
+    with pytest.raises(NotFiniteError, match='^latents have to be finite'):
+        build()(dict(noise=torch.full((2, 1, 8, 8), float('nan')), labels=0))
+
+
+def test_seed_of_a_call_may_be_of_any_library_or_one_for_each_image():
+    model = build()
+    expected = model(dict(num_batches=3, sample_kwargs=dict(seed=5)))
+    for seed in (np.int64(5), torch.tensor(5), torch.tensor([15, 16, 17])):
+        samples = model(dict(num_batches=3, sample_kwargs=dict(seed=seed), labels=[
+            int(sample.gt_label.label) for sample in expected]))
+        assert torch.equal(stacked(samples), stacked(expected))
+    seeds = [7, 3, 7]
+    labels = [int(sample.gt_label.label) for sample in model(dict(num_batches=3, sample_kwargs=dict(seed=seeds)))]
+    assert labels == [int(model(dict(num_batches=1, sample_kwargs=dict(seed=seed)))[0].gt_label.label)
+                      for seed in seeds]

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from parity import NORMAL_ULPS, Fixture, close
 
 from mmcm.noise import DeterministicNoise, PerSampleNoise, SampleNoise, SharedNoise
+from mmcm.noise.generators import RequestNoise, forked_seed, sample_seeds
 from mmcm.utils.errors import InputError
 
 SIZE = (4, 3, 8, 8)
@@ -94,3 +96,41 @@ def test_number_of_seeds_has_to_fit():
 def test_empty_run_is_refused(kind):
     with pytest.raises(InputError, match='got 0'):
         kind(0)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('make', [
+    lambda: SampleNoise([3, 4]), lambda: DeterministicNoise(2, 3), lambda: PerSampleNoise(2, 3),
+    lambda: RequestNoise(torch.Generator().manual_seed(3), 2).rows(slice(0, 2))])
+def test_noise_does_not_depend_on_the_default_dtype(make, dtype):
+    expected = make().randn(2, 3, 8, 8)
+    torch.set_default_dtype(dtype)
+    try:
+        drawn = make().randn(2, 3, 8, 8)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert drawn.dtype == torch.float32 and torch.equal(drawn, expected)
+
+
+def test_seed_of_a_generator_follows_its_state_which_stays_what_it_is():
+    generator = torch.Generator().manual_seed(5)
+    seeds = []
+    for _ in range(2):
+        state = generator.get_state()
+        seeds += [forked_seed(generator), forked_seed(generator)]
+        assert torch.equal(generator.get_state(), state)
+        torch.rand(1, generator=generator)
+    assert seeds[0] == seeds[1] != seeds[2] == seeds[3]
+
+
+@pytest.mark.parametrize('seed, expected', [
+    (5, range(15, 18)), (torch.tensor(5), range(15, 18)), (np.uint8(5), range(15, 18)), ([9, 2, 9], [9, 2, 9]),
+    (torch.tensor([9, 2, 9]), [9, 2, 9]), (np.array([9, 2, 9]), [9, 2, 9]), (range(3), [0, 1, 2])])
+def test_seeds_are_integers_of_any_library(seed, expected):
+    assert sample_seeds(3, seed) == expected
+
+
+@pytest.mark.parametrize('seed', [[1, 2], [1, 2, 3.5], torch.tensor([1., 2., 3.]), torch.tensor(1.), '5', 2**64, None])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(InputError, match='seed'):
+        sample_seeds(3, seed)

@@ -11,7 +11,7 @@ from mmcm.utils.errors import InputError
 
 def test_lognormal_levels_are_the_references(monkeypatch):
     fixture = Fixture('denoiser')
-    monkeypatch.setattr(torch, 'randn', lambda num, device: fixture('lognormal', 'normal_draws'))
+    monkeypatch.setattr(torch, 'randn', lambda num, **options: fixture('lognormal', 'normal_draws'))
     assert_close(LognormalLevels()(16), fixture('lognormal', 'sigmas'), rtol=1e-6, atol=0)
 
 
@@ -85,3 +85,17 @@ def test_range_that_cannot_be_is_refused():
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError, match='in \\[0, 1\\]'):
         LognormalIndices(**options)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('levels', [LognormalLevels(), UniformLevels()], ids=lambda levels: type(levels).__name__)
+def test_levels_do_not_depend_on_the_default_dtype(levels, dtype):
+    torch.manual_seed(0)
+    expected = levels(20)
+    torch.set_default_dtype(dtype)
+    try:
+        torch.manual_seed(0)
+        drawn = levels(20)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert drawn.dtype == torch.float32 and torch.equal(drawn, expected)

@@ -73,7 +73,7 @@ def test_diffusion_loss_is_the_references(monkeypatch, weighting):
 
 def test_diffusion_loss_is_edms(monkeypatch):
     fixture = Fixture('edm')
-    monkeypatch.setattr(torch, 'randn', lambda num, device: fixture('loss', 'normal_draw'))
+    monkeypatch.setattr(torch, 'randn', lambda num, **options: fixture('loss', 'normal_draw'))
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('loss', 'noise')]))
     online = toy_denoiser(fixture, 'model', boundary=False)
     loss = EDM()(Networks(online), fixture('loss', 'images'), None, 0)['loss']
@@ -203,7 +203,7 @@ def test_easy_consistency_tuning_is_the_references(monkeypatch, case):
         b=settings['b'])
     objective.distance = Recorder(objective.distance)
     normal_draw = fixture('t_normal_draw')
-    monkeypatch.setattr(torch, 'randn', lambda num, device: normal_draw)
+    monkeypatch.setattr(torch, 'randn', lambda num, **options: normal_draw)
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('noise')]))
     online = Recorder(toy_denoiser(fixture, 'model', boundary=False))
     step = 10 * settings['stage'] + 9

@@ -101,6 +101,7 @@ def test_callback_hears_of_every_step_once(kind):
     (dict(num_steps=4, sigma_min=-0.1), 'sigma_min -0.1'),
     (dict(num_steps=4, sigma_min=90.0), 'sigma_min < sigma_max'),
     (dict(num_steps=4, rho=0.0), 'rho > 0'),
+    (dict(num_steps=4, rho=float('inf')), 'rho > 0'),
 ])
 def test_options_that_cannot_be_are_refused(kind, options, match):
     with pytest.raises(InputError, match=match):

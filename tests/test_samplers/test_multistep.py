@@ -94,6 +94,9 @@ def test_images_keep_the_dtype_of_the_noise():
     (dict(sigmas=(80.0, ), sigma_min=-1.0), 'sigma_min < sigma_max'),
     (dict(sigmas=(80.0, ), rho=0.0), 'rho > 0'),
     (dict(sigmas=(80.0, ), sigma_end=0.001), 'sigma_end'),
+    (dict(sigmas=(80.0, ), sigma_end=float('nan')), 'sigma_end'),
+    (dict(sigmas=(80.0, ), sigma_end=float('inf')), 'sigma_end'),
+    (dict(sigmas=(80.0, float('nan'))), 'strictly decrease'),
 ])
 def test_levels_that_cannot_be_are_refused(options, match):
     with pytest.raises(InputError, match=match):

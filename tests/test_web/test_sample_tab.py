@@ -10,6 +10,7 @@ from gradio_client.exceptions import AppError  # noqa: E402
 from web_sheets import pixels, tiles  # noqa: E402
 
 from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
+from mmcm.utils.finite import NotFiniteError  # noqa: E402
 from mmcm.web.sample_tab import Estimates, level_in_words  # noqa: E402
 
 SEED = 7
@@ -119,3 +120,10 @@ def test_estimates_of_several_batches_fill_the_sheet(digits):
 
 def test_level_in_words_is_what_the_page_makes_of_it():
     assert level_in_words(0.28) == 'Noise level of the second step: **1.91**'
+
+
+def test_live_steps_that_are_not_finite_are_no_black_pictures(digits):
+    estimates = Estimates(digits, 2, 3)
+    estimates.add(0, torch.zeros(2, 1, 8, 8))
+    with pytest.raises(NotFiniteError):
+        estimates.add(1, torch.full((2, 1, 8, 8), float('nan')))

@@ -45,7 +45,7 @@ def dataset_sheet(data: ImageDataset,
     def tiles(indices: np.ndarray) -> list[torch.Tensor]:
         chosen = random.choice(indices, min(columns, len(indices)), replace=False) if len(indices) else []
         images = [on_square(data[int(index)]['inputs'], side) for index in np.sort(chosen)]
-        return images + [torch.full((3, side, side), 255, dtype=torch.uint8)] * (columns - len(images))
+        return images + [torch.full((3, side, side), 255, dtype=torch.uint8, device='cpu')] * (columns - len(images))
 
     if data.labels is None:
         chosen = np.sort(random.choice(len(data), min(rows * columns, len(data)), replace=False))
@@ -75,7 +75,7 @@ def measure(data: ImageDataset, num_measured: int, progress: bool = False) -> di
     """
     chosen = np.unique(np.linspace(0, len(data) - 1, min(num_measured, len(data))).round().astype(np.int64))
     sizes: Counter = Counter()
-    totals = torch.zeros(3, 3, dtype=torch.float64)  # of pixels, values and squares, of each channel
+    totals = torch.zeros(3, 3, dtype=torch.float64, device='cpu')  # of pixels, values and squares, of each channel
     num_channels = 1
     with progress_bar('reading', len(chosen), shown=progress, unit='images') as advance:
         for index in chosen:

@@ -90,13 +90,13 @@ def find_neighbours(samples: ImageDataset,
             yield describe(batch['inputs'].to(device)).to(device)  # extractors leave features in main memory
 
     queries = torch.cat([*descriptions(samples), *descriptions(data, chosen)])
-    own = torch.full((len(queries), 1), -1, device=device)
+    own = torch.full((len(queries), 1), -1, dtype=torch.int64, device=device)
     own[len(samples):, 0] = torch.from_numpy(chosen)
     centre = queries.mean(0)  # smaller numbers, smaller errors of rounding
     shifted = queries - centre
     norms = shifted.square().sum(1, keepdim=True)
-    best = torch.full((len(queries), k), torch.inf, device=device)
-    places = torch.full((len(queries), k), -1, device=device)
+    best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype, device=device)
+    places = torch.full((len(queries), k), -1, dtype=torch.int64, device=device)
     with progress_bar('comparing', -(-len(data) // BLOCK), shown=progress, unit='blocks') as advance:
         start = 0
         for block in descriptions(data):

@@ -55,7 +55,7 @@ def seed_sheet(rows: Sequence[Row],
             row.model, row.checkpoint, device=device, sampler=row.sampler, average=row.average)
         classes = None
         if inferencer.model.num_classes is not None:
-            classes = inferencer.choose_labels(labels, len(seeds))
+            classes = inferencer.choose_labels(labels, len(seeds), list(seeds))
         request = dict(labels=classes, seed=list(seeds), num_steps=row.num_steps)
         inferencer.choose_sampler(row.num_steps)
         inferencers.append(inferencer)

@@ -115,7 +115,7 @@ class InterruptHook(Hook):
         if not reason and is_main_process() and not Path(runner.work_dir).exists():
             reason = FOLDER_GONE
         if get_world_size() > 1:
-            shared = torch.tensor(reason)
+            shared = torch.tensor(reason, dtype=torch.int64, device='cpu')
             all_reduce(shared, op='max')
             reason = int(shared)
         return reason

@@ -32,14 +32,15 @@ class LossBySigmaHook(Hook):
     def __init__(self, edges: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1., 3., 10., 30.)) -> None:
         if not edges or not all(a < b for a, b in zip((0, *edges), (*edges, inf))):
             raise InputError(f'edges have to be positive and ascending, such as (0.1, 1.0, 10.0), got {edges!r}.')
-        self.edges = torch.tensor(edges)
+        self.edges = torch.tensor(edges, dtype=torch.float32, device='cpu')
         self.names = [f'loss_by_sigma/{low:g}-{high:g}' for low, high in zip((0, *edges), (*edges, inf))]
-        self.sums = torch.zeros(0)
+        self.sums = torch.zeros(0, dtype=torch.float32, device='cpu')
 
     def before_train(self, runner: Runner) -> None:
         """Begin to listen."""
         self.edges = self.edges.to(get_device())
-        self.sums = torch.zeros(len(self.names), 2, device=self.edges.device)  # of losses, and of images
+        # Of losses, and of images.
+        self.sums = torch.zeros(len(self.names), 2, dtype=torch.float32, device=self.edges.device)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 0)
         unwrapped(runner.model).watch_losses = self.add
 

@@ -93,7 +93,7 @@ class NonFiniteGuardHook(Hook):
             return
         bad = first_bad(self.unread)
         self.unread = []
-        first = torch.tensor(NEVER if bad is None else bad[0])
+        first = torch.tensor(NEVER if bad is None else bad[0], dtype=torch.int64, device='cpu')
         all_reduce(first, op='min')
         if first < NEVER:
             mine = describe(runner, *bad) if bad is not None and bad[0] == first else None

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
+from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.images import write_picture
 from mmcm.utils.model_wrappers import unwrapped
 
@@ -68,12 +69,17 @@ class SheetHook(Hook):
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             self.draw(runner)
 
-    def draw(self, runner: Runner) -> Path:
-        """Draw a sheet now; return its path.
+    def draw(self, runner: Runner) -> Optional[Path]:
+        """Draw a sheet now; return its path, None where the network makes NaN or infinities.
 
-        Each process draws, and the main one writes: where the weights are sharded, none can draw alone.
+        Each process draws, and the main one writes: where the weights are sharded, none can draw alone. A sheet that
+        cannot be drawn does not end the training, which has a guard of its own.
         """
-        sheet = self.sheet(runner)
+        try:
+            sheet = self.sheet(runner)
+        except NotFiniteError as error:
+            runner.logger.warning(f'{self.name}/{self.file_name(runner)} is left out: {error}')
+            return None
         path = Path(runner.work_dir) / self.name / self.file_name(runner)
         if is_main_process():
             make_folder(path.parent)

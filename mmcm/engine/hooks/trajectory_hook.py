@@ -91,7 +91,8 @@ class TrajectoryHook(SheetHook):
         seeds = self.seeds[:num_samples]
         sampler = self.sampler_for(model.sampler)
         number = min(self.columns, sampler.num_steps)
-        shown = {round(place) for place in torch.linspace(0, sampler.num_steps - 1, number).tolist()}
+        places = torch.linspace(0, sampler.num_steps - 1, number, dtype=torch.float32, device='cpu')
+        shown = {round(place) for place in places.tolist()}
         levels = []
 
         def note(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:

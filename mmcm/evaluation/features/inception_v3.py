@@ -155,7 +155,7 @@ class Normalisation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         for name in ('weight', 'bias', 'running_mean', 'running_var'):
-            self.register_buffer(name, torch.empty(channels))
+            self.register_buffer(name, torch.empty(channels, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` (N, C, H, W)."""

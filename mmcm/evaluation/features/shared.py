@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmcm.evaluation.features.base import Features, fingerprint_of
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.precision import standard_defaults
 
 REFERENCE = 'InceptionV3'  # the extractor of the reference evaluator, in whose features published scores are
 
@@ -33,10 +34,11 @@ class SharedExtractor:
     @cached_property
     def network(self) -> nn.Module:
         """The network, with its weights, on its device; a warning is logged if it has doubts about them."""
-        network = MODELS.build(self.config)
-        if not callable(getattr(network, 'extract', None)):
-            raise InputError(f'{self.kind} is no feature extractor: it has no method extract(images).')
-        network.init_weights()
+        with standard_defaults():
+            network = MODELS.build(self.config)
+            if not callable(getattr(network, 'extract', None)):
+                raise InputError(f'{self.kind} is no feature extractor: it has no method extract(images).')
+            network.init_weights()
         doubt = getattr(network, 'doubt', None)
         if doubt is not None:
             print_log(f'{doubt} If they are not, scores and statistics that others have published cannot be compared '

@@ -3,6 +3,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcm.utils.finite import check_given
+
 
 class FeatureTable:
     """Features in float32, in which networks compute them; the memory grows with the number of images."""
@@ -27,5 +29,7 @@ class FeatureTable:
 
 
 def in_float64(features: np.ndarray) -> Tensor:
-    """Return `features` as a new tensor of float64, on a GPU where there is one."""
+    """Return `features` as a new tensor of float64, on a GPU where there is one; an InputError if they are not finite.
+    """
+    check_given('features', torch.as_tensor(features, device='cpu'))
     return torch.tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')

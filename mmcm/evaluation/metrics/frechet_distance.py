@@ -92,10 +92,13 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     numbers, and take twice as long.)
 
     Raises:
-        InputError: If they do not have the same dimensions.
+        InputError: If they do not have the same dimensions, or are not finite.
     """
     if len(a.mean) != len(b.mean):
         raise InputError(f'Gaussians of {len(a.mean)} and of {len(b.mean)} dimensions cannot be compared.')
+    if not all(np.isfinite(array).all() for gaussian in (a, b) for array in (gaussian.mean, gaussian.covariance)):
+        raise InputError('Gaussians that are not finite cannot be compared: the features that they were fitted to have '
+                         'NaN or infinite values.')
     a, b = sorted((a, b), key=lambda gaussian: gaussian.num_images or np.inf)
     root = factor(a.covariance)
     cross = np.sqrt(np.linalg.eigvalsh(root.T @ b.covariance @ root).clip(min=0)).sum()

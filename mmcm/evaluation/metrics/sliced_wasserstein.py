@@ -89,7 +89,7 @@ def wasserstein_squares(a: Tensor, b: Tensor) -> Tensor:
     of 1 / M and of 1 / N. In units of 1 / (M N) these are whole numbers.
     """
     m, n = len(a), len(b)
-    ends = torch.unique(torch.cat([torch.arange(1, m + 1) * n, torch.arange(1, n + 1) * m]))
+    ends = torch.unique(torch.cat([torch.arange(1, m + 1, device='cpu') * n, torch.arange(1, n + 1, device='cpu') * m]))
     starts = torch.cat([ends.new_zeros(1), ends[:-1]])
     shares = ((ends - starts).double() / (m * n)).to(a.device)
     a, b = (values.sort(0).values[(starts // length).to(a.device)] for values, length in ((a, n), (b, m)))

@@ -4,7 +4,7 @@ import torch
 from digits import BACKBONE, build, model_config, write_config
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.apis.analysis import seed_sheet
+from mmcm.apis.analysis import one_seed, seed_sheet
 from mmcm.apis.analysis.one_seed import Row
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import named_grid
@@ -52,3 +52,11 @@ def test_mistakes_are_told_before_anything_is_drawn(model, monkeypatch):
                          ([Row(model)], [10]), ([], None)):
         with pytest.raises(InputError):
             seed_sheet(rows, [0], labels)
+
+
+def test_random_class_of_a_column_follows_its_seed(model, monkeypatch):
+    columns = []
+    monkeypatch.setattr(one_seed, 'column_names', lambda seeds, classes: columns.append(classes[0]) or list(classes[0]))
+    for seeds in ([3, 11, 5], [5, 3]):
+        seed_sheet([Row(model, num_steps=1)], seeds, 'random', min_side=8)
+    assert columns[1] == [columns[0][2], columns[0][0]] and len(set(columns[0])) > 1

@@ -111,3 +111,12 @@ def test_real_digits_are_at_no_distance_from_themselves_and_noise_is_far_away():
     assert of_digits(images)['frechet/distance'] == pytest.approx(0, abs=1e-4)
     noise = torch.randint(256, (300, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     assert of_digits(noise)['frechet/distance'] > 10
+
+
+@pytest.mark.parametrize('part', ['mean', 'covariance'])
+def test_gaussians_that_are_not_finite_have_no_distance(part):
+    good = Gaussian(np.zeros(2), np.eye(2))
+    bad = good._replace(**{part: getattr(good, part) * np.nan})
+    for pair in ((good, bad), (bad, good)):
+        with pytest.raises(InputError, match='not finite cannot be compared'):
+            frechet_distance(*pair)

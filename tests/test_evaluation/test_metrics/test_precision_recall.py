@@ -107,3 +107,12 @@ def test_some_of_the_real_images_may_be_enough():
     recall = {number: measure([dict(type='PrecisionRecall', extractor=EXTRACTOR, reference=REAL, num_real=number)],
                               drawn(101))['manifold/recall'] for number in (10, 77, None)}  # yapf: disable
     assert recall[10] * 10 == round(recall[10] * 10) and recall[77] == recall[None]
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_features_that_are_not_finite_have_no_scores(bad):
+    good, broken = gaussian(6, 2), gaussian(6, 2)
+    broken[3, 1] = bad
+    for pair in ((good, broken), (broken, good)):
+        with pytest.raises(InputError, match='features have to be finite'):
+            precision_recall(*pair)

@@ -74,12 +74,15 @@ class Drawing:
         if check_out(out):
             write_picture(out, self.sheet(columns))
             return [out]
-        paths = []
-        for index, image in enumerate(self.pixels):
-            label = '' if self.labels is None else f'_label{self.labels[index]}'
-            paths.append(out / f'{index:06d}{label}.png')
-            write_picture(paths[-1], to_pixels(image))
+        paths = [out / name for name in file_names(len(self.pixels), self.labels)]
+        for path, image in zip(paths, self.pixels):
+            write_picture(path, to_pixels(image))
         return paths
+
+
+def file_names(num_images: int, labels: Optional[Sequence[int]]) -> list[str]:
+    """Return the names of the files of single images."""
+    return [f'{index:06d}{"" if labels is None else f"_label{labels[index]}"}.png' for index in range(num_images)]
 
 
 def shortened(values: Sequence[int]) -> str:

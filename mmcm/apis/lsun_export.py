@@ -111,7 +111,7 @@ def export(dataset: LSUN, out: Path, settings: Settings, max_images: Optional[in
         for block in results(work, folders, blocks, min(workers, len(blocks))):
             written, found, bad = written + block.num_written, found + block.num_found, bad + block.corrupt
             move_on()
-    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode())
+    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
     return Export(written, found, bad)
 
 

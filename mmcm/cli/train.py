@@ -14,6 +14,7 @@ from mmcm.cli.completion import with_configs
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
+from mmcm.cli.work_dir_lock import one_run_in
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
@@ -154,7 +155,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
               '--resume would go on with it', file=sys.stderr)
     config.resume = args.resume or config.get('resume', False)
     prepare(config, args)
-    runner = train(config, command_line(argv, prog, args.launcher))
+    with one_run_in(config.work_dir):
+        runner = train(config, command_line(argv, prog, args.launcher))
     print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
 
 

@@ -152,7 +152,8 @@ def export(model: ConsistencyModel,
     with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases') as advance:
         program = trace(graph)
         advance()
-        kind.write(program, part, dict(model=name, **graph.about()))
+        readable = name.encode(errors='backslashreplace').decode()  # ONNX takes no bytes of names of files
+        kind.write(program, part, dict(model=readable, **graph.about()))
         advance()
         inputs = graph.inputs(3)  # another number than it was traced with
         difference = (kind.run(part, inputs) - graph(*inputs)).abs().max().item()

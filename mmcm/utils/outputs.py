@@ -76,8 +76,8 @@ def check_outputs(outs: Mapping[str, Paths],
             check_free(name, path, inside)
         for each, source in taken.items():
             if place in each.parents and path.is_dir():
-                raise InputError(f'{name} {path} is a folder that the file of {source} lies in, which it might replace: '
-                                 'name another one.')
+                raise InputError(f'{name} {path} is the folder that the file of {source} lies in, which it might '
+                                 'replace: name another one.')
         taken[place] = name
 
 

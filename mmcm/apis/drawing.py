@@ -12,6 +12,7 @@ from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import check_picture_path, grid, png_bytes, to_pixels, write_picture
+from mmcm.utils.outputs import check_name
 
 MOST_SHOWN = 10  # labels or seeds in a line
 Images = Union[list[Image], np.ndarray, Tensor, list[DataSample]]
@@ -94,6 +95,7 @@ def shortened(values: Sequence[int]) -> str:
 
 def check_out(out: Path) -> bool:
     """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
+    check_name(out)
     if out.suffix and not out.is_dir():
         check_picture_path(out)
         return True

@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.utils.outputs import check_name
 from mmcm.zoo import find_config, nearest, root
 
 if TYPE_CHECKING:  # which loads torch
@@ -79,6 +80,7 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem / subfolder)
     if not isinstance(config.get('model'), dict):
         raise InputError(f'{args.config} describes no model: it needs model = dict(type=...).')
+    check_name(Path(config.work_dir))
     make_folder(Path(config.work_dir))
     return config
 

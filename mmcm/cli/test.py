@@ -101,7 +101,8 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    check_outputs({'--out': args.out}, args.force, {'--samples': args.samples})
+    read = {'--samples': args.samples, '--checkpoint': args.checkpoint, 'CONFIG': args.config}
+    check_outputs({'--out': args.out}, args.force, read)
     config = runner_config(args, subfolder='test')  # training keeps its own config there
     from mmcm.apis.testing import evaluator_config, set_requests  # torch is loaded for arguments in order
     from mmcm.cli.runner import prepare
@@ -112,7 +113,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
     prepare(config, args)
     with ExitStack() as stack:
-        stack.enter_context(claimed({'--out': args.out}, args.force, {'--samples': args.samples}))
+        stack.enter_context(claimed({'--out': args.out}, args.force, read))
         if args.out_dir:
             stack.enter_context(folder_made(args.out_dir / SOME_FILE))
             check_file(args.out_dir / SOME_FILE)

@@ -8,8 +8,16 @@ from PIL import Image
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import (CAPTION_HEIGHT, GAP, caption, check_picture_path, grid, named_grid, to_pixels,
-                               write_picture)
+from mmcm.utils.images import (
+    CAPTION_HEIGHT,
+    GAP,
+    caption,
+    check_picture_path,
+    grid,
+    named_grid,
+    to_pixels,
+    write_picture,
+)
 
 COLOURS = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7], [1, 2, 3]], dtype=torch.uint8)
 

@@ -29,7 +29,7 @@ help:  ## Show this list.
 demo: $(VENV)/.installed-demo  ## Draw digits with the model that ships, into outputs/demo.png.
 	$(BIN)/python demo/mmagic_inference_demo.py --model-name consistency_models \
 	    --model-config configs/digits/cd_1xb32_digits-8x8.py --label 0 1 2 3 4 5 6 7 8 9 \
-	    --extra-parameters num_images=100 columns=10 --result-out-dir outputs/demo.png
+	    --extra-parameters num_images=100 columns=10 --result-out-dir outputs/demo.png --force
 
 # The tensors of the tests are too small for threads to help, so the cores share out the tests: one thread per worker.
 test: $(VENV)/.installed-test  ## Run the tests; those that take long with ARGS='-m slow', all with ARGS='-m ""'.

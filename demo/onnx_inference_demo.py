@@ -4,11 +4,14 @@
     python demo/onnx_inference_demo.py digits.onnx sheet.png
 """
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from PIL import Image
 
+if Path(sys.argv[2]).exists():
+    sys.exit(f'error: {sys.argv[2]} exists: name another file.')
 session = onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])
 noise = np.random.default_rng(0).standard_normal((100, *session.get_inputs()[0].shape[1:]), np.float32)
 num_classes = session.get_modelmeta().custom_metadata_map.get('num_classes')  # None if the model has no classes

@@ -1,13 +1,18 @@
 #!/usr/bin/env python
 """Draw the picture of edits in the README, docs/images/editing_inpaint.jpg: scratches and an island, taken out."""
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from mmcm.apis.editing import edit_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.cli.errors import command
+from mmcm.cli.parser import CommandParser
 from mmcm.datasets.photo_patches import read_photos
+from mmcm.utils.outputs import claimed
 
 OUT = Path(__file__).parents[1] / 'docs' / 'images' / 'editing_inpaint.jpg'
 SCRATCHES = (((340, 40), (620, 190)), ((20, 60), (300, 330)))  # pixels of china.jpg
@@ -15,8 +20,19 @@ ISLAND = (425, 222, 503, 246)
 GAP = 8  # pixels between the pictures
 
 
-def main() -> None:
-    """Draw it."""
+@command
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the script."""
+    parser = CommandParser(__doc__)
+    parser.add_argument('--out', type=Path, default=OUT, help='where to write; default: into the repository')
+    parser.add_force()
+    args = parser.parse_args(argv)
+    with claimed({'--out': args.out}, args.force):
+        draw(args.out)
+
+
+def draw(out: Path) -> None:
+    """Draw the picture."""
     photo, _ = read_photos()
     mask = Image.new('L', photo.size)
     paint = ImageDraw.Draw(mask)
@@ -28,8 +44,8 @@ def main() -> None:
                           progress=True)
     after, = edited.pasted
     gap = np.full((photo.height, GAP, 3), 255, np.uint8)
-    Image.fromarray(np.hstack([np.asarray(damaged), gap, np.asarray(after)])).save(OUT, quality=88)
-    print(f'Wrote {OUT}: {edited.num_tiles} tiles, {edited.num_calls} network calls each, {edited.seconds:.0f} s')
+    Image.fromarray(np.hstack([np.asarray(damaged), gap, np.asarray(after)])).save(out, quality=88)
+    print(f'Wrote {out}: {edited.num_tiles} tiles, {edited.num_calls} network calls each, {edited.seconds:.0f} s')
 
 
 if __name__ == '__main__':

@@ -129,7 +129,8 @@ def measure(method: str, folder: Path, threads: int) -> None:
     for scores, (checkpoint, names) in tests(method, work_dir).items():
         if not (scores.exists() and drawn_of(scores).exists()):
             command = ['tools/test.py', config_path(method), str(checkpoint), '--work-dir', str(work_dir / 'test'),
-                       '--samplers', ','.join(names), '--out', str(scores), '--out-dir', str(drawn_of(scores))]
+                       '--samplers', ','.join(names), '--out', str(scores), '--out-dir', str(drawn_of(scores)),
+                       '--force']
             run(command, scores.with_suffix('.txt'), threads)
         judge([drawn_of(scores) / f'{name}.npz' for name in names], judged_of(scores), threads)
     sheet = work_dir / 'sheet.png'
@@ -154,7 +155,7 @@ def judge(samples: Sequence[Path], out: Path, threads: int, options: Sequence[st
     """Have the judges measure files of images, unless it is done."""
     if not out.exists():
         run(['tools/test.py', JUDGES, '--samples', *map(str, samples), '--work-dir', str(out.parent / 'judges'),
-             '--out', str(out), *options], out.with_suffix('.txt'), threads)
+             '--out', str(out), '--force', *options], out.with_suffix('.txt'), threads)
 
 
 def read_judged(path: Path) -> dict[str, dict[str, float]]:
@@ -226,7 +227,7 @@ def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, Optional[in
         scores, drawn = work_dir / f'{name}.json', work_dir / name
         if not scores.exists():
             run(['tools/test.py', config, name, '--samplers', samplers, '--work-dir', str(work_dir / 'test'),
-                 '--out', str(scores), '--out-dir', str(drawn)], scores.with_suffix('.txt'), threads)
+                 '--out', str(scores), '--out-dir', str(drawn), '--force'], scores.with_suffix('.txt'), threads)
         found = json.loads(scores.read_text())['scores']
         judge([drawn / f'{score["sampler"]}.npz' for score in found], work_dir / f'{name}_judged.json', threads)
         judged = read_judged(work_dir / f'{name}_judged.json')

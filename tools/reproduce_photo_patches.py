@@ -53,7 +53,8 @@ def measure(model: str, folder: Path, options: list[str], threads: int, again: b
     scores = folder / 'edits.json'
     if again or not scores.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ['tools/score_edits.py', '--model', model, '--out', str(scores), '--sheets', str(folder / 'sheets')]
+        command = ['tools/score_edits.py', '--model', model, '--out', str(scores), '--sheets', str(folder / 'sheets'),
+                   '--force']
         run([*command, *options], folder / 'edits.txt', threads)
     return json.loads(scores.read_text(encoding='utf-8'))
 

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -33,6 +33,8 @@ from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
 from mmcm.utils.finite import NotFiniteError
+from mmcm.utils.locks import locked
+from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.utils.weights import digest
 from mmcm.version import __version__
@@ -73,7 +75,8 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
                     clip: bool = True,
                     rank: int = 0,
                     world_size: int = 1,
-                    progress: bool = False) -> BulkSampling:
+                    progress: bool = False,
+                    force: Optional[bool] = None) -> BulkSampling:
     """Draw images into files.
 
     All processes of a run call this with the same arguments, and share the file system that `outs` are on. A run that
@@ -84,8 +87,7 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
         inferencer (ConsistencyModelInferencer): The model; its weights are read only when all else has been checked.
         outs (Sequence[str | Path] | str | Path): Where to write, in as many forms as are named. By the suffix: `.npz`
             (`arr_0` uint8 (N, H, W, C), `arr_1` int64 labels), `.zip` or a folder of PNGs with `dataset.json`, `.png`
-            for a sheet of all images. Files are overwritten, folders have to be empty; what has been drawn from the
-            same request is left as it is.
+            for a sheet of all images. What has been drawn from the same request is left as it is.
         num_images (int): How many, N.
         labels (Sequence[int | str] | int | str, optional): Classes; see `ConsistencyModelInferencer`.
         seed (int): Seed of the run; image i draws from the seed i + N * `seed`.
@@ -97,15 +99,31 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
         rank (int): Which of the processes this is.
         world_size (int): How many processes there are.
         progress (bool): Whether process 0 shows progress on stderr.
+        force (bool, optional): Whether files and folders that were drawn are replaced; None: files alone.
 
     Raises:
-        InputError: If the arguments do not fit the model or each other, an output cannot be written, or the folder of
-            blocks is of another request.
+        InputError: If the arguments do not fit the model or each other, an output cannot be written or exists, the
+            folder of blocks is of another request, or another process is drawing into the same place.
     """
     outs = [outs] if isinstance(outs, (str, Path)) else outs
     outs = [Path(os.path.abspath(os.path.expanduser(out))) for out in outs]
     if not outs:
         raise InputError('no output is named: give a path that ends in .npz, .zip or .png, or a folder.')
+    for out in outs:
+        check_name(out)
+        check_kind(out, folders=True)
+    with ExitStack() as stack:
+        for out in outs if rank == 0 else ():  # the other processes of the run draw for this one
+            stack.enter_context(folder_made(out))
+            stack.enter_context(locked(out, 'being drawn'))
+        return _sample_to_files(inferencer, outs, num_images, labels, seed, sampler, batch_size, columns, clip, rank,
+                                world_size, progress, force)
+
+
+def _sample_to_files(inferencer: ConsistencyModelInferencer, outs: list[Path], num_images: int, labels: Any, seed: int,
+                     sampler: Optional[Sampler], batch_size: Optional[int], columns: Optional[int], clip: bool,
+                     rank: int, world_size: int, progress: bool, force: Optional[bool]) -> BulkSampling:
+    """Draw images into files, whose names are checked; see `sample_to_files`."""
     check_count('num_images', num_images)
     batch_size = inferencer.batch_size if batch_size is None else batch_size
     check_count('batch_size', batch_size)
@@ -146,12 +164,12 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
     def unfinished() -> list[Path]:
         return [out for out in outs if not _agrees(read_origin(out), origin_of(out))]
 
-    _check_unfinished(unfinished(), parts, {**origin, **settings})  # first without the weights, which take long to read
+    _check_unfinished(unfinished(), parts, {**origin, **settings}, force)  # first without weights, which take long
     if rank == 0:
         _check_room(unfinished(), parts)
     inferencer.load()
     origin['weights'] = digest(inferencer.model.drawing_denoiser.backbone.state_dict())
-    _check_unfinished(unfinished(), parts, {**origin, **settings})
+    _check_unfinished(unfinished(), parts, {**origin, **settings}, force)
     nothing_done = BulkSampling(outs, [], 0, 0., sampler.num_calls)
     batches = Batches(batch_size)  # for the whole run: what did not fit the memory once is not tried again
 
@@ -358,11 +376,15 @@ def _check_room(outs: Sequence[Path], parts: Parts) -> None:
                          'room, or choose another place.')
 
 
-def _check_unfinished(outs: Sequence[Path], parts: Parts, request: dict) -> None:
-    """Raise an InputError unless `outs` can be made from `parts`."""
+def _check_unfinished(outs: Sequence[Path], parts: Parts, request: dict, force: Optional[bool]) -> None:
+    """Raise an InputError unless `outs` can be made from `parts`, and may be replaced where they are there."""
     for out in outs:
-        if out.is_dir() and any(out.iterdir()):
-            raise InputError(f'{out} is not empty, and was not drawn from this request: name a new folder.')
+        drawn = read_origin(out)
+        if out.is_dir() and any(out.iterdir()) and not (force and drawn):
+            way = 'give --force to replace it, or another --out' if drawn else 'name a new folder'
+            raise InputError(f'{out} is not empty, and was not drawn from this request: {way}.')
+        if force is False and os.path.lexists(out) and not out.is_dir():
+            raise InputError(f'{out} exists, drawn from no such request: give --force to replace it, or another --out.')
     parts.check(request)
 
 

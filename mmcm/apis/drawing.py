@@ -12,6 +12,7 @@ from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
 from mmcm.utils.images import check_picture_path, grid, png_bytes, to_pixels, write_picture
+from mmcm.utils.outputs import check_name
 
 MOST_SHOWN = 10  # labels or seeds in a line
 Images = Union[list[Image], np.ndarray, Tensor, list[DataSample]]
@@ -74,12 +75,15 @@ class Drawing:
         if check_out(out):
             write_picture(out, self.sheet(columns))
             return [out]
-        paths = []
-        for index, image in enumerate(self.pixels):
-            label = '' if self.labels is None else f'_label{self.labels[index]}'
-            paths.append(out / f'{index:06d}{label}.png')
-            write_picture(paths[-1], to_pixels(image))
+        paths = [out / name for name in file_names(len(self.pixels), self.labels)]
+        for path, image in zip(paths, self.pixels):
+            write_picture(path, to_pixels(image))
         return paths
+
+
+def file_names(num_images: int, labels: Optional[Sequence[int]]) -> list[str]:
+    """Return the names of the files of single images."""
+    return [f'{index:06d}{"" if labels is None else f"_label{labels[index]}"}.png' for index in range(num_images)]
 
 
 def shortened(values: Sequence[int]) -> str:
@@ -91,6 +95,7 @@ def shortened(values: Sequence[int]) -> str:
 
 def check_out(out: Path) -> bool:
     """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
+    check_name(out)
     if out.suffix and not out.is_dir():
         check_picture_path(out)
         return True

@@ -156,7 +156,8 @@ def export(model: ConsistencyModel,
     with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases') as advance:
         program = trace(graph)
         advance()
-        kind.write(program, part, dict(model=name, **graph.about()))
+        readable = name.encode(errors='backslashreplace').decode()  # ONNX takes no bytes of names of files
+        kind.write(program, part, dict(model=readable, **graph.about()))
         advance()
         difference = (kind.run(part, inputs) - images).abs().max().item()  # of more images than it was traced with
         advance()

@@ -1,5 +1,6 @@
 """LSUN's database as files, cropped and scaled as the data of the released models were (Dhariwal & Nichol, 2021)."""
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,8 @@ from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove, write_bytes
 from mmcm.utils.interrupts import end_with_parent, unseen_by_children
+from mmcm.utils.locks import locked
+from mmcm.utils.outputs import check_free, check_outputs, folder_made
 from mmcm.utils.progress import progress_bar
 
 FORMATS = dict(  # suffix, and what OpenCV is told beside
@@ -28,6 +31,7 @@ FORMATS = dict(  # suffix, and what OpenCV is told beside
 ORIGINAL = 'original'  # the bytes of the database, which are WebP
 SETTINGS_FILE = 'export.json'
 CORRUPT_FILE = 'corrupt.txt'
+IS_OURS = re.compile(rf'\d{{5}}|{re.escape(CORRUPT_FILE)}')  # names that an export writes
 PER_FOLDER = 1000  # images in a folder, which a process writes at a time
 START = 'spawn'  # how these processes begin
 
@@ -56,7 +60,8 @@ def export_lsun(data_root: str,
                 max_images: Optional[int] = None,
                 corrupt: str = ON_CORRUPT[0],
                 workers: int = 1,
-                progress: bool = False) -> Export:
+                progress: bool = False,
+                force: bool = False) -> Export:
     """Write the images of a database to `out`/00000/00000000.png and so on, in its order.
 
     An export that was stopped goes on where it is called again. Each file is whole or not there. Where none could be
@@ -73,9 +78,11 @@ def export_lsun(data_root: str,
         corrupt (str): What is done about an image that cannot be decoded: 'stop' or 'skip'.
         workers (int): Number of processes.
         progress (bool): Whether to show a bar.
+        force (bool): Whether files that are there are replaced, instead of going on behind those of this export.
 
     Raises:
-        InputError: If the database or the folder cannot be used, or holds an export with other settings.
+        InputError: If the database or the folder cannot be used, another process is writing into it, or it holds an
+            export with other settings or, where no export has begun, files of the names that this one writes.
     """
     check_count('workers', workers)
     check_count('quality', quality, most=100)
@@ -89,29 +96,33 @@ def export_lsun(data_root: str,
     dataset = LSUN(data_root, [dict(type='LoadImage'), *crop])
     settings = Settings(file_format, None if file_format == ORIGINAL else size,
                         quality if file_format in ('jpeg', 'webp') else None)
-    made, new = not out.exists(), not (out / SETTINGS_FILE).exists()
-    try:
-        return export(dataset, out, settings, max_images, corrupt, workers, progress)
-    except InputError:
-        if new:
-            remove_if_empty(out, made)
-        raise
+    check_outputs({'OUT': out}, force=True, folders=True)
+    with folder_made(out.absolute()), locked(out, 'being written'):
+        made, new = not out.exists(), not (out / SETTINGS_FILE).exists()
+        if new and not force and out.is_dir():
+            check_free('OUT', out, [path.name for path in out.iterdir() if IS_OURS.fullmatch(path.name)])
+        try:
+            return export(dataset, out, settings, max_images, corrupt, workers, progress, force)
+        except InputError:
+            if new:
+                remove_if_empty(out, made)
+            raise
 
 
 def export(dataset: LSUN, out: Path, settings: Settings, max_images: Optional[int], corrupt: str, workers: int,
-           progress: bool) -> Export:
+           progress: bool, force: bool = False) -> Export:
     """See `export_lsun`."""
-    remember(out, {**settings._asdict(), 'source': dataset.fingerprint})
+    remember(out, {**settings._asdict(), 'source': dataset.fingerprint}, force)
     total = min(len(dataset), max_images or len(dataset))
     blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
     folders = [out / f'{number:05d}' for number in range(len(blocks))]
-    work = partial(write_block, dataset, settings, corrupt == 'stop')
+    work = partial(write_block, dataset, settings, corrupt == 'stop', force)
     written, found, bad = 0, 0, []
     with progress_bar('exporting', len(blocks), progress, 'blocks') as move_on:
         for block in results(work, folders, blocks, min(workers, len(blocks))):
             written, found, bad = written + block.num_written, found + block.num_found, bad + block.corrupt
             move_on()
-    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode())
+    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
     return Export(written, found, bad)
 
 
@@ -152,30 +163,30 @@ def begin_worker() -> None:
     end_with_parent()
 
 
-def remember(out: Path, settings: dict) -> None:
-    """Write down what is made in `out`; an InputError if it is something else already."""
+def remember(out: Path, settings: dict, force: bool = False) -> None:
+    """Write down what is made in `out`; an InputError if it is something else already, unless that is replaced."""
     make_folder(out)
     path = out / SETTINGS_FILE
-    if path.exists():
+    if path.exists() and not force:
         try:
             known = read_json(path)
         except (OSError, ValueError) as error:
             raise InputError(f'{path} cannot be read: choose another folder, or empty this one.') from error
         if known != settings:
             raise InputError(f'{out} holds an export of another database, or with other settings ({path}): choose '
-                             'another folder, or empty this one.')
+                             'another folder, empty this one, or give --force to replace its files.')
     else:
         write_bytes(path, (json.dumps(settings, indent=2) + '\n').encode())
 
 
-def write_block(dataset: LSUN, settings: Settings, stop: bool, folder: Path, block: range) -> Export:
-    """Write the images of `block` that are not in `folder` yet."""
+def write_block(dataset: LSUN, settings: Settings, stop: bool, force: bool, folder: Path, block: range) -> Export:
+    """Write the images of `block` that are not in `folder` yet, by `force` also those that are."""
     make_folder(folder)
     suffix = '.webp' if settings.format == ORIGINAL else FORMATS[settings.format][0]
     written, found, bad = 0, 0, []
     for position in block:
         path = folder / f'{position:08d}{suffix}'
-        if path.exists():
+        if path.exists() and not force:
             found += 1
             continue
         try:

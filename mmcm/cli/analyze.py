@@ -12,7 +12,8 @@ from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import check_file, write_bytes
+from mmcm.utils.files import write_bytes
+from mmcm.utils.outputs import claimed
 
 if TYPE_CHECKING:  # which load torch
     from mmcm.apis.analysis.one_seed import Row
@@ -91,6 +92,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         each.add_background()
     for name, each in commands.choices.items():
         each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the picture, such as {name}.png')
+        each.add_force()
     args = parser.parse_args(argv)
     if args.what == 'neighbours':
         settle_samples(args)
@@ -112,16 +114,16 @@ def settle_samples(args: Namespace) -> None:
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    from mmcm.utils.images import check_picture_path, write_picture  # torch is loaded for arguments in order
+    from mmcm.utils.images import check_suffix, write_picture  # torch is loaded for arguments in order
 
-    check_picture_path(args.out)
-    check_file(args.out)
-    if getattr(args, 'json', None):
-        check_file(args.json)
-    pixels, numbers = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset)[args.what](args)
-    write_picture(args.out, pixels)
-    if getattr(args, 'json', None):
-        write_bytes(args.json, (json.dumps(numbers, indent=2) + '\n').encode())
+    check_suffix(args.out)
+    texts = getattr(args, 'json', None)
+    read = {name: getattr(args, name, None) for name in ('scores', 'samples', 'data')}
+    with claimed({'--out': args.out, '--json': texts}, args.force, read):
+        pixels, numbers = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset)[args.what](args)
+        write_picture(args.out, pixels)
+        if texts:
+            write_bytes(texts, (json.dumps(numbers, indent=2) + '\n').encode())
     print(f'Wrote {args.out}')
 
 

@@ -13,6 +13,7 @@ from mmcm.utils.checks import check_choice
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.utils.outputs import check_name
 from mmcm.zoo import find_config, nearest, root
 
 if TYPE_CHECKING:  # which loads torch
@@ -79,6 +80,7 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
     config.work_dir = str(config.work_dir)  # an option may have made a number of a name
     if not isinstance(config.get('model'), dict):
         raise InputError(f'{args.config} describes no model: it needs model = dict(type=...).')
+    check_name(Path(config.work_dir))
     make_folder(Path(config.work_dir))
     return config
 

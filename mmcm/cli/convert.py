@@ -9,7 +9,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import EMA_HELP, model_and_out
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
+from mmcm.utils.outputs import check_name, claimed
 
 SUFFIXES = dict(openai=('.pt', '.pth'), mmcm=('.safetensors', ), diffusers=('', ))
 
@@ -34,7 +34,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         help='precision of what is written')
     parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and '
                         'for the hub its own cache')
-    parser.add_argument('--force', action='store_true', help='replace OUT if it is there already')
+    parser.add_force()
     args = parser.parse_args(argv)
     args.source, args.out = model_and_out(args.model, args.places, args.out)
     return args
@@ -123,11 +123,11 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
     return text, model
 
 
-def target(out: Path, to: Optional[str], force: bool) -> str:
+def target(out: Path, to: Optional[str]) -> str:
     """Return what `out` is to become, by its suffix where `to` does not say it.
 
     Raises:
-        InputError: If that is not clear, or `out` is there already and may not be replaced.
+        InputError: If that is not clear, or `out` is there already and is something else.
     """
     from mmcm.interop import is_diffusers_folder
 
@@ -142,9 +142,6 @@ def target(out: Path, to: Optional[str], force: bool) -> str:
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         if not (is_diffusers_folder(out) if to == 'diffusers' else out.is_file()):
             raise InputError(f'{out} is there already and no such output, so it is not replaced. Choose another place.')
-        if not force:
-            raise InputError(f'{out} is there already. Choose another place, or add --force to replace it.')
-    make_folder(out.absolute().parent)
     return to
 
 
@@ -153,8 +150,11 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     """Run the command."""
     args = parse_args(argv, prog)
     out = Path(args.out).expanduser()
-    to = target(out, args.to, args.force)
-    sha = convert(args.source, out, to, args.config, args.ema, args.dtype, args.cache_dir)
+    check_name(out)
+    to = target(out, args.to)
+    read = {'--model': args.source, '--config': args.config}
+    with claimed({'--out': out}, args.force, read, folders=to == 'diffusers'):
+        sha = convert(args.source, out, to, args.config, args.ema, args.dtype, args.cache_dir)
     files = [out] if out.is_file() else [file for file in out.rglob('*') if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     print(f'Wrote {out} ({size / 1e6:.2f} MB)\nsha256 of the weights, whatever they are written as: {sha}')

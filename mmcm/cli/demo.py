@@ -9,15 +9,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mmcm.cli.config import Options, as_values
-from mmcm.cli.edit import check_names
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.outputs import claimed
 from mmcm.zoo import list_models, nearest
+
+if TYPE_CHECKING:  # which loads torch
+    from mmcm.apis.inferencer import ConsistencyModelInferencer
 
 FAMILY = 'consistency_models'  # the name of the models in MMagic's inferencer
 TASK = 'conditional'
@@ -57,6 +60,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')
     parser.add_argument('--img', help='picture to edit; --extra-parameters task=... says how')
     parser.add_argument('--mask', help='for task=inpaint: picture of the same size, white where to draw')
+    parser.add_force()
     for name in ('video', 'trimap', 'text'):
         parser.add_argument(f'--{name}', help="MMagic's argument; these models take none")
     return parser.parse_args(argv)
@@ -86,7 +90,7 @@ def draw(args: Namespace) -> None:
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
     model = which_model(args)
-    from mmcm.apis.drawing import check_out  # torch is loaded only to draw
+    from mmcm.apis.drawing import check_out, file_names  # torch is loaded only to draw
     from mmcm.apis.inferencer import ConsistencyModelInferencer
     from mmcm.utils.checks import check_count
     for key in SETTINGS:
@@ -99,8 +103,15 @@ def draw(args: Namespace) -> None:
     default = len(labels) if isinstance(labels, list) else inferencer.model.requests['num_samples']
     num_images = extra.get('num_images', default)
     inferencer.choose_seeds(args.seed, num_images)
-    inferencer.choose_labels(labels, num_images, args.seed)
-    check_out(out)  # which makes folders, and so only for a request that is in order
+    inside = file_names(num_images, inferencer.choose_labels(labels, num_images, args.seed))
+    with claimed({'--result-out-dir': out}, args.force, folders=True, inside=inside):
+        check_out(out)
+        draw_into(out, args, inferencer, model, num_images, labels, extra, sampler)
+
+
+def draw_into(out: Path, args: Namespace, inferencer: 'ConsistencyModelInferencer', model: str, num_images: int,
+              labels: Any, extra: dict[str, Any], sampler: dict[str, Any]) -> None:
+    """Draw what has been checked; see `draw`."""
     mmagic = find_mmagic()  # whose import takes seconds: mistakes are told before
     if mmagic is None:
         options = {key: extra[key] for key in ('batch_size', ) if key in extra}
@@ -134,14 +145,14 @@ def edit(args: Namespace) -> None:
     from mmcm.apis.inferencer import ConsistencyModelInferencer
 
     out = Path(args.result_out_dir).expanduser()
-    check_names({'--result-out-dir': out}, {'--img': args.img, '--mask': args.mask})
     if args.mask is not None:
         extra['mask'] = args.mask
-    inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device)
-    planned = plan_picture(inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, **extra)
-    check_out(out)  # which makes folders, and so only for a request that is in order
-    edited = planned.draw(progress=True)
-    written = edited.save(out)
+    with claimed({'--result-out-dir': out}, args.force, {'--img': args.img, '--mask': args.mask}, folders=True):
+        inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device)
+        planned = plan_picture(inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, **extra)
+        check_out(out)
+        edited = planned.draw(progress=True)
+        written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     count = len(edited.candidates)
     print(f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {edited.seconds:.2f} s on '

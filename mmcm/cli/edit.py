@@ -1,6 +1,6 @@
 """`mmcm edit`: a picture of the user's, filled in, coloured or enlarged."""
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -8,7 +8,7 @@ from typing import Optional
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, build_inferencer, labels_of
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.errors import InputError
+from mmcm.utils.outputs import claimed
 
 EXAMPLES = {  # with models that come with the package
     'inpaint': '--img photo.jpg --mask mask.png --model photo_patches --out filled.png',
@@ -32,7 +32,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         [f'{name} {example}' for name, example in EXAMPLES.items()])
     tasks = parser.add_subparsers(dest='task', required=True, metavar='TASK')
 
-    def add_task(name: str, description: str) -> ArgumentParser:
+    def add_task(name: str, description: str) -> CommandParser:
         task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
         task.set_defaults(run=edit_picture)
         add_picture_arguments(task)
@@ -85,7 +85,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     return parser.parse_args(argv)
 
 
-def add_picture_arguments(parser: ArgumentParser) -> None:
+def add_picture_arguments(parser: CommandParser) -> None:
     """Add what all tasks that start from a picture take."""
     parser.add_argument(
         '--img',
@@ -120,7 +120,7 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
     add_common_arguments(parser)
 
 
-def add_common_arguments(parser: ArgumentParser) -> None:
+def add_common_arguments(parser: CommandParser) -> None:
     """Add what all tasks take."""
     add_model_arguments(parser)
     levels = parser.add_mutually_exclusive_group()
@@ -130,43 +130,28 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
     parser.add_argument(
         '--out', required=True, metavar='PATH', help='a picture file for a sheet of all, or a folder for single ones')
+    parser.add_force()
 
 
 @command
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    args.run(args, Path(args.out).expanduser())
+    out = Path(args.out).expanduser()
+    steps_out = getattr(args, 'steps_out', None)
+    results = {'--out': out, '--steps-out': None if steps_out is None else Path(steps_out).expanduser()}
+    pictures = {f'--{name}': getattr(args, name, None) for name in ('img', 'mask')}
+    with claimed(results, args.force, pictures, folders=True):
+        args.run(args, *results.values())
 
 
-def check_names(results: dict[str, Optional[Path]], pictures: dict[str, Optional[str]]) -> None:
-    """Raise an InputError if a result would replace a picture of the user's, another result, or mix with other files.
-
-    Args:
-        results (dict): Where results are to be written, by the names of their arguments.
-        pictures (dict): What is read, by the names of its arguments.
-    """
-    taken = {Path(path).resolve(): name for name, path in pictures.items() if path is not None}
-    for name, path in results.items():
-        if path is None:
-            continue
-        if path.resolve() in taken:
-            raise InputError(f'{name} {path} is the file of {taken[path.resolve()]}, which it would replace: name '
-                             'another one.')
-        taken[path.resolve()] = name
-        if path.is_dir() and any(path.iterdir()):
-            raise InputError(f'{path} is a folder that is not empty: name another one, or a picture file for a sheet.')
-
-
-def edit_picture(args: Namespace, out: Path) -> None:
+def edit_picture(args: Namespace, out: Path, steps_out: Optional[Path]) -> None:
     """Edit a picture."""
     # torch is loaded only to draw
     from mmcm.apis import editing
     from mmcm.apis.drawing import check_out
     from mmcm.utils.images import check_picture_path, write_picture
 
-    steps_out = None if args.steps_out is None else Path(args.steps_out).expanduser()
-    check_names({'--out': out, '--steps-out': steps_out}, {'--img': args.img, '--mask': getattr(args, 'mask', None)})
     picture = editing.as_picture(args.img, background=None)
     options = {name: getattr(args, name) for name in OPTIONS if name in args}
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
@@ -190,12 +175,11 @@ def edit_picture(args: Namespace, out: Path) -> None:
           f'{where}')
 
 
-def interpolate_seeds(args: Namespace, out: Path) -> None:
+def interpolate_seeds(args: Namespace, out: Path, steps_out: Optional[Path] = None) -> None:
     """Draw what lies between two seeds, and two labels."""
     from mmcm.apis.drawing import check_out
     from mmcm.apis.interpolation import check_ends, interpolate
 
-    check_names({'--out': out}, {})
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
     check_ends(inferencer, args.seeds, args.labels, args.num_images)

@@ -6,21 +6,20 @@ import traceback
 from functools import wraps
 from typing import Any, Callable, Optional
 
+from mmcm.cli import streams
 from mmcm.utils.errors import TRACEBACK, InputError, printable
 from mmcm.utils.failures import machine_failure
-from mmcm.utils.interrupts import Interrupted, interruptible, received
-from mmcm.utils.system import has_reader
+from mmcm.utils.interrupts import PIPE_CLOSED, Interrupted, interruptible, received
 
 LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
-PIPE_CLOSED = 141  # what shells show for programs that SIGPIPE ends
 
 
 def command(main: Callable[..., None]) -> Callable[..., None]:
     """Let `main` end with one line on stderr where something else than a fault of ours ends it.
 
-    The exit code is 2 where it raises an InputError, a config cannot be built or the machine fails, 130 after SIGINT
-    and 143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends without a line.
+    The exit code is 2 where it raises an InputError, a config cannot be built or the machine fails, 130 after SIGINT,
+    143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends with 141 and without a line.
 
     Where the variable `MMCM_TRACEBACK` is set, the traceback of an error that is told in one line comes before it, and
     with it that of what it was made from.
@@ -28,30 +27,39 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(main)
     def run(*args, **kwargs):
+        streams.make_usable()
         with interruptible():
             try:
-                run_and_flush(main, *args, **kwargs)
-            except InputError as error:
-                show_traceback()
-                fail(str(error))
-            except Interrupted as error:
-                stop(error)
+                run_and_report(main, *args, **kwargs)
             except BrokenPipeError:
-                if has_reader(sys.stdout):  # then it was another pipe
+                if not streams.abandoned():  # then it was another pipe
                     raise
                 leave_quietly()
-            except KeyboardInterrupt:
-                stop(Interrupted())
-            except Exception as error:
-                if received():  # libraries make an error of their own of an exception that they do not expect
-                    stop(Interrupted(received()))
-                failure = machine_failure(error) or building_failure(error)
-                if failure is None:
-                    raise
-                show_traceback()
-                fail(failure)
 
     return run
+
+
+def run_and_report(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call `main`, and print what has ended it as one line."""
+    try:
+        run_and_flush(main, *args, **kwargs)
+    except InputError as error:
+        show_traceback()
+        fail(str(error))
+    except Interrupted as error:
+        stop(error)
+    except KeyboardInterrupt:
+        stop(Interrupted())
+    except Exception as error:
+        if received():  # libraries make an error of their own of an exception that they do not expect
+            stop(Interrupted(received()))
+        if isinstance(error, BrokenPipeError) and streams.abandoned():
+            raise
+        failure = machine_failure(error) or building_failure(error)
+        if failure is None:
+            raise
+        show_traceback()
+        fail(failure)
 
 
 def run_and_flush(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
@@ -92,12 +100,18 @@ def fail(message: str) -> None:
 
 def leave_quietly() -> None:
     """Leave without a line: nobody reads the output any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes as it ends
-    sys.exit(PIPE_CLOSED)
+    for stream in streams.abandoned():
+        streams.silence(stream)
+    sys.exit(128 + PIPE_CLOSED)
 
 
 def stop(interrupt: Interrupted) -> None:
     """Print how a command was interrupted as one line, and leave with the exit code of the signal."""
+    if interrupt.number == PIPE_CLOSED:
+        leave_quietly()
     if os.environ.get('RANK', '0') == '0':  # one of all processes speaks
-        print(interrupt, file=sys.stderr)
+        try:
+            print(interrupt, file=sys.stderr, flush=True)
+        except BrokenPipeError:  # Ctrl-C has ended who reads it, `tee` for example
+            streams.silence(sys.stderr)
     sys.exit(interrupt.exit_code)

@@ -7,6 +7,7 @@ from typing import Optional
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.outputs import claimed
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -20,6 +21,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     add_step_arguments(parser)
     parser.add_argument(
         '--out', required=True, type=Path, help='file to write: .onnx, or .pt2 for torch.export.load')
+    parser.add_force()
     return parser.parse_args(argv)
 
 
@@ -27,6 +29,13 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
+    args.out = args.out.expanduser()
+    with claimed({'--out': args.out}, args.force, {'--model': args.model, '--checkpoint': args.checkpoint}):
+        write(args)
+
+
+def write(args: Namespace) -> None:
+    """Write the file that `args` ask for."""
     from mmcm.apis.export import check_export, export  # torch is loaded only to export
 
     inferencer = build_inferencer(args, device='cpu')

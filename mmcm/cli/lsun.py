@@ -31,6 +31,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
                         help='what to do about images that cannot be decoded; those that are skipped are listed in '
                         'corrupt.txt; default: %(default)s')
     parser.add_workers('read and write images')
+    parser.add_force()
     return parser.parse_args(argv)
 
 
@@ -42,7 +43,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
 
     with advising('What has been written is kept: the same command goes on from there.'):
         done = export_lsun(args.data_root, args.out, args.format, args.size, args.quality, args.num_images,
-                           args.corrupt, args.workers, progress=True)
+                           args.corrupt, args.workers, progress=True, force=args.force)
     print(f'{args.out}: wrote {done.num_written} images, {done.num_found} were there')
     if done.corrupt:
         print(f'{len(done.corrupt)} could not be decoded and were left out, see {args.out / CORRUPT_FILE}')

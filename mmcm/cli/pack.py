@@ -9,6 +9,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
 from mmcm.utils.errors import InputError
+from mmcm.utils.outputs import claimed
 
 LISTED = 20  # of what could not be read
 
@@ -50,7 +51,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         default=ON_CORRUPT[0],
         help='what to do with an image that cannot be read; default: %(default)s')
     parser.add_background()
-    parser.add_argument('--force', action='store_true', help='replace the file if it is there already')
+    parser.add_force()
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
     args = parser.parse_args(argv)
     if args.verify is None and None in (args.source, args.out):
@@ -114,8 +115,12 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     out = Path(args.out).expanduser()
     if out.suffix != '.npz':
         raise InputError(f'{out} has to end in .npz.')
-    if out.is_dir() or (out.exists() and not args.force):
-        raise InputError(f'{out} is there already. Choose another name, or add --force to replace it.')
+    with claimed({'--out': out}, args.force, {'SOURCE': args.source}):
+        write(out, args)
+
+
+def write(out: Path, args: Namespace) -> None:
+    """Pack what `args` name into `out`."""
     config = source_config(args.source, args.size, args.options, args.background)
 
     from mmcm.apis.data_source import build_images

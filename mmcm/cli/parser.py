@@ -62,6 +62,10 @@ class CommandParser(ArgumentParser):
         complete(self)
         return super().parse_args(args, namespace)
 
+    def add_force(self) -> None:
+        """Add `--force`, without which nothing that is there is replaced."""
+        self.add_argument('--force', action='store_true', help='replace outputs that are there already')
+
     def add_background(self) -> None:
         """Add `--background`, what transparent images are composited on."""
         self.add_argument(

@@ -9,6 +9,7 @@ from mmcm.cli.completion import with_models
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import EMA_HELP, model_and_out
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.outputs import claimed
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -23,6 +24,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--ema', help=EMA_HELP)
     parser.add_argument(
         '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of the file')
+    parser.add_force()
     args = parser.parse_args(argv)
     args.model, args.out = model_and_out(args.model, args.places, args.out)
     return args
@@ -35,7 +37,9 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     import torch  # loaded only for arguments in order
 
     from mmcm.apis.publish import publish
-    out = publish(args.model, Path(args.out), args.ema, getattr(torch, args.dtype))
+    out = Path(args.out).expanduser()
+    with claimed({'--out': out}, args.force, {'--model': args.model}):
+        publish(args.model, out, args.ema, getattr(torch, args.dtype))
     sha = hashlib.sha256(out.read_bytes()).hexdigest()
     print(f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB)\nsha256 of the file: {sha}')
 

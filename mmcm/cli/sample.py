@@ -47,6 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         metavar='PATH',
         help='where to write, by the suffix: .npz (arr_0 uint8 NHWC, arr_1 labels), .zip of PNGs, .png (one sheet of '
         'all), or a folder for PNGs; several make the same images into several forms')
+    parser.add_force()
     parser.add_argument('--columns', type=int, metavar='N', help='images per row of a sheet')
     parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
     return parser.parse_args(argv)
@@ -78,7 +79,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
             not args.no_clip,
             rank,
             world_size,
-            progress=True)
+            progress=True,
+            force=args.force)
     if rank:
         return
     where = ', '.join(map(str, done.outs))

@@ -2,7 +2,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mmcm.cli.config import report_transparency
 from mmcm.cli.errors import command
@@ -10,10 +10,14 @@ from mmcm.cli.model_arguments import add_model_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import check_file, make_folder, write_bytes
+from mmcm.utils.files import write_bytes
+from mmcm.utils.outputs import check_outputs, claimed
 
 if TYPE_CHECKING:  # which loads torch
+    from mmcm.apis.edit_scores import EditScores
+    from mmcm.apis.inferencer import ConsistencyModelInferencer
     from mmcm.evaluation.edit_baselines import Edit
+    from mmcm.samplers.base import Sampler
 
 EDITS = ('colorize', 'super-resolve', 'inpaint')
 HELD_OUT = dict(type='PhotoPatches', split='test')
@@ -49,6 +53,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--out', type=Path, required=True, metavar='PATH', help='JSON file for the scores')
     parser.add_argument('--sheets', type=Path, metavar='FOLDER', help='folder for a sheet of pictures of each edit')
+    parser.add_force()
     args = parser.parse_args(argv)
     check_count('--num-images', args.num_images, least=2)  # one has no standard error
     check_count('--num-candidates', args.num_candidates)
@@ -61,12 +66,12 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
+    check_outputs({'--out': args.out}, args.force)
     # torch is loaded only for arguments in order
     from mmcm.apis import edit_scores
     from mmcm.apis.data_source import find_dataset
     from mmcm.apis.scores import show
     from mmcm.editing import editing_sampler
-    from mmcm.utils.images import write_picture
 
     inferencer = build_inferencer(args, device=args.device)
     sampler = editing_sampler(inferencer.sampler)
@@ -81,29 +86,37 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     labels = None if inferencer.model.num_classes is None or dataset.labels is None else dataset.labels[items]
     for edit in edits.values():  # what does not fit is found before anything is drawn
         edit_scores.fill_without_model(inferencer, pictures[:1], edit)
-    check_file(args.out)  # these make folders, and so only for a request that is in order
-    if args.sheets is not None:
-        make_folder(args.sheets)
-
-    scores, rows = {}, [['edit', 'by', 'PSNR', '+-', 'pooled', '+-', 'SSIM', '+-']]
-    for name, edit in edits.items():
-        score = edit_scores.score_edit(
-            inferencer, pictures, edit, labels, args.num_candidates, args.seed, sampler, progress=True)
-        if args.sheets is not None:
-            shown = range(len(items)) if len(items) <= ROWS else [row * len(items) // ROWS for row in range(ROWS)]
-            sheet = score.sheet(shown, list(edit.baselines)[-1])
-            write_picture(args.sheets / f'{name}.png', sheet)
-        scores[name] = score
-        for way, values in score.summary().items():
+    sheets = None if args.sheets is None else [args.sheets / f'{name}.png' for name in edits]
+    with claimed({'--out': args.out, '--sheets': sheets}, args.force, {'--data': args.data, '--learned': args.learned}):
+        scores = score(inferencer, pictures, edits, labels, sampler, args)
+        write_bytes(args.out, edit_scores.record(
+            inferencer, args.model, dataset.fingerprint, items, sampler, args.num_candidates, args.seed, scores))
+    rows = [['edit', 'by', 'PSNR', '+-', 'pooled', '+-', 'SSIM', '+-']]
+    for name, each in scores.items():
+        for way, values in each.summary().items():
             cells = [f'{number:.{digits}f}' for key, digits in (('psnr', 2), ('pooled_psnr', 2), ('ssim', 4))
                      for number in values[key].values()]
             rows.append([name, way, *cells])
-    write_bytes(args.out, edit_scores.record(
-        inferencer, args.model, dataset.fingerprint, items, sampler, args.num_candidates, args.seed, scores))
     show(rows)
-    seconds = sum(score.seconds for score in scores.values())
+    seconds = sum(each.seconds for each in scores.values())
     print(f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
           f'{seconds:.1f} s on {inferencer.device}, {sampler.num_calls} network calls per candidate: {args.out}')
+
+
+def score(inferencer: 'ConsistencyModelInferencer', pictures: Any, edits: 'dict[str, Edit]', labels: Any,
+          sampler: 'Sampler', args: Namespace) -> 'dict[str, EditScores]':
+    """Return the score of each edit of `pictures`, and write the sheets that `args` ask for."""
+    from mmcm.apis import edit_scores
+    from mmcm.utils.images import write_picture
+
+    scores, count = {}, len(pictures)
+    for name, edit in edits.items():
+        scores[name] = edit_scores.score_edit(
+            inferencer, pictures, edit, labels, args.num_candidates, args.seed, sampler, progress=True)
+        if args.sheets is not None:
+            shown = range(count) if count <= ROWS else [row * count // ROWS for row in range(ROWS)]
+            write_picture(args.sheets / f'{name}.png', scores[name].sheet(shown, list(edit.baselines)[-1]))
+    return scores
 
 
 def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':

@@ -2,6 +2,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Optional
 
@@ -15,6 +16,10 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import check_file, write_bytes
 from mmcm.utils.interrupts import advising
+from mmcm.utils.locks import is_first_process, locked
+from mmcm.utils.outputs import claimed, next_free
+
+EVALUATIONS = 'evaluations.json'  # in the work directory
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -45,8 +50,9 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_deprecated('--num-samples', '--num-images')
     parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
     parser.add_argument('--out', type=Path, help='the config to write; the table is written beside it, as .json; '
-                        'default: <work dir>/<config>_<K>steps.py')
+                        'default: <work dir>/<config>_<K>steps.py, with a number behind it where that is there')
     add_runner_arguments(parser)
+    parser.add_force()
     args = parser.parse_args(argv)
     settle_measured(args)
     for name in ('steps', 'num_images', 'grid_points'):
@@ -84,7 +90,7 @@ def search(config: Config, args: Namespace) -> None:
     if args.method == 'grid' and args.grid_points < args.steps - 1:
         raise InputError(f'{args.steps} steps need a grid of at least {args.steps - 1} points, got {args.grid_points}.')
     lower = args.better == 'lower' if args.better else timestep_search.is_lower_better(args.metric)
-    cache = EvaluationCache(Path(config.work_dir) / 'evaluations.json')
+    cache = EvaluationCache(Path(config.work_dir) / EVALUATIONS)
     asked = {}
 
     with built_from_config(config):
@@ -121,14 +127,15 @@ def search(config: Config, args: Namespace) -> None:
     found = timestep_search.sampler_at(sampler, [levels[index] for index in best])
     note = (f'{args.metric} {asked[best]:.6g} of {tester.num_samples} images, found by mmcm search --method '
             f'{args.method} among {len(asked)} choices')
-    write_bytes(args.out, timestep_search.snippet(config.filename, found, args.checkpoint, note).encode())
+    snippet = timestep_search.snippet(config.filename, found, args.checkpoint, note)
+    write_bytes(args.out, snippet.encode(errors='backslashreplace'))
     table = dict(
         metric=args.metric, better='lower' if lower else 'higher', method=args.method, checkpoint=args.checkpoint,
         ema=tester.ema, weights=tester.weights, requests=settings['requests'], levels=levels,
         best=dict(indices=best, sampler=plain(found), value=asked[best]),
         evaluations=[dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
                      for indices, value in sorted(asked.items())])
-    write_bytes(args.out.with_suffix('.json'), (json.dumps(table, indent=2) + '\n').encode())
+    write_bytes(table_beside(args.out), (json.dumps(table, indent=2) + '\n').encode())
     print(f'Wrote {args.out}')
 
 
@@ -137,13 +144,22 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     """Run the command."""
     args = parse_args(argv, prog)
     config = runner_config(args, subfolder='search')
-    args.out = args.out or Path(config.work_dir) / f'{Path(args.config).stem}_{args.steps}steps.py'
-    check_file(args.out)
-    check_file(Path(config.work_dir) / 'evaluations.json')
     from mmcm.cli.runner import prepare  # torch is loaded for arguments in order
     prepare(config, args)
-    with advising('What has been evaluated is kept: the same command goes on from there.'):
+    if args.out is None:
+        found = Path(config.work_dir) / f'{Path(args.config).stem}_{args.steps}steps.py'
+        args.out = found if args.force else next_free([found, table_beside(found)])[0]
+    evaluations = Path(config.work_dir) / EVALUATIONS
+    check_file(evaluations)
+    with locked(evaluations, 'being written') if is_first_process() else nullcontext(), \
+            claimed({'--out': [args.out, table_beside(args.out)]}, args.force), \
+            advising('What has been evaluated is kept: the same command goes on from there.'):
         search(config, args)
+
+
+def table_beside(config: Path) -> Path:
+    """Return the file for the table of all evaluations, beside the config of the best."""
+    return config.with_suffix('.json')
 
 
 if __name__ == '__main__':

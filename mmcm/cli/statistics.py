@@ -8,7 +8,7 @@ from mmcm.cli.config import Options, as_values, check_options, check_size, first
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
+from mmcm.utils.outputs import claimed
 
 
 class Named(Options):
@@ -64,7 +64,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         action='store_true',
         help='write the features of all images, too, which the kernel distance, precision and recall need: 8 kB per '
         'image with InceptionV3')
-    parser.add_argument('--force', action='store_true', help='replace the file if it is there already')
+    parser.add_force()
     return parser.parse_args(argv)
 
 
@@ -75,9 +75,12 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     path = Path(args.out).expanduser()
     if path.suffix != '.npz':
         raise InputError(f'--out has to be an npz file, got {path}.')
-    if path.is_dir() or (path.exists() and not args.force):
-        raise InputError(f'{path} is there already. Choose another name, or add --force to replace it.')
-    make_folder(path.parent)
+    with claimed({'--out': path}, args.force, {'DATASET': args.dataset}):
+        write(path, args)
+
+
+def write(path: Path, args: Namespace) -> None:
+    """Compute the statistics that `args` ask for, and write them."""
     from mmcm.apis.data_source import dataset_config  # torch is loaded only for arguments in order
     from mmcm.cli.building import built_from_config
     from mmcm.evaluation.features.shared import channels_for

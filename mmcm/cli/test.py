@@ -2,6 +2,7 @@
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -13,10 +14,13 @@ from mmcm.cli.model_arguments import EMA_HELP, add_measured_arguments, settle_me
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import check_file, make_folder, write_bytes
+from mmcm.utils.files import check_file, write_bytes
+from mmcm.utils.outputs import check_outputs, claimed, folder_made
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.scores import Score
+
+SOME_FILE = 'config.npz'  # whose name in the folder of --out-dir is as long as others
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
@@ -43,6 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     parser.add_argument('--out', type=Path, help='JSON file for the scores and all that they depend on')
     parser.add_argument('--out-dir', type=Path, help='folder for the images: an .npz for each sampler and average')
     add_runner_arguments(parser)
+    parser.add_force()
     args = parser.parse_args(argv)
     settle_measured(args)
     if args.samples:
@@ -83,10 +88,12 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
             channels, height, width = tester.model.image_shape
             check_keepable(list(places.values()), (tester.num_samples, height, width, channels))
         scores = []
-        for average in averages:
-            if scores:
-                tester.load(average)
-            scores += [tester.measure(name, sampler, places.get((average, name))) for name, sampler in samplers.items()]
+        with claimed({'--out-dir': list(places.values())}, args.force):
+            for average in averages:
+                if scores:
+                    tester.load(average)
+                scores += [tester.measure(name, sampler, places.get((average, name)))
+                           for name, sampler in samplers.items()]
     return scores
 
 
@@ -94,16 +101,10 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
+    read = {'--samples': args.samples, '--checkpoint': args.checkpoint, 'CONFIG': args.config}
+    check_outputs({'--out': args.out}, args.force, read)
     config = runner_config(args, subfolder='test')  # training keeps its own config there
-    if args.out:
-        check_file(args.out)
-    if args.out_dir:
-        make_folder(args.out_dir)
-        check_file(args.out_dir / 'config.npz')
-    from mmengine.dist import is_main_process  # torch is loaded for arguments in order
-
-    from mmcm.apis.scores import plain, record, show, table
-    from mmcm.apis.testing import check_test_parts, evaluator_config, set_requests
+    from mmcm.apis.testing import evaluator_config, set_requests  # torch is loaded for arguments in order
     from mmcm.cli.runner import prepare
     from mmcm.cli.settings import TEST, check_settings
     if args.checkpoint is None and config.get('checkpoint') and not args.samples:
@@ -113,6 +114,20 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     set_requests(config, num_samples=args.num_images, seed=args.seed)
     config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
     prepare(config, args)
+    with ExitStack() as stack:
+        stack.enter_context(claimed({'--out': args.out}, args.force, read))
+        if args.out_dir:
+            stack.enter_context(folder_made(args.out_dir / SOME_FILE))
+            check_file(args.out_dir / SOME_FILE)
+        measure(config, args)
+
+
+def measure(config: Config, args: Namespace) -> None:
+    """Measure what `args` ask for, print the scores and write them."""
+    from mmengine.dist import is_main_process
+
+    from mmcm.apis.scores import plain, record, show, table
+    from mmcm.apis.testing import check_test_parts
     requests = None
     if args.samples:
         from mmcm.apis.given_samples import measure_given

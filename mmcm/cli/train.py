@@ -16,10 +16,10 @@ from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.launch import processes
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.claim import claimed
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
+from mmcm.utils.locks import locked
 from mmcm.zoo import checkpoints_in, holds_run
 
 if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arguments need not wait for it
@@ -96,7 +96,11 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
 def alone(config: Config) -> AbstractContextManager:
     """Return what keeps other runs from the work directory of this one; process 0 does it for all of them."""
     first = processes(config.get('launcher', 'none'))[0] == 0
-    return claimed(Path(config.work_dir)) if first else nullcontext()
+    if not first:
+        return nullcontext()
+    folder = Path(config.work_dir)
+    hint = 'processes of one run need a launcher: torchrun, for example, without --launcher none'
+    return locked(folder / 'run', 'being trained', folder, hint)
 
 
 def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]',

@@ -126,5 +126,5 @@ def file_digest(paths: Sequence[Path]) -> str:
     sha = hashlib.sha256()
     for path in paths:
         status = path.stat()
-        sha.update(f'{path.absolute()} {status.st_size} {status.st_mtime_ns}\n'.encode())
+        sha.update(f'{path.absolute()} {status.st_size} {status.st_mtime_ns}\n'.encode(errors='surrogateescape'))
     return sha.hexdigest()

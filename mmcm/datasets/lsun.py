@@ -210,5 +210,5 @@ def import_lmdb() -> Any:
 
 def key_places(root: Path) -> list[Path]:
     """Return where the keys of a database may be kept, the best place first."""
-    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     return [root / KEYS_FILE, cache_folder() / 'lsun' / f'{name}.npz']

@@ -1,11 +1,16 @@
 """What of MMEngine's log is shown on the console: the log file gets all of it."""
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Callable
 
 from mmengine.logging import MMLogger
+
+from mmcm.utils import interrupts
 
 FOLDER = f'{os.sep}mmengine{os.sep}'
 ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo', 'Advance dataloader',
@@ -23,8 +28,11 @@ def brief_console() -> Iterator[None]:
     def with_filter(self: MMLogger, *args, **kwargs) -> None:
         initialise(self, *args, **kwargs)
         for handler in self.handlers:
-            if not isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.FileHandler):
+                write_utf8(handler)
+            else:
                 handler.addFilter(is_for_console)
+                handler.handleError = partial(end_with_reader, handler.handleError)
 
     MMLogger.__init__ = with_filter  # the logger is built by the runner, which logs the lists at once
     try:
@@ -35,6 +43,21 @@ def brief_console() -> Iterator[None]:
             yield
     finally:
         MMLogger.__init__ = initialise
+
+
+def write_utf8(handler: logging.FileHandler) -> None:
+    """Have a log file be UTF-8, also where the locale has another encoding, which lacks characters of names."""
+    handler.encoding, handler.errors = 'utf-8', 'backslashreplace'
+    if handler.stream is not None:
+        handler.stream.reconfigure(encoding=handler.encoding, errors=handler.errors)
+
+
+def end_with_reader(otherwise: Callable[[logging.LogRecord], None], record: logging.LogRecord) -> None:
+    """End the run where nobody reads the console any more; `logging` would print a traceback for each line."""
+    if isinstance(sys.exc_info()[1], BrokenPipeError):
+        interrupts.reader_gone()
+    else:
+        otherwise(record)
 
 
 def is_for_console(record: logging.LogRecord) -> bool:

@@ -211,7 +211,8 @@ class Reference:
             return images
         if statistics.dataset is not None:
             return statistics.dataset
-        sha = hashlib.sha256(f'{images}'.encode())  # of others, who do not say of which images theirs are
+        # Those of others do not say of which images they are.
+        sha = hashlib.sha256(f'{images}'.encode(errors='surrogateescape'))
         for gaussian in (statistics.features, statistics.spatial):
             for array in () if gaussian is None else (gaussian.mean, gaussian.covariance):
                 sha.update(np.ascontiguousarray(array))
@@ -225,7 +226,7 @@ class Reference:
         fingerprint = getattr(whole, 'fingerprint', None)
         if fingerprint is None or whole is dataset:
             return fingerprint
-        return hashlib.sha256(f'{fingerprint} {len(dataset)}'.encode()).hexdigest()
+        return hashlib.sha256(f'{fingerprint} {len(dataset)}'.encode(errors='surrogateescape')).hexdigest()
 
     def _cache_files(self) -> dict[bool, Path]:
         """Return the files of this reference: whether with the table, and where."""

@@ -17,7 +17,9 @@ def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mappi
 
     The file depends on nothing else: safetensors itself writes metadata in any order, and the tensors by name.
     """
-    header, offset = {'__metadata__': dict(sorted(metadata.items()))}, 0
+    # Paths in a config may hold bytes that are no characters, and safetensors reads no file with such text.
+    texts = {key: text.encode(errors='backslashreplace').decode() for key, text in metadata.items()}
+    header, offset = {'__metadata__': dict(sorted(texts.items()))}, 0
     for key, value in weights.items():
         size = value.numel() * value.element_size()
         header[key] = dict(

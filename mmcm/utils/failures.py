@@ -5,6 +5,7 @@ from typing import Optional
 
 from mmcm.utils.errors import InputError
 
+SHOWN = 100  # characters of a name that is too long
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What torch's gloo and NCCL say when a process that they are connected to is gone.
 DISCONNECTED = re.compile(
@@ -23,6 +24,8 @@ def machine_failure(error: BaseException) -> Optional[str]:
         return text
     if isinstance(error, InputError) and is_full(error.__cause__):
         return text.replace(' Choose another place.', ' Free some space.')
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f'the name {str(error.filename)[:SHOWN]}... is too long for the file system: shorten it.'
     if is_full(error):
         return f'{error.filename or "a file"} cannot be written: {error.strerror}. Free some space.'
     if not isinstance(error, RuntimeError):

@@ -16,8 +16,8 @@ def make_folder(folder: Path) -> None:
     """Make `folder` if need be; raise an InputError if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'{folder} cannot be made a folder for the results: {error.strerror}. '
+    except (OSError, ValueError) as error:  # the latter for a name with a null character
+        raise InputError(f'{folder} cannot be made a folder for the results: {getattr(error, "strerror", error)}. '
                          'Choose another place.') from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f'{folder} cannot be written to. Choose another place, or change its permissions.')
@@ -61,6 +61,12 @@ def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Pat
 def temporary(path: Path, kind: str = 'part') -> Path:
     """Return a name beside `path` that no other process uses, also on another machine that shares the folder."""
     return path.with_name(f'.{path.name}.{secrets.token_hex(TOKEN_BYTES)}.{kind}')
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the name of a hidden file beside `path`: of its lock, for example."""
+    path = Path(os.path.abspath(path))  # '.' has no name
+    return path.with_name(f'.{path.name}{suffix}')
 
 
 def remove_leftovers(path: Path) -> None:

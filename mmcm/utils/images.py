@@ -117,7 +117,7 @@ def caption(width: int, text: str, height: int = CAPTION_HEIGHT) -> np.ndarray:
     """Return a white strip, (height, width, 3), with the lines of `text` in its middle."""
     strip = np.full((height, width, 3), 255, np.uint8)
     lines = text.split('\n')
-    for index, line in enumerate(lines):
+    for index, line in enumerate(map(drawable, lines)):
         middle = height // 2 + round((index - (len(lines) - 1) / 2) * CAPTION_HEIGHT)
         origin = (max(0, (width - _text_width(line)) // 2), middle + CAPTION_HEIGHT // 2 - 4)
         cv2.putText(strip, line, origin, color=(0, 0, 0), lineType=cv2.LINE_AA, **FONT)
@@ -133,16 +133,26 @@ def shortened(text: str, width: int) -> str:
 
 def _text_width(text: str) -> int:
     """Return the width of the longest line of `text`, in pixels."""
-    return max(cv2.getTextSize(line, **FONT)[0][0] for line in text.split('\n'))
+    return max(cv2.getTextSize(drawable(line), **FONT)[0][0] for line in text.split('\n'))
+
+
+def drawable(text: str) -> str:
+    """Return `text` with ? for what is no character: bytes of a name, on which OpenCV ends the process."""
+    return text.encode('utf-8', 'replace').decode()
 
 
 def check_picture_path(path: Path) -> None:
     """Raise an InputError unless a picture could be written to `path`; makes the folder it lies in."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f'{path} has no suffix of a picture ({", ".join(SUFFIXES)}).')
+    check_suffix(path)
     make_folder(path.parent)
     if path.is_dir():
         raise InputError(f'{path} is a folder: name a file.')
+
+
+def check_suffix(path: Path) -> None:
+    """Raise an InputError unless `path` has the suffix of a picture."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f'{path} has no suffix of a picture ({", ".join(SUFFIXES)}).')
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:

@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Optional
 
 from mmcm.utils.system import after_fork_in_child
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PIPE_CLOSED = 13  # SIGPIPE, which Windows has not: nobody reads the output any more
 NAMES = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
 # `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same.
 # A signal that follows the first one within this time belongs to the same request.
@@ -34,7 +35,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int = signal.SIGINT, advice: str = '') -> None:
         super().__init__(number)
-        self.number = signal.Signals(number)
+        self.number = number if number == PIPE_CLOSED else signal.Signals(number)
         self.advice = advice
 
     @property
@@ -44,7 +45,8 @@ class Interrupted(KeyboardInterrupt):
 
     def __str__(self) -> str:
         """Return one line for the user."""
-        return ' '.join([f'stopped by {NAMES.get(self.number, self.number.name)}.', self.advice]).strip()
+        name = 'a closed pipe' if self.number == PIPE_CLOSED else NAMES.get(self.number, self.number)
+        return ' '.join([f'stopped by {name}.', self.advice]).strip()
 
 
 class _State:
@@ -69,6 +71,14 @@ _state = _State()
 def received() -> Optional[int]:
     """Return the signal that this process has received inside `interruptible`, None if there was none."""
     return _state.received
+
+
+def reader_gone() -> None:
+    """Take it as a signal that nobody reads the output any more, which is recorded while signals are held."""
+    if _state.received is None:
+        _state.received, _state.moment = PIPE_CLOSED, time.monotonic()
+    if not _state.held:
+        raise Interrupted(_state.received)
 
 
 def hold(notice: str = '', same_request: float = SAME_REQUEST) -> None:
@@ -162,7 +172,8 @@ def _handle(number: int, frame: object) -> None:
     if not _state.held:
         raise Interrupted(number)
     if _state.notice:
-        os.write(2, f'{NAMES[number]}: {_state.notice}\n'.encode())
+        with suppress(OSError):  # Ctrl-C also ends who reads it, `tee` for example
+            os.write(2, f'{NAMES[number]}: {_state.notice}\n'.encode())
 
 
 def _in_child() -> None:

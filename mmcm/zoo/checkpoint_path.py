@@ -133,7 +133,8 @@ def _downloaded_file(url: str,
     if model is not None:
         sha256 = sha256 or model.sha256
         return download(addresses(model), cached_place(model, cache_dir), sha256=sha256, progress=progress)
-    folder = cache_folder(cache_dir) / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:8]
+    name = hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]
+    folder = cache_folder(cache_dir) / 'checkpoints' / name
     # A file of the same name on a mirror may be another one, unless a digest tells.
     urls = [*(_mirrored(url) if sha256 else ()), url]
     return download(urls, folder / _file_name(url), sha256=sha256, progress=progress)

@@ -69,10 +69,9 @@ def test_number_of_images_is_that_of_mmagic_or_of_the_config(tmp_path, requests,
 
 
 def test_sampler_is_set_by_extra_parameters(tiny, tmp_path, capsys):
-    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'type=HeunSampler', 'num_steps=4'))
-    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'indices=0,3,7', 'num_scales=18'))
-    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'sigmas=80.0,9.0,3.0,1.5'))
-    main(arguments(*tiny, tmp_path / 'x.png', '--extra-parameters', 'indices=5'))
+    for number, settings in enumerate((['type=HeunSampler', 'num_steps=4'], ['indices=0,3,7', 'num_scales=18'],
+                                       ['sigmas=80.0,9.0,3.0,1.5'], ['indices=5'])):
+        main(arguments(*tiny, tmp_path / f'{number}.png', '--extra-parameters', *settings))
     printed = capsys.readouterr().out
     assert all(f'{calls} network call' in printed for calls in (7, 3, 4, 1))
 

@@ -72,7 +72,7 @@ def test_command_names_classes_without_images(folder, tmp_path, capsys):
     (['--out', 'x.npz'], 'SOURCE and --out are needed'),
     (['images', '--verify', 'x.npz'], '--verify goes alone'),
     (['images', '--out', 'x.zip'], 'x.zip has to end in .npz'),
-    (['images', '--out', 'old.npz'], 'old.npz is there already.*--force'),
+    (['images', '--out', 'old.npz'], 'old.npz exists: give --force'),
     (['nothing', '--out', 'x.npz'], 'nothing'),
     (['DigitsDataset', '--size', '4', '--out', 'x.npz'], '--size is for images in files'),
     (['ImageFolder', '--size', '4', '--out', 'x.npz'], 'data_root'),

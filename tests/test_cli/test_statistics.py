@@ -57,7 +57,7 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path, caps
     out.write_bytes(b'mine')
     with pytest.raises(SystemExit):
         main([DIGITS, '--out', str(out)])
-    assert 'is there already' in capsys.readouterr().err and out.read_bytes() == b'mine'
+    assert 'exists: give --force' in capsys.readouterr().err and out.read_bytes() == b'mine'
     main([DIGITS, '--out', str(out), '--force'])
     assert 'mu' in np.load(out)
 

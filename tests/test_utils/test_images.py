@@ -8,7 +8,16 @@ from PIL import Image
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import CAPTION_HEIGHT, GAP, check_picture_path, grid, named_grid, to_pixels, write_picture
+from mmcm.utils.images import (
+    CAPTION_HEIGHT,
+    GAP,
+    caption,
+    check_picture_path,
+    grid,
+    named_grid,
+    to_pixels,
+    write_picture,
+)
 
 COLOURS = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7], [1, 2, 3]], dtype=torch.uint8)
 
@@ -141,3 +150,12 @@ def test_named_grid_has_the_sheet_and_names_beside_it():
     assert left + GAP < above.min() and above.max() < left + GAP + 30  # above the first column alone
     assert beside.min() > GAP and beside.max() < 2 * (20 + GAP)  # beside the first two rows
     assert len(np.flatnonzero((side < 255).any((0, 2)))) < side.shape[1] - GAP  # nothing is cut off
+
+
+@pytest.mark.parametrize('name', ['caf\udce9', '\u65e5\u672c', ''])
+def test_caption_takes_any_name(name):
+    assert caption(64, name).shape == (16, 64, 3)
+
+
+def test_byte_of_a_name_is_a_question_mark():
+    assert np.array_equal(caption(64, 'caf\udce9'), caption(64, 'caf?'))

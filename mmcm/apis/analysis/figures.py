@@ -1,7 +1,10 @@
 """Plots as pixels, without a window, and words that stand on pictures."""
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mmcm.utils.images import drawable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,11 +18,18 @@ def new_figure(width: int, height: int) -> 'Figure':
     return Figure((width / DPI, height / DPI), DPI, layout='constrained')
 
 
+def literal(name: str) -> str:
+    """Return a name as Matplotlib shows it, letter by letter, with ? for bytes of a name that are no characters."""
+    return drawable(name).replace('$', r'\$')
+
+
 def rendered(figure: 'Figure') -> np.ndarray:
-    """Return the picture of `figure`, (H, W, 3), uint8 RGB."""
+    """Return the picture of `figure`, (H, W, 3), uint8 RGB; letters that the font lacks are boxes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph .* missing from')
+        canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 

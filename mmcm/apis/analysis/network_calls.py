@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from mmcm.apis.analysis.figures import new_figure, rendered
+from mmcm.apis.analysis.figures import literal, new_figure, rendered
 from mmcm.apis.scores import FORMAT
 from mmcm.utils.bounded import read_json
 from mmcm.utils.errors import InputError
@@ -115,12 +115,12 @@ def draw_curves(title: str, curves: Sequence[Curve], width: int = 900, height: i
     figure = new_figure(width, height)
     axes = figure.subplots()
     for index, curve in enumerate(curves):
-        colour = f'C{index % 10}'
+        colour, name = f'C{index % 10}', literal(curve.name)
         if curve.calls:
             marker = MARKERS[index % len(MARKERS)]
-            axes.plot(curve.calls, curve.values, color=colour, marker=marker, label=curve.name)
+            axes.plot(curve.calls, curve.values, color=colour, marker=marker, label=name)
         else:
-            axes.axhline(curve.values[0], color=colour, linestyle='--', label=curve.name)
+            axes.axhline(curve.values[0], color=colour, linestyle='--', label=name)
     ticks = sorted({calls for curve in curves for calls in curve.calls})
     axes.set_xscale('log', base=2)
     kept: list[int] = []
@@ -139,7 +139,7 @@ def draw_curves(title: str, curves: Sequence[Curve], width: int = 900, height: i
             axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
             axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel('network calls per image')
-    axes.set_ylabel(title)
+    axes.set_ylabel(literal(title))
     axes.grid(alpha=0.3)
     axes.legend()
     return rendered(figure)

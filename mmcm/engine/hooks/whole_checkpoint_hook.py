@@ -1,4 +1,5 @@
 """Checkpoints that appear whole or not at all."""
+import os
 from pathlib import Path
 from typing import Any, Union
 
@@ -64,7 +65,7 @@ class WholeCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args)
         if is_main_process():
-            write_bytes(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode())
+            write_bytes(Path(runner.work_dir) / 'last_checkpoint', os.fsencode(str(self.last_ckpt)))
             if outdated is not None:
                 self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(outdated)))
 

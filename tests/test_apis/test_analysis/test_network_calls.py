@@ -90,3 +90,8 @@ def test_every_curve_is_drawn_in_its_colour(tmp_path, log):
         assert (picture == colour).all(2).sum() > 100
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     assert (rim == 255).all()  # nothing is cut off
+
+
+@pytest.mark.parametrize('name', ['$a_{$', '\u65e5\u672c', 'caf\udce9'])
+def test_any_name_is_drawn(name):
+    assert draw_curves(name, [Curve(name, [1, 2], [3.0, 2.0])], 300, 200).shape == (200, 300, 3)

@@ -1,0 +1,164 @@
+"""Where a command may write: one place for all of them decides, before any work is done.
+
+A file of the user's is replaced only where the user says so (`--force`); two commands never write to one place at once;
+a name that no file can have, a place that cannot be written to, and an output that is an input are refused.
+"""
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Optional, Union
+
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder
+from mmcm.utils.locks import is_first_process, locked
+
+# Bytes that names of locks and unfinished files have beside the name of the output. The longest is the temporary one
+# of a pack's journal: `..NAME.unfinished.json.0123456789ab.part`.
+ADDED_TO_NAME = 36
+ADDED_TO_PATH = 100  # for names inside folders, such as /00000/img00000000.png
+NAME_BYTES, PATH_BYTES = 255, 4096  # where the system does not say
+Paths = Union[str, Path, Sequence[Union[str, Path]], None]
+
+
+@contextmanager
+def claimed(outs: Mapping[str, Paths],
+            force: bool = False,
+            inputs: Optional[Mapping[str, Paths]] = None,
+            folders: bool = False,
+            inside: Optional[Sequence[str]] = None) -> Iterator[None]:
+    """Check that outputs may be written, make the folders they lie in, and keep other processes from writing to them.
+
+    Folders that are made for nothing, since the block has written nothing into them, go at the end.
+
+    Args:
+        outs (Mapping): Where results are to be written, one or several paths, by the names of their arguments; those
+            that are None are not asked for.
+        force (bool): Whether what is there may be replaced.
+        inputs (Mapping, optional): What is read, likewise; names of models, which are no paths, may be among them.
+        folders (bool): Whether an output may be a folder.
+        inside (Sequence[str], optional): The files that are written into an output that is a folder. If None, it has
+            to be empty.
+
+    Raises:
+        InputError: If one may not be written.
+    """
+    check_outputs(outs, force, inputs, folders, inside)
+    with ExitStack() as stack:
+        for _, path in listed(outs):
+            stack.enter_context(folder_made(path.absolute()))
+            if is_first_process():
+                stack.enter_context(locked(path, 'being written'))
+        yield
+
+
+def check_outputs(outs: Mapping[str, Paths],
+                  force: bool = False,
+                  inputs: Optional[Mapping[str, Paths]] = None,
+                  folders: bool = False,
+                  inside: Optional[Sequence[str]] = None) -> None:
+    """Raise an InputError unless outputs may be written; see `claimed`. Nothing is made."""
+    outs = listed(outs)
+    for _, path in outs:
+        check_name(path)
+    taken = {}
+    for name, path in listed(inputs or {}):
+        with suppress(OSError, RuntimeError, ValueError):  # which is told where it is read
+            if os.path.lexists(path.expanduser()):
+                taken[path.expanduser().resolve()] = name
+    for name, path in outs:
+        place = path.resolve()
+        if place in taken:
+            raise InputError(f'{name} {path} is the file of {taken[place]}, which it would replace: name another one.')
+        check_kind(path, folders)
+        if not force:
+            check_free(name, path, inside)
+        for each, source in taken.items():
+            if place in each.parents and path.is_dir():
+                raise InputError(f'{name} {path} is the folder that the file of {source} lies in, which it might '
+                                 'replace: name another one.')
+        taken[place] = name
+
+
+def listed(places: Mapping[str, Paths]) -> list[tuple[str, Path]]:
+    """Return each path of `places` with the name of its argument."""
+    return [(name, Path(path)) for name, paths in places.items() if paths is not None
+            for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+
+
+def check_name(path: Path) -> None:
+    """Raise an InputError if no file can have the name `path`, or its unfinished file could not have its own."""
+    text = str(path)
+    wrong = next((character for character in path.name if unicodedata.category(character) == 'Cc'), None)
+    if '\0' in text or wrong is not None:
+        raise InputError(f'{text!r} has the control character {wrong or chr(0)!r} in its name: name another one.')
+    place = path.absolute()
+    most, most_in_path = limit(place, 'PC_NAME_MAX', NAME_BYTES), limit(place, 'PC_PATH_MAX', PATH_BYTES)
+    for part in place.parts:
+        size, room = len(os.fsencode(part)), most - (ADDED_TO_NAME if part == path.name else 0)
+        if size > room:
+            raise InputError(f'the name {cut(part)} has {size} bytes, and there is room for {room} here (unfinished '
+                             'files have longer names): shorten it.')
+    size, room = len(os.fsencode(place)), most_in_path - ADDED_TO_PATH
+    if size > room:
+        raise InputError(f'the path {cut(text)} has {size} bytes, and there is room for {room}: choose a shorter one.')
+
+
+def limit(path: Path, name: str, default: int) -> int:
+    """Return how many bytes the file system has for names, or for paths, where `path` is to be."""
+    if hasattr(os, 'pathconf'):
+        for folder in path.parents:
+            with suppress(OSError, ValueError):
+                found = os.pathconf(folder, name)
+                return found if found > 0 else default
+    return default
+
+
+def cut(text: str) -> str:
+    """Return a name with the middle of a long one left out."""
+    return text if len(text) <= 60 else f'{text[:30]}...{text[-30:]}'
+
+
+def check_kind(path: Path, folders: bool = False) -> None:
+    """Raise an InputError if there is something else at `path` than what is to be written."""
+    if path.is_dir():
+        if not folders:
+            raise InputError(f'{path} is a folder: name a file in it.')
+    elif path.exists() and not path.is_file():
+        raise InputError(f'{path} is no plain file, but a device or a pipe: name a file.')
+
+
+def check_free(name: str, path: Path, inside: Optional[Sequence[str]] = None) -> None:
+    """Raise an InputError if writing to `path`, the argument called `name`, would replace a file; see `claimed`."""
+    if path.is_dir():
+        if inside is None and next(path.iterdir(), None) is not None:
+            raise InputError(f'{path} is a folder that is not empty: give --force to replace files in it, or another '
+                             f'{name}.')
+        for file in inside or ():
+            check_free(name, path / file)
+    elif os.path.lexists(path):
+        raise InputError(f'{path} exists: give --force to replace it, or another {name}.')
+
+
+def next_free(paths: Iterable[Path]) -> list[Path]:
+    """Return `paths`, or where one of them exists, the first of their numbered names that are all free: x_2.py."""
+    paths = list(paths)
+    number, found = 1, paths
+    while any(map(os.path.lexists, found)):
+        number += 1
+        found = [path.with_name(f'{path.stem}_{number}{path.suffix}') for path in paths]
+    return found
+
+
+@contextmanager
+def folder_made(path: Path) -> Iterator[None]:
+    """Make the folder that `path` lies in; at the end, remove what was made and is empty, `path` included."""
+    new = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    try:
+        make_folder(path.parent)
+        yield
+    finally:
+        for folder in new:
+            with suppress(OSError):  # from files, and folders that are not empty
+                folder.rmdir()

@@ -1,9 +1,10 @@
 import subprocess
 import sys
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
-from mmcm.utils.claim import claimed
+from mmcm.utils.claim import NAME, claimed, hold
 from mmcm.utils.errors import InputError
 
 HOLD = """
@@ -38,7 +39,8 @@ def test_claim_ends_with_the_process_or_the_block(other, tmp_path):
     other.wait()
     for _ in range(2):
         with claimed(tmp_path):
-            pass
+            assert [path.name for path in tmp_path.iterdir()] == [NAME]
+        assert not list(tmp_path.iterdir())
 
 
 def test_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
@@ -47,3 +49,14 @@ def test_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
     monkeypatch.setattr('mmcm.utils.claim.held', held)
     with claimed(tmp_path):
         pass
+
+
+def test_file_that_was_removed_meanwhile_is_not_held(tmp_path, monkeypatch):
+    def held(file, path):
+        path.unlink()  # as who held it does before this process gets it
+        return nullcontext()
+    with ExitStack() as stack, monkeypatch.context() as patched:
+        patched.setattr('mmcm.utils.claim.held', held)
+        assert not hold(tmp_path / NAME, stack)
+    with ExitStack() as stack:
+        assert hold(tmp_path / NAME, stack)

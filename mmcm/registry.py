@@ -40,6 +40,9 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
             raise InputError(f'{no_type(registry, name)}?')
         try:
             check_arguments(registry.get(name) if isinstance(name, str) else name, cfg)
+        except InputError as error:
+            raise InputError(f'the config of {name} does not fit it: {error}') from None
+        try:
             return build_from_cfg(cfg, registry, *args, **kwargs)
         except TypeError as error:
             if is_config_error(error):

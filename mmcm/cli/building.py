@@ -15,6 +15,7 @@ from mmcm.cli.settings import walk
 from mmcm.registry import build_in_scope, is_config_error, no_type
 from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
+from mmcm.utils.interrupts import received
 
 # Methods of MMEngine's runners that build something, and the setting that they build it from.
 BUILDERS = dict(
@@ -61,6 +62,8 @@ def building_failure(error: Exception, config: Optional[Config] = None) -> Optio
         error (Exception): What was raised.
         config (Config, optional): See `built_from_config`.
     """
+    if received():  # libraries make an error of their own of an interrupt
+        return None
     frames = frames_of(error)
     if is_of_machine(error, config) or not (is_building(frames) or is_config_error(error)):
         return None

@@ -1,5 +1,6 @@
 import builtins
 import os
+import signal
 
 import pytest
 import runs
@@ -99,6 +100,12 @@ def test_work_directory_that_is_gone_is_no_fault_of_the_config(tmp_path):
     cfg = runs.config(tmp_path / 'gone')
     with pytest.raises(FileNotFoundError), built_from_config(cfg):
         HOOKS.build(dict(type='Raising', stage='__init__', error='FileNotFoundError'))
+
+
+def test_interrupt_is_no_fault_of_the_config(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmcm.cli.building.received', lambda: signal.SIGTERM)
+    with pytest.raises(RuntimeError, match='^the hook is broken'), built_from_config():
+        HOOKS.build(dict(type='Raising', stage='__init__'))
 
 
 @pytest.mark.parametrize('shown', [True, False])

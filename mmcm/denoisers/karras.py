@@ -7,7 +7,7 @@ from typing import Optional
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network, check_sigma_data
+from mmcm.denoisers.network import build_network
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
 
@@ -31,7 +31,6 @@ class KarrasDenoiser(BaseModule):
                  boundary: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        check_sigma_data(sigma_data)
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0

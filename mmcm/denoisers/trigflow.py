@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network, check_sigma_data
+from mmcm.denoisers.network import build_network
 from mmcm.registry import MODELS
 
 
@@ -31,7 +31,6 @@ class TrigFlowDenoiser(BaseModule):
                  time_scale: Optional[float] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        check_sigma_data(sigma_data)
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.time_scale = time_scale

@@ -2,14 +2,16 @@
 
 With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 2303.01469, Eq. 5 and Appendix C).
 """
+import math
 from typing import Optional
 
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network, check_sigma_data
+from mmcm.denoisers.network import build_network
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
+from mmcm.utils.checks import check_positive
 from mmcm.utils.errors import InputError
 
 
@@ -32,9 +34,9 @@ class KarrasDenoiser(BaseModule):
                  boundary: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        check_sigma_data(sigma_data)
-        if sigma_min < 0:
-            raise InputError(f'sigma_min has to be at least 0, got {sigma_min}.')
+        check_positive('sigma_data', sigma_data)
+        if not 0 <= sigma_min < math.inf:
+            raise InputError(f'sigma_min has to be a number of at least 0, got {sigma_min}.')
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0

@@ -1,10 +1,7 @@
 """Building the network F of a denoiser."""
-import math
-
 from torch import nn
 
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
 
 
@@ -26,11 +23,3 @@ def build_network(config: dict) -> nn.Module:
                          f'model.denoiser.backbone.out_channels={out_channels} and in_channels={channels}. Set '
                          f'out_channels={channels}.{learned if out_channels == 2 * channels else ""}')
     return network
-
-
-def check_sigma_data(sigma_data: float) -> None:
-    """Raise an InputError unless `sigma_data` is the standard deviation of some images."""
-    check_number('sigma_data', sigma_data)
-    if not 0 < sigma_data < math.inf:
-        raise InputError(f'sigma_data has to be a positive number, the standard deviation of the images, got '
-                         f'{sigma_data}; 0.5 is the usual one.')

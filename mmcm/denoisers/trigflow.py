@@ -5,8 +5,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network, check_sigma_data
+from mmcm.denoisers.network import build_network
 from mmcm.registry import MODELS
+from mmcm.utils.checks import check_positive
 
 
 @MODELS.register_module()
@@ -31,7 +32,7 @@ class TrigFlowDenoiser(BaseModule):
                  time_scale: Optional[float] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        check_sigma_data(sigma_data)
+        check_positive('sigma_data', sigma_data)
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.time_scale = time_scale

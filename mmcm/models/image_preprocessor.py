@@ -1,4 +1,5 @@
 """Between images as files and data sets have them and images as the models have them."""
+import math
 from collections.abc import Sequence
 from typing import Union
 
@@ -30,7 +31,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         if channel_order not in ('rgb', 'bgr'):
             raise InputError(f"channel_order has to be 'rgb' or 'bgr', got {channel_order!r}.")
         black, white = value_range
-        if black >= white:
+        if not -math.inf < black < white < math.inf:
             raise InputError(f'value_range has to be (black, white) with black < white, got {tuple(value_range)}.')
         self.channel_order = channel_order
         self.black = black

@@ -358,8 +358,8 @@ def test_request_is_noted_beside_the_blocks(inferencer, tmp_path):
     (dict(labels=[3, 10]), 'label 10'),
     (dict(seed=2**62), 'seed'),  # fits, but the last image's does not
     (dict(seed=[1, 2]), r'one integer, got \[1, 2\]'),
-    (dict(seed=1.5), 'one integer, got 1.5'),
-    (dict(seed='a'), "one integer, got 'a'"),
+    (dict(seed=1.5), 'an integer of 64 bits, got 1.5'),
+    (dict(seed='a'), "an integer of 64 bits, got 'a'"),
     (dict(outs=[]), 'no output'),
     (dict(outs=['x.npz', './x.npz']), 'twice'),
     (dict(outs='.'), 'name a new folder'),

@@ -33,10 +33,3 @@ def test_command_ends_with_one_line_for_a_learned_variance(tmp_path, capsys):
         sample(['--model', str(config), '--checkpoint', 'digits', '--out', str(tmp_path / 'x.png')])
     error = capsys.readouterr().err
     assert exit_.value.code == 2 and error.count('\n') == 1 and 'out_channels=6' in error
-
-
-@pytest.mark.parametrize('denoiser', ['KarrasDenoiser', 'TrigFlowDenoiser'])
-@pytest.mark.parametrize('sigma_data', [0.0, -0.5, float('nan'), float('inf'), '0.5', None])
-def test_spread_that_no_images_have_is_refused(denoiser, sigma_data):
-    with pytest.raises(InputError, match='sigma_data has to be a'):
-        MODELS.build(dict(type=denoiser, backbone=dict(BACKBONE), sigma_data=sigma_data))

@@ -59,7 +59,9 @@ def test_values_may_overshoot_as_bicubic_resampling_does():
     torch.testing.assert_close(inputs, torch.tensor([-1.2, 1.2]).view(1, 1, 1, 2))
 
 
-@pytest.mark.parametrize('options', [dict(channel_order='bgra'), dict(value_range=(1, 0))])
+@pytest.mark.parametrize('options', [
+    dict(channel_order='bgra'), dict(value_range=(1, 0)), dict(value_range=(0, float('nan'))),
+    dict(value_range=(0, float('inf')))])
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError):
         preprocessor(**options)

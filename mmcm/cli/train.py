@@ -65,11 +65,13 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
     from mmcm.cli.runner import build_runner, built_from_config
     from mmcm.engine import InterruptHook, load_training_checkpoint  # noqa: F401  (with the latter, MMEngine loads safely)
     from mmcm.engine.last_checkpoint import LastCheckpoint
+    from mmcm.engine.loaded_checkpoint import check_strategy
 
     runner = hook = None
     last = LastCheckpoint(config.work_dir, config.resume)
     try:
         with built_from_config():
+            check_strategy(config)
             runner = build_runner(config)
             hook = InterruptHook.add_to(runner)
             runner.train()

@@ -3,6 +3,7 @@
 MMEngine takes from a checkpoint what has the name and the shape of a weight, and trains on with random weights where
 nothing does.
 """
+from pathlib import Path
 from typing import Any, Union
 
 import torch
@@ -61,6 +62,14 @@ def fit_checkpoint(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, 
     check_agreement(checkpoint, source)
     if notes:
         runner.logger.info(f'{source}: {"; ".join(notes)}.')
+
+
+def check_strategy(config: dict[str, Any]) -> None:
+    """Raise an InputError if DeepSpeed is to start from what is no checkpoint of its own: it would take no weights."""
+    kind, source = (config.get('strategy') or {}).get('type', ''), config.get('load_from')
+    if str(kind).endswith('DeepSpeedStrategy') and source and not any(Path(source).glob('*_model_states.pt')):
+        raise InputError(f'load_from={source!r} is no checkpoint of DeepSpeed (a folder with *_model_states.pt), which '
+                         f'reads no others: to start from the weights, set model.init_from={source!r} instead.')
 
 
 def training_weights(checkpoint: dict[str, Any], model: ConsistencyModel,

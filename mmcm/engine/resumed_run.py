@@ -1,10 +1,12 @@
 """What a resumed run takes from its checkpoint beside the weights, and where the config differs from that of then."""
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 
 from mmcm.engine.resumable_sampler import ResumableSampler
+from mmcm.engine.resumed_optimizer import fit_optimizer
+from mmcm.engine.resumed_settings import plain
 from mmcm.interop import parse_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
@@ -28,13 +30,14 @@ def fit_run(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, Any], s
     """
     meta = checkpoint['meta']
     check_place(runner, meta, source)
-    before = config_of(meta)
-    notes = teacher_notes(runner, before, source) if other_teacher else []
-    notes += [*optimizer_notes(runner, checkpoint, before), *seed_notes(runner, meta)]
+    now, before = runner.cfg.to_dict(), config_of(meta)
+    notes = teacher_notes(runner, now, before, source) if other_teacher else []
+    notes += fit_optimizer(runner, checkpoint, nested(before, 'optim_wrapper', 'optimizer', 'type'))
+    notes += seed_notes(runner, meta)
     checkpoint.setdefault('message_hub', runner.message_hub.state_dict())
     if not isinstance(checkpoint.setdefault('param_schedulers', []), list):
         raise InputError(f'{source}: its param_schedulers are no list, as those of a run with one optimiser are.')
-    changed = model_changes(runner.cfg, before)
+    changed = model_changes(now, before)
     if changed:
         notes.append(f'the model is that of the config now: {", ".join(changed)}')
     return notes
@@ -66,7 +69,8 @@ def config_of(meta: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def teacher_notes(runner: Union[Runner, FlexibleRunner], before: Mapping[str, Any], source: str) -> list[str]:
+def teacher_notes(runner: Union[Runner, FlexibleRunner], config: Mapping[str, Any], before: Mapping[str, Any],
+                  source: str) -> list[str]:
     """Return a note that the teacher is the one in the checkpoint, and not what its file holds now.
 
     Raises:
@@ -74,54 +78,12 @@ def teacher_notes(runner: Union[Runner, FlexibleRunner], before: Mapping[str, An
     """
     if unwrapped(runner.model).objective.needs_same_teacher:  # which the network became on the way
         return []
-    now, then = (nested(each, 'model', 'teacher', 'checkpoint') for each in (runner.cfg, before))
+    now, then = (nested(each, 'model', 'teacher', 'checkpoint') for each in (config, before))
     if then is not None and str(now) != str(then):
         raise InputError(f'{source} holds the teacher {then!r}, and model.teacher.checkpoint={now!r} has other '
                          'weights: set it back to go on, or train with the other one in another --work-dir, with '
                          'load_from in place of --resume.')
     return [f'the teacher is the one in the checkpoint, not what {now} holds now']
-
-
-def optimizer_notes(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, Any],
-                    before: Mapping[str, Any]) -> list[str]:
-    """Leave the state of another optimiser out of `checkpoint`; return a note if the optimiser starts anew.
-
-    Raises:
-        InputError: If the state is of other groups of parameters.
-    """
-    if not hasattr(runner.optim_wrapper, 'optimizer'):  # several ones
-        return []
-    kind = type(runner.optim_wrapper.optimizer).__name__
-    then = nested(before, 'optim_wrapper', 'optimizer', 'type')
-    state = checkpoint.get('optimizer')
-    if state is None:
-        reason = 'its state is not in the checkpoint'
-    elif isinstance(then, str) and then.split('.')[-1] != kind:
-        reason = f'the config has {kind}, and the checkpoint {then}'
-    else:
-        check_groups(runner, state)
-        return []
-    checkpoint.pop('optimizer', None)
-    if isinstance(runner, FlexibleRunner):  # which demands a state
-        checkpoint['optimizer'] = runner.optim_wrapper.state_dict()
-    return [f'the optimiser starts anew: {reason}']
-
-
-def check_groups(runner: Union[Runner, FlexibleRunner], state: Any) -> None:
-    """Raise an InputError if the state of an optimiser is of other groups of parameters than those of `runner`."""
-    groups = state.get('param_groups') if isinstance(state, Mapping) else None
-    try:
-        there = [len(group['params']) for group in groups]
-    except (TypeError, KeyError) as error:
-        raise InputError('the checkpoint holds no state of an optimiser: leave out --resume, and training starts from '
-                         'its weights.') from error
-    here = [len(group['params']) for group in runner.optim_wrapper.optimizer.param_groups]
-    sharded = isinstance(runner, FlexibleRunner)  # whose shards are other parameters
-    if len(there) != len(here) or (there != here and not sharded):
-        raise InputError(f'the optimiser has {sum(here)} parameters in {len(here)} groups, and in the checkpoint '
-                         f'{sum(there)} in {len(there)}: set optim_wrapper.paramwise_cfg and model.objective to what '
-                         'they were, or start from the weights, with load_from and another --work-dir in place of '
-                         '--resume.')
 
 
 def seed_notes(runner: Union[Runner, FlexibleRunner], meta: dict[str, Any]) -> list[str]:
@@ -140,24 +102,27 @@ def seed_notes(runner: Union[Runner, FlexibleRunner], meta: dict[str, Any]) -> l
 
 def model_changes(config: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     """Return the settings of the model that are others than when the checkpoint was written."""
-    if not isinstance(before.get('model'), Mapping):
-        return []
-    now, then = (flat({key: value for key, value in each['model'].items() if key not in START})
-                 for each in (config, before))
-    changed = [f'{key} {now.get(key)!r} (was {then.get(key)!r})' for key in sorted(now.keys() | then.keys())
-               if now.get(key) != then.get(key)]
+    now, then = ({key: value for key, value in model.items() if key not in START} if isinstance(model, Mapping) else {}
+                 for model in (config.get('model'), before.get('model')))
+    changed = list(changes(now, then, 'model')) if then else []
     return changed[:SHOWN] + ['...'] * (len(changed) > SHOWN)
 
 
-def flat(settings: Mapping[str, Any], prefix: str = 'model.') -> dict[str, Any]:
-    """Return nested settings under their names with dots."""
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            values.update(flat(value, f'{prefix}{key}.'))
-        else:
-            values[prefix + key] = tuple(value) if isinstance(value, (list, tuple)) else value
-    return values
+def changes(now: Any, then: Any, name: str) -> Iterator[str]:
+    """Yield the settings below `name` that differ; of a part of another type, its type alone."""
+    if not isinstance(now, Mapping) or not isinstance(then, Mapping):
+        if plain(now) != plain(then):
+            yield f'{name} {shown(now)} (was {shown(then)})'
+    elif now.get('type') != then.get('type'):
+        yield from changes(now.get('type'), then.get('type'), f'{name}.type')
+    else:
+        for key in sorted(now.keys() | then.keys()):
+            yield from changes(now.get(key), then.get(key), f'{name}.{key}')
+
+
+def shown(value: Any) -> str:
+    """Return a setting as text, of a part its type."""
+    return f'{value.get("type", "set") if isinstance(value, Mapping) else value!r}'
 
 
 def nested(config: Any, *keys: str) -> Optional[Any]:

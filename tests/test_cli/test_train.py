@@ -9,8 +9,10 @@ from openai_trainer import write_trainer_folder
 
 from mmcm.cli.train import main
 from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
+from mmcm.engine.loaded_checkpoint import check_strategy
 from mmcm.registry import MODELS
 from mmcm.utils.configs import read_config
+from mmcm.utils.errors import InputError
 from mmcm.utils.weights import read_checkpoint
 
 DIGITS = 'configs/digits/ct_1xb32_digits-8x8.py'
@@ -214,6 +216,25 @@ def test_schedule_that_ends_early_on_purpose_stays(run, tmp_path):
     assert run('--resume', options=[*EVERY, 'train_cfg.max_iters=4', 'param_scheduler.end=2']).iter == 4
     assert learning_rates(tmp_path)[3] == learning_rates(tmp_path)[4] == 0
     assert 'The config counts' not in ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+
+
+def test_flexible_runner_resumes_with_the_settings_of_the_config(run, tmp_path):
+    run(options=EVERY)
+    options = [*EVERY, 'runner_type=FlexibleRunner', 'train_cfg.max_iters=4', 'model.ema_decays=[0.9]']
+    main([DIGITS, '--work-dir', str(tmp_path), '--resume', '--cfg-options', *QUICK, *options])
+    state = read_checkpoint(tmp_path / 'iter_4.pth')
+    assert learning_rates(tmp_path)[3] == pytest.approx(1e-3 / 3) and state['optimizer']['state'][0]['step'] == 4
+    log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+    assert 'PolyLR.end 4 (2)' in log and 'the average 0.9 start as copies of the online weights' in log
+
+
+def test_deepspeed_does_not_start_from_what_it_does_not_read(tmp_path):
+    config = dict(strategy=dict(type='DeepSpeedStrategy'), load_from='edm_digits')
+    with pytest.raises(InputError, match="set model.init_from='edm_digits' instead"):
+        check_strategy(config)
+    (tmp_path / 'mp_rank_00_model_states.pt').touch()
+    check_strategy(config | dict(load_from=str(tmp_path)))
+    check_strategy(config | dict(load_from=None))
 
 
 HOOKS = ['timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'resume_data', 'step_seed', 'plain_log',

@@ -114,6 +114,70 @@ def test_sharded_training_resumes_where_it_stopped(tmp_path):
     assert any(not torch.equal(value, first[key]) for key, value in teacher.items())
 
 
+@SHARDS
+@pytest.mark.slow
+def test_sharded_training_starts_from_what_others_have_trained(tmp_path):
+    """Also where the target and averages are new; each is a copy of the online weights, on all processes."""
+    train(run(tmp_path, 'edm', 1))
+    source = weights(tmp_path, 'edm', 'one')
+    plain = {key.removeprefix('denoiser.backbone.'): value for key, value in source.items() if 'denoiser' in key}
+    torch.save(plain, tmp_path / 'released.pt')
+    still = ['optim_wrapper.optimizer.lr=0.0', 'model.ema_decays=[0.5,0.9]', 'train_cfg.max_iters=2']
+    for start in (tmp_path / 'edm' / 'one', tmp_path / 'released.pt'):
+        train_in_two_processes([*run(tmp_path, 'ct', 2, base='fsdp'), *still, f'load_from={start}', '--force'])
+        found = weights(tmp_path, 'ct', 'fsdp', 2)
+        for part in ('denoiser', 'target', 'emas.0_5', 'emas.0_9'):
+            ours = {key[len(part) + 1:]: value for key, value in found.items() if key.startswith(f'{part}.')}
+            assert distance(ours, {f'backbone.{key}': value for key, value in plain.items()}) < 1e-6, (start, part)
+
+
+READ = """
+import sys; from pathlib import Path
+import torch.distributed as dist
+from mmcm.engine.loaded_checkpoint import check_agreement
+from mmcm.engine.safe_loading import find_latest_checkpoint
+from mmcm.utils.errors import InputError
+import torch
+dist.init_process_group('gloo')
+rank, folder = dist.get_rank(), Path(sys.argv[1])
+found = find_latest_checkpoint(str(folder / f'disk{rank}'))
+assert found == str(folder / 'disk0' / 'iter_2.pth'), found
+check_agreement(dict(state_dict=dict(weight=torch.ones(3)), meta=dict(iter=2)), 'x.pth')
+for other in (dict(state_dict=dict(weight=torch.ones(3)), meta=dict(iter=rank)),
+              dict(state_dict=dict(weight=torch.full((3, ), float(rank))), meta=dict(iter=2))):
+    try:
+        check_agreement(other, 'x.pth')
+    except InputError as error:
+        assert 'process 1 has read another checkpoint than process 0: x.pth' in str(error)
+    else:
+        raise AssertionError
+(folder / 'disk0' / 'iter_2.pth').unlink(missing_ok=True)
+dist.barrier()
+(folder / 'disk0' / 'last_checkpoint').write_text('iter_9.pth')
+dist.barrier()
+try:
+    find_latest_checkpoint(str(folder / f'disk{rank}'))
+except InputError as error:
+    assert 'iter_9.pth' in str(error)
+else:
+    raise AssertionError
+dist.barrier(); dist.destroy_process_group()
+"""
+
+
+def test_processes_agree_on_what_they_resume(tmp_path):
+    """Of two machines with disks of their own, the first one's checkpoint counts, or all are refused."""
+    for disk, iterations in (('disk0', [2]), ('disk1', [2, 4])):
+        (tmp_path / disk).mkdir()
+        for iteration in iterations:
+            meta = dict(iter=iteration, epoch=0, time='')
+            torch.save(dict(meta=meta, state_dict={}), tmp_path / disk / f'iter_{iteration}.pth')
+    result = subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '--no-python',
+         sys.executable, '-c', READ, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.filterwarnings('ignore:.*has been created')
 def test_sharded_training_needs_several_processes(tmp_path, capsys):
     arguments = run(tmp_path, 'ct', 2, base='fsdp')

@@ -23,7 +23,7 @@ def test_recorded_checkpoint_counts_wherever_the_folder_is(tmp_path):
 
 
 @pytest.mark.parametrize('record', [
-    None, b'', b' \n', b'iter_9.pth', b'http://127.0.0.1:9/x.pth', b'\xff\xfe', b'iter_2.pth\nx', b'.', b'..', b'/',
+    None, b'', b' \n', b'iter_8.pth', b'http://127.0.0.1:9/x.pth', b'\xff\xfe', b'iter_2.pth\nx', b'.', b'..', b'/',
     b'x' * 5000])
 def test_newest_checkpoint_is_found_without_a_record(tmp_path, record, capsys):
     write(tmp_path, 2, 10, 9)

@@ -18,7 +18,8 @@ from mmcm.registry import MODELS
 from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.file_kinds import is_safetensors, is_zip
-from mmcm.utils.weights import chosen_weights, load_weights, read_content
+from mmcm.utils.weight_checks import check_weights
+from mmcm.utils.weights import assign_weights, chosen_weights, read_content
 from mmcm.zoo import cached_file, list_models
 
 SETTINGS = {KarrasDenoiser: ('boundary', 'sigma_data'), TrigFlowDenoiser: ('time_scale', 'sigma_data')}
@@ -43,10 +44,11 @@ def load_denoiser(denoiser: nn.Module,
             values that are not finite.
     """
     path = cached_file(source, cache_dir)
+    weights, used = chosen_weights(read_content(path), path, average, denoiser.backbone)
+    check_weights(denoiser.backbone, weights, path if used is None else f'{path} ({used})')
     if not any_kind:
         check_kind(denoiser, path, source)
-    weights, used = chosen_weights(read_content(path), path, average, denoiser.backbone)
-    load_weights(denoiser.backbone, weights, path if used is None else f'{path} ({used})')
+    assign_weights(denoiser.backbone, weights)
 
 
 def check_kind(denoiser: nn.Module, path: Path, source: Union[str, Path, None] = None) -> None:

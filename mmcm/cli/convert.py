@@ -152,7 +152,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     out = Path(args.out).expanduser()
     check_name(out)
     to = target(out, args.to)
-    read = {'--model': args.source, '--config': args.config}
+    # By force, weights may take the place of what they are read from: they are whole before they do.
+    read = {} if args.force else {'--model': args.source, '--config': args.config}
     with claimed({'--out': out}, args.force, read, folders=to == 'diffusers'):
         sha = convert(args.source, out, to, args.config, args.ema, args.dtype, args.cache_dir)
     files = [out] if out.is_file() else [file for file in out.rglob('*') if file.is_file()]

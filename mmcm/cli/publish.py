@@ -34,11 +34,11 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    import torch  # loaded only for arguments in order
-
-    from mmcm.apis.publish import publish
     out = Path(args.out).expanduser()
     with claimed({'--out': out}, args.force, {'--model': args.model}):
+        import torch  # loaded only for arguments in order
+
+        from mmcm.apis.publish import publish
         publish(args.model, out, args.ema, getattr(torch, args.dtype))
     sha = hashlib.sha256(out.read_bytes()).hexdigest()
     print(f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB)\nsha256 of the file: {sha}')

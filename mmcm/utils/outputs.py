@@ -47,7 +47,7 @@ def claimed(outs: Mapping[str, Paths],
     check_outputs(outs, force, inputs, folders, inside)
     with ExitStack() as stack:
         for _, path in listed(outs):
-            stack.enter_context(folder_made(path.absolute()))
+            stack.enter_context(folder_made(Path(os.path.abspath(path))))
             if is_first_process():
                 stack.enter_context(locked(path, 'being written'))
         yield
@@ -93,7 +93,9 @@ def check_name(path: Path) -> None:
     wrong = next((character for character in path.name if unicodedata.category(character) == 'Cc'), None)
     if '\0' in text or wrong is not None:
         raise InputError(f'{text!r} has the control character {wrong or chr(0)!r} in its name: name another one.')
-    place = path.absolute()
+    place = Path(os.path.abspath(path))
+    if not place.name:
+        raise InputError(f'{path} is the root of all folders: name a new folder, or a file.')
     most, most_in_path = limit(place, 'PC_NAME_MAX', NAME_BYTES), limit(place, 'PC_PATH_MAX', PATH_BYTES)
     for part in place.parts:
         size, room = len(os.fsencode(part)), most - (ADDED_TO_NAME if part == path.name else 0)

@@ -165,6 +165,33 @@ def test_another_request_overwrites_files_but_no_folder(inferencer, tmp_path):
         sample_to_files(inferencer, tmp_path / 'x', 10, seed=1)
 
 
+def test_force_says_what_another_request_replaces(inferencer, tmp_path):
+    outs = [tmp_path / 'x.npz', tmp_path / 'x']
+    for out in outs:
+        sample_to_files(inferencer, out, 10, force=False)
+        assert sample_to_files(inferencer, out, 10, force=False).written == []  # the same request
+        with pytest.raises(InputError, match='give --force to replace it, or another --out'):
+            sample_to_files(inferencer, out, 10, seed=1, force=False)
+        assert sample_to_files(inferencer, out, 10, seed=1, force=True).written == [out]
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'letter').touch()
+    with pytest.raises(InputError, match='name a new folder'):
+        sample_to_files(inferencer, tmp_path / 'mine', 10, force=True)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix in ('.lock', '.part')) == []
+
+
+def test_two_runs_into_one_file_at_once_are_refused(inferencer, tmp_path):
+    def draw_again(*args, **options):
+        with pytest.raises(InputError, match='x.npz is being drawn by another task of this process'):
+            sample_to_files(inferencer, tmp_path / 'x.npz', 10)
+        # Other processes of the same run draw for it, and lock nothing.
+        raise InputError('drawn by both')
+
+    inferencer.model.draw = draw_again
+    with pytest.raises(InputError, match='drawn by both'):
+        sample_to_files(inferencer, [tmp_path / 'x.npz', tmp_path / 'x.zip'], 10)
+
+
 @pytest.mark.parametrize('changes, told', [
     (dict(seed=1), 'seed 0 instead of 1'),
     (dict(num_images=11), 'num_images 10 instead of 11'),

@@ -179,3 +179,21 @@ def test_command_tells_what_it_has_done(bedrooms, tmp_path, capsys):
     with pytest.raises(SystemExit, match='2'):
         main([str(tmp_path), str(tmp_path / 'other')])
     assert 'holds no data.mdb' in capsys.readouterr().err
+
+
+def test_files_of_the_user_are_replaced_only_by_force(bedrooms, tmp_path):
+    out = tmp_path / 'out'
+    (out / '00000').mkdir(parents=True)
+    (out / '00000' / '00000000.png').write_bytes(b'mine')
+    (out / 'letter').touch()
+    with pytest.raises(InputError, match='00000 is a folder that is not empty: give --force'):
+        export_lsun(bedrooms, out, size=SIDE)
+    assert [path.name for path in out.rglob('*.png')] == ['00000000.png'] and not (out / 'export.json').exists()
+    assert export_lsun(bedrooms, out, size=SIDE, force=True).num_written == 12
+    with Image.open(out / '00000' / '00000000.png') as image:
+        assert image.size == (SIDE, SIDE)
+    with pytest.raises(InputError, match='or give --force to replace'):
+        export_lsun(bedrooms, out, size=SIDE // 2)
+    assert export_lsun(bedrooms, out, size=SIDE // 2, force=True) == (12, 0, [])
+    assert export_lsun(bedrooms, out, size=SIDE // 2) == (0, 12, [])
+    assert (out / 'letter').exists() and not list(tmp_path.glob('.*'))

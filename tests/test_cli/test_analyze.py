@@ -60,7 +60,7 @@ def test_neighbours(tmp_path, capsys):
     samples = np.stack([data[index]['inputs'].permute(1, 2, 0).numpy() for index in (17, 100)])
     np.savez(tmp_path / 'samples.npz', samples)
     arguments = ['neighbours', str(tmp_path / 'samples.npz'), DATA, '-k', '2', '--real', '20',
-                 '--out', str(tmp_path / 'near.png'), '--json', str(tmp_path / 'near.json')]
+                 '--out', str(tmp_path / 'near.png'), '--json', str(tmp_path / 'near.json'), '--force']
     for features in ([], ['--features', DATA],
                      ['--features', 'DigitsClassifier', 'checkpoint=package:weights/digits_classifier.safetensors']):
         main([*arguments, *features])
@@ -80,11 +80,11 @@ def test_grey_pictures_are_compared_with_grey_data(tmp_path, capsys):
         cv2.imwrite(str(pictures / f'{index}.png'), digits[index]['inputs'][0].numpy())
     for first, second in ((pictures, DATA), (DATA, pictures)):
         main(['neighbours', str(first), str(second), '-k', '1', '--out', str(out / 'n.png'), '--json',
-              str(out / 'n.json')])
+              str(out / 'n.json'), '--force'])
         samples = json.loads((out / 'n.json').read_text())['samples']
         assert [sample['neighbours'][0]['distance'] for sample in samples[:3]] == [0, 0, 0]
     cv2.imwrite(str(pictures / '1.png'), np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
-    assert '1.png' in error_of(capsys, 'neighbours', pictures, DATA, '--out', out / 'n.png')
+    assert '1.png' in error_of(capsys, 'neighbours', pictures, DATA, '--out', out / 'm.png')
 
 
 def test_neighbours_of_what_a_model_draws(tmp_path):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings('ignore:.*has been created')
 def test_command(tmp_path, *arguments):
     """Run the command, and return what it wrote to --out."""
     out = tmp_path / 'scores.json'
-    measure([CONFIG, *map(str, arguments), '--work-dir', str(tmp_path / 'work'), '--out', str(out)])
+    measure([CONFIG, *map(str, arguments), '--work-dir', str(tmp_path / 'work'), '--out', str(out), '--force'])
     return json.loads(out.read_text())
 
 

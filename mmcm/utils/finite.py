@@ -57,7 +57,7 @@ class OutputCheck:
         weights = dict(self.network.named_parameters())
         narrow = any(value.dtype == NARROW for value in weights.values())
         broken = [name for name, value in weights.items()
-                  if (value.isnan().any() if value.dtype == NARROW else not is_finite(value))]
+                  if not is_finite(value, infinities=value.dtype == NARROW)]
         if broken:
             return (f'{finding}, since {len(broken)} of its {len(weights)} weights are not: {shortened(broken)}. The '
                     'training that made them has diverged, or the file is damaged: take an earlier checkpoint.')
@@ -77,9 +77,12 @@ def autocast_dtype(device: str) -> Optional[torch.dtype]:
         return None
 
 
-def is_finite(values: Tensor) -> bool:
-    """Return whether all of `values` are finite, in one pass without copies; a device is waited for."""
-    return not (values.is_floating_point() and values.numel()) or bool(torch.stack(values.aminmax()).isfinite().all())
+def is_finite(values: Tensor, infinities: bool = False) -> bool:
+    """Return whether all of `values` are finite, or at least not NaN, in one pass without copies."""
+    if not values.is_floating_point() or values.is_meta or not values.numel():
+        return True
+    low, high = values.detach().aminmax()  # both are NaN if one value is
+    return not bool(low.isnan()) if infinities else bool(low.isfinite() & high.isfinite())
 
 
 def check_images(images: Tensor) -> Tensor:

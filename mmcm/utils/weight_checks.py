@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import is_finite
 
 SHOWN = 3  # names of a kind in an error
 DTYPES = frozenset(('float16', 'bfloat16', 'float32', 'float64', 'float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz',
                     'float8_e5m2fnuz', 'float8_e8m0fnu'))
+COMPUTED = (torch.float32, torch.float16, torch.bfloat16)  # the precisions of networks; others become float32
 FAMILIES = (  # a name that the networks of a family have, and what to do with their weights
     (r'down_blocks\.\d+\.resnets\..*', 'the names are those of a UNet2DModel of diffusers: give its folder, with '
      'config.json, in place of the file'),
@@ -69,7 +71,7 @@ def check_finite(weights: Mapping[str, Tensor], source: Union[str, Path], module
     Buffers of `module` may have infinities, as masks of attention do.
     """
     buffers = set() if module is None else {key for key, _ in module.named_buffers()}
-    found = [key for key, value in weights.items() if not is_finite(value, infinities=key in buffers)]
+    found = [key for key, value in weights.items() if not is_finite(_as_used(value), infinities=key in buffers)]
     if found:
         value = weights[found[0]].float()
         count = int(value.numel() - value.isfinite().sum())
@@ -79,14 +81,9 @@ def check_finite(weights: Mapping[str, Tensor], source: Union[str, Path], module
                          'or the file is damaged: choose an earlier checkpoint, or other weights in it (--ema).')
 
 
-def is_finite(value: Tensor, infinities: bool = False) -> bool:
-    """Return whether all values of a tensor are finite as float32, which weights become, or at least no NaN."""
-    if not value.is_floating_point() or value.is_meta or not value.numel():
-        return True
-    if value.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        value = value.float()
-    low, high = value.detach().aminmax()  # makes no copy; both are NaN if one value is
-    return not bool(low.isnan()) if infinities else bool(low.isfinite() & high.isfinite())
+def _as_used(value: Tensor) -> Tensor:
+    """Return a tensor in the precision that a network computes in."""
+    return value if value.dtype in COMPUTED or not value.is_floating_point() else value.float()
 
 
 def _dtype(value: Tensor) -> str:

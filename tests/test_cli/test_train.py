@@ -1,13 +1,16 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from digits import randomise
+from mmengine.config import Config
 from mmengine.runner import Runner
 from openai_trainer import write_trainer_folder
 
-from mmcm.cli.train import main
+from mmcm.cli.train import alone, main
 from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
 from mmcm.engine.loaded_checkpoint import check_strategy
 from mmcm.registry import MODELS
@@ -260,3 +263,39 @@ def test_console_begins_briefly_and_the_log_file_has_everything(run, capsys, tmp
     assert str(log) in printed.out
     text = log.read_text()
     assert all(part in text for part in ('System environment', 'Config:', 'Hooks will be executed', 'deprecated'))
+
+
+ALONE = """
+import sys
+from mmengine.config import Config
+from mmcm.cli.train import alone
+
+with alone(Config(dict(work_dir=sys.argv[1]))):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_second_training_in_a_work_directory_is_refused_in_one_line(tmp_path, capsys, run):
+    command = [sys.executable, '-c', ALONE, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout.readline() == b'held\n'
+        error = refusal(capsys, run)
+        first.stdin.close()
+    assert error.startswith(f'error: {tmp_path} is being trained by process {first.pid} on ')
+    assert error.endswith('without --launcher none.')
+    assert not [path for path in tmp_path.iterdir() if path.suffix != '.pt']  # no log, no checkpoint, no lock
+
+
+def test_other_processes_of_a_run_share_its_work_directory(tmp_path, monkeypatch):
+    config = Config(dict(work_dir=str(tmp_path)))
+    with alone(config):
+        with pytest.raises(InputError, match='is being trained by'), alone(config):
+            pytest.fail('two trainings')
+        monkeypatch.setenv('RANK', '1')
+        monkeypatch.setenv('WORLD_SIZE', '2')
+        with pytest.raises(InputError, match='is being trained by'), alone(config):
+            pytest.fail('two trainings without a launcher')
+        config.launcher = 'pytorch'
+        with alone(config):
+            pass

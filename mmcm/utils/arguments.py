@@ -103,8 +103,10 @@ def not_met(hint: Any, value: Any) -> Optional[str]:
 def union_not_met(parts: tuple, value: Any) -> Optional[str]:
     """Return what `not_met` does of a value that may be of several types."""
     known = [part for part in parts if part in CHECKED or typing.get_origin(part) in SEQUENCES]
-    wanted = [not_met(part, value) for part in known]
     others = [part for part in parts if part not in known]
+    if isinstance(value, (list, tuple)):
+        known = [part for part in known if typing.get_origin(part) in SEQUENCES] or known
+    wanted = [not_met(part, value) for part in known]
     scalar = value is None or isinstance(value, (str, bool, Number))
     if None in wanted or (isinstance(value, str) and str in others) or (others and not scalar):
         return None

@@ -289,8 +289,9 @@ def bad_requests(folder, picture, mask):
     yield [*inpaint, '--device', 'abacus'], 'no device'
     yield [*inpaint, '--dtype', 'int8'], 'dtype'
     for sigmas in ((1, 2), (-1, ), ('nan', ), ('inf', ), (0, ), (80, 'nan', 1)):
-        yield [*inpaint, '--sigmas', *sigmas], 'strictly decrease'
-        yield ['variations', '--img', picture, '--sigmas', *sigmas], 'strictly decrease'
+        answer = 'each of it a number' if 'nan' in sigmas else 'strictly decrease'
+        yield [*inpaint, '--sigmas', *sigmas], answer
+        yield ['variations', '--img', picture, '--sigmas', *sigmas], answer
     for share in (0, 1, -0.5, 'nan', 'inf', 2):
         yield ['uncrop', '--img', picture, '--share', share], 'share between 0 and 1'
     for sigma in (0, -1, 'nan', 'inf', 0.001):

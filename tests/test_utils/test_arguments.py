@@ -56,7 +56,7 @@ def test_values_of_the_type_are_taken(hint, value):
     (Optional[int], 'abc', 'an integer or None'), (Union[float, torch.Tensor], 'abc', 'a number'),
     (tuple[float, float], (1, ), 'a list of 2'), (tuple[float, float], (1, 'a'), 'a list, each of it a number'),
     (Sequence[int], [1, 2.5], 'a list, each of it an integer'),
-    (Optional[Sequence[float]], ['a'], 'a list, each of it a number or None')])
+    (Optional[Sequence[float]], ['a'], 'a list, each of it a number')])
 def test_values_of_other_types_are_told(hint, value, words):
     assert not_met(hint, value) == words
 

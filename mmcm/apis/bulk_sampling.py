@@ -112,6 +112,8 @@ def sample_to_files(inferencer: ConsistencyModelInferencer,
     for out in outs:
         check_name(out)
         check_kind(out, folders=True)
+    if len(set(outs)) < len(outs):
+        raise InputError(f'an output is named twice: {", ".join(map(str, outs))}.')
     with ExitStack() as stack:
         for out in outs if rank == 0 else ():  # the other processes of the run draw for this one
             stack.enter_context(folder_made(out))
@@ -352,8 +354,6 @@ def _wait_for_others(draw: Callable[[int], float], report: _Report, patience: fl
 
 def _check_outs(outs: Sequence[Path], shape: tuple[int, int, int, int], columns: Optional[int]) -> None:
     """Raise an InputError unless images (N, H, W, C) could be written to `outs`."""
-    if len(set(outs)) < len(outs):
-        raise InputError(f'an output is named twice: {", ".join(map(str, outs))}.')
     for out in outs:
         image_archives.check_path(out, shape)
     if columns is not None:

@@ -173,7 +173,7 @@ def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, fi
     (dict(task='stroke', img=None), 'got NoneType'),
     (dict(task='stroke', img=torch.zeros(8, 8)), 'got Tensor'),
     (dict(task='inpaint', mask=None), 'got NoneType'),
-    (dict(task='stroke', sigmas='abc'), 'levels have to be numbers'),
+    (dict(task='stroke', sigmas='abc'), 'each of it a number'),
     (dict(task='stroke', sigmas=()), 'sigmas'),
     (dict(task='uncrop', share='half'), "share has to be a number, got 'half'"),
     (dict(task='denoise', sigma='much'), "sigma has to be a number, got 'much'"),

@@ -13,7 +13,7 @@ from digits import BACKBONE, build, model_config, write_config
 from mmcm.cli.main import main as mmcm
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.sample import device_of, main
-from mmcm.zoo import list_models
+from mmcm.zoo import list_configs, list_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,5 +165,5 @@ def test_examples_of_the_help_and_the_documentation_name_models_of_the_zoo(capsy
     with pytest.raises(SystemExit):
         main(['--help'])
     text = capsys.readouterr().out + (ROOT / 'docs' / 'sampling.md').read_text()
-    named = re.findall(r'--model ([a-z]\w+)', text)
-    assert len(named) >= 8 and set(named) <= {model.name for model in list_models()}
+    named = re.findall(r'--model ([a-z][\w-]+)', text)
+    assert len(named) >= 8 and set(named) <= {model.name for model in list_models()} | {path.stem for path in list_configs()}

@@ -57,7 +57,7 @@ def test_what_a_score_depends_on_is_evaluated_anew(tmp_path, capsys):
         return re.findall(r'(\d+) of 2 evaluations are new', capsys.readouterr().out)
 
     assert num_new() == ['2']
-    assert num_new('--cfg-options', 'model.denoiser.sigma_data=0.6') == ['2']
+    assert num_new('--cfg-options', 'model.sampler.sigma_max=70.0') == ['2']
     assert num_new('--cfg-options', 'test_evaluator.reference=train') == ['0']  # those of the config, by another name
 
 

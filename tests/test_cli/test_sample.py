@@ -166,4 +166,5 @@ def test_examples_of_the_help_and_the_documentation_name_models_of_the_zoo(capsy
         main(['--help'])
     text = capsys.readouterr().out + (ROOT / 'docs' / 'sampling.md').read_text()
     named = re.findall(r'--model ([a-z][\w-]+)', text)
-    assert len(named) >= 8 and set(named) <= {model.name for model in list_models()} | {path.stem for path in list_configs()}
+    known = {model.name for model in list_models()} | {path.stem for path in list_configs()}
+    assert len(named) >= 8 and set(named) <= known

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from digits import objective_config
 from interop import BACKBONE, backbone, empty, model_config, same, weights_of
 from safetensors.torch import load_file, save_file
 
@@ -194,14 +195,18 @@ def test_average_is_none_of_a_folder(folder):
         read_backbone(folder, '0.999')
 
 
-def test_folder_is_a_checkpoint_a_teacher_and_a_start(folder):
-    objective = dict(type='ConsistencyDistillation', curriculum=dict(type='FixedCurriculum', num_scales=18,
-                     target_decay=0.5), distance=dict(type='L2'))
-    model = MODELS.build(dict(
-        model_config(), objective=objective, teacher=dict(checkpoint=str(folder)), init_from=str(folder)))
+def test_folder_is_a_checkpoint_and_a_start(folder):
+    model = MODELS.build(dict(model_config(), objective=objective_config(), init_from=str(folder)))
     model.init_weights()
-    assert same(model.teacher.backbone.state_dict(), WEIGHTS)
     assert same(model.denoiser.backbone.state_dict(), WEIGHTS)
     model = MODELS.build(model_config())
     model.load_checkpoint(str(folder))
     assert same(model.denoiser.backbone.state_dict(), WEIGHTS)
+
+
+def test_folder_is_no_teacher_as_its_model_is_no_diffusion_model(folder):
+    objective = dict(type='ConsistencyDistillation', curriculum=dict(type='FixedCurriculum', num_scales=18,
+                     target_decay=0.5), distance=dict(type='L2'))
+    model = MODELS.build(dict(model_config(), objective=objective, teacher=dict(checkpoint=str(folder))))
+    with pytest.raises(InputError, match='was trained with model.denoiser.boundary=True, and the config has False'):
+        model.init_weights()

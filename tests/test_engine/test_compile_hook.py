@@ -29,6 +29,7 @@ def assert_same(weights, expected):
 
 
 @pytest.mark.filterwarnings('ignore')  # torch warns of its own parts while it compiles
+@pytest.mark.slow
 def test_compiled_networks_learn_the_same_under_the_same_names(tmp_path):
     torch._dynamo.reset()
     weights = trained(tmp_path / 'compiled', dict(backend='eager'))

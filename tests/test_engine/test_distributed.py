@@ -84,6 +84,7 @@ def test_two_processes_train_as_one(tmp_path, names):
     assert sheets[0] == sheets[1]
 
 
+@pytest.mark.slow
 @SHARDS
 def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys):
     train_in_two_processes(run(tmp_path, 'ct', 2), run(tmp_path, 'ct', 2, base='fsdp'))

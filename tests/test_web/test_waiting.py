@@ -16,6 +16,7 @@ def test_visitor_is_not_locked_out_by_requests_whose_answer_nobody_reads(web, da
     assert status == 200 and message['success']
 
 
+@pytest.mark.slow
 def test_request_that_nobody_listens_for_is_forgotten_and_says_so_to_who_listens_late(web):
     for index in range(4):  # as many as one visitor may have wait, and more
         status, _ = web.join('sample', SLOW, f'late{index}')
@@ -27,6 +28,7 @@ def test_request_that_nobody_listens_for_is_forgotten_and_says_so_to_who_listens
     assert any('nobody waited' in (message['output'].get('error') or '') for message in last)
 
 
+@pytest.mark.slow
 def test_place_of_a_visitor_who_listens_is_not_taken(web):
     web.join('sample', SLOW, 'listens')
     with web.messages('listens') as messages:

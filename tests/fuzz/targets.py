@@ -261,7 +261,6 @@ SCORES = json.dumps(
 LABELS = json.dumps(dict(labels=[['a.png', 0], ['b.png', 1]])).encode()
 CLASSES = '\n'.join(f'n{number:08} {number} name' for number in range(1, 1001)).encode()
 FOLDER = {'dataset.json': json.dumps(dict(labels=[['a/a.png', 0], ['b/b.png', 1]])), 'a/a.png': PNG, 'b/b.png': PNG}
-WHITE = (255, 255, 255)  # behind transparent images
 TARGETS = dict(
     torch_zip=Target([torch_saved(content) for content in checkpoints()], OF_ZIP, at('x.pth', read_weights_file)),
     torch_legacy=Target(
@@ -285,7 +284,7 @@ TARGETS = dict(
     image_zip=Target([zipped(FOLDER), zipped(FOLDER, zipfile.ZIP_DEFLATED)], OF_ZIP, at('x.zip', read_images_of)),
     labels=Target([LABELS], mutate.of_json, at('dataset.json', read_labelled)),
     **{f'image_{kind}': Target(samples, mutate.of_png if kind == 'png' else mutate.of_bytes,
-                               lambda content, folder: decode(content, 'x', WHITE))
+                               lambda content, folder: decode(content, 'x'))
        for kind, samples in IMAGES.items() if samples},
     picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', read_picture)),
     diffusers_model=diffusers('model_index.json'),

@@ -63,7 +63,7 @@ class LoadImage(BaseTransform):
             except Unreadable as error:
                 raise InputError(f'{source} is too large, {error}: remove it, or make it smaller.') from error
         background = check_background(results.get('background', DEFAULT_BACKGROUND))
-        results['img'], results['transparent'] = decode(content, source, background)
+        results['img'], results['transparent'] = decode_on(content, source, background)
         return results
 
 
@@ -95,7 +95,20 @@ class Header(NamedTuple):
     common: bool
 
 
-def decode(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
+def decode(content: bytes, source: Any) -> np.ndarray:
+    """Return the pixels (H, W, 3), uint8, BGR, of an encoded image, white behind what is transparent.
+
+    Args:
+        content (bytes): The encoded image.
+        source (Any): What errors call it.
+
+    Raises:
+        InputError: See `LoadImage`.
+    """
+    return decode_on(content, source, check_background(DEFAULT_BACKGROUND))[0]
+
+
+def decode_on(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
     """Return the pixels (H, W, 3), uint8, BGR, of an encoded image, and whether it is transparent.
 
     Args:
@@ -121,7 +134,7 @@ def decode(content: bytes, source: Any, background: Optional[Colour]) -> tuple[n
 
 
 def decode_with_pillow(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
-    """See `decode`."""
+    """See `decode_on`."""
     if not content:
         raise InputError(f'{source} is empty: remove it, or get it again.')
     with warnings.catch_warnings():

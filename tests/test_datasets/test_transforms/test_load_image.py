@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmcm.datasets.transforms import LoadImage
-from mmcm.datasets.transforms.load_image import MAX_PIXELS, check_background, read_header
+from mmcm.datasets.transforms.load_image import MAX_PIXELS, check_background, decode, read_header
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS
 
@@ -142,6 +142,12 @@ def test_without_a_background_hidden_colours_are_visible(kind):
 def test_only_images_with_transparency_are_counted(kind):
     results = LoadImage().transform(dict(img_path='x', img_bytes={**QUICK, **OTHER}[kind]))
     assert results['transparent'] == (kind in HIDDEN)
+
+
+def test_decoding_alone_is_on_white():
+    image = Image.new('RGBA', (2, 1), (255, 0, 0, 0))
+    image.putpixel((1, 0), (255, 0, 0, 255))
+    assert decode(encoded(image, 'PNG'), 'x.png').tolist() == [[[255, 255, 255], [0, 0, 255]]]
 
 
 def test_alpha_of_one_everywhere_is_no_transparency():

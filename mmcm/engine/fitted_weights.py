@@ -62,8 +62,9 @@ class FittedWeights:
             else:
                 anew.append(self._called(part))
         if 'teacher' in fitted:
-            own = {key: value.cpu() for key, value in self.model.teacher.state_dict().items()}
-            self.other_teacher = any(not torch.equal(value, own.get(key, value)) for key, value in
+            # Not its state_dict: FSDP would take the teacher for the whole model then.
+            own = dict([*self.model.teacher.named_parameters(), *self.model.teacher.named_buffers()])
+            self.other_teacher = any(not torch.equal(value, own.get(key, value).cpu()) for key, value in
                                      fitted['teacher'].items())  # names in shards are others, and not compared
         left_out = [part for part in found if part not in fitted]
         if self.resumed and not all(map(is_network, left_out)):

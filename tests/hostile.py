@@ -53,12 +53,16 @@ class Traps:
         return self.trace.exists() or any(name in sys.modules for name in ('hostile_module', 'hostile_scope'))
 
 
-def config_with(place, value, size=8):
-    """Return a whole training config, of images of `size` pixels, with `value` in one place."""
+def config_with(place, value, size=8, boundary=True):
+    """Return a whole training config, of images of `size` pixels, with `value` in one place.
+
+    Without `boundary` the model is a diffusion model.
+    """
     config = dict(
         default_scope='mmcm', model=deepcopy(model_config(objective=objective_config(), ema_decays=(0.5, ))),
         train_dataloader=dict(batch_size=8), custom_hooks=[dict(type='AveragesHook')])
     config['model']['denoiser']['backbone']['image_size'] = size
+    config['model']['denoiser']['boundary'] = boundary
     *path, last = place.split('.')
     part = config
     if place.startswith('model.data_preprocessor.'):

@@ -325,11 +325,12 @@ NAMES = tuple(commands('x', Path('nowhere'), 'x'))
 def test_no_command_runs_anything(traps, tmp_path, command, capsys):
     number = count()
     size = 16 if command == 'score_edits' else 8  # of which SSIM is not defined
-    harmless = write(tmp_path, 'harmless', config_with('log_level', 'INFO', size), FORMS[0])
+    kind = dict(size=size, boundary=command != 'teacher')  # which is a diffusion model
+    harmless = write(tmp_path, 'harmless', config_with('log_level', 'INFO', **kind), FORMS[0])
     commands(harmless, tmp_path, next(number))[command]()  # so that an error below is about the config
     for form in FORMS[:1] if command in READ_NO_CONFIG else FORMS:
         for place in ('model.sampler', 'model.data_preprocessor', 'model.denoiser.backbone'):
-            source = write(tmp_path, f'x{next(number)}', config_with(place, traps.configs()['call'], size), form)
+            source = write(tmp_path, f'x{next(number)}', config_with(place, traps.configs()['call'], **kind), form)
             try:
                 commands(source, tmp_path, next(number))[command]()
             except (SystemExit, InputError) as error:

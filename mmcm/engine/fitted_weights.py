@@ -70,7 +70,8 @@ class FittedWeights:
         if self.resumed and not all(map(is_network, left_out)):
             names = [f'{part}.{key}' for part in left_out if not is_network(part) for key in found[part]]
             raise self._refused(f'has the state of another objective, {listed(names)}')
-        self._note(copied, '{} start as copies of the online weights')
+        self._note(copied, '{} start as copies of the online weights' if copied[1:] else
+                   '{} starts as a copy of the online weights')
         self._note(anew, '{} starts anew')
         self._note([self._called(part) for part in left_out if part not in self.expected],
                    '{} left out, as the model of the config keeps none')

@@ -228,7 +228,7 @@ def test_flexible_runner_resumes_with_the_settings_of_the_config(run, tmp_path):
     state = read_checkpoint(tmp_path / 'iter_4.pth')
     assert learning_rates(tmp_path)[3] == pytest.approx(1e-3 / 3) and state['optimizer']['state'][0]['step'] == 4
     log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
-    assert 'PolyLR.end 4 (2)' in log and 'the average 0.9 start as copies of the online weights' in log
+    assert 'PolyLR.end 4 (2)' in log and 'the average 0.9 starts as a copy of the online weights' in log
 
 
 def test_deepspeed_does_not_start_from_what_it_does_not_read(tmp_path):

@@ -129,7 +129,7 @@ def test_cell_of_the_table(tmp_path, trained, way, case):
         assert equal({key.replace('emas.0_99', 'denoiser'): value for key, value in new.items()}, part_of_online(saved))
         rest = {key: value for key, value in state.items() if key not in new}
         assert equal(rest, {key: value for key, value in saved.items() if not key.startswith('emas.0_9.')})
-        assert 'the average 0.99 start as copies' in note and 'the average 0.9 left out' in note
+        assert 'the average 0.99 starts as a copy' in note and 'the average 0.9 left out' in note
 
 
 def part_of_online(saved):
@@ -165,7 +165,7 @@ def test_target_that_a_diffusion_model_has_not_is_a_copy(tmp_path, way):
     cfg.model = model_of('same model', dict(type='EDM'))
     Runner.from_cfg(cfg).train()
     model, note = start(way, tmp_path / 'edm' / 'iter_4.pth', model_of('same model'), tmp_path)
-    assert equal(part(model, 'target.'), part(model, 'denoiser.')) and 'the target start as copies' in note
+    assert equal(part(model, 'target.'), part(model, 'denoiser.')) and 'the target starts as a copy' in note
 
 
 @pytest.mark.parametrize('way', ['resume', 'load_from'])

@@ -97,7 +97,7 @@ def test_average_that_a_checkpoint_lacks_starts_from_its_weights(tmp_path, undis
     saved = read_checkpoint(undisturbed / 'iter_4.pth')['state_dict']
     assert equal(part(runner.model, 'emas.0_99.'), part(runner.model, 'denoiser.'))
     assert torch.equal(runner.model.state_dict()['emas.0_5.backbone.out.2.bias'], saved['emas.0_5.backbone.out.2.bias'])
-    assert 'the average 0.99 start as copies' in note and 'average 0.9 left out' in note
+    assert 'the average 0.99 starts as a copy' in note and 'average 0.9 left out' in note
 
 
 def test_checkpoint_of_the_same_model_is_loaded_without_a_note(tmp_path, undisturbed):

@@ -50,7 +50,7 @@ def test_ways_to_name_a_model(inferencer, named):
 
 def test_name_alone_is_the_first_model_of_the_zoo(inferencer, tmp_path, monkeypatch):
     monkeypatch.setenv('MMCM_HOME', str(tmp_path))
-    monkeypatch.setattr('mmcm.apis.inferencer.cached_file', lambda source, *_: pytest.fail(f'reads {source}'))
+    monkeypatch.setattr('mmcm.denoisers.checkpoint.cached_file', lambda source, *_: pytest.fail(f'reads {source}'))
     with pytest.raises(pytest.fail.Exception, match=f'reads {list_models()[0].name}$'):
         inferencer(FAMILY, device='cpu')
 

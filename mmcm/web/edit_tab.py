@@ -33,7 +33,12 @@ MOST_CANDIDATES = 16
 DEFAULT_LABEL = 'random'
 FACTORS = (2, 4, 8)
 HEIGHT = 460  # pixels of the canvas
-STOPPED = "(words) => words && words.startsWith('Drawing') ? 'Stopped.' : words"
+# A step that is on its way when the visitor presses Stop is shown first; its words would replace these.
+STOPPED = """async (words) => {
+    if (!words || !words.startsWith('Drawing')) return words;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return 'Stopped.';
+}"""
 # The first one covers a picture like a mask; the others are for strokes.
 COLOURS = ('#e8590c', '#000000', '#ffffff', '#868e96', '#c92a2a', '#f2c744', '#2f9e44', '#1971c2', '#6f4518')
 

@@ -1,11 +1,11 @@
 """From a training checkpoint to a file to hand out."""
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import torch
 from torch import nn
 
-from mmcm.interop import embedded_config, parse_config, text_and_size
+from mmcm.interop import embedded_config, parse_config, setting, text_and_size
 from mmcm.interop.weight_files import write_safetensors
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
@@ -72,11 +72,3 @@ def network_of(path: Path, read: tuple[str, int]) -> Optional[nn.Module]:
             return MODELS.build(config['model']['denoiser']['backbone'])
     except (InputError, KeyError):
         return None
-
-
-def setting(config: dict[str, Any], *keys: str) -> Any:
-    """Return the setting below `keys`, None if there is none."""
-    value = config
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 from mmcm.utils.bounded import EXTRA_FIELD, UNICODE_PATH, UTF8_NAME, Unreadable
-from mmcm.utils.errors import printable
+from mmcm.utils.errors import first_of, printable
 from mmcm.utils.image_limits import SUFFIXES
 
 LABELS_FILE = 'dataset.json'
@@ -84,8 +84,7 @@ def unicode_path(extra: bytes, raw: bytes) -> Optional[bytes]:
 
 def listed(names: Iterable[str]) -> str:
     """Return the first of `names` as a list."""
-    names = list(names)
-    return ', '.join(map(shown, names[:MOST_LISTED])) + (', ...' if len(names) > MOST_LISTED else '')
+    return first_of(map(shown, names), MOST_LISTED)
 
 
 def shown(name: str) -> str:

@@ -1,16 +1,16 @@
 """The weights of a checkpoint, fitted to a model: each network gets all of its weights, or the run does not start."""
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmcm.models.consistency_model import ConsistencyModel
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, first_of
+from mmcm.utils.weight_checks import differences
 from mmcm.utils.weights import average_name
 
 ONLINE, NETWORK = 'denoiser', 'denoiser.backbone.'
-LISTED = 3  # keys in an error
 
 
 class FittedWeights:
@@ -51,7 +51,7 @@ class FittedWeights:
         for part in (part for part in self.expected if part != ONLINE):
             if part == 'teacher' and (not self.resumed or part not in found):
                 continue  # the one that the config names is read already
-            difference = differences(self.expected[part], found.get(part, {}))
+            difference = '; '.join(differences(self.expected[part], found.get(part, {})))
             if is_follower(part) and part not in found:
                 fitted[part] = found[ONLINE]
                 copied.append(self._called(part))
@@ -69,7 +69,7 @@ class FittedWeights:
         left_out = [part for part in found if part not in fitted]
         if self.resumed and not all(map(is_network, left_out)):
             names = [f'{part}.{key}' for part in left_out if not is_network(part) for key in found[part]]
-            raise self._refused(f'has the state of another objective, {listed(names)}')
+            raise self._refused(f'has the state of another objective, {first_of(names)}')
         self._note(copied, '{} start as copies of the online weights' if copied[1:] else
                    '{} starts as a copy of the online weights')
         self._note(anew, '{} starts anew')
@@ -80,7 +80,7 @@ class FittedWeights:
         return {f'{part}.{key}': value for part, values in fitted.items() for key, value in values.items()}
 
     def _check_online(self, found: Mapping[str, Tensor]) -> None:
-        difference = differences(self.expected[ONLINE], found)
+        difference = '; '.join(differences(self.expected[ONLINE], found))
         if not difference:
             return
         embedding = found.get('backbone.label_emb.weight')
@@ -125,18 +125,3 @@ def by_part(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         size = 2 if names[0] == 'emas' else 1
         parts.setdefault('.'.join(names[:size]), {})['.'.join(names[size:])] = value
     return parts
-
-
-def differences(expected: Mapping[str, torch.Size], found: Mapping[str, Tensor]) -> str:
-    """Return which keys and shapes of `found` are not those that are `expected`, '' if all are."""
-    shapes = [f'{key} {tuple(found[key].shape)} instead of {tuple(shape)}' for key, shape in expected.items()
-              if key in found and found[key].shape != shape]
-    problems = [('keys are missing', [key for key in expected if key not in found]),
-                ('keys are not expected', [key for key in found if key not in expected]), ('shapes differ', shapes)]
-    return '; '.join(f'{len(names)} {what}: {listed(names)}' for what, names in problems if names)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return the first ones of some names."""
-    names = list(names)
-    return ', '.join(names[:LISTED]) + (', ...' if len(names) > LISTED else '')

@@ -1,13 +1,13 @@
 """What a resumed run takes from its checkpoint beside the weights, and where the config differs from that of then."""
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 
 from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.engine.resumed_optimizer import fit_optimizer
 from mmcm.engine.resumed_settings import plain
-from mmcm.interop import parse_config
+from mmcm.interop import parse_config, setting
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
 
@@ -32,7 +32,7 @@ def fit_run(runner: Union[Runner, FlexibleRunner], checkpoint: dict[str, Any], s
     check_place(runner, meta, source)
     now, before = runner.cfg.to_dict(), config_of(meta)
     notes = teacher_notes(runner, now, before, source) if other_teacher else []
-    notes += fit_optimizer(runner, checkpoint, nested(before, 'optim_wrapper', 'optimizer', 'type'))
+    notes += fit_optimizer(runner, checkpoint, setting(before, 'optim_wrapper', 'optimizer', 'type'))
     notes += seed_notes(runner, meta)
     checkpoint.setdefault('message_hub', runner.message_hub.state_dict())
     if not isinstance(checkpoint.setdefault('param_schedulers', []), list):
@@ -78,7 +78,7 @@ def teacher_notes(runner: Union[Runner, FlexibleRunner], config: Mapping[str, An
     """
     if unwrapped(runner.model).objective.needs_same_teacher:  # which the network became on the way
         return []
-    now, then = (nested(each, 'model', 'teacher', 'checkpoint') for each in (config, before))
+    now, then = (setting(each, 'model', 'teacher', 'checkpoint') for each in (config, before))
     if then is not None and str(now) != str(then):
         raise InputError(f'{source} holds the teacher {then!r}, and model.teacher.checkpoint={now!r} has other '
                          'weights: set it back to go on, or train with the other one in another --work-dir, with '
@@ -123,10 +123,3 @@ def changes(now: Any, then: Any, name: str) -> Iterator[str]:
 def shown(value: Any) -> str:
     """Return a setting as text, of a part its type."""
     return f'{value.get("type", "set") if isinstance(value, Mapping) else value!r}'
-
-
-def nested(config: Any, *keys: str) -> Optional[Any]:
-    """Return a setting of settings, None where there is none."""
-    for key in keys:
-        config = config.get(key) if isinstance(config, Mapping) else None
-    return config

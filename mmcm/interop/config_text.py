@@ -259,3 +259,10 @@ class _Reader:
     def refuse(self, what: str) -> NoReturn:
         line = self.text.count('\n', 0, self.start) + 1
         raise InputError(f'{self.source}: the config in it is refused, nothing of it was run. Line {line}: {what}.')
+
+
+def setting(config: Any, *keys: str) -> Any:
+    """Return the setting below `keys` of a config, None if there is none."""
+    for key in keys:
+        config = config.get(key) if isinstance(config, Mapping) else None
+    return config

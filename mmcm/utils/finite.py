@@ -5,12 +5,11 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, first_of
 
 NARROW = torch.float16  # the one dtype here whose numbers end early, at 65504
 FULL = '--dtype bfloat16 or float32 (dtype= in Python)'
 NOT_FINITE = 'have to be finite: there are NaN or infinite values among them'
-SHOWN = 3  # names in a message
 
 
 class NotFiniteError(InputError):
@@ -59,7 +58,7 @@ class OutputCheck:
         broken = [name for name, value in weights.items()
                   if not is_finite(value, infinities=value.dtype == NARROW)]
         if broken:
-            return (f'{finding}, since {len(broken)} of its {len(weights)} weights are not: {shortened(broken)}. The '
+            return (f'{finding}, since {len(broken)} of its {len(weights)} weights are not: {first_of(broken)}. The '
                     'training that made them has diverged, or the file is damaged: take an earlier checkpoint.')
         if narrow or autocast_dtype(device) == NARROW:
             return (f'{finding} in float16, whose numbers end at {torch.finfo(NARROW).max:.0f}: compute in another '
@@ -110,10 +109,5 @@ def in_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Ten
     if lost:
         name = str(dtype).removeprefix('torch.')
         raise InputError(f'{len(lost)} of {len(cast)} weights are not finite in {name}, whose numbers end at '
-                         f'{torch.finfo(dtype).max:.3g}: {shortened(lost)}. Write another precision, {FULL}.')
+                         f'{torch.finfo(dtype).max:.3g}: {first_of(lost)}. Write another precision, {FULL}.')
     return cast
-
-
-def shortened(names: list[str]) -> str:
-    """Return the first of `names` as text."""
-    return ', '.join(names[:SHOWN]) + (', ...' if len(names) > SHOWN else '')

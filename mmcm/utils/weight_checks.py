@@ -7,10 +7,9 @@ from typing import Optional, Union
 import torch
 from torch import Tensor, nn
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, first_of
 from mmcm.utils.finite import is_finite
 
-SHOWN = 3  # names of a kind in an error
 DTYPES = frozenset(('float16', 'bfloat16', 'float32', 'float64', 'float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz',
                     'float8_e5m2fnuz', 'float8_e8m0fnu'))
 COMPUTED = (torch.float32, torch.float16, torch.bfloat16)  # the precisions of networks; others become float32
@@ -31,24 +30,27 @@ def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Unio
     expected = module.state_dict()
     missing = [key for key in expected if key not in weights]
     unexpected = [key for key in weights if key not in expected]
-    shapes = [
-        f'{key} {tuple(weights[key].shape)} instead of {tuple(tensor.shape)}' for key, tensor in expected.items()
-        if key in weights and weights[key].shape != tensor.shape
-    ]
     dtypes = [
         f'{key} is {dtype}' for key, tensor in expected.items()
         if key in weights and tensor.is_floating_point() and (dtype := _dtype(weights[key])) not in DTYPES
     ]
-    problems = [
-        f'{len(found)} {what}: {", ".join(found[:SHOWN])}{", ..." if len(found) > SHOWN else ""}'
-        for found, what in ((missing, 'keys are missing'), (unexpected, 'keys are not expected'),
-                            (shapes, 'shapes differ'), (dtypes, 'are quantised or no weights')) if found
-    ]
+    problems = differences({key: tensor.shape for key, tensor in expected.items()}, weights)
+    if dtypes:
+        problems.append(f'{len(dtypes)} are quantised or no weights: {first_of(dtypes)}')
     if problems:
         advice = _advice(expected, weights, missing, unexpected) or 'Choose the config that belongs to the checkpoint.'
         raise InputError(f'{source} is not a checkpoint of this {type(module).__name__}: {"; ".join(problems)}. '
                          f'{advice}')
     check_finite(weights, source, module)
+
+
+def differences(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor]) -> list[str]:
+    """Return which names and shapes of `weights` are not those that are `expected`, a text for each kind of problem."""
+    shapes = [f'{key} {tuple(weights[key].shape)} instead of {tuple(shape)}' for key, shape in expected.items()
+              if key in weights and weights[key].shape != shape]
+    problems = [('keys are missing', [key for key in expected if key not in weights]),
+                ('keys are not expected', [key for key in weights if key not in expected]), ('shapes differ', shapes)]
+    return [f'{len(found)} {what}: {first_of(found)}' for what, found in problems if found]
 
 
 def check_numbers(weights: Mapping[str, Tensor], source: Union[str, Path]) -> None:
@@ -60,8 +62,7 @@ def check_numbers(weights: Mapping[str, Tensor], source: Union[str, Path]) -> No
              if value.ndim and (dtype := _dtype(value)) not in DTYPES]
     if found:
         raise InputError(f'{source} holds no weights of a network but {len(found)} tensors that are quantised or no '
-                         f'weights: {", ".join(found[:SHOWN])}{", ..." if len(found) > SHOWN else ""}. Name a file of '
-                         'float32, float16 or bfloat16.')
+                         f'weights: {first_of(found)}. Name a file of float32, float16 or bfloat16.')
     check_finite(weights, source)
 
 
@@ -75,10 +76,10 @@ def check_finite(weights: Mapping[str, Tensor], source: Union[str, Path], module
     if found:
         value = weights[found[0]].float()
         count = int(value.numel() - value.isfinite().sum())
-        names = f'{", ".join(found[:SHOWN])}{", ..." if len(found) > SHOWN else ""}'
-        raise InputError(f'{source} has NaN or infinite values in {len(found)} of its {len(weights)} tensors: {names} '
-                         f'({count} of {value.numel()} values in the first). The training that wrote it has diverged, '
-                         'or the file is damaged: choose an earlier checkpoint, or other weights in it (--ema).')
+        raise InputError(f'{source} has NaN or infinite values in {len(found)} of its {len(weights)} tensors: '
+                         f'{first_of(found)} ({count} of {value.numel()} values in the first). The training that wrote '
+                         'it has diverged, or the file is damaged: choose an earlier checkpoint, or other weights in '
+                         'it (--ema).')
 
 
 def _as_used(value: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from mmcm.engine.last_checkpoint import LastCheckpoint
 from mmcm.engine.resumable_sampler import ResumableSampler
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, first_of
 from mmcm.utils.model_wrappers import unwrapped
 
 NEVER = 2**62
@@ -84,8 +84,8 @@ class NonFiniteGuardHook(Hook):
         names = [name for name, value in weights.items() if not torch.isfinite(value).all()]
         if names:
             raise InputError(f'{len(names)} of {len(weights)} weights are not finite after iteration {runner.iter + 1}'
-                             f', though the losses were: {shortened(names)}. The gradients were not, so the checkpoint '
-                             f'was not written. {self.advice(runner)}')
+                             f', though the losses were: {first_of(names, SHOWN)}. The gradients were not, so the '
+                             f'checkpoint was not written. {self.advice(runner)}')
 
     def check(self, runner: Runner) -> None:
         """Read the losses of all processes; raise an InputError if one is not finite."""
@@ -155,7 +155,8 @@ def describe(runner: Runner, iteration: int, parts: dict[str, float]) -> str:
         return text
     runner.logger.error(f'{text} in iteration {iteration + 1}, on the images {images}')
     start = iteration * len(images)
-    return f'{text}, on the images {shortened(images)} (places {start} to {start + len(images) - 1} of its sampler)'
+    places = f'places {start} to {start + len(images) - 1} of its sampler'
+    return f'{text}, on the images {first_of(images, SHOWN)} ({places})'
 
 
 def images_of(loader: DataLoader, iteration: int) -> Optional[list[int]]:
@@ -174,8 +175,3 @@ def saves_checkpoint(runner: Runner) -> bool:
         isinstance(hook, CheckpointHook) and not hook.by_epoch and
         (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or
          (hook.save_last and hook.is_last_train_iter(runner))) for hook in runner.hooks)
-
-
-def shortened(items: list) -> str:
-    """Return the first of `items` as text."""
-    return ', '.join(map(str, items[:SHOWN])) + (', ...' if len(items) > SHOWN else '')

@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import runs
 
-from mmcm.cli.runner import build_runner
+from mmcm.cli import runner
 
 SCRIPT = """
 import atexit
@@ -29,13 +30,20 @@ def test_process_leaves_the_others_before_it_ends():
     assert process.stdout.split() == ['connected', 'left'] and process.returncode == 0, process.stderr
 
 
+def test_run_of_one_name_waits_for_the_next_second(tmp_path):
+    config = runs.config(tmp_path / 'run')
+    time.sleep(1 - time.time() % 1)  # so that a run which does not wait begins in the second that is noted
+    runner._begun[config.experiment_name] = noted = time.strftime(runner.SECOND)
+    assert runner.build_runner(config).timestamp > noted
+
+
 def test_runs_of_one_name_begun_at_once_have_files_of_their_own(tmp_path):
     runners = []
     for folder in ('a', 'b'):
         config = runs.config(tmp_path / folder)
         config.experiment_name = tmp_path.name
-        runners.append(build_runner(config))
-    files = [Path(runner.logger.log_file) for runner in runners]
+        runners.append(runner.build_runner(config))
+    files = [Path(each.logger.log_file) for each in runners]
     assert [file.parent.parent for file in files] == [tmp_path / 'a', tmp_path / 'b']
     assert all((file.parent / 'vis_data' / 'config.py').is_file() for file in files)
     assert 'work_dir' in files[1].read_text()

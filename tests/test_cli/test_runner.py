@@ -1,8 +1,8 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import runs
 
@@ -30,11 +30,12 @@ def test_process_leaves_the_others_before_it_ends():
     assert process.stdout.split() == ['connected', 'left'] and process.returncode == 0, process.stderr
 
 
-def test_run_of_one_name_waits_for_the_next_second(tmp_path):
-    config = runs.config(tmp_path / 'run')
-    time.sleep(1 - time.time() % 1)  # so that a run which does not wait begins in the second that is noted
-    runner._begun[config.experiment_name] = noted = time.strftime(runner.SECOND)
-    assert runner.build_runner(config).timestamp > noted
+def test_run_of_one_name_waits_for_the_next_second(tmp_path, monkeypatch):
+    config, slept, seconds = runs.config(tmp_path / 'run'), [], iter(('now', 'now', 'later'))
+    monkeypatch.setattr(runner, 'time', SimpleNamespace(strftime=lambda form: next(seconds), sleep=slept.append))
+    monkeypatch.setitem(runner._begun, config.experiment_name, 'now')
+    built = runner.build_runner(config)
+    assert len(slept) == 2 and runner._begun[config.experiment_name] == built.timestamp
 
 
 def test_runs_of_one_name_begun_at_once_have_files_of_their_own(tmp_path):

@@ -10,6 +10,7 @@ from mmcm.cli import streams
 from mmcm.utils.errors import TRACEBACK, InputError, printable
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import PIPE_CLOSED, Interrupted, interruptible, received
+from mmcm.utils.locks import is_first_process
 
 LONGEST = 4000  # characters of a message
 TYPE = InputError.__name__
@@ -109,7 +110,7 @@ def stop(interrupt: Interrupted) -> None:
     """Print how a command was interrupted as one line, and leave with the exit code of the signal."""
     if interrupt.number == PIPE_CLOSED:
         leave_quietly()
-    if os.environ.get('RANK', '0') == '0':  # one of all processes speaks
+    if is_first_process():  # one of all processes speaks
         try:
             print(interrupt, file=sys.stderr, flush=True)
         except BrokenPipeError:  # Ctrl-C has ended who reads it, `tee` for example

@@ -15,7 +15,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 from torch import Tensor
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, first_of
 
 PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose', 'optimizer'}  # of a schedule; all else is set
 DERIVED = {'base_values', 'total_iters', 'param_name'}  # named by what they follow from
@@ -63,7 +63,7 @@ class Settings:
         changes = [*self._changed_groups(runner), *self._changed_schedulers(runner)]
         if not changes:
             return
-        text = ', '.join(changes[:SHOWN]) + (', ...' if len(changes) > SHOWN else '')
+        text = first_of(changes, SHOWN)
         schedulers = runner.param_schedulers or []
         if any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
             raise InputError(f'the config and the checkpoint differ in {text}, and a schedule that follows the results '

@@ -4,6 +4,7 @@ from typing import Any
 from mmengine.runner import Runner
 
 from mmcm.engine.fitted_weights import NETWORK
+from mmcm.engine.resumed_settings import same
 from mmcm.engine.steps import iterations_per_step
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
@@ -37,7 +38,7 @@ def resume_trainer(runner: Runner, checkpoint: dict[str, Any], trainer: dict[str
         notes.append('with the state of its optimiser')
         ours = optimizer.param_groups[0]
         other = [f'{key} {ours[key]} (there {theirs})' for key, theirs in found['settings'].items()
-                 if key in ours and _plain(ours[key]) != _plain(theirs)]
+                 if key in ours and not same(ours[key], theirs)]
         if other:
             notes.append(f'settings of the optimiser are those of the config: {", ".join(other)}')
     checkpoint['optimizer'] = state
@@ -46,7 +47,3 @@ def resume_trainer(runner: Runner, checkpoint: dict[str, Any], trainer: dict[str
         epoch=0, iter=iteration, dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None))
     notes.append('order of the images and noise are those of this run')
     return notes
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, (list, tuple)) else float(value)

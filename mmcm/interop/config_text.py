@@ -4,6 +4,7 @@ Python's own parser may crash the process on hostile text, and `ast.literal_eval
 reader here knows assignments of literals and of `dict(...)`, which is all that MMEngine writes, and nothing else.
 """
 import ast
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -43,18 +44,17 @@ def text_and_size(path: Union[str, Path]) -> tuple[str, int]:
 
     Weights that tensors share count once.
     """
-    from safetensors import safe_open
+    from mmcm.utils.checkpoint_files import check_file, read_checkpoint, reads_as_safetensors, safetensors_header
 
-    from mmcm.utils.checkpoint_files import read_checkpoint, reads_as_safetensors
-
-    content = read_checkpoint(path, mapped=True)  # its errors are those of a user's file
-    if reads_as_safetensors(Path(path)):
-        with safe_open(path, framework='pt') as file:
-            text = (file.metadata() or {}).get('config', '')
-    else:
-        meta = content.get('meta') if isinstance(content, Mapping) else None
-        text = meta.get('cfg') if isinstance(meta, dict) else None
-        content = content.get('state_dict', content) if isinstance(content, Mapping) else {}
+    path = Path(path)
+    if path.is_file() and os.access(path, os.R_OK) and reads_as_safetensors(path):
+        check_file(path)
+        metadata, sizes = safetensors_header(path)
+        return metadata.get('config', ''), sum(sizes)
+    content = read_checkpoint(path, mapped=True)
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    content = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     if text is not None and not isinstance(text, str):
         raise InputError(f'{path}: the config in it (meta.cfg) has to be text, got a {type(text).__name__}.')
     return text or '', _count_weights(content.values() if isinstance(content, Mapping) else ())

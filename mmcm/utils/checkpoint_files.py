@@ -2,6 +2,7 @@
 
 Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
 """
+import math
 import os
 import pickle
 import re
@@ -35,19 +36,7 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
         InputError: If the file is missing, truncated or no checkpoint, or if it contains code.
     """
     path = Path(path)
-    if not os.access(path, os.R_OK) or not path.is_file():
-        raise InputError(f'there is no checkpoint file {path} that could be read.')
-    try:
-        refuse_network_pickle(path)
-        refuse_other_kinds(path)
-        tensors_alone = reads_as_safetensors(path)
-        (check_safetensors if tensors_alone else check_torch_file)(path)
-    except ForeignName as error:
-        raise _refused(path, str(error)) from error
-    except Unreadable as error:
-        raise _damaged(path, f' ({error})') from error
-    except OSError as error:
-        raise _damaged(path, f' ({error.strerror})') from error
+    tensors_alone = check_file(path)
     try:
         if tensors_alone:
             with safe_open(path, framework='pt') as file:
@@ -69,8 +58,41 @@ def read_checkpoint(path: Union[str, Path], mapped: bool = False) -> dict[str, A
     except InputError:
         raise
     except Exception as error:  # the libraries raise whatever a damaged file leads them to
-        reason = f' ({next(iter(str(error).splitlines()), "")[:SHOWN]})' if tensors_alone else ''
-        raise _damaged(path, reason) from error
+        raise _damaged(path, _reason(error) if tensors_alone else '') from error
+
+
+def check_file(path: Path) -> bool:
+    """Return whether a file is one of safetensors, and not of torch; an InputError if it is none that may be read."""
+    if not os.access(path, os.R_OK) or not path.is_file():
+        raise InputError(f'there is no checkpoint file {path} that could be read.')
+    try:
+        refuse_network_pickle(path)
+        refuse_other_kinds(path)
+        tensors_alone = reads_as_safetensors(path)
+        (check_safetensors if tensors_alone else check_torch_file)(path)
+    except ForeignName as error:
+        raise _refused(path, str(error)) from error
+    except Unreadable as error:
+        raise _damaged(path, f' ({error})') from error
+    except OSError as error:
+        raise _damaged(path, f' ({error.strerror})') from error
+    return tensors_alone
+
+
+def safetensors_header(path: Path) -> tuple[dict[str, str], list[int]]:
+    """Return the metadata of a safetensors file, which has passed `check_file`, and how many values each tensor has.
+
+    No tensor is read.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework='pt') as file:
+            sizes = [math.prod(file.get_slice(key).get_shape()) for key in file.keys()]  # noqa: SIM118 (no mapping)
+            return file.metadata() or {}, sizes
+    except Exception as error:  # the library raises whatever a damaged file leads it to
+        raise _damaged(path, _reason(error)) from error
 
 
 def refuse_other_kinds(path: Path) -> None:
@@ -99,6 +121,10 @@ def check_safetensors(path: Path) -> None:
 def _refused(path: Path, name: Optional[str]) -> InputError:
     return InputError(f'{path} contains more than weights{f" ({name})" if name else ""}, or is no checkpoint: refused, '
                       f'nothing in it was run. {_advice()}')
+
+
+def _reason(error: Exception) -> str:
+    return f' ({next(iter(str(error).splitlines()), "")[:SHOWN]})'
 
 
 def _damaged(path: Path, reason: str = '') -> InputError:

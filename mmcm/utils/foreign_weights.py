@@ -15,7 +15,7 @@ import torch
 from mmengine.dist import is_main_process
 from torch import Tensor
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, printable
 
 ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
 LINE = 500  # characters of a note; keys of a file may be of any length
@@ -168,7 +168,7 @@ def describe(content: Any) -> str:
 def note(text: str) -> None:
     """Print a line on stderr, once in a process and by the main one alone."""
     if is_main_process():
-        print(''.join(each if each.isprintable() else repr(each)[1:-1] for each in text[:LINE]), file=sys.stderr)
+        print(printable(text[:LINE]), file=sys.stderr)
 
 
 def _sets_by_prefix(place: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[WeightSet]:

@@ -18,6 +18,20 @@ def test_text_is_found_where_commands_write_it(tmp_path):
     assert config_text(tmp_path / 'published.safetensors') == config_text(tmp_path / 'iter_8.pth') == TEXT
 
 
+def test_no_tensor_of_a_safetensors_file_is_read(tmp_path, monkeypatch):
+    save_file(dict(a=torch.ones(2, 3), b=torch.ones(())), tmp_path / 'x.safetensors', dict(config=TEXT))
+    monkeypatch.setattr('mmcm.utils.checkpoint_files.read_checkpoint', lambda *_, **__: pytest.fail('read all of it'))
+    assert text_and_size(tmp_path / 'x.safetensors') == (TEXT, 7)
+
+
+def test_truncated_safetensors_file_is_refused(tmp_path):
+    save_file(dict(a=torch.ones(100)), tmp_path / 'x.safetensors', dict(config=TEXT))
+    content = (tmp_path / 'x.safetensors').read_bytes()
+    (tmp_path / 'x.safetensors').write_bytes(content[:-8])
+    with pytest.raises(InputError, match='is no whole checkpoint'):
+        config_text(tmp_path / 'x.safetensors')
+
+
 def test_weights_alone_have_none(tmp_path):
     save_file(dict(a=torch.ones(1)), tmp_path / 'x.safetensors')
     torch.save(dict(a=torch.ones(1)), tmp_path / 'x.pt')

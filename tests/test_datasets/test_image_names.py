@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from mmcm.datasets.image_names import entry_name, is_hidden, is_image, odd_classes, plain_path, shown
+from mmcm.datasets.image_names import LONGEST, entry_name, is_hidden, is_image, listed, odd_classes, plain_path, shown
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.image_limits import FORMATS, SUFFIXES
 
@@ -61,3 +61,10 @@ def test_long_names_are_shown_in_part():
 
 def test_names_of_classes_that_are_as_expected_are_not_mentioned():
     assert odd_classes(()) == odd_classes(('n01440764', 'n01443537')) == odd_classes(('test', )) == []
+
+
+def test_names_in_a_line_are_few_and_short():
+    assert listed(['a.png', 'b\x1b.png']) == r'a.png, b\x1b.png'
+    assert listed(f'{index}.png' for index in range(100)).endswith(', ...')
+    assert listed(['x' * LONGEST]) == 'x' * LONGEST
+    assert len(listed(['x' * 10000])) == LONGEST + len('...')

@@ -16,6 +16,8 @@ pytestmark = [
     pytest.mark.filterwarnings('ignore:.*has been created'),  # runners of the same second share MMEngine's name
     pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')  # as MMEngine's loops do
 ]
+
+
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
     """The folder of a run of 8 iterations, with checkpoints of every second one."""
@@ -56,6 +58,17 @@ def test_weights_alone_become_those_of_network_target_and_averages(tmp_path, net
     assert 'its weights are the online ones' in note and '\n' not in note
     assert 'the target and the average 0.5 and the average 0.9 start as copies of the online weights' in note
     assert runner.iter == 0
+
+
+def test_processes_compare_what_they_have_read(tmp_path, network, monkeypatch):
+    """Among several processes; `test_distributed` has two of them."""
+    def refuse(checkpoint, source):
+        assert all(key.startswith(('denoiser.', 'target.', 'emas.')) for key in checkpoint['state_dict'])
+        raise InputError(f'{source} is another one elsewhere')
+
+    monkeypatch.setattr('mmcm.engine.loaded_checkpoint.check_agreement', refuse)
+    with pytest.raises(InputError, match='released.pt is another one elsewhere'):
+        loaded(tmp_path / 'run', network[0])
 
 
 def test_weights_alone_are_not_resumed(tmp_path, network):

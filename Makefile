@@ -15,8 +15,8 @@ MMAGIC := .venv-mmagic
 SETUP := setup.py pyproject.toml mmcm/version.py $(wildcard requirements/*.txt)
 
 # Tests of numbers, which processors round in different ways.
-NUMERIC := $(addprefix tests/test_,backbones curricula denoisers distances editing evaluation interop models noise \
-    objectives samplers)
+NUMERIC := $(addprefix tests/test_,backbones curricula denoisers distances evaluation checkpoints/test_formats models noise \
+    objectives operators samplers)
 # The lowest instruction sets of x86 that torch, oneDNN and MKL can be held to.
 LOWEST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 

@@ -1,4 +1,5 @@
 """Build mmcm, with its configs and tools inside the wheel, where `mim` looks for them (`mmcm/.mim`)."""
+
 import os
 from pathlib import Path
 from runpy import run_path
@@ -30,8 +31,11 @@ class BuildWithMim(build_py):
 
     def list_mim_sources(self) -> list[str]:
         """Return the files that `mim_sources` names, relative to the source tree."""
-        paths = (path for source in map(Path, self.mim_sources)
-                 for path in (source.rglob('*') if source.is_dir() else [source]))
+        paths = (
+            path
+            for source in map(Path, self.mim_sources)
+            for path in (source.rglob('*') if source.is_dir() else [source])
+        )
         return sorted(str(path) for path in paths if not path.is_dir() and '__pycache__' not in path.parts)
 
     def get_source_files(self) -> list[str]:
@@ -73,7 +77,7 @@ setup(
         'Programming Language :: Python :: 3.11',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     install_requires=read_requirements('runtime'),
     extras_require={**extras, 'all': sorted(set(sum(extras.values(), [])))},
     packages=find_packages(include=['mmcm', 'mmcm.*']),

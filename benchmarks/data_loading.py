@@ -5,6 +5,7 @@ to compare with: it smooths, as the boxes and the bicubic filter of the released
 `INTER_LINEAR`, looks at four pixels of some thirty when it scales 375 x 500 to 64 x 64: faster, and another, aliased
 image. It is there to show what the filter costs.
 """
+
 import statistics
 import time
 from argparse import ArgumentParser, Namespace
@@ -19,7 +20,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmcm.apis.packing import pack
+from mmcm.apis.data.packing import pack
 from mmcm.datasets import DigitsDataset, ImageNet64
 from mmcm.datasets.imagenet64 import SPLITS
 from mmcm.registry import DATASETS
@@ -64,8 +65,10 @@ def write_jpegs(folder: Path, count: int) -> None:
     """Write `count` JPEGs of quality 90, of about 100 kB, as those of ImageNet are."""
     random = np.random.RandomState(0)
     for index in range(count):
-        image = sum(cv2.resize(random.randint(0, 256, (size, size, 3), np.uint8), JPEG_SIZE[::-1]) * weight
-                    for size, weight in ((6, 0.35), (60, 0.25), (400, 0.4)))
+        image = sum(
+            cv2.resize(random.randint(0, 256, (size, size, 3), np.uint8), JPEG_SIZE[::-1]) * weight
+            for size, weight in ((6, 0.35), (60, 0.25), (400, 0.4))
+        )
         path = folder / f'class_{index % 10}' / f'{index}.jpg'
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
@@ -74,8 +77,13 @@ def write_jpegs(folder: Path, count: int) -> None:
 def loader(dataset: object, batch_size: int, workers: int) -> Iterator:
     """Return an iterator over the batches that MMEngine's training loop gets."""
     config = dict(
-        batch_size=batch_size, num_workers=workers, persistent_workers=workers > 0, dataset=dataset,
-        sampler=dict(type='InfiniteSampler', shuffle=True), collate_fn=dict(type='mmcm.stack_samples'))
+        batch_size=batch_size,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        dataset=dataset,
+        sampler=dict(type='InfiniteSampler', shuffle=True),
+        collate_fn=dict(type='mmcm.stack_samples'),
+    )
     return iter(Runner.build_dataloader(config, seed=0))
 
 
@@ -104,8 +112,11 @@ def compare(name: str, ours: dict, bare: dict, args: Namespace) -> None:
     rates = [[rate(batches, count) for batches in loaders] for _ in range(args.rounds)]
     ratios = sorted(first / second for first, second in rates)
     medians = [statistics.median(column) for column in zip(*rates)]
-    print(f'{name}: {medians[0]:.0f} / {medians[1]:.0f} images/s, ratio {statistics.median(ratios):.3f} '
-          f'({ratios[0]:.3f} to {ratios[-1]:.3f})', flush=True)
+    print(
+        f'{name}: {medians[0]:.0f} / {medians[1]:.0f} images/s, ratio {statistics.median(ratios):.3f} '
+        f'({ratios[0]:.3f} to {ratios[-1]:.3f})',
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -1,26 +1,28 @@
 """Time drawing, ours against diffusers' pipeline with the same weights: calls in turn, and from nothing."""
+
 import statistics
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Callable
 
 import torch
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.interop import write_folder
+from mmcm.checkpoints.formats.diffusers_folder import write_folder
+from mmcm.config import read_config
 from mmcm.registry import MODELS
-from mmcm.utils.configs import read_config
 from mmcm.zoo import find
 
 # A fresh process, from nothing to one picture.
 STARTS = dict(
     mmcm='from mmcm.apis import ConsistencyModelInferencer as Model; Model({!r}, device={!r})(num_images=1)',
     diffusers='from diffusers import ConsistencyModelPipeline as Model\n'
-    'model = Model.from_pretrained({!r}).to({!r}); model.set_progress_bar_config(disable=True); model(1)')
+    'model = Model.from_pretrained({!r}).to({!r}); model.set_progress_bar_config(disable=True); model(1)',
+)
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -35,8 +37,11 @@ def compare(name: str, rounds: int, ours: Callable[[], object], theirs: Callable
     times = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
     ratios = sorted(a / b for a, b in times)
     medians = [statistics.median(column) for column in zip(*times)]
-    print(f'{name}: mmcm {medians[0]:.4g} s, diffusers {medians[1]:.4g} s, ratio {statistics.median(ratios):.3f} '
-          f'({ratios[0]:.3f} to {ratios[-1]:.3f})', flush=True)
+    print(
+        f'{name}: mmcm {medians[0]:.4g} s, diffusers {medians[1]:.4g} s, ratio {statistics.median(ratios):.3f} '
+        f'({ratios[0]:.3f} to {ratios[-1]:.3f})',
+        flush=True,
+    )
 
 
 def write_model(name: str, folder: Path) -> None:
@@ -62,6 +67,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from diffusers import ConsistencyModelPipeline
+
     with TemporaryDirectory() as folder:
         write_model(args.model, Path(folder) / 'model')
         path = str(Path(folder) / 'model')
@@ -81,6 +87,7 @@ def main() -> None:
             ours(), theirs()
             compare(f'{size} images, {args.steps} step{"s" * (args.steps > 1)}', args.rounds, ours, theirs)
         if args.starts:
+
             def start(name):
                 code = STARTS[name].format(path, args.device)
                 subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, stderr=subprocess.DEVNULL)

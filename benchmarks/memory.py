@@ -3,6 +3,7 @@
 The network is that of ImageNet 64x64 with random weights; each variant runs in a process of its own, whose peak of
 resident memory is read at its end.
 """
+
 import json
 import resource
 import subprocess
@@ -32,8 +33,10 @@ def main() -> None:
     for use_checkpoint in (0, 1):
         command = [sys.executable, __file__, *sys.argv[1:], '--use-checkpoint', str(use_checkpoint)]
         result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        print(f'use_checkpoint={bool(use_checkpoint)}: peak {result["peak"]:.2f} GB, of which {result["model"]:.2f} GB '
-              f'before the step; {result["seconds"]:.1f} s')
+        print(
+            f'use_checkpoint={bool(use_checkpoint)}: peak {result["peak"]:.2f} GB, of which {result["model"]:.2f} GB '
+            f'before the step; {result["seconds"]:.1f} s'
+        )
 
 
 def measure(args: Namespace) -> dict:
@@ -42,8 +45,10 @@ def measure(args: Namespace) -> dict:
     config.denoiser.update(boundary=True)
     config.denoiser.backbone.use_checkpoint = bool(args.use_checkpoint)
     config.objective = dict(
-        type='ConsistencyTraining', curriculum=dict(type='FixedCurriculum', num_scales=18, target_decay=0.9),
-        distance=dict(type='L2'))
+        type='ConsistencyTraining',
+        curriculum=dict(type='FixedCurriculum', num_scales=18, target_decay=0.9),
+        distance=dict(type='L2'),
+    )
     config.ema_decays = ()
     model = MODELS.build(config).train()
     model.step = 0
@@ -51,10 +56,12 @@ def measure(args: Namespace) -> dict:
     # Plain SGD keeps no moments: what an optimiser adds is known, and the same for both.
     wrapper = OptimWrapper(
         torch.optim.SGD(model.denoiser.parameters(), lr=1e-4, foreach=False),
-        accumulative_counts=args.batch_size // micro_batch)
+        accumulative_counts=args.batch_size // micro_batch,
+    )
     batch = dict(
         inputs=torch.randint(256, (micro_batch, 3, 64, 64), dtype=torch.uint8),
-        data_samples=DataSample.of(label=torch.randint(1000, (micro_batch, ))))
+        data_samples=DataSample.of(label=torch.randint(1000, (micro_batch,))),
+    )
     before = peak()
     started = time.perf_counter()
     for _ in range(args.batch_size // micro_batch):

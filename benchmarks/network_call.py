@@ -1,4 +1,5 @@
 """Time one network call of the ImageNet 64x64 architecture, ours against diffusers', in turn."""
+
 import statistics
 import time
 from argparse import ArgumentParser
@@ -6,7 +7,7 @@ from argparse import ArgumentParser
 import torch
 from mmengine.config import Config
 
-from mmcm.interop.diffusers_unet import unet_config
+from mmcm.checkpoints.formats.diffusers_unet import unet_config
 from mmcm.registry import MODELS
 from mmcm.zoo import find_config
 
@@ -32,6 +33,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from diffusers import UNet2DModel
+
     config = Config.fromfile(find_config('consistency_models_8xb256-imagenet1k-onestep-64x64')).model.denoiser.backbone
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     where = dict(device=args.device, dtype=getattr(torch, args.dtype), memory_format=layout)
@@ -40,7 +42,7 @@ def main() -> None:
     sizes = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     assert len(set(sizes.values())) == 1, sizes
     x = torch.randn(args.batch_size, 3, 64, 64).to(**where)
-    t = torch.full((args.batch_size, ), 1000.0, device=args.device)
+    t = torch.full((args.batch_size,), 1000.0, device=args.device)
     labels = torch.arange(args.batch_size, device=args.device)
     for network in networks.values():
         timed(network, x, t, labels)

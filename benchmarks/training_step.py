@@ -5,6 +5,7 @@ distillation two more of the teacher. Both are measured in turn, on weights that
 with its backward pass against these bare calls, and a whole step, with the updates of target and average, against the
 bare calls and the optimiser.
 """
+
 import statistics
 import time
 from argparse import ArgumentParser
@@ -24,7 +25,8 @@ NETWORKS = {  # config and batch size
 CURRICULUM = dict(type='FixedCurriculum', num_scales=18, target_decay=0.95)
 OBJECTIVES = dict(
     ct=dict(type='ConsistencyTraining', curriculum=CURRICULUM, distance=dict(type='L2')),
-    cd=dict(type='ConsistencyDistillation', curriculum=CURRICULUM, distance=dict(type='L2')))
+    cd=dict(type='ConsistencyDistillation', curriculum=CURRICULUM, distance=dict(type='L2')),
+)
 
 
 def main() -> None:
@@ -41,9 +43,19 @@ def main() -> None:
     batch_size = args.batch_size or batch_size
     denoiser = Config.fromfile(find_config(name)).model.denoiser
     teacher = dict(checkpoint='random weights') if args.method == 'cd' else None
-    model = MODELS.build(dict(
-        type='ConsistencyModel', denoiser=denoiser, objective=OBJECTIVES[args.method], teacher=teacher,
-        ema_decays=(0.999, ))).to(args.device).train()
+    model = (
+        MODELS.build(
+            dict(
+                type='ConsistencyModel',
+                denoiser=denoiser,
+                objective=OBJECTIVES[args.method],
+                teacher=teacher,
+                ema_decays=(0.999,),
+            )
+        )
+        .to(args.device)
+        .train()
+    )
     generator = torch.Generator(args.device).manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():  # zeros, where training starts, take other times
@@ -52,7 +64,7 @@ def main() -> None:
     wrapper = OptimWrapper(torch.optim.RAdam(model.denoiser.parameters(), lr=1e-6))
     backbone = model.denoiser.backbone
     shape = (batch_size, *model.image_shape)
-    labels = torch.randint(model.num_classes, (batch_size, ))
+    labels = torch.randint(model.num_classes, (batch_size,))
     batch = dict(inputs=torch.randint(256, shape, dtype=torch.uint8), data_samples=DataSample.of(label=labels))
     x, t = torch.randn(shape, device=args.device), torch.randn(batch_size, device=args.device)
     labels = labels.to(args.device)

@@ -1,8 +1,9 @@
 """A sheet of images from a file that `mmcm export` wrote, with neither mmcm nor torch.
 
-    mmcm export --model digits --out digits.onnx
-    python demo/onnx_inference_demo.py digits.onnx sheet.png
+mmcm export --model digits --out digits.onnx
+python demo/onnx_inference_demo.py digits.onnx sheet.png
 """
+
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ session = onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProv
 noise = np.random.default_rng(0).standard_normal((100, *session.get_inputs()[0].shape[1:]), np.float32)
 num_classes = session.get_modelmeta().custom_metadata_map.get('num_classes')  # None if the model has no classes
 labels = {} if num_classes is None else dict(labels=np.arange(100) % int(num_classes))
-images, = session.run(None, dict(noise=noise, **labels))  # (100, C, H, W) in [-1, 1]
+(images,) = session.run(None, dict(noise=noise, **labels))  # (100, C, H, W) in [-1, 1]
 tiles = np.pad(((images + 1) * 127.5).round().astype(np.uint8), [(0, 0), (0, 0), (1, 1), (1, 1)])
 _, channels, height, width = tiles.shape
 rows = tiles.reshape(10, 10, channels, height, width).transpose(0, 3, 1, 4, 2)  # (row, y, column, x, channel)

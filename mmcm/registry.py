@@ -8,6 +8,7 @@ they are roots of their own, under the same scope.
 Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
 with another default scope (MMagic, say) builds the model that asks for them.
 """
+
 import re
 from difflib import get_close_matches
 from typing import Any
@@ -16,9 +17,9 @@ import mmengine.registry as root
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DefaultScope, Registry, build_from_cfg
 
-from mmcm.utils import external_bases  # noqa: F401  (configs may inherit from 'mmcm::digits/...')
 from mmcm.utils.arguments import check_arguments
 from mmcm.utils.errors import InputError
+from mmcm.zoo import external_bases  # noqa: F401  (configs may inherit from 'mmcm::digits/...')
 
 SCOPE = 'mmcm'
 MODULE2PACKAGE.setdefault(SCOPE, SCOPE)  # for mmengine.hub, which finds our configs where mmcm is a wheel
@@ -63,18 +64,23 @@ def no_type(registry: Registry, name: str) -> str:
 
 def is_config_error(error: Exception) -> bool:
     """Return whether `error`, raised by MMEngine as it built something, is the fault of the config."""
-    return re.search(
-        r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable|'
-        r'cfg should be a dict',
-        str(error)) is not None
+    return (
+        re.search(
+            r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable|'
+            r'cfg should be a dict',
+            str(error),
+        )
+        is not None
+    )
 
 
 def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:
     return Registry(name, build_func=build_in_scope, parent=parent, scope=SCOPE, locations=list(locations))
 
 
-MODELS = _registry('model', 'mmcm.backbones', 'mmcm.denoisers', 'mmcm.models', 'mmcm.evaluation.features',
-                   parent=root.MODELS)
+MODELS = _registry(
+    'model', 'mmcm.backbones', 'mmcm.denoisers', 'mmcm.models', 'mmcm.evaluation.features', parent=root.MODELS
+)
 DATASETS = _registry('dataset', 'mmcm.datasets', parent=root.DATASETS)
 FUNCTIONS = _registry('function', 'mmcm.datasets', parent=root.FUNCTIONS)
 TRANSFORMS = _registry('transform', 'mmcm.datasets.transforms', parent=root.TRANSFORMS)
@@ -89,9 +95,10 @@ LOOPS = _registry('loop', 'mmcm.engine', parent=root.LOOPS)
 LOG_PROCESSORS = _registry('log_processor', 'mmcm.engine', parent=root.LOG_PROCESSORS)
 OPTIMIZERS = _registry('optimizer', 'mmcm.engine', parent=root.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _registry(
-    'optimizer wrapper constructor', 'mmcm.engine', parent=root.OPTIM_WRAPPER_CONSTRUCTORS)
+    'optimizer wrapper constructor', 'mmcm.engine', parent=root.OPTIM_WRAPPER_CONSTRUCTORS
+)
 PARAM_SCHEDULERS = _registry('parameter scheduler', 'mmcm.engine', parent=root.PARAM_SCHEDULERS)
-DATA_SAMPLERS = _registry('data sampler', 'mmcm.engine', parent=root.DATA_SAMPLERS)
+DATA_SAMPLERS = _registry('data sampler', 'mmcm.datasets.samplers', parent=root.DATA_SAMPLERS)
 MODEL_WRAPPERS = _registry('model_wrapper', 'mmcm.engine', parent=root.MODEL_WRAPPERS)
 STRATEGIES = _registry('strategy', 'mmcm.engine', parent=root.STRATEGIES)
 
@@ -104,4 +111,4 @@ TANGENTS = _registry('tangent', 'mmcm.objectives')
 WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
 LEVELS = _registry('noise level distribution', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')
-OPERATORS = _registry('editing operator', 'mmcm.editing')
+OPERATORS = _registry('editing operator', 'mmcm.operators')

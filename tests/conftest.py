@@ -5,7 +5,8 @@ import sys
 import threading
 
 import pytest
-from file_server import Server
+
+from support.file_server import Server
 
 # Shells have background jobs ignore SIGINT, and so would all processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -40,6 +41,6 @@ def server(no_waiting):
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    # by its full name, since `mmcm.zoo.download` is the function
-    monkeypatch.setattr(importlib.import_module('mmcm.zoo.download'), 'RETRY_DELAYS', (0.0, 0.0, 0.0))
+    # by its full name, since `mmcm.checkpoints.download` is the function
+    monkeypatch.setattr(importlib.import_module('mmcm.checkpoints.download'), 'RETRY_DELAYS', (0.0, 0.0, 0.0))
     monkeypatch.setenv('no_proxy', '127.0.0.1')

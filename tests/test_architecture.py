@@ -1,4 +1,5 @@
 """The package has floors, and a module imports only from those below its own, or from its own."""
+
 import ast
 import subprocess
 import sys
@@ -8,18 +9,36 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / 'mmcm'
+# From the bottom to the top, one folder or file on each floor: no folder can import one that imports it.
 FLOORS = [
-    {'interop', 'registry', 'structures', 'utils', 'version', 'zoo'},
-    {'backbones', 'datasets', 'distances', 'noise'},
-    {'curricula', 'denoisers'},
-    {'editing', 'objectives', 'samplers'},
-    {'models'},
-    {'engine', 'evaluation'},
-    {'apis'},
-    {'web'},
-    {'cli', '__main__'},
+    'version',
+    'renamed',
+    'utils',
+    'structures',
+    'visualization',
+    'zoo',
+    'registry',
+    'checkpoints',
+    'config',
+    'noise',
+    'backbones',
+    'distances',
+    'curricula',
+    'denoisers',
+    'samplers',
+    'operators',
+    'objectives',
+    'datasets',
+    'models',
+    'evaluation',
+    'engine',
+    'apis',
+    'mmagic',
+    'web',
+    'cli',
+    '__main__',
 ]
-FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+FLOOR_OF = {name: floor for floor, name in enumerate(FLOORS)}
 # The package itself only names the version.
 MODULES = [path for path in sorted(PACKAGE.rglob('*.py')) if path != PACKAGE / '__init__.py']
 
@@ -70,8 +89,27 @@ def test_no_module_imports_itself_by_way_of_others():
     graph = {}
     for parts, path in names.items():
         found = (tuple(name[:length]) for name in imports(path) for length in range(len(name), 0, -1))
-        graph[parts] = {other for other in found if other in names and other != parts[:len(other)]}
+        graph[parts] = {other for other in found if other in names and other != parts[: len(other)]}
     TopologicalSorter(graph).prepare()  # a CycleError names the modules
+
+
+FOLDERS = sorted({path.parent for path in MODULES} - {PACKAGE})
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_circle_between_the_files_and_folders_of_a_folder(folder):
+    place = folder.relative_to(PACKAGE).parts
+    graph = {}
+    for path in MODULES:
+        if folder in path.parents and path != folder / '__init__.py':
+            child = path.relative_to(folder).with_suffix('').parts[0]
+            found = {
+                name[len(place)]
+                for name in imports(path)
+                if tuple(name[: len(place)]) == place and len(name) > len(place)
+            }
+            graph.setdefault(child, set()).update(found - {child})
+    TopologicalSorter(graph).prepare()  # a CycleError names the files and folders
 
 
 def test_every_floor_is_inhabited():
@@ -100,8 +138,11 @@ def calls_of_torch(path):
     """Yield the calls by which a module makes tensors: the name, the line, and the names of arguments."""
     for node in ast.walk(ast.parse(path.read_text())):
         function = getattr(node, 'func', None)
-        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and (
-                function.value.id == 'torch' and function.attr in MADE):
+        if (
+            isinstance(function, ast.Attribute)
+            and isinstance(function.value, ast.Name)
+            and (function.value.id == 'torch' and function.attr in MADE)
+        ):
             yield function.attr, node.lineno, {keyword.arg for keyword in node.keywords}
 
 

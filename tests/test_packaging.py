@@ -1,4 +1,5 @@
 """What a user installs: metadata, entry points, requirements, and the files of the wheel."""
+
 import shutil
 import subprocess
 import sys
@@ -16,15 +17,25 @@ import mmcm
 
 TESTED = ('runtime', 'tests', 'tensorboard', 'hub', 'onnx', 'lsun', 'web')  # with what `make test` installs
 ROOT = Path(__file__).parent.parent
-SOURCES = ('mmcm', 'configs', 'demo', 'tools', 'requirements', 'model-index.yml', 'setup.py', 'pyproject.toml',
-           'README.md', 'LICENSE')
+SOURCES = (
+    'mmcm',
+    'configs',
+    'demo',
+    'tools',
+    'requirements',
+    'model-index.yml',
+    'setup.py',
+    'pyproject.toml',
+    'README.md',
+    'LICENSE',
+)
 
 
 def build(hook, source, folder):
     """Call a PEP 517 hook of the project in `source`, without network, and return the file that it makes."""
     code = f'import sys; from setuptools.build_meta import {hook}; {hook}(sys.argv[1])'
     subprocess.run([sys.executable, '-c', code, folder], cwd=source, check=True, stdout=subprocess.DEVNULL)
-    artifact, = folder.iterdir()
+    (artifact,) = folder.iterdir()
     return artifact
 
 
@@ -109,8 +120,11 @@ def test_what_the_tested_versions_bring_is_pinned_too():
         seen.add((name, extras))
         unpinned |= {name} - set(pins)
         further = map(Requirement, metadata.requires(name) or ())
-        brought += [other for other in further if other.marker is None
-                    or any(other.marker.evaluate({'extra': extra}) for extra in extras)]
+        brought += [
+            other
+            for other in further
+            if other.marker is None or any(other.marker.evaluate({'extra': extra}) for extra in extras)
+        ]
     assert unpinned == set()
 
 
@@ -123,8 +137,12 @@ def test_wheel_holds_the_data_of_the_package(wheel):
 
 def test_wheel_holds_what_mim_looks_for(wheel):
     names = {name.removeprefix('mmcm/.mim/') for name in wheel.namelist() if name.startswith('mmcm/.mim/')}
-    expected = {path.relative_to(ROOT).as_posix() for folder in ('configs', 'demo', 'tools')
-                for path in (ROOT / folder).rglob('*') if path.is_file() and path.suffix != '.pyc'}
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ('configs', 'demo', 'tools')
+        for path in (ROOT / folder).rglob('*')
+        if path.is_file() and path.suffix != '.pyc'
+    }
     assert names == expected | {'model-index.yml'}
 
 

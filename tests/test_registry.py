@@ -1,10 +1,10 @@
 import mmengine.registry
 import pytest
-from digits import BACKBONE
 from mmengine.registry import DefaultScope
 
 from mmcm import registry
 from mmcm.utils.errors import InputError
+from support.digits import BACKBONE
 
 
 def test_parts_are_found_in_our_scope_whatever_the_default_scope_is():

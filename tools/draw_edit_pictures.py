@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Draw the picture of edits in the README, docs/images/editing_inpaint.jpg: scratches and an island, taken out."""
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmcm.apis.editing import edit_picture
+from mmcm.apis.editing.edit import edit_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
@@ -21,7 +21,7 @@ GAP = 8  # pixels between the pictures
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the script."""
     parser = CommandParser(__doc__)
     parser.add_argument('--out', type=Path, default=OUT, help='where to write; default: into the repository')
@@ -40,9 +40,10 @@ def draw(out: Path) -> None:
         paint.line(scratch, fill='white', width=4)
     paint.ellipse(ISLAND, fill='white')
     damaged = Image.composite(Image.new('RGB', photo.size, 'white'), photo, mask)
-    edited = edit_picture(ConsistencyModelInferencer('photo_patches'), 'inpaint', damaged, mask=mask, num_candidates=1,
-                          progress=True)
-    after, = edited.pasted
+    edited = edit_picture(
+        ConsistencyModelInferencer('photo_patches'), 'inpaint', damaged, mask=mask, num_candidates=1, progress=True
+    )
+    (after,) = edited.pasted
     gap = np.full((photo.height, GAP, 3), 255, np.uint8)
     Image.fromarray(np.hstack([np.asarray(damaged), gap, np.asarray(after)])).save(out, quality=88)
     print(f'Wrote {out}: {edited.num_tiles} tiles, {edited.num_calls} network calls each, {edited.seconds:.0f} s')

@@ -3,6 +3,7 @@
 
 The exit code is that of the process that failed first, or 130 and 143 after SIGINT and SIGTERM.
 """
+
 import signal
 import sys
 
@@ -22,8 +23,11 @@ def main() -> int:
         if failure.exitcode >= 0:
             return failure.exitcode  # the process has said why
         name = signal.Signals(-failure.exitcode).name
-        print(f'process {rank} was killed by {name}; a training goes on from its last checkpoint by the same command '
-              'with --resume', file=sys.stderr)
+        print(
+            f'process {rank} was killed by {name}; a training goes on from its last checkpoint by the same command '
+            'with --resume',
+            file=sys.stderr,
+        )
         return 128 - failure.exitcode
     return 0
 

@@ -7,6 +7,7 @@ Scores are those of the shipped classifier, of nine independent judges and of th
 Each step is a command of its own, printed before it runs. What has run before, in the same work directory, is not run
 again: the script goes on where it was stopped.
 """
+
 import json
 import os
 import re
@@ -18,7 +19,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Optional
 
 import numpy as np
 from mmengine.config import Config
@@ -37,8 +37,12 @@ METHODS = {  # method: what tells its config where the teacher is
     'ict': None,
     'sct': None,
 }
-COLUMNS = {'frechet/distance': 'Fréchet distance', 'label/accuracy': 'accuracy',
-           'manifold/precision': 'precision', 'manifold/recall': 'recall'}
+COLUMNS = {
+    'frechet/distance': 'Fréchet distance',
+    'label/accuracy': 'accuracy',
+    'manifold/precision': 'precision',
+    'manifold/recall': 'recall',
+}
 CHINESE_COLUMNS = dict(zip(COLUMNS, ('Fréchet 距离', '准确率', '精确率', '召回率')))
 JUDGES = 'configs/digits/judges_1xb32_digits-8x8.py'
 JUDGE = re.compile(r'frechet_(\D+)(\d+)/distance')  # of an architecture and a seed
@@ -65,8 +69,14 @@ def run(command: Sequence[str], log: Path, threads: int) -> None:
     with printing:
         print('python', *command, flush=True)
     with log.open('w', encoding='utf-8') as file:
-        result = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
-                                env={**os.environ, 'OMP_NUM_THREADS': str(threads)}, check=False)
+        result = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, 'OMP_NUM_THREADS': str(threads)},
+            check=False,
+        )
     if result.returncode:
         raise SystemExit(f'failed, see {log}:\n{log.read_text(encoding="utf-8")[-2000:]}')
 
@@ -80,8 +90,10 @@ def train(method: str, seed: int, folder: Path, threads: int) -> None:
     options = [f'randomness.seed={seed}', *teacher_options(method, folder)]
     if method == 'pd':  # the student of each number of steps is the checkpoint at the end of its stage
         curriculum = read_config('pd').model.objective.curriculum
-        options += [f'default_hooks.checkpoint.interval={curriculum.stage_length}',
-                    'default_hooks.checkpoint.max_keep_ckpts=-1']
+        options += [
+            f'default_hooks.checkpoint.interval={curriculum.stage_length}',
+            'default_hooks.checkpoint.max_keep_ckpts=-1',
+        ]
     command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--resume', '--cfg-options']
     run([*command, *options], work_dir / 'train.txt', threads)
 
@@ -102,8 +114,16 @@ def seconds_of(method: str, folder: Path) -> float:
     scalars = list(work_dir.glob('*/vis_data/scalars.json'))
     if not scalars:
         work_dir.mkdir(parents=True, exist_ok=True)
-        command = ['tools/train.py', config_path(method), '--work-dir', str(work_dir), '--cfg-options',
-                   f'train_cfg.max_iters={TIMED}', 'default_hooks.logger.interval=20', *teacher_options(method, folder)]
+        command = [
+            'tools/train.py',
+            config_path(method),
+            '--work-dir',
+            str(work_dir),
+            '--cfg-options',
+            f'train_cfg.max_iters={TIMED}',
+            'default_hooks.logger.interval=20',
+            *teacher_options(method, folder),
+        ]
         run(command, work_dir / 'train.txt', usable_cores())
         scalars = list(work_dir.glob('*/vis_data/scalars.json'))
     times = [json.loads(line)['time'] for line in scalars[0].read_text(encoding='utf-8').splitlines()]
@@ -119,8 +139,10 @@ def tests(method: str, work_dir: Path) -> dict[Path, tuple[Path, list[str]]]:
     curriculum = config.model.objective.curriculum
     length, first = curriculum.stage_length, curriculum.start_steps
     ends = {4: first.bit_length() - 2, 2: first.bit_length(), 1: first.bit_length() + 2}  # stages, by the steps after
-    return {work_dir / f'scores_{name}.json': (work_dir / f'iter_{length * ends[sampler.num_steps]}.pth', [name])
-            for name, sampler in config.samplers.items()}
+    return {
+        work_dir / f'scores_{name}.json': (work_dir / f'iter_{length * ends[sampler.num_steps]}.pth', [name])
+        for name, sampler in config.samplers.items()
+    }
 
 
 def measure(method: str, folder: Path, threads: int) -> None:
@@ -128,17 +150,43 @@ def measure(method: str, folder: Path, threads: int) -> None:
     work_dir = folder / method
     for scores, (checkpoint, names) in tests(method, work_dir).items():
         if not (scores.exists() and drawn_of(scores).exists()):
-            command = ['tools/test.py', config_path(method), str(checkpoint), '--work-dir', str(work_dir / 'test'),
-                       '--samplers', ','.join(names), '--out', str(scores), '--out-dir', str(drawn_of(scores)),
-                       '--force']
+            command = [
+                'tools/test.py',
+                config_path(method),
+                str(checkpoint),
+                '--work-dir',
+                str(work_dir / 'test'),
+                '--samplers',
+                ','.join(names),
+                '--out',
+                str(scores),
+                '--out-dir',
+                str(drawn_of(scores)),
+                '--force',
+            ]
             run(command, scores.with_suffix('.txt'), threads)
         judge([drawn_of(scores) / f'{name}.npz' for name in names], judged_of(scores), threads)
     sheet = work_dir / 'sheet.png'
     if not sheet.exists():
-        run(['demo/mmagic_inference_demo.py', '--model-name', 'consistency_models',
-             '--model-config', config_path(method), '--model-ckpt', str(work_dir),
-             '--label', *(str(label) for label in range(10) for _ in range(10)), '--result-out-dir', str(sheet),
-             '--extra-parameters', 'columns=10'], work_dir / 'sheet.txt', threads)
+        run(
+            [
+                'demo/mmagic_inference_demo.py',
+                '--model-name',
+                'consistency_models',
+                '--model-config',
+                config_path(method),
+                '--model-ckpt',
+                str(work_dir),
+                '--label',
+                *(str(label) for label in range(10) for _ in range(10)),
+                '--result-out-dir',
+                str(sheet),
+                '--extra-parameters',
+                'columns=10',
+            ],
+            work_dir / 'sheet.txt',
+            threads,
+        )
 
 
 def drawn_of(scores: Path) -> Path:
@@ -154,8 +202,22 @@ def judged_of(scores: Path) -> Path:
 def judge(samples: Sequence[Path], out: Path, threads: int, options: Sequence[str] = ()) -> None:
     """Have the judges measure files of images, unless it is done."""
     if not out.exists():
-        run(['tools/test.py', JUDGES, '--samples', *map(str, samples), '--work-dir', str(out.parent / 'judges'),
-             '--out', str(out), '--force', *options], out.with_suffix('.txt'), threads)
+        run(
+            [
+                'tools/test.py',
+                JUDGES,
+                '--samples',
+                *map(str, samples),
+                '--work-dir',
+                str(out.parent / 'judges'),
+                '--out',
+                str(out),
+                '--force',
+                *options,
+            ],
+            out.with_suffix('.txt'),
+            threads,
+        )
 
 
 def read_judged(path: Path) -> dict[str, dict[str, float]]:
@@ -188,11 +250,13 @@ def judge_columns(metrics: dict[str, float], halves: dict[str, float]) -> list[s
         if found:
             ratios.setdefault(found[1], []).append(value / halves[key])
     groups = [[ratio for group in ratios.values() for ratio in group], *ratios.values()]
-    return [f'{metrics["sliced_wasserstein/distance"]:.4f}', *(
-        f'{statistics.median(group):.2f} ({min(group):.2f} to {max(group):.2f})' for group in groups)]
+    return [
+        f'{metrics["sliced_wasserstein/distance"]:.4f}',
+        *(f'{statistics.median(group):.2f} ({min(group):.2f} to {max(group):.2f})' for group in groups),
+    ]
 
 
-def judge_table(rows: Sequence[tuple[str, Optional[int], dict[str, float]]], halves: dict[str, float]) -> str:
+def judge_table(rows: Sequence[tuple[str, int | None, dict[str, float]]], halves: dict[str, float]) -> str:
     """Return the table of what the judges say, in Markdown.
 
     Args:
@@ -208,7 +272,7 @@ def judge_table(rows: Sequence[tuple[str, Optional[int], dict[str, float]]], hal
     return '\n'.join(lines)
 
 
-def judged_rows(method: str, folders: Sequence[Path]) -> list[tuple[str, Optional[int], dict[str, float]]]:
+def judged_rows(method: str, folders: Sequence[Path]) -> list[tuple[str, int | None, dict[str, float]]]:
     """Return the rows of `judge_table` of a method: what the judges say, as the mean over trainings in `folders`."""
     rows = []
     for scores in tests(method, folders[0] / method):
@@ -220,14 +284,30 @@ def judged_rows(method: str, folders: Sequence[Path]) -> list[tuple[str, Optiona
     return sorted(rows, key=lambda row: row[1])
 
 
-def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, Optional[int], dict[str, float]]]:
+def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, int | None, dict[str, float]]]:
     """Return the rows of `judge_table` of the models that come with mmcm."""
     rows = []
     for name, (config, samplers) in SHIPPED.items():
         scores, drawn = work_dir / f'{name}.json', work_dir / name
         if not scores.exists():
-            run(['tools/test.py', config, name, '--samplers', samplers, '--work-dir', str(work_dir / 'test'),
-                 '--out', str(scores), '--out-dir', str(drawn), '--force'], scores.with_suffix('.txt'), threads)
+            run(
+                [
+                    'tools/test.py',
+                    config,
+                    name,
+                    '--samplers',
+                    samplers,
+                    '--work-dir',
+                    str(work_dir / 'test'),
+                    '--out',
+                    str(scores),
+                    '--out-dir',
+                    str(drawn),
+                    '--force',
+                ],
+                scores.with_suffix('.txt'),
+                threads,
+            )
         found = json.loads(scores.read_text())['scores']
         judge([drawn / f'{score["sampler"]}.npz' for score in found], work_dir / f'{name}_judged.json', threads)
         judged = read_judged(work_dir / f'{name}_judged.json')
@@ -237,8 +317,9 @@ def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, Optional[in
 
 def read_scores(method: str, work_dir: Path) -> dict[str, dict]:
     """Return what was written of each sampler of `method`, by its name, fewest network calls first."""
-    scores = [score for path in tests(method, work_dir)
-              for score in json.loads(path.read_text(encoding='utf-8'))['scores']]
+    scores = [
+        score for path in tests(method, work_dir) for score in json.loads(path.read_text(encoding='utf-8'))['scores']
+    ]
     return {score['sampler']: score for score in sorted(scores, key=lambda score: score['network_calls'])}
 
 
@@ -248,16 +329,19 @@ def train_and_measure(method: str, folder: Path, threads: int) -> None:
     measure(method, folder, threads)
 
 
-def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str],
-          short: bool = False) -> str:
+def table(
+    work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str], short: bool = False
+) -> str:
     """Return the table of means and, over several seeds, ranges, in Markdown; if `short`, of fewest calls alone."""
-    lines = ['| Method | Network calls | ' + ' | '.join(columns.values()) + ' | training |',
-             '| :-- | --: |' + ' --: |' * (len(columns) + 1)]
+    lines = [
+        '| Method | Network calls | ' + ' | '.join(columns.values()) + ' | training |',
+        '| :-- | --: |' + ' --: |' * (len(columns) + 1),
+    ]
     for method in methods:
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
         seconds = seconds_of(method, folders[0].parent)
         scores = [read_scores(method, folder) for folder in folders]
-        for name in list(scores[0])[:1 if short else None]:
+        for name in list(scores[0])[: 1 if short else None]:
             cells = [spread([score[name]['metrics'][key] for score in scores]) for key in columns]
             calls = scores[0][name]['network_calls']
             lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
@@ -306,8 +390,12 @@ def main() -> None:
     methods = dict.fromkeys([TEACHER, *args.methods])
     with ThreadPoolExecutor(args.jobs) as pool:
         for needs_teacher in (False, True):
-            rows = [(method, folder) for folder in folders for method in methods
-                    if (METHODS[method] is not None) == needs_teacher]
+            rows = [
+                (method, folder)
+                for folder in folders
+                for method in methods
+                if (METHODS[method] is not None) == needs_teacher
+            ]
             list(pool.map(lambda row: train_and_measure(*row, threads), rows))
     result = table(work_dir, args.seeds, args.methods, COLUMNS)
     judged = judge_table([row for method in args.methods for row in judged_rows(method, folders)], halves)

@@ -4,6 +4,7 @@
 Each step is a command of its own, printed before it runs. What has run before, in the same work directory, is not run
 again: the script goes on where it was stopped. With `--model`, nothing is trained, and that one is measured, each time.
 """
+
 import json
 from argparse import ArgumentParser
 from pathlib import Path
@@ -15,13 +16,26 @@ from mmcm.utils.system import usable_cores
 
 FOLDER = ROOT / 'configs' / 'photo_patches'
 HEADS = {  # page: the head of its table, the names of edits and of what fills in the rest
-    'README.md': ('| Edit | By | PSNR, dB | pooled PSNR, dB | SSIM |', {
-        'colorize': 'colorization', 'super-resolve': '4x super-resolution', 'inpaint': '25 % inpainting'}, {}),
-    'README_zh-CN.md': ('| 编辑 | 方法 | PSNR（dB） | 合并 PSNR（dB） | SSIM |', {
-        'colorize': '上色', 'super-resolve': '4 倍超分辨率', 'inpaint': '25 % 补全'}, {
-            'grey': '灰度图', 'mean colour': '平均颜色', 'patch means': '小块均值', 'bicubic': '双三次插值',
-            'mean of the known': '已知像素的均值', 'Telea': 'Telea', 'candidate': '单个候选',
-            'mean of candidates': '候选的均值', 'best candidate': '最佳候选'}),
+    'README.md': (
+        '| Edit | By | PSNR, dB | pooled PSNR, dB | SSIM |',
+        {'colorize': 'colorization', 'super-resolve': '4x super-resolution', 'inpaint': '25 % inpainting'},
+        {},
+    ),
+    'README_zh-CN.md': (
+        '| 编辑 | 方法 | PSNR（dB） | 合并 PSNR（dB） | SSIM |',
+        {'colorize': '上色', 'super-resolve': '4 倍超分辨率', 'inpaint': '25 % 补全'},
+        {
+            'grey': '灰度图',
+            'mean colour': '平均颜色',
+            'patch means': '小块均值',
+            'bicubic': '双三次插值',
+            'mean of the known': '已知像素的均值',
+            'Telea': 'Telea',
+            'candidate': '单个候选',
+            'mean of candidates': '候选的均值',
+            'best candidate': '最佳候选',
+        },
+    ),
 }
 
 
@@ -53,8 +67,16 @@ def measure(model: str, folder: Path, options: list[str], threads: int, again: b
     scores = folder / 'edits.json'
     if again or not scores.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ['tools/score_edits.py', '--model', model, '--out', str(scores), '--sheets', str(folder / 'sheets'),
-                   '--force']
+        command = [
+            'tools/score_edits.py',
+            '--model',
+            model,
+            '--out',
+            str(scores),
+            '--sheets',
+            str(folder / 'sheets'),
+            '--force',
+        ]
         run([*command, *options], folder / 'edits.txt', threads)
     return json.loads(scores.read_text(encoding='utf-8'))
 
@@ -65,8 +87,10 @@ def table(scores: dict, page: str) -> str:
     lines = [head, '| :-- | :-- | --: | --: | --: |']
     for edit, content in scores['edits'].items():
         for way, values in content['results'].items():
-            cells = [f'{number["mean"]:.{digits}f} ± {number["standard_error"]:.{digits}f}'
-                     for number, digits in ((values['psnr'], 1), (values['pooled_psnr'], 1), (values['ssim'], 3))]
+            cells = [
+                f'{number["mean"]:.{digits}f} ± {number["standard_error"]:.{digits}f}'
+                for number, digits in ((values['psnr'], 1), (values['pooled_psnr'], 1), (values['ssim'], 3))
+            ]
             lines.append(f'| {edits[edit]} | {ways.get(way, way)} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -80,8 +104,11 @@ def main() -> None:
     parser.add_argument('--num-candidates', type=int, default=8, help='results per picture')
     parser.add_argument('--steps', type=int, help='of the sampler; default: as many as `mmcm edit` takes')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_photo_patches'))
-    parser.add_argument('--write-docs', action='store_true',
-                        help='write the table into configs/photo_patches and the pictures into docs/images')
+    parser.add_argument(
+        '--write-docs',
+        action='store_true',
+        help='write the table into configs/photo_patches and the pictures into docs/images',
+    )
     args = parser.parse_args()
 
     work_dir = args.work_dir.resolve()
@@ -93,8 +120,11 @@ def main() -> None:
         for method in dict.fromkeys([TEACHER, args.method]):
             train(method, work_dir, threads)
         model = str(work_dir / args.method)
-    options = [f'--num-images={args.num_images}', f'--num-candidates={args.num_candidates}',
-               *([] if args.steps is None else [f'--steps={args.steps}'])]
+    options = [
+        f'--num-images={args.num_images}',
+        f'--num-candidates={args.num_candidates}',
+        *([] if args.steps is None else [f'--steps={args.steps}']),
+    ]
     folder = work_dir / 'edits' / '_'.join([name, *(option.strip('-').replace('=', '') for option in options)])
     scores = measure(model, folder, options, threads, again=args.model is not None)
     print(table(scores, 'README.md'))

@@ -16,10 +16,9 @@ default_hooks = dict(
     guard=dict(type='NonFiniteGuardHook'),
     loss_by_sigma=dict(type='LossBySigmaHook'),
     sample_grid=dict(type='SampleGridHook', interval=10000),
-    trajectory=dict(type='TrajectoryHook', interval=10000))
+    trajectory=dict(type='TrajectoryHook', interval=10000),
+)
 log_processor = dict(type='LogProcessor', by_epoch=False)
-visualizer = dict(
-    type='Visualizer', vis_backends=[dict(type='LocalVisBackend'),
-                                     dict(type='TensorboardVisBackend')])
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 load_from = None
 resume = False

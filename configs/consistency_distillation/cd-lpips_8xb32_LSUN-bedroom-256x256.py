@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/consistency_adm_256x256.py', '../_base_/datasets/lsun_bedroom_256x256.py',
-    '../_base_/schedules/consistency_distillation.py', '../_base_/default_runtime.py'
+    '../_base_/models/consistency_adm_256x256.py',
+    '../_base_/datasets/lsun_bedroom_256x256.py',
+    '../_base_/schedules/consistency_distillation.py',
+    '../_base_/default_runtime.py',
 ]
 checkpoint = 'cd_bedroom256_lpips'
 train_dataloader = dict(batch_size=32)
@@ -13,5 +15,7 @@ model = dict(
     objective=dict(
         type='ConsistencyDistillation',
         curriculum=dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.95),
-        distance=dict(type='LPIPS')),
-    sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=num_scales))
+        distance=dict(type='LPIPS'),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=num_scales),
+)

@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/adm_32x32_cifar.py', '../_base_/datasets/cifar10_32x32.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/adm_32x32_cifar.py',
+    '../_base_/datasets/cifar10_32x32.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=8 * 64)
@@ -12,6 +14,8 @@ model = dict(
     init_from='teacher',
     objective=dict(
         type='ConsistencyDistillation',
-        curriculum=dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.),
-        distance=dict(type='LPIPS')),
-    sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=num_scales))
+        curriculum=dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.0),
+        distance=dict(type='LPIPS'),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=num_scales),
+)

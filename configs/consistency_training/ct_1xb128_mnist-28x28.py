@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/adm_28x28_mnist.py', '../_base_/datasets/mnist_28x28.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/adm_28x28_mnist.py',
+    '../_base_/datasets/mnist_28x28.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=128)
 auto_scale_lr = dict(base_batch_size=128)
@@ -12,7 +14,9 @@ model = dict(
     objective=dict(
         type='ConsistencyTraining',
         curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.9,
-            total_steps=max_iters),
-        distance=dict(type='L2')),
-    sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=end_scales + 1))
+            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.9, total_steps=max_iters
+        ),
+        distance=dict(type='L2'),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=end_scales + 1),
+)

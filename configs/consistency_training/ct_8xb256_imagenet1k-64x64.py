@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/consistency_adm_64x64.py', '../_base_/datasets/imagenet1k_64x64.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/consistency_adm_64x64.py',
+    '../_base_/datasets/imagenet1k_64x64.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 checkpoint = 'ct_imagenet64'
 train_dataloader = dict(batch_size=256)
@@ -14,7 +16,9 @@ model = dict(
     objective=dict(
         type='ConsistencyTraining',
         curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.95,
-            total_steps=max_iters),
-        distance=dict(type='LPIPS')),
-    sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=end_scales + 1))
+            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.95, total_steps=max_iters
+        ),
+        distance=dict(type='LPIPS'),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=end_scales + 1),
+)

@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/consistency_adm_256x256.py', '../_base_/datasets/lsun_bedroom_256x256.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/consistency_adm_256x256.py',
+    '../_base_/datasets/lsun_bedroom_256x256.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 checkpoint = 'ct_bedroom256'
 train_dataloader = dict(batch_size=32)
@@ -13,7 +15,9 @@ model = dict(
     objective=dict(
         type='ConsistencyTraining',
         curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.95,
-            total_steps=max_iters),
-        distance=dict(type='LPIPS')),
-    sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=end_scales + 1))
+            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.95, total_steps=max_iters
+        ),
+        distance=dict(type='LPIPS'),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=end_scales + 1),
+)

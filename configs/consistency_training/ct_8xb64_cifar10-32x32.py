@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/adm_32x32_cifar.py', '../_base_/datasets/cifar10_32x32.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/adm_32x32_cifar.py',
+    '../_base_/datasets/cifar10_32x32.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=8 * 64)
@@ -12,7 +14,9 @@ model = dict(
     objective=dict(
         type='ConsistencyTraining',
         curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.9,
-            total_steps=max_iters),
-        distance=dict(type='LPIPS')),
-    sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=end_scales + 1))
+            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.9, total_steps=max_iters
+        ),
+        distance=dict(type='LPIPS'),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=end_scales + 1),
+)

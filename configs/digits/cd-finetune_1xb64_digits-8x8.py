@@ -9,4 +9,5 @@ model = dict(
     teacher=dict(checkpoint='edm_digits'),
     init_from='work_dirs/cd_1xb32_digits-8x8',
     ema_decays=(0.999, 0.9995),  # the second one is shipped
-    objective=dict(levels=dict(mean=0.3, std=1.2, uniform=0.15)))
+    objective=dict(levels=dict(mean=0.3, std=1.2, uniform=0.15)),
+)

@@ -1,7 +1,7 @@
 # A judge that is as unlike the shipped classifier as its architecture: nothing dropped, no labels smoothed.
 _base_ = './classifier_1xb128_digits-8x8.py'
 max_iters = 600
-model = dict(architecture='perceptron', dropout=0., label_smoothing=0.)
+model = dict(architecture='perceptron', dropout=0.0, label_smoothing=0.0)
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = dict(T_max=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))

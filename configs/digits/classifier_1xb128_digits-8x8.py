@@ -7,7 +7,8 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='mmcm.stack_samples'),
-    dataset=dict(type='DigitsDataset', split='test'))
+    dataset=dict(type='DigitsDataset', split='test'),
+)
 val_evaluator = dict(type='LabelAccuracy')
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
 val_cfg = dict()
@@ -18,4 +19,5 @@ default_hooks = dict(  # no averages and nothing to draw
     logger=dict(type='LoggerHook', log_metric_by_epoch=False),
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=max_iters),
     step_seed=dict(type='StepSeedHook'),
-    plain_log=dict(type='PlainLogHook'))
+    plain_log=dict(type='PlainLogHook'),
+)

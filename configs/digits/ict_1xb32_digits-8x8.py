@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/samplers/multistep_digits.py',
-    '../_base_/schedules/digits.py'
+    '../_base_/models/adm_8x8.py',
+    '../_base_/datasets/digits_8x8.py',
+    '../_base_/samplers/multistep_digits.py',
+    '../_base_/schedules/digits.py',
 ]
 max_iters = 3600
 train_cfg = dict(max_iters=max_iters)
@@ -9,5 +11,7 @@ model = dict(
         type='ImprovedConsistencyTraining',
         # Published are 10 to 1280 scales, for 100 times as many steps.
         curriculum=dict(type='DoublingCurriculum', start_scales=4, end_scales=32, total_steps=max_iters),
-        distance=dict(type='PseudoHuber', factor=0.03)),
-    sampler=dict(type='MultistepSampler', indices=(0, )))
+        distance=dict(type='PseudoHuber', factor=0.03),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,)),
+)

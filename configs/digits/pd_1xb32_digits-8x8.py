@@ -1,6 +1,4 @@
-_base_ = [
-    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py'
-]
+_base_ = ['../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/schedules/digits.py']
 max_iters = 7 * 430
 train_cfg = dict(max_iters=max_iters)
 model = dict(
@@ -11,7 +9,9 @@ model = dict(
         type='ProgressiveDistillation',
         # 16, 8 and 4 steps, then 2 and 1, twice as long: the time of seven stages
         curriculum=dict(type='HalvingCurriculum', start_steps=16, stage_length=max_iters // 7),
-        distance=dict(type='L2')),
+        distance=dict(type='L2'),
+    ),
     sampler=dict(type='ProgressiveDistillationSampler', num_steps=1),
-    ema_decays=(0.99, ))  # shorter than a stage
+    ema_decays=(0.99,),
+)  # shorter than a stage
 samplers = dict(onestep=dict(num_steps=1), twostep=dict(num_steps=2), fourstep=dict(num_steps=4))

@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/adm_8x8.py', '../_base_/datasets/digits_8x8.py', '../_base_/samplers/multistep_digits.py',
-    '../_base_/schedules/digits.py'
+    '../_base_/models/adm_8x8.py',
+    '../_base_/datasets/digits_8x8.py',
+    '../_base_/samplers/multistep_digits.py',
+    '../_base_/schedules/digits.py',
 ]
 max_iters = 2050
 train_cfg = dict(max_iters=max_iters)
@@ -11,4 +13,5 @@ model = dict(
     teacher=dict(checkpoint='work_dirs/edm_1xb32_digits-8x8', denoiser=dict(time_scale=None)),
     init_from='teacher',
     objective=dict(type='ContinuousConsistencyDistillation', warmup_steps=max_iters // 4),
-    sampler=dict(type='MultistepSampler', indices=(0, )))
+    sampler=dict(type='MultistepSampler', indices=(0,)),
+)

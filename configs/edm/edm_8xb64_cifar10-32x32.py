@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/adm_32x32_cifar.py', '../_base_/datasets/cifar10_32x32.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/adm_32x32_cifar.py',
+    '../_base_/datasets/cifar10_32x32.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 batch = 8 * 64  # images per step
 train_dataloader = dict(batch_size=64)
@@ -12,4 +14,5 @@ model = dict(
     denoiser=dict(boundary=False, backbone=dict(dropout=0.13)),
     objective=dict(type='EDM'),
     sampler=dict(type='HeunSampler', num_steps=18),
-    ema_decays=(0.5**(batch / 500000), ))  # a half-life of half a million images
+    ema_decays=(0.5 ** (batch / 500000),),
+)  # a half-life of half a million images

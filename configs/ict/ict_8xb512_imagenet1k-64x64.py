@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/consistency_adm_64x64.py', '../_base_/datasets/imagenet1k_64x64.py',
-    '../_base_/schedules/radam.py', '../_base_/default_runtime.py'
+    '../_base_/models/consistency_adm_64x64.py',
+    '../_base_/datasets/imagenet1k_64x64.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=512)
 auto_scale_lr = dict(base_batch_size=8 * 512)
@@ -11,6 +13,8 @@ model = dict(
     denoiser=dict(backbone=dict(num_classes=1000, dropout=0.2)),
     objective=dict(
         type='ImprovedConsistencyTraining',
-        curriculum=dict(type='DoublingCurriculum', start_scales=10, end_scales=1280, total_steps=max_iters)),
-    sampler=dict(type='MultistepSampler', indices=(0, )),
-    ema_decays=(0.99997, ))
+        curriculum=dict(type='DoublingCurriculum', start_scales=10, end_scales=1280, total_steps=max_iters),
+    ),
+    sampler=dict(type='MultistepSampler', indices=(0,)),
+    ema_decays=(0.99997,),
+)

@@ -1,6 +1,8 @@
 _base_ = [
-    '../_base_/models/consistency_adm_256x256.py', '../_base_/datasets/lsun_bedroom_256x256.py',
-    '../_base_/schedules/progressive_distillation.py', '../_base_/default_runtime.py'
+    '../_base_/models/consistency_adm_256x256.py',
+    '../_base_/datasets/lsun_bedroom_256x256.py',
+    '../_base_/schedules/progressive_distillation.py',
+    '../_base_/default_runtime.py',
 ]
 train_dataloader = dict(batch_size=32)
 auto_scale_lr = dict(base_batch_size=64 * 32)
@@ -11,7 +13,10 @@ model = dict(
     objective=dict(
         type='ProgressiveDistillation',
         curriculum=dict(
-            type='HalvingCurriculum', start_steps={{_base_.start_steps}}, stage_length={{_base_.stage_length}}),
-        distance=dict(type='L2')),
+            type='HalvingCurriculum', start_steps={{_base_.start_steps}}, stage_length={{_base_.stage_length}}
+        ),
+        distance=dict(type='L2'),
+    ),
     sampler=dict(type='ProgressiveDistillationSampler', num_steps=1),
-    ema_decays=())
+    ema_decays=(),
+)

@@ -1,6 +1,7 @@
 _base_ = './sct_8xb64_cifar10-32x32.py'
 model = dict(
-    denoiser=dict(backbone=dict(dropout=0.)),
+    denoiser=dict(backbone=dict(dropout=0.0)),
     teacher=dict(checkpoint={{_base_.model.init_from}}, denoiser=dict(time_scale=None)),
     init_from='teacher',
-    objective=dict(type='ContinuousConsistencyDistillation'))
+    objective=dict(type='ContinuousConsistencyDistillation'),
+)

@@ -1,5 +1,6 @@
 """What programs and people call: pictures from a model, in a few lines."""
-from mmcm.apis.drawing import Drawing
+
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.sampling_result import Drawing
 
 __all__ = ['ConsistencyModelInferencer', 'Drawing']

@@ -2,16 +2,16 @@
 
 A file holds the whole way from noise to images: the sampler's loop unrolled, with the network inside.
 """
+
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class DrawingGraph(nn.Module):
         sigmas (list[float]): The noise level of each call of the network.
     """
 
-    def __init__(self, model: ConsistencyModel, sampler: Optional[Sampler] = None) -> None:
+    def __init__(self, model: ConsistencyModel, sampler: Sampler | None = None) -> None:
         super().__init__()
         sampler = sampler or model.sampler
         if sampler is None:
@@ -60,7 +60,7 @@ class DrawingGraph(nn.Module):
         self.image_shape = model.image_shape
         self.num_draws, self.sigmas = rehearse(sampler)
 
-    def forward(self, noise: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+    def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Draw images.
 
         Args:
@@ -82,7 +82,7 @@ class DrawingGraph(nn.Module):
         source = SampleNoise(range(num_images))
         noise = torch.stack([source.randn(num_images, *self.image_shape) for _ in range(self.num_draws)], dim=1)
         if self.num_classes is None:
-            return (noise, )
+            return (noise,)
         labels = torch.linspace(0, self.num_classes - 1, num_images, dtype=torch.float32, device='cpu')
         return noise, labels.long()
 
@@ -94,7 +94,8 @@ class DrawingGraph(nn.Module):
             sampler=type(self.sampler).__name__,
             sigmas=json.dumps(self.sigmas),
             image_range='[-1, 1]',
-            **classes)
+            **classes,
+        )
 
 
 def with_constant_levels(sampler: Sampler) -> Sampler:
@@ -124,11 +125,9 @@ def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
 
 
 @torch.no_grad()
-def export(model: ConsistencyModel,
-           out: Union[str, Path],
-           sampler: Optional[Sampler] = None,
-           name: str = '',
-           progress: bool = False) -> tuple[DrawingGraph, float]:
+def export(
+    model: ConsistencyModel, out: str | Path, sampler: Sampler | None = None, name: str = '', progress: bool = False
+) -> tuple[DrawingGraph, float]:
     """Write a model to a file, in the format of its suffix: .onnx, or .pt2 for `torch.export.load`.
 
     The file takes batches of any size. It is compared with torch before it appears under its name.
@@ -162,8 +161,10 @@ def export(model: ConsistencyModel,
         difference = (kind.run(part, inputs) - images).abs().max().item()  # of more images than it was traced with
         advance()
         if not difference <= kind.tolerance:
-            raise InputError(f'{out} is not written: its images differ by {difference:.1e} from those of torch, more '
-                             f'than {kind.tolerance:g}. Try fewer steps, or another version of torch.')
+            raise InputError(
+                f'{out} is not written: its images differ by {difference:.1e} from those of torch, more '
+                f'than {kind.tolerance:g}. Try fewer steps, or another version of torch.'
+            )
     return graph, difference
 
 
@@ -207,6 +208,7 @@ def trace(graph: DrawingGraph) -> ExportedProgram:
 def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
     """Write `program` as one ONNX file with the metadata `about`."""
     import onnx
+
     names = list(program.graph_signature.user_inputs)
     with quiet():
         exported = torch.onnx.export(
@@ -216,7 +218,8 @@ def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> N
             input_names=names,
             output_names=['images'],
             dynamic_shapes=({0: BATCH}, *({} for _ in names[1:])),  # named once, it is the name of all
-            verbose=False)
+            verbose=False,
+        )
     proto = exported.model_proto
     onnx.helper.set_model_props(proto, about)
     for item in (*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
@@ -227,8 +230,9 @@ def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> N
 def run_onnx(path: Path, inputs: Sequence[Tensor]) -> Tensor:
     """Return what ONNX Runtime draws with the file at `path`."""
     import onnxruntime
+
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    images, = session.run(None, {name: value.numpy() for name, value in zip(INPUTS, inputs)})
+    (images,) = session.run(None, {name: value.numpy() for name, value in zip(INPUTS, inputs)})
     return torch.from_numpy(images)
 
 

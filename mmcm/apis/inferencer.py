@@ -1,10 +1,11 @@
 """`ConsistencyModelInferencer`: a model that is ready to draw."""
+
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from torch import Tensor
 
-from mmcm.apis.drawing import Drawing, Images
-from mmcm.apis.model_source import find_model, pick_device, pick_dtype, sampler_config
+from mmcm.apis.resolve_model import find_model, pick_device, pick_dtype, sampler_config
+from mmcm.apis.sampling_result import Drawing, Images
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import RULES, request_labels
@@ -48,8 +49,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             model's own, or the one that the config names as `checkpoint`.
         device (str, optional): 'cpu', 'cuda', 'cuda:1', ...; the best present if None.
         sampler (dict, optional): Config of a sampler, or changes to the config's own.
-        average (str, optional): Which weights of a training checkpoint; see `mmcm.utils.weights.read_backbone`.
-        cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.zoo.cached_file`.
+        average (str, optional): Which weights of a training checkpoint; see `mmcm.checkpoints.weights.read_backbone`.
+        cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.checkpoints.cached_file`.
         dtype (str | torch.dtype): Precision that the network computes in: 'float32', 'float16' or 'bfloat16'. All that
             is around it stays in float32.
 
@@ -57,14 +58,16 @@ class ConsistencyModelInferencer(BaseInferencer):
         InputError: If any of these cannot be used.
     """
 
-    def __init__(self,
-                 model: Union[str, Path, Config],
-                 checkpoint: Optional[str] = None,
-                 device: Optional[str] = None,
-                 sampler: Optional[dict] = None,
-                 average: Optional[str] = None,
-                 cache_dir: Union[str, Path, None] = None,
-                 dtype: Union[str, torch.dtype] = 'float32') -> None:
+    def __init__(
+        self,
+        model: str | Path | Config,
+        checkpoint: str | None = None,
+        device: str | None = None,
+        sampler: dict | None = None,
+        average: str | None = None,
+        cache_dir: str | Path | None = None,
+        dtype: str | torch.dtype = 'float32',
+    ) -> None:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype)
         self.config, self.checkpoint = find_model(model, checkpoint, cache_dir)
@@ -76,16 +79,17 @@ class ConsistencyModelInferencer(BaseInferencer):
         names = self.config.get('class_names')
         self.class_names = () if names is None or self.model.num_classes is None else class_names(names)
         if self.class_names and len(self.class_names) != self.model.num_classes:
-            raise InputError(f'class_names of the config has {len(self.class_names)} names for '
-                             f'{self.model.num_classes} classes.')
+            raise InputError(
+                f'class_names of the config has {len(self.class_names)} names for {self.model.num_classes} classes.'
+            )
         self.loaded = False
 
-    def _init_model(self, cfg: Config, weights: Optional[str], device: torch.device) -> ConsistencyModel:
+    def _init_model(self, cfg: Config, weights: str | None, device: torch.device) -> ConsistencyModel:
         """Build the model without weights; `load` reads them, when a request has proved to be one that can be met."""
         with torch.device('meta'):  # nothing is initialised in vain
             return MODELS.build(drawing_config(cfg.model))
 
-    def _init_pipeline(self, cfg: Config) -> Callable[[Union[int, str]], int]:
+    def _init_pipeline(self, cfg: Config) -> Callable[[int | str], int]:
         """Return what turns a single input, the number or the name of a class, into its number."""
         return self.label_of
 
@@ -105,23 +109,25 @@ class ConsistencyModelInferencer(BaseInferencer):
             self.loaded = True
         return self
 
-    def __call__(self,
-                 num_images: Optional[int] = None,
-                 labels: Union[Sequence[Union[int, str]], Tensor, int, str, None] = None,
-                 seed: Union[int, Sequence[int], Tensor] = 0,
-                 batch_size: Optional[int] = None,
-                 num_steps: Optional[int] = None,
-                 timesteps: Optional[Sequence[int]] = None,
-                 sigmas: Optional[Sequence[float]] = None,
-                 generator: Union[torch.Generator, Sequence[torch.Generator], None] = None,
-                 latents: Optional[Tensor] = None,
-                 clip: bool = True,
-                 output_type: str = 'pil',
-                 return_dict: bool = True,
-                 callback: Optional[Callback] = None,
-                 callback_steps: int = 1,
-                 progress: bool = False,
-                 **unknown: Any) -> Union[Drawing, tuple[Images]]:
+    def __call__(
+        self,
+        num_images: int | None = None,
+        labels: Sequence[int | str] | Tensor | int | str | None = None,
+        seed: int | Sequence[int] | Tensor = 0,
+        batch_size: int | None = None,
+        num_steps: int | None = None,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        clip: bool = True,
+        output_type: str = 'pil',
+        return_dict: bool = True,
+        callback: Callback | None = None,
+        callback_steps: int = 1,
+        progress: bool = False,
+        **unknown: Any,
+    ) -> Drawing | tuple[Images]:
         """Draw images.
 
         The same request gives the same images (up to the rounding of the arithmetic) whatever `batch_size` is.
@@ -184,6 +190,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         if callback is not None and not callable(callback):
             raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
         if noise is None:
+
             def noise_of(part: slice) -> SampleNoise:
                 return SampleNoise(seeds[part])
         else:
@@ -200,13 +207,15 @@ class ConsistencyModelInferencer(BaseInferencer):
                     callback(step, *state)
 
             batches = self.model.batches(
-                num_images, labels, noise_of, batch_size, latents, sampler=sampler, clip=clip, callback=on_step)
+                num_images, labels, noise_of, batch_size, latents, sampler=sampler, clip=clip, callback=on_step
+            )
             pixels, images = self.postprocess(batches, None, output_type, labels, seeds)
         drawing = Drawing(
-            images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls, self.names_of(labels))
-        return drawing if return_dict else (drawing.images, )
+            images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls, self.names_of(labels)
+        )
+        return drawing if return_dict else (drawing.images,)
 
-    def preprocess(self, inputs: Sequence[Union[int, str]], batch_size: int = 1) -> Iterator[dict]:
+    def preprocess(self, inputs: Sequence[int | str], batch_size: int = 1) -> Iterator[dict]:
         """Yield what `forward` takes: batches of requests for the classes `inputs`, image i with the seed i."""
         labels = self.choose_labels(inputs, len(inputs))
         for start in range(0, len(inputs), batch_size):
@@ -217,16 +226,18 @@ class ConsistencyModelInferencer(BaseInferencer):
         """Draw the requests of a batch."""
         return self.load().model.test_step(inputs)
 
-    def visualize(self, inputs: Any, preds: Drawing, columns: Optional[int] = None) -> list[np.ndarray]:
+    def visualize(self, inputs: Any, preds: Drawing, columns: int | None = None) -> list[np.ndarray]:
         """Return the sheet of a drawing, as the one picture of it: (H, W, 3), uint8 RGB."""
         return [preds.sheet(columns)]
 
-    def postprocess(self,
-                    preds: Iterable[Tensor],
-                    visualization: Any = None,
-                    output_type: str = 'pil',
-                    labels: Optional[Sequence[int]] = None,
-                    seeds: Optional[Sequence[int]] = None) -> tuple[Tensor, Images]:
+    def postprocess(
+        self,
+        preds: Iterable[Tensor],
+        visualization: Any = None,
+        output_type: str = 'pil',
+        labels: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> tuple[Tensor, Images]:
         """Return the images of all batches `preds`, which are in [-1, 1]: as uint8, and as `output_type` says."""
         parts, floats = [], []
         for batch in preds:
@@ -253,21 +264,22 @@ class ConsistencyModelInferencer(BaseInferencer):
         pixels = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS['cpu'])
         return max(1, min(MAX_BATCH, pixels // (height * width)))
 
-    def choose_sampler(self,
-                       num_steps: Optional[int] = None,
-                       timesteps: Optional[Sequence[int]] = None,
-                       sigmas: Optional[Sequence[float]] = None) -> Sampler:
+    def choose_sampler(
+        self,
+        num_steps: int | None = None,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+    ) -> Sampler:
         """Return the sampler with other steps, of which at most one kind may be given; see `__call__`."""
         if num_steps is None and timesteps is None and sigmas is None:
             return self.sampler
         return sampler_with_steps(self.sampler_config, num_steps, timesteps, sigmas)
 
-    def choose_seeds(self, seed: Union[int, Sequence[int], Tensor], num_images: int) -> Sequence[int]:
+    def choose_seeds(self, seed: int | Sequence[int] | Tensor, num_images: int) -> Sequence[int]:
         """Return the seed of each image; see `__call__`."""
         return sample_seeds(num_images, seed)
 
-    def choose_labels(self, labels: Any, num_images: int,
-                      seed: Union[int, Sequence[int], Tensor] = 0) -> Optional[list[int]]:
+    def choose_labels(self, labels: Any, num_images: int, seed: int | Sequence[int] | Tensor = 0) -> list[int] | None:
         """Return the class of each image, None for unconditional models; see `__call__`.
 
         Random ones follow from the `seed` of the request, or each from that of its own image.
@@ -289,13 +301,13 @@ class ConsistencyModelInferencer(BaseInferencer):
         self.model.check_labels(labels, num_images)
         return labels
 
-    def names_of(self, labels: Optional[Sequence[int]]) -> Optional[list[str]]:
+    def names_of(self, labels: Sequence[int] | None) -> list[str] | None:
         """Return the usual name of each class of `labels`, its number where classes have no names; None for None."""
         if labels is None:
             return None
         return [self.class_names[label][0] if self.class_names else str(label) for label in labels]
 
-    def label_of(self, label: Union[int, str]) -> int:
+    def label_of(self, label: int | str) -> int:
         """Return the number of the class that `label` means, a number or a name."""
         if isinstance(label, Tensor):
             label = label.item()
@@ -304,6 +316,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         if re.fullmatch(r'\s*-?[0-9]+\s*', label):
             return int(label)
         if not self.class_names:
-            raise InputError(f'no class is called {label!r}: the classes of this model have no names, only the numbers '
-                             f'0 to {self.model.num_classes - 1}.')
+            raise InputError(
+                f'no class is called {label!r}: the classes of this model have no names, only the numbers '
+                f'0 to {self.model.num_classes - 1}.'
+            )
         return label_of(label, self.class_names)

@@ -1,24 +1,23 @@
 """From a training checkpoint to a file to hand out."""
+
 from pathlib import Path
-from typing import Optional
 
 import torch
 from torch import nn
 
-from mmcm.interop import embedded_config, parse_config, setting, text_and_size
-from mmcm.interop.weight_files import write_safetensors
+from mmcm.checkpoints import cached_file, embedded_config, parse_config, setting, text_and_size
+from mmcm.checkpoints.weight_checks import check_numbers, check_weights
+from mmcm.checkpoints.weights import chosen_weights, digest, read_checkpoint
+from mmcm.checkpoints.write import write_safetensors
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.finite import in_dtype
-from mmcm.utils.weight_checks import check_numbers, check_weights
-from mmcm.utils.weights import chosen_weights, digest, read_checkpoint
 from mmcm.version import __version__
-from mmcm.zoo import cached_file
 
 
-def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: torch.dtype = torch.float32) -> Path:
+def publish(checkpoint: str, out: Path, average: str | None = None, dtype: torch.dtype = torch.float32) -> Path:
     """Write the weights of `checkpoint` to `out`, with what there is to know of them in its metadata.
 
     The metadata, all strings, are `config` (as text), `iteration` and `step` (of the optimiser) that the weights are
@@ -43,8 +42,11 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
     config = parse_config(text, path)
     method = setting(config, 'model', 'objective', 'type')
     iteration = meta.get('iter')
-    counts = (setting(config, 'optim_wrapper', 'accumulative_counts') or
-              setting(config, 'strategy', 'gradient_accumulation_steps') or 1)
+    counts = (
+        setting(config, 'optim_wrapper', 'accumulative_counts')
+        or setting(config, 'strategy', 'gradient_accumulation_steps')
+        or 1
+    )
     if iteration is not None:
         check_count(f"{path}: meta['iter']", iteration, least=0)
         check_count(f'{path}: the number of batches per step in its config', counts)
@@ -56,12 +58,13 @@ def publish(checkpoint: str, out: Path, average: Optional[str] = None, dtype: to
         average=average or used or '',
         weights_sha256=digest(weights),
         config=text,
-        format='pt')
+        format='pt',
+    )
     write_safetensors(out, weights, metadata)
     return out
 
 
-def network_of(path: Path, read: tuple[str, int]) -> Optional[nn.Module]:
+def network_of(path: Path, read: tuple[str, int]) -> nn.Module | None:
     """Return the network that the config in a checkpoint describes, without memory for weights.
 
     None stands for a config that does not say it, or that nothing is built from here; see `embedded_config`.

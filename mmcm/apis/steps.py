@@ -1,7 +1,8 @@
 """The steps of a sampler, as a user asks for them: by their number, by diffusers' timesteps, or by noise levels."""
+
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Optional
+from typing import Any
 
 from mmcm.registry import SAMPLERS
 from mmcm.samplers import MultistepSampler, Sampler
@@ -9,17 +10,22 @@ from mmcm.utils.checks import as_list, check_count
 from mmcm.utils.errors import InputError
 
 
-def sampler_with_steps(config: dict[str, Any],
-                       num_steps: Optional[int] = None,
-                       timesteps: Optional[Sequence[int]] = None,
-                       sigmas: Optional[Sequence[float]] = None) -> Sampler:
+def sampler_with_steps(
+    config: dict[str, Any],
+    num_steps: int | None = None,
+    timesteps: Sequence[int] | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> Sampler:
     """Build the sampler of `config` with other steps; see `ConsistencyModelInferencer.__call__`.
 
     Raises:
         InputError: If more than one kind of steps is given, or they do not fit the sampler.
     """
-    given = {name: value for name, value in dict(num_steps=num_steps, timesteps=timesteps, sigmas=sigmas).items()
-             if value is not None}
+    given = {
+        name: value
+        for name, value in dict(num_steps=num_steps, timesteps=timesteps, sigmas=sigmas).items()
+        if value is not None
+    }
     if len(given) > 1:
         raise InputError(f'{" and ".join(given)} both say where the steps are: give one of them.')
     if num_steps is not None:
@@ -35,28 +41,36 @@ def sampler_with_steps(config: dict[str, Any],
         sigmas = [sigma.item() if hasattr(sigma, 'item') else sigma for sigma in as_list('sigmas', sigmas)]
         return SAMPLERS.build({**config, 'sigmas': sigmas})
     if num_steps == 1:
-        return SAMPLERS.build({**config, 'indices': (0, )})
+        return SAMPLERS.build({**config, 'indices': (0,)})
     num_scales = config.get('num_scales')
     if num_scales is None:
-        raise InputError(f'{next(iter(given))} needs num_scales, the number of levels that the model was trained '
-                         'with, among the settings of the sampler. Or give sigmas.')
+        raise InputError(
+            f'{next(iter(given))} needs num_scales, the number of levels that the model was trained '
+            'with, among the settings of the sampler. Or give sigmas.'
+        )
     if num_steps is not None:
         if num_steps > num_scales:
-            raise InputError(f'num_steps has to be at most {num_scales}, the number of levels of the schedule, got '
-                             f'{num_steps}.')
+            raise InputError(
+                f'num_steps has to be at most {num_scales}, the number of levels of the schedule, got {num_steps}.'
+            )
         stride = num_scales // num_steps
         timesteps = list(range(stride * (num_steps - 1), -1, -stride))
     timesteps = as_list('timesteps', timesteps)
-    if not all(isinstance(step, Integral) for step in timesteps) or timesteps[-1:] != [0] or any(
-            a <= b for a, b in zip([num_scales, *timesteps], timesteps)):
-        raise InputError(f'timesteps have to be integers that descend from at most {num_scales - 1} to 0, such as '
-                         f'[{num_scales // 2}, 0], got {timesteps}.')
+    if (
+        not all(isinstance(step, Integral) for step in timesteps)
+        or timesteps[-1:] != [0]
+        or any(a <= b for a, b in zip([num_scales, *timesteps], timesteps))
+    ):
+        raise InputError(
+            f'timesteps have to be integers that descend from at most {num_scales - 1} to 0, such as '
+            f'[{num_scales // 2}, 0], got {timesteps}.'
+        )
     # At the last level, sigma_min, a consistency model is the identity.
     indices = tuple(int(step) for step in reversed(timesteps) if step < num_scales - 1)
     return SAMPLERS.build({**config, 'indices': indices})
 
 
-def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: Optional[int] = None) -> Sampler:
+def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: int | None = None) -> Sampler:
     """Build the sampler of `config` for a drawing that begins at a lower level than sigma_max.
 
     Args:
@@ -73,7 +87,8 @@ def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: Opt
             raise InputError('num_steps is for samplers that have levels of their own: give sigmas, the levels.')
         return sampler_with_steps(config, sigmas=sigmas)
     if len(sigmas) != 1:
-        raise InputError(f'{config["type"]} has levels of its own below the first one: give one sigma, got '
-                         f'{list(sigmas)}.')
+        raise InputError(
+            f'{config["type"]} has levels of its own below the first one: give one sigma, got {list(sigmas)}.'
+        )
     steps = {} if num_steps is None else dict(num_steps=num_steps)
     return SAMPLERS.build({**config, 'sigma_max': sigmas[0], **steps})

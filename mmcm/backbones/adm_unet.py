@@ -3,10 +3,10 @@
 Modules are nested and named so that the keys of `state_dict()` are those of the released checkpoints, which therefore
 load with no renaming. The attention's `qkv` holds first all queries, then all keys, then all values.
 """
+
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Callable, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -54,39 +54,45 @@ class ADMUNet(BaseModule):
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
-    def __init__(self,
-                 image_size: int,
-                 base_channels: int,
-                 num_res_blocks: int,
-                 attention_resolutions: Sequence[int],
-                 channel_mult: Sequence[int],
-                 in_channels: int = 3,
-                 out_channels: int = 3,
-                 num_classes: Optional[int] = None,
-                 num_heads: int = 1,
-                 num_head_channels: Optional[int] = None,
-                 scale_shift_norm: bool = False,
-                 resblock_updown: bool = False,
-                 dropout: float = 0.,
-                 use_checkpoint: bool = False,
-                 norm_groups: int = 32,
-                 norm_eps: float = 1e-5,
-                 activation: str = 'silu',
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        base_channels: int,
+        num_res_blocks: int,
+        attention_resolutions: Sequence[int],
+        channel_mult: Sequence[int],
+        in_channels: int = 3,
+        out_channels: int = 3,
+        num_classes: int | None = None,
+        num_heads: int = 1,
+        num_head_channels: int | None = None,
+        scale_shift_norm: bool = False,
+        resblock_updown: bool = False,
+        dropout: float = 0.0,
+        use_checkpoint: bool = False,
+        norm_groups: int = 32,
+        norm_eps: float = 1e-5,
+        activation: str = 'silu',
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         if not channel_mult:
             raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
         if min(channel_mult) <= 0:
             raise InputError(f'channel_mult has to be of positive numbers, got {tuple(channel_mult)}.')
-        if image_size % 2**(len(channel_mult) - 1):
-            raise InputError(f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
-                             f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
-                             'Shorten channel_mult or change image_size.')
+        if image_size % 2 ** (len(channel_mult) - 1):
+            raise InputError(
+                f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
+                f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
+                'Shorten channel_mult or change image_size.'
+            )
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
         if base_channels < 1 or base_channels % norm_groups:
-            raise InputError(f'base_channels has to be a positive multiple of {norm_groups} (the groups of the '
-                             f'normalisation), got {base_channels}.')
+            raise InputError(
+                f'base_channels has to be a positive multiple of {norm_groups} (the groups of the '
+                f'normalisation), got {base_channels}.'
+            )
         self.image_size = image_size
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -98,14 +104,16 @@ class ADMUNet(BaseModule):
         norm = partial(nn.GroupNorm, norm_groups, eps=norm_eps)
 
         def res_block(channels, out, **resample):
-            return ResBlock(channels, out, embed_channels, dropout, scale_shift_norm, norm, ACTIVATIONS[activation],
-                            **resample)
+            return ResBlock(
+                channels, out, embed_channels, dropout, scale_shift_norm, norm, ACTIVATIONS[activation], **resample
+            )
 
         def attention(channels):
             return AttentionBlock(channels, num_heads, num_head_channels, norm)
 
         self.time_embed = nn.Sequential(
-            nn.Linear(base_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels))
+            nn.Linear(base_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels)
+        )
         if num_classes is not None:
             self.label_emb = nn.Embedding(num_classes, embed_channels)
 
@@ -124,7 +132,8 @@ class ADMUNet(BaseModule):
                 skips.append(channels)
             if level < last:
                 self.input_blocks.append(
-                    Block(res_block(channels, channels, down=True) if resblock_updown else Downsample(channels)))
+                    Block(res_block(channels, channels, down=True) if resblock_updown else Downsample(channels))
+                )
                 skips.append(channels)
                 size //= 2
 
@@ -142,10 +151,9 @@ class ADMUNet(BaseModule):
                     size *= 2
                 self.output_blocks.append(Block(*layers))
 
-        self.out = nn.Sequential(
-            norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
+        self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
 
-    def forward(self, x: Tensor, t: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Evaluate the network.
 
         Args:
@@ -158,9 +166,11 @@ class ADMUNet(BaseModule):
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
         """
         if (labels is None) != (self.num_classes is None):
-            raise InputError('labels are needed: the network is class-conditional with '
-                             f'{self.num_classes} classes.' if labels is None else
-                             'labels were given, but the network is unconditional. Leave them out.')
+            raise InputError(
+                f'labels are needed: the network is class-conditional with {self.num_classes} classes.'
+                if labels is None
+                else 'labels were given, but the network is unconditional. Leave them out.'
+            )
         dtype = self.time_embed[0].weight.dtype
         embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
         if labels is not None:
@@ -189,7 +199,7 @@ def has_tangent(x: Tensor) -> bool:
     return forward_ad.unpack_dual(x).tangent is not None
 
 
-def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.) -> Tensor:
+def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0) -> Tensor:
     """Return cosines, then sines, of `t` (N,) at `channels` / 2 geometrically spaced frequencies: (N, channels)."""
     half = channels // 2
     frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
@@ -216,27 +226,32 @@ class Block(nn.Sequential):
 class ResBlock(nn.Module):
     """A residual block that takes the noise level in, and may halve (`down`) or double (`up`) the size."""
 
-    def __init__(self,
-                 channels: int,
-                 out_channels: int,
-                 embed_channels: int,
-                 dropout: float,
-                 scale_shift_norm: bool,
-                 norm: Callable[[int], nn.Module],
-                 activation: Callable[[], nn.Module],
-                 up: bool = False,
-                 down: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        embed_channels: int,
+        dropout: float,
+        scale_shift_norm: bool,
+        norm: Callable[[int], nn.Module],
+        activation: Callable[[], nn.Module],
+        up: bool = False,
+        down: bool = False,
+    ) -> None:
         super().__init__()
         self.scale_shift_norm = scale_shift_norm
         self.resample = nearest_upsample if up else halve if down else None
-        self.in_layers = nn.Sequential(
-            norm(channels), activation(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        self.in_layers = nn.Sequential(norm(channels), activation(), nn.Conv2d(channels, out_channels, 3, padding=1))
         # ADMUNet applies the activation in front once for all blocks; Identity keeps the released key, emb_layers.1.
         self.emb_layers = nn.Sequential(
-            nn.Identity(), nn.Linear(embed_channels, out_channels * (2 if scale_shift_norm else 1)))
+            nn.Identity(), nn.Linear(embed_channels, out_channels * (2 if scale_shift_norm else 1))
+        )
         self.out_layers = nn.Sequential(
-            norm(out_channels), activation(), nn.Dropout(dropout),
-            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)))
+            norm(out_channels),
+            activation(),
+            nn.Dropout(dropout),
+            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
         self.skip_connection = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -260,12 +275,15 @@ class ResBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention among the positions of a feature map, added to its input."""
 
-    def __init__(self, channels: int, num_heads: int, num_head_channels: Optional[int],
-                 norm: Callable[[int], nn.Module]) -> None:
+    def __init__(
+        self, channels: int, num_heads: int, num_head_channels: int | None, norm: Callable[[int], nn.Module]
+    ) -> None:
         super().__init__()
         if channels % (num_head_channels or num_heads):
-            raise InputError(f'{channels} channels cannot be shared out among attention heads: got num_heads '
-                             f'{num_heads}, num_head_channels {num_head_channels}; one of them has to divide it.')
+            raise InputError(
+                f'{channels} channels cannot be shared out among attention heads: got num_heads '
+                f'{num_heads}, num_head_channels {num_head_channels}; one of them has to divide it.'
+            )
         self.num_heads = channels // num_head_channels if num_head_channels else num_heads
         self.norm = norm(channels)
         # Convolutions of width 1 by the shape of their weights (the released ones); applied as linear maps.
@@ -306,7 +324,7 @@ class Upsample(nn.Module):
 
 def nearest_upsample(x: Tensor) -> Tensor:
     """Repeat each pixel of `x` (N, C, H, W) in a square of 2 x 2."""
-    return F.interpolate(x, scale_factor=2., mode='nearest')
+    return F.interpolate(x, scale_factor=2.0, mode='nearest')
 
 
 def halve(x: Tensor) -> Tensor:

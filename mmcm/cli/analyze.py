@@ -1,9 +1,10 @@
 """`mmcm analyze`: pictures of scores, samples and data."""
+
 import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from mmcm.cli.completion import with_models
 from mmcm.cli.config import as_values, check_size, first_extractor, report_transparency
@@ -23,72 +24,125 @@ SAMPLED = 100  # images of a model, where nobody says how many
 SOURCES = 'folder or zip of images, npz (arr_0 uint8 NHWC), lmdb of LSUN, or config (its training data)'
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Draw pictures of scores, samples and data.', prog,
-        examples=('calls ct.json cd.json ict.json --metric FID --out calls.png',
-                  'seeds --row digits steps=1 --row digits steps=2 "name=two steps" --out seeds.png',
-                  'neighbours samples.npz cd_1xb32_digits-8x8 --out neighbours.png --json neighbours.json',
-                  'neighbours --model digits cd_1xb32_digits-8x8 --features cd_1xb32_digits-8x8 --out features.png',
-                  'dataset cd_1xb32_digits-8x8 --out digits.png'))
+        'Draw pictures of scores, samples and data.',
+        prog,
+        examples=(
+            'calls ct.json cd.json ict.json --metric FID --out calls.png',
+            'seeds --row digits steps=1 --row digits steps=2 "name=two steps" --out seeds.png',
+            'neighbours samples.npz cd_1xb32_digits-8x8 --out neighbours.png --json neighbours.json',
+            'neighbours --model digits cd_1xb32_digits-8x8 --features cd_1xb32_digits-8x8 --out features.png',
+            'dataset cd_1xb32_digits-8x8 --out digits.png',
+        ),
+    )
     commands = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
 
     calls = commands.add_parser(
-        'calls', description='Draw a metric against network calls per image, a line for each method.',
-        help='a metric against network calls')
+        'calls',
+        description='Draw a metric against network calls per image, a line for each method.',
+        help='a metric against network calls',
+    )
     calls.add_argument('scores', nargs='+', type=Path, help='JSON files that `mmcm test --out` wrote')
     calls.add_argument('--metric', help='such as FID or frechet/distance; default: the first that all files have')
     calls.add_argument('--names', nargs='+', metavar='NAME', help='what to call the files; default: their configs')
     calls.add_argument('--log', action='store_true', help='a logarithmic axis for the metric')
 
     seeds = commands.add_parser(
-        'seeds', description='Draw samples of the same seeds by several models or samplers, a row for each.',
-        help='samples of one seed across models and samplers')
+        'seeds',
+        description='Draw samples of the same seeds by several models or samplers, a row for each.',
+        help='samples of one seed across models and samplers',
+    )
     seeds.add_argument(
-        '--row', nargs='+', action='append', required=True, metavar=('MODEL', 'KEY=VALUE'), help='a model, as in `mmcm '
+        '--row',
+        nargs='+',
+        action='append',
+        required=True,
+        metavar=('MODEL', 'KEY=VALUE'),
+        help='a model, as in `mmcm '
         'sample --model`, and what differs: checkpoint, ema, steps, name, or settings of the sampler such as '
-        'type=HeunSampler num_steps=18')
-    seeds.add_argument('--seeds', nargs='+', type=int, default=list(range(8)), metavar='SEED',
-                       help='a column for each; default: 0 to 7')
-    seeds.add_argument('--labels', nargs='+', default=['balanced'], metavar='LABEL', help='classes of the columns, by '
-                       "number or name; 'balanced' (0, 1, 2, ... in turn), which is the default; or 'random'")
+        'type=HeunSampler num_steps=18',
+    )
+    seeds.add_argument(
+        '--seeds',
+        nargs='+',
+        type=int,
+        default=list(range(8)),
+        metavar='SEED',
+        help='a column for each; default: 0 to 7',
+    )
+    seeds.add_argument(
+        '--labels',
+        nargs='+',
+        default=['balanced'],
+        metavar='LABEL',
+        help='classes of the columns, by '
+        "number or name; 'balanced' (0, 1, 2, ... in turn), which is the default; or 'random'",
+    )
     seeds.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
 
     neighbours = commands.add_parser(
-        'neighbours', description='Find the training images that are nearest to samples: has a model learned its data '
-        'by heart?', help='nearest training images of samples')
+        'neighbours',
+        description='Find the training images that are nearest to samples: has a model learned its data by heart?',
+        help='nearest training images of samples',
+    )
     neighbours.add_argument('samples', nargs='?', help=f'{SOURCES}; or give --model')
     neighbours.add_argument('data', help=f'the training images: {SOURCES}')
-    with_models(neighbours.add_argument('--model', help='take samples of this model, balanced over the classes, as in '
-                                        '`mmcm sample --model`'))
+    with_models(
+        neighbours.add_argument(
+            '--model', help='take samples of this model, balanced over the classes, as in `mmcm sample --model`'
+        )
+    )
     neighbours.add_argument('-n', '--num-images', type=int, metavar='N', help=f'samples of MODEL; default: {SAMPLED}')
     neighbours.add_deprecated('--draw', '--num-images')
     neighbours.add_argument('-k', type=int, default=5, metavar='N', help='neighbours of each; default: %(default)s')
-    neighbours.add_argument('--rows', type=int, default=16, metavar='N', help='samples on the sheet, those nearest to '
-                            'training images; default: %(default)s')
-    neighbours.add_argument('--real', type=int, default=100, metavar='N', help='training images whose own neighbours '
-                            'are found for scale; default: %(default)s')
     neighbours.add_argument(
-        '--features', nargs='+', metavar=('TYPE', 'KEY=VALUE'), help='compare features in place of pixels: the type of '
-        'an extractor and its settings, or a config, which names one for its metrics')
+        '--rows',
+        type=int,
+        default=16,
+        metavar='N',
+        help='samples on the sheet, those nearest to training images; default: %(default)s',
+    )
+    neighbours.add_argument(
+        '--real',
+        type=int,
+        default=100,
+        metavar='N',
+        help='training images whose own neighbours are found for scale; default: %(default)s',
+    )
+    neighbours.add_argument(
+        '--features',
+        nargs='+',
+        metavar=('TYPE', 'KEY=VALUE'),
+        help='compare features in place of pixels: the type of '
+        'an extractor and its settings, or a config, which names one for its metrics',
+    )
     neighbours.add_argument('--workers', type=int, default=0, metavar='N', help='processes that read images')
     neighbours.add_argument('--json', type=Path, help='file for all distances')
 
     dataset = commands.add_parser(
-        'dataset', description='Draw a sheet of a data set: images of its classes, counts, sizes, colours.',
-        help='sheet of a data set')
+        'dataset',
+        description='Draw a sheet of a data set: images of its classes, counts, sizes, colours.',
+        help='sheet of a data set',
+    )
     dataset.add_argument('data', help=SOURCES)
     dataset.add_argument('--rows', type=int, default=10, metavar='N', help='classes to show; default: %(default)s')
     dataset.add_argument('--columns', type=int, default=10, metavar='N', help='images of each; default: %(default)s')
     dataset.add_argument('--seed', type=int, default=0, help='seed of the choice of images; default: %(default)s')
-    dataset.add_argument('--measured', type=int, default=10000, metavar='N',
-                         help='images that sizes and colours are taken of; default: %(default)s')
+    dataset.add_argument(
+        '--measured',
+        type=int,
+        default=10000,
+        metavar='N',
+        help='images that sizes and colours are taken of; default: %(default)s',
+    )
     dataset.add_argument('--json', type=Path, help='file for the numbers')
 
     for each in (neighbours, dataset):
-        each.add_argument('--size', type=int, metavar='N',
-                          help='cut image files to squares of N x N pixels; default: as they are')
+        each.add_argument(
+            '--size', type=int, metavar='N', help='cut image files to squares of N x N pixels; default: as they are'
+        )
         each.add_background()
     for name, each in commands.choices.items():
         each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the picture, such as {name}.png')
@@ -111,7 +165,7 @@ def settle_samples(args: Namespace) -> None:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     from mmcm.utils.images import check_suffix, write_picture  # torch is loaded for arguments in order
@@ -129,7 +183,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
 
 def calls(args: Namespace) -> tuple:
     """Draw a metric against network calls."""
-    from mmcm.apis.analysis.network_calls import draw_curves, read_curves
+    from mmcm.apis.analysis.nfe import draw_curves, read_curves
+
     title, curves = read_curves(args.scores, args.metric, args.names)
     for curve in curves:
         points = [f'{value:.4g} at {number}' for number, value in zip(curve.calls, curve.values)]
@@ -140,6 +195,7 @@ def calls(args: Namespace) -> tuple:
 def seeds(args: Namespace) -> tuple:
     """Draw samples of the same seeds."""
     from mmcm.apis.analysis.one_seed import seed_sheet
+
     rows = [row_of(*words) for words in args.row]
     return seed_sheet(rows, args.seeds, labels_of(args.labels), args.device), None
 
@@ -147,9 +203,13 @@ def seeds(args: Namespace) -> tuple:
 def row_of(model: str, *words: str) -> 'Row':
     """Return the row that the words after --row mean."""
     from mmcm.apis.analysis.one_seed import Row
+
     texts = settings('--row', words)
-    named = {name: texts.pop(key) for key, name in (('checkpoint', 'checkpoint'), ('ema', 'average'), ('name', 'name'))
-             if key in texts}
+    named = {
+        name: texts.pop(key)
+        for key, name in (('checkpoint', 'checkpoint'), ('ema', 'average'), ('name', 'name'))
+        if key in texts
+    }
     values = as_values(texts)
     steps = values.pop('steps', None)
     if steps is not None:
@@ -174,18 +234,22 @@ def neighbours(args: Namespace) -> tuple:
     found, real = find_neighbours(samples, data, args.k, args.real, describe, args.workers, progress=True)
     numbers = dict(
         distance=' '.join(args.features) if args.features else 'root mean square of grey levels, 0 to 255',
-        **report(found, real, samples, data))
+        **report(found, real, samples, data),
+    )
     median = numbers['median_distance']
-    print(f'Distance to the nearest training image, median: {median["samples"]:.4g} of {len(samples)} samples, '
-          f'{median["real"]:.4g} of {len(numbers["real"])} training images. {100 * numbers["share_nearer"]:.1f} % of '
-          'the samples are nearer than 95 % of the training images are to each other.')
+    print(
+        f'Distance to the nearest training image, median: {median["samples"]:.4g} of {len(samples)} samples, '
+        f'{median["real"]:.4g} of {len(numbers["real"])} training images. {100 * numbers["share_nearer"]:.1f} % of '
+        'the samples are nearer than 95 % of the training images are to each other.'
+    )
     report_transparency(data, samples)
     return neighbour_sheet(found, samples, data, args.rows), numbers
 
 
-def opened(sources: Sequence[str], size: Optional[int], background: Optional[str]) -> 'list[ImageDataset]':
+def opened(sources: Sequence[str], size: int | None, background: str | None) -> 'list[ImageDataset]':
     """Return the data sets that `sources` mean; an InputError if none of them has image files that `size` is for."""
-    from mmcm.apis.data_source import build_images, dataset_config, on_background
+    from mmcm.apis.data.resolve_dataset import build_images, dataset_config, on_background
+
     configs = on_background([dataset_config(source, size) for source in sources], background)
     check_size(size, dict(zip(sources, configs)))
     return [build_images(config) for config in configs]
@@ -196,7 +260,8 @@ def read_like(model: 'ImageDataset', data: 'ImageDataset', source: str, args: Na
 
     Whether the images in files are grey is not known before: they are read in colours.
     """
-    from mmcm.apis.data_source import find_dataset
+    from mmcm.apis.data.resolve_dataset import find_dataset
+
     ours, theirs = (len(images[0]['inputs']) if len(images) else 0 for images in (data, model))
     if ours == theirs or {ours, theirs} != {1, 3}:
         return data
@@ -216,7 +281,7 @@ def drawn(model: str, number: int) -> 'ImageDataset':
 
 def extractor_of(name: str, *words: str) -> Any:
     """Return the feature extractor of a type with settings, or the one that the metrics of a config look through."""
-    from mmcm.apis.data_source import named_config
+    from mmcm.apis.data.resolve_dataset import named_config
     from mmcm.evaluation.features.shared import shared_extractor
     from mmcm.registry import MODELS
 
@@ -232,9 +297,9 @@ def extractor_of(name: str, *words: str) -> Any:
 
 def dataset(args: Namespace) -> tuple:
     """Draw a sheet of a data set."""
-    from mmcm.apis.analysis.dataset_sheet import dataset_sheet, described
+    from mmcm.apis.analysis.dataset_grid import dataset_sheet, described
 
-    data, = opened([args.data], args.size, args.background)
+    (data,) = opened([args.data], args.size, args.background)
     pixels, numbers = dataset_sheet(data, args.rows, args.columns, args.seed, args.measured, progress=True)
     print(described(numbers))
     report_transparency(data)

@@ -1,10 +1,11 @@
 """What MMEngine and torch raise while they build a run from its config, in one line each."""
+
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -19,22 +20,43 @@ from mmcm.utils.interrupts import received
 
 # Methods of MMEngine's runners that build something, and the setting that they build it from.
 BUILDERS = dict(
-    __init__='', from_cfg='', train='', val='', test='', setup_env='env_cfg', set_randomness='randomness',
-    build_logger='log_level', build_log_processor='log_processor', build_visualizer='visualizer', build_model='model',
-    wrap_model='model_wrapper_cfg', register_hooks='default_hooks', register_default_hooks='default_hooks',
-    register_custom_hooks='custom_hooks', build_train_loop='train_cfg', build_val_loop='val_cfg',
-    build_test_loop='test_cfg', build_optim_wrapper='optim_wrapper', scale_lr='auto_scale_lr',
-    build_param_scheduler='param_scheduler', build_dataloader='train_dataloader', build_evaluator='test_evaluator',
-    build_strategy='strategy')
-FUNCTIONS = dict(turn_on_activation_checkpointing='activation_checkpointing',
-                 turn_on_efficient_conv_bn_eval='efficient_conv_bn_eval', scale_lr='auto_scale_lr')
+    __init__='',
+    from_cfg='',
+    train='',
+    val='',
+    test='',
+    setup_env='env_cfg',
+    set_randomness='randomness',
+    build_logger='log_level',
+    build_log_processor='log_processor',
+    build_visualizer='visualizer',
+    build_model='model',
+    wrap_model='model_wrapper_cfg',
+    register_hooks='default_hooks',
+    register_default_hooks='default_hooks',
+    register_custom_hooks='custom_hooks',
+    build_train_loop='train_cfg',
+    build_val_loop='val_cfg',
+    build_test_loop='test_cfg',
+    build_optim_wrapper='optim_wrapper',
+    scale_lr='auto_scale_lr',
+    build_param_scheduler='param_scheduler',
+    build_dataloader='train_dataloader',
+    build_evaluator='test_evaluator',
+    build_strategy='strategy',
+)
+FUNCTIONS = dict(
+    turn_on_activation_checkpointing='activation_checkpointing',
+    turn_on_efficient_conv_bn_eval='efficient_conv_bn_eval',
+    scale_lr='auto_scale_lr',
+)
 LOADING = ('load_or_resume', 'load_checkpoint', 'resume')
 BEFORE = ('before_run', 'before_train', 'before_val', 'before_test', 'before_train_epoch')
 LONGEST = 300  # characters of a setting in a message
 
 
 @contextmanager
-def built_from_config(config: Optional[Config] = None) -> Iterator[None]:
+def built_from_config(config: Config | None = None) -> Iterator[None]:
     """Turn what is raised while parts of a run are built into InputErrors that name the setting.
 
     It surrounds a whole run: MMEngine builds optimiser, loaders and loops only when they are first needed. What the
@@ -55,7 +77,7 @@ def built_from_config(config: Optional[Config] = None) -> Iterator[None]:
         raise InputError(failure) from error
 
 
-def building_failure(error: Exception, config: Optional[Config] = None) -> Optional[str]:
+def building_failure(error: Exception, config: Config | None = None) -> str | None:
     """Return in one line what could not be built; None if `error` is of something else.
 
     Args:
@@ -79,7 +101,7 @@ def frames_of(error: BaseException) -> list[FrameType]:
     return frames
 
 
-def is_of_machine(error: Exception, config: Optional[Config]) -> bool:
+def is_of_machine(error: Exception, config: Config | None) -> bool:
     """Return whether `error` is a failure of the machine: memory, a disk, a connection, a folder that is gone."""
     if isinstance(error, OSError) and config is not None and not Path(config.work_dir).exists():
         return True
@@ -107,7 +129,7 @@ def is_runner(owner: Any) -> bool:
     return strategy or isinstance(owner, (Runner, FlexibleRunner))
 
 
-def described(error: Exception, frames: list[FrameType], config: Optional[Config]) -> str:
+def described(error: Exception, frames: list[FrameType], config: Config | None) -> str:
     """Return what is wrong with which setting."""
     content = {} if config is None else config.to_dict()
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
@@ -137,8 +159,11 @@ def of_part(text: str, values: dict[str, Any], content: dict, show: bool) -> str
     given = values['cfg']
     kind = given.get('type')
     called = values.get('obj_cls')
-    path = (place_of(content, lambda each: each == given) or
-            place_of(content, lambda each: each.get('type') == kind is not None) or '')
+    path = (
+        place_of(content, lambda each: each == given)
+        or place_of(content, lambda each: each.get('type') == kind is not None)
+        or ''
+    )
     registry = values.get('registry')
     if kind is None:
         return f'{path or "a part"} has no type, the name of a {getattr(registry, "name", "class")}{shown(given)}'
@@ -153,7 +178,7 @@ def name_of(kind: Any) -> str:
     return kind if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
 
 
-def place_of(content: dict, met: Any) -> Optional[str]:
+def place_of(content: dict, met: Any) -> str | None:
     """Return where the only dict of a config is for which `met` is true; None if there are none, or several."""
     found = [path for path, value in walk(content) if isinstance(value, dict) and met(value)]
     return found[0] if len(found) == 1 else None

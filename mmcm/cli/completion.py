@@ -3,10 +3,11 @@
 `eval "$(register-python-argcomplete mmcm)"` has the shell run `mmcm` with `_ARGCOMPLETE` set whenever a user asks for a
 completion, with what was typed so far in `COMP_LINE`.
 """
+
 import os
 from argparse import Action, ArgumentParser
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import Any
 
 ASKED = '_ARGCOMPLETE'  # 1: the words begin with the name of the program; 2: with its second word
 
@@ -15,10 +16,11 @@ def complete(parser: ArgumentParser) -> None:
     """Answer the shell and end the process, if the shell asks; otherwise do nothing."""
     if ASKED in os.environ:
         import argcomplete
+
         argcomplete.autocomplete(parser)
 
 
-def asked_command(names: Iterable[str]) -> Optional[str]:
+def asked_command(names: Iterable[str]) -> str | None:
     """Return the command, one of `names`, whose arguments the shell asks for; None if it asks for a command.
 
     From then on the words count as those of that command.
@@ -43,6 +45,7 @@ def with_configs(action: Action) -> Action:
 def _completed(action: Action, names: Any) -> Action:
     def completer(prefix: str, **about: Any) -> list[str]:
         from argcomplete.completers import FilesCompleter
+
         return [name for name in names() if name.startswith(prefix)] + list(FilesCompleter()(prefix))
 
     action.completer = completer
@@ -51,4 +54,5 @@ def _completed(action: Action, names: Any) -> Action:
 
 def _zoo() -> Any:
     from mmcm import zoo
+
     return zoo

@@ -1,20 +1,22 @@
 """Reading config files for the commands."""
+
 import ast
 import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
 from mmcm.cli.config_names import MMENGINE_HOOKS, SETTINGS, check_file_names
 from mmcm.cli.launch import HELP, LAUNCHERS, find_launcher
+from mmcm.config import read_config
 from mmcm.utils.checks import check_choice
-from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.utils.nearest import nearest
 from mmcm.utils.outputs import check_name
-from mmcm.zoo import find_config, nearest, root
+from mmcm.zoo import find_config, root
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.datasets.image_dataset import ImageDataset
@@ -49,7 +51,8 @@ def add_runner_arguments(parser: ArgumentParser) -> None:
         action=Options,
         metavar='KEY=VALUE',
         help='change settings of the config, for example train_dataloader.batch_size=64 or '
-        '"model.ema_decays=[0.99,0.999]"')
+        '"model.ema_decays=[0.99,0.999]"',
+    )
     parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
     # torch.distributed.launch passes it; torchrun sets the environment variable instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
@@ -85,7 +88,7 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
     return config
 
 
-def check_options(options: Optional[dict], config: str) -> None:
+def check_options(options: dict | None, config: str) -> None:
     """Raise an InputError if one of `options` is of a setting that neither the `config` has, nor anyone reads."""
     options = options or {}
     names = {key.split('.')[0] for key in options} - SETTINGS
@@ -95,8 +98,10 @@ def check_options(options: Optional[dict], config: str) -> None:
     # Variables of a config of the user may be read by hooks of the user; those of ours are not.
     ours = bool(names) and find_config(config).is_relative_to(root() / 'configs')
     for name in sorted(names.intersection(content)) if ours else ():
-        raise InputError(f'--cfg-options: {name} is a variable of the config file, from which settings were computed '
-                         f'already. Set what uses it, such as train_cfg.{name}.')
+        raise InputError(
+            f'--cfg-options: {name} is a variable of the config file, from which settings were computed '
+            f'already. Set what uses it, such as train_cfg.{name}.'
+        )
     if any(key.split('.')[0] == 'custom_imports' for key in options):
         raise InputError('--cfg-options: custom_imports is read with the config file, so it has to stand in one.')
     if unknown:
@@ -107,7 +112,7 @@ def check_options(options: Optional[dict], config: str) -> None:
             raise InputError(f'--cfg-options: default_hooks has no {name!r} to leave out{nearest(name, hooks)}.')
 
 
-def check_size(size: Optional[int], datasets: dict[str, dict]) -> None:
+def check_size(size: int | None, datasets: dict[str, dict]) -> None:
     """Raise an InputError if `size`, that of --size, has no part in any of the `datasets`.
 
     Args:
@@ -116,8 +121,10 @@ def check_size(size: Optional[int], datasets: dict[str, dict]) -> None:
     """
     transforms = [transform for config in datasets.values() for transform in config.get('pipeline') or ()]
     if size is not None and not any(transform.get('size') == size for transform in transforms):
-        raise InputError(f'--size is for images in files; {" and ".join(datasets)} say{"s" * (len(datasets) == 1)} '
-                         'what size they have. Leave it out, or give a folder of images instead.')
+        raise InputError(
+            f'--size is for images in files; {" and ".join(datasets)} say{"s" * (len(datasets) == 1)} '
+            'what size they have. Leave it out, or give a folder of images instead.'
+        )
 
 
 def report_transparency(*datasets: 'ImageDataset') -> None:
@@ -158,7 +165,7 @@ def as_values(options: dict) -> dict:
     return nested
 
 
-def first_extractor(config: Any) -> Optional[dict]:
+def first_extractor(config: Any) -> dict | None:
     """Return the first config of an extractor inside `config`, None if there is none."""
     if isinstance(config, dict):
         if isinstance(config.get('extractor'), dict):

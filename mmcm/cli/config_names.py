@@ -1,4 +1,5 @@
 """Names at the top level of config files that nothing reads: misspelt settings, and variables that come too late."""
+
 import ast
 import difflib
 import re
@@ -8,17 +9,52 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from mmcm.utils.config_files import nearest
 from mmcm.utils.errors import InputError
+from mmcm.utils.nearest import nearest
 
 # The settings at the top level of a config that someone reads: MMEngine's runners, or we.
-SETTINGS = frozenset((
-    'activation_checkpointing', 'auto_scale_lr', 'checkpoint', 'class_names', 'compile', 'custom_hooks',
-    'custom_imports', 'data_preprocessor', 'default_hooks', 'default_scope', 'efficient_conv_bn_eval', 'env_cfg',
-    'experiment_name', 'find_unused_parameters', 'launcher', 'load_from', 'log_level', 'log_processor', 'model',
-    'model_wrapper_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'resume', 'runner_type', 'samplers',
-    'strategy', 'sync_bn', 'test_cfg', 'test_dataloader', 'test_evaluator', 'train_cfg', 'train_dataloader', 'val_cfg',
-    'val_dataloader', 'val_evaluator', 'visualizer', 'work_dir'))
+SETTINGS = frozenset(
+    (
+        'activation_checkpointing',
+        'auto_scale_lr',
+        'checkpoint',
+        'class_names',
+        'compile',
+        'custom_hooks',
+        'custom_imports',
+        'data_preprocessor',
+        'default_hooks',
+        'default_scope',
+        'efficient_conv_bn_eval',
+        'env_cfg',
+        'experiment_name',
+        'find_unused_parameters',
+        'launcher',
+        'load_from',
+        'log_level',
+        'log_processor',
+        'model',
+        'model_wrapper_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'randomness',
+        'resume',
+        'runner_type',
+        'samplers',
+        'strategy',
+        'sync_bn',
+        'test_cfg',
+        'test_dataloader',
+        'test_evaluator',
+        'train_cfg',
+        'train_dataloader',
+        'val_cfg',
+        'val_dataloader',
+        'val_evaluator',
+        'visualizer',
+        'work_dir',
+    )
+)
 # The hooks that every runner of MMEngine has, whose settings need no type.
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 BASE_NAME = re.compile(r'_base_\.(\w+)')  # in code and in text, as in '{{_base_.max_iters}}'
@@ -54,10 +90,12 @@ def check_file_names(path: Path, content: Mapping) -> None:
         for name in sorted((file.assigned - file.used - SETTINGS) & content.keys()):
             if difflib.get_close_matches(name, SETTINGS, cutoff=ALIKE):
                 raise InputError(f'{file.path}: nothing reads a setting {name!r}{nearest(name, SETTINGS)}.')
-            base = next((other for other in files[place + 1:] if name in other.assigned & other.used), None)
+            base = next((other for other in files[place + 1 :] if name in other.assigned & other.used), None)
             if base is not None:
-                raise InputError(f'{file.path}: {name} is a variable of {base.path}, from which settings were computed '
-                                 f'already. Set what uses it there, such as train_cfg.{name}.')
+                raise InputError(
+                    f'{file.path}: {name} is a variable of {base.path}, from which settings were computed '
+                    f'already. Set what uses it there, such as train_cfg.{name}.'
+                )
 
 
 def files_of(path: Path, used: frozenset[str] = frozenset()) -> Iterator[File]:

@@ -1,8 +1,9 @@
 """`mmcm convert`: the same weights in the files of OpenAI, of diffusers and of mmcm."""
+
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mmcm.cli.completion import with_models
 from mmcm.cli.errors import command
@@ -11,42 +12,64 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.outputs import check_name, claimed
 
-SUFFIXES = dict(openai=('.pt', '.pth'), mmcm=('.safetensors', ), diffusers=('', ))
+SUFFIXES = dict(openai=('.pt', '.pth'), mmcm=('.safetensors',), diffusers=('',))
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Convert weights between the files of OpenAI, diffusers and mmcm, bit by bit.', prog,
-        examples=('cd_imagenet64_l2.pt cd_imagenet64_l2 --config cd_imagenet64_l2 --to diffusers',
-                  'openai/diffusers-cd_imagenet64_l2 model.safetensors',
-                  'work_dirs/my_run model.pt --to openai --ema 0.9999'))
+        'Convert weights between the files of OpenAI, diffusers and mmcm, bit by bit.',
+        prog,
+        examples=(
+            'cd_imagenet64_l2.pt cd_imagenet64_l2 --config cd_imagenet64_l2 --to diffusers',
+            'openai/diffusers-cd_imagenet64_l2 model.safetensors',
+            'work_dirs/my_run model.pt --to openai --ema 0.9999',
+        ),
+    )
     with_models(parser.add_argument('places', nargs='*', metavar='IN OUT', help='the same as --model and --out'))
-    with_models(parser.add_argument('--model', help='file of weights, work directory, diffusers folder, name of the '
-                                    'zoo or of the Hugging Face hub, or address'))
+    with_models(
+        parser.add_argument(
+            '--model',
+            help='file of weights, work directory, diffusers folder, name of the '
+            'zoo or of the Hugging Face hub, or address',
+        )
+    )
     parser.add_argument('--out', help='file, or folder of diffusers, to write')
-    parser.add_argument('--config', metavar='CFG', help='config file, its name, or a name of the zoo; needed where IN '
-                        'does not say itself what network its weights are of')
-    parser.add_argument('--to', choices=list(SUFFIXES), help='what to write: the state dict of a .pt file, a '
-                        '.safetensors file with its config, or a folder; default: what the name OUT says')
+    parser.add_argument(
+        '--config',
+        metavar='CFG',
+        help='config file, its name, or a name of the zoo; needed where IN '
+        'does not say itself what network its weights are of',
+    )
+    parser.add_argument(
+        '--to',
+        choices=list(SUFFIXES),
+        help='what to write: the state dict of a .pt file, a '
+        '.safetensors file with its config, or a folder; default: what the name OUT says',
+    )
     parser.add_argument('--ema', help=EMA_HELP)
-    parser.add_argument('--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32',
-                        help='precision of what is written')
-    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and '
-                        'for the hub its own cache')
+    parser.add_argument(
+        '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of what is written'
+    )
+    parser.add_argument(
+        '--cache-dir',
+        help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and for the hub its own cache',
+    )
     parser.add_force()
     args = parser.parse_args(argv)
     args.source, args.out = model_and_out(args.model, args.places, args.out)
     return args
 
 
-def convert(source: str,
-            out: Path,
-            to: str,
-            config: Optional[str] = None,
-            average: Optional[str] = None,
-            dtype: str = 'float32',
-            cache_dir: Optional[str] = None) -> str:
+def convert(
+    source: str,
+    out: Path,
+    to: str,
+    config: str | None = None,
+    average: str | None = None,
+    dtype: str = 'float32',
+    cache_dir: str | None = None,
+) -> str:
     """Convert the weights of `source`; the arguments are those of the command line.
 
     Returns:
@@ -57,14 +80,14 @@ def convert(source: str,
     """
     import torch
 
+    from mmcm.checkpoints import cached_file
+    from mmcm.checkpoints.formats.diffusers_folder import write_folder
+    from mmcm.checkpoints.weights import digest
+    from mmcm.checkpoints.write import write_safetensors, write_torch
     from mmcm.denoisers import load_denoiser
-    from mmcm.interop import write_folder
-    from mmcm.interop.weight_files import write_safetensors, write_torch
     from mmcm.registry import MODELS
     from mmcm.utils.finite import in_dtype
-    from mmcm.utils.weights import digest
     from mmcm.version import __version__
-    from mmcm.zoo import cached_file
 
     path = cached_file(source, cache_dir)
     text, model = config_of(source, path, config)
@@ -83,7 +106,7 @@ def convert(source: str,
     return sha
 
 
-def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[str, Any]]:
+def config_of(source: str, path: Path, given: str | None) -> tuple[str, dict[str, Any]]:
     """Return the config that goes with a checkpoint, as text, and what it says of the model.
 
     Args:
@@ -96,8 +119,8 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
     """
     from mmengine.config import Config
 
-    from mmcm import interop
-    from mmcm.utils.configs import read_config
+    from mmcm import checkpoints as interop
+    from mmcm.config import read_config
     from mmcm.zoo import list_models, released_sampler
 
     name = given or source
@@ -118,24 +141,27 @@ def config_of(source: str, path: Path, given: Optional[str]) -> tuple[str, dict[
     try:
         model['denoiser']['backbone']['type']
     except (KeyError, TypeError) as error:
-        raise InputError(f'{name} does not say what network the weights are of (model.denoiser.backbone): give its '
-                         'config by --config, a file or a name that comes with mmcm.') from error
+        raise InputError(
+            f'{name} does not say what network the weights are of (model.denoiser.backbone): give its '
+            'config by --config, a file or a name that comes with mmcm.'
+        ) from error
     return text, model
 
 
-def target(out: Path, to: Optional[str]) -> str:
+def target(out: Path, to: str | None) -> str:
     """Return what `out` is to become, by its suffix where `to` does not say it.
 
     Raises:
         InputError: If that is not clear, or `out` is there already and is something else.
     """
-    from mmcm.interop import is_diffusers_folder
+    from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder
 
     named = next((name for name, suffixes in SUFFIXES.items() if out.suffix in suffixes), None)
     to = to or named
     if to is None:
-        raise InputError(f'{out} does not say what to write: end it in .pt (openai) or .safetensors (mmcm), or add '
-                         '--to diffusers.')
+        raise InputError(
+            f'{out} does not say what to write: end it in .pt (openai) or .safetensors (mmcm), or add --to diffusers.'
+        )
     if to != (named or 'diffusers'):
         needed = f'a file that ends in {" or ".join(SUFFIXES[to])}' if SUFFIXES[to][0] else 'a folder'
         raise InputError(f'--to {to} writes {needed}, got {out}.')
@@ -146,7 +172,7 @@ def target(out: Path, to: Optional[str]) -> str:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     out = Path(args.out).expanduser()

@@ -3,21 +3,23 @@
 Where MMagic is installed, its inferencer draws them, else ours; they are the same. Pictures are edited by ours, since
 MMagic's inferencer of these models takes none.
 """
+
 import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.nearest import nearest
 from mmcm.utils.outputs import claimed
-from mmcm.zoo import list_models, nearest
+from mmcm.zoo import list_models
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.inferencer import ConsistencyModelInferencer
@@ -25,24 +27,48 @@ if TYPE_CHECKING:  # which loads torch
 FAMILY = 'consistency_models'  # the name of the models in MMagic's inferencer
 TASK = 'conditional'
 SETTINGS = ('num_images', 'batch_size', 'columns')
-SAMPLER_SETTINGS = ('type', 'sigmas', 'indices', 'num_scales', 'num_steps', 'sigma_min', 'sigma_max', 'rho', 's_churn',
-                    's_tmin', 's_tmax', 's_noise')
-EDITING_SETTINGS = ('task', 'num_candidates', 'resize_mask', 'factor', 'share', 'kernel', 'sigma', 'sigmas',
-                    'num_steps')
+SAMPLER_SETTINGS = (
+    'type',
+    'sigmas',
+    'indices',
+    'num_scales',
+    'num_steps',
+    'sigma_min',
+    'sigma_max',
+    'rho',
+    's_churn',
+    's_tmin',
+    's_tmax',
+    's_noise',
+)
+EDITING_SETTINGS = (
+    'task',
+    'num_candidates',
+    'resize_mask',
+    'factor',
+    'share',
+    'kernel',
+    'sigma',
+    'sigmas',
+    'num_steps',
+)
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Draw pictures: a sheet where --result-out-dir has a suffix, else a folder of single ones.', prog)
+        'Draw pictures: a sheet where --result-out-dir has a suffix, else a folder of single ones.', prog
+    )
     parser.add_argument('--model-name', default=FAMILY, help=f'{FAMILY}, or the name of a model of the zoo')
     parser.add_argument(
-        '--model-setting', type=int, help='number of the model in the list that --print-supported-models prints')
+        '--model-setting', type=int, help='number of the model in the list that --print-supported-models prints'
+    )
     parser.add_argument('--config-name', help='name of a config that comes with mmcm')
     parser.add_argument('--model-config', help='path of a config file')
     parser.add_argument('--model-ckpt', help="checkpoint: path, URL, work directory or zoo name; default: the config's")
     parser.add_argument(
-        '--label', nargs='+', help='classes to draw, as numbers or names; default: random ones, by the seed')
+        '--label', nargs='+', help='classes to draw, as numbers or names; default: random ones, by the seed'
+    )
     parser.add_argument('--result-out-dir', help='where to write: a picture file or a folder')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--seed', type=int, default=2022, help='seed of the pictures; default: %(default)s')
@@ -54,7 +80,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         metavar='KEY=VALUE',
         help=f'further settings: {", ".join(SETTINGS)} (default: 4 images, as MMagic has it); of the sampler: '
         f'{", ".join(SAMPLER_SETTINGS)}. For example num_images=100 indices=0,22 num_scales=40; with --img: '
-        f'{", ".join(EDITING_SETTINGS)}, for example task=inpaint')
+        f'{", ".join(EDITING_SETTINGS)}, for example task=inpaint',
+    )
     parser.add_argument('--print-supported-models', action='store_true', help='list the models and leave')
     parser.add_argument('--print-supported-tasks', action='store_true', help='list the tasks and leave')
     parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')
@@ -67,7 +94,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     if args.print_supported_tasks:
@@ -90,9 +117,10 @@ def draw(args: Namespace) -> None:
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
     model = which_model(args)
-    from mmcm.apis.drawing import check_out, file_names  # torch is loaded only to draw
     from mmcm.apis.inferencer import ConsistencyModelInferencer
+    from mmcm.apis.sampling_result import check_out, file_names  # torch is loaded only to draw
     from mmcm.utils.checks import check_count
+
     for key in SETTINGS:
         if key in extra:
             check_count(key, extra[key])
@@ -109,12 +137,20 @@ def draw(args: Namespace) -> None:
         draw_into(out, args, inferencer, model, num_images, labels, extra, sampler)
 
 
-def draw_into(out: Path, args: Namespace, inferencer: 'ConsistencyModelInferencer', model: str, num_images: int,
-              labels: Any, extra: dict[str, Any], sampler: dict[str, Any]) -> None:
+def draw_into(
+    out: Path,
+    args: Namespace,
+    inferencer: 'ConsistencyModelInferencer',
+    model: str,
+    num_images: int,
+    labels: Any,
+    extra: dict[str, Any],
+    sampler: dict[str, Any],
+) -> None:
     """Draw what has been checked; see `draw`."""
     mmagic = find_mmagic()  # whose import takes seconds: mistakes are told before
     if mmagic is None:
-        options = {key: extra[key] for key in ('batch_size', ) if key in extra}
+        options = {key: extra[key] for key in ('batch_size',) if key in extra}
         drawing = inferencer(num_images, labels, args.seed, progress=True, **options)
         written = drawing.save(out, extra.get('columns'))
     else:
@@ -123,26 +159,35 @@ def draw_into(out: Path, args: Namespace, inferencer: 'ConsistencyModelInference
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', '.* is overridden by ')  # of its list of models: that is what we want
             editor = mmagic.MMagicInferencer(
-                FAMILY, model_config=str(model), model_ckpt=args.model_ckpt, device=args.device,
-                extra_parameters=parameters, seed=args.seed)
+                FAMILY,
+                model_config=str(model),
+                model_ckpt=args.model_ckpt,
+                device=args.device,
+                extra_parameters=parameters,
+                seed=args.seed,
+            )
         editor.infer(label=labels, result_out_dir=str(out))
         drawing, written = editor.inferencer.inferencer.drawing, editor.inferencer.inferencer.written
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     through = '' if mmagic is None else f', through MMagic {mmagic.MMAGIC_VERSION}'
-    print(f'Drew {num_images} images of {inferencer.checkpoint} in {drawing.seconds:.2f} s on {inferencer.device}, '
-          f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image{through}: {where}')
+    print(
+        f'Drew {num_images} images of {inferencer.checkpoint} in {drawing.seconds:.2f} s on {inferencer.device}, '
+        f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image{through}: {where}'
+    )
 
 
 def edit(args: Namespace) -> None:
     """Edit the picture that `args` name, write the result, and say where it is."""
     extra = extra_parameters(args, EDITING_SETTINGS)
     if args.img is None or 'task' not in extra:
-        raise InputError('to edit a picture, give --img, and say how: --extra-parameters task=inpaint, for example. To '
-                         'draw pictures, leave out --img and --mask.')
+        raise InputError(
+            'to edit a picture, give --img, and say how: --extra-parameters task=inpaint, for example. To '
+            'draw pictures, leave out --img and --mask.'
+        )
     model = which_model(args)
-    from mmcm.apis.drawing import check_out  # torch is loaded only to draw
-    from mmcm.apis.editing import plan_picture
+    from mmcm.apis.editing.edit import plan_picture
     from mmcm.apis.inferencer import ConsistencyModelInferencer
+    from mmcm.apis.sampling_result import check_out  # torch is loaded only to draw
 
     out = Path(args.result_out_dir).expanduser()
     if args.mask is not None:
@@ -155,8 +200,10 @@ def edit(args: Namespace) -> None:
         written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     count = len(edited.candidates)
-    print(f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
-          f'{inferencer.device}: {where}')
+    print(
+        f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
+        f'{inferencer.device}: {where}'
+    )
 
 
 def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
@@ -173,12 +220,12 @@ def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
     return extra
 
 
-def find_mmagic() -> Optional[Any]:
+def find_mmagic() -> Any | None:
     """Return the module that makes MMagic drive our models, or None where MMagic is not there, or not in order."""
     if find_spec('mmagic') is None:
         return None
     try:
-        from mmcm.apis import mmagic_bridge
+        from mmcm.mmagic import inferencer_bridge as mmagic_bridge
     except Exception as error:  # on other versions of its many requirements, its import ends in any of them
         print(f'MMagic is left aside, as it cannot be imported here: {type(error).__name__}: {error}', file=sys.stderr)
         return None
@@ -190,22 +237,28 @@ def which_model(args: Namespace) -> str:
     models = list_models()
     names = [entry.name for entry in models]
     if args.model_name not in (FAMILY, *names):
-        raise InputError(f'no model {args.model_name!r} in the zoo{nearest(args.model_name, [FAMILY, *names])}; '
-                         '--print-supported-models lists all')
+        raise InputError(
+            f'no model {args.model_name!r} in the zoo{nearest(args.model_name, [FAMILY, *names])}; '
+            '--print-supported-models lists all'
+        )
     given = args.model_config or args.config_name
     if given is not None:
         return given
     if args.model_setting is not None:
         if not 0 <= args.model_setting < len(models):
-            raise InputError(f'--model-setting {args.model_setting} is not in the list of --print-supported-models, '
-                             f'which ends at {len(models) - 1}.')
+            raise InputError(
+                f'--model-setting {args.model_setting} is not in the list of --print-supported-models, '
+                f'which ends at {len(models) - 1}.'
+            )
         return models[args.model_setting].name
     if args.model_name != FAMILY:
         return args.model_name
     if args.model_ckpt in names:
         return args.model_ckpt
-    raise InputError(f'which of the {FAMILY}? Name a --model-config, or a model of the zoo as --model-ckpt; '
-                     '--print-supported-models lists them.')
+    raise InputError(
+        f'which of the {FAMILY}? Name a --model-config, or a model of the zoo as --model-ckpt; '
+        '--print-supported-models lists them.'
+    )
 
 
 if __name__ == '__main__':

@@ -1,36 +1,41 @@
 """`mmcm download`: fetch checkpoints, so that nothing has to be fetched later."""
+
 import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Optional
 
+from mmcm.checkpoints import cached_file
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.interrupts import advising
-from mmcm.zoo import cached_file, list_models
+from mmcm.zoo import list_models
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Fetch checkpoints, and print where they are. What is here already is not fetched again, and what was '
-        'interrupted goes on. $MMCM_MIRRORS names base addresses to try first, for the files of the zoo.', prog,
-        ('cd_imagenet64_lpips ct_imagenet64', 'all', 'openai/diffusers-cd_imagenet64_l2 --cache-dir /data/mmcm'))
+        'interrupted goes on. $MMCM_MIRRORS names base addresses to try first, for the files of the zoo.',
+        prog,
+        ('cd_imagenet64_lpips ct_imagenet64', 'all', 'openai/diffusers-cd_imagenet64_l2 --cache-dir /data/mmcm'),
+    )
     parser.add_argument(
         'sources',
         nargs='+',
         metavar='SOURCE',
-        help='a model of the zoo, all of them (all), an http or https address, or an id of the Hugging Face hub')
-    parser.add_argument('--cache-dir', help='where to keep them; default: $MMCM_HOME, else ~/.cache/mmcm, '
-                        'and for the hub its own cache')
+        help='a model of the zoo, all of them (all), an http or https address, or an id of the Hugging Face hub',
+    )
+    parser.add_argument(
+        '--cache-dir', help='where to keep them; default: $MMCM_HOME, else ~/.cache/mmcm, and for the hub its own cache'
+    )
     parser.add_argument('--sha256', metavar='HEX', help='digest that the file must have, if only one is fetched')
     return parser.parse_args(argv)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     everything = [model.name for model in list_models() if model.weights]

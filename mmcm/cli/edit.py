@@ -1,9 +1,9 @@
 """`mmcm edit`: a picture of the user's, filled in, coloured or enlarged."""
+
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, build_inferencer, labels_of
@@ -24,12 +24,14 @@ EXAMPLES = {  # with models that come with the package
 OPTIONS = ('mask', 'resize_mask', 'factor', 'share', 'kernel', 'sigma')  # of tasks, as `edit_picture` has them
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Edit a picture with a model that was not trained for it. What is known of the picture is kept, the rest is '
-        'drawn. `mmcm edit TASK --help` tells more.', prog,
-        [f'{name} {example}' for name, example in EXAMPLES.items()])
+        'drawn. `mmcm edit TASK --help` tells more.',
+        prog,
+        [f'{name} {example}' for name, example in EXAMPLES.items()],
+    )
     tasks = parser.add_subparsers(dest='task', required=True, metavar='TASK')
 
     def add_task(name: str, description: str) -> CommandParser:
@@ -40,12 +42,15 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
     task = add_task('inpaint', 'Draw parts of a picture anew.')
     task.add_argument(
-        '--mask', required=True, metavar='PATH', help='picture of the same size, white where to draw; grey blends')
+        '--mask', required=True, metavar='PATH', help='picture of the same size, white where to draw; grey blends'
+    )
     task.add_argument(
-        '--resize-mask', action='store_true', help='stretch a mask of another size to the size of the picture')
+        '--resize-mask', action='store_true', help='stretch a mask of another size to the size of the picture'
+    )
     task = add_task('uncrop', 'Draw what is around a picture.')
     task.add_argument(
-        '--share', type=float, required=True, metavar='S', help='part of height and width that the picture takes')
+        '--share', type=float, required=True, metavar='S', help='part of height and width that the picture takes'
+    )
     add_task('colorize', 'Draw the colours of a picture anew; its brightness stays.')
     task = add_task('super-resolve', 'Draw the details of a picture anew; the means of its patches stay.')
     task.add_argument(
@@ -54,7 +59,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         required=True,
         metavar='N',
         help='how many times larger the result is. A picture smaller than those of the model by just that factor is '
-        'enlarged; any other is first brought to their size and taken to pieces of N x N pixels')
+        'enlarged; any other is first brought to their size and taken to pieces of N x N pixels',
+    )
     task = add_task('deblur', 'Sharpen a picture of which it is known how it was blurred.')
     task.add_argument(
         '--kernel',
@@ -62,7 +68,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         nargs='+',
         required=True,
         metavar='W',
-        help='an odd number of weights, by which rows and columns were blurred, in pixels at the size of the model')
+        help='an odd number of weights, by which rows and columns were blurred, in pixels at the size of the model',
+    )
     add_task('stroke', 'Draw a picture after a sketch in strokes of colour (SDEdit); --sigmas says how freely.')
     add_task('variations', 'Draw pictures that are like a picture; --sigmas says how much.')
     task = add_task('denoise', 'Take noise of a known strength from a picture.')
@@ -72,49 +79,53 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         required=True,
         metavar='S',
         help='standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5; '
-        'with --region square, at the size of the model')
+        'with --region square, at the size of the model',
+    )
 
     name, description = 'interpolate', 'Draw pictures on the way from one drawn picture to another.'
     task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
     task.set_defaults(run=interpolate_seeds)
     task.add_argument('--seeds', type=int, nargs=2, default=[0, 1], metavar='SEED', help='of first and last picture')
     task.add_argument('--labels', nargs='+', metavar='LABEL', help='class of first and last picture, or one for all')
-    task.add_argument(
-        '-n', '--num-images', type=int, default=9, metavar='N', help='how many; default: %(default)s')
+    task.add_argument('-n', '--num-images', type=int, default=9, metavar='N', help='how many; default: %(default)s')
     add_common_arguments(task)
     return parser.parse_args(argv)
 
 
 def add_picture_arguments(parser: CommandParser) -> None:
     """Add what all tasks that start from a picture take."""
-    parser.add_argument(
-        '--img',
-        required=True,
-        metavar='PATH',
-        help='the picture, of any format and size')
+    parser.add_argument('--img', required=True, metavar='PATH', help='the picture, of any format and size')
     parser.add_argument(
         '--region',
         choices=['whole', 'square'],
         help='what is edited: the whole picture in overlapping tiles (of inpaint those around the mask), or its '
         'central square, scaled to the size of the model; default: whole for inpaint, colorize, super-resolve and '
-        'denoise, unless it takes more than --max-calls')
+        'denoise, unless it takes more than --max-calls',
+    )
     parser.add_argument(
         '--side',
         type=int,
         metavar='N',
         help='shorter side in pixels that a whole picture is scaled to; default: for colorize 64 or that of the model, '
-        'for inpaint by the thickness of the mask')
+        'for inpaint by the thickness of the mask',
+    )
     parser.add_argument(
-        '--max-calls', type=int, default=20000, metavar='N', help='network calls for a tile that a whole picture may '
-        'take; default: %(default)s')
+        '--max-calls',
+        type=int,
+        default=20000,
+        metavar='N',
+        help='network calls for a tile that a whole picture may take; default: %(default)s',
+    )
     parser.add_argument(
         '--labels',
         nargs='+',
         metavar='LABEL',
         help='what is in the picture, as the number or the name of a class; one for all candidates or one for each; or '
-        "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits")
+        "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits",
+    )
     parser.add_argument(
-        '--num-candidates', type=int, metavar='N', help='how many results; default: 4, and 1 for denoise')
+        '--num-candidates', type=int, metavar='N', help='how many results; default: 4, and 1 for denoise'
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')
     parser.add_argument('--steps-out', metavar='PATH', help='picture file for the results after each step')
     add_common_arguments(parser)
@@ -129,12 +140,13 @@ def add_common_arguments(parser: CommandParser) -> None:
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
     parser.add_argument(
-        '--out', required=True, metavar='PATH', help='a picture file for a sheet of all, or a folder for single ones')
+        '--out', required=True, metavar='PATH', help='a picture file for a sheet of all, or a folder for single ones'
+    )
     parser.add_force()
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     out = Path(args.out).expanduser()
@@ -145,19 +157,30 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         args.run(args, *results.values())
 
 
-def edit_picture(args: Namespace, out: Path, steps_out: Optional[Path]) -> None:
+def edit_picture(args: Namespace, out: Path, steps_out: Path | None) -> None:
     """Edit a picture."""
     # torch is loaded only to draw
-    from mmcm.apis import editing
-    from mmcm.apis.drawing import check_out
+    from mmcm.apis.editing.edit import edit as editing
+    from mmcm.apis.sampling_result import check_out
     from mmcm.utils.images import check_picture_path, write_picture
 
     picture = editing.as_picture(args.img, background=None)
     options = {name: getattr(args, name) for name in OPTIONS if name in args}
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     planned = editing.plan_picture(
-        inferencer, args.task, picture, labels_of(args.labels), args.num_candidates, args.seed, args.steps, args.sigmas,
-        args.region, args.side, args.max_calls, **options)
+        inferencer,
+        args.task,
+        picture,
+        labels_of(args.labels),
+        args.num_candidates,
+        args.seed,
+        args.steps,
+        args.sigmas,
+        args.region,
+        args.side,
+        args.max_calls,
+        **options,
+    )
     if steps_out is not None:  # these make folders, and so only for a request that is in order
         check_picture_path(steps_out)
     check_out(out)
@@ -169,16 +192,18 @@ def edit_picture(args: Namespace, out: Path, steps_out: Optional[Path]) -> None:
     written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     count = len(edited.candidates)
-    print(f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in '
-          f'{edited.seconds:.2f} s on {inferencer.device}, {edited.num_calls} network call'
-          f'{"s" * (edited.num_calls > 1)} per candidate{" and tile" * (edited.num_tiles > 1)}, from {planned.note}: '
-          f'{where}')
+    print(
+        f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in '
+        f'{edited.seconds:.2f} s on {inferencer.device}, {edited.num_calls} network call'
+        f'{"s" * (edited.num_calls > 1)} per candidate{" and tile" * (edited.num_tiles > 1)}, from {planned.note}: '
+        f'{where}'
+    )
 
 
-def interpolate_seeds(args: Namespace, out: Path, steps_out: Optional[Path] = None) -> None:
+def interpolate_seeds(args: Namespace, out: Path, steps_out: Path | None = None) -> None:
     """Draw what lies between two seeds, and two labels."""
-    from mmcm.apis.drawing import check_out
-    from mmcm.apis.interpolation import check_ends, interpolate
+    from mmcm.apis.sampling.interpolation import check_ends, interpolate
+    from mmcm.apis.sampling_result import check_out
 
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
@@ -187,8 +212,10 @@ def interpolate_seeds(args: Namespace, out: Path, steps_out: Optional[Path] = No
     drawing = interpolate(inferencer, args.seeds, args.labels, args.num_images, sampler)
     written = drawing.save(out, args.num_images)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    print(f'Drew {args.num_images} images with {inferencer.checkpoint} in {drawing.seconds:.2f} s on '
-          f'{inferencer.device}, {drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image: {where}')
+    print(
+        f'Drew {args.num_images} images with {inferencer.checkpoint} in {drawing.seconds:.2f} s on '
+        f'{inferencer.device}, {drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image: {where}'
+    )
 
 
 if __name__ == '__main__':

@@ -1,10 +1,12 @@
 """How commands end when their input cannot be used, the machine fails, they are interrupted, or nobody reads on."""
+
 import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from functools import wraps
-from typing import Any, Callable, Optional
+from typing import Any
 
 from mmcm.cli import streams
 from mmcm.utils.errors import TRACEBACK, InputError, printable
@@ -73,11 +75,12 @@ def run_and_flush(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
     sys.stdout.flush()
 
 
-def building_failure(error: Exception) -> Optional[str]:
+def building_failure(error: Exception) -> str | None:
     """Return in one line what could not be built from a config; None if `error` is of something else."""
     if 'mmengine' not in sys.modules:  # then nothing was built, and its import would take long
         return None
     from mmcm.cli import building
+
     return building.building_failure(error)
 
 
@@ -94,7 +97,7 @@ def fail(message: str) -> None:
     message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
     message = printable(message)
     if len(message) > LONGEST:  # a file may have any text in place of a name
-        message = f'{message[:LONGEST // 2]} ... {message[-LONGEST // 2:]}'
+        message = f'{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}'
     print(f'error: {message}', file=sys.stderr)
     sys.exit(2)
 

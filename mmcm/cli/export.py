@@ -1,8 +1,8 @@
 """`mmcm export`: a model as a file that draws without mmcm."""
+
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
@@ -10,23 +10,26 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.outputs import claimed
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Write a model, sampler included, as one file: from noise and labels to images, in batches of any size.',
         prog,
-        examples=('--model digits --out digits.onnx', '--model cd_imagenet64_lpips --steps 2 --out imagenet.onnx',
-                  '--model work_dirs/my_run/config.py --checkpoint work_dirs/my_run --ema 0.9999 --out mine.pt2'))
+        examples=(
+            '--model digits --out digits.onnx',
+            '--model cd_imagenet64_lpips --steps 2 --out imagenet.onnx',
+            '--model work_dirs/my_run/config.py --checkpoint work_dirs/my_run --ema 0.9999 --out mine.pt2',
+        ),
+    )
     add_model_arguments(parser)
     add_step_arguments(parser)
-    parser.add_argument(
-        '--out', required=True, type=Path, help='file to write: .onnx, or .pt2 for torch.export.load')
+    parser.add_argument('--out', required=True, type=Path, help='file to write: .onnx, or .pt2 for torch.export.load')
     parser.add_force()
     return parser.parse_args(argv)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     args.out = args.out.expanduser()
@@ -45,9 +48,11 @@ def write(args: Namespace) -> None:
     channels_and_size = ', '.join(map(str, graph.image_shape))
     labels = '' if graph.num_classes is None else f', labels (N,) int64 from 0 to {graph.num_classes - 1}'
     calls = len(graph.sigmas)
-    print(f'Wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB), {calls} network call{"s" * (calls > 1)} per '
-          f'image: noise (N, {graph.num_draws}, {channels_and_size}) float32{labels} -> images '
-          f'(N, {channels_and_size}) float32 in [-1, 1]. Largest difference from torch: {difference:.1e}')
+    print(
+        f'Wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB), {calls} network call{"s" * (calls > 1)} per '
+        f'image: noise (N, {graph.num_draws}, {channels_and_size}) float32{labels} -> images '
+        f'(N, {channels_and_size}) float32 in [-1, 1]. Largest difference from torch: {difference:.1e}'
+    )
 
 
 if __name__ == '__main__':

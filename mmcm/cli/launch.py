@@ -1,6 +1,6 @@
 """Which of the processes of a run this is, as what has started them says in the environment."""
+
 import os
-from typing import Optional
 
 from mmcm.utils.errors import InputError
 
@@ -10,15 +10,15 @@ STARTED_BY = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
 PROCESS_VARIABLES = dict(
     pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE'),
     slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
-    mpi=dict(
-        RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
+    mpi=dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'),
+)
 # What srun alone sets, for the processes of a step; a shell within a job has the job's other variables, too.
 STEP_TASKS = 'SLURM_STEP_NUM_TASKS'
 TORCHRUN = 'TORCHELASTIC_RUN_ID'  # what torchrun sets beside the variables that are left over elsewhere
 HELP = 'what started the processes; default: what the variables of torchrun, srun or mpirun tell, if there are any'
 
 
-def find_launcher(asked: Optional[str] = None) -> str:
+def find_launcher(asked: str | None = None) -> str:
     """Return the launcher `asked` for; where there is none, the one that has started this process, or 'none'.
 
     torchrun comes first, since srun and mpirun may start it. A single process needs no launcher, unless torchrun
@@ -39,7 +39,7 @@ def find_launcher(asked: Optional[str] = None) -> str:
     return 'none'
 
 
-def processes(launcher: Optional[str] = None) -> tuple[int, int, int]:
+def processes(launcher: str | None = None) -> tuple[int, int, int]:
     """Return the rank of this process, the number of processes, and the rank among those of this machine.
 
     Args:
@@ -56,11 +56,15 @@ def processes(launcher: Optional[str] = None) -> tuple[int, int, int]:
         rank, world_size = (int(os.environ[names[key]]) for key in ('RANK', 'WORLD_SIZE'))
         local_rank = int(os.environ.get(names['LOCAL_RANK'], rank))
     except (KeyError, ValueError) as error:
-        raise InputError(f'--launcher {launcher} is for processes that {STARTED_BY[launcher]} starts: the variables '
-                         f'{names["RANK"]} and {names["WORLD_SIZE"]} have to be numbers.') from error
+        raise InputError(
+            f'--launcher {launcher} is for processes that {STARTED_BY[launcher]} starts: the variables '
+            f'{names["RANK"]} and {names["WORLD_SIZE"]} have to be numbers.'
+        ) from error
     if not 0 <= rank < world_size:
-        raise InputError(f'{names["RANK"]} is {rank}, which has to be from 0 to {world_size - 1} where '
-                         f'{names["WORLD_SIZE"]} is {world_size}.')
+        raise InputError(
+            f'{names["RANK"]} is {rank}, which has to be from 0 to {world_size - 1} where '
+            f'{names["WORLD_SIZE"]} is {world_size}.'
+        )
     return rank, world_size, local_rank
 
 
@@ -78,8 +82,10 @@ def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
         if source in os.environ:
             os.environ[name] = os.environ[source]
         elif name != 'LOCAL_RANK':
-            raise InputError(f'--launcher {launcher} is for processes that {STARTED_BY[launcher]} starts: '
-                             f'there is no variable {source}.')
+            raise InputError(
+                f'--launcher {launcher} is for processes that {STARTED_BY[launcher]} starts: '
+                f'there is no variable {source}.'
+            )
     processes(launcher)
     # MMEngine reads MPI's variable to choose the device, and this one to tell DDP of it.
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
@@ -87,9 +93,11 @@ def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
     os.environ.setdefault('MASTER_PORT', '29500')
     if launcher == 'pytorch' and 'MASTER_ADDR' not in os.environ:
-        raise InputError(f'RANK and WORLD_SIZE say that this is process {os.environ["RANK"]} of '
-                         f'{os.environ["WORLD_SIZE"]}, and there is no variable MASTER_ADDR by which they would find '
-                         'each other: start them with torchrun, or add --launcher none for one process.')
+        raise InputError(
+            f'RANK and WORLD_SIZE say that this is process {os.environ["RANK"]} of '
+            f'{os.environ["WORLD_SIZE"]}, and there is no variable MASTER_ADDR by which they would find '
+            'each other: start them with torchrun, or add --launcher none for one process.'
+        )
 
 
 def check_devices(launcher: str, count: int) -> None:
@@ -105,6 +113,8 @@ def check_devices(launcher: str, count: int) -> None:
         os.environ[variable] = os.environ['LOCAL_RANK'] = '0'
         return
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')
-    raise InputError(f'process {local_rank} of this machine has no GPU, there {"is" if count == 1 else "are"} {count}'
-                     f'{"" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"}: start at most one process '
-                     'for each.')
+    raise InputError(
+        f'process {local_rank} of this machine has no GPU, there {"is" if count == 1 else "are"} {count}'
+        f'{"" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"}: start at most one process '
+        'for each.'
+    )

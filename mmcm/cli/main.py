@@ -1,10 +1,10 @@
 """`mmcm`: one entry point to all commands. Each is a module of this package, imported only when it is asked for."""
+
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Optional
 
 from mmcm.cli.completion import ASKED, asked_command, complete
 from mmcm.cli.errors import command
@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first argument names."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
     if ASKED in os.environ:
@@ -48,7 +48,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     elif name in COMMANDS:
         importlib.import_module(f'mmcm.cli.{name.replace("-", "_")}').main(rest, prog=f'mmcm {name}')
     else:
-        from mmcm.zoo import nearest
+        from mmcm.utils.nearest import nearest
+
         raise InputError(f'no command {name!r}{nearest(name, COMMANDS)}; there are {", ".join(COMMANDS)}')
 
 
@@ -61,7 +62,7 @@ def complete_commands() -> None:
 
 
 @command
-def script(name: str, argv: Optional[Sequence[str]] = None) -> None:
+def script(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the command `name` in a script of its own; its imports take seconds, in which signals arrive, too."""
     importlib.import_module(f'mmcm.cli.{name}').main(argv)
 
@@ -73,9 +74,22 @@ train, test, demo = (partial(script, name) for name in ('train', 'test', 'demo')
 def help_text() -> str:
     """Return the list of commands."""
     lines = (f'  {name:12}{text}' for name, text in COMMANDS.items())
-    return '\n'.join(['usage: mmcm COMMAND ...', '', 'Consistency models: draw, edit, train, distil, measure.', '',
-                      'commands:', *lines, '', 'options:', '  -h, --help  show this list',
-                      '  --version   show the version', '', 'mmcm COMMAND --help lists the arguments of a command.'])
+    return '\n'.join(
+        [
+            'usage: mmcm COMMAND ...',
+            '',
+            'Consistency models: draw, edit, train, distil, measure.',
+            '',
+            'commands:',
+            *lines,
+            '',
+            'options:',
+            '  -h, --help  show this list',
+            '  --version   show the version',
+            '',
+            'mmcm COMMAND --help lists the arguments of a command.',
+        ]
+    )
 
 
 if __name__ == '__main__':

@@ -1,9 +1,10 @@
 """The arguments by which commands choose a model, how to measure it, and its steps."""
+
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from mmcm.cli.completion import with_configs, with_models
 from mmcm.cli.config import Options, as_values
@@ -15,31 +16,45 @@ if TYPE_CHECKING:  # which loads torch
 
 
 CONFIGS = ('.py', '.yaml', '.yml', '.json')  # suffixes of configs
-MODEL_HELP = ('name of the zoo (`mmcm zoo` lists them), config, folder or hub id of diffusers, work directory, or file '
-              'of weights with its config')
-EMA_HELP = ("which weights of a checkpoint that has several: an average's decay, 'online', or the key of another "
-            "program's; default: its first average")
+MODEL_HELP = (
+    'name of the zoo (`mmcm zoo` lists them), config, folder or hub id of diffusers, work directory, or file '
+    'of weights with its config'
+)
+EMA_HELP = (
+    "which weights of a checkpoint that has several: an average's decay, 'online', or the key of another "
+    "program's; default: its first average"
+)
 
 
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add what says which model."""
     with_models(parser.add_argument('--model', required=True, help=MODEL_HELP))
-    with_models(parser.add_argument(
-        '--checkpoint', help="path, URL, work directory or zoo name; default: the model's own"))
+    with_models(
+        parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
+    )
     parser.add_argument('--ema', help=EMA_HELP)
     parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
 
 
 def add_measured_arguments(parser: ArgumentParser) -> None:
     """Add what says which model is measured, and by which config; `settle_measured` reads it."""
-    with_configs(parser.add_argument(
-        'config', nargs='?', help='config that says how to measure, a file or a name; default: that of the model in '
-        'the zoo, or the one of ours that a run was trained by'))
-    with_models(parser.add_argument(
-        'weights', nargs='?', metavar='checkpoint', help='the same as --model, or as --checkpoint beside it'))
+    with_configs(
+        parser.add_argument(
+            'config',
+            nargs='?',
+            help='config that says how to measure, a file or a name; default: that of the model in '
+            'the zoo, or the one of ours that a run was trained by',
+        )
+    )
+    with_models(
+        parser.add_argument(
+            'weights', nargs='?', metavar='checkpoint', help='the same as --model, or as --checkpoint beside it'
+        )
+    )
     with_models(parser.add_argument('--model', help=MODEL_HELP))
-    with_models(parser.add_argument(
-        '--checkpoint', help="path, URL, work directory or zoo name; default: the model's own"))
+    with_models(
+        parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
+    )
 
 
 def settle_measured(args: Namespace) -> None:
@@ -65,8 +80,10 @@ def settle_measured(args: Namespace) -> None:
             config = None if args.config else recipe_of(Path(args.model))
             if config is not None:
                 name = Path(config).stem
-                print(f'note: {args.model} is measured as our config {name} says; name another one in front',
-                      file=sys.stderr)
+                print(
+                    f'note: {args.model} is measured as our config {name} says; name another one in front',
+                    file=sys.stderr,
+                )
             words.append(args.model)
     if len(words) > 1:
         raise InputError(f'two checkpoints are named, {words[0]} and {words[1]}: leave one out.')
@@ -75,11 +92,13 @@ def settle_measured(args: Namespace) -> None:
     if args.config is None:
         if args.model is None:
             raise InputError('no model is named: give one, --model digits for example.')
-        raise InputError(f'{args.model} is no model of the zoo, no config and no run of one of our configs, so it '
-                         f'does not say how to measure. Name the config, too: CONFIG --model {args.model}.')
+        raise InputError(
+            f'{args.model} is no model of the zoo, no config and no run of one of our configs, so it '
+            f'does not say how to measure. Name the config, too: CONFIG --model {args.model}.'
+        )
 
 
-def recipe_of(run: Path) -> Optional[str]:
+def recipe_of(run: Path) -> str | None:
     """Return the path of the config, one of ours, that a work directory was trained by; None if it is another one.
 
     The copy of the config that MMEngine writes into a work directory is not used: to read it is to run it.
@@ -98,7 +117,7 @@ def named_config(name: str) -> bool:
     return True
 
 
-def model_and_out(model: Optional[str], words: Sequence[str], out: Optional[str]) -> tuple[str, str]:
+def model_and_out(model: str | None, words: Sequence[str], out: str | None) -> tuple[str, str]:
     """Return what to read and what to write: --model or the first of `words`, and --out or the last one.
 
     Raises:
@@ -106,8 +125,11 @@ def model_and_out(model: Optional[str], words: Sequence[str], out: Optional[str]
     """
     places = [*([] if model is None else [model]), *words, *([] if out is None else [out])]
     if len(places) != 2:
-        raise InputError(f'one model and one output are needed, as --model MODEL --out OUT or as two words, got '
-                         f'{len(places)}: {" ".join(places)}'.rstrip(': ') + '.')
+        raise InputError(
+            f'one model and one output are needed, as --model MODEL --out OUT or as two words, got '
+            f'{len(places)}: {" ".join(places)}'.rstrip(': ')
+            + '.'
+        )
     return places[0], places[1]
 
 
@@ -116,7 +138,8 @@ def add_step_arguments(parser: ArgumentParser) -> None:
     levels = parser.add_mutually_exclusive_group()
     levels.add_argument('--steps', type=int, metavar='N', help='number of steps')
     levels.add_argument(
-        '--timesteps', type=int, nargs='+', metavar='T', help='timesteps as in diffusers, descending, such as 22 0')
+        '--timesteps', type=int, nargs='+', metavar='T', help='timesteps as in diffusers, descending, such as 22 0'
+    )
     levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 1.5')
     parser.add_argument(
         '--sampler',
@@ -124,7 +147,8 @@ def add_step_arguments(parser: ArgumentParser) -> None:
         action=Options,
         default={},
         metavar='KEY=VALUE',
-        help='another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18')
+        help='another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18',
+    )
 
 
 def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInferencer':
@@ -137,16 +161,18 @@ def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInfere
     steps = [name for name in ('steps', 'timesteps', 'sigmas') if getattr(args, name, None) is not None]
     also = [key for key in ('num_steps', 'indices', 'sigmas') if key in sampler]
     if steps and also:
-        raise InputError(f'--{steps[0]} and --sampler {also[0]}={sampler[also[0]]} both say where the steps are: give '
-                         'one of them.')
+        raise InputError(
+            f'--{steps[0]} and --sampler {also[0]}={sampler[also[0]]} both say where the steps are: give one of them.'
+        )
     if steps and 'type' in sampler:  # it is not built without any steps; `choose_sampler` then sets those asked for
         sampler |= dict(indices=[0]) if str(sampler['type']).endswith('MultistepSampler') else dict(num_steps=1)
     from mmcm.apis.inferencer import ConsistencyModelInferencer  # torch is loaded only for arguments in order
 
     return ConsistencyModelInferencer(
-        args.model, args.checkpoint, sampler=sampler, average=args.ema, cache_dir=args.cache_dir, **options)
+        args.model, args.checkpoint, sampler=sampler, average=args.ema, cache_dir=args.cache_dir, **options
+    )
 
 
-def labels_of(words: Optional[Sequence[str]]) -> Union[list[str], str, None]:
+def labels_of(words: Sequence[str] | None) -> list[str] | str | None:
     """Return the labels that the words of the command line mean: one word may be a rule for all images."""
     return words[0] if words and len(words) == 1 else words

@@ -1,8 +1,8 @@
 """`mmcm pack`: any data set into one file that is mapped, not decoded."""
+
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
@@ -14,42 +14,49 @@ from mmcm.utils.outputs import claimed
 LISTED = 20  # of what could not be read
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Pack a data set into one npz file: uint8 images, labels, digests. A run that was stopped goes on when the '
         'same command is given again.',
         prog,
-        examples=('data/imagenet/train --size 64 --out data/imagenet64.npz --corrupt skip',
-                  'configs/ect/ect_1xb128_cifar10-32x32.py --out data/cifar10.npz',
-                  'CIFAR100 --options data_root=data/cifar100 split=test --out data/cifar100_test.npz',
-                  '--verify data/imagenet64.npz'))
+        examples=(
+            'data/imagenet/train --size 64 --out data/imagenet64.npz --corrupt skip',
+            'configs/ect/ect_1xb128_cifar10-32x32.py --out data/cifar10.npz',
+            'CIFAR100 --options data_root=data/cifar100 split=test --out data/cifar100_test.npz',
+            '--verify data/imagenet64.npz',
+        ),
+    )
     parser.add_argument(
         'source',
         nargs='?',
         metavar='SOURCE',
         help='folder or zip of images, lmdb of LSUN, npz of images, config or model of the zoo (its training data), or '
-        'the type of a data set, whose arguments --options gives')
+        'the type of a data set, whose arguments --options gives',
+    )
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
     parser.add_argument(
         '--size',
         type=int,
         metavar='N',
         help='cut the central square and scale it to N x N pixels, as the data of the released models were; default: '
-        'images stay as they are, and need one size')
+        'images stay as they are, and need one size',
+    )
     parser.add_argument(
         '--options',
         nargs='+',
         action=Options,
         default={},
         metavar='KEY=VALUE',
-        help='arguments of the data set, for example labelled=False')
+        help='arguments of the data set, for example labelled=False',
+    )
     parser.add_workers('read images')
     parser.add_argument(
         '--corrupt',
         choices=ON_CORRUPT,
         default=ON_CORRUPT[0],
-        help='what to do with an image that cannot be read; default: %(default)s')
+        help='what to do with an image that cannot be read; default: %(default)s',
+    )
     parser.add_background()
     parser.add_force()
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
@@ -61,7 +68,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
     return args
 
 
-def source_config(source: str, size: Optional[int], options: dict, background: Optional[str] = None) -> dict:
+def source_config(source: str, size: int | None, options: dict, background: str | None = None) -> dict:
     """Return the config of the data set to pack.
 
     Raises:
@@ -70,17 +77,20 @@ def source_config(source: str, size: Optional[int], options: dict, background: O
     import inspect
 
     import mmcm.datasets  # noqa: F401 (registers them)
-    from mmcm.apis.data_source import NoDataError, dataset_config, pipeline_for
-    from mmcm.apis.packing import check_nothing_random
+    from mmcm.apis.data.packing import check_nothing_random
+    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, pipeline_for
     from mmcm.registry import DATASETS
-    from mmcm.zoo import nearest
+    from mmcm.utils.nearest import nearest
 
     options = as_values(options)
     kind = DATASETS.module_dict.get(source)
     if kind is not None:
         config = dict(type=source)
-        required = [name for name, parameter in inspect.signature(kind).parameters.items()
-                    if parameter.default is parameter.empty]
+        required = [
+            name
+            for name, parameter in inspect.signature(kind).parameters.items()
+            if parameter.default is parameter.empty
+        ]
         if 'pipeline' in required:
             config['pipeline'] = pipeline_for(size)
             size = None
@@ -91,24 +101,29 @@ def source_config(source: str, size: Optional[int], options: dict, background: O
         try:
             config = dataset_config(source, size)
         except NoDataError as error:
-            raise InputError(f'{error} Or name the type of a data set, such as CIFAR10 with --options '
-                             f'data_root=data/cifar10{nearest(source, DATASETS.module_dict)}.') from error
+            raise InputError(
+                f'{error} Or name the type of a data set, such as CIFAR10 with --options '
+                f'data_root=data/cifar10{nearest(source, DATASETS.module_dict)}.'
+            ) from error
         if any(transform.get('size') == size for transform in config.get('pipeline') or ()):
             size = None
     if size is not None:
-        raise InputError(f'--size is for images in files; {source} says itself what size they have. Leave it out, or '
-                         'give its folder instead.')
+        raise InputError(
+            f'--size is for images in files; {source} says itself what size they have. Leave it out, or '
+            'give its folder instead.'
+        )
     config = dataset_config({**config, **options}, background=background)
     check_nothing_random(config.get('pipeline') or ())
     return config
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     if args.verify is not None:
-        from mmcm.apis.packing import verify
+        from mmcm.apis.data.packing import verify
+
         notes = verify(args.verify)
         print(f'{args.verify} is as it was packed: {notes["num_images"]} images')
         return
@@ -123,9 +138,10 @@ def write(out: Path, args: Namespace) -> None:
     """Pack what `args` name into `out`."""
     config = source_config(args.source, args.size, args.options, args.background)
 
-    from mmcm.apis.data_source import build_images
-    from mmcm.apis.packing import pack
+    from mmcm.apis.data.packing import pack
+    from mmcm.apis.data.resolve_dataset import build_images
     from mmcm.cli.building import built_from_config
+
     with built_from_config():
         dataset = build_images(config)
     empty = dataset.empty_classes
@@ -141,8 +157,10 @@ def write(out: Path, args: Namespace) -> None:
     if done.empty_classes != empty:  # since what could not be read is left out
         print(done.empty_classes)
     found = f', {done.num_found} of them by an earlier run' if done.num_found else ''
-    print(f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
-          f'{out}')
+    print(
+        f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
+        f'{out}'
+    )
 
 
 if __name__ == '__main__':

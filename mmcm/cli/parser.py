@@ -1,8 +1,9 @@
 """The parser of every command: help with examples, errors of one line, completion by the shell."""
+
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 from mmcm.cli.completion import complete
 from mmcm.utils.errors import InputError
@@ -32,13 +33,8 @@ class CommandParser(ArgumentParser):
         options: What argparse itself hands to the parsers of subcommands.
     """
 
-    def __init__(self,
-                 description: str,
-                 prog: Optional[str] = None,
-                 examples: Sequence[str] = (),
-                 **options: Any) -> None:
-        super().__init__(
-            prog=prog, description=description, formatter_class=RawDescriptionHelpFormatter, **options)
+    def __init__(self, description: str, prog: str | None = None, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(prog=prog, description=description, formatter_class=RawDescriptionHelpFormatter, **options)
         if examples:
             self.epilog = '\n'.join(['examples:', *(f'  {self.prog} {example}' for example in examples)])
 
@@ -49,15 +45,17 @@ class CommandParser(ArgumentParser):
             type=int,
             default=usable_cores(),
             metavar='N',
-            help=f'processes that {what}; default: one for each core, %(default)s')
+            help=f'processes that {what}; default: one for each core, %(default)s',
+        )
 
     def add_deprecated(self, old: str, new: str) -> None:
         """Accept the option `old`, which help does not list, as another name of the option `new`."""
         action = self._option_string_actions[new]
         self.add_argument(
-            old, dest=action.dest, type=action.type, help=SUPPRESS, default=SUPPRESS, action=Deprecated, new=new)
+            old, dest=action.dest, type=action.type, help=SUPPRESS, default=SUPPRESS, action=Deprecated, new=new
+        )
 
-    def parse_args(self, args: Optional[Sequence[str]] = None, namespace: Optional[Namespace] = None) -> Namespace:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Namespace | None = None) -> Namespace:
         """Parse the arguments, or answer the shell that asks how they go on."""
         complete(self)
         return super().parse_args(args, namespace)
@@ -72,7 +70,8 @@ class CommandParser(ArgumentParser):
             '--background',
             metavar='COLOUR',
             help="what transparent image files are composited on: a colour, as a name or '#rrggbb', or 'none', which "
-            'leaves their alpha channel out; default: white, or what a config says')
+            'leaves their alpha channel out; default: white, or what a config says',
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an InputError."""

@@ -1,9 +1,9 @@
 """`mmcm publish`: from a training checkpoint to a file to hand out."""
+
 import hashlib
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from mmcm.cli.completion import with_models
 from mmcm.cli.errors import command
@@ -12,18 +12,23 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.outputs import claimed
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        "Write a network's weights alone to a safetensors file, with the config that they belong to.", prog,
-        examples=('--model work_dirs/my_run --out my_model.safetensors',
-                  'work_dirs/my_run my_model.safetensors --ema 0.9999 --dtype float16'))
+        "Write a network's weights alone to a safetensors file, with the config that they belong to.",
+        prog,
+        examples=(
+            '--model work_dirs/my_run --out my_model.safetensors',
+            'work_dirs/my_run my_model.safetensors --ema 0.9999 --dtype float16',
+        ),
+    )
     with_models(parser.add_argument('places', nargs='*', metavar='MODEL OUT', help='the same as --model and --out'))
     with_models(parser.add_argument('--model', help='work directory (its last checkpoint), or training checkpoint'))
     parser.add_argument('--out', help='file to write, ending in .safetensors')
     parser.add_argument('--ema', help=EMA_HELP)
     parser.add_argument(
-        '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of the file')
+        '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of the file'
+    )
     parser.add_force()
     args = parser.parse_args(argv)
     args.model, args.out = model_and_out(args.model, args.places, args.out)
@@ -31,7 +36,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     out = Path(args.out).expanduser()
@@ -39,6 +44,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         import torch  # loaded only for arguments in order
 
         from mmcm.apis.publish import publish
+
         publish(args.model, out, args.ema, getattr(torch, args.dtype))
     sha = hashlib.sha256(out.read_bytes()).hexdigest()
     print(f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB)\nsha256 of the file: {sha}')

@@ -1,4 +1,5 @@
 """What a runner needs to know of the machine before it is built."""
+
 import atexit
 import importlib.util
 import os
@@ -7,7 +8,6 @@ import time
 from argparse import Namespace
 from datetime import timedelta
 from pathlib import Path
-from typing import Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -22,7 +22,7 @@ from mmcm.utils.errors import InputError
 # MMEngine tells the runs of a process apart by name and second; one more run of that name waits for the next second, as
 # it would log into the files of the run before.
 SECOND = '%Y%m%d_%H%M%S'
-_begun: dict[Optional[str], str] = {}
+_begun: dict[str | None, str] = {}
 
 
 def prepare(config: Config, args: Namespace) -> None:
@@ -56,9 +56,11 @@ def use_cpus(config: Config, launcher: str) -> None:
         try:
             torch.distributed.init_process_group('gloo', timeout=timeout)
         except (ValueError, RuntimeError) as error:
-            raise InputError(f'the processes cannot be connected at {os.environ["MASTER_ADDR"]}, port '
-                             f'{os.environ["MASTER_PORT"]}: {str(error).splitlines()[0]}. Another MASTER_ADDR or '
-                             'MASTER_PORT may be free.') from error
+            raise InputError(
+                f'the processes cannot be connected at {os.environ["MASTER_ADDR"]}, port '
+                f'{os.environ["MASTER_PORT"]}: {str(error).splitlines()[0]}. Another MASTER_ADDR or '
+                'MASTER_PORT may be free.'
+            ) from error
         atexit.register(disconnect)
     config.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
@@ -77,10 +79,11 @@ def first_node(launcher: str) -> str:
     if launcher != 'slurm' or nodes is None:
         raise InputError(f'--launcher {launcher} on CPUs needs MASTER_ADDR, the address of the machine of process 0.')
     return subprocess.run(
-        ['scontrol', 'show', 'hostnames', nodes], check=True, capture_output=True, text=True).stdout.split()[0]
+        ['scontrol', 'show', 'hostnames', nodes], check=True, capture_output=True, text=True
+    ).stdout.split()[0]
 
 
-def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
+def build_runner(config: Config) -> Runner | FlexibleRunner:
     """Build the runner that `runner_type` of `config` names, by default MMEngine's Runner.
 
     Raises:
@@ -88,8 +91,10 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     """
     kind = config.get('runner_type', 'Runner')
     if kind == 'FlexibleRunner' and config.get('strategy') and config.get('launcher', 'none') == 'none':
-        raise InputError(f'the strategy {config.strategy.type} is for processes that a launcher starts: '
-                         'use tools/dist_train.sh, or torchrun and --launcher pytorch.')
+        raise InputError(
+            f'the strategy {config.strategy.type} is for processes that a launcher starts: '
+            'use tools/dist_train.sh, or torchrun and --launcher pytorch.'
+        )
     runner_class = RUNNERS.get(kind) if isinstance(kind, str) else None
     if runner_class is None:
         raise InputError(f"runner_type has to be 'Runner' or 'FlexibleRunner', got {kind!r}.")
@@ -105,7 +110,7 @@ def build_runner(config: Config) -> Union[Runner, FlexibleRunner]:
     return runner
 
 
-def log_file(runner: Union[Runner, FlexibleRunner]) -> str:
+def log_file(runner: Runner | FlexibleRunner) -> str:
     """Return the path of the file that a runner logs to, as seen from the current folder where it lies below that."""
     path = Path(runner.logger.log_file)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

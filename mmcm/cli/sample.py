@@ -1,7 +1,7 @@
 """`mmcm sample`: any number of pictures into files, by any number of processes."""
+
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Optional
 
 from mmcm.cli.errors import command
 from mmcm.cli.launch import HELP, LAUNCHERS, processes
@@ -10,16 +10,19 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.interrupts import advising
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Draw any number of images into files. A run that was stopped goes on when the same command is given again.',
         prog,
-        examples=('--model digits --labels 3 1 4 --out pi.png',
-                  '--model digits -n 100 --labels balanced --out sheet.png',
-                  '--model digits -n 2000 --labels balanced --seed 0 --out x.npz x.zip',
-                  '--model cd_imagenet64_lpips -n 4 --labels "king penguin" 207 --steps 2 --out penguins',
-                  '--model edm_imagenet64_ema -n 50000 --sampler num_steps=40 s_churn=0 --out edm.npz'))
+        examples=(
+            '--model digits --labels 3 1 4 --out pi.png',
+            '--model digits -n 100 --labels balanced --out sheet.png',
+            '--model digits -n 2000 --labels balanced --seed 0 --out x.npz x.zip',
+            '--model cd_imagenet64_lpips -n 4 --labels "king penguin" 207 --steps 2 --out penguins',
+            '--model edm_imagenet64_ema -n 50000 --sampler num_steps=40 s_churn=0 --out edm.npz',
+        ),
+    )
     add_model_arguments(parser)
     parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many; default: one per label, or 1')
     parser.add_argument(
@@ -27,16 +30,19 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         nargs='+',
         metavar='LABEL',
         help="classes as numbers or names, repeated as often as need be; or 'balanced' (0, 1, 2, ... in turn); or "
-        "'random', by the seed, which is the default")
+        "'random', by the seed, which is the default",
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the run; default: %(default)s')
     add_step_arguments(parser)
     parser.add_argument(
         '--batch-size',
         type=int,
         metavar='N',
-        help='images that go through the network at a time; default: by their size and the device')
+        help='images that go through the network at a time; default: by their size and the device',
+    )
     parser.add_argument(
-        '--no-clip', action='store_true', help='do not clip the estimates of several steps to the range of images')
+        '--no-clip', action='store_true', help='do not clip the estimates of several steps to the range of images'
+    )
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present, one for each process')
     parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
     parser.add_argument(
@@ -46,7 +52,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         required=True,
         metavar='PATH',
         help='where to write, by the suffix: .npz (arr_0 uint8 NHWC, arr_1 labels), .zip of PNGs, .png (one sheet of '
-        'all), or a folder for PNGs; several make the same images into several forms')
+        'all), or a folder for PNGs; several make the same images into several forms',
+    )
     parser.add_force()
     parser.add_argument('--columns', type=int, metavar='N', help='images per row of a sheet')
     parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
@@ -54,10 +61,10 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    from mmcm.apis.bulk_sampling import sample_to_files  # torch is loaded only to draw
+    from mmcm.apis.sampling.bulk import sample_to_files  # torch is loaded only to draw
 
     rank, world_size, local_rank = processes(args.launcher)
     inferencer = build_inferencer(args, device=device_of(args.device, local_rank), dtype=args.dtype)
@@ -80,7 +87,8 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
             rank,
             world_size,
             progress=True,
-            force=args.force)
+            force=args.force,
+        )
     if rank:
         return
     where = ', '.join(map(str, done.outs))
@@ -88,16 +96,19 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         print(f'Nothing to do, the images of this request are there: {where}')
         return
     now = '' if done.num_drawn == num_images else f'{done.num_drawn} of them '
-    print(f'Wrote {num_images} image{"s" * (num_images > 1)} of {inferencer.checkpoint}, {now}drawn in '
-          f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
-          f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}')
+    print(
+        f'Wrote {num_images} image{"s" * (num_images > 1)} of {inferencer.checkpoint}, {now}drawn in '
+        f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
+        f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}'
+    )
 
 
-def device_of(name: Optional[str], local_rank: int) -> Optional[str]:
+def device_of(name: str | None, local_rank: int) -> str | None:
     """Return the device of a process: where no single GPU is named, those of the machine are dealt out."""
     if name not in (None, 'cuda'):
         return name
     import torch
+
     count = torch.cuda.device_count()
     return f'cuda:{local_rank % count}' if count else name
 

@@ -1,8 +1,9 @@
 """`mmcm score-edits`: measure how well a model edits pictures, beside simple methods that need no model."""
+
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from mmcm.cli.config import report_transparency
 from mmcm.cli.errors import command
@@ -14,7 +15,7 @@ from mmcm.utils.files import write_bytes
 from mmcm.utils.outputs import check_outputs, claimed
 
 if TYPE_CHECKING:  # which loads torch
-    from mmcm.apis.edit_scores import EditScores
+    from mmcm.apis.evaluation.edit_scores import EditScores
     from mmcm.apis.inferencer import ConsistencyModelInferencer
     from mmcm.evaluation.edit_baselines import Edit
     from mmcm.samplers.base import Sampler
@@ -26,26 +27,49 @@ MOST_LEARNED = 1000  # pictures that a mean colour is taken of, at most
 ROWS = 8  # of a sheet
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Measure how well a model gives pictures their colours back, their details, and a square in their middle (a '
-        'quarter of the pixels), by PSNR and SSIM, beside simple methods that need no model.', prog,
-        examples=('--model photo_patches --out scores.json --sheets sheets',
-                  '--model cd_cat256_lpips --data cats/test --learned cats/train --num-images 100 --out scores.json'))
+        'quarter of the pixels), by PSNR and SSIM, beside simple methods that need no model.',
+        prog,
+        examples=(
+            '--model photo_patches --out scores.json --sheets sheets',
+            '--model cd_cat256_lpips --data cats/test --learned cats/train --num-images 100 --out scores.json',
+        ),
+    )
     add_model_arguments(parser)
-    parser.add_argument('--data', help='pictures to edit: a folder or a zip, an npz, an lmdb, a config; default: '
-                        "patches of scikit-learn's photographs that are held out in the recipes")
-    parser.add_argument('--learned', metavar='DATA', help='pictures that the model learned from, whose mean colour the '
-                        'simplest colorization gives; default: the other patches')
+    parser.add_argument(
+        '--data',
+        help='pictures to edit: a folder or a zip, an npz, an lmdb, a config; default: '
+        "patches of scikit-learn's photographs that are held out in the recipes",
+    )
+    parser.add_argument(
+        '--learned',
+        metavar='DATA',
+        help='pictures that the model learned from, whose mean colour the '
+        'simplest colorization gives; default: the other patches',
+    )
     parser.add_background()
-    parser.add_argument('--edits', nargs='+', choices=EDITS, metavar='EDIT', help=f'which of {", ".join(EDITS)}; '
-                        'default: all, for models of grey pictures all but colorize')
+    parser.add_argument(
+        '--edits',
+        nargs='+',
+        choices=EDITS,
+        metavar='EDIT',
+        help=f'which of {", ".join(EDITS)}; default: all, for models of grey pictures all but colorize',
+    )
     parser.add_argument('--factor', type=int, default=4, metavar='N', help='of super-resolve; default: %(default)s')
-    parser.add_argument('-n', '--num-images', type=int, default=256, metavar='N', help='pictures at most, at even '
-                        'distances among those that have no pixel in common; default: %(default)s')
-    parser.add_argument('--num-candidates', type=int, default=8, metavar='K', help='results per picture; default: '
-                        '%(default)s')
+    parser.add_argument(
+        '-n',
+        '--num-images',
+        type=int,
+        default=256,
+        metavar='N',
+        help='pictures at most, at even distances among those that have no pixel in common; default: %(default)s',
+    )
+    parser.add_argument(
+        '--num-candidates', type=int, default=8, metavar='K', help='results per picture; default: %(default)s'
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')
     levels = parser.add_mutually_exclusive_group()
     levels.add_argument('--steps', type=int, metavar='N', help='number of steps; default: as many as mmcm edit takes')
@@ -63,15 +87,15 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     check_outputs({'--out': args.out}, args.force)
     # torch is loaded only for arguments in order
-    from mmcm.apis import edit_scores
-    from mmcm.apis.data_source import find_dataset
-    from mmcm.apis.scores import show
-    from mmcm.editing import editing_sampler
+    from mmcm.apis.data.resolve_dataset import find_dataset
+    from mmcm.apis.evaluation import edit_scores
+    from mmcm.apis.evaluation.scores import show
+    from mmcm.operators import editing_sampler
 
     inferencer = build_inferencer(args, device=args.device)
     sampler = editing_sampler(inferencer.sampler)
@@ -89,30 +113,46 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
     sheets = None if args.sheets is None else [args.sheets / f'{name}.png' for name in edits]
     with claimed({'--out': args.out, '--sheets': sheets}, args.force, {'--data': args.data, '--learned': args.learned}):
         scores = score(inferencer, pictures, edits, labels, sampler, args)
-        write_bytes(args.out, edit_scores.record(
-            inferencer, args.model, dataset.fingerprint, items, sampler, args.num_candidates, args.seed, scores))
+        write_bytes(
+            args.out,
+            edit_scores.record(
+                inferencer, args.model, dataset.fingerprint, items, sampler, args.num_candidates, args.seed, scores
+            ),
+        )
     rows = [['edit', 'by', 'PSNR', '+-', 'pooled', '+-', 'SSIM', '+-']]
     for name, each in scores.items():
         for way, values in each.summary().items():
-            cells = [f'{number:.{digits}f}' for key, digits in (('psnr', 2), ('pooled_psnr', 2), ('ssim', 4))
-                     for number in values[key].values()]
+            cells = [
+                f'{number:.{digits}f}'
+                for key, digits in (('psnr', 2), ('pooled_psnr', 2), ('ssim', 4))
+                for number in values[key].values()
+            ]
             rows.append([name, way, *cells])
     show(rows)
     seconds = sum(each.seconds for each in scores.values())
-    print(f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
-          f'{seconds:.1f} s on {inferencer.device}, {sampler.num_calls} network calls per candidate: {args.out}')
+    print(
+        f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
+        f'{seconds:.1f} s on {inferencer.device}, {sampler.num_calls} network calls per candidate: {args.out}'
+    )
 
 
-def score(inferencer: 'ConsistencyModelInferencer', pictures: Any, edits: 'dict[str, Edit]', labels: Any,
-          sampler: 'Sampler', args: Namespace) -> 'dict[str, EditScores]':
+def score(
+    inferencer: 'ConsistencyModelInferencer',
+    pictures: Any,
+    edits: 'dict[str, Edit]',
+    labels: Any,
+    sampler: 'Sampler',
+    args: Namespace,
+) -> 'dict[str, EditScores]':
     """Return the score of each edit of `pictures`, and write the sheets that `args` ask for."""
-    from mmcm.apis import edit_scores
+    from mmcm.apis.evaluation import edit_scores
     from mmcm.utils.images import write_picture
 
     scores, count = {}, len(pictures)
     for name, edit in edits.items():
         scores[name] = edit_scores.score_edit(
-            inferencer, pictures, edit, labels, args.num_candidates, args.seed, sampler, progress=True)
+            inferencer, pictures, edit, labels, args.num_candidates, args.seed, sampler, progress=True
+        )
         if args.sheets is not None:
             shown = range(count) if count <= ROWS else [row * count // ROWS for row in range(ROWS)]
             write_picture(args.sheets / f'{name}.png', scores[name].sheet(shown, list(edit.baselines)[-1]))
@@ -121,18 +161,20 @@ def score(inferencer: 'ConsistencyModelInferencer', pictures: Any, edits: 'dict[
 
 def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
     """Return the edits that `args` ask for, for models of pictures of so many channels and pixels a side."""
-    from mmcm.apis import edit_scores
-    from mmcm.apis.data_source import find_dataset
+    from mmcm.apis.data.resolve_dataset import find_dataset
+    from mmcm.apis.evaluation import edit_scores
     from mmcm.evaluation.edit_baselines import standard_edits
 
     names = args.edits or (EDITS if channels == 3 else EDITS[1:])
     colour = None
     if 'colorize' in names:
         if channels != 3:
-            raise InputError(f'the model draws pictures of {channels} channel, which have no colours: leave colorize '
-                             'out of --edits.')
+            raise InputError(
+                f'the model draws pictures of {channels} channel, which have no colours: leave colorize out of --edits.'
+            )
         learned = find_dataset(
-            args.learned or dict(LEARNED, size=size), size, channels, args.learned and args.background)
+            args.learned or dict(LEARNED, size=size), size, channels, args.learned and args.background
+        )
         items = edit_scores.spread_out(learned, MOST_LEARNED)
         colour = edit_scores.mean_colour(edit_scores.read_pictures(learned, items))
     edits = standard_edits(size, colour, args.factor)

@@ -1,10 +1,10 @@
 """`tools/search_timesteps.py`: find the noise levels by which a multistep sampler draws best."""
+
 import json
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Optional
 
 from mmengine.config import Config
 
@@ -22,35 +22,67 @@ from mmcm.utils.outputs import claimed, next_free
 EVALUATIONS = 'evaluations.json'  # in the work directory
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Find the noise levels by which a multistep sampler draws best, and write them as a config. A search that was '
-        'stopped goes on when the same command is given again: every evaluation is kept in the work directory.', prog,
-        examples=('--model digits --steps 2 --metric frechet/distance',
-                  'ect_1xb32_digits-8x8 --model work_dirs/ect_1xb32_digits-8x8 --steps 4 --method grid '
-                  '--num-scales 40'))
+        'stopped goes on when the same command is given again: every evaluation is kept in the work directory.',
+        prog,
+        examples=(
+            '--model digits --steps 2 --metric frechet/distance',
+            'ect_1xb32_digits-8x8 --model work_dirs/ect_1xb32_digits-8x8 --steps 4 --method grid --num-scales 40',
+        ),
+    )
     add_measured_arguments(parser)
-    parser.add_argument('--steps', type=int, default=2, metavar='K', help='network calls, 2 or more, the first one at '
-                        'the highest level; default: %(default)s')
-    parser.add_argument('--metric', default='frechet/distance', help='what to judge by, a metric of the config; '
-                        'default: %(default)s')
+    parser.add_argument(
+        '--steps',
+        type=int,
+        default=2,
+        metavar='K',
+        help='network calls, 2 or more, the first one at the highest level; default: %(default)s',
+    )
+    parser.add_argument(
+        '--metric', default='frechet/distance', help='what to judge by, a metric of the config; default: %(default)s'
+    )
     parser.add_argument('--better', choices=['lower', 'higher'], help='which values are better; known for our metrics')
-    parser.add_argument('--method', choices=['ternary', 'grid'], default='ternary', help='ternary: level by level, as '
-                        'in the paper; grid: a coarse grid for all together, refined around its best point')
-    parser.add_argument('--grid-points', type=int, default=6, metavar='N', help='of the coarse grid, for each level; '
-                        'default: %(default)s')
-    parser.add_argument('--num-scales', type=int, metavar='N', help='search among N levels, the end without noise '
-                        "counted; default: those of the sampler's schedule")
-    parser.add_argument('--spacing', choices=['karras', 'log'], default='karras', help="how they are spaced: as the "
-                        "models' schedules, or by equal factors")
+    parser.add_argument(
+        '--method',
+        choices=['ternary', 'grid'],
+        default='ternary',
+        help='ternary: level by level, as '
+        'in the paper; grid: a coarse grid for all together, refined around its best point',
+    )
+    parser.add_argument(
+        '--grid-points',
+        type=int,
+        default=6,
+        metavar='N',
+        help='of the coarse grid, for each level; default: %(default)s',
+    )
+    parser.add_argument(
+        '--num-scales',
+        type=int,
+        metavar='N',
+        help="search among N levels, the end without noise counted; default: those of the sampler's schedule",
+    )
+    parser.add_argument(
+        '--spacing',
+        choices=['karras', 'log'],
+        default='karras',
+        help="how they are spaced: as the models' schedules, or by equal factors",
+    )
     parser.add_argument('--ema', help=EMA_HELP)
     parser.add_argument(
-        '-n', '--num-images', type=int, metavar='N', help='images per evaluation, whatever the config says')
+        '-n', '--num-images', type=int, metavar='N', help='images per evaluation, whatever the config says'
+    )
     parser.add_deprecated('--num-samples', '--num-images')
     parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
-    parser.add_argument('--out', type=Path, help='the config to write; the table is written beside it, as .json; '
-                        'default: <work dir>/<config>_<K>steps.py, with a number behind it where that is there')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        help='the config to write; the table is written beside it, as .json; '
+        'default: <work dir>/<config>_<K>steps.py, with a number behind it where that is there',
+    )
     add_runner_arguments(parser)
     parser.add_force()
     args = parser.parse_args(argv)
@@ -67,11 +99,11 @@ def search(config: Config, args: Namespace) -> None:
     """Search, print the table, and write it and the config of what was found."""
     from mmengine.dist import is_main_process  # torch is loaded only to draw
 
-    from mmcm.apis import timestep_search
-    from mmcm.apis.evaluation_cache import EvaluationCache
-    from mmcm.apis.named_samplers import OWN, choose_samplers
-    from mmcm.apis.scores import plain, show
-    from mmcm.apis.testing import Tester, check_test_parts, set_requests
+    from mmcm.apis.evaluation import timestep_search
+    from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
+    from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
+    from mmcm.apis.evaluation.scores import plain, show
+    from mmcm.apis.evaluation.tester import Tester, check_test_parts, set_requests
     from mmcm.cli.building import built_from_config
     from mmcm.cli.settings import TEST, check_settings
 
@@ -85,8 +117,10 @@ def search(config: Config, args: Namespace) -> None:
     sampler = choose_samplers(config, args.checkpoint)[OWN]
     levels = timestep_search.levels_of(sampler, args.num_scales, args.spacing)
     if args.steps > len(levels):
-        raise InputError(f'{args.steps} steps need as many levels, and the schedule has {len(levels)} with noise: set '
-                         '--num-scales to more.')
+        raise InputError(
+            f'{args.steps} steps need as many levels, and the schedule has {len(levels)} with noise: set '
+            '--num-scales to more.'
+        )
     if args.method == 'grid' and args.grid_points < args.steps - 1:
         raise InputError(f'{args.steps} steps need a grid of at least {args.steps - 1} points, got {args.grid_points}.')
     lower = args.better == 'lower' if args.better else timestep_search.is_lower_better(args.metric)
@@ -97,14 +131,24 @@ def search(config: Config, args: Namespace) -> None:
         tester = Tester(config, args.checkpoint, [args.ema])
         model = {key: value for key, value in tester.config.model.items() if key != 'sampler'}
         settings = plain(
-            dict(weights=tester.weights, ema=tester.ema, model=model, requests=config.test_dataloader.dataset,
-                 batch_size=config.test_dataloader.batch_size, evaluator=tester.config.test_evaluator,
-                 fingerprints=tester.fingerprints(args.metric), prefix=args.metric.rpartition('/')[0]))
+            dict(
+                weights=tester.weights,
+                ema=tester.ema,
+                model=model,
+                requests=config.test_dataloader.dataset,
+                batch_size=config.test_dataloader.batch_size,
+                evaluator=tester.config.test_evaluator,
+                fingerprints=tester.fingerprints(args.metric),
+                prefix=args.metric.rpartition('/')[0],
+            )
+        )
 
         def loss(indices: tuple[int, ...]) -> float:
             at = timestep_search.sampler_at(sampler, [levels[index] for index in indices])
-            metrics = cache.get({**settings, 'sampler': plain(at)},
-                                lambda: plain(tester.measure('searched', at, metric=args.metric).metrics))
+            metrics = cache.get(
+                {**settings, 'sampler': plain(at)},
+                lambda: plain(tester.measure('searched', at, metric=args.metric).metrics),
+            )
             if args.metric not in metrics:
                 raise InputError(f'the config has no metric {args.metric!r}: it has {", ".join(metrics)}.')
             value = asked[indices] = metrics[args.metric]
@@ -119,41 +163,61 @@ def search(config: Config, args: Namespace) -> None:
         raise InputError(f'{args.metric} is not finite, whatever the levels are: look at the checkpoint.')
     if not is_main_process():
         return
-    rows = [[' '.join(map(str, indices)), ' '.join(f'{levels[index]:.4g}' for index in indices),
-             'nan' if value is None else f'{value:.6g}', '*' if indices == best else '']
-            for indices, value in sorted(asked.items())]
+    rows = [
+        [
+            ' '.join(map(str, indices)),
+            ' '.join(f'{levels[index]:.4g}' for index in indices),
+            'nan' if value is None else f'{value:.6g}',
+            '*' if indices == best else '',
+        ]
+        for indices, value in sorted(asked.items())
+    ]
     show([['indices', 'sigmas', args.metric, 'best'], *rows])
     print(f'{cache.num_new} of {len(asked)} evaluations are new')
     found = timestep_search.sampler_at(sampler, [levels[index] for index in best])
-    note = (f'{args.metric} {asked[best]:.6g} of {tester.num_samples} images, found by mmcm search --method '
-            f'{args.method} among {len(asked)} choices')
+    note = (
+        f'{args.metric} {asked[best]:.6g} of {tester.num_samples} images, found by mmcm search --method '
+        f'{args.method} among {len(asked)} choices'
+    )
     snippet = timestep_search.snippet(config.filename, found, args.checkpoint, note)
     write_bytes(args.out, snippet.encode(errors='backslashreplace'))
     table = dict(
-        metric=args.metric, better='lower' if lower else 'higher', method=args.method, checkpoint=args.checkpoint,
-        ema=tester.ema, weights=tester.weights, requests=settings['requests'], levels=levels,
+        metric=args.metric,
+        better='lower' if lower else 'higher',
+        method=args.method,
+        checkpoint=args.checkpoint,
+        ema=tester.ema,
+        weights=tester.weights,
+        requests=settings['requests'],
+        levels=levels,
         best=dict(indices=best, sampler=plain(found), value=asked[best]),
-        evaluations=[dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
-                     for indices, value in sorted(asked.items())])
+        evaluations=[
+            dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
+            for indices, value in sorted(asked.items())
+        ],
+    )
     write_bytes(table_beside(args.out), (json.dumps(table, indent=2) + '\n').encode())
     print(f'Wrote {args.out}')
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     config = runner_config(args, subfolder='search')
     from mmcm.cli.runner import prepare  # torch is loaded for arguments in order
+
     prepare(config, args)
     if args.out is None:
         found = Path(config.work_dir) / f'{Path(args.config).stem}_{args.steps}steps.py'
         args.out = found if args.force else next_free([found, table_beside(found)])[0]
     evaluations = Path(config.work_dir) / EVALUATIONS
     check_file(evaluations)
-    with locked(evaluations, 'being written') if is_first_process() else nullcontext(), \
-            claimed({'--out': [args.out, table_beside(args.out)]}, args.force), \
-            advising('What has been evaluated is kept: the same command goes on from there.'):
+    with (
+        locked(evaluations, 'being written') if is_first_process() else nullcontext(),
+        claimed({'--out': [args.out, table_beside(args.out)]}, args.force),
+        advising('What has been evaluated is kept: the same command goes on from there.'),
+    ):
         search(config, args)
 
 

@@ -1,10 +1,11 @@
 """Values of MMEngine's and torch's settings that these would take in silence, or refuse without their name."""
+
 import fnmatch
 import logging
 import math
 import os
-from collections.abc import Mapping
-from typing import Any, Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mmengine.runner import Priority
 
@@ -32,24 +33,42 @@ def whole(least: int) -> Rule:
 
 POSITIVE: Rule = 'a positive number', lambda value: is_number(value) and value > 0
 NUMBER: Rule = 'a finite number', lambda value: is_number(value) and math.isfinite(value)
-INTERVAL: Rule = ('an integer of at least 1, or -1 for never',
-                  lambda value: is_whole(value) and (value >= 1 or value == -1))
-BETAS: Rule = ('numbers of at least 0 and below 1, such as (0.9, 0.999)', lambda value: isinstance(
-    value, (list, tuple)) and len(value) > 1 and all(is_number(each) and 0 <= each < 1 for each in value))
-SEED: Rule = (f'an integer from 0 to {LARGEST_SEED}, or None', lambda value: value is None or is_whole(
-    value) and 0 <= value <= LARGEST_SEED and not isinstance(value, float))
+INTERVAL: Rule = (
+    'an integer of at least 1, or -1 for never',
+    lambda value: is_whole(value) and (value >= 1 or value == -1),
+)
+BETAS: Rule = (
+    'numbers of at least 0 and below 1, such as (0.9, 0.999)',
+    lambda value: (
+        isinstance(value, (list, tuple)) and len(value) > 1 and all(is_number(each) and 0 <= each < 1 for each in value)
+    ),
+)
+SEED: Rule = (
+    f'an integer from 0 to {LARGEST_SEED}, or None',
+    lambda value: value is None or is_whole(value) and 0 <= value <= LARGEST_SEED and not isinstance(value, float),
+)
 SWITCH: Rule = 'True or False', lambda value: isinstance(value, bool)
-LEVEL: Rule = ('a level of logging, such as INFO',
-               lambda value: is_whole(value) or isinstance(value, str) and isinstance(logging.getLevelName(value), int))
+LEVEL: Rule = (
+    'a level of logging, such as INFO',
+    lambda value: is_whole(value) or isinstance(value, str) and isinstance(logging.getLevelName(value), int),
+)
 OPTIONS: Rule = 'True, False or a dict of settings', lambda value: value is None or isinstance(value, (bool, Mapping))
-NAMED: Rule = ('the name of a list of classes, a list of names or None',
-               lambda value: value is None or isinstance(value, (str, list, tuple)))
+NAMED: Rule = (
+    'the name of a list of classes, a list of names or None',
+    lambda value: value is None or isinstance(value, (str, list, tuple)),
+)
 
 TEXT: Rule = 'text or None', lambda value: value is None or isinstance(value, (str, os.PathLike))
-TEMPLATE: Rule = ('a name with {} for the iteration, such as iter_{}.pth',
-                  lambda value: value is None or isinstance(value, str) and '{' in value)
-PRIORITY: Rule = (f'a number from 0 to 100 or one of {", ".join(Priority.__members__)}', lambda value: (
-    is_whole(value) and 0 <= value <= 100) or isinstance(value, str) and value.upper() in Priority.__members__)
+TEMPLATE: Rule = (
+    'a name with {} for the iteration, such as iter_{}.pth',
+    lambda value: value is None or isinstance(value, str) and '{' in value,
+)
+PRIORITY: Rule = (
+    f'a number from 0 to 100 or one of {", ".join(Priority.__members__)}',
+    lambda value: (
+        (is_whole(value) and 0 <= value <= 100) or isinstance(value, str) and value.upper() in Priority.__members__
+    ),
+)
 
 # Where a rule is in force; `*` stands for one name or a part of it.
 RULES: dict[str, Rule] = {
@@ -92,11 +111,24 @@ RULES: dict[str, Rule] = {
     'model.teacher.checkpoint': TEXT,
 }
 for _scheduler in ('param_scheduler', 'param_scheduler.*'):
-    RULES |= {f'{_scheduler}.begin': whole(0), f'{_scheduler}.end': whole(1), f'{_scheduler}.eta_min': NUMBER,
-              f'{_scheduler}.power': NUMBER, f'{_scheduler}.gamma': NUMBER, f'{_scheduler}.factor': NUMBER}
-MAY_BE_NONE = ('*_dataloader.batch_size', '*_dataloader.prefetch_factor', '*_dataloader.sampler.seed',
-               '*_dataloader.num_batch_per_epoch', 'auto_scale_lr.base_batch_size', 'param_scheduler.eta_min',
-               'param_scheduler.*.eta_min', 'train_cfg.max_epochs')
+    RULES |= {
+        f'{_scheduler}.begin': whole(0),
+        f'{_scheduler}.end': whole(1),
+        f'{_scheduler}.eta_min': NUMBER,
+        f'{_scheduler}.power': NUMBER,
+        f'{_scheduler}.gamma': NUMBER,
+        f'{_scheduler}.factor': NUMBER,
+    }
+MAY_BE_NONE = (
+    '*_dataloader.batch_size',
+    '*_dataloader.prefetch_factor',
+    '*_dataloader.sampler.seed',
+    '*_dataloader.num_batch_per_epoch',
+    'auto_scale_lr.base_batch_size',
+    'param_scheduler.eta_min',
+    'param_scheduler.*.eta_min',
+    'train_cfg.max_epochs',
+)
 
 
 def check_value(path: str, value: Any) -> None:
@@ -120,5 +152,7 @@ def check_workers(name: str, loader: Mapping) -> None:
         return
     for setting in ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context'):
         if loader.get(setting):
-            raise InputError(f'{name}.{setting}={loader[setting]!r} is for worker processes, and {name}.num_workers is '
-                             f'0: set it to 1 or more, or leave {setting} out.')
+            raise InputError(
+                f'{name}.{setting}={loader[setting]!r} is for worker processes, and {name}.num_workers is '
+                f'0: set it to 1 or more, or leave {setting} out.'
+            )

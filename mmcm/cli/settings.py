@@ -3,9 +3,10 @@
 Types of values are checked beside them, where the class of a part says them; their range is checked by
 `mmcm.cli.setting_values`.
 """
+
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -18,65 +19,171 @@ from mmcm.cli.config_names import MMENGINE_HOOKS
 from mmcm.cli.setting_values import check_value, check_workers, is_at
 from mmcm.registry import no_type
 from mmcm.utils.arguments import check_arguments, parameters_of
-from mmcm.utils.config_files import nearest
 from mmcm.utils.errors import InputError
+from mmcm.utils.nearest import nearest
 
-RUN = ('model', 'default_hooks', 'custom_hooks', 'visualizer', 'log_processor', 'randomness', 'env_cfg', 'log_level',
-       'default_scope', 'resume')
+RUN = (
+    'model',
+    'default_hooks',
+    'custom_hooks',
+    'visualizer',
+    'log_processor',
+    'randomness',
+    'env_cfg',
+    'log_level',
+    'default_scope',
+    'resume',
+)
 # Names at the top level that a training uses, and a test.
-TRAINING = (*RUN, 'train_cfg', 'train_dataloader', 'val_cfg', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
-            'param_scheduler', 'auto_scale_lr', 'strategy', 'model_wrapper_cfg', 'compile', 'class_names', 'load_from')
+TRAINING = (
+    *RUN,
+    'train_cfg',
+    'train_dataloader',
+    'val_cfg',
+    'val_dataloader',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'strategy',
+    'model_wrapper_cfg',
+    'compile',
+    'class_names',
+    'load_from',
+)
 TEST = (*RUN, 'test_cfg', 'test_dataloader', 'test_evaluator')
 
-PARTS = (registry.MODELS, registry.OBJECTIVES, registry.SAMPLERS, registry.DISTANCES, registry.CURRICULA,
-         registry.SOLVERS, registry.TANGENTS, registry.WEIGHTINGS, registry.LEVELS, registry.NOISES)
+PARTS = (
+    registry.MODELS,
+    registry.OBJECTIVES,
+    registry.SAMPLERS,
+    registry.DISTANCES,
+    registry.CURRICULA,
+    registry.SOLVERS,
+    registry.TANGENTS,
+    registry.WEIGHTINGS,
+    registry.LEVELS,
+    registry.NOISES,
+)
 HOOKS = (registry.HOOKS, registry.SAMPLERS)
-LOOPS = (registry.LOOPS, )
+LOOPS = (registry.LOOPS,)
 DATA = (registry.DATASETS, registry.DATA_SAMPLERS, registry.FUNCTIONS, registry.TRANSFORMS)
 # Where the types are registered that are named below a setting.
 REGISTRIES: dict[str, Sequence[Registry]] = {
-    'model': PARTS, 'default_hooks': HOOKS, 'custom_hooks': HOOKS, '*_dataloader': DATA, 'train_cfg': LOOPS,
-    'val_cfg': LOOPS, 'test_cfg': LOOPS, 'model_wrapper_cfg': (registry.MODEL_WRAPPERS, ),
-    'visualizer': (registry.VISUALIZERS, registry.VISBACKENDS), 'log_processor': (registry.LOG_PROCESSORS, ),
-    'optim_wrapper': (registry.OPTIM_WRAPPERS, registry.OPTIMIZERS), 'param_scheduler': (registry.PARAM_SCHEDULERS, ),
-    '*_evaluator': (registry.EVALUATORS, registry.METRICS, registry.MODELS, registry.DATASETS)}
+    'model': PARTS,
+    'default_hooks': HOOKS,
+    'custom_hooks': HOOKS,
+    '*_dataloader': DATA,
+    'train_cfg': LOOPS,
+    'val_cfg': LOOPS,
+    'test_cfg': LOOPS,
+    'model_wrapper_cfg': (registry.MODEL_WRAPPERS,),
+    'visualizer': (registry.VISUALIZERS, registry.VISBACKENDS),
+    'log_processor': (registry.LOG_PROCESSORS,),
+    'optim_wrapper': (registry.OPTIM_WRAPPERS, registry.OPTIMIZERS),
+    'param_scheduler': (registry.PARAM_SCHEDULERS,),
+    '*_evaluator': (registry.EVALUATORS, registry.METRICS, registry.MODELS, registry.DATASETS),
+}
 # What MMEngine takes out of the config of a part before it calls the class, by the name of the registry.
-TAKEN_OUT = {'hook': ('priority', ), 'optim_wrapper': ('constructor', 'paramwise_cfg', 'optimizer'),
-             'parameter scheduler': ('convert_to_iter_based', )}
+TAKEN_OUT = {
+    'hook': ('priority',),
+    'optim_wrapper': ('constructor', 'paramwise_cfg', 'optimizer'),
+    'parameter scheduler': ('convert_to_iter_based',),
+}
 # They hand on what they do not know to a function that does not know it either, when the first file is written.
 CLOSED = ('CheckpointHook', 'WholeCheckpointHook')
 
 # The parts that MMEngine builds by the registry of their kind.
 BUILT = {
-    'optim_wrapper': registry.OPTIM_WRAPPERS, 'optim_wrapper.optimizer': registry.OPTIMIZERS,
-    'param_scheduler': registry.PARAM_SCHEDULERS, 'param_scheduler.*': registry.PARAM_SCHEDULERS,
-    'default_hooks.*': registry.HOOKS, 'custom_hooks.*': registry.HOOKS, 'train_cfg': registry.LOOPS,
-    'val_cfg': registry.LOOPS, 'test_cfg': registry.LOOPS,
-    'visualizer': registry.VISUALIZERS, 'visualizer.vis_backends.*': registry.VISBACKENDS,
-    'log_processor': registry.LOG_PROCESSORS, '*_dataloader.dataset': registry.DATASETS,
-    '*_dataloader.sampler': registry.DATA_SAMPLERS, '*_dataloader.batch_sampler': registry.DATA_SAMPLERS,
-    '*_dataloader.collate_fn': registry.FUNCTIONS, 'model': registry.MODELS}
+    'optim_wrapper': registry.OPTIM_WRAPPERS,
+    'optim_wrapper.optimizer': registry.OPTIMIZERS,
+    'param_scheduler': registry.PARAM_SCHEDULERS,
+    'param_scheduler.*': registry.PARAM_SCHEDULERS,
+    'default_hooks.*': registry.HOOKS,
+    'custom_hooks.*': registry.HOOKS,
+    'train_cfg': registry.LOOPS,
+    'val_cfg': registry.LOOPS,
+    'test_cfg': registry.LOOPS,
+    'visualizer': registry.VISUALIZERS,
+    'visualizer.vis_backends.*': registry.VISBACKENDS,
+    'log_processor': registry.LOG_PROCESSORS,
+    '*_dataloader.dataset': registry.DATASETS,
+    '*_dataloader.sampler': registry.DATA_SAMPLERS,
+    '*_dataloader.batch_sampler': registry.DATA_SAMPLERS,
+    '*_dataloader.collate_fn': registry.FUNCTIONS,
+    'model': registry.MODELS,
+}
 # What MMEngine takes where there is no type.
-USUAL = {'val_cfg': 'ValLoop', 'test_cfg': 'TestLoop', 'log_processor': 'LogProcessor', 'visualizer': 'Visualizer',
-         'optim_wrapper': 'OptimWrapper'}
+USUAL = {
+    'val_cfg': 'ValLoop',
+    'test_cfg': 'TestLoop',
+    'log_processor': 'LogProcessor',
+    'visualizer': 'Visualizer',
+    'optim_wrapper': 'OptimWrapper',
+}
 LOADER = ('dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch')
 # Parts without a type whose names MMEngine looks up one by one, so that it does not notice another one.
 NAMES = {
     'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
     'env_cfg.mp_cfg': ('mp_start_method', 'opencv_num_threads'),
     'auto_scale_lr': ('enable', 'base_batch_size'),
-    'optim_wrapper.paramwise_cfg': ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
-                                    'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate')}
-DICTS = ('model', 'default_hooks', 'default_hooks.*', 'custom_hooks.*', 'randomness', 'env_cfg', 'env_cfg.mp_cfg',
-         'env_cfg.dist_cfg', '*_cfg', '*_dataloader', '*_dataloader.dataset', '*_dataloader.sampler',
-         '*_dataloader.batch_sampler', '*_dataloader.collate_fn', 'optim_wrapper', 'optim_wrapper.optimizer',
-         'optim_wrapper.paramwise_cfg', 'optim_wrapper.clip_grad', 'auto_scale_lr', 'visualizer', 'log_processor',
-         'strategy', 'model.denoiser', 'model.denoiser.backbone', 'model.objective', 'model.sampler')
-NEEDED = ('train_cfg', 'train_dataloader', 'train_dataloader.dataset', 'optim_wrapper', 'optim_wrapper.optimizer',
-          'randomness', 'env_cfg', 'model.denoiser', 'model.denoiser.backbone', 'model.objective')  # not None either
+    'optim_wrapper.paramwise_cfg': (
+        'custom_keys',
+        'bias_lr_mult',
+        'bias_decay_mult',
+        'norm_decay_mult',
+        'flat_decay_mult',
+        'dwconv_decay_mult',
+        'dcn_offset_lr_mult',
+        'bypass_duplicate',
+    ),
+}
+DICTS = (
+    'model',
+    'default_hooks',
+    'default_hooks.*',
+    'custom_hooks.*',
+    'randomness',
+    'env_cfg',
+    'env_cfg.mp_cfg',
+    'env_cfg.dist_cfg',
+    '*_cfg',
+    '*_dataloader',
+    '*_dataloader.dataset',
+    '*_dataloader.sampler',
+    '*_dataloader.batch_sampler',
+    '*_dataloader.collate_fn',
+    'optim_wrapper',
+    'optim_wrapper.optimizer',
+    'optim_wrapper.paramwise_cfg',
+    'optim_wrapper.clip_grad',
+    'auto_scale_lr',
+    'visualizer',
+    'log_processor',
+    'strategy',
+    'model.denoiser',
+    'model.denoiser.backbone',
+    'model.objective',
+    'model.sampler',
+)
+NEEDED = (
+    'train_cfg',
+    'train_dataloader',
+    'train_dataloader.dataset',
+    'optim_wrapper',
+    'optim_wrapper.optimizer',
+    'randomness',
+    'env_cfg',
+    'model.denoiser',
+    'model.denoiser.backbone',
+    'model.objective',
+)  # not None either
 # What MMEngine's runners need together.
-GROUPS = (('train_dataloader', 'train_cfg', 'optim_wrapper'), ('val_dataloader', 'val_cfg', 'val_evaluator'),
-          ('test_dataloader', 'test_cfg', 'test_evaluator'))
+GROUPS = (
+    ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    ('test_dataloader', 'test_cfg', 'test_evaluator'),
+)
 LISTS = ('custom_hooks', 'visualizer.vis_backends')
 
 
@@ -105,8 +212,10 @@ def check_settings(config: Config, parts: Sequence[str]) -> None:
     if 'train_cfg' in parts:  # the commands that test say themselves what is missing
         check_complete(config)
     if config.get('strategy') and config.get('runner_type', 'Runner') == 'Runner':
-        raise InputError("strategy is for another runner than MMEngine's usual one: set runner_type='FlexibleRunner', "
-                         'or leave strategy out.')
+        raise InputError(
+            "strategy is for another runner than MMEngine's usual one: set runner_type='FlexibleRunner', "
+            'or leave strategy out.'
+        )
 
 
 def walk(value: Any, path: str = '') -> Iterator[tuple[str, Any]]:
@@ -118,7 +227,7 @@ def walk(value: Any, path: str = '') -> Iterator[tuple[str, Any]]:
         yield from walk(part, f'{path}.{name}' if path else str(name))
 
 
-def matching(path: str, patterns: Sequence[str]) -> Optional[str]:
+def matching(path: str, patterns: Sequence[str]) -> str | None:
     """Return the first of `patterns` that a place matches, None if there is none; `*` stands for one name or a part."""
     return next((pattern for pattern in patterns if is_at(path, pattern)), None)
 
@@ -139,8 +248,10 @@ def check_complete(config: Config) -> None:
         missing = [name for name in group if config.get(name) is None]
         if 0 < len(missing) < len(group):
             there = [name for name in group if name not in missing]
-            raise InputError(f'{" and ".join(there)} need{"s" * (len(there) == 1)} {" and ".join(missing)}: set '
-                             f'{group[0]}, {group[1]} and {group[2]}, or none of them.')
+            raise InputError(
+                f'{" and ".join(there)} need{"s" * (len(there) == 1)} {" and ".join(missing)}: set '
+                f'{group[0]}, {group[1]} and {group[2]}, or none of them.'
+            )
 
 
 def check_scope(scope: Any) -> None:
@@ -148,8 +259,9 @@ def check_scope(scope: Any) -> None:
     if scope is None or scope in registry.root.MODELS.children:
         return
     if not isinstance(scope, str) or importlib.util.find_spec(scope.split('.')[0]) is None:
-        raise InputError(f'default_scope has to be that of a library that is installed, such as {registry.SCOPE!r}, '
-                         f'got {scope!r}.')
+        raise InputError(
+            f'default_scope has to be that of a library that is installed, such as {registry.SCOPE!r}, got {scope!r}.'
+        )
 
 
 def check_names(path: str, value: Any) -> None:
@@ -166,7 +278,7 @@ def check_names(path: str, value: Any) -> None:
         check_arguments(Runner.set_randomness, value, path)
     elif path in NAMES:
         check_known(path, value, NAMES[path])
-    elif matching(path, ('*_dataloader', )):
+    elif matching(path, ('*_dataloader',)):
         known = (*parameters_of(DataLoader)[0], *LOADER)
         check_known(path, value, known)
         check_arguments(DataLoader, value, path, LOADER)
@@ -210,7 +322,7 @@ def check_part(path: str, kind: Any, value: Mapping) -> None:
         raise InputError(f'the config cannot be built: {path}.type: {no_type(BUILT[pattern], kind)}?')
 
 
-def registered(place: Optional[Registry], kind: str) -> Optional[Callable]:
+def registered(place: Registry | None, kind: str) -> Callable | None:
     """Return what is registered as `kind` in a registry or above it, None if nothing is.
 
     No module is imported by the name, as MMEngine does.

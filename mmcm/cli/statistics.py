@@ -1,8 +1,9 @@
 """`tools/dataset_converters/reference_statistics.py`: what a network of features sees in real images, into a file."""
+
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 from mmcm.cli.config import Options, as_values, check_options, check_size, first_extractor
 from mmcm.cli.errors import command
@@ -20,20 +21,24 @@ class Named(Options):
         super().__call__(parser, namespace, [first if '=' in first else f'type={first}', *rest], option_string)
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Compute the statistics of real images that FID, sFID and other metrics compare with, once and for all: a '
         "metric takes the file as its reference='ref.npz'.",
         prog,
-        examples=('cd_1xb32_digits-8x8 --out digits.npz',
-                  'cd-lpips_8xb256_imagenet1k-64x64 --num-images 50000 --workers 8 --out ref.npz',
-                  'data/imagenet64.npz --features --out ref.npz',
-                  'data/photos --size 64 --workers 8 --extractor InceptionV3 checkpoint=inception.pth --out ref.npz'))
+        examples=(
+            'cd_1xb32_digits-8x8 --out digits.npz',
+            'cd-lpips_8xb256_imagenet1k-64x64 --num-images 50000 --workers 8 --out ref.npz',
+            'data/imagenet64.npz --features --out ref.npz',
+            'data/photos --size 64 --workers 8 --extractor InceptionV3 checkpoint=inception.pth --out ref.npz',
+        ),
+    )
     parser.add_argument(
         'dataset',
         help='config file or the name of one that comes with mmcm (its training data, without mirror images), or a '
-        'folder, zip, lmdb or npz (arr_0) of images')
+        'folder, zip, lmdb or npz (arr_0) of images',
+    )
     parser.add_argument('--out', required=True, metavar='FILE.npz', help='where to write')
     parser.add_argument(
         '--extractor',
@@ -41,35 +46,41 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         action=Named,
         metavar=('TYPE', 'KEY=VALUE'),
         help='the network of features, and its settings; default: the one by which the config is evaluated, else '
-        'InceptionV3')
+        'InceptionV3',
+    )
     parser.add_argument(
         '--size',
         type=int,
         metavar='PIXELS',
         help='cut the images of a folder, zip or lmdb to squares and scale them to so many pixels; default: as they '
-        'are, which have to be of one size then')
+        'are, which have to be of one size then',
+    )
     parser.add_background()
     parser.add_argument(
-        '-n', '--num-images', type=int, metavar='N', help='so many images, evenly spread over the data; default: all')
+        '-n', '--num-images', type=int, metavar='N', help='so many images, evenly spread over the data; default: all'
+    )
     parser.add_argument(
-        '--workers', type=int, default=0, metavar='N', help='processes that read images; default: %(default)s')
+        '--workers', type=int, default=0, metavar='N', help='processes that read images; default: %(default)s'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=Options,
         metavar='KEY=VALUE',
-        help='change settings of DATASET, a config, for example train_dataloader.dataset.data_root=data/cifar10')
+        help='change settings of DATASET, a config, for example train_dataloader.dataset.data_root=data/cifar10',
+    )
     parser.add_argument(
         '--features',
         action='store_true',
         help='write the features of all images, too, which the kernel distance, precision and recall need: 8 kB per '
-        'image with InceptionV3')
+        'image with InceptionV3',
+    )
     parser.add_force()
     return parser.parse_args(argv)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     path = Path(args.out).expanduser()
@@ -81,7 +92,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
 
 def write(path: Path, args: Namespace) -> None:
     """Compute the statistics that `args` ask for, and write them."""
-    from mmcm.apis.data_source import dataset_config  # torch is loaded only for arguments in order
+    from mmcm.apis.data.resolve_dataset import dataset_config  # torch is loaded only for arguments in order
     from mmcm.cli.building import built_from_config
     from mmcm.evaluation.features.shared import channels_for
     from mmcm.evaluation.reference import Reference
@@ -89,7 +100,8 @@ def write(path: Path, args: Namespace) -> None:
 
     extractor = as_values(args.extractor or default_extractor(args.dataset, args.cfg_options))
     dataset = dataset_config(
-        changed_data(args.dataset, args.cfg_options), args.size, channels_for(extractor), args.background)
+        changed_data(args.dataset, args.cfg_options), args.size, channels_for(extractor), args.background
+    )
     check_size(args.size, {args.dataset: dataset})
     if dataset['type'] == 'ImagePack':
         dataset['labelled'] = False  # anyone's images will do
@@ -100,11 +112,13 @@ def write(path: Path, args: Namespace) -> None:
         statistics = reference.made()
     write_statistics(path, statistics)
     spatial = f' and {len(statistics.spatial.mean)} spatial ones' if statistics.spatial else ''
-    print(f'Wrote {path}: {statistics.features.num_images} images of {args.dataset}, seen by {statistics.kind}, '
-          f'{len(statistics.features.mean)} features{spatial}.')
+    print(
+        f'Wrote {path}: {statistics.features.num_images} images of {args.dataset}, seen by {statistics.kind}, '
+        f'{len(statistics.features.mean)} features{spatial}.'
+    )
 
 
-def changed_data(dataset: str, options: Optional[dict]) -> Union[str, dict]:
+def changed_data(dataset: str, options: dict | None) -> str | dict:
     """Return the training data of the config called `dataset`, changed by `options`; its name where there are none.
 
     Raises:
@@ -112,7 +126,8 @@ def changed_data(dataset: str, options: Optional[dict]) -> Union[str, dict]:
     """
     if not options:
         return dataset
-    from mmcm.apis.data_source import named_config
+    from mmcm.apis.data.resolve_dataset import named_config
+
     config = named_config(dataset, options)
     check_options(options, config.filename)
     data = (config.get('train_dataloader') or {}).get('dataset')
@@ -121,10 +136,11 @@ def changed_data(dataset: str, options: Optional[dict]) -> Union[str, dict]:
     return data
 
 
-def default_extractor(dataset: str, options: Optional[dict] = None) -> dict:
+def default_extractor(dataset: str, options: dict | None = None) -> dict:
     """Return the config of the extractor by which the config called `dataset` is evaluated, else of InceptionV3."""
-    from mmcm.apis.data_source import named_config
+    from mmcm.apis.data.resolve_dataset import named_config
     from mmcm.evaluation.features.shared import REFERENCE
+
     try:
         evaluator = named_config(dataset, options).get('test_evaluator')
     except InputError:  # it is no config, but images

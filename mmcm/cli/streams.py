@@ -1,4 +1,5 @@
 """Standard streams that any command may write to: whatever their encoding is, and also where the caller closed them."""
+
 import codecs
 import io
 import os

@@ -1,10 +1,11 @@
 """`tools/test.py`: draw images from a checkpoint and measure them, or measure anyone's."""
+
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
@@ -18,28 +19,42 @@ from mmcm.utils.files import check_file, write_bytes
 from mmcm.utils.outputs import check_outputs, claimed, folder_made
 
 if TYPE_CHECKING:  # which loads torch
-    from mmcm.apis.scores import Score
+    from mmcm.apis.evaluation.scores import Score
 
 SOME_FILE = 'config.npz'  # whose name in the folder of --out-dir is as long as others
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Draw images from a checkpoint and measure them, with one sampler or several; or measure images that are '
-        'there. The config says by which metrics.', prog,
-        examples=('--model digits',
-                  '--model digits --samplers onestep,twostep,fourstep --out scores.json --out-dir drawn',
-                  'ict_1xb32_digits-8x8 --model work_dirs/ict_1xb32_digits-8x8 --emas 0.999,online -n 500',
-                  'cd_1xb32_digits-8x8 --samples mine.npz theirs.zip'))
+        'there. The config says by which metrics.',
+        prog,
+        examples=(
+            '--model digits',
+            '--model digits --samplers onestep,twostep,fourstep --out scores.json --out-dir drawn',
+            'ict_1xb32_digits-8x8 --model work_dirs/ict_1xb32_digits-8x8 --emas 0.999,online -n 500',
+            'cd_1xb32_digits-8x8 --samples mine.npz theirs.zip',
+        ),
+    )
     add_measured_arguments(parser)
-    parser.add_argument('--samplers', type=listed, metavar='NAME,...', help="which samplers: names in the config's "
-                        "`samplers`, 'config' (model.sampler, the default) and 'onestep' (its first level alone)")
+    parser.add_argument(
+        '--samplers',
+        type=listed,
+        metavar='NAME,...',
+        help="which samplers: names in the config's "
+        "`samplers`, 'config' (model.sampler, the default) and 'onestep' (its first level alone)",
+    )
     averages = parser.add_mutually_exclusive_group()
     averages.add_argument('--ema', help=EMA_HELP)
     averages.add_argument('--emas', type=listed, metavar='EMA,...', help='several of them, each with each sampler')
-    parser.add_argument('--samples', nargs='+', metavar='PATH', help='draw nothing and measure these images: .npz '
-                        '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of pictures, with dataset.json for labels')
+    parser.add_argument(
+        '--samples',
+        nargs='+',
+        metavar='PATH',
+        help='draw nothing and measure these images: .npz '
+        '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of pictures, with dataset.json for labels',
+    )
     parser.add_background()
     parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many images, whatever the config says')
     parser.add_deprecated('--num-samples', '--num-images')
@@ -72,9 +87,9 @@ def listed(text: str) -> list[str]:
 
 def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
     """Measure each of the samplers with each of the averages."""
-    from mmcm.apis.kept_samples import check_keepable  # torch is loaded only to draw
-    from mmcm.apis.named_samplers import OWN, choose_samplers
-    from mmcm.apis.testing import Tester
+    from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
+    from mmcm.apis.evaluation.saved_samples import check_keepable  # torch is loaded only to draw
+    from mmcm.apis.evaluation.tester import Tester
     from mmcm.cli.building import built_from_config
 
     averages = args.emas or [args.ema]
@@ -83,8 +98,11 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
     with built_from_config(config):
         tester = Tester(config, args.checkpoint, averages)
         if args.out_dir:
-            places = {(average, name): args.out_dir / f'{name}{f"_{average}" if args.emas else ""}.npz'
-                      for average in averages for name in samplers}
+            places = {
+                (average, name): args.out_dir / f'{name}{f"_{average}" if args.emas else ""}.npz'
+                for average in averages
+                for name in samplers
+            }
             channels, height, width = tester.model.image_shape
             check_keepable(list(places.values()), (tester.num_samples, height, width, channels))
         scores = []
@@ -92,21 +110,23 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
             for average in averages:
                 if scores:
                     tester.load(average)
-                scores += [tester.measure(name, sampler, places.get((average, name)))
-                           for name, sampler in samplers.items()]
+                scores += [
+                    tester.measure(name, sampler, places.get((average, name))) for name, sampler in samplers.items()
+                ]
     return scores
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     read = {'--samples': args.samples, '--checkpoint': args.checkpoint, 'CONFIG': args.config}
     check_outputs({'--out': args.out}, args.force, read)
     config = runner_config(args, subfolder='test')  # training keeps its own config there
-    from mmcm.apis.testing import evaluator_config, set_requests  # torch is loaded for arguments in order
+    from mmcm.apis.evaluation.tester import evaluator_config, set_requests  # torch is loaded for arguments in order
     from mmcm.cli.runner import prepare
     from mmcm.cli.settings import TEST, check_settings
+
     if args.checkpoint is None and config.get('checkpoint') and not args.samples:
         args.checkpoint = config.checkpoint
         print(f'note: measuring {args.checkpoint}, the checkpoint that the config names', file=sys.stderr)
@@ -126,11 +146,13 @@ def measure(config: Config, args: Namespace) -> None:
     """Measure what `args` ask for, print the scores and write them."""
     from mmengine.dist import is_main_process
 
-    from mmcm.apis.scores import plain, record, show, table
-    from mmcm.apis.testing import check_test_parts
+    from mmcm.apis.evaluation.scores import plain, record, show, table
+    from mmcm.apis.evaluation.tester import check_test_parts
+
     requests = None
     if args.samples:
-        from mmcm.apis.given_samples import measure_given
+        from mmcm.apis.evaluation.image_sets import measure_given
+
         args.checkpoint = None
         scores = measure_given(config, args.samples, args.background)
     else:

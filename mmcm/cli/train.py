@@ -1,4 +1,5 @@
 """`tools/train.py`: train a model from a config file."""
+
 import os
 import shlex
 import signal
@@ -7,10 +8,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from mmcm.checkpoints import checkpoints_in, holds_run
 from mmcm.cli.completion import with_configs
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
@@ -20,37 +22,46 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
 from mmcm.utils.locks import locked
-from mmcm.zoo import checkpoints_in, holds_run
 
 if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arguments need not wait for it
     from mmengine.runner import Runner
 
     from mmcm.engine import InterruptHook
-    from mmcm.engine.last_checkpoint import LastCheckpoint
+    from mmcm.engine.resuming.last_checkpoint import LastCheckpoint
 
 RESUME = '--resume'
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Train a model from a config, or distil one.', prog,
-        examples=('configs/digits/edm_1xb32_digits-8x8.py', 'cd_1xb32_digits-8x8 --resume',
-                  'ct_8xb256_imagenet1k-64x64 --amp --micro-batch 64 --cfg-options train_dataloader.batch_size=128'))
+        'Train a model from a config, or distil one.',
+        prog,
+        examples=(
+            'configs/digits/edm_1xb32_digits-8x8.py',
+            'cd_1xb32_digits-8x8 --resume',
+            'ct_8xb256_imagenet1k-64x64 --amp --micro-batch 64 --cfg-options train_dataloader.batch_size=128',
+        ),
+    )
     with_configs(parser.add_argument('config', help='config file, or the name of one that comes with mmcm'))
     add_runner_arguments(parser)
     parser.add_argument(RESUME, action='store_true', help='go on from the last checkpoint in the work directory')
-    parser.add_argument('--force', action='store_true',
-                        help='start anew in a work directory that holds another run, and replace its checkpoints')
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='start anew in a work directory that holds another run, and replace its checkpoints',
+    )
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for')
+        '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for'
+    )
     parser.add_argument(
         '--micro-batch',
         type=int,
         metavar='N',
         help='send N images of a batch through the network at once and accumulate their gradients: less memory, the '
-        'same batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True')
+        'same batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True',
+    )
     return parser.parse_args(argv)
 
 
@@ -67,13 +78,9 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
     """
     from mmcm.cli.building import built_from_config
     from mmcm.cli.runner import build_runner
-    from mmcm.engine import (  # with the last one, MMEngine loads safely
-        InterruptHook,
-        LoopEndHook,
-        load_training_checkpoint,  # noqa: F401
-    )
-    from mmcm.engine.last_checkpoint import LastCheckpoint
-    from mmcm.engine.loaded_checkpoint import check_strategy
+    from mmcm.engine import InterruptHook, LoopEndHook
+    from mmcm.engine.resuming.last_checkpoint import LastCheckpoint
+    from mmcm.engine.resuming.loaded_checkpoint import check_strategy
 
     runner = hook = None
     last = LastCheckpoint(config.work_dir, config.resume)
@@ -103,8 +110,14 @@ def alone(config: Config) -> AbstractContextManager:
     return locked(folder / 'run', 'being trained', folder, hint)
 
 
-def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]',
-              last: 'LastCheckpoint', again: str) -> BaseException:
+def early_end(
+    error: BaseException,
+    config: Config,
+    runner: 'Runner | None',
+    hook: 'InterruptHook | None',
+    last: 'LastCheckpoint',
+    again: str,
+) -> BaseException:
     """Save what can be saved of a training that `error` has ended; return the error for the user.
 
     It is `error` itself if that says all, or is a fault of ours.
@@ -124,7 +137,7 @@ def early_end(error: BaseException, config: Config, runner: 'Optional[Runner]', 
     return error if failure is None else InputError(f'{failure} {way_on(runner, hook, last, again)}')
 
 
-def way_on(runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]', last: 'LastCheckpoint', again: str) -> str:
+def way_on(runner: 'Runner | None', hook: 'InterruptHook | None', last: 'LastCheckpoint', again: str) -> str:
     """Return what is saved of a training that has ended early, and the command that goes on, in one line."""
     path = last.path()
     if path is None or not Path(path).exists():
@@ -134,7 +147,7 @@ def way_on(runner: 'Optional[Runner]', hook: 'Optional[InterruptHook]', last: 'L
     return f'{path} is the last checkpoint; to go on: {again.replace(f" {RESUME}", "")} {RESUME}'
 
 
-def command_line(argv: Optional[Sequence[str]], prog: Optional[str], launcher: str) -> str:
+def command_line(argv: Sequence[str] | None, prog: str | None, launcher: str) -> str:
     """Return the command that started this training, as it is typed in a shell."""
     if launcher != 'none':
         return launcher_command() or 'the same command'
@@ -142,7 +155,7 @@ def command_line(argv: Optional[Sequence[str]], prog: Optional[str], launcher: s
     return ' '.join([*program, shlex.join(sys.argv[1:] if argv is None else argv)])
 
 
-def launcher_command() -> Optional[str]:
+def launcher_command() -> str | None:
     """Return the command line of torchrun, where it is the parent of this process and the system says it."""
     try:
         parts = Path(f'/proc/{os.getppid()}/cmdline').read_text().rstrip('\0').split('\0')
@@ -153,7 +166,7 @@ def launcher_command() -> Optional[str]:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     config = runner_config(args)
@@ -163,8 +176,10 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         enable_amp(config)
     if args.auto_scale_lr:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
-            raise InputError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}, the '
-                             'batch size over all devices that its learning rate was chosen for.')
+            raise InputError(
+                f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {args.config}, the '
+                'batch size over all devices that its learning rate was chosen for.'
+            )
         config.auto_scale_lr.enable = True
         # MMEngine knows the batch of all processes, but not how many of them it accumulates for a step.
         config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get('accumulative_counts', 1)
@@ -172,6 +187,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         use_micro_batches(config, args.micro_batch)
     from mmcm.cli.runner import prepare
     from mmcm.cli.settings import TRAINING, check_settings
+
     check_settings(config, TRAINING)
     compile_networks(config)
     config.resume = args.resume or config.get('resume', False)
@@ -196,8 +212,10 @@ def keep_other_runs(config: Config) -> None:
     if not holds_run(folder) or (config.resume and Path(source).absolute().is_relative_to(folder.absolute())):
         return
     way = 'leave out load_from' if config.resume else RESUME
-    raise InputError(f'{folder} holds a run already{held_checkpoints(folder)}. To go on with it: {way}. To keep it: '
-                     'another --work-dir. To start anew and replace its checkpoints: --force.')
+    raise InputError(
+        f'{folder} holds a run already{held_checkpoints(folder)}. To go on with it: {way}. To keep it: '
+        'another --work-dir. To start anew and replace its checkpoints: --force.'
+    )
 
 
 def held_checkpoints(folder: Path) -> str:
@@ -212,8 +230,10 @@ def use_micro_batches(config: Config, micro_batch: int) -> None:
     if kind not in ('IterBasedTrainLoop', 'MicroBatchTrainLoop'):
         raise InputError(f"--micro-batch needs train_cfg type 'IterBasedTrainLoop' in the config, got {kind!r}.")
     if 'DeepSpeed' in config.optim_wrapper.get('type', ''):
-        raise InputError('--micro-batch is not for DeepSpeed, which accumulates gradients itself: set '
-                         'gradient_accumulation_steps of the strategy.')
+        raise InputError(
+            '--micro-batch is not for DeepSpeed, which accumulates gradients itself: set '
+            'gradient_accumulation_steps of the strategy.'
+        )
     config.train_cfg.update(type='MicroBatchTrainLoop', micro_batch=micro_batch)
 
 
@@ -233,6 +253,7 @@ def enable_amp(config: Config) -> None:
     if kind != 'OptimWrapper':
         raise InputError(f"--amp needs optim_wrapper type 'OptimWrapper' in the config, got {kind!r}.")
     import torch
+
     if torch.cuda.is_available():
         config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     else:

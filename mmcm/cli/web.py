@@ -1,8 +1,8 @@
 """`mmcm web`: the models in a browser."""
+
 from argparse import Namespace
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Optional
 
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
@@ -15,31 +15,42 @@ MEGABYTE = 1 << 20
 LARGEST_PORT = 65535
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
         'Serve a page to draw, edit, interpolate and compare with, by default to this machine alone and with the '
-        'models that come with the package. Nothing that visitors do leaves the machine.', prog,
-        examples=('', '--port 8080 --device cuda', '--model digits cd_bedroom256_lpips work_dirs/my_model',
-                  '--model own.py --checkpoint work_dirs/own', '--host 0.0.0.0 --auth-file password.txt --queue 5',
-                  '--allowed-host demo.example.org --auth-file password.txt'))
+        'models that come with the package. Nothing that visitors do leaves the machine.',
+        prog,
+        examples=(
+            '',
+            '--port 8080 --device cuda',
+            '--model digits cd_bedroom256_lpips work_dirs/my_model',
+            '--model own.py --checkpoint work_dirs/own',
+            '--host 0.0.0.0 --auth-file password.txt --queue 5',
+            '--allowed-host demo.example.org --auth-file password.txt',
+        ),
+    )
     parser.add_argument(
         '--model',
         nargs='+',
         action='extend',
         default=[],
         metavar='NAME',
-        help='models to choose from, as `mmcm sample --model` takes them; default: those that come with the package')
+        help='models to choose from, as `mmcm sample --model` takes them; default: those that come with the package',
+    )
     parser.add_argument(
         '--checkpoint',
-        help="weights of the one --model: path, URL, work directory or zoo name; default: the model's own")
+        help="weights of the one --model: path, URL, work directory or zoo name; default: the model's own",
+    )
     parser.add_argument(
         '--host',
         default='127.0.0.1',
         help='address to listen at; 0.0.0.0: all of this machine, for the network, with a password; default: '
-        '%(default)s, for this machine alone')
+        '%(default)s, for this machine alone',
+    )
     parser.add_argument(
-        '--port', type=int, default=7860, metavar='N', help='port to listen at; 0: any free one; default: %(default)s')
+        '--port', type=int, default=7860, metavar='N', help='port to listen at; 0: any free one; default: %(default)s'
+    )
     parser.add_argument(
         '--allowed-host',
         nargs='+',
@@ -47,15 +58,20 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         default=[],
         metavar='NAME',
         help='further names by which browsers call the server, with a port unless it is the usual one, for example of '
-        'a proxy; requests by other names are refused')
+        'a proxy; requests by other names are refused',
+    )
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument(
-        '--auth-file', metavar='FILE', help='file whose first line is the USER:PASSWORD that visitors have to know; '
-        f'${VARIABLE} may hold it, too')
+        '--auth-file',
+        metavar='FILE',
+        help=f'file whose first line is the USER:PASSWORD that visitors have to know; ${VARIABLE} may hold it, too',
+    )
     secret.add_argument(
-        '--auth', metavar='USER:PASSWORD', help='the same as an argument, which other users of this machine can see')
+        '--auth', metavar='USER:PASSWORD', help='the same as an argument, which other users of this machine can see'
+    )
     secret.add_argument(
-        '--no-auth', action='store_true', help='ask for no password, though the server is open to the network')
+        '--no-auth', action='store_true', help='ask for no password, though the server is open to the network'
+    )
     parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
     parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
     limits = Limits()
@@ -64,19 +80,22 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         type=int,
         default=limits.queue,
         metavar='N',
-        help='requests that may wait; further ones are turned away; default: %(default)s')
+        help='requests that may wait; further ones are turned away; default: %(default)s',
+    )
     parser.add_argument(
         '--max-upload-mb',
         type=int,
         default=limits.upload_bytes // MEGABYTE,
         metavar='N',
-        help='size of an uploaded picture, in units of 2^20 bytes; default: %(default)s')
+        help='size of an uploaded picture, in units of 2^20 bytes; default: %(default)s',
+    )
     parser.add_argument(
         '--max-images',
         type=int,
         default=limits.images,
         metavar='N',
-        help='pictures of one request; default: %(default)s')
+        help='pictures of one request; default: %(default)s',
+    )
     args = parser.parse_args(argv)
     check_count('--port', args.port, 0, LARGEST_PORT)
     for name in ('queue', 'max_upload_mb', 'max_images'):
@@ -85,8 +104,10 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
         raise InputError(f'--checkpoint is for one model: give it with one --model, got {len(args.model)}.')
     args.secret = None if args.no_auth else read_secret(args.auth, args.auth_file)
     if args.secret is None and not args.no_auth and not is_loopback(args.host):
-        raise InputError(f'--host {args.host} opens the server to the network, without a password: give --auth-file '
-                         f'FILE, whose first line {FORM.format(SHORTEST)}, or --no-auth.')
+        raise InputError(
+            f'--host {args.host} opens the server to the network, without a password: give --auth-file '
+            f'FILE, whose first line {FORM.format(SHORTEST)}, or --no-auth.'
+        )
     return args
 
 
@@ -99,14 +120,23 @@ def is_loopback(host: str) -> bool:
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     from mmcm.web.server import serve  # torch and Gradio are loaded only for arguments in order
 
     limits = Limits(images=args.max_images, upload_bytes=args.max_upload_mb * MEGABYTE, queue=args.queue)
-    serve(args.model, args.host, args.port, args.device, args.dtype, limits, args.checkpoint, args.allowed_host,
-          args.secret)
+    serve(
+        args.model,
+        args.host,
+        args.port,
+        args.device,
+        args.dtype,
+        limits,
+        args.checkpoint,
+        args.allowed_host,
+        args.secret,
+    )
 
 
 if __name__ == '__main__':

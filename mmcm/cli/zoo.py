@@ -1,24 +1,27 @@
 """`mmcm zoo`: the models that can be asked for by name, and what of them is on this machine."""
+
 import json
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
+from mmcm.checkpoints import addresses, cached_place, recorded_sha256
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.zoo import ZooModel, addresses, cached_place, find, list_models, recorded_sha256, root
+from mmcm.zoo import ZooModel, find, list_models, root
 
 SHORT = {'Frechet distance': 'FD', 'Colorization PSNR': 'colorize PSNR'}  # in the table
 COLUMNS = ('model', 'method', 'data', 'pixels', 'classes', 'MB', 'here', 'score (network calls)')
 NUMBERS = ('pixels', 'classes', 'MB')
 
 
-def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> Namespace:
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
-    parser = CommandParser('List the models of the zoo, or tell all about one of them.', prog,
-                           ('', 'cd_imagenet64_lpips', '--json'))
+    parser = CommandParser(
+        'List the models of the zoo, or tell all about one of them.', prog, ('', 'cd_imagenet64_lpips', '--json')
+    )
     parser.add_argument('name', nargs='?', help='a model; all of them if left out')
     parser.add_argument('--json', action='store_true', help='print JSON, for programs')
     parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
@@ -26,7 +29,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None)
 
 
 @command
-def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> None:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     models = [find(args.name)] if args.name else list_models()
@@ -39,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None, prog: Optional[str] = None) -> No
         print(table(entries))
 
 
-def describe(model: ZooModel, cache_dir: Optional[str] = None) -> dict[str, Any]:
+def describe(model: ZooModel, cache_dir: str | None = None) -> dict[str, Any]:
     """Return all that is known of a model, and of its file on this machine, as JSON takes it.
 
     Returns:
@@ -64,20 +67,28 @@ def describe(model: ZooModel, cache_dir: Optional[str] = None) -> dict[str, Any]
         path=path and str(path),
         state=state,
         bytes=size,
-        recorded_sha256=path and recorded_sha256(path))
+        recorded_sha256=path and recorded_sha256(path),
+    )
 
 
 def table(entries: Sequence[dict[str, Any]]) -> str:
     """Return a table of all models, with notes below it."""
     rows = [COLUMNS, *map(_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['  '.join(cell.rjust(width) if name in NUMBERS else cell.ljust(width)
-                       for name, cell, width in zip(COLUMNS, row, widths)).rstrip() for row in rows]
+    lines = [
+        '  '.join(
+            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+            for name, cell, width in zip(COLUMNS, row, widths)
+        ).rstrip()
+        for row in rows
+    ]
     cached = [entry['bytes'] for entry in entries if entry['state'] == 'cached']
     folders = sorted({str(Path(entry['path']).parent) for entry in entries if entry['addresses']})
     notes = [f'{", ".join(folders)}: {len(cached)} files, {_megabytes(sum(cached))} MB'] if folders else []
-    notes += ['Scores are those of the model cards; FD, in the features of a classifier of digits, is no FID.',
-              'mmcm zoo NAME says more, mmcm download NAME fetches the file.']
+    notes += [
+        'Scores are those of the model cards; FD, in the features of a classifier of digits, is no FID.',
+        'mmcm zoo NAME says more, mmcm download NAME fetches the file.',
+    ]
     return '\n'.join([*lines, '', *notes])
 
 
@@ -106,8 +117,11 @@ def page(entry: dict[str, Any]) -> str:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    scores = [(name, value, result['Calls']) for result in entry['results']
-              for name, value in list(result['Metrics'].items())[:1]]
+    scores = [
+        (name, value, result['Calls'])
+        for result in entry['results']
+        for name, value in list(result['Metrics'].items())[:1]
+    ]
     name = SHORT.get(scores[0][0], scores[0][0]) if scores else '-'
     score = ' '.join([name, ', '.join(f'{value} ({calls})' for _, value, calls in scores)]).rstrip()
     size = '-' if entry['bytes'] is None or entry['state'] == 'partial' else _megabytes(entry['bytes'])

@@ -1,4 +1,5 @@
 """The curriculum of consistency distillation: none."""
+
 from mmcm.registry import CURRICULA
 from mmcm.utils.errors import InputError
 

@@ -1,4 +1,5 @@
 """The curriculum of consistency training (Song et al., 2023, arXiv 2303.01469, Appendix C)."""
+
 import math
 
 from mmcm.curricula.fixed import check_decay, check_scales
@@ -22,17 +23,16 @@ class ProgressiveCurriculum:
         adaptive (bool): Whether the decay follows N(k); it is `start_decay` throughout if not.
     """
 
-    def __init__(self,
-                 start_scales: int,
-                 end_scales: int,
-                 total_steps: int,
-                 start_decay: float,
-                 adaptive: bool = True) -> None:
+    def __init__(
+        self, start_scales: int, end_scales: int, total_steps: int, start_decay: float, adaptive: bool = True
+    ) -> None:
         check_scales(start_scales)
         check_decay(start_decay)
         if end_scales < start_scales or total_steps < 1:
-            raise InputError('a progressive curriculum needs end_scales >= start_scales and total_steps >= 1, got '
-                             f'{end_scales}, {start_scales} and {total_steps}.')
+            raise InputError(
+                'a progressive curriculum needs end_scales >= start_scales and total_steps >= 1, got '
+                f'{end_scales}, {start_scales} and {total_steps}.'
+            )
         self.start_scales = start_scales
         self.end_scales = end_scales
         self.total_steps = total_steps
@@ -41,9 +41,9 @@ class ProgressiveCurriculum:
 
     def __call__(self, step: int) -> tuple[int, float]:
         """Return N(k) and mu(k) for training step `step`, counted from 0."""
-        growth = step / self.total_steps * ((self.end_scales + 1)**2 - self.start_scales**2)
+        growth = step / self.total_steps * ((self.end_scales + 1) ** 2 - self.start_scales**2)
         intervals = max(math.ceil(math.sqrt(growth + self.start_scales**2) - 1), 1)
         decay = self.start_decay
         if self.adaptive:
-            decay = self.start_decay**(self.start_scales / intervals)
+            decay = self.start_decay ** (self.start_scales / intervals)
         return intervals + 1, decay

@@ -1,4 +1,5 @@
 """Curricula in stages of equal length: progressive distillation, improved consistency training, consistency tuning."""
+
 import math
 
 from mmcm.curricula.fixed import check_scales
@@ -75,7 +76,7 @@ class ShrinkingCurriculum:
             the authors' recipes.
     """
 
-    def __init__(self, stage_length: int, q: float = 2.) -> None:
+    def __init__(self, stage_length: int, q: float = 2.0) -> None:
         check_length(stage_length)
         if not q > 1:
             raise InputError(f'q has to be above 1, got {q}.')
@@ -84,7 +85,7 @@ class ShrinkingCurriculum:
 
     def __call__(self, step: int) -> float:
         """Return q^-(stage + 1), the share of t by which the step goes down, for training step `step`."""
-        return self.q**-(step // self.stage_length + 1)
+        return self.q ** -(step // self.stage_length + 1)
 
 
 def check_length(stage_length: int) -> None:

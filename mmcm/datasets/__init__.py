@@ -1,4 +1,5 @@
 """Data sets: what is learned, and what is asked for."""
+
 from mmcm.datasets.cifar import CIFAR10, CIFAR100
 from mmcm.datasets.collate import stack_samples
 from mmcm.datasets.digits import DigitsDataset
@@ -12,6 +13,16 @@ from mmcm.datasets.photo_patches import PhotoPatches
 from mmcm.datasets.sampling_requests import SamplingRequests
 
 __all__ = [
-    'CIFAR10', 'CIFAR100', 'DigitsDataset', 'ImageFolder', 'ImageNet64', 'ImageNet9', 'ImagePack', 'LSUN', 'MNIST',
-    'PhotoPatches', 'SamplingRequests', 'stack_samples'
+    'CIFAR10',
+    'CIFAR100',
+    'DigitsDataset',
+    'ImageFolder',
+    'ImageNet64',
+    'ImageNet9',
+    'ImagePack',
+    'LSUN',
+    'MNIST',
+    'PhotoPatches',
+    'SamplingRequests',
+    'stack_samples',
 ]

@@ -1,14 +1,14 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009): 60 000 photographs of 32 x 32 pixels, in the 'python version'."""
+
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import torch
 
+from mmcm.datasets.formats.numpy_pickle import PickledArray, read_numpy_pickle
 from mmcm.datasets.image_arrays import ImageArrays
-from mmcm.datasets.numpy_pickle import PickledArray, read_numpy_pickle
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import open_plain
 from mmcm.utils.errors import InputError
@@ -17,21 +17,131 @@ PAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 SHAPE = (3, 32, 32)
 CIFAR10_CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 CIFAR100_CLASSES = dict(
-    fine=('apple', 'aquarium fish', 'baby', 'bear', 'beaver', 'bed', 'bee', 'beetle', 'bicycle', 'bottle', 'bowl',
-          'boy', 'bridge', 'bus', 'butterfly', 'camel', 'can', 'castle', 'caterpillar', 'cattle', 'chair', 'chimpanzee',
-          'clock', 'cloud', 'cockroach', 'couch', 'crab', 'crocodile', 'cup', 'dinosaur', 'dolphin', 'elephant',
-          'flatfish', 'forest', 'fox', 'girl', 'hamster', 'house', 'kangaroo', 'keyboard', 'lamp', 'lawn mower',
-          'leopard', 'lion', 'lizard', 'lobster', 'man', 'maple tree', 'motorcycle', 'mountain', 'mouse', 'mushroom',
-          'oak tree', 'orange', 'orchid', 'otter', 'palm tree', 'pear', 'pickup truck', 'pine tree', 'plain', 'plate',
-          'poppy', 'porcupine', 'possum', 'rabbit', 'raccoon', 'ray', 'road', 'rocket', 'rose', 'sea', 'seal', 'shark',
-          'shrew', 'skunk', 'skyscraper', 'snail', 'snake', 'spider', 'squirrel', 'streetcar', 'sunflower',
-          'sweet pepper', 'table', 'tank', 'telephone', 'television', 'tiger', 'tractor', 'train', 'trout', 'tulip',
-          'turtle', 'wardrobe', 'whale', 'willow tree', 'wolf', 'woman', 'worm'),
-    coarse=('aquatic mammals', 'fish', 'flowers', 'food containers', 'fruit and vegetables',
-            'household electrical devices', 'household furniture', 'insects', 'large carnivores',
-            'large man-made outdoor things', 'large natural outdoor scenes', 'large omnivores and herbivores',
-            'medium mammals', 'non-insect invertebrates', 'people', 'reptiles', 'small mammals', 'trees', 'vehicles 1',
-            'vehicles 2'))
+    fine=(
+        'apple',
+        'aquarium fish',
+        'baby',
+        'bear',
+        'beaver',
+        'bed',
+        'bee',
+        'beetle',
+        'bicycle',
+        'bottle',
+        'bowl',
+        'boy',
+        'bridge',
+        'bus',
+        'butterfly',
+        'camel',
+        'can',
+        'castle',
+        'caterpillar',
+        'cattle',
+        'chair',
+        'chimpanzee',
+        'clock',
+        'cloud',
+        'cockroach',
+        'couch',
+        'crab',
+        'crocodile',
+        'cup',
+        'dinosaur',
+        'dolphin',
+        'elephant',
+        'flatfish',
+        'forest',
+        'fox',
+        'girl',
+        'hamster',
+        'house',
+        'kangaroo',
+        'keyboard',
+        'lamp',
+        'lawn mower',
+        'leopard',
+        'lion',
+        'lizard',
+        'lobster',
+        'man',
+        'maple tree',
+        'motorcycle',
+        'mountain',
+        'mouse',
+        'mushroom',
+        'oak tree',
+        'orange',
+        'orchid',
+        'otter',
+        'palm tree',
+        'pear',
+        'pickup truck',
+        'pine tree',
+        'plain',
+        'plate',
+        'poppy',
+        'porcupine',
+        'possum',
+        'rabbit',
+        'raccoon',
+        'ray',
+        'road',
+        'rocket',
+        'rose',
+        'sea',
+        'seal',
+        'shark',
+        'shrew',
+        'skunk',
+        'skyscraper',
+        'snail',
+        'snake',
+        'spider',
+        'squirrel',
+        'streetcar',
+        'sunflower',
+        'sweet pepper',
+        'table',
+        'tank',
+        'telephone',
+        'television',
+        'tiger',
+        'tractor',
+        'train',
+        'trout',
+        'tulip',
+        'turtle',
+        'wardrobe',
+        'whale',
+        'willow tree',
+        'wolf',
+        'woman',
+        'worm',
+    ),
+    coarse=(
+        'aquatic mammals',
+        'fish',
+        'flowers',
+        'food containers',
+        'fruit and vegetables',
+        'household electrical devices',
+        'household furniture',
+        'insects',
+        'large carnivores',
+        'large man-made outdoor things',
+        'large natural outdoor scenes',
+        'large omnivores and herbivores',
+        'medium mammals',
+        'non-insect invertebrates',
+        'people',
+        'reptiles',
+        'small mammals',
+        'trees',
+        'vehicles 1',
+        'vehicles 2',
+    ),
+)
 
 
 class CIFAR(ImageArrays):
@@ -53,8 +163,18 @@ class CIFAR(ImageArrays):
     folder: str
     splits: dict[str, dict[str, str]]  # of each, names of files and their MD5 digests
 
-    def __init__(self, data_root: str, split: str, label_key: bytes, classes: Sequence[str], dataset_type: str,
-                 labelled: bool, flip: bool, pipeline: Optional[Sequence[dict]], check_md5: bool) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        label_key: bytes,
+        classes: Sequence[str],
+        dataset_type: str,
+        labelled: bool,
+        flip: bool,
+        pipeline: Sequence[dict] | None,
+        check_md5: bool,
+    ) -> None:
         if split not in self.splits:
             raise InputError(f'split has to be one of {", ".join(self.splits)}, got {split!r}.')
         folder = Path(data_root) / self.folder
@@ -66,32 +186,40 @@ class CIFAR(ImageArrays):
         labels = [label for _, labels in batches for label in labels]
         super().__init__([images], labels, classes, dataset_type, labelled, flip, pipeline)
 
-    def read_batch(self, path: Path, digest: Optional[str], label_key: bytes,
-                   num_classes: int) -> tuple[np.ndarray, list[int]]:
+    def read_batch(
+        self, path: Path, digest: str | None, label_key: bytes, num_classes: int
+    ) -> tuple[np.ndarray, list[int]]:
         """Return the images (N, 3, 32, 32), uint8, and the labels of a file, whose MD5 is `digest` unless None."""
         try:
             with open_plain(path) as file:
                 content = file.read()
         except OSError as error:
-            raise InputError(f'{path} cannot be read: {error.strerror}. Unpack the python version of {self.name} '
-                             f'({PAGE}), so that data_root holds the folder {self.folder} with '
-                             f'{", ".join(name for files in self.splits.values() for name in files)}.') from error
+            raise InputError(
+                f'{path} cannot be read: {error.strerror}. Unpack the python version of {self.name} '
+                f'({PAGE}), so that data_root holds the folder {self.folder} with '
+                f'{", ".join(name for files in self.splits.values() for name in files)}.'
+            ) from error
         if digest is not None:
             found = hashlib.md5(content, usedforsecurity=False).hexdigest()
             if found != digest:
-                raise InputError(f'{path} is not the published file: its MD5 is {found}, not {digest}. Download it '
-                                 f'again from {PAGE}, or set check_md5=False if it is meant to be another one.')
+                raise InputError(
+                    f'{path} is not the published file: its MD5 is {found}, not {digest}. Download it '
+                    f'again from {PAGE}, or set check_md5=False if it is meant to be another one.'
+                )
         batch = read_numpy_pickle(content, path)
         values = (batch.get(key) for key in (b'data', label_key)) if isinstance(batch, dict) else (None, None)
         pixels, labels = values
         pixels = pixels.array if isinstance(pixels, PickledArray) else None
         if pixels is None or pixels.ndim != 2 or pixels.shape[1] != np.prod(SHAPE) or not isinstance(labels, list):
-            raise InputError(f'{path} is no batch of {self.name}: `data`, N x {np.prod(SHAPE)} bytes, and '
-                             f'`{label_key.decode()}`, a list, are expected. Download it again from {PAGE}.')
-        if len(labels) != len(pixels) or not all(
-                type(label) is int and 0 <= label < num_classes for label in labels):
-            raise InputError(f'{path} has {len(pixels)} images and {len(labels)} labels: one from 0 to '
-                             f'{num_classes - 1} for each is expected. Download it again from {PAGE}.')
+            raise InputError(
+                f'{path} is no batch of {self.name}: `data`, N x {np.prod(SHAPE)} bytes, and '
+                f'`{label_key.decode()}`, a list, are expected. Download it again from {PAGE}.'
+            )
+        if len(labels) != len(pixels) or not all(type(label) is int and 0 <= label < num_classes for label in labels):
+            raise InputError(
+                f'{path} has {len(pixels)} images and {len(labels)} labels: one from 0 to '
+                f'{num_classes - 1} for each is expected. Download it again from {PAGE}.'
+            )
         return pixels.reshape(-1, *SHAPE), labels
 
 
@@ -110,16 +238,20 @@ class CIFAR10(CIFAR):
             data_batch_2='d4bba439e000b95fd0a9bffe97cbabec',
             data_batch_3='54ebc095f3ab1f0389bbae665268c751',
             data_batch_4='634d18415352ddfa80567beed471001a',
-            data_batch_5='482c414d41f54cd18b22e5b47cb7c3cb'),
-        test=dict(test_batch='40351d587109b95175f43aff81a1287e'))
+            data_batch_5='482c414d41f54cd18b22e5b47cb7c3cb',
+        ),
+        test=dict(test_batch='40351d587109b95175f43aff81a1287e'),
+    )
 
-    def __init__(self,
-                 data_root: str,
-                 split: str = 'train',
-                 labelled: bool = True,
-                 flip: bool = False,
-                 pipeline: Optional[Sequence[dict]] = None,
-                 check_md5: bool = True) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        labelled: bool = True,
+        flip: bool = False,
+        pipeline: Sequence[dict] | None = None,
+        check_md5: bool = True,
+    ) -> None:
         super().__init__(data_root, split, b'labels', CIFAR10_CLASSES, 'cifar10', labelled, flip, pipeline, check_md5)
 
 
@@ -136,17 +268,29 @@ class CIFAR100(CIFAR):
     name = 'CIFAR-100'
     folder = 'cifar-100-python'
     splits = dict(
-        train=dict(train='16019d7e3df5f24257cddd939b257f8d'), test=dict(test='f0ef6b0ae62326f3e7ffdfab6717acfc'))
+        train=dict(train='16019d7e3df5f24257cddd939b257f8d'), test=dict(test='f0ef6b0ae62326f3e7ffdfab6717acfc')
+    )
 
-    def __init__(self,
-                 data_root: str,
-                 split: str = 'train',
-                 labels: str = 'fine',
-                 labelled: bool = True,
-                 flip: bool = False,
-                 pipeline: Optional[Sequence[dict]] = None,
-                 check_md5: bool = True) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        labels: str = 'fine',
+        labelled: bool = True,
+        flip: bool = False,
+        pipeline: Sequence[dict] | None = None,
+        check_md5: bool = True,
+    ) -> None:
         if labels not in CIFAR100_CLASSES:
             raise InputError(f'labels has to be one of {", ".join(CIFAR100_CLASSES)}, got {labels!r}.')
-        super().__init__(data_root, split, f'{labels}_labels'.encode(), CIFAR100_CLASSES[labels], 'cifar100', labelled,
-                         flip, pipeline, check_md5)
+        super().__init__(
+            data_root,
+            split,
+            f'{labels}_labels'.encode(),
+            CIFAR100_CLASSES[labels],
+            'cifar100',
+            labelled,
+            flip,
+            pipeline,
+            check_md5,
+        )

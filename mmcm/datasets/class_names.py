@@ -1,14 +1,14 @@
 """The names of classes, so that a person can ask for a 'king penguin' and not for 145."""
+
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Union
 
 from mmcm.datasets.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES
 from mmcm.datasets.imagenet9 import GROUPS as IMAGENET9
 from mmcm.datasets.mnist import CLASSES as MNIST
 from mmcm.utils.errors import InputError
-from mmcm.zoo import nearest
+from mmcm.utils.nearest import nearest
 
 Names = tuple[tuple[str, ...], ...]  # for each class its names, the usual one first
 
@@ -23,13 +23,14 @@ def imagenet1k() -> Names:
 MOST_LISTED = 20  # names in an error
 LISTS = dict(
     imagenet1k=imagenet1k,
-    imagenet9=lambda: tuple((name, ) for name in IMAGENET9),
-    cifar10=lambda: tuple((name, ) for name in CIFAR10_CLASSES),
-    cifar100=lambda: tuple((name, ) for name in CIFAR100_CLASSES['fine']),
-    mnist=lambda: tuple((name, ) for name in MNIST))
+    imagenet9=lambda: tuple((name,) for name in IMAGENET9),
+    cifar10=lambda: tuple((name,) for name in CIFAR10_CLASSES),
+    cifar100=lambda: tuple((name,) for name in CIFAR100_CLASSES['fine']),
+    mnist=lambda: tuple((name,) for name in MNIST),
+)
 
 
-def class_names(source: Union[str, Sequence[str]]) -> Names:
+def class_names(source: str | Sequence[str]) -> Names:
     """Return the names of classes.
 
     Args:
@@ -43,7 +44,7 @@ def class_names(source: Union[str, Sequence[str]]) -> Names:
         if source not in LISTS:
             raise InputError(f'class_names has to be {", ".join(LISTS)} or a list of names, got {source!r}.')
         return LISTS[source]()
-    return tuple((name, ) for name in source)
+    return tuple((name,) for name in source)
 
 
 def own_names(classes: Sequence[str]) -> list[str]:

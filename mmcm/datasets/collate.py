@@ -1,6 +1,6 @@
 """How training samples become a batch."""
+
 from collections.abc import Sequence
-from typing import Union
 
 import torch
 
@@ -10,7 +10,7 @@ from mmcm.utils.errors import InputError
 
 
 @FUNCTIONS.register_module()
-def stack_samples(samples: Union[dict, Sequence[dict]]) -> dict:
+def stack_samples(samples: dict | Sequence[dict]) -> dict:
     """Stack images and labels.
 
     Args:
@@ -30,8 +30,11 @@ def stack_samples(samples: Union[dict, Sequence[dict]]) -> dict:
     shapes = {tuple(image.shape): None for image in images}
     if len(shapes) > 1:
         (_, height, width), (_, other_height, other_width) = list(shapes)[:2]
-        raise InputError(f'images of one batch have {width} x {height} and {other_width} x {other_height} pixels: crop '
-                         'or scale them to one size in the pipeline, for example by CenterCropToSquare.')
+        raise InputError(
+            f'images of one batch have {width} x {height} and {other_width} x {other_height} pixels: crop '
+            'or scale them to one size in the pipeline, for example by CenterCropToSquare.'
+        )
     return dict(
         inputs=torch.stack(images),
-        data_samples=DataSample.of(label=torch.tensor(labels, dtype=torch.int64, device='cpu') if labels else None))
+        data_samples=DataSample.of(label=torch.tensor(labels, dtype=torch.int64, device='cpu') if labels else None),
+    )

@@ -3,6 +3,7 @@
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0; the
 part that scikit-learn ships as `load_digits`, in its order.
 """
+
 from pathlib import Path
 
 import numpy as np

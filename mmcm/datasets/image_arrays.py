@@ -1,9 +1,9 @@
 """Images that lie in arrays: in memory, or in files that are mapped into it."""
+
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import torch
@@ -29,14 +29,16 @@ class ImageArrays(ImageDataset):
             which costs next to nothing.
     """
 
-    def __init__(self,
-                 parts: Sequence[Tensor],
-                 labels: Optional[Sequence[int]],
-                 classes: Sequence[str],
-                 dataset_type: str,
-                 labelled: bool = True,
-                 flip: bool = False,
-                 pipeline: Optional[Sequence[dict]] = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Tensor],
+        labels: Sequence[int] | None,
+        classes: Sequence[str],
+        dataset_type: str,
+        labelled: bool = True,
+        flip: bool = False,
+        pipeline: Sequence[dict] | None = None,
+    ) -> None:
         self.parts = list(parts)
         self.ends = np.cumsum([len(part) for part in self.parts])
         super().__init__(int(self.ends[-1]), labels if labelled else None, classes, dataset_type, flip)

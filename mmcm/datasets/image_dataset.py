@@ -1,12 +1,12 @@
 """What all data sets of images have in common."""
+
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Optional
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from mmcm.datasets.image_names import listed
+from mmcm.datasets.formats.image_names import listed
 from mmcm.datasets.transparency import Transparency
 
 MAX_LABEL = 10**6 - 1  # more classes than this are no classes, and would fill the memory
@@ -30,14 +30,16 @@ class ImageDataset(Dataset):
             were read there are; None where no image can be transparent.
     """
 
-    transparency: Optional[Transparency] = None
+    transparency: Transparency | None = None
 
-    def __init__(self,
-                 num_images: int,
-                 labels: Optional[Sequence[int]],
-                 classes: Sequence[str],
-                 dataset_type: str,
-                 flip: bool = False) -> None:
+    def __init__(
+        self,
+        num_images: int,
+        labels: Sequence[int] | None,
+        classes: Sequence[str],
+        dataset_type: str,
+        flip: bool = False,
+    ) -> None:
         self.num_images = num_images
         self.flip = flip
         # An array, not a list: what worker processes share stays shared, since no reference counts lie in it.
@@ -45,12 +47,12 @@ class ImageDataset(Dataset):
         self.metainfo = dict(dataset_type=dataset_type, classes=() if labels is None else tuple(classes))
 
     @property
-    def num_classes(self) -> Optional[int]:
+    def num_classes(self) -> int | None:
         """Number of classes, as the network needs it; None where images have none."""
         return len(self.metainfo['classes']) or None
 
     @property
-    def empty_classes(self) -> Optional[str]:
+    def empty_classes(self) -> str | None:
         """Which classes have no image, in words; None if each has one, or images have no classes."""
         if self.labels is None:
             return None
@@ -87,7 +89,7 @@ class ImageDataset(Dataset):
         return {**sample, 'gt_label': None if self.labels is None else int(self.labels[index])}
 
 
-def classes_without_images(labels: np.ndarray, names: Sequence[str]) -> Optional[str]:
+def classes_without_images(labels: np.ndarray, names: Sequence[str]) -> str | None:
     """Return which classes no image has, in words; None if there are none.
 
     Args:

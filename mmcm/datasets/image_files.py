@@ -1,13 +1,13 @@
 """Images that lie in files, each read when it is asked for."""
+
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import Optional, Union
 
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 
-from mmcm.datasets.image_archive import ImageFolderFiles, ImageZipFiles
+from mmcm.datasets.formats.image_archive import ImageFolderFiles, ImageZipFiles
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.datasets.transparency import Transparency
@@ -27,14 +27,16 @@ class ImageFiles(ImageDataset):
             leaves their alpha channel out.
     """
 
-    def __init__(self,
-                 files: Union[ImageFolderFiles, ImageZipFiles],
-                 labels: Optional[Sequence[int]],
-                 classes: Sequence[str],
-                 dataset_type: str,
-                 pipeline: Sequence[dict],
-                 flip: bool = False,
-                 background: str = DEFAULT_BACKGROUND) -> None:
+    def __init__(
+        self,
+        files: ImageFolderFiles | ImageZipFiles,
+        labels: Sequence[int] | None,
+        classes: Sequence[str],
+        dataset_type: str,
+        pipeline: Sequence[dict],
+        flip: bool = False,
+        background: str = DEFAULT_BACKGROUND,
+    ) -> None:
         super().__init__(len(files.names), labels, classes, dataset_type, flip)
         self.transparency = Transparency(background, self.num_images)
         self.files = files
@@ -61,8 +63,10 @@ class ImageFiles(ImageDataset):
 
 def no_images(place: object) -> InputError:
     """Return the error of a place without images."""
-    return InputError(f'{place} holds no images ({", ".join(SUFFIXES)}): put them there, or name the folder or the zip '
-                      'that they are in.')
+    return InputError(
+        f'{place} holds no images ({", ".join(SUFFIXES)}): put them there, or name the folder or the zip '
+        'that they are in.'
+    )
 
 
 def log_remarks(place: object, remarks: Sequence[str]) -> None:

@@ -1,17 +1,18 @@
 """Images in a folder or a zip file, with or without classes."""
+
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
 from mmcm.datasets.class_names import own_names
-from mmcm.datasets.image_archive import Archive, ImageFolderFiles, ImageZipFiles, open_archive
+from mmcm.datasets.formats.image_archive import Archive, ImageFolderFiles, ImageZipFiles, open_archive
+from mmcm.datasets.formats.image_names import LABELS_FILE, composed, is_image, listed, odd_classes, plain_path, shown
+from mmcm.datasets.formats.packed_names import PackedNames
 from mmcm.datasets.image_dataset import MAX_LABEL
 from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
-from mmcm.datasets.image_names import LABELS_FILE, composed, is_image, listed, odd_classes, plain_path, shown
-from mmcm.datasets.packed_names import PackedNames
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import JSON_BYTES, JSON_VALUES, Unreadable, parse_json
@@ -20,7 +21,7 @@ from mmcm.utils.errors import InputError
 LABEL_BYTES = 64  # of an entry in dataset.json, beside the name
 WAYS = ('folder', 'file_name')  # of telling the class of an image
 
-Files = Union[ImageFolderFiles, ImageZipFiles]
+Files = ImageFolderFiles | ImageZipFiles
 
 
 @DATASETS.register_module()
@@ -50,13 +51,15 @@ class ImageFolder(ImageFiles):
         InputError: If there are no images, or with `labelled` not one class for each.
     """
 
-    def __init__(self,
-                 data_root: str,
-                 pipeline: Sequence[dict],
-                 labelled: bool = True,
-                 flip: bool = False,
-                 classes_from: str = 'folder',
-                 background: str = DEFAULT_BACKGROUND) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict],
+        labelled: bool = True,
+        flip: bool = False,
+        classes_from: str = 'folder',
+        background: str = DEFAULT_BACKGROUND,
+    ) -> None:
         if classes_from not in WAYS:
             raise InputError(f'classes_from has to be one of {", ".join(WAYS)}, got {classes_from!r}.')
         archive = open_archive(data_root, 'set data_root to where the images lie.')
@@ -90,12 +93,13 @@ def without_loose_images(archive: Archive, files: Files) -> tuple[Files, list[st
     if not loose:
         return files, []
     if len(loose) >= len(set(archive.image_folders())):
-        raise InputError(f'{archive.place}/{loose[0]} lies in no subfolder, so it has no class{among(loose)}: sort the '
-                         'images into one subfolder per class, or set labelled=False, or, if names of files begin with '
-                         "it, classes_from='file_name'.")
+        raise InputError(
+            f'{archive.place}/{loose[0]} lies in no subfolder, so it has no class{among(loose)}: sort the '
+            'images into one subfolder per class, or set labelled=False, or, if names of files begin with '
+            "it, classes_from='file_name'."
+        )
     images = f'{len(loose)} image{"s" * (len(loose) > 1)} beside the folders of classes ({listed(loose)})'
-    return archive.images(archive.folders()), [
-        f'left out {images}, which labelled=False would take, without classes']
+    return archive.images(archive.folders()), [f'left out {images}, which labelled=False would take, without classes']
 
 
 def among(names: Sequence[str]) -> str:
@@ -128,8 +132,10 @@ def labels_by_file_name(names: PackedNames, archive: Archive) -> tuple[np.ndarra
     for name in names:
         first, separated, _ = composed(os.fsdecode(name).rpartition('/')[2]).partition('_')
         if not separated:
-            raise InputError(f'{archive.place}/{os.fsdecode(name)} has no underscore in its name, so it has no class: '
-                             'class_name.jpg is expected, or set labelled=False.')
+            raise InputError(
+                f'{archive.place}/{os.fsdecode(name)} has no underscore in its name, so it has no class: '
+                'class_name.jpg is expected, or set labelled=False.'
+            )
         found.append(first)
     others = [composed(name.rpartition('/')[2]).partition('_') for name in archive.left_out.images]
     classes = sorted({*found, *(first for first, separated, _ in others if separated)})
@@ -164,14 +170,20 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
     there = [composed(os.fsdecode(name)) for name in names]
     missing = [name for name in there if name not in labels]
     if missing:
-        raise InputError(f'{path} leaves out {len(missing)} of {len(names)} images, {missing[0]} first: add their '
-                         'labels, or set labelled=False.')
+        raise InputError(
+            f'{path} leaves out {len(missing)} of {len(names)} images, {missing[0]} first: add their '
+            'labels, or set labelled=False.'
+        )
     if len(labels) > len(there):
         extra = min(labels.keys() - set(there))
-        way = 'get them, or take them out' if is_image(extra) else (
-            'save them in a format that is read, such as PNG, or take them out')
-        raise InputError(f'{path} names {len(labels) - len(there)} images that are not there, among them {extra}: '
-                         f'{way}.')
+        way = (
+            'get them, or take them out'
+            if is_image(extra)
+            else ('save them in a format that is read, such as PNG, or take them out')
+        )
+        raise InputError(
+            f'{path} names {len(labels) - len(there)} images that are not there, among them {extra}: {way}.'
+        )
     return np.fromiter((labels[name] for name in there), np.int64, len(there))
 
 
@@ -184,6 +196,7 @@ def check_label(label: Any, name: str, path: Path) -> int:
     """Return `label` if it is an integer from 0 to `MAX_LABEL`; else raise an InputError."""
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label <= MAX_LABEL:
         what = 'no label' if label is None else f'the label {label!r}'
-        raise InputError(f'{path} gives {name} {what}: an integer from 0 to {MAX_LABEL} is expected, for '
-                         'all images or for none.')
+        raise InputError(
+            f'{path} gives {name} {what}: an integer from 0 to {MAX_LABEL} is expected, for all images or for none.'
+        )
     return label

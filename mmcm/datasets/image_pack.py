@@ -1,9 +1,10 @@
 """Images in one npz file: what `mmcm pack` and `mmcm sample` write, the reference batches of ADM, anyone's samples."""
+
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,11 +40,9 @@ class ImagePack(MappedImages):
         InputError: If the file is missing or damaged, holds no such images, or has no labels, and `labelled` is True.
     """
 
-    def __init__(self,
-                 data_file: Union[str, Path],
-                 labelled: bool = True,
-                 flip: bool = False,
-                 pipeline: Optional[Sequence[dict]] = None) -> None:
+    def __init__(
+        self, data_file: str | Path, labelled: bool = True, flip: bool = False, pipeline: Sequence[dict] | None = None
+    ) -> None:
         self.path = Path(data_file)
         file = open_npz(self.path)
         self.notes = read_notes(file)
@@ -51,8 +50,10 @@ class ImagePack(MappedImages):
         labels = read_labels(file, len(parts[0])) if labelled else None
         classes = self.notes.get('classes') or [str(label) for label in range(_count(labels))]
         if _count(labels) > len(classes):
-            raise InputError(f'{self.path} has labels up to {_count(labels) - 1}, but names {len(classes)} classes in '
-                             f'{NOTES}: write the file again.')
+            raise InputError(
+                f'{self.path} has labels up to {_count(labels) - 1}, but names {len(classes)} classes in '
+                f'{NOTES}: write the file again.'
+            )
         super().__init__(parts, labels, classes, 'image_pack', labelled, flip, pipeline)
 
     @property
@@ -76,11 +77,15 @@ def read_images(file: NpzFile) -> np.ndarray:
     """Return the images of `file`, uint8 (N, H, W, C); an InputError if there are none."""
     images = file[IMAGES]
     if images.dtype != np.uint8:
-        raise InputError(f'{IMAGES} in {file.path} has values of type {images.dtype}: uint8, from 0 to 255, is '
-                         'expected. Convert the images, those in [0, 1] by (255 * x).round().astype(np.uint8).')
+        raise InputError(
+            f'{IMAGES} in {file.path} has values of type {images.dtype}: uint8, from 0 to 255, is '
+            'expected. Convert the images, those in [0, 1] by (255 * x).round().astype(np.uint8).'
+        )
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise InputError(f'{IMAGES} in {file.path} has the shape {images.shape}: (N, H, W, C) is expected, at least '
-                         f'one image, with 3 channels, RGB, or 1. {_mended(images.shape)}')
+        raise InputError(
+            f'{IMAGES} in {file.path} has the shape {images.shape}: (N, H, W, C) is expected, at least '
+            f'one image, with 3 channels, RGB, or 1. {_mended(images.shape)}'
+        )
     return images
 
 
@@ -88,12 +93,16 @@ def _mended(shape: tuple[int, ...]) -> str:
     """Say how an array x of a wrong shape becomes images."""
     if 0 in shape:
         return 'It is empty: write the images again.'
-    for fits, what, change in ((len(shape) == 4 and shape[1] in (1, 3), 'the channels are first',
-                                'x.transpose(0, 2, 3, 1)'),
-                               (len(shape) == 4 and shape[3] == 4, 'these are RGBA',
-                                '255 - ((255.0 - x[..., :3]) * x[..., 3:] / 255).round().astype(np.uint8)'),
-                               (len(shape) == 3 and shape[2] in (1, 3), 'this is one image', 'x[None]'),
-                               (len(shape) == 3, 'these are grey images', 'x[..., None]')):
+    for fits, what, change in (
+        (len(shape) == 4 and shape[1] in (1, 3), 'the channels are first', 'x.transpose(0, 2, 3, 1)'),
+        (
+            len(shape) == 4 and shape[3] == 4,
+            'these are RGBA',
+            '255 - ((255.0 - x[..., :3]) * x[..., 3:] / 255).round().astype(np.uint8)',
+        ),
+        (len(shape) == 3 and shape[2] in (1, 3), 'this is one image', 'x[None]'),
+        (len(shape) == 3, 'these are grey images', 'x[..., None]'),
+    ):
         if fits:
             return f'If {what}, write {change} in place of x.'
     return 'Write such an array in its place.'
@@ -104,14 +113,18 @@ def read_labels(file: NpzFile, num_images: int) -> np.ndarray:
     if LABELS not in file:
         raise InputError(f'{file.path} has no labels ({LABELS}): set labelled=False.')
     labels = file[LABELS]
-    if labels.dtype.kind not in 'iu' or labels.shape != (num_images, ):
-        raise InputError(f'{LABELS} in {file.path} are {labels.dtype} of the shape {labels.shape}: integers of the '
-                         f'shape ({num_images},) are expected, a class for each image. Mend the file, or set '
-                         'labelled=False.')
+    if labels.dtype.kind not in 'iu' or labels.shape != (num_images,):
+        raise InputError(
+            f'{LABELS} in {file.path} are {labels.dtype} of the shape {labels.shape}: integers of the '
+            f'shape ({num_images},) are expected, a class for each image. Mend the file, or set '
+            'labelled=False.'
+        )
     for label in (labels.min(), labels.max()):
         if not 0 <= label <= MAX_LABEL:
-            raise InputError(f'{LABELS} in {file.path} has the label {label}: classes count from 0, up to {MAX_LABEL}. '
-                             'Mend the file, or set labelled=False.')
+            raise InputError(
+                f'{LABELS} in {file.path} has the label {label}: classes count from 0, up to {MAX_LABEL}. '
+                'Mend the file, or set labelled=False.'
+            )
     return labels
 
 
@@ -138,5 +151,5 @@ def check_notes(notes: dict[str, Any]) -> None:
         raise Unreadable('its sha256 is none')
 
 
-def _count(labels: Optional[np.ndarray]) -> int:
+def _count(labels: np.ndarray | None) -> int:
     return 0 if labels is None else int(labels.max()) + 1

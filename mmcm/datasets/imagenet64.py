@@ -1,9 +1,9 @@
 """ImageNet, scaled down to 64 x 64 pixels by its publishers (Chrabaszcz et al., 2017, arXiv 1707.08819)."""
+
 import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import torch
@@ -19,9 +19,7 @@ from mmcm.utils.npz import open_npz
 PAGE = 'https://image-net.org/download-images.php'
 NUM_CLASSES = 1000
 CLASS_FILE = 'map_clsloc.txt'
-SPLITS = dict(
-    train=tuple(f'train_data_batch_{number}.npz' for number in range(1, 11)),
-    val=('val_data.npz', ))
+SPLITS = dict(train=tuple(f'train_data_batch_{number}.npz' for number in range(1, 11)), val=('val_data.npz',))
 
 
 @DATASETS.register_module()
@@ -43,20 +41,24 @@ class ImageNet64(MappedImages):
         InputError: If a file is missing, damaged or of another kind.
     """
 
-    def __init__(self,
-                 data_root: str,
-                 split: str = 'train',
-                 labelled: bool = True,
-                 flip: bool = False,
-                 pipeline: Optional[Sequence[dict]] = None) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        labelled: bool = True,
+        flip: bool = False,
+        pipeline: Sequence[dict] | None = None,
+    ) -> None:
         if split not in SPLITS:
             raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
         root = Path(data_root)
         self.paths = [root / name for name in SPLITS[split]]
         missing = [path.name for path in self.paths if not path.is_file()]
         if missing:
-            raise InputError(f'{root} lacks {", ".join(missing)}: unpack the npz files of the downsampled ImageNet '
-                             f'({PAGE}) into data_root.')
+            raise InputError(
+                f'{root} lacks {", ".join(missing)}: unpack the npz files of the downsampled ImageNet '
+                f'({PAGE}) into data_root.'
+            )
         parts = self.map_parts()
         labels, classes = None, ()
         if labelled:
@@ -67,8 +69,12 @@ class ImageNet64(MappedImages):
                 classes = tuple(sorted(wnids))
                 labels = np.argsort(np.argsort(wnids))[labels]  # the rank of each wnid
             else:
-                print_log(f'{root} has no {CLASS_FILE}: classes are numbered as the files have them, not by sorted '
-                          'wnids as the released models do.', 'current', logging.WARNING)
+                print_log(
+                    f'{root} has no {CLASS_FILE}: classes are numbered as the files have them, not by sorted '
+                    'wnids as the released models do.',
+                    'current',
+                    logging.WARNING,
+                )
         super().__init__(parts, labels, classes, 'imagenet64', labelled, flip, pipeline)
 
     @property
@@ -81,8 +87,10 @@ class ImageNet64(MappedImages):
         parts = [torch.from_numpy(read_images(path)) for path in self.paths]
         sides = {part.shape[2] for part in parts}
         if len(sides) > 1:
-            raise InputError(f'the files in {self.paths[0].parent} have images of the sides {sorted(sides)}: put each '
-                             'size into a folder of its own.')
+            raise InputError(
+                f'the files in {self.paths[0].parent} have images of the sides {sorted(sides)}: put each '
+                'size into a folder of its own.'
+            )
         return parts
 
     def source_of(self, index: int) -> str:
@@ -97,20 +105,26 @@ def read_images(path: Path) -> np.ndarray:
     data = open_npz(path)['data']
     side = math.isqrt(data.shape[1] // 3) if data.ndim == 2 else 0
     if data.dtype != np.uint8 or not side or not data.size or data.shape[1] != 3 * side**2:
-        raise InputError(f'data in {path} is {data.dtype} of the shape {data.shape}: uint8 of N x 12288 is expected, '
-                         f'or N times three squares of another size. Download it again from {PAGE}.')
+        raise InputError(
+            f'data in {path} is {data.dtype} of the shape {data.shape}: uint8 of N x 12288 is expected, '
+            f'or N times three squares of another size. Download it again from {PAGE}.'
+        )
     return data.reshape(-1, 3, side, side)
 
 
 def read_labels(path: Path, num_images: int) -> np.ndarray:
     """Return `labels` of a file less one, 0 to 999; an InputError unless there is one for each image."""
     labels = open_npz(path)['labels']
-    if labels.dtype.kind not in 'iu' or labels.shape != (num_images, ):
-        raise InputError(f'labels in {path} are {labels.dtype} of the shape {labels.shape} for {num_images} images: '
-                         f'an integer for each is expected. Download it again from {PAGE}.')
+    if labels.dtype.kind not in 'iu' or labels.shape != (num_images,):
+        raise InputError(
+            f'labels in {path} are {labels.dtype} of the shape {labels.shape} for {num_images} images: '
+            f'an integer for each is expected. Download it again from {PAGE}.'
+        )
     if labels.min() < 1 or labels.max() > NUM_CLASSES:
-        raise InputError(f'labels in {path} go from {labels.min()} to {labels.max()}: 1 to {NUM_CLASSES} is expected. '
-                         f'Download it again from {PAGE}.')
+        raise InputError(
+            f'labels in {path} go from {labels.min()} to {labels.max()}: 1 to {NUM_CLASSES} is expected. '
+            f'Download it again from {PAGE}.'
+        )
     return labels.astype(np.int64) - 1
 
 
@@ -120,9 +134,13 @@ def read_wnids(path: Path) -> list[str]:
         lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
         wnids = {int(line[1]): line[0] for line in lines}
     except (OSError, LookupError, ValueError) as error:
-        raise InputError(f'{path} cannot be read: lines such as "n02119789 1 kit_fox" are expected. Take it from the '
-                         'development kit of ILSVRC 2012.') from error
+        raise InputError(
+            f'{path} cannot be read: lines such as "n02119789 1 kit_fox" are expected. Take it from the '
+            'development kit of ILSVRC 2012.'
+        ) from error
     if sorted(wnids) != list(range(1, NUM_CLASSES + 1)) or len(set(wnids.values())) != NUM_CLASSES:
-        raise InputError(f'{path} names {len(set(wnids.values()))} wnids by {len(wnids)} numbers: each of 1 to '
-                         f'{NUM_CLASSES} is expected once. Take it from the development kit of ILSVRC 2012.')
+        raise InputError(
+            f'{path} names {len(set(wnids.values()))} wnids by {len(wnids)} numbers: each of 1 to '
+            f'{NUM_CLASSES} is expected once. Take it from the development kit of ILSVRC 2012.'
+        )
     return [wnids[number] for number in sorted(wnids)]

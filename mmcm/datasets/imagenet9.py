@@ -3,10 +3,11 @@
 The groups are those of "restricted ImageNet" (Tsipras et al., 2019, arXiv 1805.12152), with the ranges of classes that
 the robustness library (Engstrom et al., 2019) gives them.
 """
+
 import re
 from collections.abc import Sequence
 
-from mmcm.datasets.image_archive import open_archive
+from mmcm.datasets.formats.image_archive import open_archive
 from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
@@ -14,8 +15,16 @@ from mmcm.utils.errors import InputError
 
 NUM_WNIDS = 1000
 GROUPS = dict(  # the first and the last of the 1000 classes of each group
-    dog=(151, 268), cat=(281, 285), frog=(30, 32), turtle=(33, 37), bird=(80, 100), monkey=(365, 382), fish=(389, 397),
-    crab=(118, 121), insect=(300, 319))
+    dog=(151, 268),
+    cat=(281, 285),
+    frog=(30, 32),
+    turtle=(33, 37),
+    bird=(80, 100),
+    monkey=(365, 382),
+    fish=(389, 397),
+    crab=(118, 121),
+    insect=(300, 319),
+)
 
 
 @DATASETS.register_module()
@@ -36,27 +45,43 @@ class ImageNet9(ImageFiles):
         InputError: If the folder is missing, has not 1000 wnids, or no image for one of those that are read.
     """
 
-    def __init__(self,
-                 data_root: str,
-                 pipeline: Sequence[dict],
-                 labelled: bool = True,
-                 flip: bool = False,
-                 background: str = DEFAULT_BACKGROUND) -> None:
-        layout = (f'{data_root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of '
-                  'ILSVRC 2012; see https://www.image-net.org/download.php.')
+    def __init__(
+        self,
+        data_root: str,
+        pipeline: Sequence[dict],
+        labelled: bool = True,
+        flip: bool = False,
+        background: str = DEFAULT_BACKGROUND,
+    ) -> None:
+        layout = (
+            f'{data_root}/<wnid>/*.JPEG is expected, with the {NUM_WNIDS} folders n01440764 to n15075141 of '
+            'ILSVRC 2012; see https://www.image-net.org/download.php.'
+        )
         archive = open_archive(data_root, layout)
         archive.look_through()
         wnids = [name for name in archive.folders() if re.fullmatch(r'n\d{8}', name)]
         if len(wnids) != NUM_WNIDS:
-            raise InputError(f'{data_root} has {len(wnids)} folders named by a wnid, so the classes of ImageNet cannot '
-                             f'be told by their position. {layout}')
-        group_of = {wnid.encode(): label for label, (first, last) in enumerate(GROUPS.values())
-                    for wnid in wnids[first:last + 1]}
+            raise InputError(
+                f'{data_root} has {len(wnids)} folders named by a wnid, so the classes of ImageNet cannot '
+                f'be told by their position. {layout}'
+            )
+        group_of = {
+            wnid.encode(): label
+            for label, (first, last) in enumerate(GROUPS.values())
+            for wnid in wnids[first : last + 1]
+        }
         files = archive.images([wnid.decode() for wnid in group_of])
         found = [name.partition(b'/')[0] for name in files.names]
         missing = sorted(group_of.keys() - set(found))
         if missing:
             raise InputError(f'{no_images(f"{data_root}/{missing[0].decode()}")} {layout}')
         log_remarks(data_root, archive.remarks())
-        super().__init__(files, [group_of[wnid] for wnid in found] if labelled else None, GROUPS, 'imagenet9', pipeline,
-                         flip, background)
+        super().__init__(
+            files,
+            [group_of[wnid] for wnid in found] if labelled else None,
+            GROUPS,
+            'imagenet9',
+            pipeline,
+            flip,
+            background,
+        )

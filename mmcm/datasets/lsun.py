@@ -1,24 +1,25 @@
 """LSUN (Yu et al., 2015): millions of photographs of one kind of scene or thing, as the lmdb that is handed out."""
+
 import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 from mmengine.dataset import Compose
 
+from mmcm.checkpoints import cache_folder
+from mmcm.datasets.formats.packed_names import PackedNames
 from mmcm.datasets.image_dataset import ImageDataset
-from mmcm.datasets.packed_names import PackedNames
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.datasets.transparency import Transparency
 from mmcm.registry import DATASETS, TRANSFORMS
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 from mmcm.utils.npz import open_npz
-from mmcm.zoo import cache_folder
 
 PAGE = 'https://www.yf.io/p/lsun'
 DATA_FILE = 'data.mdb'
@@ -40,11 +41,9 @@ class LSUN(ImageDataset):
         InputError: If that is no database of images, or the package lmdb is missing.
     """
 
-    def __init__(self,
-                 data_root: str,
-                 pipeline: Sequence[dict],
-                 flip: bool = False,
-                 background: str = DEFAULT_BACKGROUND) -> None:
+    def __init__(
+        self, data_root: str, pipeline: Sequence[dict], flip: bool = False, background: str = DEFAULT_BACKGROUND
+    ) -> None:
         self.database = Database(Path(data_root))
         self.keys = self.database.keys()
         super().__init__(len(self.keys), None, (), 'lsun', flip)
@@ -55,8 +54,9 @@ class LSUN(ImageDataset):
     @property
     def fingerprint(self) -> str:
         """See ImageDataset: the keys, the size of the database, some images, and what is made of them."""
-        sha = hashlib.sha256(repr((self.pipeline_config, self.flip, self.database.size,
-                                   self.transparency.background)).encode())
+        sha = hashlib.sha256(
+            repr((self.pipeline_config, self.flip, self.database.size, self.transparency.background)).encode()
+        )
         sha.update(self.keys.content)
         # The same images may be stored in another form, with the same keys, in a file whose size was set beforehand.
         # Its time is not looked at: a copy is the same data set.
@@ -92,9 +92,11 @@ class Database:
         self.root = root
         if not (root / DATA_FILE).is_file():
             what = 'holds no' if root.is_dir() else 'is no folder with a'
-            raise InputError(f'{root} {what} {DATA_FILE}: set data_root to the unpacked folder of a category, '
-                             f'bedroom_train_lmdb ({PAGE}). Exported images are read by ImageFolder, with '
-                             'labelled=False.')
+            raise InputError(
+                f'{root} {what} {DATA_FILE}: set data_root to the unpacked folder of a category, '
+                f'bedroom_train_lmdb ({PAGE}). Exported images are read by ImageFolder, with '
+                'labelled=False.'
+            )
         self._shared = None
 
     def __getstate__(self) -> dict:
@@ -105,7 +107,7 @@ class Database:
         """Size in bytes."""
         return (self.root / DATA_FILE).stat().st_size
 
-    def read(self, key: bytes) -> Optional[bytes]:
+    def read(self, key: bytes) -> bytes | None:
         """Return the value of `key`; None if there is none."""
         lmdb, environment = import_lmdb(), self._environment()
         try:

@@ -3,6 +3,7 @@
 An IDX file starts with a magic number, 0x0800 + the number of dimensions for unsigned bytes, and the size of each
 dimension, all of them big-endian 32-bit integers; the values follow.
 """
+
 import gzip
 import math
 import os
@@ -10,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -41,23 +42,25 @@ class MNIST(ImageArrays):
         InputError: If a file is missing, damaged or of another kind.
     """
 
-    def __init__(self,
-                 data_root: str,
-                 split: str = 'train',
-                 labelled: bool = True,
-                 pipeline: Optional[Sequence[dict]] = None) -> None:
+    def __init__(
+        self, data_root: str, split: str = 'train', labelled: bool = True, pipeline: Sequence[dict] | None = None
+    ) -> None:
         if split not in SPLITS:
             raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
         stem = Path(data_root) / SPLITS[split]
         images = read_idx(Path(f'{stem}-images-idx3-ubyte'), num_dims=3)
         labels = read_idx(Path(f'{stem}-labels-idx1-ubyte'), num_dims=1)
         if images.shape[1:] != (SIDE, SIDE):
-            raise InputError(f'the images of {stem}-images-idx3-ubyte have the size {images.shape[2]} x '
-                             f'{images.shape[1]}, those of MNIST {SIDE} x {SIDE}.')
+            raise InputError(
+                f'the images of {stem}-images-idx3-ubyte have the size {images.shape[2]} x '
+                f'{images.shape[1]}, those of MNIST {SIDE} x {SIDE}.'
+            )
         if len(labels) != len(images) or labels.max(initial=0) >= len(CLASSES):
-            raise InputError(f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
-                             f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
-                             'files from one place.')
+            raise InputError(
+                f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
+                f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
+                'files from one place.'
+            )
         super().__init__([torch.from_numpy(images)[:, None]], labels, CLASSES, 'mnist', labelled, pipeline=pipeline)
 
 
@@ -80,22 +83,27 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f'{packed} is no whole gzip file: {error}. {again}') from error
     except OSError as error:
-        raise InputError(f'{path} cannot be read, nor with .gz: {error.strerror}. Put the four files of MNIST ({PAGE}) '
-                         'into data_root.') from error
+        raise InputError(
+            f'{path} cannot be read, nor with .gz: {error.strerror}. Put the four files of MNIST ({PAGE}) '
+            'into data_root.'
+        ) from error
 
 
 def _read_idx(stream: BinaryIO, num_dims: int, size: int, compressed: bool) -> np.ndarray:
     """Return the array in `stream`, which is read out of a file of `size` bytes."""
     header = struct.Struct(f'>{1 + num_dims}I')
     start = stream.read(header.size)
-    magic, *shape = header.unpack(start) if len(start) == header.size else (0, )
+    magic, *shape = header.unpack(start) if len(start) == header.size else (0,)
     if magic != UNSIGNED_BYTES + num_dims:
-        raise Unreadable(f'is no IDX file of unsigned bytes in {num_dims} dimensions: it starts with '
-                         f'{start[:4].hex()}, not {UNSIGNED_BYTES + num_dims:08x}')
+        raise Unreadable(
+            f'is no IDX file of unsigned bytes in {num_dims} dimensions: it starts with '
+            f'{start[:4].hex()}, not {UNSIGNED_BYTES + num_dims:08x}'
+        )
     expected = math.prod(shape)
     if not compressed and header.size + expected != size:
-        raise Unreadable(f'has {size} bytes, but speaks of {header.size + expected}: it is truncated, or of another '
-                         'kind')
+        raise Unreadable(
+            f'has {size} bytes, but speaks of {header.size + expected}: it is truncated, or of another kind'
+        )
     try:
         if compressed:
             check_unpacked(expected, size)

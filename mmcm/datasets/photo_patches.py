@@ -1,4 +1,5 @@
 """Patches of the two photographs that come with scikit-learn: real colours, with no download."""
+
 import hashlib
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from mmcm.utils.errors import InputError
 
 PHOTOS = ('china.jpg', 'flower.jpg')
 HALVINGS = (0, 1)  # the photographs at full and at half size: more of their structure in a patch
-SPLITS = dict(train=(1 / 3, 1.), test=(0., 1 / 3))  # parts of the width; the left third is held out
+SPLITS = dict(train=(1 / 3, 1.0), test=(0.0, 1 / 3))  # parts of the width; the left third is held out
 
 
 @DATASETS.register_module()
@@ -52,8 +53,11 @@ class PhotoPatches(ImageDataset):
         The two sizes count as two photographs, though they show the same.
         """
         return [
-            int(end) + (top - rows) * columns + left for end, (rows, columns) in zip(self.ends, self.places)
-            for top in range(0, rows, self.size) for left in range(0, columns, self.size)]
+            int(end) + (top - rows) * columns + left
+            for end, (rows, columns) in zip(self.ends, self.places)
+            for top in range(0, rows, self.size)
+            for left in range(0, columns, self.size)
+        ]
 
     @property
     def fingerprint(self) -> str:
@@ -68,7 +72,7 @@ class PhotoPatches(ImageDataset):
         photo = int(np.searchsorted(self.ends, position, side='right'))
         rows, columns = self.places[photo]
         top, left = divmod(position - int(self.ends[photo]) + rows * columns, columns)
-        return self.photos[photo][:, top:top + self.size, left:left + self.size]
+        return self.photos[photo][:, top : top + self.size, left : left + self.size]
 
     def read(self, position: int) -> dict:
         """See ImageDataset."""

@@ -1,7 +1,7 @@
 """Images to be drawn, as a data set: MMEngine's own loops, loaders and samplers then do the rest."""
+
 from collections.abc import Sequence
 from numbers import Integral, Number
-from typing import Union
 
 import torch
 from torch.utils.data import Dataset
@@ -29,11 +29,13 @@ class SamplingRequests(Dataset):
         seed (int): Seed of the run; request i draws from the seed i + n * `seed`.
     """
 
-    def __init__(self,
-                 num_samples: int,
-                 num_classes: Union[int, None] = None,
-                 labels: Union[str, int, Sequence[int], None] = None,
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        num_samples: int,
+        num_classes: int | None = None,
+        labels: str | int | Sequence[int] | None = None,
+        seed: int = 0,
+    ) -> None:
         if not 1 <= num_samples <= LARGEST:
             raise InputError(f'num_samples has to be at least 1 and at most {LARGEST}, got {num_samples}.')
         if has_length(seed):
@@ -51,8 +53,9 @@ class SamplingRequests(Dataset):
         return dict(data_samples=DataSample.of(label=label, sample_seed=self.seeds[index], sample_idx=index))
 
 
-def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: int, num_classes: Union[int, None],
-                   seed: Union[int, Sequence[int]]) -> Union[list[int], None]:
+def request_labels(
+    labels: str | int | Sequence[int] | None, num_samples: int, num_classes: int | None, seed: int | Sequence[int]
+) -> list[int] | None:
     """Return the label of each of `num_samples` requests; see `SamplingRequests` for the rules.
 
     Random labels follow from the one `seed` of the run together, or each from the seed of its own request.
@@ -85,4 +88,4 @@ def request_labels(labels: Union[str, int, Sequence[int], None], num_samples: in
 
 def random_labels(num_classes: int, number: int, seed: int) -> list[int]:
     """Return so many labels, each class equally likely, by a seed."""
-    return torch.randint(num_classes, (number, ), generator=seeded(seed), device='cpu').tolist()
+    return torch.randint(num_classes, (number,), generator=seeded(seed), device='cpu').tolist()

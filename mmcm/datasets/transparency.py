@@ -1,5 +1,7 @@
 """What is behind the transparent images of a data set, and how many of them there are."""
-from typing import Any, Callable, Optional
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,13 +44,14 @@ class Transparency:
         """Count what another process of a distributed run has read, whose `states` these are."""
         torch.maximum(self.states, states, out=self.states)
 
-    def described(self) -> Optional[str]:
+    def described(self) -> str | None:
         """Return how many of the images that were read are transparent, in words; None if none is."""
         return transparency_in_words(
-            int((self.states == TRANSPARENT).sum()), int((self.states != UNREAD).sum()), self.background)
+            int((self.states == TRANSPARENT).sum()), int((self.states != UNREAD).sum()), self.background
+        )
 
 
-def transparency_in_words(count: int, total: int, background: str) -> Optional[str]:
+def transparency_in_words(count: int, total: int, background: str) -> str | None:
     """Return what was done to `count` transparent images among `total`; None if there are none."""
     if not count:
         return None

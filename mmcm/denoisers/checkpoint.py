@@ -3,38 +3,41 @@
 The weights of two denoisers may have the same names and shapes, since the network is the same: only what the checkpoint
 says of itself tells a consistency model from a diffusion model.
 """
+
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 from torch import nn
 
+from mmcm.checkpoints import cached_file, config_text, parse_config
+from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffusers_config
+from mmcm.checkpoints.weight_checks import check_weights
+from mmcm.checkpoints.weights import assign_weights, chosen_weights, read_content
+from mmcm.config import read_config
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
-from mmcm.interop import config_text, parse_config
-from mmcm.interop import read_config as read_diffusers_config
 from mmcm.registry import MODELS
-from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.file_kinds import is_safetensors, is_zip
-from mmcm.utils.weight_checks import check_weights
-from mmcm.utils.weights import assign_weights, chosen_weights, read_content
-from mmcm.zoo import cached_file, list_models
+from mmcm.zoo import list_models
 
 SETTINGS = {KarrasDenoiser: ('boundary', 'sigma_data'), TrigFlowDenoiser: ('time_scale', 'sigma_data')}
 
 
-def load_denoiser(denoiser: nn.Module,
-                  source: Union[str, Path],
-                  average: Optional[str] = None,
-                  cache_dir: Union[str, Path, None] = None,
-                  any_kind: bool = False) -> None:
+def load_denoiser(
+    denoiser: nn.Module,
+    source: str | Path,
+    average: str | None = None,
+    cache_dir: str | Path | None = None,
+    any_kind: bool = False,
+) -> None:
     """Load the weights of a checkpoint into the network of `denoiser`.
 
     Args:
         denoiser (nn.Module): The denoiser, with `backbone`.
-        source (str | Path): Anything that `mmcm.zoo.cached_file` finds.
+        source (str | Path): Anything that `mmcm.checkpoints.cached_file` finds.
         average (str, optional): Which weights of it; see `read_backbone`.
         cache_dir (str | Path, optional): Where downloads are kept.
         any_kind (bool): Whether the checkpoint may be of a denoiser of another kind, as training may start from one.
@@ -51,7 +54,7 @@ def load_denoiser(denoiser: nn.Module,
     assign_weights(denoiser.backbone, weights)
 
 
-def check_kind(denoiser: nn.Module, path: Path, source: Union[str, Path, None] = None) -> None:
+def check_kind(denoiser: nn.Module, path: Path, source: str | Path | None = None) -> None:
     """Raise an InputError if what a checkpoint says of itself is another kind of denoiser than `denoiser`.
 
     The weights would fit, since the network is the same, and draw poorly.
@@ -68,11 +71,13 @@ def check_kind(denoiser: nn.Module, path: Path, source: Union[str, Path, None] =
     if compared(theirs) == compared(ours):
         return
     key = next(key for key in (*theirs, *ours) if theirs.get(key) != ours.get(key))
-    raise InputError(f'{path} was trained with model.denoiser.{key}={theirs.get(key)!r}, and the config has '
-                     f'{ours.get(key)!r}: choose the config that belongs to the checkpoint.')
+    raise InputError(
+        f'{path} was trained with model.denoiser.{key}={theirs.get(key)!r}, and the config has '
+        f'{ours.get(key)!r}: choose the config that belongs to the checkpoint.'
+    )
 
 
-def settings_of_checkpoint(path: Path, source: Union[str, Path]) -> Optional[dict[str, Any]]:
+def settings_of_checkpoint(path: Path, source: str | Path) -> dict[str, Any] | None:
     """Return the config of the denoiser that a checkpoint is of, None if nothing says it."""
     entry = next((entry for entry in list_models() if str(source) in (entry.name, entry.weights)), None)
     try:

@@ -2,8 +2,8 @@
 
 With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 2303.01469, Eq. 5 and Appendix C).
 """
+
 import math
-from typing import Optional
 
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -27,12 +27,14 @@ class KarrasDenoiser(BaseModule):
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 sigma_data: float = 0.5,
-                 sigma_min: float = SIGMA_MIN,
-                 boundary: bool = True,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        sigma_data: float = 0.5,
+        sigma_min: float = SIGMA_MIN,
+        boundary: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         check_positive('sigma_data', sigma_data)
         if not 0 <= sigma_min < math.inf:
@@ -41,7 +43,7 @@ class KarrasDenoiser(BaseModule):
         self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0
 
-    def forward(self, x: Tensor, sigma: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
         c_skip, c_out, c_in = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
         # 250 log sigma, not EDM's log(sigma) / 4: the released weights expect it.

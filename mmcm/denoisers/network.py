@@ -1,4 +1,5 @@
 """Building the network F of a denoiser."""
+
 from torch import nn
 
 from mmcm.registry import MODELS
@@ -19,7 +20,9 @@ def build_network(config: dict) -> nn.Module:
     if None not in (channels, out_channels) and channels != out_channels:
         # What learn_sigma=True of OpenAI's program makes: there, too, its sum with the image fails.
         learned = ' A learned variance (twice the channels) has no use in a consistency model.'
-        raise InputError(f'a denoiser adds the output of its network to the image, so both need as many channels: got '
-                         f'model.denoiser.backbone.out_channels={out_channels} and in_channels={channels}. Set '
-                         f'out_channels={channels}.{learned if out_channels == 2 * channels else ""}')
+        raise InputError(
+            f'a denoiser adds the output of its network to the image, so both need as many channels: got '
+            f'model.denoiser.backbone.out_channels={out_channels} and in_channels={channels}. Set '
+            f'out_channels={channels}.{learned if out_channels == 2 * channels else ""}'
+        )
     return network

@@ -1,5 +1,4 @@
 """Denoiser with the parametrisation of TrigFlow (Lu & Song, 2024, arXiv 2410.11081, Section 3)."""
-from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -26,25 +25,23 @@ class TrigFlowDenoiser(BaseModule):
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
-    def __init__(self,
-                 backbone: dict,
-                 sigma_data: float = 0.5,
-                 time_scale: Optional[float] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self, backbone: dict, sigma_data: float = 0.5, time_scale: float | None = None, init_cfg: dict | None = None
+    ) -> None:
         super().__init__(init_cfg)
         check_positive('sigma_data', sigma_data)
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.time_scale = time_scale
 
-    def forward(self, x: Tensor, sigma: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
         t = torch.atan(sigma / self.sigma_data)
         cos, sin = t.cos().view(-1, 1, 1, 1), t.sin().view(-1, 1, 1, 1)
         x_t = cos * x
         return cos * x_t - sin * self.sigma_data * self.network(x_t / self.sigma_data, t, labels)
 
-    def network(self, x: Tensor, t: Tensor, labels: Optional[Tensor] = None) -> Tensor:
+    def network(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return F(x, t) for `x` = x_t / sigma_data (N, C, H, W), of unit variance, and `t` (N,) in (0, pi / 2)."""
         if self.time_scale is None:
             conditioning = 250 * (self.sigma_data * t.tan()).log()

@@ -4,21 +4,22 @@ Version 0.1 of its weights, in the form that Song et al. (2023) train consistenc
 the LPIPS of piq with `replace_pooling=True`, where VGG16 pools by averages, not by maxima. The values are therefore not
 those of the package lpips.
 """
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcm.checkpoints import cached_file
+from mmcm.checkpoints.weight_checks import check_finite
+from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.distances.resize import resize
 from mmcm.registry import DISTANCES
 from mmcm.utils.errors import InputError
-from mmcm.utils.weight_checks import check_finite
-from mmcm.utils.weights import read_checkpoint
-from mmcm.zoo import cached_file
 
 VGG16 = 'https://download.pytorch.org/models/vgg16-397923af.pth'
 HEADS = 'https://github.com/photosynthesis-team/photosynthesis.metrics/releases/download/v0.4.0/lpips_weights.pt'
@@ -39,7 +40,7 @@ class LPIPS(BaseModule):
     to 224 x 224 first; see `prepare`.
 
     The weights are constants. `init_weights` reads them, and they are part of no checkpoint. Each of the two files is
-    named by its path or its http or https address; what is downloaded is kept, see `mmcm.zoo.cached_file`.
+    named by its path or its http or https address; what is downloaded is kept, see `mmcm.checkpoints.cached_file`.
 
     Args:
         backbone (str | Path): Convolutions of VGG16, a state dict with torchvision's keys (`features.0.weight`, ...);
@@ -51,11 +52,13 @@ class LPIPS(BaseModule):
         heads_sha256 (str, optional): Digest that `heads` must have.
     """
 
-    def __init__(self,
-                 backbone: Union[str, Path] = VGG16,
-                 heads: Union[str, Path] = HEADS,
-                 backbone_sha256: Optional[str] = None,
-                 heads_sha256: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        backbone: str | Path = VGG16,
+        heads: str | Path = HEADS,
+        backbone_sha256: str | None = None,
+        heads_sha256: str | None = None,
+    ) -> None:
         super().__init__()
         self.sources = dict(backbone=str(backbone), heads=str(heads))
         self.digests = dict(backbone=backbone_sha256, heads=heads_sha256)
@@ -83,8 +86,11 @@ class LPIPS(BaseModule):
         if self.is_init:
             return
         self._read('backbone', 'the convolutions of VGG16', dict(self._convolutions()))
-        self._read('heads', 'the weights of the channels',
-                   {f'lin{i}.model.1.weight': head.weight for i, head in enumerate(self.heads)})
+        self._read(
+            'heads',
+            'the weights of the channels',
+            {f'lin{i}.model.1.weight': head.weight for i, head in enumerate(self.heads)},
+        )
         self.is_init = True
 
     def _convolutions(self) -> Iterator[tuple[str, Tensor]]:
@@ -107,12 +113,16 @@ class LPIPS(BaseModule):
         except InputError as error:
             raise InputError(f'LPIPS needs {content}: {error}; or {mend}') from error
         problems = [f'{name} is missing' for name in expected if name not in found]
-        problems += [f'{name} is of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}'
-                     for name, tensor in expected.items() if name in found and found[name].shape != tensor.shape]
+        problems += [
+            f'{name} is of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}'
+            for name, tensor in expected.items()
+            if name in found and found[name].shape != tensor.shape
+        ]
         if problems:
             more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
-            raise InputError(f'LPIPS needs {content}, which {path} does not hold: {", ".join(problems[:3])}{more}; '
-                             f'{mend}')
+            raise InputError(
+                f'LPIPS needs {content}, which {path} does not hold: {", ".join(problems[:3])}{more}; {mend}'
+            )
         check_finite({name: found[name] for name in expected}, path)
         for name, tensor in expected.items():
             tensor.copy_(found[name])
@@ -132,8 +142,10 @@ class LPIPS(BaseModule):
             InputError: If the weights have not been read.
         """
         if not self.is_init:
-            raise InputError('LPIPS has no weights yet: call init_weights() of the model, or of the distance; training '
-                             'through a Runner does.')
+            raise InputError(
+                'LPIPS has no weights yet: call init_weights() of the model, or of the distance; training '
+                'through a Runner does.'
+            )
         a, b = ((images - self.mean) / self.std for images in (a, b))
         distance = 0.0
         for block, head in zip(self.blocks, self.heads):
@@ -152,8 +164,10 @@ def prepare(images: Tensor) -> Tensor:
         InputError: For another number of channels.
     """
     if images.shape[1] not in (1, 3):
-        raise InputError(f'LPIPS compares RGB or greyscale images, got {images.shape[1]} channels. Choose L2 or '
-                         'PseudoHuber for others.')
+        raise InputError(
+            f'LPIPS compares RGB or greyscale images, got {images.shape[1]} channels. Choose L2 or '
+            'PseudoHuber for others.'
+        )
     if images.shape[-1] < NARROW:
         images = resize(images, SIZE)
     return ((images + 1) / 2).expand(-1, 3, -1, -1)

@@ -1,6 +1,6 @@
 """Distances that compare pixel by pixel. Each takes two batches (N, C, H, W) and returns a distance per image, (N,)."""
+
 import math
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class L2:
         InputError: If `size` is not a positive whole number.
     """
 
-    def __init__(self, size: Optional[int] = None) -> None:
+    def __init__(self, size: int | None = None) -> None:
         if size is not None and not (isinstance(size, int) and size > 0):
             raise InputError(f'size has to be a number of pixels or None, got {size!r}; 32 makes it l2-32.')
         self.size = size

@@ -1,4 +1,5 @@
 """Resizing images the way that the distances of the released training code do."""
+
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -1,20 +1,26 @@
 """What of MMEngine's log is shown on the console: the log file gets all of it."""
+
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Callable
 
 from mmengine.logging import MMLogger
 
 from mmcm.utils import interrupts
 
 FOLDER = f'{os.sep}mmengine{os.sep}'
-ABOUT_MMENGINE = ('will be deprecated', 'SyncBatchNorm', 'has no metainfo', 'Advance dataloader',
-                  'latest checkpoint None', 'Did not find last_checkpoint')
+ABOUT_MMENGINE = (
+    'will be deprecated',
+    'SyncBatchNorm',
+    'has no metainfo',
+    'Advance dataloader',
+    'latest checkpoint None',
+    'Did not find last_checkpoint',
+)
 
 
 @contextmanager

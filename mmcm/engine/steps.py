@@ -1,4 +1,5 @@
 """Steps of the optimiser and iterations of the runner."""
+
 from mmengine.runner import Runner
 
 

@@ -3,8 +3,10 @@
 Baselines take what is known of pictures, as an `EditingOperator` shows it, and return pictures, both (N, C, H, W) in
 [-1, 1].
 """
+
+from collections.abc import Callable
 from functools import partial
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcm.editing import Colorization, EditingOperator, Inpainting, SuperResolution
-from mmcm.editing.colorization import GREY_AXIS, along_grey_axis
+from mmcm.operators import Colorization, EditingOperator, Inpainting, SuperResolution
+from mmcm.operators.colorization import GREY_AXIS, along_grey_axis
 
-TELEA_RADIUS = 3.  # pixels, of the neighbourhood that a pixel is filled from
+TELEA_RADIUS = 3.0  # pixels, of the neighbourhood that a pixel is filled from
 
 Baseline = Callable[[Tensor], Tensor]
 
@@ -33,7 +35,7 @@ class Edit(NamedTuple):
     baselines: dict[str, Baseline]
 
 
-def standard_edits(size: int, colour: Optional[Tensor], factor: int = 4) -> dict[str, Edit]:
+def standard_edits(size: int, colour: Tensor | None, factor: int = 4) -> dict[str, Edit]:
     """Return the edits that models are compared by: colours, details, and a quarter of the picture.
 
     Args:
@@ -43,14 +45,20 @@ def standard_edits(size: int, colour: Optional[Tensor], factor: int = 4) -> dict
         factor (int): By which pictures are enlarged.
     """
     mask = middle_mask(size)
-    colours = {} if colour is None else {
-        'colorize': Edit(Colorization(), {'grey': unchanged, 'mean colour': partial(mean_chroma, colour=colour)})}
+    colours = (
+        {}
+        if colour is None
+        else {'colorize': Edit(Colorization(), {'grey': unchanged, 'mean colour': partial(mean_chroma, colour=colour)})}
+    )
     return {
         **colours,
-        'super-resolve': Edit(SuperResolution(factor),
-                              {'patch means': unchanged, 'bicubic': partial(bicubic, factor=factor)}),
-        'inpaint': Edit(Inpainting(mask),
-                        {'mean of the known': partial(mean_of_known, mask=mask), 'Telea': partial(telea, mask=mask)}),
+        'super-resolve': Edit(
+            SuperResolution(factor), {'patch means': unchanged, 'bicubic': partial(bicubic, factor=factor)}
+        ),
+        'inpaint': Edit(
+            Inpainting(mask),
+            {'mean of the known': partial(mean_of_known, mask=mask), 'Telea': partial(telea, mask=mask)},
+        ),
     }
 
 
@@ -58,7 +66,7 @@ def middle_mask(size: int) -> Tensor:
     """Return the mask, (1, 1, size, size), of the square in the middle with half the side: a quarter of the pixels."""
     mask = torch.zeros(1, 1, size, size, dtype=torch.float32, device='cpu')
     start, side = size // 4, size // 2
-    mask[..., start:start + side, start:start + side] = 1
+    mask[..., start : start + side, start : start + side] = 1
     return mask
 
 

@@ -1,5 +1,6 @@
 """The Gaussian that is fitted to features: its mean and covariance, in float64, from batches of any size."""
-from typing import NamedTuple, Optional
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Gaussian(NamedTuple):
 
     mean: np.ndarray
     covariance: np.ndarray
-    num_images: Optional[int] = None
+    num_images: int | None = None
 
 
 class RunningGaussian:
@@ -29,8 +30,8 @@ class RunningGaussian:
 
     def __init__(self) -> None:
         self.num_images = 0
-        self.mean = 0.
-        self.deviations = 0.  # sum of (x - mean) (x - mean)^T
+        self.mean = 0.0
+        self.deviations = 0.0  # sum of (x - mean) (x - mean)^T
 
     def update(self, features: np.ndarray) -> None:
         """Add the features (N, D) of a batch."""
@@ -57,7 +58,7 @@ class RunningGaussian:
         """Move the mean by `number` images of another mean; return the vector whose square the deviations grow by."""
         total = self.num_images + number
         step = mean - self.mean
-        grown = step * (self.num_images * number / total)**0.5
+        grown = step * (self.num_images * number / total) ** 0.5
         self.mean = self.mean + step * (number / total)
         self.num_images = total
         return grown

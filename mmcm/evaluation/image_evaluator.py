@@ -1,7 +1,7 @@
 """MMEngine's evaluator for metrics that share a network of features and a set of real images."""
+
 from collections.abc import Sequence
 from inspect import signature
-from typing import Optional, Union
 
 from mmengine.evaluator import BaseMetric, Evaluator
 
@@ -19,10 +19,9 @@ class ImageEvaluator(Evaluator):
         reference (dict | str, optional): The real images: config of a data set, or path or URL of an npz file.
     """
 
-    def __init__(self,
-                 metrics: Sequence[dict],
-                 extractor: Optional[dict] = None,
-                 reference: Union[dict, str, None] = None) -> None:
+    def __init__(
+        self, metrics: Sequence[dict], extractor: dict | None = None, reference: dict | str | None = None
+    ) -> None:
         shared = dict(extractor=extractor, reference=reference)
         super().__init__([build_metric(metric, shared) for metric in metrics])
 

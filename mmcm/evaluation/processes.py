@@ -1,4 +1,5 @@
 """What one process knows, told to the others."""
+
 from collections.abc import Iterator
 from typing import Any
 

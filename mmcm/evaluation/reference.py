@@ -1,11 +1,12 @@
 """The real images that drawn ones are measured against, as a network of features sees them."""
+
 import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from mmcm.checkpoints import cache_folder, cached_file
 from mmcm.evaluation.features.base import Features
 from mmcm.evaluation.features.shared import REFERENCE, shared_extractor
 from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
@@ -26,7 +28,6 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
-from mmcm.zoo import cache_folder, cached_file
 
 PARTS = ('features', 'spatial', 'table')  # what may be asked for, see Statistics
 BATCH_SIZE = 250  # images; sums are rounded by it, so that it is the same for all
@@ -34,7 +35,8 @@ BATCHES = 'https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_bat
 PUBLISHED = dict(  # of Dhariwal & Nichol (2021): statistics of the data, and 10 000 of the images
     imagenet64=f'{BATCHES}/imagenet/64/VIRTUAL_imagenet64_labeled.npz',
     lsun_bedroom256=f'{BATCHES}/lsun/bedroom/VIRTUAL_lsun_bedroom256.npz',
-    lsun_cat256=f'{BATCHES}/lsun/cat/VIRTUAL_lsun_cat256.npz')
+    lsun_cat256=f'{BATCHES}/lsun/cat/VIRTUAL_lsun_cat256.npz',
+)
 
 
 class Source(NamedTuple):
@@ -47,7 +49,7 @@ class Source(NamedTuple):
     """
 
     statistics: Statistics
-    dataset: Optional[Dataset]
+    dataset: Dataset | None
     name: str
 
 
@@ -72,11 +74,9 @@ class Reference:
             of another extractor.
     """
 
-    def __init__(self,
-                 source: Union[dict, str, Path],
-                 extractor: dict,
-                 num_images: Optional[int] = None,
-                 num_workers: int = 0) -> None:
+    def __init__(
+        self, source: dict | str | Path, extractor: dict, num_images: int | None = None, num_workers: int = 0
+    ) -> None:
         if num_images is not None:
             check_count('num_images', num_images, 2)
         check_count('num_workers', num_workers, 0)
@@ -88,7 +88,7 @@ class Reference:
         self.num_images = num_images
         self.num_workers = num_workers
         self.wanted = set()
-        self.statistics: Optional[Statistics] = None
+        self.statistics: Statistics | None = None
 
     def want(self, part: str) -> None:
         """Say that 'features' or 'spatial' (Gaussians) or the 'table' of features will be asked for."""
@@ -102,8 +102,10 @@ class Reference:
         else:
             number = len(known) if part == 'table' else known.num_images
         if number is not None and number < least:
-            raise InputError(f'{purpose} needs at least {least} real images, and {self.source.name} has {number}: take '
-                             'more of them, or leave the metric out.')
+            raise InputError(
+                f'{purpose} needs at least {least} real images, and {self.source.name} has {number}: take '
+                'more of them, or leave the metric out.'
+            )
 
     def check_first(self, part: str) -> None:
         """Raise an InputError if images will be looked at for `part`, and the first one does not fit the extractor."""
@@ -115,11 +117,15 @@ class Reference:
         """Raise an InputError if `part` of the reference will not be there, or not with `size` dimensions."""
         known = self.source.statistics.size(part)
         if known is None and self.source.dataset is None:
-            raise InputError(f'{self.source.name} has no {"spatial features" if part == "spatial" else "images"}, '
-                             f'nor what was made of them for this metric. {self.advice}')
+            raise InputError(
+                f'{self.source.name} has no {"spatial features" if part == "spatial" else "images"}, '
+                f'nor what was made of them for this metric. {self.advice}'
+            )
         if known not in (None, size):
-            raise InputError(f'{self.source.name} has statistics of {known} dimensions, and {self.extractor.kind} '
-                             f'makes {size} {"spatial " * (part == "spatial")}features. {self.advice}')
+            raise InputError(
+                f'{self.source.name} has statistics of {known} dimensions, and {self.extractor.kind} '
+                f'makes {size} {"spatial " * (part == "spatial")}features. {self.advice}'
+            )
 
     def prepare(self) -> None:
         """Find or compute what was wanted. All processes have to call it; the main one then knows the result."""
@@ -165,19 +171,23 @@ class Reference:
     @property
     def advice(self) -> str:
         """What to do about statistics that cannot be used."""
-        return (f'Make statistics of the images as {self.extractor.kind} sees them: mmcm statistics IMAGES '
-                f'--extractor {self.extractor.kind} --out FILE.npz (for the kernel distance, precision and recall: '
-                '--features).')
+        return (
+            f'Make statistics of the images as {self.extractor.kind} sees them: mmcm statistics IMAGES '
+            f'--extractor {self.extractor.kind} --out FILE.npz (for the kernel distance, precision and recall: '
+            '--features).'
+        )
 
-    def _read(self, path: Path) -> tuple[Optional[Dataset], Statistics]:
+    def _read(self, path: Path) -> tuple[Dataset | None, Statistics]:
         """Return the images and those of the statistics in a file that are of this extractor."""
         file = open_npz(path)
         dataset = DATASETS.build(dict(type='ImagePack', data_file=path, labelled=False)) if 'arr_0' in file else None
         statistics = read_statistics(file)
         if all(getattr(statistics, part) is None for part in PARTS):
             if dataset is None:
-                raise InputError(f'{path} holds {", ".join(file) or "no array"}: neither images (arr_0) nor statistics '
-                                 '(mu and sigma).')
+                raise InputError(
+                    f'{path} holds {", ".join(file) or "no array"}: neither images (arr_0) nor statistics '
+                    '(mu and sigma).'
+                )
             return dataset, statistics
         if statistics.extractor is None:
             ours, kind = self.extractor.is_reference, REFERENCE
@@ -186,15 +196,19 @@ class Reference:
         if ours:
             table = statistics.table
             return dataset, statistics if table is None else statistics._replace(
-                table=table[spread_indices(len(table), self.num_images)])
+                table=table[spread_indices(len(table), self.num_images)]
+            )
         if dataset is None:
-            others = 'an extractor of that kind with other weights' if kind == self.extractor.kind else (
-                self.extractor.kind)
-            raise InputError(f'{path} holds statistics of the features of {kind}, and the images are to be seen by '
-                             f'{others}. {self.advice}')
+            others = (
+                'an extractor of that kind with other weights' if kind == self.extractor.kind else (self.extractor.kind)
+            )
+            raise InputError(
+                f'{path} holds statistics of the features of {kind}, and the images are to be seen by '
+                f'{others}. {self.advice}'
+            )
         return dataset, Statistics()
 
-    def _part(self, part: str) -> Union[Gaussian, np.ndarray]:
+    def _part(self, part: str) -> Gaussian | np.ndarray:
         if part not in self.wanted:
             self.want(part)
             self.prepare()
@@ -204,7 +218,7 @@ class Reference:
         return found
 
     @cached_property
-    def fingerprint(self) -> Optional[str]:
+    def fingerprint(self) -> str | None:
         """What tells this reference from all others; None where its images do not say which they are."""
         statistics, images = self.source.statistics, self._images_fingerprint
         if all(getattr(statistics, part) is None for part in PARTS):
@@ -219,7 +233,7 @@ class Reference:
         return sha.hexdigest()
 
     @cached_property
-    def _images_fingerprint(self) -> Optional[str]:
+    def _images_fingerprint(self) -> str | None:
         """What tells the images that are there from all others; None where they do not say."""
         dataset = self.source.dataset
         whole = dataset.dataset if isinstance(dataset, Subset) else dataset
@@ -234,7 +248,7 @@ class Reference:
         folder = cache_folder() / 'statistics'
         return {False: folder / f'{key}.npz', True: folder / f'{key}-features.npz'}
 
-    def _cached(self) -> Optional[Statistics]:
+    def _cached(self) -> Statistics | None:
         """Return the statistics of these images that were computed before, None if there are none. Main process."""
         if not is_main_process() or self._images_fingerprint is None:
             return None
@@ -249,7 +263,7 @@ class Reference:
         ours = (statistics.dataset, statistics.extractor) == (self._images_fingerprint, self.extractor.fingerprint)
         return statistics if ours else None
 
-    def _computed(self) -> Optional[Statistics]:
+    def _computed(self) -> Statistics | None:
         """Return the statistics of the images, on the main process, and keep them for later."""
         dataset = self.source.dataset
         if is_main_process():
@@ -289,7 +303,8 @@ class Reference:
             table=np.concatenate(all_tables) if all_tables else None,
             kind=self.extractor.kind,
             extractor=self.extractor.fingerprint,
-            dataset=self._images_fingerprint)
+            dataset=self._images_fingerprint,
+        )
         self._keep(statistics)
         return statistics
 
@@ -297,7 +312,8 @@ class Reference:
         """Yield the features of the share of the images that is this process's, batch by batch."""
         first, last = (len(dataset) * rank // get_world_size() for rank in (get_rank(), get_rank() + 1))
         loader = DataLoader(
-            Subset(dataset, range(first, last)), BATCH_SIZE, num_workers=self.num_workers, collate_fn=stacked_images)
+            Subset(dataset, range(first, last)), BATCH_SIZE, num_workers=self.num_workers, collate_fn=stacked_images
+        )
         with progress_bar('real images', len(loader), shown=is_main_process(), unit='batches') as step:
             for images in loader:
                 yield self._extract(images)
@@ -325,7 +341,7 @@ class Reference:
 _REFERENCES = WeakValueDictionary()
 
 
-def shared_reference(source: Union[dict, str, Path], extractor: dict, num_images: Optional[int] = None) -> Reference:
+def shared_reference(source: dict | str | Path, extractor: dict, num_images: int | None = None) -> Reference:
     """Return the reference of these arguments: the same one to all who ask for the same, as long as one has it."""
     key = json.dumps((source, extractor, num_images), sort_keys=True, default=repr)
     reference = _REFERENCES.get(key)
@@ -340,37 +356,43 @@ def check_reference(source: str) -> None:
     if is_address(source) or (path.is_file() and path.suffix.lower() != '.zip'):
         return
     if path.exists():
-        raise InputError(f'{source} is no npz file: make one of these images, mmcm statistics {source} --out FILE.npz, '
-                         'and name that one as the reference.')
-    raise InputError(f'there is no file {source}: a reference is the config of a data set, the path or address of an '
-                     f'npz file, or one of {", ".join(PUBLISHED)}.')
+        raise InputError(
+            f'{source} is no npz file: make one of these images, mmcm statistics {source} --out FILE.npz, '
+            'and name that one as the reference.'
+        )
+    raise InputError(
+        f'there is no file {source}: a reference is the config of a data set, the path or address of an '
+        f'npz file, or one of {", ".join(PUBLISHED)}.'
+    )
 
 
-def is_address(source: Union[str, Path]) -> bool:
+def is_address(source: str | Path) -> bool:
     """Return whether `source` is an http or https address."""
     return str(source).lower().startswith(('http://', 'https://'))
 
 
-def spread(dataset: Dataset, num_images: Optional[int]) -> Dataset:
+def spread(dataset: Dataset, num_images: int | None) -> Dataset:
     """Return `num_images` items of `dataset`, evenly spread, since neighbours may be of one class."""
     if num_images is None or num_images >= len(dataset):
         return dataset
     return Subset(dataset, spread_indices(len(dataset), num_images))
 
 
-def spread_indices(total: int, num_images: Optional[int]) -> Sequence[int]:
+def spread_indices(total: int, num_images: int | None) -> Sequence[int]:
     """Return `num_images` of the indices below `total`, evenly spread; all of them if there are not more."""
     if num_images is None or num_images >= total:
         return range(total)
     return [index * total // num_images for index in range(num_images)]
 
 
-def stacked_images(samples: Union[dict, Sequence[dict]]) -> Tensor:
+def stacked_images(samples: dict | Sequence[dict]) -> Tensor:
     """Return the `inputs` of samples as one tensor (N, C, H, W)."""
     if isinstance(samples, dict):
         return samples['inputs']
     shapes = sorted({tuple(sample['inputs'].shape) for sample in samples})
     if len(shapes) > 1:
-        raise InputError(f'the real images have several sizes, {shapes[0]} and {shapes[-1]} for example: crop or '
-                         'resize them to one in the pipeline of the data set.')
+        raise InputError(
+            f'the real images have several sizes, {shapes[0]} and {shapes[-1]} for example: crop or '
+            'resize them to one in the pipeline of the data set.'
+        )
     return torch.stack([sample['inputs'] for sample in samples])

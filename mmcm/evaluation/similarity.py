@@ -3,6 +3,7 @@
 Pictures are (N, C, H, W) with values in [0, 255], uint8 or float; results are float64, (N,), one per picture, computed
 over all its channels: the mean over R, G and B, not the value of a brightness.
 """
+
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from mmcm.utils.errors import InputError
 
-PEAK = 255.  # the largest value, L in Wang et al.
+PEAK = 255.0  # the largest value, L in Wang et al.
 # A value that is rounded to the nearest whole one is off by anything up to 1/2, all equally likely.
 ROUNDING_ERROR = 1 / 12  # its mean square
 WINDOW, SIGMA = 11, 1.5  # pixels; Wang et al., Section III-B
@@ -62,14 +63,16 @@ def ssim(pictures: Tensor, references: Tensor) -> Tensor:
         InputError: If the pictures are smaller than a window.
     """
     if min(pictures.shape[-2:]) < WINDOW:
-        raise InputError(f'SSIM looks at windows of {WINDOW} x {WINDOW} pixels, got pictures of '
-                         f'{pictures.shape[-2]} x {pictures.shape[-1]}: take larger ones.')
+        raise InputError(
+            f'SSIM looks at windows of {WINDOW} x {WINDOW} pixels, got pictures of '
+            f'{pictures.shape[-2]} x {pictures.shape[-1]}: take larger ones.'
+        )
     x, y = pictures.double(), references.double()
     mean_x, mean_y = windowed_mean(x), windowed_mean(y)
     variance_x = windowed_mean(x * x) - mean_x**2
     variance_y = windowed_mean(y * y) - mean_y**2
     covariance = windowed_mean(x * y) - mean_x * mean_y
-    c1, c2 = (K1 * PEAK)**2, (K2 * PEAK)**2
+    c1, c2 = (K1 * PEAK) ** 2, (K2 * PEAK) ** 2
     index = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     index = index / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
     return index.flatten(1).mean(1)
@@ -78,7 +81,7 @@ def ssim(pictures: Tensor, references: Tensor) -> Tensor:
 def windowed_mean(images: Tensor) -> Tensor:
     """Return the weighted mean of each window of `images` (N, C, H, W), float64: (N, C, H - 10, W - 10)."""
     offsets = torch.arange(WINDOW, dtype=torch.float64, device=images.device) - WINDOW // 2
-    weights = (-offsets**2 / (2 * SIGMA**2)).exp()
+    weights = (-(offsets**2) / (2 * SIGMA**2)).exp()
     weights = weights / weights.sum()
     planes = images.flatten(0, 1)[:, None]
     means = F.conv2d(F.conv2d(planes, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))

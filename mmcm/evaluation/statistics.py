@@ -4,8 +4,9 @@ The file is an npz with the names that Dhariwal & Nichol (2021) use, `mu`, `sigm
 (spatial features), in float64. Ours add `num_images`, `extractor` and `dataset` (fingerprints), `kind` (the extractor's
 name) and, where they were asked for, the features of all images, `features` (N, D), in float32.
 """
+
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,14 +33,14 @@ class Statistics(NamedTuple):
         dataset (str, optional): Fingerprint of the data set.
     """
 
-    features: Optional[Gaussian] = None
-    spatial: Optional[Gaussian] = None
-    table: Optional[np.ndarray] = None
-    kind: Optional[str] = None
-    extractor: Optional[str] = None
-    dataset: Optional[str] = None
+    features: Gaussian | None = None
+    spatial: Gaussian | None = None
+    table: np.ndarray | None = None
+    kind: str | None = None
+    extractor: str | None = None
+    dataset: str | None = None
 
-    def size(self, part: str) -> Optional[int]:
+    def size(self, part: str) -> int | None:
         """Return the dimensions of `part`, 'features', 'spatial' or 'table'; None where it is not known."""
         known = getattr(self, part)
         if known is None:
@@ -64,15 +65,19 @@ def read_statistics(file: NpzFile) -> Statistics:
     return Statistics(**parts, **texts, table=table)
 
 
-def read_gaussian(file: NpzFile, mean_name: str, covariance_name: str, num_images: Optional[int]) -> Gaussian:
+def read_gaussian(file: NpzFile, mean_name: str, covariance_name: str, num_images: int | None) -> Gaussian:
     """Return a mean and a covariance in `file`; an InputError if they are none."""
     mean, covariance = file[mean_name], file[covariance_name]
     if mean.dtype.kind not in FLOATS or covariance.dtype.kind not in FLOATS:
-        raise InputError(f'{mean_name} and {covariance_name} in {file.path} are {mean.dtype} and {covariance.dtype}: '
-                         'numbers are expected.')
+        raise InputError(
+            f'{mean_name} and {covariance_name} in {file.path} are {mean.dtype} and {covariance.dtype}: '
+            'numbers are expected.'
+        )
     if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
-        raise InputError(f'{mean_name} and {covariance_name} in {file.path} have the shapes {mean.shape} and '
-                         f'{covariance.shape}: (D,) and (D, D) are expected.')
+        raise InputError(
+            f'{mean_name} and {covariance_name} in {file.path} have the shapes {mean.shape} and '
+            f'{covariance.shape}: (D,) and (D, D) are expected.'
+        )
     if len(mean) > MAX_FEATURES:
         raise InputError(f'{mean_name} in {file.path} has {len(mean)} dimensions, more than {MAX_FEATURES}.')
     mean, covariance = (np.array(array, np.float64) for array in (mean, covariance))
@@ -85,8 +90,9 @@ def read_number(file: NpzFile, name: str) -> int:
     """Return a whole number in `file`; an InputError if it is none."""
     array = file[name]
     if array.dtype.kind not in 'iu' or array.size != 1:
-        raise InputError(f'{name} in {file.path} is {array.dtype} of the shape {array.shape}: a whole number is '
-                         'expected.')
+        raise InputError(
+            f'{name} in {file.path} is {array.dtype} of the shape {array.shape}: a whole number is expected.'
+        )
     return int(array.reshape(()))
 
 

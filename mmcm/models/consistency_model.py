@@ -1,22 +1,25 @@
 """`ConsistencyModel`: a denoiser with its averages, an objective to train it by and a sampler to draw with."""
-from collections.abc import Iterator, Sequence
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmcm.checkpoints.trusted_config import TRAINING_ONLY
+from mmcm.checkpoints.weights import average_name, load_weights
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser, load_denoiser
-from mmcm.editing import EditingOperator, Tiles, editing_sampler, known_kept, tiled
-from mmcm.interop.trusted_config import TRAINING_ONLY
 from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
+from mmcm.operators import EditingOperator, Tiles, editing_sampler, tiled
+from mmcm.operators import data_consistency as known_kept
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, as_labels, labels_of
@@ -24,7 +27,6 @@ from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import OutputCheck, check_given
-from mmcm.utils.weights import average_name, load_weights
 
 
 @MODELS.register_module()
@@ -50,16 +52,18 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
-    def __init__(self,
-                 denoiser: dict,
-                 sampler: Optional[dict] = None,
-                 objective: Optional[dict] = None,
-                 teacher: Optional[dict] = None,
-                 init_from: Optional[str] = None,
-                 ema_decays: Sequence[float] = (),
-                 data_preprocessor: Optional[dict] = None,
-                 requests: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        denoiser: dict,
+        sampler: dict | None = None,
+        objective: dict | None = None,
+        teacher: dict | None = None,
+        init_from: str | None = None,
+        ema_decays: Sequence[float] = (),
+        data_preprocessor: dict | None = None,
+        requests: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.set_requests(requests)
         self.denoiser = MODELS.build(denoiser)
@@ -75,27 +79,33 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             if self.objective.needs_teacher:
                 self._build_teacher(denoiser, teacher)
         if self.teacher is None and (teacher is not None or init_from == 'teacher'):
-            raise InputError('a teacher was named, but the objective has no use for one. Leave out model.teacher and '
-                             "init_from='teacher', or choose an objective that distils.")
+            raise InputError(
+                'a teacher was named, but the objective has no use for one. Leave out model.teacher and '
+                "init_from='teacher', or choose an objective that distils."
+            )
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
-        self.step: Optional[int] = None  # set by begin_step; curricula are functions of it
-        self.watch_losses: Optional[Callable[[Tensor, Tensor], None]] = None  # see parse_losses
+        self.step: int | None = None  # set by begin_step; curricula are functions of it
+        self.watch_losses: Callable[[Tensor, Tensor], None] | None = None  # see parse_losses
 
-    def _build_teacher(self, denoiser: dict, teacher: Optional[dict]) -> None:
+    def _build_teacher(self, denoiser: dict, teacher: dict | None) -> None:
         unknown = set(teacher or ()) - {'checkpoint', 'average', 'denoiser'}
         if unknown:
             raise InputError(f'model.teacher takes checkpoint, average and denoiser, got {", ".join(sorted(unknown))}.')
         if teacher is None or not teacher.get('checkpoint'):
-            raise InputError(f'{type(self.objective).__name__} needs a teacher: set '
-                             "model.teacher=dict(checkpoint='...') to a diffusion model's weights.")
+            raise InputError(
+                f'{type(self.objective).__name__} needs a teacher: set '
+                "model.teacher=dict(checkpoint='...') to a diffusion model's weights."
+            )
         diffusion = dict(boundary=False) if isinstance(self.denoiser, KarrasDenoiser) else {}
         config = Config(dict(denoiser={**deepcopy(denoiser), **diffusion}))
         config.merge_from_dict(dict(denoiser=teacher.get('denoiser', {})))
         if self.objective.needs_same_teacher and config.denoiser != {**dict.fromkeys(diffusion, True), **denoiser}:
-            raise InputError('the network becomes its own teacher, so both need the same denoiser, without a boundary '
-                             'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.')
+            raise InputError(
+                'the network becomes its own teacher, so both need the same denoiser, without a boundary '
+                'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.'
+            )
         self.teacher = frozen(MODELS.build(config.denoiser))
         self.teacher_source = {key: value for key, value in teacher.items() if key != 'denoiser'}
 
@@ -105,7 +115,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         return self.emas[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
 
     @property
-    def num_classes(self) -> Optional[int]:
+    def num_classes(self) -> int | None:
         """Number of classes, None for an unconditional model."""
         return self.denoiser.backbone.num_classes
 
@@ -122,23 +132,26 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             try:
                 load_denoiser(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
             except InputError as error:
-                raise InputError(f'the teacher cannot be read (train it first, or name another one as '
-                                 f'model.teacher.checkpoint): {error}') from error
+                raise InputError(
+                    f'the teacher cannot be read (train it first, or name another one as '
+                    f'model.teacher.checkpoint): {error}'
+                ) from error
         if self.init_from == 'teacher':
             load_weights(self.denoiser.backbone, self.teacher.backbone.state_dict(), self.teacher_source['checkpoint'])
         elif self.init_from:
             try:
                 load_denoiser(self.denoiser, self.init_from, any_kind=True)  # tuning makes one kind of another
             except InputError as error:
-                raise InputError(f'the weights to start from cannot be read (train them first, or name others as '
-                                 f'model.init_from): {error}') from error
+                raise InputError(
+                    f'the weights to start from cannot be read (train them first, or name others as '
+                    f'model.init_from): {error}'
+                ) from error
         for average in self._averages():
             average.load_state_dict(self.denoiser.state_dict())
 
-    def load_checkpoint(self,
-                        source: Union[str, Path],
-                        average: Optional[str] = None,
-                        cache_dir: Union[str, Path, None] = None) -> None:
+    def load_checkpoint(
+        self, source: str | Path, average: str | None = None, cache_dir: str | Path | None = None
+    ) -> None:
         """Load weights to draw with: into the denoiser and each average that is kept.
 
         Args:
@@ -176,7 +189,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         if self.objective is None or not self.objective.renews_teacher(step):
             return False
         for network in (self.teacher, *self._averages()):
-            follow(network, self.denoiser, decay=0.)
+            follow(network, self.denoiser, decay=0.0)
         return True
 
     @torch.no_grad()
@@ -189,14 +202,18 @@ class ConsistencyModel(MMagicCalls, BaseModel):
 
     def _training_step(self) -> int:
         if self.step is None:
-            raise InputError('the training step is not known: add dict(type="AveragesHook") to the hooks (the runtime '
-                             'config of mmcm has it), or call model.begin_step(step) in a loop of your own.')
+            raise InputError(
+                'the training step is not known: add dict(type="AveragesHook") to the hooks (the runtime '
+                'config of mmcm has it), or call model.begin_step(step) in a loop of your own.'
+            )
         return self.step
 
-    def forward(self,
-                inputs: Union[Tensor, dict, None] = None,
-                data_samples: Union[DataSample, Sequence[DataSample], None] = None,
-                mode: str = 'tensor') -> Union[dict, list, Tensor]:
+    def forward(
+        self,
+        inputs: Tensor | dict | None = None,
+        data_samples: DataSample | Sequence[DataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict | list | Tensor:
         """Compute a loss, or draw images.
 
         Args:
@@ -220,7 +237,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             return self.sample(len(inputs), labels_of(data_samples), latents=inputs)
         raise InputError(f"mode has to be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
-    def loss(self, inputs: Tensor, data_samples: Union[DataSample, Sequence[DataSample], None] = None) -> dict:
+    def loss(self, inputs: Tensor, data_samples: DataSample | Sequence[DataSample] | None = None) -> dict:
         """Return the parts of the objective for clean `inputs` in [-1, 1], (N, C, H, W)."""
         if self.objective is None:
             raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
@@ -253,15 +270,17 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         return drawn
 
     @torch.no_grad()
-    def sample(self,
-               num_samples: int,
-               labels: Union[Tensor, Sequence[int], int, None] = None,
-               noise: Optional[SampleNoise] = None,
-               latents: Optional[Tensor] = None,
-               sampler: Optional[Sampler] = None,
-               clip: bool = True,
-               callback: Optional[Callback] = None,
-               online: bool = False) -> Tensor:
+    def sample(
+        self,
+        num_samples: int,
+        labels: Tensor | Sequence[int] | int | None = None,
+        noise: SampleNoise | None = None,
+        latents: Tensor | None = None,
+        sampler: Sampler | None = None,
+        clip: bool = True,
+        callback: Callback | None = None,
+        online: bool = False,
+    ) -> Tensor:
         """Draw images.
 
         Args:
@@ -303,17 +322,19 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         return images.clamp(-1, 1)
 
     @torch.no_grad()
-    def edit(self,
-             images: Tensor,
-             operator: EditingOperator,
-             labels: Union[Tensor, Sequence[int], int, None] = None,
-             num_candidates: int = 1,
-             noise: Optional[SampleNoise] = None,
-             sampler: Optional[Sampler] = None,
-             clip: bool = True,
-             callback: Optional[Callback] = None,
-             tiles: Optional[Tiles] = None,
-             batch_size: int = 64) -> Tensor:
+    def edit(
+        self,
+        images: Tensor,
+        operator: EditingOperator,
+        labels: Tensor | Sequence[int] | int | None = None,
+        num_candidates: int = 1,
+        noise: SampleNoise | None = None,
+        sampler: Sampler | None = None,
+        clip: bool = True,
+        callback: Callback | None = None,
+        tiles: Tiles | None = None,
+        batch_size: int = 64,
+    ) -> Tensor:
         """Draw pictures that agree with `images` in what `operator` knows: Song et al. (2023, Algorithm 4).
 
         Args:
@@ -341,8 +362,10 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         """
         shape = self.image_shape if tiles is None else (self.image_shape[0], *tiles.shape)
         if images.ndim != 4 or images.shape[1:] != shape or not len(images):
-            raise InputError(f'the pictures to edit have to be of shape (N, {", ".join(map(str, shape))}), '
-                             f'got {tuple(images.shape)}.')
+            raise InputError(
+                f'the pictures to edit have to be of shape (N, {", ".join(map(str, shape))}), '
+                f'got {tuple(images.shape)}.'
+            )
         check_count('num_candidates', num_candidates)
         total = len(images) * num_candidates
         if labels is not None:
@@ -371,23 +394,21 @@ class ConsistencyModel(MMagicCalls, BaseModel):
     def _drawing_device(self) -> torch.device:
         return next(self.drawing_denoiser.parameters()).device
 
-    def _denoise_with(self, labels: Optional[Tensor], clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
+    def _denoise_with(self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
         """Return the function of x and sigma that samplers take; `check` sees what the network makes, before it is
         clipped. A third argument says which of the samples x are, where they are some.
         """
         labels = None if labels is None else labels.to(self._drawing_device)
 
-        def denoise(x: Tensor, sigma: Tensor, rows: Optional[Tensor] = None) -> Tensor:
+        def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None) -> Tensor:
             x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows]))
             return x0.clamp(-1, 1) if clip else x0
 
         return denoise
 
-    def draw(self,
-             seeds: Sequence[int],
-             labels: Optional[Sequence[int]] = None,
-             batch_size: Union[int, Batches] = 64,
-             **options) -> Tensor:
+    def draw(
+        self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options
+    ) -> Tensor:
         """Draw any number of images, in batches.
 
         Args:
@@ -402,13 +423,15 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         batches = self.batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
         return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
 
-    def batches(self,
-                num_samples: int,
-                labels: Optional[Sequence[int]],
-                noise_of: Callable[[slice], Any],
-                batch_size: Union[int, Batches],
-                latents: Optional[Tensor] = None,
-                **options) -> Iterator[Tensor]:
+    def batches(
+        self,
+        num_samples: int,
+        labels: Sequence[int] | None,
+        noise_of: Callable[[slice], Any],
+        batch_size: int | Batches,
+        latents: Tensor | None = None,
+        **options,
+    ) -> Iterator[Tensor]:
         """Draw `num_samples` images batch by batch; a batch that does not fit the device's memory is halved.
 
         Args:
@@ -430,7 +453,7 @@ class ConsistencyModel(MMagicCalls, BaseModel):
 
         return Batches.of(batch_size).run(draw, num_samples)
 
-    def check_labels(self, labels: Union[Tensor, Sequence[int], int, None], num_samples: int) -> Optional[Tensor]:
+    def check_labels(self, labels: Tensor | Sequence[int] | int | None, num_samples: int) -> Tensor | None:
         """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model.
 
         Shares of the classes, floating point (N, K), are returned as they are: between two labels lie mixtures.
@@ -444,8 +467,10 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         labels = as_labels(labels)
         if labels.is_floating_point():
             if labels.shape != (num_samples, self.num_classes):
-                raise InputError(f'labels have to be integers, or shares of the classes of shape ({num_samples}, '
-                                 f'{self.num_classes}), got {labels.dtype} of shape {tuple(labels.shape)}.')
+                raise InputError(
+                    f'labels have to be integers, or shares of the classes of shape ({num_samples}, '
+                    f'{self.num_classes}), got {labels.dtype} of shape {tuple(labels.shape)}.'
+                )
             check_given('shares of the classes', labels)
             return labels
         labels = labels.long().reshape(-1)
@@ -456,8 +481,9 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         if not labels.is_cuda:  # labels on a device come from our own data sets; looking at them would wait for it
             wrong = labels[(labels < 0) | (labels >= self.num_classes)]
             if len(wrong):
-                raise InputError(f'label {wrong[0].item()} is out of range: the model knows the classes '
-                                 f'0 to {self.num_classes - 1}.')
+                raise InputError(
+                    f'label {wrong[0].item()} is out of range: the model knows the classes 0 to {self.num_classes - 1}.'
+                )
         return labels
 
 

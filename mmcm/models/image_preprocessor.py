@@ -1,7 +1,7 @@
 """Between images as files and data sets have them and images as the models have them."""
+
 import math
 from collections.abc import Sequence
-from typing import Union
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -23,10 +23,9 @@ class ImagePreprocessor(BaseDataPreprocessor):
         non_blocking (bool): Whether the copy to the device may overlap with computation.
     """
 
-    def __init__(self,
-                 channel_order: str = 'rgb',
-                 value_range: Sequence[float] = (0., 255.),
-                 non_blocking: bool = False) -> None:
+    def __init__(
+        self, channel_order: str = 'rgb', value_range: Sequence[float] = (0.0, 255.0), non_blocking: bool = False
+    ) -> None:
         super().__init__(non_blocking)
         if channel_order not in ('rgb', 'bgr'):
             raise InputError(f"channel_order has to be 'rgb' or 'bgr', got {channel_order!r}.")
@@ -52,7 +51,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         Raises:
             InputError: If there are values that are NaN or far beyond `value_range`.
         """
-        inputs: Union[Tensor, Sequence[Tensor], dict, None] = data.get('inputs')
+        inputs: Tensor | Sequence[Tensor] | dict | None = data.get('inputs')
         if inputs is None or isinstance(inputs, dict):
             return self.cast_data(data)
         if not isinstance(inputs, Tensor):
@@ -77,10 +76,12 @@ class ImagePreprocessor(BaseDataPreprocessor):
         rows = inputs.flatten(1)
         wrong = ~((rows >= self.black - slack) & (rows <= white + slack)).all(1)
         first = int(wrong.nonzero()[0])
-        raise InputError(f'{int(wrong.sum())} of {len(rows)} images of a batch have values that are NaN or beyond '
-                         f'{self.black:g} (black) to {white:g} (white), the first of them image {first} with '
-                         f'{rows[first].min():g} to {rows[first].max():g}: mend the images, or set value_range of '
-                         'ImagePreprocessor to the range that they have.')
+        raise InputError(
+            f'{int(wrong.sum())} of {len(rows)} images of a batch have values that are NaN or beyond '
+            f'{self.black:g} (black) to {white:g} (white), the first of them image {first} with '
+            f'{rows[first].min():g} to {rows[first].max():g}: mend the images, or set value_range of '
+            'ImagePreprocessor to the range that they have.'
+        )
 
     @staticmethod
     def destruct(images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """How MMagic calls a generative model: its inferencer, its hooks and its metrics."""
-from collections.abc import Sequence
-from typing import Any, Callable, Optional, Union
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,14 +25,14 @@ class MMagicCalls:
             `noise`, the name of a noise generator for that seed, by default one generator per image.
     """
 
-    def set_requests(self, requests: Optional[dict]) -> None:
+    def set_requests(self, requests: dict | None) -> None:
         """Keep `requests`, or raise an InputError if there is no such setting."""
         unknown = set(requests or ()) - set(DEFAULTS)
         if unknown:
             raise InputError(f'model.requests takes {", ".join(DEFAULTS)}, got {", ".join(sorted(unknown))}.')
         self.requests = {**DEFAULTS, **(requests or {})}
 
-    def answer(self, inputs: dict, data_samples: Union[DataSample, Sequence[DataSample], None] = None) -> list:
+    def answer(self, inputs: dict, data_samples: DataSample | Sequence[DataSample] | None = None) -> list:
         """Draw what a call of MMagic asks for.
 
         Args:
@@ -58,8 +59,9 @@ class MMagicCalls:
         for name in which.split('/'):
             if name not in ('ema', 'orig'):
                 raise InputError(f"sample_model has to be 'ema', 'orig' or 'ema/orig', got {which!r}.")
-            images = self.batches(num_images, labels, noise_of, options['batch_size'] or num_images, latents,
-                                  online=name == 'orig')
+            images = self.batches(
+                num_images, labels, noise_of, options['batch_size'] or num_images, latents, online=name == 'orig'
+            )
             drawn[name] = bgr(self.data_preprocessor.destruct(torch.cat(list(images))))
         samples = []
         for index in range(num_images):
@@ -69,7 +71,7 @@ class MMagicCalls:
             samples.append(DataSample.of(label, sample_model=which, **fields))
         return samples
 
-    def infer(self, class_id: Union[int, Sequence[int], None] = None) -> tuple[np.ndarray, Union[np.ndarray, list]]:
+    def infer(self, class_id: int | Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray | list]:
         """Draw the `requests` of the model.
 
         Args:
@@ -89,7 +91,7 @@ class MMagicCalls:
         """Return standard normal noise for `num_batches` images, (N, C, H, W), by torch's own random state."""
         return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
 
-    def _labels(self, labels: Any, num_images: int, seed: Optional[int]) -> Optional[list[int]]:
+    def _labels(self, labels: Any, num_images: int, seed: int | None) -> list[int] | None:
         if labels is None and self.num_classes is not None:
             labels = 'random'
         if isinstance(labels, (Tensor, np.ndarray)):

@@ -5,9 +5,10 @@ caller's own generators make. All but the last draw on the CPU and move the resu
 picture on every device, up to rounding between kinds of processor: torch's normal noise differs by 2e-6 between them.
 Noise is float32 where nobody asks for another dtype, whatever torch's default is: other dtypes make other numbers.
 """
+
 import operator
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class SampleNoise:
     def __init__(self, seeds: Sequence[int]) -> None:
         self.generators = [seeded(seed) for seed in seeds]
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         rows = self._rows(size[0])
         draws = [torch.randn(*size[1:], generator=generator, dtype=dtype, device='cpu') for generator in rows]
@@ -39,7 +40,7 @@ class SampleNoise:
         """Draw standard normal noise with shape, dtype and device of `x`."""
         return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
-    def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
+    def randint(self, low: int, high: int, size: Sequence[int], device: torch.device | None = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
         rows, shape = self._rows(size[0]), tuple(size[1:])
         draws = [torch.randint(low, high, shape, generator=generator, device='cpu') for generator in rows]
@@ -47,8 +48,9 @@ class SampleNoise:
 
     def _rows(self, num_samples: int) -> list[torch.Generator]:
         if num_samples != len(self.generators):
-            raise InputError(f'noise for {num_samples} samples was asked of {len(self.generators)} seeds; '
-                             'give one seed per sample.')
+            raise InputError(
+                f'noise for {num_samples} samples was asked of {len(self.generators)} seeds; give one seed per sample.'
+            )
         return self.generators
 
 
@@ -66,20 +68,22 @@ class RequestNoise:
         InputError: If that is no generator, or a list of another length.
     """
 
-    def __init__(self, generator: Union[torch.Generator, Sequence[torch.Generator]], num_samples: int) -> None:
+    def __init__(self, generator: torch.Generator | Sequence[torch.Generator], num_samples: int) -> None:
         one = isinstance(generator, torch.Generator)
         self.generators = [generator] if one else list(generator) if isinstance(generator, (list, tuple)) else []
         if not self.generators or not all(isinstance(each, torch.Generator) for each in self.generators):
             raise InputError(f'generator has to be a torch.Generator, or a list of them, got {generator!r}.')
         if not one and len(self.generators) != num_samples:
-            raise InputError(f'one generator per image is needed, or a single one for all: got a list of '
-                             f'{len(self.generators)} for {num_samples} images.')
+            raise InputError(
+                f'one generator per image is needed, or a single one for all: got a list of '
+                f'{len(self.generators)} for {num_samples} images.'
+            )
         self.one = one
         self.num_samples = num_samples
         self.draws: list[Tensor] = []
 
     @property
-    def seed(self) -> Union[int, list[int]]:
+    def seed(self) -> int | list[int]:
         """What random labels follow from: a seed of the request, or one for each sample, see `forked_seed`."""
         seeds = [forked_seed(generator) for generator in self.generators]
         return seeds[0] if self.one else seeds
@@ -91,7 +95,7 @@ class RequestNoise:
     def draw(self, index: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Return draw number `index` for all samples, each of `shape`."""
         while len(self.draws) <= index:
-            rows = (self.num_samples, ) if self.one else (1, )
+            rows = (self.num_samples,) if self.one else (1,)
             draws = [
                 torch.randn(*rows, *shape, generator=generator, dtype=dtype, device=generator.device)
                 for generator in self.generators
@@ -101,11 +105,10 @@ class RequestNoise:
 
 
 class _RowsOfRequest:
-
     def __init__(self, request: RequestNoise, part: slice) -> None:
         self.request, self.part, self.done = request, part, 0
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         self.done += 1
         return self.request.draw(self.done - 1, size[1:], dtype)[self.part].to(device)
@@ -160,7 +163,7 @@ class DeterministicNoise(_DistributedNoise):
         super().set_done_samples(done_samples)
         self.generator.manual_seed(self.seed)
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         draws = torch.randn(self.num_samples, *size[1:], generator=self.generator, dtype=dtype, device='cpu')
         return draws[self._indices(size[0])].to(device)
@@ -169,7 +172,7 @@ class DeterministicNoise(_DistributedNoise):
         """Draw standard normal noise with shape, dtype and device of `x`."""
         return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
-    def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
+    def randint(self, low: int, high: int, size: Sequence[int], device: torch.device | None = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
         draws = torch.randint(low, high, (self.num_samples, *size[1:]), generator=self.generator, device='cpu')
         return draws[self._indices(size[0])].to(device)
@@ -194,7 +197,7 @@ class PerSampleNoise(_DistributedNoise, SampleNoise):
 class SharedNoise:
     """Torch's global generator, the reference's `dummy`: whatever comes next."""
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Optional[torch.device] = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """Draw standard normal noise of shape `size`."""
         return torch.randn(*size, dtype=dtype, device='cpu').to(device)
 
@@ -202,7 +205,7 @@ class SharedNoise:
         """Draw standard normal noise with shape, dtype and device of `x`."""
         return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
-    def randint(self, low: int, high: int, size: Sequence[int], device: Optional[torch.device] = None) -> Tensor:
+    def randint(self, low: int, high: int, size: Sequence[int], device: torch.device | None = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`."""
         return torch.randint(low, high, tuple(size), device='cpu').to(device)
 
@@ -225,7 +228,7 @@ def forked_seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**62, (), dtype=torch.int64, generator=fork, device=fork.device))
 
 
-def as_seed(seed: Any) -> Union[int, list[int]]:
+def as_seed(seed: Any) -> int | list[int]:
     """Return a seed, or the list of the seeds of several samples, as plain integers.
 
     Args:
@@ -243,7 +246,7 @@ def as_seed(seed: Any) -> Union[int, list[int]]:
     return operator.index(seed)
 
 
-def sample_seeds(num_samples: int, seed: Union[int, Sequence[int], Tensor]) -> Sequence[int]:
+def sample_seeds(num_samples: int, seed: int | Sequence[int] | Tensor) -> Sequence[int]:
     """Return the seed of each of `num_samples` samples.
 
     Args:

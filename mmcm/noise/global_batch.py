@@ -1,6 +1,6 @@
 """Noise of training: drawn for the batch of all processes, of which each keeps its rows."""
-from collections.abc import Iterator
-from typing import Callable
+
+from collections.abc import Callable, Iterator
 
 import torch
 from mmengine.dist import get_rank, get_world_size
@@ -28,11 +28,9 @@ def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Te
         return draw_levels(len(x0)), torch.randn_like(x0)
     num_images = len(x0) * world_size
     levels = draw_levels(num_images)[rank::world_size]
-    noise = [
-        part[(rank - start) % world_size::world_size].clone() for start, part in noise_in_parts(num_images, x0)
-    ]
+    noise = [part[(rank - start) % world_size :: world_size].clone() for start, part in noise_in_parts(num_images, x0)]
     if world_size > 1:
-        seeds = torch.randint(2**62, (world_size, ), device='cpu')
+        seeds = torch.randint(2**62, (world_size,), device='cpu')
         torch.manual_seed(int(seeds[rank]))
     return levels, torch.cat(noise)
 

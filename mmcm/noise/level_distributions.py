@@ -4,6 +4,7 @@ Continuous distributions draw sigma itself. Discrete ones draw the index n of th
 schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code. Both draw on the
 CPU, whatever the device that trains.
 """
+
 import math
 
 import torch
@@ -52,7 +53,7 @@ class UniformIndices:
 
     def __call__(self, sigmas: Tensor, num: int) -> Tensor:
         """Draw `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
-        return torch.randint(len(sigmas) - 1, (num, ), device='cpu')
+        return torch.randint(len(sigmas) - 1, (num,), device='cpu')
 
 
 @LEVELS.register_module()
@@ -67,7 +68,7 @@ class LognormalIndices:
         uniform (float): Share of the indices that is drawn uniformly instead, in [0, 1]; it keeps the ends trained.
     """
 
-    def __init__(self, mean: float = -1.1, std: float = 2.0, uniform: float = 0.) -> None:
+    def __init__(self, mean: float = -1.1, std: float = 2.0, uniform: float = 0.0) -> None:
         if not (std > 0 and 0 <= uniform <= 1):
             raise InputError(f'std has to be positive and uniform in [0, 1], got {std} and {uniform}.')
         self.mean = mean

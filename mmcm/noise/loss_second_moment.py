@@ -1,5 +1,6 @@
 """Noise levels in proportion to how much they contribute to the loss (Nichol & Dhariwal, 2021, arXiv 2102.09672)."""
-from typing import Callable
+
+from collections.abc import Callable
 
 import torch
 from mmengine.dist import all_gather
@@ -18,8 +19,10 @@ def build_levels_alone(config: dict) -> Callable[[int], Tensor]:
     """
     levels = LEVELS.build(config)
     if isinstance(levels, LossSecondMomentLevels):
-        raise InputError('LossSecondMomentLevels learns from the losses of EDM; other objectives take LognormalLevels '
-                         'or UniformLevels.')
+        raise InputError(
+            'LossSecondMomentLevels learns from the losses of EDM; other objectives take LognormalLevels '
+            'or UniformLevels.'
+        )
     return levels
 
 
@@ -39,18 +42,22 @@ class LossSecondMomentLevels(nn.Module):
         rho (float): How strongly the levels crowd near `sigma_min`.
     """
 
-    def __init__(self,
-                 num_levels: int = 40,
-                 history: int = 10,
-                 uniform: float = 0.001,
-                 sigma_min: float = SIGMA_MIN,
-                 sigma_max: float = SIGMA_MAX,
-                 rho: float = RHO) -> None:
+    def __init__(
+        self,
+        num_levels: int = 40,
+        history: int = 10,
+        uniform: float = 0.001,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        rho: float = RHO,
+    ) -> None:
         super().__init__()
         check_range(sigma_min, sigma_max, rho)
         if num_levels < 2 or history < 1 or not 0 < uniform <= 1:
-            raise InputError('num_levels has to be at least 2, history at least 1 and uniform in (0, 1], got '
-                             f'{num_levels}, {history} and {uniform}.')
+            raise InputError(
+                'num_levels has to be at least 2, history at least 1 and uniform in (0, 1], got '
+                f'{num_levels}, {history} and {uniform}.'
+            )
         self.uniform = uniform
         sigmas = karras_sigmas(num_levels, sigma_min, sigma_max, rho).float()
         self.register_buffer('sigmas', sigmas, persistent=False)

@@ -1,4 +1,5 @@
 """Objectives: what a model is trained to minimise."""
+
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.consistency_distillation import ConsistencyDistillation
 from mmcm.objectives.consistency_training import ConsistencyTraining
@@ -19,9 +20,24 @@ from mmcm.objectives.weightings import (
 )
 
 __all__ = [
-    'EDM', 'ConsistencyDistillation', 'ConsistencyTraining', 'ContinuousConsistencyDistillation',
-    'ContinuousConsistencyTraining', 'EasyConsistencyTuning', 'EulerStep', 'FiniteDifferenceTangent',
-    'ForwardModeTangent', 'HeunStep', 'ImprovedConsistencyTraining', 'InverseSigmaWeighting', 'KarrasWeighting',
-    'Networks', 'Objective', 'ProgressiveDistillation', 'SNRPlusOneWeighting', 'SNRWeighting', 'TruncatedSNRWeighting',
-    'UniformWeighting'
+    'EDM',
+    'ConsistencyDistillation',
+    'ConsistencyTraining',
+    'ContinuousConsistencyDistillation',
+    'ContinuousConsistencyTraining',
+    'EasyConsistencyTuning',
+    'EulerStep',
+    'FiniteDifferenceTangent',
+    'ForwardModeTangent',
+    'HeunStep',
+    'ImprovedConsistencyTraining',
+    'InverseSigmaWeighting',
+    'KarrasWeighting',
+    'Networks',
+    'Objective',
+    'ProgressiveDistillation',
+    'SNRPlusOneWeighting',
+    'SNRWeighting',
+    'TruncatedSNRWeighting',
+    'UniformWeighting',
 ]

@@ -1,11 +1,13 @@
 """What every objective is given, and what it has to say of itself."""
+
 from abc import ABC, abstractmethod
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 from mmengine.model import BaseModule
 from torch import Tensor
 
-Denoiser = Callable[[Tensor, Tensor, Optional[Tensor]], Tensor]  # (x, sigma, labels) -> x0
+Denoiser = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, sigma, labels) -> x0
 
 
 class Networks(NamedTuple):
@@ -18,8 +20,8 @@ class Networks(NamedTuple):
     """
 
     online: Denoiser
-    target: Optional[Denoiser] = None
-    teacher: Optional[Denoiser] = None
+    target: Denoiser | None = None
+    teacher: Denoiser | None = None
 
 
 class Objective(BaseModule, ABC):
@@ -34,7 +36,7 @@ class Objective(BaseModule, ABC):
     needs_same_teacher = False  # whether the online network becomes the teacher, which then has to be of its kind
 
     @abstractmethod
-    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss.
 
         Args:

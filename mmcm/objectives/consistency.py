@@ -1,6 +1,7 @@
 """What the discrete consistency objectives share (Song et al., 2023, arXiv 2303.01469)."""
+
 from abc import abstractmethod
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -31,15 +32,17 @@ class Consistency(Objective):
 
     needs_target = True
 
-    def __init__(self,
-                 curriculum: dict,
-                 distance: dict,
-                 solver: dict,
-                 levels: Optional[dict] = None,
-                 weighting: Optional[dict] = None,
-                 sigma_min: float = SIGMA_MIN,
-                 sigma_max: float = SIGMA_MAX,
-                 rho: float = RHO) -> None:
+    def __init__(
+        self,
+        curriculum: dict,
+        distance: dict,
+        solver: dict,
+        levels: dict | None = None,
+        weighting: dict | None = None,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        rho: float = RHO,
+    ) -> None:
         super().__init__()
         check_range(sigma_min, sigma_max, rho)
         self.curriculum = CURRICULA.build(curriculum)
@@ -52,7 +55,7 @@ class Consistency(Objective):
         self.rho = rho
 
     @abstractmethod
-    def estimate(self, networks: Networks, x0: Tensor, labels: Optional[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def estimate(self, networks: Networks, x0: Tensor, labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
         """Return what the solver takes for the clean image: a function of x (N, C, H, W) and sigma (N,)."""
 
     def weights(self, sigma: Tensor, next_sigma: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ class Consistency(Objective):
         """Return the share of its old weights that the target network keeps in `step`."""
         return self.curriculum(step)[1]
 
-    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the curriculum's numbers."""
         num_scales, target_decay = self.curriculum(step)
         sigmas = karras_sigmas(num_scales, self.sigma_min, self.sigma_max, self.rho)
@@ -72,19 +75,31 @@ class Consistency(Objective):
 
         x = x0 + column(sigma) * noise
         online, goal = consistency_pair(
-            networks, x, sigma, next_sigma, labels,
-            lambda: self.solver(self.estimate(networks, x0, labels), x, sigma, next_sigma))
+            networks,
+            x,
+            sigma,
+            next_sigma,
+            labels,
+            lambda: self.solver(self.estimate(networks, x0, labels), x, sigma, next_sigma),
+        )
         distance = self.distance(online, goal)
         return dict(
             loss=self.weights(sigma, next_sigma) * distance,
             sigma=sigma,
             distance=distance.detach(),
             num_scales=torch.tensor(float(num_scales), dtype=torch.float32, device='cpu'),
-            target_decay=torch.tensor(target_decay, dtype=torch.float32, device='cpu'))
+            target_decay=torch.tensor(target_decay, dtype=torch.float32, device='cpu'),
+        )
 
 
-def consistency_pair(networks: Networks, x: Tensor, sigma: Tensor, next_sigma: Tensor, labels: Optional[Tensor],
-                     take_step: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+def consistency_pair(
+    networks: Networks,
+    x: Tensor,
+    sigma: Tensor,
+    next_sigma: Tensor,
+    labels: Tensor | None,
+    take_step: Callable[[], Tensor],
+) -> tuple[Tensor, Tensor]:
     """Return f(x, sigma) and, without gradients, f^-(next x, next sigma), both with the same dropout mask.
 
     Else the loss would measure dropout, not consistency. Where there is no target network, f^- is the online one.

@@ -1,5 +1,6 @@
 """Consistency distillation (Song et al., 2023, arXiv 2303.01469, Algorithm 2)."""
-from typing import Callable, Optional
+
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -17,9 +18,9 @@ class ConsistencyDistillation(Consistency):
 
     needs_teacher = True
 
-    def __init__(self, curriculum: dict, distance: dict, solver: Optional[dict] = None, **kwargs) -> None:
+    def __init__(self, curriculum: dict, distance: dict, solver: dict | None = None, **kwargs) -> None:
         super().__init__(curriculum, distance, solver=solver or dict(type='HeunStep'), **kwargs)
 
-    def estimate(self, networks: Networks, x0: Tensor, labels: Optional[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def estimate(self, networks: Networks, x0: Tensor, labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the teacher's estimate of the clean image."""
         return lambda x, sigma: networks.teacher(x, sigma, labels)

@@ -1,5 +1,6 @@
 """Consistency training (Song et al., 2023, arXiv 2303.01469, Algorithm 3)."""
-from typing import Callable, Optional
+
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -18,6 +19,6 @@ class ConsistencyTraining(Consistency):
     def __init__(self, curriculum: dict, distance: dict, **kwargs) -> None:
         super().__init__(curriculum, distance, solver=dict(type='EulerStep'), **kwargs)
 
-    def estimate(self, networks: Networks, x0: Tensor, labels: Optional[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def estimate(self, networks: Networks, x0: Tensor, labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the clean image, whatever x and sigma are."""
         return lambda x, sigma: x0

@@ -1,7 +1,7 @@
 """Continuous-time consistency models, sCT and sCD (Lu & Song, 2024, arXiv 2410.11081, Algorithm 1)."""
+
 import math
 from abc import abstractmethod
-from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -40,16 +40,19 @@ class ContinuousConsistency(Objective):
         weight_channels (int): Number of features of t that w(t) is linear in.
     """
 
-    def __init__(self,
-                 levels: Optional[dict] = None,
-                 warmup_steps: int = 10000,
-                 tangent: Optional[dict] = None,
-                 normaliser: float = 0.1,
-                 weight_channels: int = 128) -> None:
+    def __init__(
+        self,
+        levels: dict | None = None,
+        warmup_steps: int = 10000,
+        tangent: dict | None = None,
+        normaliser: float = 0.1,
+        weight_channels: int = 128,
+    ) -> None:
         super().__init__()
         if warmup_steps < 0 or not normaliser > 0:
-            raise InputError('warmup_steps has to be 0 or more and normaliser positive, got '
-                             f'{warmup_steps} and {normaliser}.')
+            raise InputError(
+                f'warmup_steps has to be 0 or more and normaliser positive, got {warmup_steps} and {normaliser}.'
+            )
         self.levels = build_levels_alone(levels or dict(type='LognormalLevels', mean=-1.0, std=1.4))
         self.warmup_steps = warmup_steps
         self.tangent = TANGENTS.build(tangent or dict(type='ForwardModeTangent'))
@@ -57,16 +60,26 @@ class ContinuousConsistency(Objective):
         self.log_weight = LogWeight(weight_channels)
 
     @abstractmethod
-    def velocity(self, networks: Networks, x0: Tensor, z: Tensor, x_t: Tensor, t: Tensor,
-                 labels: Optional[Tensor], sigma_data: float) -> Tensor:
+    def velocity(
+        self,
+        networks: Networks,
+        x0: Tensor,
+        z: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        labels: Tensor | None,
+        sigma_data: float,
+    ) -> Tensor:
         """Return dx_t/dt (N, C, H, W) for images `x0`, noise `z` and `x_t` (N, C, H, W) at `t` (N,)."""
 
-    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets its parts, the size of the tangent, and r."""
         denoiser = networks.online
         if not isinstance(denoiser, TrigFlowDenoiser):
-            raise InputError(f'{type(self).__name__} trains a TrigFlowDenoiser, got a {type(denoiser).__name__}: set '
-                             "model.denoiser.type='TrigFlowDenoiser'.")
+            raise InputError(
+                f'{type(self).__name__} trains a TrigFlowDenoiser, got a {type(denoiser).__name__}: set '
+                "model.denoiser.type='TrigFlowDenoiser'."
+            )
         sigma_data = denoiser.sigma_data
         sigma, noise = draw_for_batch(self.levels, x0)
         sigma = sigma.to(x0)
@@ -89,8 +102,8 @@ class ContinuousConsistency(Objective):
             slope = self.tangent(network, x_t / sigma_data, t, cos * sin * velocity / sigma_data, t.cos() * t.sin())
         online = network(x_t / sigma_data, t)
         fixed = online.detach()
-        warmup = min(step / self.warmup_steps, 1.) if self.warmup_steps else 1.
-        tangent = -cos**2 * (sigma_data * fixed - velocity) - warmup * (cos * sin * x_t + sigma_data * slope)
+        warmup = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
+        tangent = -(cos**2) * (sigma_data * fixed - velocity) - warmup * (cos * sin * x_t + sigma_data * slope)
         size = torch.linalg.vector_norm(tangent.flatten(1), dim=1)
         goal = fixed + tangent / column(size + self.normaliser)
         error = (online - goal).square().flatten(1).mean(1)
@@ -101,15 +114,24 @@ class ContinuousConsistency(Objective):
             error=error.detach(),
             log_weight=log_weight.detach(),
             tangent=size,
-            warmup=torch.tensor(warmup, dtype=torch.float32, device='cpu'))
+            warmup=torch.tensor(warmup, dtype=torch.float32, device='cpu'),
+        )
 
 
 @OBJECTIVES.register_module()
 class ContinuousConsistencyTraining(ContinuousConsistency):
     """sCT: from data alone, dx_t/dt = cos(t) z - sin(t) x0. Arguments: see `ContinuousConsistency`."""
 
-    def velocity(self, networks: Networks, x0: Tensor, z: Tensor, x_t: Tensor, t: Tensor,
-                 labels: Optional[Tensor], sigma_data: float) -> Tensor:
+    def velocity(
+        self,
+        networks: Networks,
+        x0: Tensor,
+        z: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        labels: Tensor | None,
+        sigma_data: float,
+    ) -> Tensor:
         """Return the slope of the line from the image to the noise."""
         return column(t.cos()) * z - column(t.sin()) * x0
 
@@ -124,8 +146,16 @@ class ContinuousConsistencyDistillation(ContinuousConsistency):
 
     needs_teacher = True
 
-    def velocity(self, networks: Networks, x0: Tensor, z: Tensor, x_t: Tensor, t: Tensor,
-                 labels: Optional[Tensor], sigma_data: float) -> Tensor:
+    def velocity(
+        self,
+        networks: Networks,
+        x0: Tensor,
+        z: Tensor,
+        x_t: Tensor,
+        t: Tensor,
+        labels: Tensor | None,
+        sigma_data: float,
+    ) -> Tensor:
         """Return the slope of the teacher's trajectory."""
         cos, sin = column(t.cos()), column(t.sin())
         estimate = networks.teacher(x_t / cos, sigma_data * t.tan(), labels)

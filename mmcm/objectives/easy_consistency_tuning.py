@@ -1,5 +1,4 @@
 """Easy consistency tuning (Geng et al., 2024, arXiv 2406.14548)."""
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -29,15 +28,12 @@ class EasyConsistencyTuning(Objective):
         b (float): How fast that fades with t.
     """
 
-    def __init__(self,
-                 curriculum: dict,
-                 distance: Optional[dict] = None,
-                 levels: Optional[dict] = None,
-                 k: float = 8.,
-                 b: float = 1.) -> None:
+    def __init__(
+        self, curriculum: dict, distance: dict | None = None, levels: dict | None = None, k: float = 8.0, b: float = 1.0
+    ) -> None:
         super().__init__()
         self.curriculum = CURRICULA.build(curriculum)
-        self.distance = DISTANCES.build(distance or dict(type='PseudoHuber', factor=0.))
+        self.distance = DISTANCES.build(distance or dict(type='PseudoHuber', factor=0.0))
         self.levels = build_levels_alone(levels or dict(type='LognormalLevels', mean=-1.1, std=2.0))
         self.k = k
         self.b = b
@@ -47,7 +43,7 @@ class EasyConsistencyTuning(Objective):
         n = 1 + self.k * torch.sigmoid(-self.b * t)
         return (t * (1 - share * n)).clamp(min=0)
 
-    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the stage's share q^-(stage + 1)."""
         share = self.curriculum(step)
         t, noise = draw_for_batch(self.levels, x0)
@@ -56,12 +52,14 @@ class EasyConsistencyTuning(Objective):
         x = x0 + column(t) * noise
         # The network has no logarithm of the level 0, and its output there is not used.
         level = torch.where(r > 0, r, t)
-        online, goal = consistency_pair(networks, x, t, level, labels,
-                                        lambda: EulerStep()(lambda x, sigma: x0, x, t, level))
+        online, goal = consistency_pair(
+            networks, x, t, level, labels, lambda: EulerStep()(lambda x, sigma: x0, x, t, level)
+        )
         distance = self.distance(online, torch.where(column(r > 0), goal, x0))
         weights = torch.where(r < t, 1 / (t - r), 0)  # where r rounds to t, there is nothing to learn
         return dict(
             loss=weights * distance,
             sigma=t,
             distance=distance.detach(),
-            share=torch.tensor(share, dtype=torch.float32, device='cpu'))
+            share=torch.tensor(share, dtype=torch.float32, device='cpu'),
+        )

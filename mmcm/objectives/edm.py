@@ -1,5 +1,4 @@
 """The objective of diffusion models as EDM has it (Karras et al., 2022, arXiv 2206.00364, Eq. 2 and Table 1)."""
-from typing import Optional
 
 from torch import Tensor
 
@@ -19,12 +18,12 @@ class EDM(Objective):
         weighting (dict, optional): Weight of each sigma; KarrasWeighting if None.
     """
 
-    def __init__(self, levels: Optional[dict] = None, weighting: Optional[dict] = None) -> None:
+    def __init__(self, levels: dict | None = None, weighting: dict | None = None) -> None:
         super().__init__()
         self.levels = LEVELS.build(levels or dict(type='LognormalLevels'))
         self.weighting = WEIGHTINGS.build(weighting or dict(type='KarrasWeighting'))
 
-    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the unweighted mean squared error."""
         sigma, noise = draw_for_batch(self.levels, x0)
         sigma = sigma.to(x0)

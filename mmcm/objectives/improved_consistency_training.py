@@ -1,5 +1,4 @@
 """Improved consistency training (Song & Dhariwal, 2023, arXiv 2310.14189)."""
-from typing import Optional
 
 from torch import Tensor
 
@@ -23,16 +22,10 @@ class ImprovedConsistencyTraining(ConsistencyTraining):
 
     needs_target = False
 
-    def __init__(self,
-                 curriculum: dict,
-                 distance: Optional[dict] = None,
-                 levels: Optional[dict] = None,
-                 **kwargs) -> None:
+    def __init__(self, curriculum: dict, distance: dict | None = None, levels: dict | None = None, **kwargs) -> None:
         super().__init__(
-            curriculum,
-            distance or dict(type='PseudoHuber'),
-            levels=levels or dict(type='LognormalIndices'),
-            **kwargs)
+            curriculum, distance or dict(type='PseudoHuber'), levels=levels or dict(type='LognormalIndices'), **kwargs
+        )
 
     def weights(self, sigma: Tensor, next_sigma: Tensor) -> Tensor:
         """Return the weight of each interval from `sigma` (N,) to `next_sigma` (N,): (N,)."""

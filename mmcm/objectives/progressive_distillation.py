@@ -2,7 +2,6 @@
 
 As in the released code of Song et al. (2023), which has it as a baseline.
 """
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -34,13 +33,15 @@ class ProgressiveDistillation(Objective):
     needs_teacher = True
     needs_same_teacher = True
 
-    def __init__(self,
-                 curriculum: dict,
-                 distance: dict,
-                 weighting: Optional[dict] = None,
-                 sigma_min: float = SIGMA_MIN,
-                 sigma_max: float = SIGMA_MAX,
-                 rho: float = RHO) -> None:
+    def __init__(
+        self,
+        curriculum: dict,
+        distance: dict,
+        weighting: dict | None = None,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        rho: float = RHO,
+    ) -> None:
         super().__init__()
         check_range(sigma_min, sigma_max, rho)
         self.curriculum = CURRICULA.build(curriculum)
@@ -53,12 +54,13 @@ class ProgressiveDistillation(Objective):
         """Return whether a stage begins with `step`."""
         return step > 0 and self.curriculum(step) != self.curriculum(step - 1)
 
-    def forward(self, networks: Networks, x0: Tensor, labels: Optional[Tensor], step: int) -> dict[str, Tensor]:
+    def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the number of steps."""
         num_steps = self.curriculum(step)[0]
-        index, noise = draw_for_batch(lambda num: torch.randint(num_steps, (num, ), device='cpu'), x0)
+        index, noise = draw_for_batch(lambda num: torch.randint(num_steps, (num,), device='cpu'), x0)
         sigma, mid_sigma, next_sigma = (
-            karras_sigma((index.double() + part) / num_steps, *self.range).to(x0) for part in (0, 0.5, 1))
+            karras_sigma((index.double() + part) / num_steps, *self.range).to(x0) for part in (0, 0.5, 1)
+        )
 
         x = x0 + column(sigma) * noise
         with torch.no_grad():
@@ -75,4 +77,5 @@ class ProgressiveDistillation(Objective):
             loss=self.weighting(sigma) * distance,
             sigma=sigma,
             distance=distance.detach(),
-            num_steps=torch.tensor(float(num_steps), dtype=torch.float32, device='cpu'))
+            num_steps=torch.tensor(float(num_steps), dtype=torch.float32, device='cpu'),
+        )

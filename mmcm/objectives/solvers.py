@@ -1,5 +1,6 @@
 """One step of the probability flow ODE between two noise levels, which may differ from image to image."""
-from typing import Callable
+
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -10,8 +11,9 @@ from mmcm.registry import SOLVERS
 class EulerStep:
     """Euler's method (Song et al., 2023, Eq. 6): exact where the estimate is the clean image itself."""
 
-    def __call__(self, estimate: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor,
-                 next_sigma: Tensor) -> Tensor:
+    def __call__(
+        self, estimate: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor, next_sigma: Tensor
+    ) -> Tensor:
         """Take `x` (N, C, H, W) from levels `sigma` (N,) to `next_sigma` (N,), given estimate(x, sigma) -> x0."""
         slope = (x - estimate(x, sigma)) / column(sigma)
         return x + slope * column(next_sigma - sigma)
@@ -21,8 +23,9 @@ class EulerStep:
 class HeunStep:
     """Heun's second-order method, two estimates a step: the solver that distillation in the paper uses."""
 
-    def __call__(self, estimate: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor,
-                 next_sigma: Tensor) -> Tensor:
+    def __call__(
+        self, estimate: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor, next_sigma: Tensor
+    ) -> Tensor:
         """Take `x` (N, C, H, W) from levels `sigma` (N,) to `next_sigma` (N,), given estimate(x, sigma) -> x0."""
         slope = (x - estimate(x, sigma)) / column(sigma)
         euler = x + slope * column(next_sigma - sigma)

@@ -1,5 +1,6 @@
 """The derivative of a network along a direction of its input."""
-from typing import Callable
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,8 +15,14 @@ from mmcm.utils.errors import InputError
 class ForwardModeTangent:
     """Exact, by one pass in forward mode."""
 
-    def __call__(self, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, x_direction: Tensor,
-                 t_direction: Tensor) -> Tensor:
+    def __call__(
+        self,
+        network: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        t: Tensor,
+        x_direction: Tensor,
+        t_direction: Tensor,
+    ) -> Tensor:
         """Return the derivative of network(x, t) along the direction: (N, C, H, W), without gradients.
 
         Args:
@@ -46,8 +53,14 @@ class FiniteDifferenceTangent:
             raise InputError(f'the step of a finite difference has to be positive, got {step}.')
         self.step = step
 
-    def __call__(self, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, x_direction: Tensor,
-                 t_direction: Tensor) -> Tensor:
+    def __call__(
+        self,
+        network: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        t: Tensor,
+        x_direction: Tensor,
+        t_direction: Tensor,
+    ) -> Tensor:
         """Return the derivative of network(x, t) along the direction; see `ForwardModeTangent`."""
         with torch.no_grad():
             ahead = network(x + self.step * x_direction, t + self.step * t_direction)

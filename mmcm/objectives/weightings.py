@@ -1,4 +1,5 @@
 """How much each noise level sigma counts in a loss; 1 / sigma^2 is the signal-to-noise ratio."""
+
 import torch
 from torch import Tensor
 
@@ -65,7 +66,7 @@ class InverseSigmaWeighting:
         offset (float): Weight that is left at the largest levels.
     """
 
-    def __init__(self, offset: float = 0.) -> None:
+    def __init__(self, offset: float = 0.0) -> None:
         self.offset = offset
 
     def __call__(self, sigma: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 """Samplers: from noise to images, given a denoiser."""
+
 from mmcm.samplers.base import Callback, Denoise, RandnLike, Sampler
 from mmcm.samplers.dpm2 import DPM2Sampler
 from mmcm.samplers.euler import EulerSampler
@@ -8,6 +9,14 @@ from mmcm.samplers.multistep import MultistepSampler
 from mmcm.samplers.progressive_distillation import ProgressiveDistillationSampler
 
 __all__ = [
-    'Callback', 'DPM2Sampler', 'Denoise', 'EulerAncestralSampler', 'EulerSampler', 'HeunSampler', 'MultistepSampler',
-    'ProgressiveDistillationSampler', 'RandnLike', 'Sampler'
+    'Callback',
+    'DPM2Sampler',
+    'Denoise',
+    'EulerAncestralSampler',
+    'EulerSampler',
+    'HeunSampler',
+    'MultistepSampler',
+    'ProgressiveDistillationSampler',
+    'RandnLike',
+    'Sampler',
 ]

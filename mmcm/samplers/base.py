@@ -1,7 +1,8 @@
 """What all samplers have in common: their contract, and the loop over noise levels that those of the ODE share."""
+
 import math
 from abc import ABC, abstractmethod
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -37,11 +38,9 @@ class Sampler(ABC):
         """The noise level that the first step starts from."""
 
     @abstractmethod
-    def __call__(self,
-                 denoise: Denoise,
-                 noise: Tensor,
-                 randn_like: RandnLike,
-                 callback: Optional[Callback] = None) -> Tensor:
+    def __call__(
+        self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
+    ) -> Tensor:
         """Draw images.
 
         Args:
@@ -66,11 +65,9 @@ class KarrasSampler(Sampler):
         rho (float): How strongly the levels crowd near `sigma_min`.
     """
 
-    def __init__(self,
-                 num_steps: int,
-                 sigma_min: float = SIGMA_MIN,
-                 sigma_max: float = SIGMA_MAX,
-                 rho: float = RHO) -> None:
+    def __init__(
+        self, num_steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = RHO
+    ) -> None:
         check_count('num_steps', num_steps)
         check_range(sigma_min, sigma_max, rho)
         self._num_steps = num_steps
@@ -93,11 +90,9 @@ class KarrasSampler(Sampler):
         """The noise level that the first step starts from: sigma_max."""
         return self.sigma_max
 
-    def __call__(self,
-                 denoise: Denoise,
-                 noise: Tensor,
-                 randn_like: RandnLike,
-                 callback: Optional[Callback] = None) -> Tensor:
+    def __call__(
+        self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
+    ) -> Tensor:
         """Draw images; see `Sampler`."""
         x = noise * self.sigma_max
         # In single precision the released code computes the levels in it, too: the first is 79.99998. Here the rounding
@@ -105,7 +100,7 @@ class KarrasSampler(Sampler):
         sigmas = self.levels(torch.float64 if noise.dtype == torch.float64 else torch.float32)
         for step, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:])):
             sigma, x = self.churn(sigma, x, randn_like)
-            x0 = denoise(x, x.new_full((x.shape[0], ), sigma))
+            x0 = denoise(x, x.new_full((x.shape[0],), sigma))
             if callback is not None:
                 callback(step, sigma, x, x0)
             x = self.advance(denoise, x, x0, sigma, next_sigma, randn_like)
@@ -121,8 +116,9 @@ class KarrasSampler(Sampler):
         return sigma, x
 
     @abstractmethod
-    def advance(self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float,
-                randn_like: RandnLike) -> Tensor:
+    def advance(
+        self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
+    ) -> Tensor:
         """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
 
 
@@ -140,15 +136,17 @@ class ChurnSampler(KarrasSampler):
         s_noise (float): Standard deviation of the added noise, relative to the right one.
     """
 
-    def __init__(self,
-                 num_steps: int,
-                 sigma_min: float = SIGMA_MIN,
-                 sigma_max: float = SIGMA_MAX,
-                 rho: float = RHO,
-                 s_churn: float = 0.,
-                 s_tmin: float = 0.,
-                 s_tmax: float = float('inf'),
-                 s_noise: float = 1.) -> None:
+    def __init__(
+        self,
+        num_steps: int,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        rho: float = RHO,
+        s_churn: float = 0.0,
+        s_tmin: float = 0.0,
+        s_tmax: float = float('inf'),
+        s_noise: float = 1.0,
+    ) -> None:
         super().__init__(num_steps, sigma_min, sigma_max, rho)
         for name, value in (('s_churn', s_churn), ('s_tmin', s_tmin), ('s_tmax', s_tmax), ('s_noise', s_noise)):
             if not (isinstance(value, (int, float)) and value >= 0):
@@ -169,4 +167,3 @@ class ChurnSampler(KarrasSampler):
             return sigma, x
         raised = sigma * (1 + min(self.s_churn / self.num_steps, math.sqrt(2) - 1))
         return raised, x + noise * (self.s_noise * math.sqrt(raised**2 - sigma**2))
-

@@ -1,4 +1,5 @@
 """DPM-Solver-2 as the reference program has it."""
+
 from torch import Tensor
 
 from mmcm.registry import SAMPLERS
@@ -17,10 +18,11 @@ class DPM2Sampler(ChurnSampler):
         """How often the denoiser is evaluated: 2 n."""
         return 2 * self.num_steps
 
-    def advance(self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float,
-                randn_like: RandnLike) -> Tensor:
+    def advance(
+        self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
+    ) -> Tensor:
         """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
-        middle = ((sigma**(1 / 3) + next_sigma**(1 / 3)) / 2)**3
+        middle = ((sigma ** (1 / 3) + next_sigma ** (1 / 3)) / 2) ** 3
         half_way = x + (x - x0) / sigma * (middle - sigma)
-        slope = (half_way - denoise(half_way, x.new_full((x.shape[0], ), middle))) / middle
+        slope = (half_way - denoise(half_way, x.new_full((x.shape[0],), middle))) / middle
         return x + slope * (next_sigma - sigma)

@@ -1,4 +1,5 @@
 """Ancestral sampling with Euler steps."""
+
 import math
 
 from torch import Tensor
@@ -11,8 +12,9 @@ from mmcm.samplers.base import Denoise, KarrasSampler, RandnLike
 class EulerAncestralSampler(KarrasSampler):
     """Each step goes below its goal by Euler's method and comes back up to it with fresh noise; one call a step."""
 
-    def advance(self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float,
-                randn_like: RandnLike) -> Tensor:
+    def advance(
+        self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
+    ) -> Tensor:
         """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
         fresh = math.sqrt(next_sigma**2 * (sigma**2 - next_sigma**2) / sigma**2)
         below = math.sqrt(next_sigma**2 - fresh**2)

@@ -1,4 +1,5 @@
 """The sampler of EDM: Heun's second-order method with optional churn."""
+
 from torch import Tensor
 
 from mmcm.registry import SAMPLERS
@@ -14,12 +15,13 @@ class HeunSampler(ChurnSampler):
         """How often the denoiser is evaluated: 2 n - 1."""
         return 2 * self.num_steps - 1
 
-    def advance(self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float,
-                randn_like: RandnLike) -> Tensor:
+    def advance(
+        self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
+    ) -> Tensor:
         """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
         slope = (x - x0) / sigma
         euler = x + slope * (next_sigma - sigma)
         if next_sigma == 0:
             return euler
-        next_slope = (euler - denoise(euler, x.new_full((x.shape[0], ), next_sigma))) / next_sigma
+        next_slope = (euler - denoise(euler, x.new_full((x.shape[0],), next_sigma))) / next_sigma
         return x + (slope + next_slope) * ((next_sigma - sigma) / 2)

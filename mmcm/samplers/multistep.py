@@ -1,7 +1,8 @@
 """The sampler of consistency models."""
+
 import math
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any
 
 from torch import Tensor
 
@@ -28,25 +29,31 @@ class MultistepSampler(Sampler):
         sigma_end (float, optional): Level to which the result is noised again; None leaves it clean.
     """
 
-    def __init__(self,
-                 sigmas: Union[Sequence[float], float, None] = None,
-                 indices: Union[Sequence[int], int, None] = None,
-                 num_scales: Optional[int] = None,
-                 sigma_min: float = SIGMA_MIN,
-                 sigma_max: float = SIGMA_MAX,
-                 rho: float = RHO,
-                 sigma_end: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        sigmas: Sequence[float] | float | None = None,
+        indices: Sequence[int] | int | None = None,
+        num_scales: int | None = None,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        rho: float = RHO,
+        sigma_end: float | None = None,
+    ) -> None:
         if sigma_min != 0:  # nothing is divided by it here
             check_range(sigma_min, sigma_max, rho)
         if (sigmas is None) == (indices is None):
-            raise InputError(f'give either sigmas or indices, got sigmas {sigmas} and indices {indices}. '
-                             'For one-step sampling, indices=(0,).')
+            raise InputError(
+                f'give either sigmas or indices, got sigmas {sigmas} and indices {indices}. '
+                'For one-step sampling, indices=(0,).'
+            )
         if indices is not None:
             sigmas = self._levels(as_tuple(indices), num_scales, sigma_min, sigma_max, rho)
         levels = [float(sigma) for sigma in as_tuple(sigmas)]
         if not (levels and all(a > b for a, b in zip(levels, [*levels[1:], sigma_min])) and levels[0] < LARGEST_SIGMA):
-            raise InputError(f'sigmas must strictly decrease and stay above sigma_min {sigma_min}, got {levels}. '
-                             'Order them from sigma_max downwards, for example (80.0, 1.5).')
+            raise InputError(
+                f'sigmas must strictly decrease and stay above sigma_min {sigma_min}, got {levels}. '
+                'Order them from sigma_max downwards, for example (80.0, 1.5).'
+            )
         if sigma_end is not None and not sigma_min <= sigma_end < LARGEST_SIGMA:
             raise InputError(f'sigma_end has to be a number from sigma_min {sigma_min} on, got {sigma_end}.')
         self.sigmas = levels
@@ -54,18 +61,23 @@ class MultistepSampler(Sampler):
         self.sigma_end = sigma_end
 
     @staticmethod
-    def _levels(indices: tuple[int, ...], num_scales: Optional[int], sigma_min: float, sigma_max: float,
-                rho: float) -> list[float]:
+    def _levels(
+        indices: tuple[int, ...], num_scales: int | None, sigma_min: float, sigma_max: float, rho: float
+    ) -> list[float]:
         if not all(isinstance(index, int) for index in indices):
             raise InputError(f'indices have to be integers, got {indices}.')
-        if num_scales is None and indices == (0, ):
+        if num_scales is None and indices == (0,):
             return [sigma_max]  # whatever the schedule, it begins here
         if not isinstance(num_scales, int) or num_scales < 2:
-            raise InputError(f'indices {indices} need num_scales, the number of levels that the model was '
-                             f'trained with (2 or more), got {num_scales}.')
+            raise InputError(
+                f'indices {indices} need num_scales, the number of levels that the model was '
+                f'trained with (2 or more), got {num_scales}.'
+            )
         if not indices or min(indices) < 0 or max(indices) > num_scales - 2:
-            raise InputError(f'indices have to lie in [0, {num_scales - 2}] for {num_scales} levels, got '
-                             f'{indices}. The last level, {num_scales - 1}, has no noise: leave it out.')
+            raise InputError(
+                f'indices have to lie in [0, {num_scales - 2}] for {num_scales} levels, got '
+                f'{indices}. The last level, {num_scales - 1}, has no noise: leave it out.'
+            )
         schedule = karras_sigmas(num_scales, sigma_min, sigma_max, rho).tolist()
         return [schedule[index] for index in indices]
 
@@ -84,15 +96,13 @@ class MultistepSampler(Sampler):
         """The noise level that the first step starts from: the first of the levels."""
         return self.sigmas[0]
 
-    def __call__(self,
-                 denoise: Denoise,
-                 noise: Tensor,
-                 randn_like: RandnLike,
-                 callback: Optional[Callback] = None) -> Tensor:
+    def __call__(
+        self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
+    ) -> Tensor:
         """Draw images; see `Sampler`."""
         x = noise * self.sigmas[0]
         for step, (sigma, next_sigma) in enumerate(zip(self.sigmas, [*self.sigmas[1:], self.sigma_end])):
-            x0 = denoise(x, x.new_full((x.shape[0], ), sigma))
+            x0 = denoise(x, x.new_full((x.shape[0],), sigma))
             if callback is not None:
                 callback(step, sigma, x, x0)
             x = x0 if next_sigma is None else self.add_noise(x0, next_sigma, randn_like)
@@ -106,7 +116,7 @@ class MultistepSampler(Sampler):
 def as_tuple(levels: Any) -> tuple:
     """Return one number, or a sequence of numbers, as a tuple."""
     if isinstance(levels, (int, float)):
-        return (levels, )
+        return (levels,)
     if isinstance(levels, str) or not all(isinstance(level, (int, float)) for level in levels):
         raise InputError(f'levels have to be numbers, such as (80.0, 1.5) or (0, 22), got {levels!r}.')
     return tuple(levels)

@@ -1,4 +1,5 @@
 """The sampler of progressively distilled models."""
+
 import torch
 
 from mmcm.noise.schedules import karras_sigmas

@@ -1,4 +1,5 @@
 """What travels between data sets, models and metrics beside the images."""
+
 from mmcm.structures.data_sample import DataSample, as_labels, labels_of
 
 __all__ = ['DataSample', 'as_labels', 'labels_of']

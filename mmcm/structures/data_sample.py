@@ -1,6 +1,7 @@
 """`DataSample`: what is known of an image, asked for or drawn. Field names are MMagic's."""
+
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement, LabelData
@@ -18,7 +19,7 @@ class DataSample(BaseDataElement):
     """
 
     @classmethod
-    def of(cls, label: Union[int, Tensor, None] = None, **fields) -> 'DataSample':
+    def of(cls, label: int | Tensor | None = None, **fields) -> 'DataSample':
         """Make a sample with `label` (None: no label) and further fields."""
         if label is not None:
             fields['gt_label'] = LabelData(label=as_labels(label).to(torch.int64).reshape(-1))
@@ -29,7 +30,7 @@ class DataSample(BaseDataElement):
         return getattr(self, field)
 
 
-def labels_of(data_samples: Union[BaseDataElement, Sequence[BaseDataElement], None]) -> Optional[Tensor]:
+def labels_of(data_samples: BaseDataElement | Sequence[BaseDataElement] | None) -> Tensor | None:
     """Return the labels of a batched sample, or of one sample per image, as one tensor (N,); None if there are none."""
     if data_samples is None:
         return None
@@ -39,6 +40,6 @@ def labels_of(data_samples: Union[BaseDataElement, Sequence[BaseDataElement], No
     return torch.cat(labels) if labels else None
 
 
-def as_labels(labels: Union[Tensor, Sequence[int], int]) -> Tensor:
+def as_labels(labels: Tensor | Sequence[int] | int) -> Tensor:
     """Return `labels` as a tensor, which stays where it is; what is none becomes one on the CPU."""
     return labels if isinstance(labels, Tensor) else torch.as_tensor(labels, device='cpu')

@@ -1,4 +1,5 @@
 """Whether arguments that a config gives are such as a class or a function takes, by its signature."""
+
 import inspect
 import math
 import types
@@ -8,13 +9,13 @@ from contextlib import suppress
 from numbers import Number
 from typing import Any, Optional, Union
 
-from mmcm.utils.config_files import nearest
 from mmcm.utils.errors import InputError
+from mmcm.utils.nearest import nearest
 
 NOT_ARGUMENTS = ('type', '_scope_', '_delete_')  # keys of a config that name its class, or where to look for it
 SEQUENCES = (list, tuple, Sequence, Iterable)
 CHECKED = (bool, int, float, type(None))
-UNIONS = (Union, getattr(types, 'UnionType', Union))
+UNIONS = (Union, types.UnionType)
 
 
 def check_arguments(called: Callable, given: Mapping[str, Any], place: str = '', more: Sequence[str] = ()) -> None:
@@ -61,7 +62,7 @@ def parameters_of(called: Callable) -> tuple[dict[str, Any], bool]:
         for each in parameters:
             if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
                 hint = hints.get(each.name, Any)
-                found.setdefault(each.name, Optional[hint] if each.default is None else hint)
+                found.setdefault(each.name, Optional[hint] if each.default is None else hint)  # noqa: UP045  (a hint may be a string)
         if all(each.kind != each.VAR_KEYWORD for each in parameters):
             return found, False
     return found, bool(functions)
@@ -79,7 +80,7 @@ def hints_of(function: Callable) -> dict[str, Any]:
     return hints
 
 
-def not_met(hint: Any, value: Any) -> Optional[str]:
+def not_met(hint: Any, value: Any) -> str | None:
     """Return in words what `value` should have been, None if it is of the type `hint` or nothing is known of that.
 
     Only booleans, numbers and lists of them are looked at.
@@ -100,7 +101,7 @@ def not_met(hint: Any, value: Any) -> Optional[str]:
     return None
 
 
-def union_not_met(parts: tuple, value: Any) -> Optional[str]:
+def union_not_met(parts: tuple, value: Any) -> str | None:
     """Return what `not_met` does of a value that may be of several types."""
     known = [part for part in parts if part in CHECKED or typing.get_origin(part) in SEQUENCES]
     others = [part for part in parts if part not in known]
@@ -113,7 +114,7 @@ def union_not_met(parts: tuple, value: Any) -> Optional[str]:
     return ' or '.join(dict.fromkeys(wanted)) if known and known != [type(None)] else None
 
 
-def sequence_not_met(origin: Any, parts: tuple, value: Any) -> Optional[str]:
+def sequence_not_met(origin: Any, parts: tuple, value: Any) -> str | None:
     """Return what `not_met` does of a list or tuple; other values are left to the class, which may take them, too."""
     if not isinstance(value, (list, tuple)):
         return None

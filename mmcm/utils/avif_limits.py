@@ -3,9 +3,9 @@
 The file (ISO/IEC 14496-12 and 23008-12) is a list of boxes; `meta` tells where the items lie, whose data are OBUs of
 AV1 ("AV1 Bitstream & Decoding Process Specification", section 5). Single pictures alone are taken.
 """
+
 import struct
 from collections.abc import Iterator
-from typing import Optional
 
 from mmcm.utils.bounded import Unreadable
 
@@ -58,7 +58,7 @@ def boxes_in(content: bytes, start: int, end: int) -> dict[bytes, list[tuple[int
         size, kind = struct.unpack_from('>I4s', content, start)
         head = 8
         if size == 1:
-            size, = struct.unpack_from('>Q', content, start + 8)
+            (size,) = struct.unpack_from('>Q', content, start + 8)
             head = 16
         size = size or end - start
         if size < head or start + size > end:
@@ -104,7 +104,7 @@ def items(content: bytes, start: int, end: int, within: tuple[int, int]) -> Iter
         if size not in (0, 2, 4, 8) or place + size > end:
             raise Unreadable('its places of items are damaged')
         place += size
-        return int.from_bytes(content[place - size:place], 'big')
+        return int.from_bytes(content[place - size : place], 'big')
 
     wide = 2 if version < 2 else 4
     count = number(wide)
@@ -123,7 +123,7 @@ def items(content: bytes, start: int, end: int, within: tuple[int, int]) -> Iter
             first, last = {0: (0, len(content)), 1: within}[method]
             if not length or first + offset + length > last:
                 raise Unreadable('an item goes beyond its end')
-            extents.append(content[first + offset:first + offset + length])
+            extents.append(content[first + offset : first + offset + length])
         yield item, b''.join(extents)
 
 
@@ -139,7 +139,7 @@ def sequence_headers(data: bytes) -> Iterator[bytes]:
         if place + size > len(data):
             raise Unreadable('its AV1 data are not whole')
         if head >> 3 & 15 == SEQUENCE_HEADER:
-            yield data[place:place + size]
+            yield data[place : place + size]
         place += size
 
 
@@ -182,7 +182,7 @@ def pixels_of(header: bytes) -> int:
     return REFERENCES << across + down  # each frame may have a size of its own in so many bits
 
 
-def why_avif_refused(content: bytes, most: int) -> Optional[str]:
+def why_avif_refused(content: bytes, most: int) -> str | None:
     """Say why no decoder is to be given an AVIF, which may have `most` pixels; None if one may be."""
     try:
         pixels = coded_pixels(content)

@@ -1,6 +1,7 @@
 """Cutting many samples into batches that fit the memory."""
-from collections.abc import Iterator
-from typing import Callable, TypeVar, Union
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar, Union
 
 import torch
 
@@ -40,9 +41,11 @@ class Batches:
             if not fits:  # here, since the error holds on to the memory until its block is left
                 torch.cuda.empty_cache()
                 if part.stop - start == 1:
-                    raise InputError('not even one image fits the free memory of the GPU: end what else is using it, '
-                                     'compute in half precision (dtype float16) where that can be chosen, or on the '
-                                     'CPU (device cpu).')
+                    raise InputError(
+                        'not even one image fits the free memory of the GPU: end what else is using it, '
+                        'compute in half precision (dtype float16) where that can be chosen, or on the '
+                        'CPU (device cpu).'
+                    )
                 self.size = (part.stop - start) // 2
                 continue
             yield result

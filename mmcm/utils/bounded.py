@@ -4,6 +4,7 @@ A file of someone else may declare any size. These readers check declared sizes 
 allocate, and unpack in pieces. They raise `Unreadable`, a reason; who calls them knows what the file is for, and makes
 an InputError of it.
 """
+
 import errno
 import json
 import os
@@ -13,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Union
+from typing import Any, BinaryIO
 
 from mmcm.utils.system import open_at_once
 
@@ -42,7 +43,7 @@ class Unreadable(ValueError):
     """Why a file, or a part of it, is not read."""
 
 
-def open_plain(path: Union[str, Path]) -> BinaryIO:
+def open_plain(path: str | Path) -> BinaryIO:
     """Open a plain file for reading, or a link to one.
 
     Raises:
@@ -55,7 +56,7 @@ def open_plain(path: Union[str, Path]) -> BinaryIO:
     return file
 
 
-def read_file(path: Union[str, Path], most: int = TEXT_BYTES, pipes: bool = False) -> bytes:
+def read_file(path: str | Path, most: int = TEXT_BYTES, pipes: bool = False) -> bytes:
     """Return the content of a file of at most `most` bytes.
 
     Args:
@@ -79,7 +80,7 @@ def read_file(path: Union[str, Path], most: int = TEXT_BYTES, pipes: bool = Fals
     return bytes(content)
 
 
-def read_text(path: Union[str, Path], most: int = TEXT_BYTES) -> str:
+def read_text(path: str | Path, most: int = TEXT_BYTES) -> str:
     """Return the text of a UTF-8 file of at most `most` bytes; see `read_file`."""
     try:
         return read_file(path, most).decode()
@@ -87,7 +88,7 @@ def read_text(path: Union[str, Path], most: int = TEXT_BYTES) -> str:
         raise Unreadable('it is no UTF-8 text') from error
 
 
-def parse_json(content: Union[bytes, str], most: int = JSON_BYTES, values: int = JSON_VALUES) -> Any:
+def parse_json(content: bytes | str, most: int = JSON_BYTES, values: int = JSON_VALUES) -> Any:
     """Return the value of a JSON text.
 
     Args:
@@ -122,7 +123,7 @@ def parse_json(content: Union[bytes, str], most: int = JSON_BYTES, values: int =
         raise Unreadable(f'it is no JSON ({error})') from error
 
 
-def read_json(path: Union[str, Path], most: int = JSON_BYTES, pipes: bool = False) -> Any:
+def read_json(path: str | Path, most: int = JSON_BYTES, pipes: bool = False) -> Any:
     """Return the value in a JSON file; see `read_file` and `parse_json`."""
     return parse_json(read_file(path, most, pipes), most)
 
@@ -131,8 +132,10 @@ def check_unpacked(unpacked: int, packed: int) -> None:
     """Raise Unreadable if `packed` compressed bytes may not become `unpacked` bytes."""
     limit = max(UNPACKED_BYTES, UNPACKED_RATIO * packed)
     if unpacked > limit:
-        raise Unreadable(f'{packed} compressed bytes are to become {unpacked}, more than {limit}; without compression '
-                         'there is no such limit')
+        raise Unreadable(
+            f'{packed} compressed bytes are to become {unpacked}, more than {limit}; without compression '
+            'there is no such limit'
+        )
 
 
 def read_exactly(stream: BinaryIO, size: int) -> bytearray:
@@ -175,7 +178,7 @@ def unpack(stream: BinaryIO, packed: int, size: int) -> bytearray:
     return content
 
 
-def open_directory(path: Union[str, Path], images: bool = False) -> list[zipfile.ZipInfo]:
+def open_directory(path: str | Path, images: bool = False) -> list[zipfile.ZipInfo]:
     """Return the entries of a zip file, each of which lies within the file.
 
     Args:
@@ -222,12 +225,12 @@ def _check_name(entry: zipfile.ZipInfo, images: bool) -> None:
     raw = name.encode('utf-8' if entry.flag_bits & UTF8_NAME else 'cp437', 'replace')
     while len(extra) >= EXTRA_FIELD.size:
         kind, length = EXTRA_FIELD.unpack_from(extra)
-        data, extra = extra[EXTRA_FIELD.size:EXTRA_FIELD.size + length], extra[EXTRA_FIELD.size + length:]
+        data, extra = extra[EXTRA_FIELD.size : EXTRA_FIELD.size + length], extra[EXTRA_FIELD.size + length :]
         if kind == UNICODE_PATH and data[5:] != raw and (name.isascii() or not images):
             raise Unreadable(f'its entry {name!r} has another name, {data[5:].decode(errors="replace")!r}, too')
 
 
-def read_entry(file: BinaryIO, entry: zipfile.ZipInfo, most: Optional[int] = None) -> Union[bytes, bytearray]:
+def read_entry(file: BinaryIO, entry: zipfile.ZipInfo, most: int | None = None) -> bytes | bytearray:
     """Return the content of an entry of a zip file.
 
     Args:

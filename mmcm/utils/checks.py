@@ -1,13 +1,14 @@
 """Checks of what users give."""
+
 from collections.abc import Sequence
 from math import inf
 from numbers import Integral, Real
-from typing import Any, Optional
+from typing import Any
 
 from mmcm.utils.errors import InputError
 
 
-def check_count(name: str, value: Any, least: int = 1, most: Optional[int] = None) -> None:
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
     """Raise an InputError unless `value` is an integer of at least `least` and, where it is given, at most `most`."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least or most is not None and value > most:
         limits = f'of at least {least}' if most is None else f'from {least} to {most}'

@@ -1,4 +1,5 @@
 """What the package raises when the user's input cannot be used."""
+
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -21,5 +22,5 @@ def printable(text: str) -> str:
 
 def first_of(items: Iterable[Any], most: int = 3) -> str:
     """Return the first `most` of `items` as text, with '...' where there are more."""
-    *shown, = map(str, islice(items, most + 1))
+    (*shown,) = map(str, islice(items, most + 1))
     return ', '.join(shown[:most]) + (', ...' if len(shown) > most else '')

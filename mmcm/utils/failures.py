@@ -1,7 +1,7 @@
 """Failures of the machine, or of other processes on it, in one line each: no fault of the program or of its input."""
+
 import errno
 import re
-from typing import Optional
 
 from mmcm.utils.errors import InputError
 
@@ -10,14 +10,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What torch's gloo and NCCL say when a process that they are connected to is gone.
 DISCONNECTED = re.compile(
     r'Connection (closed|reset) by peer|Broken pipe|Connection was likely closed|remote process exited|'
-    r'Socket closed|recvValue failed|sendBytes failed|Timed out waiting \d+ms', re.IGNORECASE)
+    r'Socket closed|recvValue failed|sendBytes failed|Timed out waiting \d+ms',
+    re.IGNORECASE,
+)
 
 
 class MachineFailure(RuntimeError):
     """Something that the program needs is gone. The message is one sentence that names it."""
 
 
-def machine_failure(error: BaseException) -> Optional[str]:
+def machine_failure(error: BaseException) -> str | None:
     """Return what has failed, in one or two sentences; None if `error` does not come from the machine."""
     text = str(error)
     if isinstance(error, MachineFailure):
@@ -33,8 +35,10 @@ def machine_failure(error: BaseException) -> Optional[str]:
     worker = re.search(r'DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (.*)', text)
     if worker:
         end = worker[2].split('. ')[0].rstrip('.')
-        return (f'process {worker[1]}, which reads images, has ended: {end}. The system kills processes when memory is '
-                'short: fewer workers (num_workers of the loader) need less.')
+        return (
+            f'process {worker[1]}, which reads images, has ended: {end}. The system kills processes when memory is '
+            'short: fewer workers (num_workers of the loader) need less.'
+        )
     if 'PytorchStreamWriter failed' in text:
         return f'a checkpoint cannot be written, the disk may be full: {text.splitlines()[0]}.'
     if DISCONNECTED.search(text):
@@ -42,6 +46,6 @@ def machine_failure(error: BaseException) -> Optional[str]:
     return None
 
 
-def is_full(error: Optional[BaseException]) -> bool:
+def is_full(error: BaseException | None) -> bool:
     """Return whether `error` says that a disk, or what a user may have of it, is full."""
     return isinstance(error, OSError) and error.errno in FULL

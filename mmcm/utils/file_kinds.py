@@ -3,10 +3,10 @@
 A pointer of Git LFS, the page of a server's error or a compressed file has the name of a checkpoint and is none. No
 more than the beginning of a file is read here, and the names in the directory of a zip.
 """
+
 import re
 import struct
 from pathlib import Path
-from typing import Optional
 
 from mmcm.utils.bounded import Unreadable, open_directory
 
@@ -17,13 +17,22 @@ ZIP = b'PK\x03\x04'
 PICKLE = b'\x80'
 PROTOCOL_0 = b'L119547'  # how torch.save(..., pickle_protocol=0) begins in the older format, which is a text
 TEXTS = (  # patterns at the beginning of texts, lower case and without white space in front
-    (rb'version https://git-lfs', 'a Git LFS pointer in place of the file',
-     'run git lfs pull in its repository, or download the file itself (from /resolve/ or media, not /raw/)'),
-    (rb'(\.\./)*(\.git)?/?annex/objects/', 'a git-annex pointer in place of the file',
-     'run git annex get, or download the file itself'),
-    (rb'<!doctype html|<html|<head|<body', 'an HTML page',
-     'a server answered with it in place of the file; open the address in a browser, and download the file '
-     'itself (from /resolve/, not /blob/)'),
+    (
+        rb'version https://git-lfs',
+        'a Git LFS pointer in place of the file',
+        'run git lfs pull in its repository, or download the file itself (from /resolve/ or media, not /raw/)',
+    ),
+    (
+        rb'(\.\./)*(\.git)?/?annex/objects/',
+        'a git-annex pointer in place of the file',
+        'run git annex get, or download the file itself',
+    ),
+    (
+        rb'<!doctype html|<html|<head|<body',
+        'an HTML page',
+        'a server answered with it in place of the file; open the address in a browser, and download the file '
+        'itself (from /resolve/, not /blob/)',
+    ),
     (rb'<\?xml|<error', 'an XML text', 'a server may have answered with an error; download the file again'),
 )
 MAGICS = (
@@ -34,33 +43,53 @@ MAGICS = (
     (rb'7z\xbc\xaf\x27\x1c', 'a 7-Zip archive', 'unpack it and name what it holds'),
     (rb'Rar!\x1a\x07', 'a RAR archive', 'unpack it and name what it holds'),
     (rb'.{257}ustar', 'a tar archive', 'unpack it (tar xf) and name what it holds'),
-    (rb'\x89HDF\r\n\x1a\n', 'an HDF5 file, as Keras and TensorFlow write it',
-     'the weights of a PyTorch network are needed (.safetensors, .pt)'),
+    (
+        rb'\x89HDF\r\n\x1a\n',
+        'an HDF5 file, as Keras and TensorFlow write it',
+        'the weights of a PyTorch network are needed (.safetensors, .pt)',
+    ),
     (rb'GGUF', 'a GGUF file, of quantised weights', 'the weights of a PyTorch network are needed (.safetensors, .pt)'),
-    (rb'\x08[\x01-\x14](\x12.?(pytorch|tf2onnx|onnx|mmcm|keras|skl)|[\x12\x1a\x2a\x3a\x42].*onnx)', 'an ONNX file',
-     'it is a graph with constants: name the file of weights that it was exported from'),
+    (
+        rb'\x08[\x01-\x14](\x12.?(pytorch|tf2onnx|onnx|mmcm|keras|skl)|[\x12\x1a\x2a\x3a\x42].*onnx)',
+        'an ONNX file',
+        'it is a graph with constants: name the file of weights that it was exported from',
+    ),
     (rb'\x93NUMPY', 'a NumPy array (.npy)', 'save the tensors with their names (torch.save of the state dict)'),
     (rb'\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP', 'a picture', 'name a file of weights'),
     (rb'%PDF', 'a PDF document', 'name a file of weights'),
-    (rb'[\x81-\x8f](?:[\xa1-\xbf]|\xd9.)[\w./-]|\xde..(?:[\xa1-\xbf]|\xd9.)[\w./-]',
-     'a msgpack file, as Flax writes it', 'the weights of a PyTorch network are needed (.safetensors, .pt)'),
-    (rb'\x80[\x02-\x05](?!(\x95.{8})?\x8a).',  # torch.save begins with a large number
-     "a pickle of Python's own pickle module",
-     'refused, nothing in it was run; in the program that it comes from, save the weights alone '
-     '(torch.save(net.state_dict(), path))'),
+    (
+        rb'[\x81-\x8f](?:[\xa1-\xbf]|\xd9.)[\w./-]|\xde..(?:[\xa1-\xbf]|\xd9.)[\w./-]',
+        'a msgpack file, as Flax writes it',
+        'the weights of a PyTorch network are needed (.safetensors, .pt)',
+    ),
+    (
+        rb'\x80[\x02-\x05](?!(\x95.{8})?\x8a).',  # torch.save begins with a large number
+        "a pickle of Python's own pickle module",
+        'refused, nothing in it was run; in the program that it comes from, save the weights alone '
+        '(torch.save(net.state_dict(), path))',
+    ),
     (rb'....TFL3', 'a file of TensorFlow Lite', 'the weights of a PyTorch network are needed (.safetensors, .pt)'),
     (rb'\x00{512}', 'a file that begins with zeros, as a download that did not finish', 'download it again'),
 )
 NAMES = (  # patterns of names, where the content does not say
-    (r'.*\.pb|.*\.data-\d{5}-of-\d{5}|.*\.ckpt\S*\.index', 'a file of TensorFlow',
-     'the weights of a PyTorch network are needed (.safetensors, .pt)'),
+    (
+        r'.*\.pb|.*\.data-\d{5}-of-\d{5}|.*\.ckpt\S*\.index',
+        'a file of TensorFlow',
+        'the weights of a PyTorch network are needed (.safetensors, .pt)',
+    ),
 )
 RECORDS = (  # patterns of the names in a zip, each with what it then is
     (r'.*\.npy', 'an .npz of NumPy arrays', 'save the tensors with their names (torch.save of the state dict)'),
-    (r'[^/]+/constants\.pkl', 'a TorchScript archive, which is a program',
-     'save its weights alone where you trust it (torch.save(torch.jit.load(path).state_dict(), out))'),
-    (r'[^/]+/archive_format', 'a graph of torch.export',
-     'it is a program with constants: name the file of weights that it was exported from'),
+    (
+        r'[^/]+/constants\.pkl',
+        'a TorchScript archive, which is a program',
+        'save its weights alone where you trust it (torch.save(torch.jit.load(path).state_dict(), out))',
+    ),
+    (
+        r'[^/]+/archive_format',
+        'a graph of torch.export',
+        'it is a program with constants: name the file of weights that it was exported from',
+    ),
     (r'(.*/)?model\.weights\.h5', 'a file of Keras', 'the weights of a PyTorch network are needed (.safetensors, .pt)'),
     (r'(?!.*/data\.pkl$).*\.(safetensors|pt|pth|ckpt|bin|pkl|zip)', 'a zip archive', 'unpack it and name {found}'),
 )
@@ -85,7 +114,7 @@ def is_pickled(path: Path) -> bool:
         return file.read(len(ZIP)).startswith((ZIP, PICKLE))
 
 
-def what_it_is(path: Path) -> Optional[str]:
+def what_it_is(path: Path) -> str | None:
     """Return what a file is and what to do with it, None if it may be a file of weights.
 
     Raises:
@@ -103,10 +132,11 @@ def what_it_is(path: Path) -> Optional[str]:
         if re.match(pattern, head, re.DOTALL):
             return f'{what}, and no checkpoint: {way}'
     return _text_kind(path, head) or next(
-        (f'{what}, and no checkpoint: {way}' for pattern, what, way in NAMES if re.fullmatch(pattern, path.name)), None)
+        (f'{what}, and no checkpoint: {way}' for pattern, what, way in NAMES if re.fullmatch(pattern, path.name)), None
+    )
 
 
-def _zip_kind(path: Path) -> Optional[str]:
+def _zip_kind(path: Path) -> str | None:
     try:
         names = [entry.filename for entry in open_directory(path)]
     except Unreadable:  # which the reader of checkpoints says, too
@@ -118,15 +148,17 @@ def _zip_kind(path: Path) -> Optional[str]:
     return None
 
 
-def stand_in(path: Path) -> Optional[str]:
+def stand_in(path: Path) -> str | None:
     """Return which page or pointer lies in place of a file, of whatever kind it is to be, and what to do; else None."""
     with path.open('rb') as file:
         start = file.read(HEAD).removeprefix(b'\xef\xbb\xbf').lstrip().lower()
-    return next((f'{what} ({path.stat().st_size} bytes): {way}' for pattern, what, way in TEXTS
-                 if re.match(pattern, start)), None)
+    return next(
+        (f'{what} ({path.stat().st_size} bytes): {way}' for pattern, what, way in TEXTS if re.match(pattern, start)),
+        None,
+    )
 
 
-def _text_kind(path: Path, head: bytes) -> Optional[str]:
+def _text_kind(path: Path, head: bytes) -> str | None:
     found = stand_in(path)
     if found is not None:
         return found
@@ -135,7 +167,7 @@ def _text_kind(path: Path, head: bytes) -> Optional[str]:
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4 or len(head) < HEAD:  # the last character may be cut
             return None
-        text = head[:error.start].decode()
+        text = head[: error.start].decode()
     if not all(character.isprintable() or character.isspace() for character in text):
         return None
     line = ' '.join(text.split())
@@ -143,6 +175,8 @@ def _text_kind(path: Path, head: bytes) -> Optional[str]:
     if '"weight_map"' in text or path.name.endswith('.index.json'):
         return f'the index of weights in parts ({begins}), and no checkpoint: name the folder that it lies in'
     if line.startswith(('{', '[')):
-        return (f'a JSON text ({begins}), and no checkpoint: a server may have answered with an error; download the '
-                'file again')
+        return (
+            f'a JSON text ({begins}), and no checkpoint: a server may have answered with an error; download the '
+            'file again'
+        )
     return f'a text ({begins}), and no checkpoint: name the file of weights, or download it again'

@@ -1,4 +1,5 @@
 """Where results are written: folders that can be, and files and folders that appear whole or not at all."""
+
 import glob
 import os
 import secrets
@@ -17,8 +18,10 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # the latter for a name with a null character
-        raise InputError(f'{folder} cannot be made a folder for the results: {getattr(error, "strerror", error)}. '
-                         'Choose another place.') from error
+        raise InputError(
+            f'{folder} cannot be made a folder for the results: {getattr(error, "strerror", error)}. '
+            'Choose another place.'
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f'{folder} cannot be written to. Choose another place, or change its permissions.')
 

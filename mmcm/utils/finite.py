@@ -1,6 +1,6 @@
 """What is not finite is no picture: outputs of a network with NaN or infinities end in one line, with the way out."""
+
 from collections.abc import Mapping
-from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class OutputCheck:
         **given (Tensor): What the drawing starts from, by its name in messages.
     """
 
-    def __init__(self, network: nn.Module, **given: Optional[Tensor]) -> None:
+    def __init__(self, network: nn.Module, **given: Tensor | None) -> None:
         self.network = network
         self.given = {name: values for name, values in given.items() if values is not None}
         self.unread: list[Tensor] = []
@@ -55,20 +55,25 @@ class OutputCheck:
         finding = 'the output of the network is not finite'
         weights = dict(self.network.named_parameters())
         narrow = any(value.dtype == NARROW for value in weights.values())
-        broken = [name for name, value in weights.items()
-                  if not is_finite(value, infinities=value.dtype == NARROW)]
+        broken = [name for name, value in weights.items() if not is_finite(value, infinities=value.dtype == NARROW)]
         if broken:
-            return (f'{finding}, since {len(broken)} of its {len(weights)} weights are not: {first_of(broken)}. The '
-                    'training that made them has diverged, or the file is damaged: take an earlier checkpoint.')
+            return (
+                f'{finding}, since {len(broken)} of its {len(weights)} weights are not: {first_of(broken)}. The '
+                'training that made them has diverged, or the file is damaged: take an earlier checkpoint.'
+            )
         if narrow or autocast_dtype(device) == NARROW:
-            return (f'{finding} in float16, whose numbers end at {torch.finfo(NARROW).max:.0f}: compute in another '
-                    f'precision, {FULL}.')
-        return (f'{finding}, though its weights are: they are too large, as those of a training that has diverged, or '
-                'they do not belong to this config. Take an earlier checkpoint, or the config that they were trained '
-                'with.')
+            return (
+                f'{finding} in float16, whose numbers end at {torch.finfo(NARROW).max:.0f}: compute in another '
+                f'precision, {FULL}.'
+            )
+        return (
+            f'{finding}, though its weights are: they are too large, as those of a training that has diverged, or '
+            'they do not belong to this config. Take an earlier checkpoint, or the config that they were trained '
+            'with.'
+        )
 
 
-def autocast_dtype(device: str) -> Optional[torch.dtype]:
+def autocast_dtype(device: str) -> torch.dtype | None:
     """Return the dtype of autocast on a kind of device; None outside of it, and where torch does not say so."""
     try:
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
@@ -104,10 +109,11 @@ def in_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Ten
         InputError: If some are too large for it. Those that were not finite before are the reader's to refuse.
     """
     cast = {name: value.to(dtype) for name, value in weights.items()}
-    lost = [name for name, value in cast.items()
-            if value.dtype != weights[name].dtype and not is_finite(value)]
+    lost = [name for name, value in cast.items() if value.dtype != weights[name].dtype and not is_finite(value)]
     if lost:
         name = str(dtype).removeprefix('torch.')
-        raise InputError(f'{len(lost)} of {len(cast)} weights are not finite in {name}, whose numbers end at '
-                         f'{torch.finfo(dtype).max:.3g}: {first_of(lost)}. Write another precision, {FULL}.')
+        raise InputError(
+            f'{len(lost)} of {len(cast)} weights are not finite in {name}, whose numbers end at '
+            f'{torch.finfo(dtype).max:.3g}: {first_of(lost)}. Write another precision, {FULL}.'
+        )
     return cast

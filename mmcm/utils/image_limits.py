@@ -2,9 +2,9 @@
 
 A decoder allocates what a header declares, and libraries trust the lengths in it. These checks look at the bytes first.
 """
+
 import struct
 from collections.abc import Iterator
-from typing import Optional
 
 from mmcm.utils.avif_limits import is_avif, why_avif_refused
 
@@ -18,11 +18,11 @@ except ImportError:
 SUFFIXES_OF = {
     'PNG': ('.png', '.apng'),
     'JPEG': ('.jpg', '.jpeg', '.jpe', '.jfif'),
-    'WEBP': ('.webp', ),
+    'WEBP': ('.webp',),
     'BMP': ('.bmp', '.dib'),
     'TIFF': ('.tif', '.tiff'),
-    'GIF': ('.gif', ),
-    **({'AVIF': ('.avif', )} if AVIF_IS_READ else {}),
+    'GIF': ('.gif',),
+    **({'AVIF': ('.avif',)} if AVIF_IS_READ else {}),
 }
 FORMATS = tuple(SUFFIXES_OF)
 SUFFIXES = sum(SUFFIXES_OF.values(), ())
@@ -37,12 +37,28 @@ MAX_SEGMENTS = 2**16  # chunks of a PNG, segments of a JPEG; the largest known i
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 # Chunks that OpenCV does not decode to memory, or only to that of a palette. Others are left to Pillow, which bounds
 # compressed texts and profiles.
-PLAIN_CHUNKS = frozenset((b'IHDR', b'PLTE', b'IDAT', b'IEND', b'tRNS', b'gAMA', b'cHRM', b'sRGB', b'bKGD', b'pHYs',
-                          b'sBIT', b'tIME', b'tEXt', b'eXIf'))
+PLAIN_CHUNKS = frozenset(
+    (
+        b'IHDR',
+        b'PLTE',
+        b'IDAT',
+        b'IEND',
+        b'tRNS',
+        b'gAMA',
+        b'cHRM',
+        b'sRGB',
+        b'bKGD',
+        b'pHYs',
+        b'sBIT',
+        b'tIME',
+        b'tEXt',
+        b'eXIf',
+    )
+)
 TEXT_CHUNK_BYTES = 2**16
 
 
-def why_refused(content: bytes, width: int, height: int) -> Optional[str]:
+def why_refused(content: bytes, width: int, height: int) -> str | None:
     """Say why no decoder is to be given an encoded image, or None.
 
     Args:

@@ -1,26 +1,20 @@
-"""Pictures as files, and many of them on one sheet."""
+"""Images as files, and as pixels of NumPy and Pillow."""
+
 import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
+from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 LARGEST_SIDES = {'.webp': 16383, '.jpg': 65500, '.jpeg': 65500}  # pixels that a format has room for, in OpenCV
-CAPTION_HEIGHT = 16  # pixels
-GAP = 4  # pixels between images on a sheet
-TILE_SIDE = 64  # pixels to which smaller images are magnified on a sheet
-SHEET_SIDE = 256  # pixels to which a sheet of few small images is magnified, so that it can be seen
-FONT = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.4, thickness=1)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
@@ -33,112 +27,6 @@ def to_pil(image: Tensor) -> Image.Image:
     """Return an image (C, H, W), uint8 with one or three channels, as one of Pillow's, of mode L or RGB."""
     pixels = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def grid(images: Union[Tensor, Sequence[Tensor]],
-         columns: Optional[int] = None,
-         min_side: Optional[int] = None,
-         captions: Optional[Sequence[str]] = None) -> np.ndarray:
-    """Lay images out on a white sheet, row by row.
-
-    Args:
-        images (Tensor | Sequence[Tensor]): uint8, N times (C, H, W), all of one size.
-        columns (int, optional): Images per row; about as many as rows if None.
-        min_side (int, optional): Smaller images are magnified, pixel by pixel, to about this side; None: to
-            `TILE_SIDE`, or so far that the longer side of the sheet is `SHEET_SIDE`, whichever is larger.
-        captions (Sequence[str], optional): A word to write below each image, shortened to its width.
-
-    Returns:
-        ndarray: The sheet, (H, W, 3), uint8 RGB.
-    """
-    tiles = [to_pixels(image) for image in images]
-    columns = min(columns or math.ceil(math.sqrt(len(tiles))), len(tiles))
-    if min_side is None:
-        min_side = max(TILE_SIDE, SHEET_SIDE // max(columns, math.ceil(len(tiles) / columns)))
-    factor = max(1, min_side // tiles[0].shape[0])
-    tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
-    if captions is not None:
-        tiles = [np.vstack([tile, caption(tile.shape[1], shortened(text, tile.shape[1]))])
-                 for tile, text in zip(tiles, captions)]
-    height, width, _ = tiles[0].shape
-    rows = math.ceil(len(tiles) / columns)
-    sheet = np.full((GAP + rows * (height + GAP), GAP + columns * (width + GAP), 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
-        top = GAP + index // columns * (height + GAP)
-        left = GAP + index % columns * (width + GAP)
-        sheet[top:top + height, left:left + width] = tile
-    return sheet
-
-
-def named_grid(rows: Sequence[Union[Tensor, Sequence[Tensor]]],
-               row_names: Sequence[str],
-               column_names: Sequence[str],
-               min_side: Optional[int] = None,
-               captions: Optional[Sequence[str]] = None) -> np.ndarray:
-    """Lay images out in rows and columns that have names, of one line or several.
-
-    Args:
-        rows (Sequence): Each as many images (C, H, W), uint8, as there are columns; all of one size.
-        row_names (Sequence[str]): What to write to the left of each row.
-        column_names (Sequence[str]): What to write above each column.
-        min_side (int, optional): See `grid`.
-        captions (Sequence[str], optional): See `grid`.
-
-    Returns:
-        ndarray: The sheet, (H, W, 3), uint8 RGB.
-    """
-    sheet = grid([image for row in rows for image in row], len(column_names), min_side, captions)
-    height, width = ((length - GAP) // number for length, number in zip(sheet.shape, (len(rows), len(column_names))))
-    top = CAPTION_HEIGHT * max(len(name.split('\n')) for name in column_names)
-    left = 2 * GAP + max(_text_width(name) for name in row_names)
-    named = np.full((top + sheet.shape[0], left + sheet.shape[1], 3), 255, np.uint8)
-    head = np.hstack([caption(width, name, top) for name in column_names])
-    side = np.vstack([caption(left, name, height) for name in row_names])
-    named[:top, left + GAP // 2:][:, :head.shape[1]] = head
-    named[top + GAP // 2:, :left][:len(side)] = side
-    named[top:, left:] = sheet
-    return named
-
-
-def on_square(image: Tensor, side: int) -> Tensor:
-    """Return `image` (C, H, W) as RGB, its longer side scaled to `side`, on a white square: (3, side, side)."""
-    pixels = to_pixels(image)
-    factor = side / max(pixels.shape[:2])
-    if factor != 1:
-        size = tuple(round(length * factor) for length in pixels.shape[1::-1])
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST if factor > 1 else cv2.INTER_AREA)
-    square = np.full((side, side, 3), 255, np.uint8)
-    top, left = ((side - length) // 2 for length in pixels.shape[:2])
-    square[top:top + pixels.shape[0], left:left + pixels.shape[1]] = pixels
-    return torch.from_numpy(square).permute(2, 0, 1)
-
-
-def caption(width: int, text: str, height: int = CAPTION_HEIGHT) -> np.ndarray:
-    """Return a white strip, (height, width, 3), with the lines of `text` in its middle."""
-    strip = np.full((height, width, 3), 255, np.uint8)
-    lines = text.split('\n')
-    for index, line in enumerate(map(drawable, lines)):
-        middle = height // 2 + round((index - (len(lines) - 1) / 2) * CAPTION_HEIGHT)
-        origin = (max(0, (width - _text_width(line)) // 2), middle + CAPTION_HEIGHT // 2 - 4)
-        cv2.putText(strip, line, origin, color=(0, 0, 0), lineType=cv2.LINE_AA, **FONT)
-    return strip
-
-
-def shortened(text: str, width: int) -> str:
-    """Return `text`, of one line, cut so that a caption of `width` pixels has room for it."""
-    if _text_width(text) <= width:
-        return text
-    return next((cut for end in range(len(text) - 1, 0, -1) if _text_width(cut := f'{text[:end]}..') <= width), '')
-
-
-def _text_width(text: str) -> int:
-    """Return the width of the longest line of `text`, in pixels."""
-    return max(cv2.getTextSize(drawable(line), **FONT)[0][0] for line in text.split('\n'))
-
-
-def drawable(text: str) -> str:
-    """Return `text` with ? for what is no character: bytes of a name, on which OpenCV ends the process."""
-    return text.encode('utf-8', 'replace').decode()
 
 
 def check_picture_path(path: Path) -> None:
@@ -170,11 +58,17 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """
     height, width, _ = pixels.shape
     if max(height, width) > LARGEST_SIDES.get(path.suffix.lower(), math.inf):
-        raise InputError(f'{path} cannot be written, its format has no room for {width} x {height} pixels: name a .png '
-                         'file, a folder for single images, or ask for fewer.')
+        raise InputError(
+            f'{path} cannot be written, its format has no room for {width} x {height} pixels: name a .png '
+            'file, a folder for single images, or ask for fewer.'
+        )
     pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     # OpenCV's own default makes PNG files five times as large.
     options = [cv2.IMWRITE_PNG_COMPRESSION, 6] if path.suffix.lower() == '.png' else []
     whole, encoded = cv2.imencode(path.suffix, pixels, options)
     assert whole
     write_bytes(path, encoded.tobytes())
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

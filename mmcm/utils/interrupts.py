@@ -4,6 +4,7 @@ Inside `interruptible` a signal raises `Interrupted`, in the main thread, wherev
 `release` it is only recorded, and whoever holds it asks `received` where the program can stop. A second signal ends the
 process at once; files are not broken by that, since they appear whole (`mmcm.utils.files.appearing`).
 """
+
 import os
 import signal
 import sys
@@ -12,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Optional
 
 from mmcm.utils.system import after_fork_in_child
 
@@ -55,10 +55,10 @@ class _State:
     def __init__(self) -> None:
         self.reset()
 
-    def reset(self, process: Optional[int] = None) -> None:
+    def reset(self, process: int | None = None) -> None:
         """Forget what was received; `process` is the one whose handlers are installed, None if they are not."""
         self.process = process
-        self.received: Optional[int] = None
+        self.received: int | None = None
         self.moment = 0.0
         self.same_request = SAME_REQUEST
         self.held = False
@@ -68,7 +68,7 @@ class _State:
 _state = _State()
 
 
-def received() -> Optional[int]:
+def received() -> int | None:
     """Return the signal that this process has received inside `interruptible`, None if there was none."""
     return _state.received
 
@@ -189,12 +189,12 @@ def _in_child() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey, args=(os.getppid(), ), daemon=True).start()
+        threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
     else:  # macOS does not say who sent a signal
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _excepthook_of_child(kind: type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
+def _excepthook_of_child(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say nothing where the parent has closed a connection: it has ended, and `multiprocessing` was handing it data."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)

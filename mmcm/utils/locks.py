@@ -1,4 +1,5 @@
 """One process at a time for an output, a store or a work directory, by a lock file that says who has it."""
+
 import errno
 import os
 import socket
@@ -6,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import BinaryIO
 
 from mmcm.utils import system
 from mmcm.utils.errors import InputError
@@ -23,7 +24,7 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def locked(path: Path, doing: str, what: Optional[Path] = None, hint: str = '') -> Iterator[None]:
+def locked(path: Path, doing: str, what: Path | None = None, hint: str = '') -> Iterator[None]:
     """Keep other processes from what they do with `path` at the same time.
 
     The lock is a hidden file beside `path`, which goes at the end. The system lets go of it when the process ends,
@@ -44,8 +45,10 @@ def locked(path: Path, doing: str, what: Optional[Path] = None, hint: str = '') 
         try:
             file = _take(place, key, stack)
         except BlockingIOError as error:
-            raise InputError(f'{what or path} is {doing} by {error}: wait for that to end, end it, or choose another '
-                             f'place{hint and "; "}{hint}.') from None
+            raise InputError(
+                f'{what or path} is {doing} by {error}: wait for that to end, end it, or choose another '
+                f'place{hint and "; "}{hint}.'
+            ) from None
         except OSError as error:
             raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
         _ours.add(key)
@@ -86,7 +89,7 @@ def _take(place: Path, key: str, stack: ExitStack) -> BinaryIO:
         opened.close()
 
 
-def _owner(file: Optional[BinaryIO]) -> str:
+def _owner(file: BinaryIO | None) -> str:
     """Return what a lock file says of the process that has it."""
     text = ''
     if file is None:

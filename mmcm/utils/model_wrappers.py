@@ -1,4 +1,5 @@
 """Models as MMEngine wraps them for several processes."""
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 

@@ -3,6 +3,7 @@
 An npz file is a zip (PKWARE's APPNOTE.TXT) of npy files (`numpy.lib.format`). What is stored in it lies there as it
 would in a file of its own, at an offset that the zip tells.
 """
+
 import io
 import mmap
 import sys
@@ -10,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,15 +65,16 @@ class NpzFile(Mapping):
             or it is damaged or holds Python objects, which are never unpickled.
     """
 
-    def __init__(self, path: Union[str, Path]) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
             self.entries = {entry.filename: entry for entry in open_directory(self.path)}
         except OSError as error:
             raise InputError(f'{self.path} cannot be read: {error.strerror or error}.') from error
         except Unreadable as error:
-            raise InputError(f'{self.path} is no npz file, or not a whole one ({stand_in(self.path) or error}). '
-                             f'{REPAIR}') from error
+            raise InputError(
+                f'{self.path} is no npz file, or not a whole one ({stand_in(self.path) or error}). {REPAIR}'
+            ) from error
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return the array `name`."""
@@ -84,8 +86,10 @@ class NpzFile(Mapping):
         except OSError as error:
             raise InputError(f'{self.path} cannot be read: {error.strerror or error}.') from error
         except _Objects as error:
-            raise InputError(f'{name} in {self.path} holds Python objects, which are not read: an array of numbers '
-                             'is expected, and arrays of different shapes do not make one.') from error
+            raise InputError(
+                f'{name} in {self.path} holds Python objects, which are not read: an array of numbers '
+                'is expected, and arrays of different shapes do not make one.'
+            ) from error
         except Unreadable as error:
             raise InputError(f'{name} in {self.path} is no whole array ({error}). {REPAIR}') from error
 
@@ -93,7 +97,7 @@ class NpzFile(Mapping):
         return f'{name}{SUFFIX}' in self.entries
 
     def __iter__(self) -> Iterator[str]:
-        return (name[:-len(SUFFIX)] for name in self.entries if name.endswith(SUFFIX))
+        return (name[: -len(SUFFIX)] for name in self.entries if name.endswith(SUFFIX))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -177,6 +181,6 @@ def read_layout(start: bytes, size: int) -> Layout:
     return Layout(shape, 'F' if by_columns else 'C', dtype, offset, expected)
 
 
-def open_npz(path: Union[str, Path]) -> NpzFile:
+def open_npz(path: str | Path) -> NpzFile:
     """Open an npz file; see NpzFile."""
     return NpzFile(path)

@@ -3,12 +3,12 @@
 A file of the user's is replaced only where the user says so (`--force`); two commands never write to one place at once;
 a name that no file can have, a place that cannot be written to, and an output that is an input are refused.
 """
+
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Optional, Union
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
@@ -19,15 +19,17 @@ from mmcm.utils.locks import is_first_process, locked
 ADDED_TO_NAME = 36
 ADDED_TO_PATH = 100  # for names inside folders, such as /00000/img00000000.png
 NAME_BYTES, PATH_BYTES = 255, 4096  # where the system does not say
-Paths = Union[str, Path, Sequence[Union[str, Path]], None]
+Paths = str | Path | Sequence[str | Path] | None
 
 
 @contextmanager
-def claimed(outs: Mapping[str, Paths],
-            force: bool = False,
-            inputs: Optional[Mapping[str, Paths]] = None,
-            folders: bool = False,
-            inside: Optional[Sequence[str]] = None) -> Iterator[None]:
+def claimed(
+    outs: Mapping[str, Paths],
+    force: bool = False,
+    inputs: Mapping[str, Paths] | None = None,
+    folders: bool = False,
+    inside: Sequence[str] | None = None,
+) -> Iterator[None]:
     """Check that outputs may be written, make the folders they lie in, and keep other processes from writing to them.
 
     Folders that are made for nothing, since the block has written nothing into them, go at the end.
@@ -53,11 +55,13 @@ def claimed(outs: Mapping[str, Paths],
         yield
 
 
-def check_outputs(outs: Mapping[str, Paths],
-                  force: bool = False,
-                  inputs: Optional[Mapping[str, Paths]] = None,
-                  folders: bool = False,
-                  inside: Optional[Sequence[str]] = None) -> None:
+def check_outputs(
+    outs: Mapping[str, Paths],
+    force: bool = False,
+    inputs: Mapping[str, Paths] | None = None,
+    folders: bool = False,
+    inside: Sequence[str] | None = None,
+) -> None:
     """Raise an InputError unless outputs may be written; see `claimed`. Nothing is made."""
     outs = listed(outs)
     for _, path in outs:
@@ -76,15 +80,21 @@ def check_outputs(outs: Mapping[str, Paths],
             check_free(name, path, inside)
         for each, source in taken.items():
             if place in each.parents and path.is_dir():
-                raise InputError(f'{name} {path} is the folder that the file of {source} lies in, which it might '
-                                 'replace: name another one.')
+                raise InputError(
+                    f'{name} {path} is the folder that the file of {source} lies in, which it might '
+                    'replace: name another one.'
+                )
         taken[place] = name
 
 
 def listed(places: Mapping[str, Paths]) -> list[tuple[str, Path]]:
     """Return each path of `places` with the name of its argument."""
-    return [(name, Path(path)) for name, paths in places.items() if paths is not None
-            for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    return [
+        (name, Path(path))
+        for name, paths in places.items()
+        if paths is not None
+        for path in ([paths] if isinstance(paths, (str, Path)) else paths)
+    ]
 
 
 def check_name(path: Path) -> None:
@@ -100,8 +110,10 @@ def check_name(path: Path) -> None:
     for part in place.parts:
         size, room = len(os.fsencode(part)), most - (ADDED_TO_NAME if part == path.name else 0)
         if size > room:
-            raise InputError(f'the name {cut(part)} has {size} bytes, and there is room for {room} here (unfinished '
-                             'files have longer names): shorten it.')
+            raise InputError(
+                f'the name {cut(part)} has {size} bytes, and there is room for {room} here (unfinished '
+                'files have longer names): shorten it.'
+            )
     size, room = len(os.fsencode(place)), most_in_path - ADDED_TO_PATH
     if size > room:
         raise InputError(f'the path {cut(text)} has {size} bytes, and there is room for {room}: choose a shorter one.')
@@ -131,12 +143,13 @@ def check_kind(path: Path, folders: bool = False) -> None:
         raise InputError(f'{path} is no plain file, but a device or a pipe: name a file.')
 
 
-def check_free(name: str, path: Path, inside: Optional[Sequence[str]] = None) -> None:
+def check_free(name: str, path: Path, inside: Sequence[str] | None = None) -> None:
     """Raise an InputError if writing to `path`, the argument called `name`, would replace a file; see `claimed`."""
     if path.is_dir():
         if inside is None and next(path.iterdir(), None) is not None:
-            raise InputError(f'{path} is a folder that is not empty: give --force to replace files in it, or another '
-                             f'{name}.')
+            raise InputError(
+                f'{path} is a folder that is not empty: give --force to replace files in it, or another {name}.'
+            )
         for file in inside or ():
             check_free(name, path / file)
     elif os.path.lexists(path):

@@ -5,9 +5,10 @@ nest tuples until hashing them overflows the stack, name a place in a table that
 that are larger than the file. `check_pickle` follows the program without making its objects: it bounds their number and
 depth, and returns what the program names, calls and expects to find beside it.
 """
+
 import pickletools
-from collections.abc import Mapping
-from typing import Any, BinaryIO, Callable, NamedTuple, Optional
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 from mmcm.utils.bounded import MAX_DEPTH, Unreadable
 
@@ -18,9 +19,20 @@ SHORT = 256  # bytes of strings that are looked at, as names and keys are; longe
 
 CONSTANTS = dict(NONE=None, NEWTRUE=True, NEWFALSE=False)
 NUMBERS = frozenset(('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'))
-STRINGS = frozenset((
-    'STRING', 'BINSTRING', 'SHORT_BINSTRING', 'UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8', 'BINBYTES',
-    'SHORT_BINBYTES', 'BINBYTES8'))
+STRINGS = frozenset(
+    (
+        'STRING',
+        'BINSTRING',
+        'SHORT_BINSTRING',
+        'UNICODE',
+        'BINUNICODE',
+        'SHORT_BINUNICODE',
+        'BINUNICODE8',
+        'BINBYTES',
+        'SHORT_BINBYTES',
+        'BINBYTES8',
+    )
+)
 EMPTY = dict(EMPTY_LIST='list', EMPTY_DICT='dict', EMPTY_TUPLE='tuple', EMPTY_SET='set')
 FROM_MARK = dict(TUPLE='tuple', LIST='list', DICT='dict')
 FROM_TOP = dict(TUPLE1=1, TUPLE2=2, TUPLE3=3)
@@ -74,13 +86,15 @@ class Pickled(NamedTuple):
     persistent: list[Node]
 
 
-Check = Callable[[list], Optional[str]]  # from the arguments of a call to what is wrong with them
+Check = Callable[[list], str | None]  # from the arguments of a call to what is wrong with them
 
 
-def check_pickle(stream: BinaryIO,
-                 callables: Mapping[str, Optional[Check]],
-                 names: Callable[[str], bool],
-                 states: Mapping[str, Optional[Check]]) -> Pickled:
+def check_pickle(
+    stream: BinaryIO,
+    callables: Mapping[str, Check | None],
+    names: Callable[[str], bool],
+    states: Mapping[str, Check | None],
+) -> Pickled:
     """Follow the pickle that `stream` is at, and leave it behind its end.
 
     Args:
@@ -144,8 +158,9 @@ def check_depth(nodes: list[Node]) -> None:
 class _Follower:
     """The stack and the table of an unpickler, of nodes in place of values."""
 
-    def __init__(self, callables: Mapping[str, Optional[Check]], names: Callable[[str], bool],
-                 states: Mapping[str, Optional[Check]]) -> None:
+    def __init__(
+        self, callables: Mapping[str, Check | None], names: Callable[[str], bool], states: Mapping[str, Check | None]
+    ) -> None:
         self.callables, self.names, self.states = callables, names, states
         self.stack: list = []
         self.table: dict[int, Any] = {}
@@ -183,7 +198,7 @@ class _Follower:
             self.make(FROM_MARK[name], items)
         elif name in ('APPEND', 'APPENDS'):
             items = self.pop(1) if name == 'APPEND' else self.pop_to_mark()
-            self.extend(items, ('list', ))
+            self.extend(items, ('list',))
         elif name in ('SETITEM', 'SETITEMS'):
             items = self.pop(2) if name == 'SETITEM' else self.pop_to_mark()
             self.check_keys(items)
@@ -191,7 +206,7 @@ class _Follower:
         elif name == 'ADDITEMS':
             items = self.pop_to_mark()
             self.check_plain(items)
-            self.extend(items, ('set', ))
+            self.extend(items, ('set',))
         elif name == 'GLOBAL':
             self.name_global(*argument.split(' ', 1))
         elif name == 'STACK_GLOBAL':
@@ -277,8 +292,12 @@ class _Follower:
         node.items.append(state)
 
     def call(self, function: Any, arguments: Any) -> None:
-        if not isinstance(function, Node) or function.kind != 'global' or not isinstance(
-                arguments, Node) or arguments.kind != 'tuple':
+        if (
+            not isinstance(function, Node)
+            or function.kind != 'global'
+            or not isinstance(arguments, Node)
+            or arguments.kind != 'tuple'
+        ):
             raise Unreadable('its pickle is damaged (it calls what is no function)')
         if function.name not in self.callables:
             raise ForeignName(function.name)

@@ -1,10 +1,10 @@
 """In which precision networks are built; which ones the processor computes in itself, and how slow the others are."""
+
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Optional
 
 import torch
 
@@ -16,7 +16,7 @@ REPEATS = 4  # at most; the quickest counts, since the first sets up the arithme
 SUPPORT = {torch.bfloat16: '_is_mkldnn_bf16_supported', torch.float16: '_is_mkldnn_fp16_supported'}
 INSTRUCTIONS = {  # of x86 processors, under torch's names for their presence
     torch.bfloat16: ('_is_avx512_bf16_supported', '_is_amx_tile_supported'),
-    torch.float16: ('_is_amx_fp16_supported', ),
+    torch.float16: ('_is_amx_fp16_supported',),
 }
 
 
@@ -35,7 +35,7 @@ def standard_defaults() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def is_native(dtype: torch.dtype) -> Optional[bool]:
+def is_native(dtype: torch.dtype) -> bool | None:
     """Return whether the CPU has instructions for products in `dtype`; None where neither torch nor oneDNN says so."""
     if dtype not in SUPPORT:
         return True
@@ -59,7 +59,7 @@ def is_emulated(dtype: torch.dtype, device: torch.device) -> bool:
     return device.type == 'cpu' and is_native(dtype) is not True and slowdown(dtype) > SLOW
 
 
-def emulation_notice(dtype: torch.dtype, device: torch.device, instead: str) -> Optional[str]:
+def emulation_notice(dtype: torch.dtype, device: torch.device, instead: str) -> str | None:
     """Return one line for the user if `device` emulates `dtype`, else None.
 
     Args:
@@ -69,8 +69,10 @@ def emulation_notice(dtype: torch.dtype, device: torch.device, instead: str) -> 
     """
     if not is_emulated(dtype, device):
         return None
-    return (f'this processor emulates {str(dtype).removeprefix("torch.")}: a matrix product takes '
-            f'{slowdown(dtype):.0f} times as long as in float32. {instead}')
+    return (
+        f'this processor emulates {str(dtype).removeprefix("torch.")}: a matrix product takes '
+        f'{slowdown(dtype):.0f} times as long as in float32. {instead}'
+    )
 
 
 @cache
@@ -81,7 +83,7 @@ def warn_if_emulated(dtype: torch.dtype, device: torch.device) -> None:
         print(f'warning: {notice}', file=sys.stderr)
 
 
-def _answer(module: object, name: str) -> Optional[bool]:
+def _answer(module: object, name: str) -> bool | None:
     """Call a private function of torch's; None in versions that have none of this name."""
     try:
         return bool(getattr(module, name)())
@@ -93,7 +95,7 @@ def _answer(module: object, name: str) -> Optional[bool]:
 def _measured(dtype: torch.dtype, num_threads: int) -> float:
     small, large = SIZES
     seconds = _time_product(dtype, small)
-    size = large if seconds * (large / small)**3 < SECONDS else small
+    size = large if seconds * (large / small) ** 3 < SECONDS else small
     return _time_product(dtype, size) / _time_product(torch.float32, size)
 
 

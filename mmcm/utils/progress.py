@@ -1,27 +1,28 @@
 """Progress on stderr: a bar on a terminal, a line now and then in a pipe or a log file."""
+
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-LINE_INTERVAL = 10.  # seconds between lines, so that short work writes none
+LINE_INTERVAL = 10.0  # seconds between lines, so that short work writes none
 
 
-def terminal() -> 'Optional[Console]':
+def terminal() -> 'Console | None':
     """Return the console on stderr if a person may be watching it; a log file is no place for bars."""
     from rich.console import Console  # rich is not imported where nothing is to be shown
+
     console = Console(stderr=True)
     return console if console.is_terminal else None
 
 
 @contextmanager
-def progress_bar(description: str, total: int, shown: bool = True,
-                 unit: str = 'steps') -> Iterator[Callable[[], None]]:
+def progress_bar(description: str, total: int, shown: bool = True, unit: str = 'steps') -> Iterator[Callable[[], None]]:
     """Show progress on stderr while the block runs; yield a function that advances it by one of `total` units.
 
     Args:
@@ -38,6 +39,7 @@ def progress_bar(description: str, total: int, shown: bool = True,
         yield _lines(description, total, unit)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
     columns = description, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), 'left', TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task('', total=total)

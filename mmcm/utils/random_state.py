@@ -1,4 +1,5 @@
 """The state of the random number generators that a forward pass on a device, or a transform, may use."""
+
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,4 +36,4 @@ def _module(device: torch.device):
 
 
 def _index(device: torch.device) -> tuple:
-    return () if device.type == 'mps' else (device, )  # torch.mps knows one device only
+    return () if device.type == 'mps' else (device,)  # torch.mps knows one device only

@@ -3,14 +3,15 @@
 The rest of the package calls nothing that only POSIX has: `fcntl`, `os.pread`, `os.O_NONBLOCK` and the like are missing
 on Windows.
 """
+
 import errno
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Callable, TextIO, Union
+from typing import BinaryIO, TextIO
 
 try:
     import fcntl
@@ -41,8 +42,9 @@ def has_reader(stream: TextIO) -> bool:
     return not any(event & select.POLLERR for _, event in pipe.poll(0))
 
 
-def open_at_once(path: Union[str, Path]) -> BinaryIO:
+def open_at_once(path: str | Path) -> BinaryIO:
     """Open a file for reading; of a named pipe, without waiting for who writes into it."""
+
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, 'O_NONBLOCK', 0))
 
@@ -106,5 +108,6 @@ def held(file: BinaryIO, path: Path) -> Iterator[None]:
         yield
     else:
         from filelock import FileLock  # whose Timeout is an OSError
+
         with FileLock(f'{path}.lock', timeout=0):
             yield

@@ -1,7 +1,8 @@
 """Answers that the server gives itself, in one line, where a request does not reach Gradio."""
+
 import json
-from collections.abc import Awaitable, MutableMapping
-from typing import Any, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -28,8 +29,13 @@ async def refuse(send: Send, refused: Refused) -> None:
     """Answer a request with an error, in one line."""
     body = json.dumps(dict(detail=str(refused))).encode()
     headers = [('content-type', 'application/json'), ('content-length', str(len(body))), *refused.headers]
-    await send({'type': 'http.response.start', 'status': refused.status,
-                'headers': [(name.encode(), value.encode()) for name, value in headers]})
+    await send(
+        {
+            'type': 'http.response.start',
+            'status': refused.status,
+            'headers': [(name.encode(), value.encode()) for name, value in headers],
+        }
+    )
     await send({'type': 'http.response.body', 'body': body})
 
 

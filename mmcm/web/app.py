@@ -1,4 +1,5 @@
 """The page of the web demo."""
+
 import json
 from typing import Any
 
@@ -8,9 +9,9 @@ from mmcm.web.compare_tab import compare_tab
 from mmcm.web.edit_tab import edit_tab
 from mmcm.web.interpolate_tab import interpolate_tab
 from mmcm.web.limits import Limits
+from mmcm.web.model_pool import Shelf
 from mmcm.web.opening import Opening
 from mmcm.web.sample_tab import sample_tab
-from mmcm.web.shelf import Shelf
 from mmcm.web.uploads import UploadsOnly
 
 TITLE = 'Consistency models'
@@ -46,8 +47,10 @@ TELL_REFUSED = """
     };
 }
 """
-TOO_LARGE = ('The picture is too large: {} MB are taken, and the page sends it as a PNG file, also what was a JPEG '
-             'file. Make it smaller and upload it again.')
+TOO_LARGE = (
+    'The picture is too large: {} MB are taken, and the page sends it as a PNG file, also what was a JPEG '
+    'file. Make it smaller and upload it again.'
+)
 
 
 def build_app(shelf: Shelf, limits: Limits, opening: Opening) -> gr.Blocks:
@@ -73,5 +76,8 @@ def build_app(shelf: Shelf, limits: Limits, opening: Opening) -> gr.Blocks:
 def page_options(limits: Limits) -> dict[str, Any]:
     """Return how the page looks, as Gradio wants to hear of it when the page is served."""
     too_large = json.dumps(TOO_LARGE.format(limits.upload_bytes >> 20))
-    return dict(theme=gr.themes.Default(font=FONTS, font_mono=MONO_FONTS), css=CSS,
-                js=TELL_REFUSED.replace('TOO_LARGE', too_large))
+    return dict(
+        theme=gr.themes.Default(font=FONTS, font_mono=MONO_FONTS),
+        css=CSS,
+        js=TELL_REFUSED.replace('TOO_LARGE', too_large),
+    )

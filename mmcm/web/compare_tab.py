@@ -1,13 +1,18 @@
 """The tab that draws the same in one step, in two, and by solving a differential equation."""
+
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 import gradio as gr
 
-from mmcm.apis.drawing import Drawing
+from mmcm.apis.sampling_result import Drawing
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.web.controls import (
+from mmcm.web.limits import Limits
+from mmcm.web.model_pool import Shelf, is_consistency_model
+from mmcm.web.opening import Opening
+from mmcm.web.streaming import DRAW, asked, streamed, told
+from mmcm.web.widgets import (
     check_seed,
     draw_with,
     label_captions,
@@ -18,20 +23,21 @@ from mmcm.web.controls import (
     steps_range,
     time_in_words,
 )
-from mmcm.web.events import DRAW, asked, streamed, told
-from mmcm.web.limits import Limits
-from mmcm.web.opening import Opening
-from mmcm.web.shelf import Shelf, is_consistency_model
 
-SENTENCE = ('The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
-            'they look, and how long they take.')
+SENTENCE = (
+    'The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
+    'they look, and how long they take.'
+)
 DEFAULT_LABEL = 'balanced'
 COUNT, COLUMNS = 12, 4
 WIDTH = 256  # pixels of the pictures in a row
-NO_DIFFUSION_MODEL = ('There is no diffusion model among the models of this server, so one and two steps are compared. '
-                      '`mmcm web --model NAME ...` names models.')
-NO_CONSISTENCY_MODEL = ('There is no consistency model among the models of this server: `mmcm web --model NAME ...` '
-                        'names models.')
+NO_DIFFUSION_MODEL = (
+    'There is no diffusion model among the models of this server, so one and two steps are compared. '
+    '`mmcm web --model NAME ...` names models.'
+)
+NO_CONSISTENCY_MODEL = (
+    'There is no consistency model among the models of this server: `mmcm web --model NAME ...` names models.'
+)
 
 
 def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
@@ -47,17 +53,25 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         with gr.Column(scale=1, min_width=260):
             few_model = gr.Dropdown(few, value=few[0], label='Consistency model', elem_id='compare-model')
             many_model = gr.Dropdown(
-                many, value=partner(shelf, few[0]), label='Diffusion model', visible=bool(many),
-                elem_id='compare-diffusion-model')
+                many,
+                value=partner(shelf, few[0]),
+                label='Diffusion model',
+                visible=bool(many),
+                elem_id='compare-diffusion-model',
+            )
             if not many:
                 gr.Markdown(NO_DIFFUSION_MODEL, elem_id='compare-note')
             label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='compare-label')
-            count = gr.Slider(1, limits.images, min(COUNT, limits.images), step=1, label='Pictures',
-                              elem_id='compare-count')
+            count = gr.Slider(
+                1, limits.images, min(COUNT, limits.images), step=1, label='Pictures', elem_id='compare-count'
+            )
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='compare-seed')
             steps = gr.Slider(
-                **diffusion_steps(shelf, partner(shelf, few[0]), limits), label='Steps of the diffusion model',
-                visible=bool(many), elem_id='compare-steps')
+                **diffusion_steps(shelf, partner(shelf, few[0]), limits),
+                label='Steps of the diffusion model',
+                visible=bool(many),
+                elem_id='compare-steps',
+            )
             with gr.Row():
                 draw = gr.Button('Compare', variant='primary', min_width=100, elem_id='compare-run')
                 stop = gr.Button('Stop', min_width=100, elem_id='compare-stop')
@@ -65,9 +79,16 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             with gr.Row():
                 for title, name in (('One step', 'one'), ('Two steps', 'two'), ('Diffusion model', 'many')):
                     with gr.Column(min_width=200, visible=bool(many) or name != 'many'):
-                        sheets.append(gr.Image(
-                            label=title, format='png', interactive=False, buttons=['download', 'fullscreen'],
-                            elem_id=f'compare-{name}', elem_classes='sheet'))
+                        sheets.append(
+                            gr.Image(
+                                label=title,
+                                format='png',
+                                interactive=False,
+                                buttons=['download', 'fullscreen'],
+                                elem_id=f'compare-{name}',
+                                elem_classes='sheet',
+                            )
+                        )
                         words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
 
     @told
@@ -99,8 +120,10 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             for name, *_ in plans:
                 show()
                 shelf.warm_up(name, num_images)
-            return [draw_with(inferencer, sampler, num_images, labels, seed, lambda *step: show())
-                    for _, inferencer, labels, sampler in plans]
+            return [
+                draw_with(inferencer, sampler, num_images, labels, seed, lambda *step: show())
+                for _, inferencer, labels, sampler in plans
+            ]
 
         # Nothing is shown before all is drawn: to make a sheet takes time that would be counted.
         drawings = yield from streamed(shelf, work, gr.skip)
@@ -115,20 +138,30 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     many_model.change(show_diffusion_model, many_model, steps, queue=False, api_visibility='private')
     outputs = [output for pair in zip(sheets, words) for output in pair]
     opening.add(lambda: run(few[0], partner(shelf, few[0]), label.value, count.value, seed.value, steps.value), outputs)
-    drawing = draw.click(asked(shelf, run), [few_model, many_model, label, count, seed, steps], outputs,
-                         api_name='compare', show_progress='minimal', **DRAW)
+    drawing = draw.click(
+        asked(shelf, run),
+        [few_model, many_model, label, count, seed, steps],
+        outputs,
+        api_name='compare',
+        show_progress='minimal',
+        **DRAW,
+    )
     stop.click(None, cancels=drawing)
 
 
-def partner(shelf: Shelf, name: str) -> Optional[str]:
+def partner(shelf: Shelf, name: str) -> str | None:
     """Return the diffusion model that draws the same kind of pictures as model `name`, else any, None without one."""
     model = shelf.get(name).model
     names = shelf.diffusion_models()
-    alike = (other for other in names if shelf.get(other).model.image_shape == model.image_shape
-             and shelf.get(other).model.num_classes == model.num_classes)
+    alike = (
+        other
+        for other in names
+        if shelf.get(other).model.image_shape == model.image_shape
+        and shelf.get(other).model.num_classes == model.num_classes
+    )
     return next(alike, next(iter(names), None))
 
 
-def diffusion_steps(shelf: Shelf, name: Optional[str], limits: Limits) -> dict[str, int]:
+def diffusion_steps(shelf: Shelf, name: str | None, limits: Limits) -> dict[str, int]:
     """Return the range of the steps of diffusion model `name`, if there is one, and how many it takes by itself."""
     return dict(minimum=1, maximum=limits.steps, value=1) if name is None else steps_range(shelf.get(name), limits)

@@ -1,6 +1,7 @@
 """Connections: a limited number for each visitor, and an end to those that stay silent."""
+
 from asyncio import TimerHandle
-from typing import Any, Optional
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,7 +18,7 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
         """HTTP on a connection that ends unless requests come: each has to be whole in `Limits.idle_seconds`."""
 
         visitor = ''
-        silence: Optional[TimerHandle] = None
+        silence: TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             """See `H11Protocol`."""
@@ -25,8 +26,11 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             self.visitor = visitor_at(self.client[0] if self.client else '')
             theirs = sum(getattr(other, 'visitor', None) == self.visitor for other in self.connections)
             if theirs > limits.visitor_connections or len(self.connections) > limits.connections:
-                transport.write(b'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n' +
-                                b''.join(b'%s: %s\r\n' % pair for pair in secured([])) + b'\r\n')
+                transport.write(
+                    b'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n'
+                    + b''.join(b'%s: %s\r\n' % pair for pair in secured([]))
+                    + b'\r\n'
+                )
                 transport.close()
                 return
             self.wait()
@@ -55,7 +59,7 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             if not self.cycle.response_complete:  # the next request had come already
                 self.stop_waiting()
 
-        def connection_lost(self, exc: Optional[Exception]) -> None:
+        def connection_lost(self, exc: Exception | None) -> None:
             """See `H11Protocol`."""
             self.stop_waiting()
             super().connection_lost(exc)
@@ -63,8 +67,11 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
         def send_400_response(self, msg: str) -> None:
             """See `H11Protocol`."""
             headers = secured([(b'content-type', b'text/plain; charset=utf-8'), (b'connection', b'close')])
-            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=msg.encode()),
-                          h11.EndOfMessage()):
+            for event in (
+                h11.Response(status_code=400, headers=headers),
+                h11.Data(data=msg.encode()),
+                h11.EndOfMessage(),
+            ):
                 self.transport.write(self.conn.send(event))
             self.transport.close()
 

@@ -1,32 +1,35 @@
 """The tab that edits a picture."""
-from collections.abc import Iterator
+
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
-from mmcm.apis.edited import Edited
-from mmcm.apis.editing import plan_picture
+from mmcm.apis.editing.edit import plan_picture
+from mmcm.apis.editing.edit_result import Edited
+from mmcm.apis.editing.tasks import NUM_CANDIDATES, TASKS
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.editing.tasks import NUM_CANDIDATES, TASKS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
-from mmcm.web.controls import check_seed, label_captions, label_dropdown, labels_of, time_in_words
-from mmcm.web.events import DRAW, asked, streamed, submitted, told
 from mmcm.web.examples import KINDS, enlarged, patch, sees_colours
 from mmcm.web.limits import Limits
+from mmcm.web.model_pool import Shelf, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.shelf import Shelf, is_consistency_model
+from mmcm.web.streaming import DRAW, asked, streamed, submitted, told
 from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
+from mmcm.web.widgets import check_seed, label_captions, label_dropdown, labels_of, time_in_words
 
-SENTENCE = ('The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
-            'choose another task, and press Edit.')
+SENTENCE = (
+    'The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
+    'choose another task, and press Edit.'
+)
 OPENING_EXAMPLE = 1
 DEFAULT_TASK = 'inpaint'
 MOST_CANDIDATES = 16
@@ -56,8 +59,9 @@ WORDS = {
     'colorize': TaskWords('Colorize', 'The brightness of the picture stays, its colours are drawn anew.'),
     'super-resolve': TaskWords('Super-resolve', 'The means of small squares stay, the details are drawn anew.'),
     'deblur': TaskWords('Deblur', 'The picture has been blurred, and it is known how: it is sharpened.'),
-    'stroke': TaskWords('Stroke to picture', 'Paint a sketch, on the blank canvas or on a picture. A picture like it '
-                        'is drawn.'),
+    'stroke': TaskWords(
+        'Stroke to picture', 'Paint a sketch, on the blank canvas or on a picture. A picture like it is drawn.'
+    ),
     'variations': TaskWords('Variations', 'Pictures like this one are drawn.'),
     'denoise': TaskWords('Denoise', 'The picture has noise of a known strength: it is taken away.'),
 }
@@ -70,8 +74,9 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     first = shelf.get(first_name)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            task = gr.Dropdown([(WORDS[name].title, name) for name in TASKS], value=DEFAULT_TASK, label='Task',
-                               elem_id='edit-task')
+            task = gr.Dropdown(
+                [(WORDS[name].title, name) for name in TASKS], value=DEFAULT_TASK, label='Task', elem_id='edit-task'
+            )
             model = gr.Dropdown(shelf.names, value=first_name, label='Model', elem_id='edit-model')
             label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the picture shows', elem_id='edit-label')
             options = {
@@ -85,45 +90,87 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             }  # yapf: disable
             for name, option in options.items():
                 option.visible = name in options_of(DEFAULT_TASK)
-            count = gr.Slider(1, min(limits.images, MOST_CANDIDATES), NUM_CANDIDATES, step=1, label='Candidates',
-                              elem_id='edit-count')
+            count = gr.Slider(
+                1, min(limits.images, MOST_CANDIDATES), NUM_CANDIDATES, step=1, label='Candidates', elem_id='edit-count'
+            )
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='edit-seed')
-            steps = gr.Number(0, label="Steps; 0 takes the task's own", precision=0, minimum=0, maximum=limits.steps,
-                              elem_id='edit-steps')
-            sigmas = gr.Textbox('', label='Noise levels, descending', placeholder="the task's own", max_length=1000,
-                                elem_id='edit-sigmas')
+            steps = gr.Number(
+                0,
+                label="Steps; 0 takes the task's own",
+                precision=0,
+                minimum=0,
+                maximum=limits.steps,
+                elem_id='edit-steps',
+            )
+            sigmas = gr.Textbox(
+                '',
+                label='Noise levels, descending',
+                placeholder="the task's own",
+                max_length=1000,
+                elem_id='edit-sigmas',
+            )
             with gr.Row():
                 draw = gr.Button('Edit', variant='primary', min_width=100, elem_id='edit-run')
                 stop = gr.Button('Stop', min_width=100, elem_id='edit-stop')
         with gr.Column(scale=2, min_width=320):
             told_task = gr.Markdown(sentences(DEFAULT_TASK, first), elem_id='edit-sentence')
             picture = PaintedPicture(
-                limits, label='Picture', sources=('upload', 'clipboard'), type='pil', format='png', transforms=(),
-                layers=False, height=HEIGHT, canvas_size=(512, 512), buttons=[], elem_id='edit-picture',
-                brush=gr.Brush(colors=list(COLOURS), default_color=COLOURS[0], color_mode='defaults'))
+                limits,
+                label='Picture',
+                sources=('upload', 'clipboard'),
+                type='pil',
+                format='png',
+                transforms=(),
+                layers=False,
+                height=HEIGHT,
+                canvas_size=(512, 512),
+                buttons=[],
+                elem_id='edit-picture',
+                brush=gr.Brush(colors=list(COLOURS), default_color=COLOURS[0], color_mode='defaults'),
+            )
             with gr.Row():
-                buttons = [gr.Button(f'Example: {kind.title}', size='sm', min_width=160, visible=kind.fit(first),
-                                     elem_id=f'edit-example-{kind.title.split()[0]}') for kind in KINDS]
+                buttons = [
+                    gr.Button(
+                        f'Example: {kind.title}',
+                        size='sm',
+                        min_width=160,
+                        visible=kind.fit(first),
+                        elem_id=f'edit-example-{kind.title.split()[0]}',
+                    )
+                    for kind in KINDS
+                ]
             words = gr.Markdown(elem_id='edit-words')
             gallery = results('Candidates', 'edit-gallery', elem_classes=['sheet', 'results'])
-            known = results('What the model sees of the picture, and what is known of that', 'edit-known',
-                            elem_classes=['sheet', 'results'])
-            pasted = results('Candidates in the picture at its own size', 'edit-pasted', 2,
-                             elem_classes=['results'], visible=False)
+            known = results(
+                'What the model sees of the picture, and what is known of that',
+                'edit-known',
+                elem_classes=['sheet', 'results'],
+            )
+            pasted = results(
+                'Candidates in the picture at its own size', 'edit-pasted', 2, elem_classes=['results'], visible=False
+            )
     example = gr.State(0)
 
     @told
     def show_model(name: str, task: str) -> list[Any]:
         chosen = shelf.get(name)
-        return [label_dropdown(chosen, DEFAULT_LABEL), gr.Dropdown(**factors_of(chosen)), steps_of(chosen, task),
-                gr.Markdown(sentences(task, chosen)), *(gr.Button(visible=kind.fit(chosen)) for kind in KINDS)]
+        return [
+            label_dropdown(chosen, DEFAULT_LABEL),
+            gr.Dropdown(**factors_of(chosen)),
+            steps_of(chosen, task),
+            gr.Markdown(sentences(task, chosen)),
+            *(gr.Button(visible=kind.fit(chosen)) for kind in KINDS),
+        ]
 
     @told
     def show_task(name: str, task: str) -> list[Any]:
         chosen = shelf.get(name)
         taken = options_of(task)
-        return [gr.Markdown(sentences(task, chosen)), steps_of(chosen, task),
-                *(gr.update(visible=option in taken) for option in options)]
+        return [
+            gr.Markdown(sentences(task, chosen)),
+            steps_of(chosen, task),
+            *(gr.update(visible=option in taken) for option in options),
+        ]
 
     def show_example(get: Callable, name: str, number: int) -> tuple[dict, Any, int]:
         chosen = shelf.get(name)
@@ -134,8 +181,17 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         image = painted.background
         return gr.skip() if image is None or enlarged(image).size == image.size else on_canvas(image)
 
-    def run(task: str, name: str, label: Any, painted: Painted, count: int, seed: int, num_steps: int,
-            sigmas: str, *values: Any) -> Iterator[list[Any]]:
+    def run(
+        task: str,
+        name: str,
+        label: Any,
+        painted: Painted,
+        count: int,
+        seed: int,
+        num_steps: int,
+        sigmas: str,
+        *values: Any,
+    ) -> Iterator[list[Any]]:
         check_count('the number of candidates', count, most=min(limits.images, MOST_CANDIDATES))
         check_seed(seed, limits)
         check_count('the number of steps', num_steps, 0, limits.steps)
@@ -145,9 +201,17 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         inferencer = shelf.get(name)
         taken = options_of(task)
         planned = plan_picture(
-            inferencer, task, picture_for(task, painted), labels_of(inferencer, label), count, seed,
-            num_steps or None, levels or None, region='square',  # whole pictures take minutes of everybody's time
-            **{option: given.get(option, painted.mask) for option in taken})
+            inferencer,
+            task,
+            picture_for(task, painted),
+            labels_of(inferencer, label),
+            count,
+            seed,
+            num_steps or None,
+            levels or None,
+            region='square',  # whole pictures take minutes of everybody's time
+            **{option: given.get(option, painted.mask) for option in taken},
+        )
 
         def work(show: Any) -> Edited:
             show()
@@ -158,8 +222,10 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.sampler.num_steps} ...']
 
         edited = yield from streamed(shelf, work, render)
-        yield [*shown_results(inferencer, edited, painted, limits),
-               time_in_words(count, edited.seconds, edited.num_calls, inferencer.device)]
+        yield [
+            *shown_results(inferencer, edited, painted, limits),
+            time_in_words(count, edited.seconds, edited.num_calls, inferencer.device),
+        ]
 
     def open_with() -> Iterator[list[Any]]:
         painted, canvas = opening_picture(first)
@@ -172,16 +238,24 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             asked.close()
 
     opening.add(open_with, [picture, gallery, known, pasted, words])
-    model.change(show_model, [model, task], [label, options['factor'], steps, told_task, *buttons],
-                 api_visibility='private')
+    model.change(
+        show_model, [model, task], [label, options['factor'], steps, told_task, *buttons], api_visibility='private'
+    )
     task.change(show_task, [model, task], [told_task, steps, *options.values()], api_visibility='private')
     picture.upload(show_upload, picture, picture, api_visibility='private', show_progress='hidden')
     for kind, button in zip(KINDS, buttons):
-        button.click(told(partial(show_example, kind.get)), [model, example], [picture, label, example],
-                     api_visibility='private', show_progress='minimal', **DRAW)
+        button.click(
+            told(partial(show_example, kind.get)),
+            [model, example],
+            [picture, label, example],
+            api_visibility='private',
+            show_progress='minimal',
+            **DRAW,
+        )
     inputs = [task, model, label, picture, count, seed, steps, sigmas, *options.values()]
-    editing = draw.click(asked(shelf, run), inputs, [gallery, known, pasted, words], api_name='edit',
-                         show_progress='minimal', **DRAW)
+    editing = draw.click(
+        asked(shelf, run), inputs, [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW
+    )
     stop.click(None, words, words, js=STOPPED, cancels=editing)
 
 
@@ -204,8 +278,17 @@ def opening_picture(inferencer: ConsistencyModelInferencer) -> tuple[Painted, di
 
 def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Gallery:
     """Return a gallery for what was drawn."""
-    return gr.Gallery(label=label, format='png', columns=columns, fit_columns=False, object_fit='contain',
-                      interactive=False, buttons=['download', 'fullscreen'], elem_id=elem_id, **options)
+    return gr.Gallery(
+        label=label,
+        format='png',
+        columns=columns,
+        fit_columns=False,
+        object_fit='contain',
+        interactive=False,
+        buttons=['download', 'fullscreen'],
+        elem_id=elem_id,
+        **options,
+    )
 
 
 def options_of(task: str) -> list[str]:
@@ -231,8 +314,9 @@ def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
 def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:
     """Say what is to be done, and what the model sees of a picture."""
     _, height, width = inferencer.model.image_shape
-    return (f'{WORDS[task].sentence} The model sees the central square of the picture, scaled to {width} x {height} '
-            'pixels.')
+    return (
+        f'{WORDS[task].sentence} The model sees the central square of the picture, scaled to {width} x {height} pixels.'
+    )
 
 
 def numbers_of(name: str, text: Any) -> list[float]:
@@ -257,13 +341,14 @@ def picture_for(task: str, painted: Painted) -> Image.Image:
     return painted.background or painted.sketch
 
 
-def on_canvas(image: Optional[Image.Image]) -> Optional[dict]:
+def on_canvas(image: Image.Image | None) -> dict | None:
     """Return the value of the canvas that shows `image`."""
     return None if image is None else dict(background=enlarged(image), layers=[], composite=None)
 
 
-def shown_results(inferencer: ConsistencyModelInferencer, edited: Edited, painted: Painted,
-                  limits: Limits) -> list[Any]:
+def shown_results(
+    inferencer: ConsistencyModelInferencer, edited: Edited, painted: Painted, limits: Limits
+) -> list[Any]:
     """Return the candidates, what the model saw and knew, and the candidates in the picture, as galleries.
 
     Of large pictures only the first candidates are put back.
@@ -280,9 +365,9 @@ def shown_results(inferencer: ConsistencyModelInferencer, edited: Edited, painte
 def first(edited: Edited, pixels: int) -> Edited:
     """Return as many of the candidates as have `pixels` together at the size of the picture, or one."""
     width, height = edited.place.picture.size
-    return replace(edited, candidates=edited.candidates[:max(1, pixels // (width * height))])
+    return replace(edited, candidates=edited.candidates[: max(1, pixels // (width * height))])
 
 
-def same(image: Image.Image, other: Optional[Image.Image]) -> bool:
+def same(image: Image.Image, other: Image.Image | None) -> bool:
     """Return whether two pictures have the same pixels."""
     return other is not None and np.array_equal(image.convert('RGB'), other.convert('RGB'))

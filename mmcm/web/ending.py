@@ -1,12 +1,12 @@
 """How the server ends: quietly at the first signal, in seconds whatever is computed, and at once at the second."""
+
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from types import FrameType
-from typing import Callable, Optional
 
 from mmcm.utils.interrupts import SIGNALS
 
@@ -26,16 +26,19 @@ class Ending:
     """
 
     def __init__(self) -> None:
-        self.folder: Optional[str] = None
-        self.stop: Optional[Callable[[], None]] = None
-        self.timer: Optional[Timer] = None
+        self.folder: str | None = None
+        self.stop: Callable[[], None] | None = None
+        self.timer: Timer | None = None
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Have signals end the block, which is no error."""
         # `nohup` ignores signals on purpose.
-        before = {number: signal.signal(number, self.handle) for number in SIGNALS
-                  if signal.getsignal(number) is not signal.SIG_IGN}
+        before = {
+            number: signal.signal(number, self.handle)
+            for number in SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             yield
         except KeyboardInterrupt:
@@ -46,7 +49,7 @@ class Ending:
             if self.timer is not None:
                 self.timer.cancel()
 
-    def handle(self, number: int, frame: Optional[FrameType]) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
         """Take a signal."""
         if self.timer is not None:
             self.leave(128 + number)

@@ -1,7 +1,8 @@
 """Pictures to edit for visitors who have none."""
-from collections.abc import Sequence
+
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from mmcm.utils.images import to_pil
 
 SIDE = 512  # pixels to which small pictures are enlarged, so that one can paint on them
 
-Example = tuple[Image.Image, Optional[int]]  # a picture, and its class if it has one
+Example = tuple[Image.Image, int | None]  # a picture, and its class if it has one
 
 
 class Examples(NamedTuple):

@@ -1,7 +1,8 @@
 """How visitors call the files of the server: `files/<digest>/<name>`, and never by their place on its disk."""
+
 import json
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 from urllib.parse import quote
 
 from mmcm.web.answers import Message, Refused, Send
@@ -17,10 +18,13 @@ class FilePaths:
         folder (str | Path): Where Gradio keeps them.
     """
 
-    def __init__(self, folder: Union[str, Path]) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
-        spelled = {spelling for place in (self.folder, str(Path(folder).resolve()))
-                   for spelling in (place, json.dumps(place)[1:-1], quote(place))}
+        spelled = {
+            spelling
+            for place in (self.folder, str(Path(folder).resolve()))
+            for spelling in (place, json.dumps(place)[1:-1], quote(place))
+        }
         self.spellings = sorted((spelling.encode() for spelling in spelled), key=len, reverse=True)
 
     def hidden(self, text: bytes) -> bytes:
@@ -95,7 +99,9 @@ class HidingPaths:
     async def whole(self) -> None:
         """Hand on an answer whose length has become known."""
         text = self.paths.hidden(self.text)
-        headers = [(name, str(len(text)).encode() if name == b'content-length' and self.text else value)
-                   for name, value in self.start['headers']]
+        headers = [
+            (name, str(len(text)).encode() if name == b'content-length' and self.text else value)
+            for name, value in self.start['headers']
+        ]
         await self.send({**self.start, 'headers': headers})
         await self.send({'type': 'http.response.body', 'body': text})

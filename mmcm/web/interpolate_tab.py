@@ -1,21 +1,24 @@
 """The tab that draws what lies between two pictures."""
+
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from mmcm.apis.drawing import Drawing
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.interpolation import interpolate
+from mmcm.apis.sampling.interpolation import interpolate
+from mmcm.apis.sampling_result import Drawing
 from mmcm.utils.checks import check_count
-from mmcm.web.controls import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
-from mmcm.web.events import DRAW, asked, streamed, told
 from mmcm.web.limits import Limits
+from mmcm.web.model_pool import Shelf
 from mmcm.web.opening import Opening
-from mmcm.web.shelf import Shelf
+from mmcm.web.streaming import DRAW, asked, streamed, told
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
-SENTENCE = ('Noise between that of two seeds becomes pictures between theirs, and classes change on the way: choose '
-            'both ends, and press Draw.')
+SENTENCE = (
+    'Noise between that of two seeds becomes pictures between theirs, and classes change on the way: choose '
+    'both ends, and press Draw.'
+)
 COUNT, COLUMNS = 10, 10
 SEEDS = (4, 7)  # of the first and of the last picture
 LABELS = (3, 8)  # of these, where a model has so many classes
@@ -31,32 +34,61 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='interpolate-model')
             for which, label, seed in zip(('first', 'last'), end_labels(inferencer), SEEDS):
                 with gr.Row():
-                    seeds.append(gr.Number(
-                        seed, label=f'Seed of the {which}', precision=0, minimum=0, maximum=limits.seed, min_width=120,
-                        elem_id=f'interpolate-{which}-seed'))
-                    labels.append(label_dropdown(
-                        inferencer, label, rules=(), label='Class', min_width=120,
-                        elem_id=f'interpolate-{which}-label'))
-            count = gr.Slider(2, max(2, limits.images), min(COUNT, max(2, limits.images)), step=1, label='Pictures',
-                              elem_id='interpolate-count')
+                    seeds.append(
+                        gr.Number(
+                            seed,
+                            label=f'Seed of the {which}',
+                            precision=0,
+                            minimum=0,
+                            maximum=limits.seed,
+                            min_width=120,
+                            elem_id=f'interpolate-{which}-seed',
+                        )
+                    )
+                    labels.append(
+                        label_dropdown(
+                            inferencer,
+                            label,
+                            rules=(),
+                            label='Class',
+                            min_width=120,
+                            elem_id=f'interpolate-{which}-label',
+                        )
+                    )
+            count = gr.Slider(
+                2,
+                max(2, limits.images),
+                min(COUNT, max(2, limits.images)),
+                step=1,
+                label='Pictures',
+                elem_id='interpolate-count',
+            )
             steps = gr.Slider(**steps_range(inferencer, limits), label='Steps', elem_id='interpolate-steps')
             with gr.Row():
                 draw = gr.Button('Draw', variant='primary', min_width=100, elem_id='interpolate-run')
                 stop = gr.Button('Stop', min_width=100, elem_id='interpolate-stop')
         with gr.Column(scale=2, min_width=320):
             drawn = gr.Image(
-                label='From the first to the last', format='png', interactive=False,
-                buttons=['download', 'fullscreen'], elem_id='interpolate-sheet', elem_classes='sheet')
+                label='From the first to the last',
+                format='png',
+                interactive=False,
+                buttons=['download', 'fullscreen'],
+                elem_id='interpolate-sheet',
+                elem_classes='sheet',
+            )
             words = gr.Markdown(elem_id='interpolate-words')
 
     @told
     def show_model(name: str) -> tuple[gr.Slider, gr.Dropdown, gr.Dropdown]:
         chosen = shelf.get(name)
-        return (gr.Slider(**steps_range(chosen, limits)),
-                *(label_dropdown(chosen, label, ()) for label in end_labels(chosen)))
+        return (
+            gr.Slider(**steps_range(chosen, limits)),
+            *(label_dropdown(chosen, label, ()) for label in end_labels(chosen)),
+        )
 
-    def run(name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int,
-            num_steps: int) -> Iterator[tuple[Any, str]]:
+    def run(
+        name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int, num_steps: int
+    ) -> Iterator[tuple[Any, str]]:
         check_count('the number of pictures', num_images, least=2, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(first_seed, limits, 'the seed of the first picture')
@@ -69,17 +101,32 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         def work(show: Any) -> Drawing:
             shelf.warm_up(name, num_images)
             return interpolate(
-                inferencer, (first_seed, last_seed), ends, num_images, sampler, callback=lambda *step: show())
+                inferencer, (first_seed, last_seed), ends, num_images, sampler, callback=lambda *step: show()
+            )
 
         drawing = yield from streamed(shelf, work, gr.skip)
         words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
         yield sheet(drawing.pixels, COLUMNS), words
 
-    opening.add(lambda: run(shelf.names[0], *(seed.value for seed in seeds), *(label.value for label in labels),
-                            count.value, steps.value), [drawn, words])
+    opening.add(
+        lambda: run(
+            shelf.names[0],
+            *(seed.value for seed in seeds),
+            *(label.value for label in labels),
+            count.value,
+            steps.value,
+        ),
+        [drawn, words],
+    )
     model.change(show_model, model, [steps, *labels], queue=False, api_visibility='private')
-    drawing = draw.click(asked(shelf, run), [model, *seeds, *labels, count, steps], [drawn, words],
-                         api_name='interpolate', show_progress='minimal', **DRAW)
+    drawing = draw.click(
+        asked(shelf, run),
+        [model, *seeds, *labels, count, steps],
+        [drawn, words],
+        api_name='interpolate',
+        show_progress='minimal',
+        **DRAW,
+    )
     stop.click(None, cancels=drawing)
 
 

@@ -1,4 +1,5 @@
 """What a visitor of the web demo may ask for at most."""
+
 from dataclasses import dataclass
 
 MOST_SEED = 2**32 - 1

@@ -1,13 +1,14 @@
 """What the tabs show before their visitor has asked for anything: drawn once, when the server has started."""
-from collections.abc import Generator, Sequence
+
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from threading import Event, Thread
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from mmcm.utils.errors import InputError
-from mmcm.web.shelf import Shelf
+from mmcm.web.model_pool import Shelf
 
 PATIENCE = 10  # seconds that a page waits for what is just being drawn
 PAUSE = 1  # seconds until what a visitor's request ended is tried again
@@ -47,11 +48,18 @@ class Opening:
     def show_on(self, page: gr.Blocks) -> None:
         """Show what was drawn to everyone who opens the page."""
         for tab in self.tabs:
-            page.load(self.values_of(tab), None, list(tab.outputs), queue=False, api_visibility='private',
-                      show_progress='hidden')
+            page.load(
+                self.values_of(tab),
+                None,
+                list(tab.outputs),
+                queue=False,
+                api_visibility='private',
+                show_progress='hidden',
+            )
 
     def values_of(self, tab: Tab) -> Callable[[], Any]:
         """Return the function of the event that shows a tab."""
+
         def show() -> Any:
             tab.done.wait(PATIENCE)
             return list(tab.values) if tab.values else [gr.skip()] * len(tab.outputs)

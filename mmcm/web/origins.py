@@ -3,10 +3,11 @@
 A page of another site cannot read our answers, unless its name comes to mean our address (DNS rebinding): then the
 browser sends that name as `Host`. It can send requests, whose `Origin` and `Sec-Fetch-Site` say where they come from.
 """
+
 import re
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from mmcm.utils.errors import InputError
 from mmcm.web.answers import Message, Refused, header
@@ -20,10 +21,10 @@ class Authority(NamedTuple):
     """A name or address, and a port, None where none is written."""
 
     name: str
-    port: Optional[int]
+    port: int | None
 
 
-def parse_authority(text: str) -> Optional[Authority]:
+def parse_authority(text: str) -> Authority | None:
     """Return the name and the port of `name`, `name:port` or `[::1]:port`, None for anything else."""
     match = AUTHORITY.fullmatch(text)
     if match is None:
@@ -32,7 +33,7 @@ def parse_authority(text: str) -> Optional[Authority]:
     return Authority(plain_address(name) or name, int(match[2]) if match[2] else None)
 
 
-def plain_address(name: str) -> Optional[str]:
+def plain_address(name: str) -> str | None:
     """Return an IP address in its one spelling, IPv4 out of IPv6 included; None for names."""
     try:
         address = ip_address(name.strip('[]'))
@@ -57,15 +58,19 @@ class Origins:
         self.allowed = [parse_authority(name) for name in allowed]
         for name, parsed in zip(allowed, self.allowed):
             if parsed is None:
-                raise InputError('--allowed-host has to be a name or an address, with its port unless that is the '
-                                 f'usual one, such as demo.example.org or demo.example.org:8443; got {name!r}.')
+                raise InputError(
+                    '--allowed-host has to be a name or an address, with its port unless that is the '
+                    f'usual one, such as demo.example.org or demo.example.org:8443; got {name!r}.'
+                )
 
     def check(self, scope: Message) -> None:
         """Raise Refused if a request names another host, or was sent by a page of another site."""
         host = parse_authority(header(scope, 'host'))
         if host is None or not self.knows(host, scope):
-            raise Refused(421, 'This server is not known by that name: open it by its address, or start it with '
-                          '--allowed-host NAME.')
+            raise Refused(
+                421,
+                'This server is not known by that name: open it by its address, or start it with --allowed-host NAME.',
+            )
         origin = header(scope, 'origin')
         if origin and not self.own(origin, host):
             raise Refused(403, 'Requests from other sites are not answered.')
@@ -83,8 +88,10 @@ class Origins:
             names.add('localhost')
         if host.name in names and (host.port or DEFAULT_PORTS[scope['scheme']]) == local_port:
             return True
-        return any(host.name == other.name and host.port in ({other.port} if other.port else {None, local_port})
-                   for other in self.allowed)
+        return any(
+            host.name == other.name and host.port in ({other.port} if other.port else {None, local_port})
+            for other in self.allowed
+        )
 
     def own(self, origin: str, host: Authority) -> bool:
         """Return whether `origin` is that of the page: the `host` of the request, or an allowed one, by its port."""

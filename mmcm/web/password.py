@@ -1,4 +1,5 @@
 """The password of the page, by HTTP's basic authentication: without it, nothing is answered at all."""
+
 import base64
 import binascii
 import hashlib
@@ -6,8 +7,8 @@ import hmac
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Optional
 
 from mmcm.utils.errors import InputError
 from mmcm.web.answers import Message, Refused, header
@@ -75,7 +76,7 @@ def credentials(given: str) -> bytes:
         return b''
 
 
-def read_secret(given: Optional[str], path: Optional[str]) -> Optional[str]:
+def read_secret(given: str | None, path: str | None) -> str | None:
     """Return USER:PASSWORD as it was given, from a file, or from the environment; None if it is nowhere.
 
     Raises:

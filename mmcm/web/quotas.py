@@ -1,11 +1,11 @@
 """How much visitors may upload, each of them and all together."""
+
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Union
 
 from mmcm.web.answers import Refused
 from mmcm.web.limits import Limits
@@ -23,7 +23,7 @@ class Quotas:
         clock (Callable): Returns the time in seconds.
     """
 
-    def __init__(self, limits: Limits, folder: Union[str, Path], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, limits: Limits, folder: str | Path, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits
         self.folder = Path(folder)
         self.clock = clock
@@ -56,8 +56,7 @@ class Quotas:
         return sum(size for _, size in files.values())
 
     def keep(self, visitor: str, paths: Sequence[str]) -> None:
-        """Count the files that an upload has left. One that comes again counts once: the page sends its canvas often.
-        """
+        """Count the files that an upload has left. A repeated file counts once: the page sends its canvas often."""
         files = self.kept.setdefault(visitor, {})
         for path in paths:
             with suppress(OSError):

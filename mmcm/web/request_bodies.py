@@ -1,4 +1,5 @@
 """The bodies of requests: JSON of the few forms that the page sends, checked before Gradio sees it."""
+
 import json
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from mmcm.web.limits import Limits
 NAME = re.compile(r'[A-Za-z0-9_-]{1,64}')  # of a session or an event
 DEPTH = 8  # of lists and objects in each other
 VALUES = 1000  # in all of them
-BOUNDARY = re.compile(r'''boundary=("[^"]{1,70}"|[^\s;"]{1,70})''')
+BOUNDARY = re.compile(r"""boundary=("[^"]{1,70}"|[^\s;"]{1,70})""")
 
 
 def parse_json(body: bytes, limits: Limits) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def no_number(text: str) -> NoReturn:
 
 def whole_number(text: str) -> int:
     """Return an integer that fits 64 bits; a ValueError otherwise."""
-    if len(text) > 20 or not -2**63 <= int(text) < 2**63:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
         raise ValueError
     return int(text)
 
@@ -89,8 +90,11 @@ def event_body(values: dict[str, Any], inputs: Mapping[int, int], paths: FilePat
     trigger = values.get('trigger_id')
     if isinstance(trigger, bool) or not isinstance(trigger, (int, type(None))):
         raise Refused(400, 'trigger_id has to be an integer.')
-    return json.dumps(dict(data=paths.restored(data), fn_index=index, trigger_id=trigger,
-                           session_hash=name_in(values, 'session_hash'))).encode()
+    return json.dumps(
+        dict(
+            data=paths.restored(data), fn_index=index, trigger_id=trigger, session_hash=name_in(values, 'session_hash')
+        )
+    ).encode()
 
 
 def cancel_body(values: dict[str, Any], inputs: Mapping[int, int]) -> bytes:
@@ -98,8 +102,9 @@ def cancel_body(values: dict[str, Any], inputs: Mapping[int, int]) -> bytes:
     index = values.get('fn_index')
     if isinstance(index, bool) or not isinstance(index, int) or index not in inputs:
         raise Refused(400, 'fn_index has to be the number of an event.')
-    return json.dumps(dict(fn_index=index, session_hash=name_in(values, 'session_hash'),
-                           event_id=name_in(values, 'event_id'))).encode()
+    return json.dumps(
+        dict(fn_index=index, session_hash=name_in(values, 'session_hash'), event_id=name_in(values, 'event_id'))
+    ).encode()
 
 
 def reset_body(values: dict[str, Any]) -> bytes:

@@ -1,4 +1,5 @@
 """The values of an event: of the kind that each control of the page sends."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -6,11 +7,11 @@ import gradio as gr
 
 NUMBERS = (int, float)
 KINDS = (
-    (gr.Checkbox, (bool, ), 'true or false'),
+    (gr.Checkbox, (bool,), 'true or false'),
     (gr.Slider, NUMBERS, 'a number'),
     (gr.Number, NUMBERS, 'a number'),
     (gr.Dropdown, (str, *NUMBERS, type(None)), 'one of the choices'),  # None: of what has no choices now
-    (gr.Textbox, (str, ), 'a text'),
+    (gr.Textbox, (str,), 'a text'),
     (gr.Markdown, (str, type(None)), 'a text'),
     (gr.ImageEditor, (dict, type(None)), 'a picture'),
 )

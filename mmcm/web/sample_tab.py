@@ -1,4 +1,5 @@
 """The tab that draws pictures."""
+
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -7,13 +8,18 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from mmcm.apis.drawing import Drawing
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.sampling_result import Drawing
 from mmcm.samplers import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_images
-from mmcm.web.controls import (
+from mmcm.web.limits import Limits
+from mmcm.web.model_pool import Shelf, is_consistency_model
+from mmcm.web.opening import Opening
+from mmcm.web.streaming import DRAW, asked, streamed, told
+from mmcm.web.texts import shortened
+from mmcm.web.widgets import (
     check_seed,
     draw_with,
     label_captions,
@@ -24,11 +30,6 @@ from mmcm.web.controls import (
     steps_range,
     time_in_words,
 )
-from mmcm.web.events import DRAW, asked, streamed, told
-from mmcm.web.limits import Limits
-from mmcm.web.opening import Opening
-from mmcm.web.shelf import Shelf, is_consistency_model
-from mmcm.web.texts import shortened
 
 SENTENCE = 'The network turns noise into pictures, in one step or a few: choose a class and a seed, and press Draw.'
 DEFAULT_LABEL = 'balanced'
@@ -46,43 +47,66 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='sample-model')
             label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='sample-label')
-            count = gr.Slider(1, limits.images, min(COUNT, limits.images), step=1, label='Pictures',
-                              elem_id='sample-count')
-            columns = gr.Slider(1, limits.images, min(COLUMNS, limits.images), step=1, label='Pictures in a row',
-                                elem_id='sample-columns')
+            count = gr.Slider(
+                1, limits.images, min(COUNT, limits.images), step=1, label='Pictures', elem_id='sample-count'
+            )
+            columns = gr.Slider(
+                1,
+                limits.images,
+                min(COLUMNS, limits.images),
+                step=1,
+                label='Pictures in a row',
+                elem_id='sample-columns',
+            )
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='sample-seed')
             steps = gr.Slider(**steps_range(inferencer, limits), label='Steps', elem_id='sample-steps')
             power = gr.Slider(
-                **power_range(inferencer), step=0.01, visible=inferencer.sampler.num_steps == 2, container=True,
-                label='Second step: power of ten', elem_id='sample-sigma')
+                **power_range(inferencer),
+                step=0.01,
+                visible=inferencer.sampler.num_steps == 2,
+                container=True,
+                label='Second step: power of ten',
+                elem_id='sample-sigma',
+            )
             level = gr.Markdown(
-                level_in_words(default_power(inferencer)), visible=inferencer.sampler.num_steps == 2,
-                elem_id='sample-level')
+                level_in_words(default_power(inferencer)),
+                visible=inferencer.sampler.num_steps == 2,
+                elem_id='sample-level',
+            )
             live = gr.Checkbox(False, label='Show each step as it is drawn', elem_id='sample-live')
             with gr.Row():
                 draw = gr.Button('Draw', variant='primary', min_width=100, elem_id='sample-run')
                 stop = gr.Button('Stop', min_width=100, elem_id='sample-stop')
         with gr.Column(scale=2, min_width=320):
             drawn = gr.Image(
-                label='Pictures', format='png', interactive=False, buttons=['download', 'fullscreen'],
-                elem_id='sample-sheet', elem_classes='sheet')
+                label='Pictures',
+                format='png',
+                interactive=False,
+                buttons=['download', 'fullscreen'],
+                elem_id='sample-sheet',
+                elem_classes='sheet',
+            )
             words = gr.Markdown(elem_id='sample-words')
 
     @told
     def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown]:
         chosen = shelf.get(name)
         two = chosen.sampler.num_steps == 2 and is_consistency_model(chosen)
-        return (label_dropdown(chosen, DEFAULT_LABEL), gr.Slider(**steps_range(chosen, limits)),
-                gr.Slider(**power_range(chosen), visible=two),
-                gr.Markdown(level_in_words(default_power(chosen)), visible=two))
+        return (
+            label_dropdown(chosen, DEFAULT_LABEL),
+            gr.Slider(**steps_range(chosen, limits)),
+            gr.Slider(**power_range(chosen), visible=two),
+            gr.Markdown(level_in_words(default_power(chosen)), visible=two),
+        )
 
     @told
     def show_level(name: str, num_steps: float) -> tuple[gr.Slider, gr.Markdown]:
         two = num_steps == 2 and is_consistency_model(shelf.get(name))
         return gr.Slider(visible=two), gr.Markdown(visible=two)
 
-    def run(name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int,
-            live: bool) -> Iterator[tuple[Any, str]]:
+    def run(
+        name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int, live: bool
+    ) -> Iterator[tuple[Any, str]]:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the pictures in a row', columns, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
@@ -109,13 +133,23 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
         yield sheet(drawing.pixels, columns, captions), words
 
-    opening.add(lambda: run(shelf.names[0], label.value, count.value, steps.value, power.value, seed.value,
-                            columns.value, False), [drawn, words])
+    opening.add(
+        lambda: run(
+            shelf.names[0], label.value, count.value, steps.value, power.value, seed.value, columns.value, False
+        ),
+        [drawn, words],
+    )
     model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
-    drawing = draw.click(asked(shelf, run), [model, label, count, steps, power, seed, columns, live], [drawn, words],
-                         api_name='sample', show_progress='minimal', **DRAW)
+    drawing = draw.click(
+        asked(shelf, run),
+        [model, label, count, steps, power, seed, columns, live],
+        [drawn, words],
+        api_name='sample',
+        show_progress='minimal',
+        **DRAW,
+    )
     stop.click(None, cancels=drawing)
 
 
@@ -136,7 +170,7 @@ class Estimates:
 
     def add(self, step: int, x0: Tensor) -> Tensor:
         """Take the estimates of a step, (N, C, H, W), and return those of all pictures, uint8, on the CPU."""
-        self.pixels[self.done:self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
+        self.pixels[self.done : self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
         if step == self.num_steps - 1:
             self.done += len(x0)
         return self.pixels.clone()
@@ -157,8 +191,11 @@ def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
         return dict(minimum=-2, maximum=1, value=0)
     sampler = inferencer.sampler
     least = math.log10(sampler.sigma_min) if sampler.sigma_min > 0 else -3
-    return dict(minimum=round(least + MARGIN, 2), maximum=round(math.log10(sampler.first_sigma) - MARGIN, 2),
-                value=default_power(inferencer))
+    return dict(
+        minimum=round(least + MARGIN, 2),
+        maximum=round(math.log10(sampler.first_sigma) - MARGIN, 2),
+        value=default_power(inferencer),
+    )
 
 
 def default_power(inferencer: ConsistencyModelInferencer) -> float:

@@ -1,4 +1,5 @@
 """Headers by which a browser keeps the page, and what it shows, apart from other sites."""
+
 import base64
 import hashlib
 import re
@@ -15,9 +16,11 @@ COMMON = (
 )
 # Gradio's page has scripts in its text, which are named by their digests, and styles, which change as it runs. Its
 # events' `js` is text that it makes a function of.
-PAGE = ("default-src 'none'; script-src 'self' 'unsafe-eval'{}; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
-        "manifest-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'")
+PAGE = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval'{}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "manifest-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
 REST = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 SCRIPT = re.compile(rb'<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>', re.DOTALL)
 OF_GRADIO = (b'access-control-', b'server')  # beginnings of names of headers that no answer has
@@ -33,8 +36,9 @@ def secured(headers: list[tuple[bytes, bytes]], page: bytes = b'') -> list[tuple
     policy = PAGE.format(''.join(f" '{digest}'" for digest in digests(page))) if page else REST
     added = [*COMMON, ('content-security-policy', policy)]
     names = {name.encode() for name, _ in added}
-    kept = [(name, value) for name, value in headers
-            if name.lower() not in names and not name.lower().startswith(OF_GRADIO)]
+    kept = [
+        (name, value) for name, value in headers if name.lower() not in names and not name.lower().startswith(OF_GRADIO)
+    ]
     return kept + [(name.encode(), value.encode()) for name, value in added]
 
 

@@ -1,4 +1,5 @@
 """The server of the web demo: a socket, a temporary folder of its own, and an end that leaves nothing behind."""
+
 import asyncio
 import logging
 import os
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import Any, Optional
+from typing import Any
 
 from mmcm.utils.errors import InputError
 from mmcm.web.ending import Ending
@@ -18,22 +19,24 @@ SECONDS_TO_CLOSE = 2  # for connections that are open
 SECONDS_TO_TIDY = 1  # between looks at what can be forgotten
 
 
-def serve(models: Sequence[str] = (),
-          host: str = '127.0.0.1',
-          port: int = 7860,
-          device: Optional[str] = None,
-          dtype: str = 'float32',
-          limits: Optional[Limits] = None,
-          checkpoint: Optional[str] = None,
-          allowed_hosts: Sequence[str] = (),
-          secret: Optional[str] = None) -> None:
+def serve(
+    models: Sequence[str] = (),
+    host: str = '127.0.0.1',
+    port: int = 7860,
+    device: str | None = None,
+    dtype: str = 'float32',
+    limits: Limits | None = None,
+    checkpoint: str | None = None,
+    allowed_hosts: Sequence[str] = (),
+    secret: str | None = None,
+) -> None:
     """Serve the web demo until the process is interrupted or told to end.
 
     Where a step that is computed would take longer than a few seconds, the process ends with exit code 0 in place of a
     return; at a second signal it ends at once, with 128 and the number of the signal.
 
     Args:
-        models (Sequence[str]): See `mmcm.web.shelf.Shelf`.
+        models (Sequence[str]): See `mmcm.web.model_pool.Shelf`.
         host (str): Address to listen at; only 127.0.0.1 and ::1 are for this machine alone.
         port (int): Port to listen at; 0 takes any that is free.
         device, dtype: See `ConsistencyModelInferencer`.
@@ -48,14 +51,16 @@ def serve(models: Sequence[str] = (),
     """
     limits = limits or Limits()
     if find_spec('gradio') is None:
-        raise InputError('the web demo needs Gradio, which is not installed: pip install -e ".[web]" (Python 3.10 or '
-                         'newer)')
+        raise InputError(
+            'the web demo needs Gradio, which is not installed: pip install -e ".[web]" (Python 3.10 or newer)'
+        )
     ending = Ending()
     with listening(host, port) as listener, ending.on_signals(), temporary_folder() as folder:
         ending.folder = folder
+        from mmcm.web.model_pool import Shelf  # loads torch
         from mmcm.web.origins import Origins
         from mmcm.web.password import Password
-        from mmcm.web.shelf import Shelf  # loads torch
+
         origins = Origins(host, allowed_hosts)
         shelf = Shelf(models, device, dtype, checkpoint)
         shelf.check()
@@ -67,18 +72,23 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     """Yield a socket bound to `host` and `port`; an InputError if it cannot be."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f'--host {host} is no address of this machine: {getattr(error, "strerror", error)}. '
-                         '127.0.0.1 is for this machine alone, 0.0.0.0 for all that reach it.') from error
+        raise InputError(
+            f'--host {host} is no address of this machine: {getattr(error, "strerror", error)}. '
+            '127.0.0.1 is for this machine alone, 0.0.0.0 for all that reach it.'
+        ) from error
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
             listener.listen()
         except OSError as error:
-            raise InputError(f'cannot listen at {host}, port {port}: {error.strerror}. Choose another --port (0 takes '
-                             'any that is free), or another --host.') from error
+            raise InputError(
+                f'cannot listen at {host}, port {port}: {error.strerror}. Choose another --port (0 takes '
+                'any that is free), or another --host.'
+            ) from error
         yield listener
 
 
@@ -124,9 +134,9 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     from mmcm.web.app import build_app, page_options
     from mmcm.web.connections import limited_protocol
     from mmcm.web.file_paths import FilePaths
-    from mmcm.web.guard import Guard
     from mmcm.web.opening import Opening
     from mmcm.web.quotas import Quotas
+    from mmcm.web.request_filter import Guard
     from mmcm.web.waiting import Waiting
 
     class Server(uvicorn.Server):
@@ -165,15 +175,33 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     opening = Opening(shelf)
     page = build_app(shelf, limits, opening)
     app = gradio.mount_gradio_app(
-        FastAPI(openapi_url=None), page, '/', footer_links=[], run_history=False, show_error=False,
-        max_file_size=limits.upload_bytes, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
-        **page_options(limits))
+        FastAPI(openapi_url=None),
+        page,
+        '/',
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=limits.upload_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        **page_options(limits),
+    )
     quotas, waiting = Quotas(limits, get_upload_folder()), Waiting(page, limits)
     inputs = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
     guard = Guard(app, limits, quotas, FilePaths(get_upload_folder()), origins, password, waiting, inputs)
-    server = Server(uvicorn.Config(
-        guard, log_level='critical', http=limited_protocol(limits), ws='none', server_header=False,
-        proxy_headers=bool(origins.allowed), timeout_graceful_shutdown=SECONDS_TO_CLOSE))
+    server = Server(
+        uvicorn.Config(
+            guard,
+            log_level='critical',
+            http=limited_protocol(limits),
+            ws='none',
+            server_header=False,
+            proxy_headers=bool(origins.allowed),
+            timeout_graceful_shutdown=SECONDS_TO_CLOSE,
+        )
+    )
     ending.stop = stop
     try:
         server.run(sockets=[listener])

@@ -1,9 +1,11 @@
 """What visitors send: files are looked at before anything decodes them, and only those that were uploaded are read."""
+
 import html
 from abc import ABCMeta
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta, updateable
@@ -14,11 +16,11 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import is_file_obj, traverse
 from PIL import Image
 
-from mmcm.editing.pictures import as_rgb, decode_picture
+from mmcm.apis.editing.images import as_rgb, decode_picture
 from mmcm.utils.errors import InputError
-from mmcm.web.events import shown_error
 from mmcm.web.limits import Limits
 from mmcm.web.request_values import check_values
+from mmcm.web.streaming import shown_error
 
 
 class UploadsOnly(gr.Blocks):
@@ -65,9 +67,9 @@ class Painted:
             neither.
     """
 
-    background: Optional[Image.Image] = None
-    mask: Optional[Image.Image] = None
-    sketch: Optional[Image.Image] = None
+    background: Image.Image | None = None
+    mask: Image.Image | None = None
+    sketch: Image.Image | None = None
 
 
 class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
@@ -87,11 +89,11 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
         self.limits = limits
         super().__init__(**options)
 
-    def get_config(self, cls: Optional[type] = None) -> dict[str, Any]:
+    def get_config(self, cls: type | None = None) -> dict[str, Any]:
         """Return what the page is told, which follows from the parameters of `gr.ImageEditor`."""
         return super().get_config(cls or gr.ImageEditor)
 
-    def preprocess(self, payload: Optional[EditorData]) -> Painted:
+    def preprocess(self, payload: EditorData | None) -> Painted:
         """Return what a request holds; a gr.Error if its files cannot be used."""
         try:
             return self.read(payload or EditorData())
@@ -110,8 +112,10 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
         if paint is None or paint.getchannel('A').getbbox() is None:
             return Painted(background, None, background)
         if background is not None and background.size != paint.size:
-            raise InputError(f'the paint is of {paint.width} x {paint.height} pixels and the picture of '
-                             f'{background.width} x {background.height}: they have to be of one size.')
+            raise InputError(
+                f'the paint is of {paint.width} x {paint.height} pixels and the picture of '
+                f'{background.width} x {background.height}: they have to be of one size.'
+            )
         mask = paint.getchannel('A').point(lambda opacity: 255 if opacity else 0)
         sketch = Image.new('RGB', paint.size, 'white') if background is None else background.copy()
         sketch.paste(paint, mask=paint)

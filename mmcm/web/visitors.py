@@ -1,4 +1,5 @@
 """Who a visitor is to the limits that hold for each of them: an address."""
+
 from ipaddress import IPv6Address, ip_address
 
 from mmcm.web.answers import Message

@@ -3,11 +3,12 @@
 Gradio computes what has joined its queue whether or not anybody reads the answer. What this module asks of its queue,
 which has no public interface, is only asked here.
 """
+
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable
+from typing import Any
 
 from gradio.server_messages import ProcessCompletedMessage
 
@@ -69,8 +70,7 @@ class Waiting:
                 self.left[session] = self.clock()
 
     async def admit(self, visitor: str) -> None:
-        """Make room for one more request of `visitor`, at the expense of one that nobody listens for; or raise Refused.
-        """
+        """Make room for one more request of `visitor`, in place of one that nobody waits for; or raise Refused."""
         waiting = self.waiting()
         own = [event for event in waiting if visitor_of(event.request.scope) == visitor]
         if len(own) >= self.limits.visitor_queue:

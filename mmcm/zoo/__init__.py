@@ -1,12 +1,11 @@
-"""The model zoo: what it holds, and how its files come to this machine."""
-from mmcm.utils.config_files import find_config, list_configs, nearest, root
-from mmcm.zoo.catalog import ZooModel, find, list_models, released_sampler
-from mmcm.zoo.checkpoint_path import addresses, cache_folder, cached_file, cached_place
-from mmcm.zoo.download import download, recorded_sha256
-from mmcm.zoo.work_directory import checkpoints_in, holds_run, last_checkpoint
+"""The model zoo's catalogue: names, configs, addresses, published scores. It imports neither torch nor MMEngine."""
 
-__all__ = [
-    'ZooModel', 'addresses', 'cache_folder', 'cached_file', 'cached_place', 'checkpoints_in', 'download', 'find',
-    'find_config', 'holds_run', 'last_checkpoint', 'list_configs', 'list_models', 'nearest', 'recorded_sha256',
-    'released_sampler', 'root'
-]
+from mmcm.renamed import moved_name
+from mmcm.zoo.catalog import ZooModel, find, list_models, released_sampler
+from mmcm.zoo.config_files import find_config, list_configs, root
+
+__all__ = ['ZooModel', 'find', 'find_config', 'list_configs', 'list_models', 'released_sampler', 'root']
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

@@ -8,16 +8,18 @@ format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
 - of a result: `Calls`, the network calls per image;
 - of a collection: `Model Card`.
 """
+
 import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import yaml
 
-from mmcm.utils.config_files import INDEX, nearest, root
 from mmcm.utils.errors import InputError
+from mmcm.utils.nearest import nearest
+from mmcm.zoo.config_files import INDEX, root
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,17 @@ class ZooModel:
 
     name: str
     config: str
-    weights: Optional[str] = None
-    dataset: Optional[str] = None
-    collection: Optional[str] = None
-    sampler: Optional[dict[str, Any]] = None
+    weights: str | None = None
+    dataset: str | None = None
+    collection: str | None = None
+    sampler: dict[str, Any] | None = None
     results: tuple[dict[str, Any], ...] = ()
-    sha256: Optional[str] = None
+    sha256: str | None = None
     mirrors: tuple[str, ...] = ()
-    method: Optional[str] = None
-    resolution: Optional[int] = None
-    num_classes: Optional[int] = None
-    card: Optional[str] = None
+    method: str | None = None
+    resolution: int | None = None
+    num_classes: int | None = None
+    card: str | None = None
 
     @property
     def config_file(self) -> Path:
@@ -123,7 +125,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding='utf-8'))
 
 
-def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, Optional[str]]) -> ZooModel:
+def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) -> ZooModel:
     for key in ('Name', 'Config'):
         if key not in entry:
             raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
@@ -133,8 +135,17 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, Optional[str]
         sampler = {key: tuple(value) if isinstance(value, list) else value for key, value in sampler.items()}
     collection, metadata = entry.get('In Collection'), entry.get('Metadata', {})
     return ZooModel(
-        name=entry['Name'], config=entry['Config'], weights=entry.get('Weights'),
-        dataset=results[0].get('Dataset') if results else None, collection=collection,
-        sampler=sampler, results=results, sha256=entry.get('SHA256'), mirrors=tuple(entry.get('Mirrors', ())),
-        method=metadata.get('Method'), resolution=metadata.get('Resolution'), num_classes=metadata.get('Classes'),
-        card=cards.get(collection))
+        name=entry['Name'],
+        config=entry['Config'],
+        weights=entry.get('Weights'),
+        dataset=results[0].get('Dataset') if results else None,
+        collection=collection,
+        sampler=sampler,
+        results=results,
+        sha256=entry.get('SHA256'),
+        mirrors=tuple(entry.get('Mirrors', ())),
+        method=metadata.get('Method'),
+        resolution=metadata.get('Resolution'),
+        num_classes=metadata.get('Classes'),
+        card=cards.get(collection),
+    )

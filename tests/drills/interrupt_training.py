@@ -5,6 +5,7 @@
 
 A round is one interrupt. A training is interrupted and resumed until it ends; then the next one begins.
 """
+
 import random
 import shutil
 import signal
@@ -15,12 +16,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from interruptions import assert_same_end, command, end, interrupt_at_random, start  # noqa: E402
+from support.interruptions import assert_same_end, command, end, interrupt_at_random, start  # noqa: E402
 
 ITERATIONS = 120
 REACH = 50  # iterations at most between two interrupts, so that a training has several
-OPTIONS = ['default_hooks.checkpoint.interval=40', 'default_hooks.sample_grid.interval=30',
-           'default_hooks.trajectory.interval=30', 'train_dataloader.num_workers=1']
+OPTIONS = [
+    'default_hooks.checkpoint.interval=40',
+    'default_hooks.sample_grid.interval=30',
+    'default_hooks.trajectory.interval=30',
+    'train_dataloader.num_workers=1',
+]
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -41,10 +46,16 @@ def drill(number: int, rounds: int, folder: Path, undisturbed: Path, chance: ran
         if place is not None and code != 0:
             done += 1
             assert code == CODES[number], (code, error)
-            saved = int((work_dir / 'last_checkpoint').read_text().split('_')[-1][:-4]) if (
-                work_dir / 'last_checkpoint').exists() else 0
-            print(f'{signal.Signals(number).name} round {done}: interrupted in training {training} near iteration '
-                  f'{place}, saved {saved}', flush=True)
+            saved = (
+                int((work_dir / 'last_checkpoint').read_text().split('_')[-1][:-4])
+                if (work_dir / 'last_checkpoint').exists()
+                else 0
+            )
+            print(
+                f'{signal.Signals(number).name} round {done}: interrupted in training {training} near iteration '
+                f'{place}, saved {saved}',
+                flush=True,
+            )
             assert saved >= max(place, lost), error  # no iteration that the log names is lost
             resumed, lost = saved > 0 or resumed, saved
         else:
@@ -60,8 +71,13 @@ def main() -> None:
     """Run the drill."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=20, help='interrupts by each of the signals')
-    parser.add_argument('--signals', nargs='+', choices=[number.name for number in CODES], help='default: both',
-                        default=[number.name for number in CODES])
+    parser.add_argument(
+        '--signals',
+        nargs='+',
+        choices=[number.name for number in CODES],
+        help='default: both',
+        default=[number.name for number in CODES],
+    )
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     args = parser.parse_args()
     chance = random.Random(args.seed)

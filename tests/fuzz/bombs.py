@@ -2,6 +2,7 @@
 
 Each is read in a process of its own. Its peak is that of the whole process, imports included.
 """
+
 import argparse
 import gzip
 import io
@@ -30,7 +31,7 @@ def zeros(size):
     """Yield `size` bytes of zeros in pieces."""
     piece = bytes(2**20)
     for start in range(0, size, len(piece)):
-        yield piece[:size - start]
+        yield piece[: size - start]
 
 
 def zip_bomb(path, name, size, start=b''):
@@ -111,14 +112,22 @@ def npz_lzma(folder):
 
 
 def png_chunk(kind, data, length=None):
-    return struct.pack('>I', len(data) if length is None else length) + kind + data + struct.pack(
-        '>I', zlib.crc32(kind + data))
+    return (
+        struct.pack('>I', len(data) if length is None else length)
+        + kind
+        + data
+        + struct.pack('>I', zlib.crc32(kind + data))
+    )
 
 
 def png_header(width, height):
     rows = zlib.compress((b'\0' + bytes(3 * width)) * height) if width < 100 else b''
-    return b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', struct.pack('>2I5B', width, height, 8, 2, 0, 0, 0)) + (
-        png_chunk(b'IDAT', rows)) + png_chunk(b'IEND', b'')
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + png_chunk(b'IHDR', struct.pack('>2I5B', width, height, 8, 2, 0, 0, 0))
+        + (png_chunk(b'IDAT', rows))
+        + png_chunk(b'IEND', b'')
+    )
 
 
 def png_chunk_bomb(folder):
@@ -133,8 +142,11 @@ def png_pixels(folder):
     compressor = zlib.compressobj(9)
     rows = b''.join(compressor.compress(b'\0' + bytes(8192 * 3)) for _ in range(8192)) + compressor.flush()
     (folder / 'x.png').write_bytes(
-        b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', struct.pack('>2I5B', 8192, 8192, 8, 2, 0, 0, 0))
-        + png_chunk(b'IDAT', rows) + png_chunk(b'IEND', b''))
+        b'\x89PNG\r\n\x1a\n'
+        + png_chunk(b'IHDR', struct.pack('>2I5B', 8192, 8192, 8, 2, 0, 0, 0))
+        + png_chunk(b'IDAT', rows)
+        + png_chunk(b'IEND', b'')
+    )
     return folder / 'x.png'
 
 
@@ -143,14 +155,18 @@ def png_allowed(folder):
     compressor = zlib.compressobj(9)
     rows = b''.join(compressor.compress(b'\0' + bytes(4096 * 4)) for _ in range(4096)) + compressor.flush()
     (folder / 'x.png').write_bytes(
-        b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', struct.pack('>2I5B', 4096, 4096, 8, 6, 0, 0, 0))
-        + png_chunk(b'IDAT', rows) + png_chunk(b'IEND', b''))
+        b'\x89PNG\r\n\x1a\n'
+        + png_chunk(b'IHDR', struct.pack('>2I5B', 4096, 4096, 8, 6, 0, 0, 0))
+        + png_chunk(b'IDAT', rows)
+        + png_chunk(b'IEND', b'')
+    )
     return folder / 'x.png'
 
 
 def jpeg_scans(folder):
     """A progressive JPEG of 4000 x 4000 pixels with its last scan 5000 times."""
     from PIL import Image
+
     file = io.BytesIO()
     Image.new('L', (4000, 4000)).save(file, 'JPEG', progressive=True)
     content = file.getvalue()
@@ -170,6 +186,7 @@ def webp_canvas(folder):
 def avif_frame(folder):
     """An AVIF of 64 x 64 pixels, whose AV1 data have 4096 x 4096."""
     from PIL import Image
+
     file = io.BytesIO()
     Image.new('RGB', (4096, 4096)).save(file, 'AVIF', speed=10)
     (folder / 'x.avif').write_bytes(file.getvalue().replace(struct.pack('>II', 4096, 4096), struct.pack('>II', 64, 64)))
@@ -203,9 +220,15 @@ def torch_laughs(folder):
 def tensor_pickle(numel, size=None, stride=b'K\x01\x85'):
     """Return the pickle of {'w': tensor} on a storage that declares `numel` values."""
     number = b'\x8a\x08' + struct.pack('<q', numel)
-    return (b'\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n'
-            b'X\x01\0\0\x000X\x03\0\0\0cpu' + number + b'tQK\x00' + (size or number + b'\x85') + stride
-            + b'\x89ccollections\nOrderedDict\n)RtRs.')
+    return (
+        b'\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n'
+        b'X\x01\0\0\x000X\x03\0\0\0cpu'
+        + number
+        + b'tQK\x00'
+        + (size or number + b'\x85')
+        + stride
+        + b'\x89ccollections\nOrderedDict\n)RtRs.'
+    )
 
 
 def torch_record(folder):
@@ -230,8 +253,9 @@ def torch_strides(folder):
 
 def torch_expanded(folder):
     """A tensor of 10 billion values on a storage of one."""
-    return torch_file(folder, tensor_pickle(1, b'\x8a\x08' + struct.pack('<q', 10**10) + b'\x85', b'K\x00\x85'),
-                      [('0', [b'abcd'])])
+    return torch_file(
+        folder, tensor_pickle(1, b'\x8a\x08' + struct.pack('<q', 10**10) + b'\x85', b'K\x00\x85'), [('0', [b'abcd'])]
+    )
 
 
 def torch_bytearray(folder):
@@ -241,8 +265,14 @@ def torch_bytearray(folder):
 
 def torch_legacy(folder):
     """The older format, whose storages declare 3 GB each."""
-    parts = [pickle.dumps(0x1950A86A20F9469CFC6C, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2),
-             tensor_pickle(3 * GiB // 4), pickle.dumps(['0'], 2), struct.pack('<q', 1) + b'abcd']
+    parts = [
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2),
+        pickle.dumps(1001, 2),
+        pickle.dumps({}, 2),
+        tensor_pickle(3 * GiB // 4),
+        pickle.dumps(['0'], 2),
+        struct.pack('<q', 1) + b'abcd',
+    ]
     (folder / 'x.pt').write_bytes(b''.join(parts))
     return folder / 'x.pt'
 
@@ -282,9 +312,17 @@ def weight_map(folder):
     (folder / 'scheduler').mkdir()
     (folder / 'model_index.json').write_text('{"_class_name": "ConsistencyModelPipeline"}')
     (folder / 'scheduler/scheduler_config.json').write_text('{"_class_name": "CMStochasticIterativeScheduler"}')
-    (folder / 'unet/config.json').write_text(json.dumps(dict(
-        _class_name='UNet2DModel', sample_size=8, block_out_channels=[32], down_block_types=['DownBlock2D'],
-        up_block_types=['UpBlock2D'])))
+    (folder / 'unet/config.json').write_text(
+        json.dumps(
+            dict(
+                _class_name='UNet2DModel',
+                sample_size=8,
+                block_out_channels=[32],
+                down_block_types=['DownBlock2D'],
+                up_block_types=['UpBlock2D'],
+            )
+        )
+    )
     (folder / 'unet/diffusion_pytorch_model.safetensors.index.json').write_text('{"weight_map": {"a": 1, "b": "x"}}')
     return folder
 
@@ -307,48 +345,57 @@ def zip_directory(folder):
 
 
 def read_images(path):
-    from mmcm.apis.data_source import images_config
+    from mmcm.apis.data.resolve_dataset import images_config
     from mmcm.registry import DATASETS
+
     DATASETS.build(images_config(path))[0]
 
 
 def read_mnist(path):
     from mmcm.datasets.mnist import read_idx
+
     read_idx(path.with_suffix(''), 3)
 
 
 def read_image(path):
     from mmcm.datasets.transforms.load_image import LoadImage
+
     LoadImage().transform(dict(img_path=str(path)))
 
 
 def read_picture(path):
-    from mmcm.editing.pictures import read_picture
+    from mmcm.apis.editing.images import read_picture
+
     read_picture(path)
 
 
 def read_weights(path):
-    from mmcm.utils.weights import digest, read_state_dict
+    from mmcm.checkpoints.weights import digest, read_state_dict
+
     digest(read_state_dict(path))
 
 
 def read_cifar(path):
-    from mmcm.datasets.numpy_pickle import read_numpy_pickle
+    from mmcm.datasets.formats.numpy_pickle import read_numpy_pickle
+
     read_numpy_pickle(path.read_bytes(), path)
 
 
 def read_diffusers(path):
-    from mmcm.interop import read_config
+    from mmcm.checkpoints.formats.diffusers_folder import read_config
+
     read_config(path)
 
 
 def read_parts(path):
-    from mmcm.interop import read_weights
+    from mmcm.checkpoints.formats.diffusers_folder import read_weights
+
     read_weights(path)
 
 
 def read_last(path):
-    from mmcm.zoo import cached_file
+    from mmcm.checkpoints import cached_file
+
     cached_file(path)
 
 
@@ -389,9 +436,10 @@ BOMBS = {
 
 def read_bomb(name, path):
     """Read a bomb, and print its answer, the peak in bytes and the seconds."""
-    import mmcm.apis.data_source  # noqa: F401 (so that the time is that of reading)
-    import mmcm.utils.weights  # noqa: F401
+    import mmcm.apis.data.resolve_dataset  # noqa: F401 (so that the time is that of reading)
+    import mmcm.checkpoints.weights  # noqa: F401
     from mmcm.utils.errors import InputError
+
     imports, started = peak_memory(), time.monotonic()
     try:
         BOMBS[name][1](Path(path))
@@ -419,15 +467,23 @@ def measure(name, folder, limit=None):
     """Make a bomb in an empty folder and have another process read it; return size, peak, seconds and answer."""
     folder = Path(folder)
     path = BOMBS[name][0](folder)
-    size = sum(file.stat().st_blocks * 512 if file.stat().st_size > GiB else file.stat().st_size
-               for file in folder.rglob('*') if file.is_file())
+    size = sum(
+        file.stat().st_blocks * 512 if file.stat().st_size > GiB else file.stat().st_size
+        for file in folder.rglob('*')
+        if file.is_file()
+    )
 
     def bounded():
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
-    process = subprocess.run([sys.executable, __file__, '--read', name, str(path)], capture_output=True, text=True,
-                             timeout=TIMEOUT, preexec_fn=bounded)
+    process = subprocess.run(
+        [sys.executable, __file__, '--read', name, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        preexec_fn=bounded,
+    )
     lines = process.stdout.strip().splitlines()
     if process.returncode or not lines:
         answer = f'ended with {process.returncode}: {process.stderr[-300:]}'
@@ -453,8 +509,11 @@ def main():
                 except subprocess.TimeoutExpired:
                     found = dict(size=0, peak=0, seconds=TIMEOUT, answer='TIMEOUT')
                 answer = found['answer'].replace(folder + '/', '').replace('|', '/').replace('\n', ' ')
-                print(f'| {name} | {found["size"] / 1000:.1f} kB | {found["peak"] / 1e6:.0f} MB '
-                      f'| {found["seconds"]:.2f} s | {answer} |', flush=True)
+                print(
+                    f'| {name} | {found["size"] / 1000:.1f} kB | {found["peak"] / 1e6:.0f} MB '
+                    f'| {found["seconds"]:.2f} s | {answer} |',
+                    flush=True,
+                )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Changes to valid files. The same random state makes the same change."""
+
 import io
 import json
 import pickletools
@@ -6,15 +7,86 @@ import struct
 import zipfile
 import zlib
 
-NUMBERS = (0, 1, 2, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1,
-           2**64 - 1)
-VALUES = (None, True, False, 0, -1, 1, 3, 0.5, 1e308, float('inf'), float('nan'), 2**31, 2**63, 10**30, '', 'x',
-          'x' * 999, '../x', 'a\0b', '\ud800', [], {}, [[]], [None], [0], {'': 0}, {'x': [1]}, [1, 'a'],
-          [[1, 2], [3, 4]])
-DESCRIPTIONS = ("'|u1'", "'<f8'", "'|O'", "'<U9'", "'|V0'", "'|S0'", "'|V99999999'", "[('a', '<f8')]", 'None', '7',
-                "'no'", '((' * 40 + '))' * 40, "[('a', '|u1', (2147483647,))]")
-SHAPES = ('()', '(0,)', '(-1,)', '(1,)', '(3, 4)', '(4, 8, 8, 3)', '(1000000000000,)', '(' + '1,' * 40 + ')', '(2.5,)',
-          '(True,)', 'None', '[4]', '(0, 4611686018427387904)', '(4294967296, 4294967296)')
+NUMBERS = (
+    0,
+    1,
+    2,
+    127,
+    128,
+    255,
+    256,
+    2**15,
+    2**16 - 1,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**40,
+    2**63 - 1,
+    2**64 - 1,
+)
+VALUES = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3,
+    0.5,
+    1e308,
+    float('inf'),
+    float('nan'),
+    2**31,
+    2**63,
+    10**30,
+    '',
+    'x',
+    'x' * 999,
+    '../x',
+    'a\0b',
+    '\ud800',
+    [],
+    {},
+    [[]],
+    [None],
+    [0],
+    {'': 0},
+    {'x': [1]},
+    [1, 'a'],
+    [[1, 2], [3, 4]],
+)
+DESCRIPTIONS = (
+    "'|u1'",
+    "'<f8'",
+    "'|O'",
+    "'<U9'",
+    "'|V0'",
+    "'|S0'",
+    "'|V99999999'",
+    "[('a', '<f8')]",
+    'None',
+    '7',
+    "'no'",
+    '((' * 40 + '))' * 40,
+    "[('a', '|u1', (2147483647,))]",
+)
+SHAPES = (
+    '()',
+    '(0,)',
+    '(-1,)',
+    '(1,)',
+    '(3, 4)',
+    '(4, 8, 8, 3)',
+    '(1000000000000,)',
+    '(' + '1,' * 40 + ')',
+    '(2.5,)',
+    '(True,)',
+    'None',
+    '[4]',
+    '(0, 4611686018427387904)',
+    '(4294967296, 4294967296)',
+)
 
 
 def of_bytes(random, content, others=()):
@@ -32,19 +104,19 @@ def of_bytes(random, content, others=()):
         elif kind == 2:
             del content[place:]
         elif kind == 3:
-            del content[place:place + random.choice((1, 4, 30))]
+            del content[place : place + random.choice((1, 4, 30))]
         elif kind == 4:
             content[place:place] = random.randbytes(random.choice((1, 4, 30)))
         elif kind == 5:
             start = random.randrange(size + 1)
-            content[place:place] = content[start:start + random.choice((1, 8, 64, 1000))]
+            content[place:place] = content[start : start + random.choice((1, 8, 64, 1000))]
         elif kind == 6:
             width, order = random.choice((1, 2, 4, 8)), random.choice(('little', 'big'))
             number = random.choice((*NUMBERS, size, size + 1)) & 256**width - 1
-            content[place:place + width] = number.to_bytes(width, order)
+            content[place : place + width] = number.to_bytes(width, order)
         elif others:
             other = random.choice(others)
-            content[place:] = other[random.randrange(len(other) + 1):]
+            content[place:] = other[random.randrange(len(other) + 1) :]
     return bytes(content)
 
 
@@ -75,23 +147,23 @@ def _changed(random, value):
         return {**value, key: _changed(random, value[key])}
     place = random.randrange(len(value))
     if random.random() < 0.2:
-        return value[:place] + value[place:place + 1] * random.choice((0, 2, 50)) + value[place + 1:]
-    return [*value[:place], _changed(random, value[place]), *value[place + 1:]]
+        return value[:place] + value[place : place + 1] * random.choice((0, 2, 50)) + value[place + 1 :]
+    return [*value[:place], _changed(random, value[place]), *value[place + 1 :]]
 
 
 def of_npy(random, content, others=()):
     """Change the header of an npy file, which stays of its length where that is possible, or its bytes."""
     if random.random() < 0.4 or not content.startswith(b'\x93NUMPY'):
         return of_bytes(random, content, others)
-    length, = struct.unpack_from('<H', content, 8)
-    text = content[10:10 + length].decode('latin1')
+    (length,) = struct.unpack_from('<H', content, 8)
+    text = content[10 : 10 + length].decode('latin1')
     header = eval(text)  # of a file of these tests
     parts = {key: repr(item) for key, item in header.items()}
     key = random.choice(list(parts))
     parts[key] = random.choice(dict(descr=DESCRIPTIONS, shape=SHAPES).get(key, ('True', 'False', '1', 'None')))
     text = '{' + ', '.join(f'{key!r}: {item}' for key, item in parts.items()) + '}\n'
     text = text.ljust(length).encode('latin1')
-    return content[:8] + struct.pack('<H', len(text) & 0xFFFF) + text + content[10 + length:]
+    return content[:8] + struct.pack('<H', len(text) & 0xFFFF) + text + content[10 + length :]
 
 
 def of_pickle(random, content, others=()):
@@ -114,10 +186,33 @@ def of_pickle(random, content, others=()):
             other = random.randrange(len(spans))
             spans[place], spans[other] = spans[other], spans[place]
         elif kind == 3:
-            spans.insert(place, random.choice((
-                b'N', b'\x85', b')', b'}', b']', b'(', b't', b'0', b'2', b'R', b'b', b's', b'a', b'J\xff\xff\xff\xff',
-                b'\x8a\x08' + b'\x7f' * 8, b'G' + b'\x7f' * 8, b'h\x00', b'r\xff\xff\xff\xff', b'X\x01\0\0\0a',
-                b'q\x00')))
+            spans.insert(
+                place,
+                random.choice(
+                    (
+                        b'N',
+                        b'\x85',
+                        b')',
+                        b'}',
+                        b']',
+                        b'(',
+                        b't',
+                        b'0',
+                        b'2',
+                        b'R',
+                        b'b',
+                        b's',
+                        b'a',
+                        b'J\xff\xff\xff\xff',
+                        b'\x8a\x08' + b'\x7f' * 8,
+                        b'G' + b'\x7f' * 8,
+                        b'h\x00',
+                        b'r\xff\xff\xff\xff',
+                        b'X\x01\0\0\0a',
+                        b'q\x00',
+                    )
+                ),
+            )
         elif kind == 4:
             spans[place] = b'K' + bytes([random.randrange(256)])
         else:
@@ -143,7 +238,7 @@ def of_zip(random, content, others=(), inner=None):
         if places:
             place, width = random.choice(places) + random.randrange(4, 46), random.choice((1, 2, 4))
             number = random.choice((*NUMBERS, len(content))) & 256**width - 1
-            return content[:place] + number.to_bytes(width, 'little') + content[place + width:]
+            return content[:place] + number.to_bytes(width, 'little') + content[place + width :]
     place = random.randrange(len(entries))
     entry, data = entries[place]
     change = (inner or {}).get(entry.filename.rpartition('.')[2], of_bytes)
@@ -175,7 +270,7 @@ def of_png(random, content, others=()):
     chunks, place = [], 8
     while place + 12 <= len(content):
         length, kind = struct.unpack_from('>I4s', content, place)
-        chunks.append((kind, content[place + 8:place + 8 + length], None))
+        chunks.append((kind, content[place + 8 : place + 8 + length], None))
         place += 12 + length
     number = random.randrange(len(chunks))
     kind, data, _ = chunks[number]
@@ -185,15 +280,36 @@ def of_png(random, content, others=()):
     elif choice == 1:
         chunks[number] = kind, data, random.choice(NUMBERS) & 2**32 - 1
     elif choice == 2:
-        kind = random.choice((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND', b'acTL', b'fcTL', b'fdAT', b'iCCP', b'zTXt',
-                              b'iTXt', b'eXIf', b'gAMA', b'abCD'))
+        kind = random.choice(
+            (
+                b'IHDR',
+                b'PLTE',
+                b'tRNS',
+                b'IDAT',
+                b'IEND',
+                b'acTL',
+                b'fcTL',
+                b'fdAT',
+                b'iCCP',
+                b'zTXt',
+                b'iTXt',
+                b'eXIf',
+                b'gAMA',
+                b'abCD',
+            )
+        )
         chunks.insert(number, (kind, random.randbytes(random.choice((0, 1, 8, 26, 768))), None))
     elif choice == 3:
         del chunks[number]
     else:
         chunks.insert(random.randrange(len(chunks)), chunks[number])
-    made = [struct.pack('>I', len(data) if length is None else length) + kind + data
-            + struct.pack('>I', zlib.crc32(kind + data)) for kind, data, length in chunks]
+    made = [
+        struct.pack('>I', len(data) if length is None else length)
+        + kind
+        + data
+        + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data, length in chunks
+    ]
     return content[:8] + b''.join(made)
 
 
@@ -202,8 +318,8 @@ def of_safetensors(random, content, others=()):
     length = int.from_bytes(content[:8], 'little')
     if random.random() < 0.3 or length + 8 > len(content):
         return of_bytes(random, content, others)
-    header = of_json(random, content[8:8 + length])
-    return len(header).to_bytes(8, 'little') + header + content[8 + length:]
+    header = of_json(random, content[8 : 8 + length])
+    return len(header).to_bytes(8, 'little') + header + content[8 + length :]
 
 
 def of_config(random, content, others=()):
@@ -212,7 +328,8 @@ def of_config(random, content, others=()):
         return of_bytes(random, content, others)
     place, depth = random.randrange(len(content) + 1), random.choice((50, 150, 900, 3000, 100_000))
     start, end = random.choice(
-        ((b'(', b')'), (b'[', b']'), (b'-', b'1'), (b'dict(a=', b')'), (b'{1:', b'}'), (b'1+', b'')))
+        ((b'(', b')'), (b'[', b']'), (b'-', b'1'), (b'dict(a=', b')'), (b'{1:', b'}'), (b'1+', b''))
+    )
     return content[:place] + start * depth + end * random.choice((0, 1, depth)) + content[place:]
 
 

@@ -1,4 +1,5 @@
 """The parsers that are fuzzed: valid files of each, how they are changed, and how they are read."""
+
 import contextlib
 import functools
 import gzip
@@ -9,8 +10,9 @@ import random
 import shutil
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import mutate
 import numpy as np
@@ -18,32 +20,31 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from mmcm.apis.analysis.network_calls import read_record
-from mmcm.apis.bulk_sampling import Parts
-from mmcm.apis.data_source import images_config
-from mmcm.apis.evaluation_cache import EvaluationCache
-from mmcm.apis.image_archives import read_origin
-from mmcm.apis.scores import FORMAT
+from mmcm.apis.analysis.nfe import read_record
+from mmcm.apis.data.resolve_dataset import images_config
+from mmcm.apis.editing.images import read_picture
+from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
+from mmcm.apis.evaluation.scores import FORMAT
+from mmcm.apis.sampling.bulk import Parts
+from mmcm.apis.sampling.image_archives import read_origin
+from mmcm.checkpoints import cached_file, config_text, parse_config
+from mmcm.checkpoints.download import _Part, recorded_sha256
+from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder, read_config, read_weights, write_folder
+from mmcm.checkpoints.integrity import why_incomplete
+from mmcm.checkpoints.read import read_checkpoint
+from mmcm.checkpoints.weights import load_weights, read_backbone
 from mmcm.datasets.cifar import CIFAR10
 from mmcm.datasets.image_folder import ImageFolder
 from mmcm.datasets.imagenet64 import read_images, read_labels, read_wnids
 from mmcm.datasets.mnist import read_idx
 from mmcm.datasets.transforms.load_image import decode
-from mmcm.editing.pictures import read_picture
 from mmcm.evaluation.features.torch_script import is_script
 from mmcm.evaluation.gaussian import Gaussian
 from mmcm.evaluation.statistics import Statistics, read_statistics, write_statistics
-from mmcm.interop import config_text, is_diffusers_folder, parse_config, read_config, read_weights
-from mmcm.interop.diffusers_folder import write_folder
 from mmcm.registry import DATASETS
-from mmcm.utils.checkpoint_files import read_checkpoint
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS
 from mmcm.utils.npz import open_npz
-from mmcm.utils.weights import load_weights, read_backbone
-from mmcm.zoo import cached_file
-from mmcm.zoo.download import _Part, recorded_sha256
-from mmcm.zoo.wholeness import why_incomplete
 
 RANDOM = np.random.RandomState(0)
 PIXELS = RANDOM.randint(0, 256, (4, 8, 8, 3)).astype(np.uint8)
@@ -89,12 +90,16 @@ def torch_saved(content, **options):
 
 def checkpoints():
     from mmengine.logging import HistoryBuffer
-    weights = {f'layer.{index}.weight': torch.arange(6.).reshape(2, 3) for index in range(3)}
+
+    weights = {f'layer.{index}.weight': torch.arange(6.0).reshape(2, 3) for index in range(3)}
     training = dict(
-        meta=dict(cfg='model = dict(a=1)', iter=3, seed=7), state_dict=weights,
+        meta=dict(cfg='model = dict(a=1)', iter=3, seed=7),
+        state_dict=weights,
         optimizer=dict(
-            state={0: dict(step=torch.tensor(3.), exp_avg=torch.ones(2, 3))}, param_groups=[dict(lr=1e-4, params=[0])]),
-        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1., 2.], [1, 1])), x=np.float64(3)))
+            state={0: dict(step=torch.tensor(3.0), exp_avg=torch.ones(2, 3))}, param_groups=[dict(lr=1e-4, params=[0])]
+        ),
+        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.0, 2.0], [1, 1])), x=np.float64(3)),
+    )
     nested = dict(model=weights, ema=dict(shadow={f'module.{key}': value.numpy() for key, value in weights.items()}))
     return [weights, training, dict(weights, half=torch.ones(3, dtype=torch.bfloat16)), nested]
 
@@ -167,15 +172,30 @@ def diffusers_files():
     import tempfile
 
     from mmcm.registry import MODELS
-    backbone = dict(type='ADMUNet', image_size=8, in_channels=3, base_channels=32, out_channels=3, num_res_blocks=1,
-                    attention_resolutions=(4, ), channel_mult=(1, 2), num_classes=None, num_head_channels=32,
-                    scale_shift_norm=True, resblock_updown=True)
+
+    backbone = dict(
+        type='ADMUNet',
+        image_size=8,
+        in_channels=3,
+        base_channels=32,
+        out_channels=3,
+        num_res_blocks=1,
+        attention_resolutions=(4,),
+        channel_mult=(1, 2),
+        num_classes=None,
+        num_head_channels=32,
+        scale_shift_norm=True,
+        resblock_updown=True,
+    )
     with tempfile.TemporaryDirectory() as folder:
         weights = MODELS.build(backbone).state_dict()
         model = dict(type='ConsistencyModel', denoiser=dict(type='KarrasDenoiser', backbone=backbone))
         write_folder(f'{folder}/pipeline', model, weights)
-        return {path.relative_to(f'{folder}/pipeline').as_posix(): path.read_bytes()
-                for path in Path(f'{folder}/pipeline').rglob('*') if path.is_file()}
+        return {
+            path.relative_to(f'{folder}/pipeline').as_posix(): path.read_bytes()
+            for path in Path(f'{folder}/pipeline').rglob('*')
+            if path.is_file()
+        }
 
 
 def read_diffusers(name, content, folder):
@@ -222,11 +242,13 @@ IMAGES = dict(
     jpeg=[encoded('JPEG'), encoded('JPEG', 'L', progressive=True), encoded('JPEG', 'CMYK')],
     webp=[encoded('WEBP'), encoded('WEBP', lossless=True), encoded('WEBP', 'RGBA')],
     avif=[encoded('AVIF'), encoded('AVIF', 'RGBA')] if 'AVIF' in FORMATS else [],
-    other=[encoded('GIF'), encoded('BMP'), encoded('TIFF'), encoded('TIFF', compression='tiff_lzw')])
+    other=[encoded('GIF'), encoded('BMP'), encoded('TIFF'), encoded('TIFF', compression='tiff_lzw')],
+)
 
 
 def statistics_file():
     import tempfile
+
     gaussian = Gaussian(np.zeros(3), np.eye(3), 9)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'x.npz'
@@ -257,51 +279,72 @@ ZIP_PARTS = dict(npy=mutate.of_npy, json=mutate.of_json, pkl=mutate.of_pickle, p
 OF_ZIP = functools.partial(mutate.of_zip, inner=ZIP_PARTS)
 INDEX = json.dumps(dict(metadata={}, weight_map={'conv_in.weight': 'part.safetensors'})).encode()
 SCORES = json.dumps(
-    dict(format=FORMAT, scores=[dict(sampler='a', metrics={'x/fid': 1.0})], titles={'x/fid': 'FID'})).encode()
+    dict(format=FORMAT, scores=[dict(sampler='a', metrics={'x/fid': 1.0})], titles={'x/fid': 'FID'})
+).encode()
 LABELS = json.dumps(dict(labels=[['a.png', 0], ['b.png', 1]])).encode()
 CLASSES = '\n'.join(f'n{number:08} {number} name' for number in range(1, 1001)).encode()
 FOLDER = {'dataset.json': json.dumps(dict(labels=[['a/a.png', 0], ['b/b.png', 1]])), 'a/a.png': PNG, 'b/b.png': PNG}
 TARGETS = dict(
     torch_zip=Target([torch_saved(content) for content in checkpoints()], OF_ZIP, at('x.pth', read_weights_file)),
     torch_legacy=Target(
-        [torch_saved(content, _use_new_zipfile_serialization=False) for content in checkpoints()], mutate.of_pickle,
-        at('x.pth', read_weights_file)),
-    safetensors=Target([save(content, dict(config='model = dict(a=1)')) for content in checkpoints()[:3:2]],
-                       mutate.of_safetensors, at('x.safetensors', read_weights_file)),
+        [torch_saved(content, _use_new_zipfile_serialization=False) for content in checkpoints()],
+        mutate.of_pickle,
+        at('x.pth', read_weights_file),
+    ),
+    safetensors=Target(
+        [save(content, dict(config='model = dict(a=1)')) for content in checkpoints()[:3:2]],
+        mutate.of_safetensors,
+        at('x.safetensors', read_weights_file),
+    ),
     config_text=Target(
-        [b"model = dict(type='A', b=[1, (2, 3)], c={'d': None}, e=-1e3)\nname = 'x'\n"], mutate.of_config,
-        lambda content, folder: parse_config(content.decode('latin1'))),
+        [b"model = dict(type='A', b=[1, (2, 3)], c={'d': None}, e=-1e3)\nname = 'x'\n"],
+        mutate.of_config,
+        lambda content, folder: parse_config(content.decode('latin1')),
+    ),
     npz=Target(arrays(), OF_ZIP, at('x.npz', read_arrays)),
     statistics=Target([statistics_file()], OF_ZIP, at('x.npz', lambda path: read_statistics(open_npz(path)))),
-    imagenet64=Target([npz(data=RANDOM.randint(0, 256, (2, 48)).astype(np.uint8), labels=np.array([1, 9]))], OF_ZIP,
-                      at('x.npz', read_imagenet64)),
+    imagenet64=Target(
+        [npz(data=RANDOM.randint(0, 256, (2, 48)).astype(np.uint8), labels=np.array([1, 9]))],
+        OF_ZIP,
+        at('x.npz', read_imagenet64),
+    ),
     class_file=Target([CLASSES], mutate.of_bytes, at('map.txt', read_wnids)),
     idx=Target([idx(PIXELS[..., 0])], mutate.of_bytes, at('x', lambda path: read_idx(path, 3))),
-    idx_gz=Target([gzip.compress(idx(PIXELS[..., 0]))], mutate.of_gzip,
-                  at('x.gz', lambda path: read_idx(path.with_suffix(''), 3))),
-    cifar=Target(cifar_batches(), mutate.of_pickle,
-                 at('x', lambda path: cifar_dataset().read_batch(path, None, b'labels', 10))),
+    idx_gz=Target(
+        [gzip.compress(idx(PIXELS[..., 0]))], mutate.of_gzip, at('x.gz', lambda path: read_idx(path.with_suffix(''), 3))
+    ),
+    cifar=Target(
+        cifar_batches(), mutate.of_pickle, at('x', lambda path: cifar_dataset().read_batch(path, None, b'labels', 10))
+    ),
     image_zip=Target([zipped(FOLDER), zipped(FOLDER, zipfile.ZIP_DEFLATED)], OF_ZIP, at('x.zip', read_images_of)),
     labels=Target([LABELS], mutate.of_json, at('dataset.json', read_labelled)),
-    **{f'image_{kind}': Target(samples, mutate.of_png if kind == 'png' else mutate.of_bytes,
-                               lambda content, folder: decode(content, 'x'))
-       for kind, samples in IMAGES.items() if samples},
+    **{
+        f'image_{kind}': Target(
+            samples, mutate.of_png if kind == 'png' else mutate.of_bytes, lambda content, folder: decode(content, 'x')
+        )
+        for kind, samples in IMAGES.items()
+        if samples
+    },
     picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', read_picture)),
     diffusers_model=diffusers('model_index.json'),
     diffusers_scheduler=diffusers('scheduler/scheduler_config.json'),
     diffusers_unet=diffusers('unet/config.json'),
     diffusers_index=diffusers('unet/diffusion_pytorch_model.safetensors.index.json', [INDEX]),
-    last_checkpoint=Target([b'/work_dir/iter_1.pth', b'iter_1.pth'], mutate.of_bytes,
-                           at('last_checkpoint', read_last)),
+    last_checkpoint=Target([b'/work_dir/iter_1.pth', b'iter_1.pth'], mutate.of_bytes, at('last_checkpoint', read_last)),
     scores=Target([SCORES], mutate.of_json, at('x.json', read_record)),
-    evaluation_cache=Target([json.dumps({'a' * 64: dict(of=dict(a=1), result=[1.0])}).encode()], mutate.of_json,
-                            at('x.json', read_cache)),
+    evaluation_cache=Target(
+        [json.dumps({'a' * 64: dict(of=dict(a=1), result=[1.0])}).encode()], mutate.of_json, at('x.json', read_cache)
+    ),
     bulk_journal=Target([json.dumps(dict(a=1, b=[2])).encode()], mutate.of_json, at('request.json', read_blocks)),
     origin=Target([zipped({'a.png': PNG})], mutate.of_zip, at('x.npz', read_origin)),
-    download_facts=Target([json.dumps(dict(url='http://a', validator='x', size=3, md5=None)).encode()], mutate.of_json,
-                          at('x.part.json', read_facts)),
-    digest=Target([b'0' * 64 + b'  x\n'], mutate.of_bytes,
-                  at('x.sha256', lambda path: recorded_sha256(path.with_suffix('')))),
+    download_facts=Target(
+        [json.dumps(dict(url='http://a', validator='x', size=3, md5=None)).encode()],
+        mutate.of_json,
+        at('x.part.json', read_facts),
+    ),
+    digest=Target(
+        [b'0' * 64 + b'  x\n'], mutate.of_bytes, at('x.sha256', lambda path: recorded_sha256(path.with_suffix('')))
+    ),
 )
 
 

@@ -1,4 +1,5 @@
 """Small files that ask for gigabytes are refused, or read, in bounded memory; see `bombs.py`, which prints a table."""
+
 import importlib.util
 import os
 import sys
@@ -12,10 +13,19 @@ bombs = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(bombs)
 PEAK = 500_000_000  # bytes of a process with torch, whose imports alone have 330 MB,
 OWN = 170_000_000  # and with CUDA's libraries more than PEAK
-QUICK = ('zip, dataset.json', 'npz, array that is not there', 'PNG, chunk of 2 GB', 'PNG to edit, 67 million pixels',
-         'pt, tuples 100 000 deep', 'pt, a key of 2^60 values', 'pt, storage larger than its record',
-         'pt, strides of wrong types', 'pt, older format, storage of 3 GB', 'CIFAR, table of 64 GB',
-         'JSON, 100 000 deep')
+QUICK = (
+    'zip, dataset.json',
+    'npz, array that is not there',
+    'PNG, chunk of 2 GB',
+    'PNG to edit, 67 million pixels',
+    'pt, tuples 100 000 deep',
+    'pt, a key of 2^60 values',
+    'pt, storage larger than its record',
+    'pt, strides of wrong types',
+    'pt, older format, storage of 3 GB',
+    'CIFAR, table of 64 GB',
+    'JSON, 100 000 deep',
+)
 
 
 def check(name, folder, monkeypatch):

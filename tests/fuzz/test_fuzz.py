@@ -1,4 +1,5 @@
 """Whatever others put into a file, a parser reads it or raises an InputError; see `worker.py`."""
+
 import os
 import subprocess
 import sys
@@ -14,7 +15,10 @@ def fuzz(count, share='0/1'):
     path = os.pathsep.join([root, *filter(None, [os.environ.get('PYTHONPATH')])])
     process = subprocess.run(
         [sys.executable, str(WORKER), '--count', str(count), '--share', share],
-        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}, capture_output=True, text=True)
+        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 

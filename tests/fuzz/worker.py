@@ -3,6 +3,7 @@
 Each parser has a process of its own, whose memory is bounded, since a fault of a parser may end it. An InputError is an
 answer; anything else is a failure, printed with what makes it again.
 """
+
 import argparse
 import json
 import mmap
@@ -24,6 +25,7 @@ def fuzz(name, first, count, folder, place, report):
     from targets import TARGETS, make, run_content
 
     from mmcm.utils.errors import InputError
+
     taken = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
     warnings.simplefilter('ignore')
@@ -55,6 +57,7 @@ def main():
     args = parser.parse_args()
     import torch
     from targets import TARGETS, diffusers_files
+
     torch.set_num_threads(1)
     diffusers_files()  # before processes are forked, which find it then
     part, parts = map(int, args.share.split('/'))
@@ -78,8 +81,10 @@ def main():
                 seed = int.from_bytes(place[:8], 'little')
                 found = dict(failures=[(seed, f'the process ended with status {status}')], refused=0)
             failed += len(found['failures'])
-            print(f'{name}: {args.count} inputs, {found["refused"]} refused, {len(found["failures"])} failures',
-                  flush=True)
+            print(
+                f'{name}: {args.count} inputs, {found["refused"]} refused, {len(found["failures"])} failures',
+                flush=True,
+            )
             for seed, reason in found['failures'][:SHOWN]:
                 print(f'python tests/fuzz/worker.py --targets {name} --first {seed} --count 1\n{reason}', flush=True)
     sys.exit(failed > 0)

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from digits import build, write_config
 
 from mmcm.apis import ConsistencyModelInferencer
+from support.digits import build, write_config
 
 
 @pytest.fixture

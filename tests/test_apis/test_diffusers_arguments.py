@@ -1,4 +1,5 @@
 """Each argument of diffusers' ConsistencyModelPipeline has its counterpart here, with the same pictures."""
+
 import inspect
 import re
 import warnings
@@ -7,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from parity import Fixture, adm_config, fill, manifest
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.interop.diffusers_folder import write_folder
+from mmcm.checkpoints.formats.diffusers_folder import write_folder
+from support.parity import Fixture, adm_config, fill, manifest
 
 README = Path(__file__).parents[2] / 'README.md'
 
@@ -30,7 +31,8 @@ def folder(tmp_path_factory):
     model = dict(
         type='ConsistencyModel',
         denoiser=dict(type='KarrasDenoiser', backbone=backbone),
-        sampler=dict(type='MultistepSampler', indices=(0, ), num_scales=40))
+        sampler=dict(type='MultistepSampler', indices=(0,), num_scales=40),
+    )
     folder = tmp_path_factory.mktemp('diffusers') / 'small'
     write_folder(folder, model, fill(manifest('small_classcond')[0]))
     return str(folder)
@@ -58,7 +60,7 @@ def agree(theirs, ours):
 
 def test_every_argument_has_a_row_in_the_readme(pipeline_class):
     text = README.read_text(encoding='utf-8')
-    table = text[text.index('<!-- diffusers begins -->'):text.index('<!-- diffusers ends -->')]
+    table = text[text.index('<!-- diffusers begins -->') : text.index('<!-- diffusers ends -->')]
     rows = re.findall(r'^\| `(\w+)`', table, re.MULTILINE)
     assert rows == [name for name in inspect.signature(pipeline_class.__call__).parameters if name != 'self']
 
@@ -80,7 +82,8 @@ def test_num_inference_steps(pipeline, draw, steps):
 @pytest.mark.parametrize('timesteps', [[0], [22, 0], [38, 30, 5, 0], [39, 22, 0]], ids=str)
 def test_timesteps(pipeline, draw, timesteps):
     theirs = pipeline(
-        2, [5, 6], num_inference_steps=None, timesteps=timesteps, generator=seeded(1), output_type='np').images
+        2, [5, 6], num_inference_steps=None, timesteps=timesteps, generator=seeded(1), output_type='np'
+    ).images
     assert agree(theirs, draw(2, [5, 6], timesteps=timesteps, generator=seeded(1), output_type='np').images)
 
 
@@ -98,8 +101,10 @@ def test_latents(pipeline, draw):
 
 
 def test_output_type(pipeline, draw):
-    theirs, ours = ({kind: function(2, [1, 2], generator=seeded(), output_type=kind).images
-                     for kind in ('pil', 'np', 'pt')} for function in (pipeline, draw))
+    theirs, ours = (
+        {kind: function(2, [1, 2], generator=seeded(), output_type=kind).images for kind in ('pil', 'np', 'pt')}
+        for function in (pipeline, draw)
+    )
     for their_image, our_image in zip(theirs['pil'], ours['pil']):
         assert our_image.mode == their_image.mode and our_image.size == their_image.size
         assert np.abs(np.asarray(their_image, int) - np.asarray(our_image, int)).max() <= 1
@@ -109,8 +114,8 @@ def test_output_type(pipeline, draw):
 
 def test_return_dict(pipeline, draw):
     options = dict(class_labels=[1], generator=seeded(), output_type='np', return_dict=False)
-    theirs, = pipeline(**options)
-    ours, = draw(labels=[1], generator=seeded(), output_type='np', return_dict=False)
+    (theirs,) = pipeline(**options)
+    (ours,) = draw(labels=[1], generator=seeded(), output_type='np', return_dict=False)
     assert agree(theirs, ours)
 
 

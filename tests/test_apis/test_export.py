@@ -9,7 +9,6 @@ from zipfile import ZipFile
 import cv2
 import pytest
 import torch
-from digits import BACKBONE, build, model_config
 from torch import nn
 
 from mmcm.apis import ConsistencyModelInferencer
@@ -19,13 +18,14 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
+from support.digits import BACKBONE, build, model_config
 
 ROOT = Path(__file__).parents[2]
 SAMPLERS_TO_EXPORT = [
-    dict(type='MultistepSampler', indices=(0, )),
+    dict(type='MultistepSampler', indices=(0,)),
     dict(type='MultistepSampler', sigmas=(80.0, 1.5, 0.5), sigma_end=0.1),
     dict(type='HeunSampler', num_steps=2),
-    dict(type='HeunSampler', num_steps=2, s_churn=10., s_tmin=0.1),
+    dict(type='HeunSampler', num_steps=2, s_churn=10.0, s_tmin=0.1),
     dict(type='DPM2Sampler', num_steps=2),
     dict(type='EulerSampler', num_steps=2),
     dict(type='EulerAncestralSampler', num_steps=2),
@@ -60,7 +60,7 @@ def test_graph_is_the_model_with_its_noise_as_an_input(config):
 
 
 def test_graph_leaves_the_model_as_it_is_and_shares_its_weights():
-    model = build(ema_decays=(0.9, )).train()
+    model = build(ema_decays=(0.9,)).train()
     graph = DrawingGraph(model)
     assert model.training and model.denoiser.training and next(model.denoiser.parameters()).requires_grad
     average = model.emas['0_9'].backbone.out[2].weight
@@ -99,10 +99,11 @@ def test_digits_from_a_file_are_those_of_the_model(digits, exported, name, num_i
 
 def test_onnx_file_says_what_it_takes_and_is(exported):
     import onnxruntime
+
     session = onnxruntime.InferenceSession(exported('two.onnx')[0])
     inputs = {value.name: (value.type, value.shape) for value in session.get_inputs()}
     assert inputs == dict(noise=('tensor(float)', ['batch', 2, 1, 8, 8]), labels=('tensor(int64)', ['batch']))
-    output, = session.get_outputs()
+    (output,) = session.get_outputs()
     assert (output.name, output.type, output.shape) == ('images', 'tensor(float)', ['batch', 1, 8, 8])
     about = session.get_modelmeta().custom_metadata_map
     assert (about['model'], about['sampler'], about['num_classes']) == ('digits', 'MultistepSampler', '10')
@@ -119,10 +120,12 @@ def test_program_runs_in_a_process_without_mmcm(digits, exported, tmp_path):
     path, sampler, _ = exported('two.pt2')
     inputs = DrawingGraph(digits.model, sampler).inputs(5)
     torch.save(inputs, tmp_path / 'inputs.pt')
-    code = ('import sys, torch; sys.modules["mmcm"] = None; about = {"about.json": ""}; '
-            f'program = torch.export.load({str(path)!r}, extra_files=about).module(); '
-            f'images = program(*torch.load({str(tmp_path / "inputs.pt")!r})); '
-            f'torch.save(images, {str(tmp_path / "images.pt")!r}); print(about["about.json"])')
+    code = (
+        'import sys, torch; sys.modules["mmcm"] = None; about = {"about.json": ""}; '
+        f'program = torch.export.load({str(path)!r}, extra_files=about).module(); '
+        f'images = program(*torch.load({str(tmp_path / "inputs.pt")!r})); '
+        f'torch.save(images, {str(tmp_path / "images.pt")!r}); print(about["about.json"])'
+    )
     process = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)['num_classes'] == '10'
@@ -132,15 +135,16 @@ def test_program_runs_in_a_process_without_mmcm(digits, exported, tmp_path):
 
 def test_demo_draws_readable_digits_where_torch_cannot_be_imported(exported, tmp_path):
     demo, sheet = ROOT / 'demo' / 'onnx_inference_demo.py', tmp_path / 'sheet.png'
-    code = (f'import runpy, sys; sys.modules.update(torch=None, mmcm=None); '
-            f'sys.argv = ["demo", {str(exported("one.onnx")[0])!r}, {str(sheet)!r}]; runpy.run_path({str(demo)!r})')
+    code = (
+        f'import runpy, sys; sys.modules.update(torch=None, mmcm=None); '
+        f'sys.argv = ["demo", {str(exported("one.onnx")[0])!r}, {str(sheet)!r}]; runpy.run_path({str(demo)!r})'
+    )
     process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     pixels = cv2.imread(str(sheet), cv2.IMREAD_GRAYSCALE)
     assert pixels.shape == (600, 600)  # tiles of 8 pixels and a frame of one, magnified six times
     tiles = torch.from_numpy(pixels[3::6, 3::6].copy()).view(10, 10, 10, 10).transpose(1, 2).reshape(100, 1, 10, 10)
-    classifier = MODELS.build(
-        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
     read = classifier.eval().extract(tiles[..., 1:-1, 1:-1]).logits.argmax(1)
     assert (read == torch.arange(100) % 10).float().mean() >= 0.95
@@ -158,8 +162,17 @@ def test_example_of_the_documentation_runs_where_torch_cannot_be_imported(export
 def imagenet_like():
     """A small network with all that those of ImageNet-64 have."""
     backbone = dict(
-        type='ADMUNet', image_size=64, base_channels=32, num_res_blocks=1, attention_resolutions=(32, 16, 8),
-        channel_mult=(1, 2, 3, 4), num_classes=1000, num_head_channels=32, scale_shift_norm=True, resblock_updown=True)
+        type='ADMUNet',
+        image_size=64,
+        base_channels=32,
+        num_res_blocks=1,
+        attention_resolutions=(32, 16, 8),
+        channel_mult=(1, 2, 3, 4),
+        num_classes=1000,
+        num_head_channels=32,
+        scale_shift_norm=True,
+        resblock_updown=True,
+    )
     return build(denoiser=dict(type='KarrasDenoiser', backbone=backbone))
 
 
@@ -208,7 +221,7 @@ def test_network_that_saves_memory_in_training_is_exported(tmp_path):
 def test_sampler_with_noise_on_the_way_is_exported_as_onnx(tmp_path):
     pytest.importorskip('onnxruntime')
     model = unconditional()
-    sampler = SAMPLERS.build(dict(type='HeunSampler', num_steps=3, s_churn=10.))
+    sampler = SAMPLERS.build(dict(type='HeunSampler', num_steps=3, s_churn=10.0))
     export(model, tmp_path / 'net.onnx', sampler)
     assert largest_difference(tmp_path / 'net.onnx', model, 4, sampler) <= 1e-4
 

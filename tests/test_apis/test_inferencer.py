@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
 from mmengine.infer import BaseInferencer
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
+from support.digits import BACKBONE, build, model_config, write_config
 
 
 def test_draws_what_the_model_draws(inferencer):
@@ -24,6 +24,7 @@ def test_draws_what_the_model_draws(inferencer):
 
 def noises(seeds):
     from mmcm.noise.generators import SampleNoise
+
     return [SampleNoise([seed]) for seed in seeds]
 
 
@@ -102,8 +103,7 @@ def test_unconditional_model_needs_no_labels(tmp_path):
 
 def test_shipped_model_draws_readable_digits():
     drawing = ConsistencyModelInferencer('digits', device='cpu')(200, 'balanced')
-    classifier = MODELS.build(
-        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
     read = classifier.eval().extract(drawing.pixels).logits.argmax(1)
     assert drawing.num_calls == 1
@@ -132,7 +132,7 @@ def test_kinds_of_output_hold_the_same_images(inferencer):
 
 
 def test_tuple_in_place_of_a_drawing(inferencer):
-    images, = inferencer(2, 'balanced', return_dict=False)
+    (images,) = inferencer(2, 'balanced', return_dict=False)
     assert len(images) == 2
 
 
@@ -177,7 +177,6 @@ def test_one_generator_draws_for_all_images_at_once(inferencer):
 
 
 class Recorded:
-
     def __init__(self, noises):
         self.noises = list(noises)
 
@@ -220,8 +219,13 @@ def test_estimates_are_clipped_unless_told_otherwise(inferencer):
 
 def test_callback_hears_of_every_nth_step(inferencer):
     heard = []
-    inferencer(2, 'balanced', sigmas=(80, 8, 2, 0.5, 0.1), callback_steps=2,
-               callback=lambda step, sigma, x, x0: heard.append((step, sigma, x.shape, x0.shape)))
+    inferencer(
+        2,
+        'balanced',
+        sigmas=(80, 8, 2, 0.5, 0.1),
+        callback_steps=2,
+        callback=lambda step, sigma, x, x0: heard.append((step, sigma, x.shape, x0.shape)),
+    )
     assert heard == [(step, sigma, (2, 1, 8, 8), (2, 1, 8, 8)) for step, sigma in ((0, 80), (2, 2), (4, 0.1))]
 
 
@@ -234,49 +238,52 @@ def test_progress_is_shown_only_where_asked_for(inferencer, monkeypatch):
     assert shown == [True]
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(num_images=0), 'num_images has to be an integer of at least 1, got 0'),
-    (dict(num_steps=0), 'num_steps has to be an integer of at least 1, got 0'),
-    (dict(num_steps=19), 'num_steps has to be at most 18'),
-    (dict(timesteps=[0, 8]), r'timesteps have to be integers that descend .* got \[0, 8\]'),
-    (dict(timesteps=[18, 0]), 'descend from at most 17 to 0'),
-    (dict(timesteps=[8]), 'descend from at most 17 to 0'),
-    (dict(timesteps=[]), 'descend from at most 17 to 0'),
-    (dict(timesteps=4), 'timesteps has to be a list, got 4'),
-    (dict(sigmas=(1.5, 80)), 'sigmas must strictly decrease'),
-    (dict(num_steps=2, timesteps=[8, 0]), 'num_steps and timesteps both say'),
-    (dict(num_steps=2, sigmas=[80]), 'num_steps and sigmas both say'),
-    (dict(latents=torch.zeros(3, 3, 8, 8)), r'shape \(3, 1, 8, 8\), got \(3, 3, 8, 8\)'),
-    (dict(num_images=2, latents=torch.zeros(3, 1, 8, 8)), r'shape \(2, 1, 8, 8\), got \(3, 1, 8, 8\)'),
-    (dict(num_images=3, generator=[torch.Generator()]), 'a list of 1 for 3 images'),
-    (dict(num_images=1, generator=[torch.Generator(), torch.Generator()]), 'a list of 2 for 1 images'),
-    (dict(generator=7), 'has to be a torch.Generator'),
-    (dict(num_images=3, seed=[1, 2]), 'got 2 for 3 images'),
-    (dict(seed='x'), 'seed'),
-    (dict(labels=[3, 12]), 'label 12 is out of range'),
-    (dict(labels=3.5), 'labels have to be integers'),
-    (dict(labels=[]), 'labels is an empty list'),
-    (dict(num_images=2, labels=[1, 2, 3]), '3 labels are too many for 2 images'),
-    (dict(seed=1.5), 'a seed has to be an integer of 64 bits, got 1.5'),
-    (dict(seed=[1.5]), 'a seed has to be an integer of 64 bits, got 1.5'),
-    (dict(seed=[]), 'got 0 for 1 images'),
-    (dict(num_images=True), 'num_images has to be an integer of at least 1, got True'),
-    (dict(sigmas=[1e300]), 'sigmas must strictly decrease'),
-    (dict(latents=torch.full((1, 1, 8, 8), float('nan'))), 'latents have to be finite'),
-    (dict(class_labels=3), 'there is no argument class_labels: what is class_labels in diffusers is labels here'),
-    (dict(speed=3), 'there is no argument speed'),
-    (dict(labels='²'), "no class is called '²'"),
-    (dict(labels='--5'), "no class is called '--5'"),
-    (dict(latents=np.zeros((1, 1, 8, 8), np.float32)), 'latents have to be a tensor, got ndarray'),
-    (dict(latents=[1, 2]), 'latents have to be a tensor, got list'),
-    (dict(callback=3), 'callback has to be a function'),
-    (dict(output_type='jpg'), "output_type has to be pil, np, pt, data_sample, got 'jpg'"),
-    (dict(callback_steps=0), 'callback_steps has to be an integer of at least 1'),
-    (dict(clip=float('nan')), 'clip has to be True or False, got nan'),
-    (dict(sigmas=[80, float('nan')]), 'each of it a number'),
-    (dict(seed=torch.tensor(5.)), 'a seed has to be an integer of 64 bits'),
-    (dict(batch_size=0), 'batch_size has to be an integer of at least 1'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(num_images=0), 'num_images has to be an integer of at least 1, got 0'),
+        (dict(num_steps=0), 'num_steps has to be an integer of at least 1, got 0'),
+        (dict(num_steps=19), 'num_steps has to be at most 18'),
+        (dict(timesteps=[0, 8]), r'timesteps have to be integers that descend .* got \[0, 8\]'),
+        (dict(timesteps=[18, 0]), 'descend from at most 17 to 0'),
+        (dict(timesteps=[8]), 'descend from at most 17 to 0'),
+        (dict(timesteps=[]), 'descend from at most 17 to 0'),
+        (dict(timesteps=4), 'timesteps has to be a list, got 4'),
+        (dict(sigmas=(1.5, 80)), 'sigmas must strictly decrease'),
+        (dict(num_steps=2, timesteps=[8, 0]), 'num_steps and timesteps both say'),
+        (dict(num_steps=2, sigmas=[80]), 'num_steps and sigmas both say'),
+        (dict(latents=torch.zeros(3, 3, 8, 8)), r'shape \(3, 1, 8, 8\), got \(3, 3, 8, 8\)'),
+        (dict(num_images=2, latents=torch.zeros(3, 1, 8, 8)), r'shape \(2, 1, 8, 8\), got \(3, 1, 8, 8\)'),
+        (dict(num_images=3, generator=[torch.Generator()]), 'a list of 1 for 3 images'),
+        (dict(num_images=1, generator=[torch.Generator(), torch.Generator()]), 'a list of 2 for 1 images'),
+        (dict(generator=7), 'has to be a torch.Generator'),
+        (dict(num_images=3, seed=[1, 2]), 'got 2 for 3 images'),
+        (dict(seed='x'), 'seed'),
+        (dict(labels=[3, 12]), 'label 12 is out of range'),
+        (dict(labels=3.5), 'labels have to be integers'),
+        (dict(labels=[]), 'labels is an empty list'),
+        (dict(num_images=2, labels=[1, 2, 3]), '3 labels are too many for 2 images'),
+        (dict(seed=1.5), 'a seed has to be an integer of 64 bits, got 1.5'),
+        (dict(seed=[1.5]), 'a seed has to be an integer of 64 bits, got 1.5'),
+        (dict(seed=[]), 'got 0 for 1 images'),
+        (dict(num_images=True), 'num_images has to be an integer of at least 1, got True'),
+        (dict(sigmas=[1e300]), 'sigmas must strictly decrease'),
+        (dict(latents=torch.full((1, 1, 8, 8), float('nan'))), 'latents have to be finite'),
+        (dict(class_labels=3), 'there is no argument class_labels: what is class_labels in diffusers is labels here'),
+        (dict(speed=3), 'there is no argument speed'),
+        (dict(labels='²'), "no class is called '²'"),
+        (dict(labels='--5'), "no class is called '--5'"),
+        (dict(latents=np.zeros((1, 1, 8, 8), np.float32)), 'latents have to be a tensor, got ndarray'),
+        (dict(latents=[1, 2]), 'latents have to be a tensor, got list'),
+        (dict(callback=3), 'callback has to be a function'),
+        (dict(output_type='jpg'), "output_type has to be pil, np, pt, data_sample, got 'jpg'"),
+        (dict(callback_steps=0), 'callback_steps has to be an integer of at least 1'),
+        (dict(clip=float('nan')), 'clip has to be True or False, got nan'),
+        (dict(sigmas=[80, float('nan')]), 'each of it a number'),
+        (dict(seed=torch.tensor(5.0)), 'a seed has to be an integer of 64 bits'),
+        (dict(batch_size=0), 'batch_size has to be an integer of at least 1'),
+    ],
+)
 def test_request_that_cannot_be_met_is_refused_before_anything_is_read(arguments, message):
     draw = ConsistencyModelInferencer('digits', device='cpu')
     with pytest.raises(InputError, match=message):
@@ -298,18 +305,21 @@ def defaults(dtype=None, device=None):
 
 
 # 'meta' stands for a GPU: a tensor that is made there has no values, and what is computed from it fails.
-@pytest.mark.parametrize('changed', [
-    dict(dtype=torch.float64), dict(dtype=torch.float16), dict(dtype=torch.bfloat16), dict(device='meta')], ids=str)
+@pytest.mark.parametrize(
+    'changed',
+    [dict(dtype=torch.float64), dict(dtype=torch.float16), dict(dtype=torch.bfloat16), dict(device='meta')],
+    ids=str,
+)
 def test_pictures_of_a_seed_are_the_same_under_all_defaults_of_torch(tmp_path, checkpoint, inferencer, changed):
     config = write_config(tmp_path)
     expected = inferencer(3, seed=5, output_type='pt')
     with defaults(**changed):
         built = ConsistencyModelInferencer(config, checkpoint, 'cpu')
-        heun = ConsistencyModelInferencer(config, checkpoint, 'cpu', dict(type='HeunSampler', num_steps=2, s_churn=1.))
+        heun = ConsistencyModelInferencer(config, checkpoint, 'cpu', dict(type='HeunSampler', num_steps=2, s_churn=1.0))
         churned = heun(2, 'balanced').pixels
         assert torch.equal(built(3, seed=5, output_type='pt').images, expected.images)
         assert torch.equal(inferencer(3, seed=5, output_type='pt').images, expected.images)
-    heun = ConsistencyModelInferencer(config, checkpoint, 'cpu', dict(type='HeunSampler', num_steps=2, s_churn=1.))
+    heun = ConsistencyModelInferencer(config, checkpoint, 'cpu', dict(type='HeunSampler', num_steps=2, s_churn=1.0))
     assert torch.equal(heun(2, 'balanced').pixels, churned)
 
 

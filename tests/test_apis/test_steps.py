@@ -23,10 +23,12 @@ def test_steps_of_a_diffusion_model():
 
 
 def test_drawing_may_begin_at_a_lower_level():
-    consistency, diffusion = (ConsistencyModelInferencer(name, device='cpu').sampler_config
-                              for name in ('cd_imagenet64_lpips', 'edm_imagenet64_ema'))
+    consistency, diffusion = (
+        ConsistencyModelInferencer(name, device='cpu').sampler_config
+        for name in ('cd_imagenet64_lpips', 'edm_imagenet64_ema')
+    )
     assert sampler_from(consistency, (5.0, 1.0)).sigmas == [5, 1]
-    heun = sampler_from(diffusion, (5.0, ), num_steps=4)
+    heun = sampler_from(diffusion, (5.0,), num_steps=4)
     assert heun.first_sigma == 5 and heun.num_calls == 7
     with pytest.raises(InputError, match='give one sigma'):
         sampler_from(diffusion, (5.0, 1.0))

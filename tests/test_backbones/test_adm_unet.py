@@ -2,13 +2,13 @@ from functools import partial
 
 import pytest
 import torch
-from parity import Fixture, adm_config, fill, manifest
 from torch.func import jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmcm.backbones import ADMUNet
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.parity import Fixture, adm_config, fill, manifest
 
 SMALL = ['classcond', 'uncond', 'numheads']
 
@@ -127,15 +127,18 @@ def test_labels_have_to_fit_the_network():
         unconditional(x, t, labels)
 
 
-@pytest.mark.parametrize('changes, match', [
-    (dict(image_size=18), 'image_size 18'),
-    (dict(base_channels=48), 'got 48'),
-    (dict(num_head_channels=24), 'num_head_channels 24'),
-])
+@pytest.mark.parametrize(
+    'changes, match',
+    [
+        (dict(image_size=18), 'image_size 18'),
+        (dict(base_channels=48), 'got 48'),
+        (dict(num_head_channels=24), 'num_head_channels 24'),
+    ],
+)
 def test_sizes_that_cannot_be_are_refused(changes, match):
     options = dict(image_size=16, base_channels=32, channel_mult=(1, 1, 2))
     with pytest.raises(InputError, match=match):
-        ADMUNet(num_res_blocks=1, attention_resolutions=(8, ), **dict(options, **changes))
+        ADMUNet(num_res_blocks=1, attention_resolutions=(8,), **dict(options, **changes))
 
 
 def test_shares_of_classes_mix_their_embeddings():

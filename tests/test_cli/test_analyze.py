@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from digits import build, write_config
 
 from mmcm.cli.analyze import main, row_of
 from mmcm.datasets import DigitsDataset
 from mmcm.utils.errors import InputError
+from support.digits import build, write_config
 
 ROOT = Path(__file__).parents[2]
 DATA = 'cd_1xb32_digits-8x8'
@@ -29,8 +29,16 @@ def shape_of(path):
 
 
 def test_calls(tmp_path, capsys):
-    scores = [dict(sampler='one', sampler_config=dict(type='MultistepSampler'), network_calls=calls, ema=None,
-                   metrics={'frechet/distance': 8 / calls}) for calls in (2, 1)]
+    scores = [
+        dict(
+            sampler='one',
+            sampler_config=dict(type='MultistepSampler'),
+            network_calls=calls,
+            ema=None,
+            metrics={'frechet/distance': 8 / calls},
+        )
+        for calls in (2, 1)
+    ]
     (tmp_path / 'ct.json').write_text(json.dumps(dict(format=1, config='ct.py', titles={}, scores=scores)))
     main(['calls', str(tmp_path / 'ct.json'), '--out', str(tmp_path / 'out' / 'calls.png')])
     assert shape_of(tmp_path / 'out' / 'calls.png') == (600, 900, 3)
@@ -41,8 +49,26 @@ def test_seeds(tmp_path, capsys):
     torch.save(build().denoiser.backbone.state_dict(), tmp_path / 'tiny.pt')
     config = str(write_config(tmp_path))
     checkpoint = f'checkpoint={tmp_path / "tiny.pt"}'
-    main(['seeds', '--row', config, checkpoint, 'steps=1', '--row', config, checkpoint, 'sigmas=80,1.5', 'name=two',
-          '--seeds', '5', '6', '7', '--out', str(tmp_path / 'seeds.png')])
+    main(
+        [
+            'seeds',
+            '--row',
+            config,
+            checkpoint,
+            'steps=1',
+            '--row',
+            config,
+            checkpoint,
+            'sigmas=80,1.5',
+            'name=two',
+            '--seeds',
+            '5',
+            '6',
+            '7',
+            '--out',
+            str(tmp_path / 'seeds.png'),
+        ]
+    )
     height, width, _ = shape_of(tmp_path / 'seeds.png')
     assert height == 32 + 4 + 2 * 68 and width > 4 + 3 * 68
     assert 'takes KEY=VALUE' in error_of(capsys, 'seeds', '--row', config, 'steps', '--out', tmp_path / 'x.png')
@@ -59,10 +85,25 @@ def test_neighbours(tmp_path, capsys):
     data = DigitsDataset()
     samples = np.stack([data[index]['inputs'].permute(1, 2, 0).numpy() for index in (17, 100)])
     np.savez(tmp_path / 'samples.npz', samples)
-    arguments = ['neighbours', str(tmp_path / 'samples.npz'), DATA, '-k', '2', '--real', '20',
-                 '--out', str(tmp_path / 'near.png'), '--json', str(tmp_path / 'near.json'), '--force']
-    for features in ([], ['--features', DATA],
-                     ['--features', 'DigitsClassifier', 'checkpoint=package:weights/digits_classifier.safetensors']):
+    arguments = [
+        'neighbours',
+        str(tmp_path / 'samples.npz'),
+        DATA,
+        '-k',
+        '2',
+        '--real',
+        '20',
+        '--out',
+        str(tmp_path / 'near.png'),
+        '--json',
+        str(tmp_path / 'near.json'),
+        '--force',
+    ]
+    for features in (
+        [],
+        ['--features', DATA],
+        ['--features', 'DigitsClassifier', 'checkpoint=package:weights/digits_classifier.safetensors'],
+    ):
         main([*arguments, *features])
         numbers = json.loads((tmp_path / 'near.json').read_text())
         found = [(entry['neighbours'][0]['index'], entry['neighbours'][0]['label']) for entry in numbers['samples']]
@@ -79,8 +120,20 @@ def test_grey_pictures_are_compared_with_grey_data(tmp_path, capsys):
     for index in range(3):
         cv2.imwrite(str(pictures / f'{index}.png'), digits[index]['inputs'][0].numpy())
     for first, second in ((pictures, DATA), (DATA, pictures)):
-        main(['neighbours', str(first), str(second), '-k', '1', '--out', str(out / 'n.png'), '--json',
-              str(out / 'n.json'), '--force'])
+        main(
+            [
+                'neighbours',
+                str(first),
+                str(second),
+                '-k',
+                '1',
+                '--out',
+                str(out / 'n.png'),
+                '--json',
+                str(out / 'n.json'),
+                '--force',
+            ]
+        )
         samples = json.loads((out / 'n.json').read_text())['samples']
         assert [sample['neighbours'][0]['distance'] for sample in samples[:3]] == [0, 0, 0]
     cv2.imwrite(str(pictures / '1.png'), np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
@@ -88,15 +141,41 @@ def test_grey_pictures_are_compared_with_grey_data(tmp_path, capsys):
 
 
 def test_neighbours_of_what_a_model_draws(tmp_path):
-    main(['neighbours', '--model', 'digits', DATA, '-n', '4', '-k', '1', '--out', str(tmp_path / 'near.png'),
-          '--json', str(tmp_path / 'near.json')])
+    main(
+        [
+            'neighbours',
+            '--model',
+            'digits',
+            DATA,
+            '-n',
+            '4',
+            '-k',
+            '1',
+            '--out',
+            str(tmp_path / 'near.png'),
+            '--json',
+            str(tmp_path / 'near.json'),
+        ]
+    )
     labels = [entry['neighbours'][0]['label'] for entry in json.loads((tmp_path / 'near.json').read_text())['samples']]
     assert labels == [0, 1, 2, 3]
 
 
 def test_dataset(tmp_path, capsys):
-    main(['dataset', DATA, '--rows', '3', '--columns', '4', '--out', str(tmp_path / 'sheet.png'), '--json',
-          str(tmp_path / 'sheet.json')])
+    main(
+        [
+            'dataset',
+            DATA,
+            '--rows',
+            '3',
+            '--columns',
+            '4',
+            '--out',
+            str(tmp_path / 'sheet.png'),
+            '--json',
+            str(tmp_path / 'sheet.json'),
+        ]
+    )
     assert shape_of(tmp_path / 'sheet.png')[1] == 640
     assert json.loads((tmp_path / 'sheet.json').read_text())['num_images'] == 1797
     assert '1797 images, 10 classes of 174 to 183 images' in capsys.readouterr().out
@@ -112,7 +191,8 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     assert '--size is for images in files' in error_of(capsys, 'dataset', DATA, '--size', 16, '--out', out)
     assert f'{DATA} says what size' in error_of(capsys, 'neighbours', DATA, DATA, '--size', 16, '--out', out)
     assert 'names no extractor' in error_of(
-        capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--features', 'classifier_1xb128_digits-8x8', '--out', out)
+        capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--features', 'classifier_1xb128_digits-8x8', '--out', out
+    )
     assert '(SAMPLES DATA) or a model' in error_of(capsys, 'neighbours', DATA, '--out', out)
     assert '--rows' in error_of(capsys, 'neighbours', 'digits', DATA, '--draw', 2, '--rows', 0, '--out', out)
     assert not out.exists()
@@ -120,6 +200,10 @@ def test_mistakes_are_one_line(tmp_path, capsys):
 
 @pytest.mark.parametrize('name', sorted(path.name for path in (ROOT / 'tools' / 'analysis_tools').glob('*.py')))
 def test_scripts_are_the_subcommands(name):
-    result = subprocess.run([sys.executable, str(ROOT / 'tools' / 'analysis_tools' / name), '--help'], cwd=ROOT,
-                            capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / 'analysis_tools' / name), '--help'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0 and '--out FILE' in result.stdout, result.stderr

@@ -3,7 +3,6 @@ import os
 import signal
 
 import pytest
-import runs
 import torch
 from mmengine.hooks import Hook
 from torch import nn
@@ -13,6 +12,7 @@ from mmcm.cli.main import main as mmcm
 from mmcm.cli.train import main, train
 from mmcm.registry import DATASETS, HOOKS, MODELS
 from mmcm.utils.errors import TRACEBACK, InputError
+from support import runs
 
 # Runners of the same second in one process share MMEngine's name for them.
 pytestmark = pytest.mark.filterwarnings('ignore:.*has been created')
@@ -112,8 +112,10 @@ def test_interrupt_is_no_fault_of_the_config(tmp_path, monkeypatch):
 def test_traceback_of_a_programming_error_can_be_seen(tmp_path, monkeypatch, capsys, shown):
     monkeypatch.setenv(TRACEBACK, '1' if shown else '')
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'own.py').write_text("_base_ = 'mmcm::digits/ct_1xb32_digits-8x8.py'\n"
-                                     "model = dict(denoiser=dict(backbone=dict(_delete_=True, type='Clumsy')))\n")
+    (tmp_path / 'own.py').write_text(
+        "_base_ = 'mmcm::digits/ct_1xb32_digits-8x8.py'\n"
+        "model = dict(denoiser=dict(backbone=dict(_delete_=True, type='Clumsy')))\n"
+    )
     with pytest.raises(SystemExit, match='2'):
         main([f'{tmp_path / "own.py"}', '--work-dir', f'run{os.getpid()}'])
     *before, line = capsys.readouterr().err.splitlines()
@@ -122,10 +124,20 @@ def test_traceback_of_a_programming_error_can_be_seen(tmp_path, monkeypatch, cap
 
 
 def test_model_of_a_config_is_told_by_whatever_command_builds_it(tmp_path, capsys):
-    (tmp_path / 'own.py').write_text("_base_ = 'mmcm::digits/ct_1xb32_digits-8x8.py'\n"
-                                     'model = dict(denoiser=dict(backbone=dict(dropout=2)))\n')
+    (tmp_path / 'own.py').write_text(
+        "_base_ = 'mmcm::digits/ct_1xb32_digits-8x8.py'\nmodel = dict(denoiser=dict(backbone=dict(dropout=2)))\n"
+    )
     for command in ('sample', 'export'):
         with pytest.raises(SystemExit, match='2'):
-            mmcm([command, '--model', str(tmp_path / 'own.py'), '--checkpoint', 'digits', '--out',
-                  str(tmp_path / 'x.onnx' if command == 'export' else tmp_path / 'x.npz')])
+            mmcm(
+                [
+                    command,
+                    '--model',
+                    str(tmp_path / 'own.py'),
+                    '--checkpoint',
+                    'digits',
+                    '--out',
+                    str(tmp_path / 'x.onnx' if command == 'export' else tmp_path / 'x.npz'),
+                ]
+            )
         assert 'cannot be built: ADMUNet: dropout probability has to be' in capsys.readouterr().err

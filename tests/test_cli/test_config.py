@@ -26,8 +26,7 @@ def test_setting_that_nothing_reads_is_refused(tmp_path):
 
 def test_settings_with_dots_are_settings_of_settings():
     options = {'network.type': 'torch.nn.Linear', 'network.in_features': 3, 'size': '(4,4)', 'network.args.x': '1'}
-    assert as_values(options) == dict(
-        network=dict(type='torch.nn.Linear', in_features=3, args=dict(x=1)), size=(4, 4))
+    assert as_values(options) == dict(network=dict(type='torch.nn.Linear', in_features=3, args=dict(x=1)), size=(4, 4))
     for wrong in ({'a': 1, 'a.b': 2}, {'a.b': 2, 'a': 1}):
         with pytest.raises(InputError, match='give one of them'):
             as_values(wrong)
@@ -40,7 +39,8 @@ def test_settings_of_the_config_and_of_mmengine_may_be_set(tmp_path):
 
 def test_variable_of_our_configs_is_no_setting(tmp_path):
     args = Namespace(
-        config='ict_1xb32_digits-8x8', cfg_options=dict(max_iters=20), launcher='none', work_dir=str(tmp_path))
+        config='ict_1xb32_digits-8x8', cfg_options=dict(max_iters=20), launcher='none', work_dir=str(tmp_path)
+    )
     with pytest.raises(InputError, match='max_iters is a variable of the config file.* such as train_cfg.max_iters'):
         runner_config(args)
 
@@ -51,6 +51,12 @@ def test_paths_are_text_whatever_they_look_like():
     given = ['data_root=2012', 'a.data_file=2012.10', 'b.data_root=True', 'split=5', 'data_root_2=6']
     options = parser.parse_args(['--options', *given]).options
     assert options == {
-        'data_root': '2012', 'a.data_file': '2012.10', 'b.data_root': 'True', 'split': 5, 'data_root_2': 6}
+        'data_root': '2012',
+        'a.data_file': '2012.10',
+        'b.data_root': 'True',
+        'split': 5,
+        'data_root_2': 6,
+    }
     assert as_values(options) == dict(
-        data_root='2012', a=dict(data_file='2012.10'), b=dict(data_root='True'), split=5, data_root_2=6)
+        data_root='2012', a=dict(data_file='2012.10'), b=dict(data_root='True'), split=5, data_root_2=6
+    )

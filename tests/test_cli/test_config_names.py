@@ -1,7 +1,7 @@
 import pytest
 
 from mmcm.cli.config_names import check_file_names, files_of
-from mmcm.utils.configs import read_config
+from mmcm.config import read_config
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_configs
 
@@ -29,20 +29,32 @@ def test_name_that_nothing_reads_is_refused(tmp_path, text, words):
         check(tmp_path, f'{OURS}{text}\n')
 
 
-@pytest.mark.parametrize('text', [
-    'my_own = 3', 'max_iters = 7\ntrain_cfg = dict(max_iters=max_iters)', 'custom_hook = dict(type="IterTimerHook")\n'
-    'custom_hooks = [custom_hook]', 'batch = 8\nfor size in (4, 8):\n    batch = size\n', 'import math\nhalf = math.pi',
-    'train_cfg = dict(max_iters={{_base_.max_iters}})', 'models = 3\nmodel = dict(ema_decays=[models / 4])'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'my_own = 3',
+        'max_iters = 7\ntrain_cfg = dict(max_iters=max_iters)',
+        'custom_hook = dict(type="IterTimerHook")\ncustom_hooks = [custom_hook]',
+        'batch = 8\nfor size in (4, 8):\n    batch = size\n',
+        'import math\nhalf = math.pi',
+        'train_cfg = dict(max_iters={{_base_.max_iters}})',
+        'models = 3\nmodel = dict(ema_decays=[models / 4])',
+    ],
+)
 def test_variables_may_have_any_name(tmp_path, text):
     check(tmp_path, f'{OURS}{text}\n')
 
 
 def test_variable_that_a_child_uses_has_an_effect(tmp_path):
-    check(tmp_path, "_base_ = './base.py'\ntrain_cfg = dict(max_iters=_base_.max_iter)\nmax_iter = 5\n",
-          base=f'{OURS}max_iter = 5\n')
+    check(
+        tmp_path,
+        "_base_ = './base.py'\ntrain_cfg = dict(max_iters=_base_.max_iter)\nmax_iter = 5\n",
+        base=f'{OURS}max_iter = 5\n',
+    )
     with pytest.raises(InputError, match='mine.py: steps is a variable of .*base.py'):
-        check(tmp_path, "_base_ = './base.py'\nsteps = 3\n",
-              base=f'{OURS}steps = 5\ntrain_cfg = dict(max_iters=steps)\n')
+        check(
+            tmp_path, "_base_ = './base.py'\nsteps = 3\n", base=f'{OURS}steps = 5\ntrain_cfg = dict(max_iters=steps)\n'
+        )
 
 
 def test_misspelt_setting_of_a_base_is_told_with_the_base(tmp_path):
@@ -58,8 +70,9 @@ def test_json_has_no_variables_but_settings_of_hooks(tmp_path):
 
 def test_config_that_inherits_by_imports_is_left_alone(tmp_path):
     path = tmp_path / 'mine.py'
-    path.write_text('from mmengine.config import read_base\n\nwith read_base():\n    from .base import *\n'
-                    'modell = dict()\n')
+    path.write_text(
+        'from mmengine.config import read_base\n\nwith read_base():\n    from .base import *\nmodell = dict()\n'
+    )
     assert list(files_of(path)) == []
 
 

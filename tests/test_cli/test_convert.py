@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from digits import build, objective_config, randomise
-from digits import model_config as digits_config
-from hub_server import HubServer
-from interop import VARIANTS, backbone, empty, model_config, same, weights_of
 from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from mmcm.checkpoints import cached_file, config_text, parse_config
+from mmcm.checkpoints.formats.diffusers_folder import read_weights, write_folder
+from mmcm.checkpoints.weights import digest, read_backbone
 from mmcm.cli.convert import config_of, main
-from mmcm.interop import config_text, parse_config, read_weights, write_folder
-from mmcm.utils.weights import digest, read_backbone
-from mmcm.zoo import cached_file
+from support.digits import build, objective_config, randomise
+from support.digits import model_config as digits_config
+from support.hub_server import HubServer
+from support.interop import VARIANTS, backbone, empty, model_config, same, weights_of
 
 BACKBONE = backbone()
 WEIGHTS = weights_of(BACKBONE)
@@ -50,7 +50,7 @@ def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as end:
         convert(*arguments)
     assert end.value.code == 2
-    line, = capsys.readouterr().err.splitlines()
+    (line,) = capsys.readouterr().err.splitlines()
     return line
 
 
@@ -98,7 +98,7 @@ def test_file_carries_the_config_that_draws_from_it(tmp_path, released, config):
 @pytest.fixture
 def work_dir(tmp_path):
     """A work directory with one average beside the trained weights."""
-    options = dict(objective=objective_config(), ema_decays=(0.5, ))
+    options = dict(objective=objective_config(), ema_decays=(0.5,))
     model = build(**options)
     randomise(model.emas['0_5'], seed=1)
     folder = tmp_path / 'run'
@@ -131,8 +131,11 @@ def test_name_of_the_zoo_brings_weights_and_config(tmp_path):
 def test_id_of_the_hub_brings_weights_and_config(tmp_path):
     pytest.importorskip('huggingface_hub')
     write_folder(tmp_path / 'pipeline', model_config(), WEIGHTS)
-    files = {str(path.relative_to(tmp_path / 'pipeline')): path.read_bytes()
-             for path in (tmp_path / 'pipeline').rglob('*') if path.is_file()}
+    files = {
+        str(path.relative_to(tmp_path / 'pipeline')): path.read_bytes()
+        for path in (tmp_path / 'pipeline').rglob('*')
+        if path.is_file()
+    }
     with HubServer() as hub:
         hub.repositories['someone/small'] = files
         threading.Thread(target=hub.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True).start()
@@ -156,13 +159,14 @@ def test_download_is_kept_where_that_is_said(tmp_path, server, released, config,
     monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'cache'))
     server.content = released.read_bytes()
     convert(server.url, tmp_path / 'x.pt', '--config', config, '--cache-dir', tmp_path / 'own')
-    kept, = (path for path in (tmp_path / 'own' / 'checkpoints').rglob('*.pt'))
+    (kept,) = (path for path in (tmp_path / 'own' / 'checkpoints').rglob('*.pt'))
     assert kept.read_bytes() == released.read_bytes() and not (tmp_path / 'cache').exists()
 
 
 @pytest.mark.parametrize('name, num_scales', [('cd_imagenet64_l2', 40), ('ct_imagenet64', 201), ('ct_cat256', 151)])
 def test_schedule_is_that_of_the_model_of_the_zoo(name, num_scales):
     from mmcm.cli.convert import config_of
+
     assert config_of('x.pt', None, name)[1]['sampler']['num_scales'] == num_scales
 
 
@@ -217,13 +221,16 @@ def test_folder_converts_into_itself(tmp_path, released, config):
     assert same(read_weights(tmp_path / 'x'), WEIGHTS)
 
 
-@pytest.mark.parametrize('out, to, message', [
-    ('x.bin', [], 'x.bin does not say what to write: end it in .pt (openai) or .safetensors (mmcm), or add --to'),
-    ('x.safetensors', ['--to', 'openai'], '--to openai writes a file that ends in .pt or .pth, got'),
-    ('x', ['--to', 'mmcm'], '--to mmcm writes a file that ends in .safetensors, got'),
-    ('x.pt', ['--to', 'diffusers'], '--to diffusers writes a folder, got'),
-    ('released.pt/x.pt', [], 'cannot be made a folder for the results'),
-])
+@pytest.mark.parametrize(
+    'out, to, message',
+    [
+        ('x.bin', [], 'x.bin does not say what to write: end it in .pt (openai) or .safetensors (mmcm), or add --to'),
+        ('x.safetensors', ['--to', 'openai'], '--to openai writes a file that ends in .pt or .pth, got'),
+        ('x', ['--to', 'mmcm'], '--to mmcm writes a file that ends in .safetensors, got'),
+        ('x.pt', ['--to', 'diffusers'], '--to diffusers writes a folder, got'),
+        ('released.pt/x.pt', [], 'cannot be made a folder for the results'),
+    ],
+)
 def test_output_that_is_not_clear_is_refused(tmp_path, released, config, capsys, out, to, message):
     assert message in refused(capsys, released, tmp_path / out, '--config', config, *to)
     assert content(tmp_path) == ['config.py', 'released.pt']
@@ -234,14 +241,17 @@ def test_folder_with_a_dot_in_its_name_is_written_where_that_is_said(tmp_path, r
     assert same(read_weights(tmp_path / 'v1.2'), WEIGHTS)
 
 
-@pytest.mark.parametrize('changes, message', [
-    (None, 'released.pt does not say what network the weights are of (model.denoiser.backbone): give its config'),
-    (model_config(backbone(base_channels=64)), 'released.pt is not a checkpoint of this ADMUNet: '),
-    (model_config(backbone(num_classes=None)), '1 keys are not expected: label_emb.weight'),
-    (model_config(boundary=False), "models of type 'KarrasDenoiser', not from a diffusion model (boundary=False)"),
-    (dict(model_config(), sampler=dict(type='HeunSampler', num_steps=18)), "got sampler 'HeunSampler'"),
-    (dict(type='DigitsClassifier'), 'config.py does not say what network the weights are of'),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (None, 'released.pt does not say what network the weights are of (model.denoiser.backbone): give its config'),
+        (model_config(backbone(base_channels=64)), 'released.pt is not a checkpoint of this ADMUNet: '),
+        (model_config(backbone(num_classes=None)), '1 keys are not expected: label_emb.weight'),
+        (model_config(boundary=False), "models of type 'KarrasDenoiser', not from a diffusion model (boundary=False)"),
+        (dict(model_config(), sampler=dict(type='HeunSampler', num_steps=18)), "got sampler 'HeunSampler'"),
+        (dict(type='DigitsClassifier'), 'config.py does not say what network the weights are of'),
+    ],
+)
 def test_config_that_does_not_fit_is_refused_and_nothing_written(tmp_path, released, capsys, changes, message):
     config = () if changes is None else ('--config', write_config(tmp_path, changes))
     before = content(tmp_path)
@@ -254,8 +264,9 @@ def test_diffusion_model_is_no_pipeline_but_a_file(tmp_path, released):
     assert parse_config(config_text(tmp_path / 'x.safetensors'))['model']['denoiser']['boundary'] is False
 
 
-@pytest.mark.parametrize('source, message', [
-    ('missing.pt', "no checkpoint 'missing.pt'"), ('cd_imagenet64_l1', 'nearest: cd_imagenet64_l2')])
+@pytest.mark.parametrize(
+    'source, message', [('missing.pt', "no checkpoint 'missing.pt'"), ('cd_imagenet64_l1', 'nearest: cd_imagenet64_l2')]
+)
 def test_source_that_is_not_there_is_refused(tmp_path, capsys, source, message):
     assert message in refused(capsys, source, tmp_path / 'x')
 
@@ -267,14 +278,14 @@ def test_average_of_a_released_file_is_refused(tmp_path, released, config, capsy
 
 def test_errors_in_arguments_and_help_do_not_load_torch(tmp_path):
     for arguments, expected in ((['--help'], 'examples:\n  mmcm convert '), (['a', 'b.c'], 'error: b.c does not say')):
-        code = f'''
+        code = f"""
 import sys
 from mmcm.cli.main import main
 try:
     main(['convert', *{arguments!r}])
 except SystemExit:
     print("torch" in sys.modules)
-'''
+"""
         process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path)
         assert expected in process.stdout + process.stderr
         assert process.stdout.splitlines()[-1] == 'False'

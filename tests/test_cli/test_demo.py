@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
-from file_server import Server
 
 from mmcm.cli.demo import main
 from mmcm.cli.edit import main as edit
+from support.digits import BACKBONE, build, model_config, write_config
+from support.file_server import Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,8 +25,19 @@ def tiny(tmp_path):
 
 
 def arguments(config, checkpoint, out, *more):
-    return ['--model-name', 'consistency_models', '--model-config', str(config), '--model-ckpt', str(checkpoint),
-            '--result-out-dir', str(out), '--device', 'cpu', *more]
+    return [
+        '--model-name',
+        'consistency_models',
+        '--model-config',
+        str(config),
+        '--model-ckpt',
+        str(checkpoint),
+        '--result-out-dir',
+        str(out),
+        '--device',
+        'cpu',
+        *more,
+    ]
 
 
 def refusal(capsys, *argv):
@@ -69,8 +80,14 @@ def test_number_of_images_is_that_of_mmagic_or_of_the_config(tmp_path, requests,
 
 
 def test_sampler_is_set_by_extra_parameters(tiny, tmp_path, capsys):
-    for number, settings in enumerate((['type=HeunSampler', 'num_steps=4'], ['indices=0,3,7', 'num_scales=18'],
-                                       ['sigmas=80.0,9.0,3.0,1.5'], ['indices=5'])):
+    for number, settings in enumerate(
+        (
+            ['type=HeunSampler', 'num_steps=4'],
+            ['indices=0,3,7', 'num_scales=18'],
+            ['sigmas=80.0,9.0,3.0,1.5'],
+            ['indices=5'],
+        )
+    ):
         main(arguments(*tiny, tmp_path / f'{number}.png', '--extra-parameters', *settings))
     printed = capsys.readouterr().out
     assert all(f'{calls} network call' in printed for calls in (7, 3, 4, 1))
@@ -86,9 +103,18 @@ def test_lists_models_and_tasks(capsys):
 
 def test_script_ends_with_one_line_and_code_2(tmp_path):
     result = subprocess.run(
-        [sys.executable, ROOT / 'demo' / 'mmagic_inference_demo.py', '--model-config', 'configs/none.py',
-         '--result-out-dir', tmp_path / 'x.png'],
-        cwd=tmp_path, capture_output=True, text=True)
+        [
+            sys.executable,
+            ROOT / 'demo' / 'mmagic_inference_demo.py',
+            '--model-config',
+            'configs/none.py',
+            '--result-out-dir',
+            tmp_path / 'x.png',
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 2 and result.stdout == ''
     assert result.stderr.startswith('error: ') and result.stderr.count('\n') == 1
 
@@ -98,15 +124,24 @@ def test_mmagic_that_cannot_be_imported_is_left_aside(tiny, tmp_path):
     (tmp_path / 'mmagic' / '__init__.py').write_text('from huggingface_hub import cached_download_no_more')
     result = subprocess.run(
         [sys.executable, ROOT / 'demo' / 'mmagic_inference_demo.py', *arguments(*tiny, tmp_path / 'x.png')],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+    )
     assert result.returncode == 0 and (tmp_path / 'x.png').is_file()
     assert 'MMagic is left aside, as it cannot be imported here: ImportError: cannot import' in result.stderr
     assert 'MMagic' not in result.stdout
 
 
 def test_unknown_config_is_named_with_its_neighbours(capsys, tmp_path):
-    error = refusal(capsys, '--model-config', 'consistency_models_8xb256-imagenet1k-onestep-64', '--result-out-dir',
-                    tmp_path / 'x.png')
+    error = refusal(
+        capsys,
+        '--model-config',
+        'consistency_models_8xb256-imagenet1k-onestep-64',
+        '--result-out-dir',
+        tmp_path / 'x.png',
+    )
     assert 'consistency_models_8xb256-imagenet1k-onestep-64x64' in error
 
 
@@ -128,7 +163,7 @@ def test_label_for_an_unconditional_model(capsys, tmp_path):
 
 
 def test_checkpoint_of_another_architecture(capsys, tiny, tmp_path):
-    other = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, channel_mult=(2, ), num_classes=None)))
+    other = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, channel_mult=(2,), num_classes=None)))
     torch.save(other.denoiser.backbone.state_dict(), tmp_path / 'other.pt')
     error = refusal(capsys, *arguments(tiny[0], tmp_path / 'other.pt', tmp_path / 'x.png', '--label', '0'))
     assert 'label_emb.weight' in error and 'keys are missing' in error
@@ -137,7 +172,7 @@ def test_checkpoint_of_another_architecture(capsys, tiny, tmp_path):
 
 def test_truncated_checkpoint(capsys, tiny, tmp_path):
     content = tiny[1].read_bytes()
-    tiny[1].write_bytes(content[:len(content) // 2])
+    tiny[1].write_bytes(content[: len(content) // 2])
     assert 'truncated' in refusal(capsys, *arguments(*tiny, tmp_path / 'x.png'))
 
 
@@ -171,9 +206,8 @@ def test_output_that_cannot_be_written(capsys, tiny, tmp_path):
 def test_pickle_with_code_is_refused_and_nothing_in_it_runs(capsys, tiny, tmp_path):
 
     class Payload:
-
         def __reduce__(self):
-            return os.mkdir, (str(tmp_path / 'executed'), )
+            return os.mkdir, (str(tmp_path / 'executed'),)
 
     torch.save(dict(state_dict=Payload()), tmp_path / 'code.pt')
     (tmp_path / 'old.pt').write_bytes(pickle.dumps(Payload()))
@@ -217,9 +251,26 @@ def test_picture_is_filled_in(tmp_path, capsys):
     picture[2:6, 3:5], mask[4:] = 200, 255
     cv2.imwrite(str(tmp_path / 'one.png'), picture)
     cv2.imwrite(str(tmp_path / 'mask.png'), mask)
-    main(['--model-name', 'digits', '--device', 'cpu', '--img', str(tmp_path / 'one.png'), '--mask',
-          str(tmp_path / 'mask.png'), '--label', '1', '--result-out-dir', str(tmp_path / 'out'),
-          '--extra-parameters', 'task=inpaint', 'num_candidates=2', 'num_steps=3'])
+    main(
+        [
+            '--model-name',
+            'digits',
+            '--device',
+            'cpu',
+            '--img',
+            str(tmp_path / 'one.png'),
+            '--mask',
+            str(tmp_path / 'mask.png'),
+            '--label',
+            '1',
+            '--result-out-dir',
+            str(tmp_path / 'out'),
+            '--extra-parameters',
+            'task=inpaint',
+            'num_candidates=2',
+            'num_steps=3',
+        ]
+    )
     assert 'Drew 2 candidates with digits' in capsys.readouterr().out
     for candidate in (tmp_path / 'out').glob('candidate*'):
         assert np.array_equal(cv2.imread(str(candidate))[:4, :, 0], picture[:4])
@@ -237,16 +288,34 @@ def colour(tmp_path):
     cv2.imwrite(str(tmp_path / 'photo.png'), np.random.RandomState(0).randint(0, 256, (12, 20, 3)).astype(np.uint8))
     for name, size in (('mask.png', (12, 20)), ('small.png', (3, 5))):
         cv2.imwrite(str(tmp_path / name), np.tri(*size, dtype=np.uint8) * 255)
-    return ['--model-config', str(config), '--model-ckpt', str(tmp_path / 'colour.pt'), '--device', 'cpu', '--img',
-            str(tmp_path / 'photo.png'), '--result-out-dir', str(tmp_path / 'out')]
+    return [
+        '--model-config',
+        str(config),
+        '--model-ckpt',
+        str(tmp_path / 'colour.pt'),
+        '--device',
+        'cpu',
+        '--img',
+        str(tmp_path / 'photo.png'),
+        '--result-out-dir',
+        str(tmp_path / 'out'),
+    ]
 
 
-@pytest.mark.parametrize('task, mask, extra', [
-    ('inpaint', 'mask.png', ['num_steps=3']), ('inpaint', 'small.png', ['resize_mask=True', 'num_steps=3']),
-    ('uncrop', None, ['share=0.5']), ('colorize', None, ['sigmas=80.0,5.0']),
-    ('super-resolve', None, ['factor=2', 'num_steps=3']), ('deblur', None, ['kernel=1,2,1', 'num_steps=3']),
-    ('stroke', None, []), ('variations', None, ['sigmas=2.0']), ('denoise', None, ['sigma=0.3']),
-])
+@pytest.mark.parametrize(
+    'task, mask, extra',
+    [
+        ('inpaint', 'mask.png', ['num_steps=3']),
+        ('inpaint', 'small.png', ['resize_mask=True', 'num_steps=3']),
+        ('uncrop', None, ['share=0.5']),
+        ('colorize', None, ['sigmas=80.0,5.0']),
+        ('super-resolve', None, ['factor=2', 'num_steps=3']),
+        ('deblur', None, ['kernel=1,2,1', 'num_steps=3']),
+        ('stroke', None, []),
+        ('variations', None, ['sigmas=2.0']),
+        ('denoise', None, ['sigma=0.3']),
+    ],
+)
 def test_every_task_writes_what_mmcm_edit_writes(colour, tmp_path, task, mask, extra):
     masks = [] if mask is None else ['--mask', str(tmp_path / mask)]
     main([*colour, *masks, '--seed', '5', '--extra-parameters', f'task={task}', 'num_candidates=2', *extra])
@@ -257,28 +326,52 @@ def test_every_task_writes_what_mmcm_edit_writes(colour, tmp_path, task, mask, e
         name = '--' + words.get(name, name).replace('_', '-')
         options += [name] if value == 'True' else [name, *value.split(',')]
     given = dict(zip(colour[::2], colour[1::2]))
-    edit([task, '--img', given['--img'], *masks, '--model', given['--model-config'], '--checkpoint',
-          given['--model-ckpt'], '--device', 'cpu', '--seed', '5', '--num-candidates', '2', *options, '--out',
-          str(tmp_path / 'edited')])
-    written, expected = ({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
-                         for folder in ('out', 'edited'))
+    edit(
+        [
+            task,
+            '--img',
+            given['--img'],
+            *masks,
+            '--model',
+            given['--model-config'],
+            '--checkpoint',
+            given['--model-ckpt'],
+            '--device',
+            'cpu',
+            '--seed',
+            '5',
+            '--num-candidates',
+            '2',
+            *options,
+            '--out',
+            str(tmp_path / 'edited'),
+        ]
+    )
+    written, expected = (
+        {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} for folder in ('out', 'edited')
+    )
     assert written == expected and 'candidate_001.png' in written
 
 
-@pytest.mark.parametrize('argv, expected', [
-    ([], 'task=inpaint'), (['--extra-parameters', 'task=paint'], 'one of inpaint'),
-    (['--extra-parameters', 'task=stroke', 'columns=3'], "no 'columns'"),
-    (['--extra-parameters', 'task=stroke', 'factor=3'], 'stroke takes no further'),
-    (['--extra-parameters', 'task=deblur', 'kernel=3'], 'kernel has to be a list'),
-    (['--extra-parameters', 'task=deblur', 'kernel=1,2'], 'odd number'),
-    (['--extra-parameters', 'task=uncrop', 'share=most'], 'share has to be a number'),
-    (['--extra-parameters', 'task=stroke', 'sigmas=high'], 'a list, each of it a number, got'),
-    (['--extra-parameters', 'task=colorize'], 'three channels'),
-])
+@pytest.mark.parametrize(
+    'argv, expected',
+    [
+        ([], 'task=inpaint'),
+        (['--extra-parameters', 'task=paint'], 'one of inpaint'),
+        (['--extra-parameters', 'task=stroke', 'columns=3'], "no 'columns'"),
+        (['--extra-parameters', 'task=stroke', 'factor=3'], 'stroke takes no further'),
+        (['--extra-parameters', 'task=deblur', 'kernel=3'], 'kernel has to be a list'),
+        (['--extra-parameters', 'task=deblur', 'kernel=1,2'], 'odd number'),
+        (['--extra-parameters', 'task=uncrop', 'share=most'], 'share has to be a number'),
+        (['--extra-parameters', 'task=stroke', 'sigmas=high'], 'a list, each of it a number, got'),
+        (['--extra-parameters', 'task=colorize'], 'three channels'),
+    ],
+)
 def test_edits_that_cannot_be_are_refused(tmp_path, capsys, argv, expected):
     cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((8, 8), np.uint8))
-    assert expected in refusal(capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png', '--result-out-dir',
-                               tmp_path / 'out', *argv)
+    assert expected in refusal(
+        capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png', '--result-out-dir', tmp_path / 'out', *argv
+    )
     assert not (tmp_path / 'out').exists()
 
 
@@ -287,5 +380,13 @@ def test_picture_of_the_user_is_not_replaced(tmp_path, capsys, monkeypatch, home
     monkeypatch.setenv('HOME', str(tmp_path))
     cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((8, 8), np.uint8))
     assert 'file of --img' in refusal(
-        capsys, '--model-name', 'digits', '--img', tmp_path / 'one.png', '--result-out-dir',
-        '~/one.png' if home else tmp_path / 'one.png', '--extra-parameters', 'task=stroke')
+        capsys,
+        '--model-name',
+        'digits',
+        '--img',
+        tmp_path / 'one.png',
+        '--result-out-dir',
+        '~/one.png' if home else tmp_path / 'one.png',
+        '--extra-parameters',
+        'task=stroke',
+    )

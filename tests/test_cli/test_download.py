@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from file_server import CONTENT
-from patience import PATIENCE
 
 from mmcm.cli.download import main
 from mmcm.zoo import list_models
+from support.file_server import CONTENT
+from support.patience import PATIENCE
 
 PACKAGE = Path(__file__).parents[2] / 'mmcm'
 
@@ -37,8 +37,11 @@ def run(capsys, *arguments):
 def test_paths_of_several_are_printed_in_their_order(server, cache, capsys):
     code, out, _ = run(capsys, 'ct_cat256', 'digits', 'cd_cat256_l2', 'ct_cat256')
     assert code == 0
-    assert out == [str(cache / 'ct_cat256.pt'), str(PACKAGE / 'weights' / 'cd_digits.safetensors'),
-                   str(cache / 'cd_cat256_l2.pt')]
+    assert out == [
+        str(cache / 'ct_cat256.pt'),
+        str(PACKAGE / 'weights' / 'cd_digits.safetensors'),
+        str(cache / 'cd_cat256_l2.pt'),
+    ]
     assert (cache / 'ct_cat256.pt').read_bytes() == CONTENT
     assert [asked[0] for asked in server.asked] == ['/ct_cat256.pt', '/cd_cat256_l2.pt']
 
@@ -64,7 +67,7 @@ def test_rest_is_fetched_when_one_fails(server, cache, capsys):
 
 def test_file_put_by_hand_at_the_place_that_the_error_names_is_taken(server, cache, capsys):
     server.behaviour = '404'
-    _, _, (error, ) = run(capsys, 'cd_cat256_l2')
+    _, _, (error,) = run(capsys, 'cd_cat256_l2')
     place = Path(error.rpartition(' ')[2])
     place.write_bytes(CONTENT)
     assert run(capsys, 'cd_cat256_l2') == (0, [str(place)], [])
@@ -80,18 +83,21 @@ def test_cache_dir_goes_before_the_environment(server, cache, tmp_path, capsys):
 def test_digest_is_checked(server, cache, capsys):
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert run(capsys, server.url, '--sha256', digest.upper())[0] == 0
-    code, out, (error, ) = run(capsys, 'ct_cat256', '--sha256', '0' * 64)
+    code, out, (error,) = run(capsys, 'ct_cat256', '--sha256', '0' * 64)
     assert (code, out) == (2, [])
     assert f'{digest}, expected {"0" * 64}' in error
 
 
-@pytest.mark.parametrize('arguments, reason', [
-    ((), 'required: SOURCE'),
-    (('all', '--sha256', '0' * 64), 'digest of one file, and'),
-    (('ct_cat256', '--sha256', 'abc'), "64 hexadecimal digits, got 'abc'"),
-])
+@pytest.mark.parametrize(
+    'arguments, reason',
+    [
+        ((), 'required: SOURCE'),
+        (('all', '--sha256', '0' * 64), 'digest of one file, and'),
+        (('ct_cat256', '--sha256', 'abc'), "64 hexadecimal digits, got 'abc'"),
+    ],
+)
 def test_arguments_that_do_not_fit_are_told_in_one_line(server, cache, capsys, arguments, reason):
-    code, out, (error, ) = run(capsys, *arguments)
+    code, out, (error,) = run(capsys, *arguments)
     assert (code, out) == (2, [])
     assert error.startswith('error: ') and reason in error
     assert server.asked == []
@@ -99,10 +105,20 @@ def test_arguments_that_do_not_fit_are_told_in_one_line(server, cache, capsys, a
 
 def test_two_commands_at_once_fetch_the_file_once_and_load_no_torch(server, cache):
     server.pause = 0.02
-    code = ('import sys; from mmcm.cli.main import main; main(["download", "ct_cat256"]); '
-            'print({"torch", "mmengine", "cv2"} & set(sys.modules))')
-    both = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)}) for _ in range(2)]
+    code = (
+        'import sys; from mmcm.cli.main import main; main(["download", "ct_cat256"]); '
+        'print({"torch", "mmengine", "cv2"} & set(sys.modules))'
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, '-c', code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)},
+        )
+        for _ in range(2)
+    ]
     for process in both:
         out, err = process.communicate(timeout=PATIENCE)
         assert out.splitlines() == [str(cache / 'ct_cat256.pt'), 'set()'], err

@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
-from pictures import png_header
 from PIL import Image, ImageFile
 
+from mmcm.apis.editing.tasks import TASKS, WHOLE
 from mmcm.cli.edit import main
 from mmcm.datasets import DigitsDataset
-from mmcm.editing.tasks import TASKS, WHOLE
 from mmcm.registry import MODELS
+from support.digits import BACKBONE, build, model_config, write_config
+from support.pictures import png_header
 
 ROOT = Path(__file__).parents[2]
 COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
@@ -51,8 +51,7 @@ def read(folder):
 
 def labels_read(images):
     """Return what the classifier of digits reads in images (8, 8, 3)."""
-    classifier = MODELS.build(
-        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
     pixels = torch.from_numpy(np.stack(images)[..., 0].astype(np.uint8))[:, None]
     return classifier.eval().extract(pixels).logits.argmax(1).tolist()
@@ -70,8 +69,23 @@ def refusal(capsys, *argv):
 
 def test_lower_half_of_a_digit_is_drawn_and_reads_as_its_label(digit, tmp_path, capsys):
     picture, mask = digit
-    run('inpaint', '--img', picture, '--mask', mask, '--model', 'digits', '--device', 'cpu', '--labels', 3,
-        '--num-candidates', 8, '--out', tmp_path / 'out')
+    run(
+        'inpaint',
+        '--img',
+        picture,
+        '--mask',
+        mask,
+        '--model',
+        'digits',
+        '--device',
+        'cpu',
+        '--labels',
+        3,
+        '--num-candidates',
+        8,
+        '--out',
+        tmp_path / 'out',
+    )
     images = read(tmp_path / 'out')
     candidates = [image for name, image in images.items() if name.startswith('candidate')]
     assert len(candidates) == 8
@@ -85,8 +99,23 @@ def test_lower_half_of_a_digit_is_drawn_and_reads_as_its_label(digit, tmp_path, 
 def test_small_digit_is_enlarged_and_reads_as_its_label(digit, tmp_path):
     small = Image.open(digit[0]).resize((4, 4), Image.Resampling.BOX)
     small.save(tmp_path / 'small.png')
-    run('super-resolve', '--img', tmp_path / 'small.png', '--factor', 2, '--model', 'digits', '--device', 'cpu',
-        '--labels', 3, '--num-candidates', 8, '--out', tmp_path / 'out')
+    run(
+        'super-resolve',
+        '--img',
+        tmp_path / 'small.png',
+        '--factor',
+        2,
+        '--model',
+        'digits',
+        '--device',
+        'cpu',
+        '--labels',
+        3,
+        '--num-candidates',
+        8,
+        '--out',
+        tmp_path / 'out',
+    )
     images = read(tmp_path / 'out')
     candidates = [image for name, image in images.items() if name.startswith('candidate')]
     assert sum(label == 3 for label in labels_read(candidates)) >= 7
@@ -111,9 +140,13 @@ def write_pictures(folder):
     indexed.save(folder / 'palette.gif')
     Image.fromarray(small).convert('CMYK').save(folder / 'cmyk.jpg')
     return {
-        'turned.jpg': np.rot90(np.asarray(Image.open(folder / 'turned.jpg')), -1), 'grey.png': np.dstack([grey] * 3),
-        'rgba.png': np.dstack([small, alpha]), 'sixteen.png': small, 'palette.gif': np.asarray(indexed.convert('RGB')),
-        'cmyk.jpg': np.asarray(Image.open(folder / 'cmyk.jpg').convert('RGB'))}
+        'turned.jpg': np.rot90(np.asarray(Image.open(folder / 'turned.jpg')), -1),
+        'grey.png': np.dstack([grey] * 3),
+        'rgba.png': np.dstack([small, alpha]),
+        'sixteen.png': small,
+        'palette.gif': np.asarray(indexed.convert('RGB')),
+        'cmyk.jpg': np.asarray(Image.open(folder / 'cmyk.jpg').convert('RGB')),
+    }
 
 
 def unclipped(image):
@@ -153,8 +186,8 @@ def edited(request, pictures, colour, tmp_path):
 def test_any_picture_is_filled_in_and_keeps_each_known_pixel(edited, pictures, request, tmp_path, region):
     height, width = pictures[1][request.node.callspec.params['edited']].shape[:2]
     mask = np.zeros((height, width), np.uint8)
-    mask[height // 2:, :width // 2] = 255
-    mask[:height // 4, :width // 2] = 128  # soft
+    mask[height // 2 :, : width // 2] = 255
+    mask[: height // 4, : width // 2] = 128  # soft
     Image.fromarray(mask).save(tmp_path / 'mask.png')
     seen, images = edited('inpaint', '--mask', tmp_path / 'mask.png', '--steps', 4, region=region)
     known = images['mask'][..., 0] == 0
@@ -167,7 +200,7 @@ def test_any_picture_is_filled_in_and_keeps_each_known_pixel(edited, pictures, r
         if region == 'square':
             square, drawn = drawn, np.zeros_like(drawn)
             left, top, side = (width - min(width, height)) // 2, (height - min(width, height)) // 2, min(width, height)
-            drawn[top:top + side, left:left + side] = square[top:top + side, left:left + side]
+            drawn[top : top + side, left : left + side] = square[top : top + side, left : left + side]
         assert (full[drawn] != seen[drawn]).any(1).mean() > 0.9
         assert seen.shape[2] == 3 or (full[drawn][:, 3] == 255).all()  # what was drawn is not transparent
 
@@ -205,9 +238,10 @@ def test_any_picture_is_enlarged_and_keeps_the_means_of_its_patches(edited, fact
     assert np.array_equal(images['known'], images['known'][::factor, ::factor].repeat(factor, 0).repeat(factor, 1))
 
 
-@pytest.mark.parametrize('task, arguments', [
-    ('stroke', ['--sigmas', 0.0025]), ('variations', ['--sigmas', 0.0025]), ('denoise', ['--sigma', 0.0025]),
-])
+@pytest.mark.parametrize(
+    'task, arguments',
+    [('stroke', ['--sigmas', 0.0025]), ('variations', ['--sigmas', 0.0025]), ('denoise', ['--sigma', 0.0025])],
+)
 def test_any_picture_under_next_to_no_noise_stays_what_it_is(edited, task, arguments):
     _, images = edited(task, *arguments)
     assert np.abs(images['candidate_000'] - images['picture']).max() <= 2
@@ -221,8 +255,28 @@ def test_any_picture_is_sharpened(edited):
 def test_sheet_shows_all_of_them(digit, tmp_path):
     picture, mask = digit
     for name in ('a.png', 'b.png'):
-        run('inpaint', '--img', picture, '--mask', mask, '--model', 'digits', '--device', 'cpu', '--labels', 3, 5,
-            '--num-candidates', 2, '--sigmas', 80, 5, 0.5, '--out', tmp_path / 'new' / name)
+        run(
+            'inpaint',
+            '--img',
+            picture,
+            '--mask',
+            mask,
+            '--model',
+            'digits',
+            '--device',
+            'cpu',
+            '--labels',
+            3,
+            5,
+            '--num-candidates',
+            2,
+            '--sigmas',
+            80,
+            5,
+            0.5,
+            '--out',
+            tmp_path / 'new' / name,
+        )
     with Image.open(tmp_path / 'new' / 'a.png') as sheet:
         assert sheet.size == (4 + 5 * 132, 4 + 128 + 16 + 4)  # before, mask, known and two candidates
     assert (tmp_path / 'new' / 'a.png').read_bytes() == (tmp_path / 'new' / 'b.png').read_bytes()
@@ -231,8 +285,22 @@ def test_sheet_shows_all_of_them(digit, tmp_path):
 def test_labels_may_be_a_rule(digit, tmp_path):
     def names(*labels):
         out = tmp_path / '_'.join(['out', *labels])
-        run('super-resolve', '--img', digit[0], '--factor', 2, '--model', 'digits', '--device', 'cpu', '--steps', 2,
-            *labels, '--out', out)
+        run(
+            'super-resolve',
+            '--img',
+            digit[0],
+            '--factor',
+            2,
+            '--model',
+            'digits',
+            '--device',
+            'cpu',
+            '--steps',
+            2,
+            *labels,
+            '--out',
+            out,
+        )
         return sorted(path.name for path in out.glob('candidate*'))
 
     balanced = names('--labels', 'balanced')
@@ -288,7 +356,7 @@ def bad_requests(folder, picture, mask):
     yield [*inpaint, '--steps', 3, '--sigmas', 80], 'not allowed with'
     yield [*inpaint, '--device', 'abacus'], 'no device'
     yield [*inpaint, '--dtype', 'int8'], 'dtype'
-    for sigmas in ((1, 2), (-1, ), ('nan', ), ('inf', ), (0, ), (80, 'nan', 1)):
+    for sigmas in ((1, 2), (-1,), ('nan',), ('inf',), (0,), (80, 'nan', 1)):
         answer = 'each of it a number' if 'nan' in sigmas else 'strictly decrease'
         yield [*inpaint, '--sigmas', *sigmas], answer
         yield ['variations', '--img', picture, '--sigmas', *sigmas], answer
@@ -297,7 +365,7 @@ def bad_requests(folder, picture, mask):
     for sigma in (0, -1, 'nan', 'inf', 0.001):
         yield ['denoise', '--img', picture, '--sigma', sigma], 'sigma'
     yield ['denoise', '--img', picture, '--sigma', 0.3, '--sigmas', 5, 1], 'have to begin with it, got [5.0, 1.0]'
-    for kernel in ((1, 1), ('nan', 1, 1), ('inf', 1, 1), (1e308, 1e308, 1e308), (1, -1, 0), (0, ), [1] * 17):
+    for kernel in ((1, 1), ('nan', 1, 1), ('inf', 1, 1), (1e308, 1e308, 1e308), (1, -1, 0), (0,), [1] * 17):
         yield ['deblur', '--img', picture, '--kernel', *kernel], 'weights'
     yield ['deblur', '--img', picture, '--kernel'], 'expected at least one argument'
     yield ['stroke', '--img', picture, '--steps', 3], 'give sigmas'
@@ -308,7 +376,8 @@ def bad_requests(folder, picture, mask):
 
 
 def test_bad_requests_end_with_one_line_before_the_weights_are_read_or_anything_is_written(
-        digit, tmp_path, capsys, monkeypatch):
+    digit, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr('mmcm.models.ConsistencyModel.load_checkpoint', lambda *_: pytest.fail('read the weights'))
     requests = list(bad_requests(tmp_path, *digit))
     before = set(tmp_path.rglob('*'))
@@ -329,18 +398,22 @@ def test_picture_that_says_it_is_huge_is_refused_before_it_is_decoded(digit, tmp
     (tmp_path / 'large.png').write_bytes(png_header(9000, 9000))  # which Pillow alone lets pass
     decode = ImageFile.ImageFile.load
     monkeypatch.setattr(
-        ImageFile.ImageFile, 'load', lambda image: decode(image) if image.size == (8, 8) else pytest.fail('decoded'))
+        ImageFile.ImageFile, 'load', lambda image: decode(image) if image.size == (8, 8) else pytest.fail('decoded')
+    )
     for name in ('huge.png', 'large.png'):
         files = {'--img': picture, '--mask': mask, argument: tmp_path / name}
         arguments = [word for pair in files.items() for word in pair]
         assert 'more than 67108864' in refusal(
-            capsys, 'inpaint', *arguments, '--model', 'digits', '--out', tmp_path / 'x.png')
+            capsys, 'inpaint', *arguments, '--model', 'digits', '--out', tmp_path / 'x.png'
+        )
 
 
 @pytest.mark.parametrize('argv', [['--help'], ['colorize', '--help'], ['inpaint']])
 def test_help_and_wrong_arguments_do_not_load_torch(argv):
-    code = ('import sys, mmcm.cli.main\ntry:\n    mmcm.cli.main.main(sys.argv[1:])\n'
-            'finally:\n    print("torch" in sys.modules)')
+    code = (
+        'import sys, mmcm.cli.main\ntry:\n    mmcm.cli.main.main(sys.argv[1:])\n'
+        'finally:\n    print("torch" in sys.modules)'
+    )
     process = subprocess.run([sys.executable, '-c', code, 'edit', *argv], capture_output=True, text=True)
     assert process.stdout.splitlines()[-1] == 'False', process.stderr
 
@@ -355,13 +428,35 @@ def test_what_is_there_is_not_replaced(capsys, digit, tmp_path):
     assert (picture.read_bytes(), mask.read_bytes()) == before
 
 
-@pytest.mark.parametrize('task, arguments, calls', [
-    ('uncrop', ['--share', 0.75], 39), ('deblur', ['--kernel', 1, 2, 1], 39), ('stroke', [], 2),
-    ('variations', ['--sigmas', 0.8, 0.4, 0.2], 3), ('denoise', ['--sigma', 0.3], 1),
-])
+@pytest.mark.parametrize(
+    'task, arguments, calls',
+    [
+        ('uncrop', ['--share', 0.75], 39),
+        ('deblur', ['--kernel', 1, 2, 1], 39),
+        ('stroke', [], 2),
+        ('variations', ['--sigmas', 0.8, 0.4, 0.2], 3),
+        ('denoise', ['--sigma', 0.3], 1),
+    ],
+)
 def test_every_other_task_draws_a_three(digit, tmp_path, capsys, task, arguments, calls):
-    run(task, '--img', digit[0], '--model', 'digits', '--device', 'cpu', '--labels', 3, '--num-candidates', 4,
-        *arguments, '--steps-out', tmp_path / 'steps.png', '--out', tmp_path / 'out')
+    run(
+        task,
+        '--img',
+        digit[0],
+        '--model',
+        'digits',
+        '--device',
+        'cpu',
+        '--labels',
+        3,
+        '--num-candidates',
+        4,
+        *arguments,
+        '--steps-out',
+        tmp_path / 'steps.png',
+        '--out',
+        tmp_path / 'out',
+    )
     candidates = [image for name, image in read(tmp_path / 'out').items() if name.startswith('candidate')]
     assert labels_read(candidates).count(3) >= 3
     assert f'{calls} network call' in capsys.readouterr().out
@@ -370,8 +465,23 @@ def test_every_other_task_draws_a_three(digit, tmp_path, capsys, task, arguments
 
 
 def test_strip_leads_from_one_digit_to_another(tmp_path):
-    run('interpolate', '--seeds', 4, 7, '--labels', 3, 8, '-n', 5, '--model', 'digits', '--device', 'cpu', '--out',
-        tmp_path / 'out')
+    run(
+        'interpolate',
+        '--seeds',
+        4,
+        7,
+        '--labels',
+        3,
+        8,
+        '-n',
+        5,
+        '--model',
+        'digits',
+        '--device',
+        'cpu',
+        '--out',
+        tmp_path / 'out',
+    )
     images = read(tmp_path / 'out')
     assert len(images) == 5
     read_as = labels_read([images[name] for name in sorted(images)])
@@ -382,7 +492,8 @@ def test_picture_of_the_user_is_not_replaced(digit, tmp_path, capsys):
     common = ('stroke', '--img', digit[0], '--model', 'digits')
     assert 'file of --img' in refusal(capsys, *common, '--steps-out', digit[0], '--out', tmp_path / 'out.png')
     assert 'file of --out' in refusal(
-        capsys, *common, '--steps-out', tmp_path / 'new' / 'out.png', '--out', tmp_path / 'new' / 'out.png')
+        capsys, *common, '--steps-out', tmp_path / 'new' / 'out.png', '--out', tmp_path / 'new' / 'out.png'
+    )
     assert not (tmp_path / 'new').exists()
 
 
@@ -392,20 +503,50 @@ def test_mask_of_another_size_is_stretched_when_asked(pictures, colour, tmp_path
     folder, seen = pictures
     seen = seen['sixteen.png']
     mask = np.zeros(size[::-1], np.uint8)
-    mask[:, :size[0] // 2] = 255
+    mask[:, : size[0] // 2] = 255
     Image.fromarray(mask).save(tmp_path / 'mask.png')
-    run('inpaint', '--img', folder / 'sixteen.png', '--mask', tmp_path / 'mask.png', '--resize-mask', *colour,
-        '--steps', 4, '--num-candidates', 1, '--out', tmp_path / 'out')
+    run(
+        'inpaint',
+        '--img',
+        folder / 'sixteen.png',
+        '--mask',
+        tmp_path / 'mask.png',
+        '--resize-mask',
+        *colour,
+        '--steps',
+        4,
+        '--num-candidates',
+        1,
+        '--out',
+        tmp_path / 'out',
+    )
     full, edge = read(tmp_path / 'out')['full_size_000'], round(seen.shape[1] * (size[0] // 2) / size[0])
-    assert np.array_equal(full[:, edge + 1:], seen[:, edge + 1:])
+    assert np.array_equal(full[:, edge + 1 :], seen[:, edge + 1 :])
     inside = slice((seen.shape[1] - seen.shape[0]) // 2, edge - 1)  # of the central square
     assert (full[:, inside] != seen[:, inside]).any(2).mean() > 0.9
 
 
 def test_half_precision_may_be_asked_for(digit, tmp_path):
     for dtype in ('float32', 'bfloat16'):
-        run('super-resolve', '--img', digit[0], '--factor', 2, '--model', 'digits', '--device', 'cpu',
-            '--labels', 3, '--steps', 2, '--dtype', dtype, '--out', tmp_path / dtype)
+        run(
+            'super-resolve',
+            '--img',
+            digit[0],
+            '--factor',
+            2,
+            '--model',
+            'digits',
+            '--device',
+            'cpu',
+            '--labels',
+            3,
+            '--steps',
+            2,
+            '--dtype',
+            dtype,
+            '--out',
+            tmp_path / dtype,
+        )
     single, half = (read(tmp_path / dtype)['candidate_000_label3'] for dtype in ('float32', 'bfloat16'))
     assert 0 < np.abs(single - half).max() < 30
 
@@ -416,7 +557,8 @@ def test_candidate_that_does_not_fit_the_memory_ends_with_one_line(digit, tmp_pa
 
     monkeypatch.setattr('mmcm.models.ConsistencyModel.edit', full)
     assert 'not even one image fits' in refusal(
-        capsys, 'stroke', '--img', digit[0], '--model', 'digits', '--device', 'cpu', '--out', tmp_path / 'x.png')
+        capsys, 'stroke', '--img', digit[0], '--model', 'digits', '--device', 'cpu', '--out', tmp_path / 'x.png'
+    )
 
 
 def test_what_the_documentation_shows_runs(colour, tmp_path, monkeypatch):
@@ -430,7 +572,7 @@ def test_what_the_documentation_shows_runs(colour, tmp_path, monkeypatch):
     for words in commands:
         at = words.index('--model')
         if words[at + 1] == 'photo_patches':
-            words[at:at + 2] = colour
+            words[at : at + 2] = colour
         if words[0] == 'super-resolve':  # the tiny model takes 23 times as many tiles
             words += ['--num-candidates', '1']
         run(*words)

@@ -8,13 +8,13 @@ import threading
 import time
 
 import pytest
-from file_server import serving
-from interruptions import PATIENCE
 from torch.utils.data import DataLoader, Dataset
 
 from mmcm.cli.errors import command
 from mmcm.cli.main import main as mmcm
 from mmcm.utils.errors import InputError
+from support.file_server import serving
+from support.interruptions import PATIENCE
 
 
 class Damaged(Dataset):
@@ -86,8 +86,11 @@ COMMANDS = {
     'convert': (['digits', '{}/x.safetensors'], RENAMING, ''),
     'statistics': ([DIGITS, '--out', '{}/x.npz'], RENAMING, ''),
     'analyze': (['seeds', '--row', 'digits', '--out', '{}/x.png'], RENAMING, ''),
-    'pack': (['DigitsDataset', '--out', '{}/x.npz', '--workers', '1'], 'mmcm.apis.packing._Chunks.__getitem__',
-             'No image had been packed yet.'),
+    'pack': (
+        ['DigitsDataset', '--out', '{}/x.npz', '--workers', '1'],
+        'mmcm.apis.data.packing._Chunks.__getitem__',
+        'No image had been packed yet.',
+    ),
     'train': (['edm_1xb32_digits-8x8', '--work-dir', '{}/work'], NETWORK, 'iter_1.pth is the last checkpoint'),
 }
 
@@ -114,12 +117,16 @@ def test_every_command_ends_with_one_line_and_leaves_nothing_half_written(name, 
     assert sent
     *_, last = error = capsys.readouterr().err.splitlines()
     assert last.startswith('stopped by SIGTERM.') and expected in last and 'Traceback' not in '\n'.join(error)
-    assert not [path for path in tmp_path.rglob('*') if path.name.startswith('.') or path.name.startswith('x.')
-                and path.suffix != '.parts'], list(tmp_path.rglob('*'))
+    assert not [
+        path
+        for path in tmp_path.rglob('*')
+        if path.name.startswith('.') or path.name.startswith('x.') and path.suffix != '.parts'
+    ], list(tmp_path.rglob('*'))
 
 
 def test_pack_says_how_many_images_it_keeps(tmp_path, capsys, monkeypatch):
-    from mmcm.apis import packing
+    from mmcm.apis.data import packing
+
     original = packing._Chunks.__getitem__
 
     def interrupted(chunks, index):
@@ -153,7 +160,7 @@ def test_download_is_kept_where_it_was_interrupted(tmp_path, capsys):
             mmcm(['download', server.url, '--cache-dir', str(tmp_path)])
         thread.join()
         assert f'What has been fetched is kept: {GOES_ON}' in capsys.readouterr().err
-        part, = tmp_path.rglob('*.part')
+        (part,) = tmp_path.rglob('*.part')
         arrived = part.stat().st_size
         server.pause = 0
         mmcm(['download', server.url, '--cache-dir', str(tmp_path)])
@@ -162,8 +169,9 @@ def test_download_is_kept_where_it_was_interrupted(tmp_path, capsys):
 
 @pytest.mark.parametrize('command', ['zoo', 'zoo --json', '--version', '--help'])
 def test_command_whose_reader_has_ended_ends_quietly(command):
-    with subprocess.Popen([sys.executable, '-m', 'mmcm', *command.split()], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, '-m', 'mmcm', *command.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         process.stdout.close()  # before anything is written
         assert process.stderr.read() == b''
     assert process.returncode == 141

@@ -3,11 +3,11 @@ import sys
 
 import pytest
 import torch
-from digits import build, write_config
 
 from mmcm.apis.export import FORMATS, DrawingGraph
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.cli.export import main
+from support.digits import build, write_config
 
 
 @pytest.fixture
@@ -41,17 +41,31 @@ def test_writes_a_file_and_says_what_it_takes(tiny, tmp_path, capsys):
     assert [path.name for path in out.parent.iterdir()] == ['tiny.onnx']
 
 
-@pytest.mark.parametrize('levels, calls', [
-    ([], 2), (['--timesteps', '9', '4', '0'], 3), (['--sigmas', '80'], 1), (['--sampler', 'indices=0,2,7,9'], 4),
-    (['--sampler', 'type=HeunSampler', '--steps', '2'], 3)], ids=str)
+@pytest.mark.parametrize(
+    'levels, calls',
+    [
+        ([], 2),
+        (['--timesteps', '9', '4', '0'], 3),
+        (['--sigmas', '80'], 1),
+        (['--sampler', 'indices=0,2,7,9'], 4),
+        (['--sampler', 'type=HeunSampler', '--steps', '2'], 3),
+    ],
+    ids=str,
+)
 def test_steps_are_chosen_as_in_sampling(tiny, tmp_path, capsys, levels, calls):
     main([*tiny, *levels, '--out', str(tmp_path / 'tiny.pt2')])
     assert f' {calls} network call' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('name, wanted', [
-    ('tiny', 'has to end in .onnx or .pt2'), ('tiny.ts', 'has to end in .onnx or .pt2'),
-    ('folder.pt2', 'is a folder: name a file'), ('file/tiny.pt2', 'cannot be made a folder')])
+@pytest.mark.parametrize(
+    'name, wanted',
+    [
+        ('tiny', 'has to end in .onnx or .pt2'),
+        ('tiny.ts', 'has to end in .onnx or .pt2'),
+        ('folder.pt2', 'is a folder: name a file'),
+        ('file/tiny.pt2', 'cannot be made a folder'),
+    ],
+)
 def test_bad_places_are_refused_before_the_weights_are_read(tiny, tmp_path, capsys, name, wanted):
     (tmp_path / 'folder.pt2').mkdir()
     (tmp_path / 'file').touch()
@@ -67,13 +81,16 @@ def test_missing_packages_are_named_with_the_way_to_get_them(tiny, tmp_path, cap
     assert error.endswith('missing: pip install onnx onnxscript onnxruntime\n')
 
 
-@pytest.mark.parametrize('arguments, wanted', [
-    (['--steps', '0'], 'num_steps has to be an integer of at least 1'),
-    (['--steps', '2', '--sigmas', '80'], 'not allowed with'),
-    (['--timesteps', '0', '9'], 'descend'),
-    (['--sigmas', '1.5', '80'], 'sigmas must strictly decrease'),
-    (['--sampler', 'type=Heun'], 'Heun'),
-])
+@pytest.mark.parametrize(
+    'arguments, wanted',
+    [
+        (['--steps', '0'], 'num_steps has to be an integer of at least 1'),
+        (['--steps', '2', '--sigmas', '80'], 'not allowed with'),
+        (['--timesteps', '0', '9'], 'descend'),
+        (['--sigmas', '1.5', '80'], 'sigmas must strictly decrease'),
+        (['--sampler', 'type=Heun'], 'Heun'),
+    ],
+)
 def test_bad_steps_are_refused(tiny, tmp_path, capsys, arguments, wanted):
     assert wanted in refusal(capsys, *tiny, *arguments, '--out', tmp_path / 'tiny.pt2')
     assert not (tmp_path / 'tiny.pt2').exists()
@@ -85,9 +102,11 @@ def test_nothing_but_the_model_and_the_file_is_needed(capsys):
 
 
 def test_help_shows_examples_without_loading_torch():
-    code = ('import sys, mmcm.cli.export\n'
-            'try: mmcm.cli.export.main(["--help"], prog="mmcm export")\n'
-            'except SystemExit: print("torch" in sys.modules)')
+    code = (
+        'import sys, mmcm.cli.export\n'
+        'try: mmcm.cli.export.main(["--help"], prog="mmcm export")\n'
+        'except SystemExit: print("torch" in sys.modules)'
+    )
     process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert '  mmcm export --model digits --out digits.onnx\n' in process.stdout, process.stderr
     assert process.stdout.splitlines()[-1] == 'False'

@@ -1,4 +1,5 @@
 """No command replaces a file of the user's, unless `--force` says so."""
+
 import pytest
 
 from mmcm.cli.main import COMMANDS
@@ -41,7 +42,8 @@ def test_output_that_is_there_is_refused_before_anything_is_read_or_made(name, t
         mmcm([*name.split(' with ')[0].split(), *arguments, mine.name])
     option = next(word for word in reversed(arguments) if word.startswith('--'))
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f'error: {mine.name} exists: give --force to replace it, or another {option}.')
+        f'error: {mine.name} exists: give --force to replace it, or another {option}.'
+    )
     assert list(tmp_path.iterdir()) == [mine] and mine.read_text() == 'of the user'
 
 

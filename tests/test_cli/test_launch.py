@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from patience import PATIENCE
 
 from mmcm.cli import launch, runner
 from mmcm.cli.config import runner_config
 from mmcm.cli.launch import check_devices, find_launcher, processes, set_torch_variables
 from mmcm.utils.errors import InputError
+from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'ct_1xb32_digits-8x8'
@@ -24,12 +24,14 @@ VARIABLES = {*TORCHRUN, *SRUN, *MPIRUN, launch.TORCHRUN, 'OMPI_COMM_WORLD_LOCAL_
 @pytest.fixture
 def set_only(monkeypatch):
     """Set variables of launchers, and no others of them."""
+
     def set_(variables):
         for name in VARIABLES:
             monkeypatch.setenv(name, '')  # so that what a test sets by itself is taken back, too
             monkeypatch.delenv(name)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
+
     return set_
 
 
@@ -51,8 +53,15 @@ def test_launchers_tell_which_process_this_is(set_only, launcher, variables, exp
     assert processes(launcher) == expected
 
 
-@pytest.mark.parametrize('variables', [dict(RANK='2', WORLD_SIZE='2'), dict(RANK='x', WORLD_SIZE='2'),
-                                       dict(RANK='-1', WORLD_SIZE='2'), dict(RANK='0', WORLD_SIZE='')])
+@pytest.mark.parametrize(
+    'variables',
+    [
+        dict(RANK='2', WORLD_SIZE='2'),
+        dict(RANK='x', WORLD_SIZE='2'),
+        dict(RANK='-1', WORLD_SIZE='2'),
+        dict(RANK='0', WORLD_SIZE=''),
+    ],
+)
 def test_variables_that_do_not_fit(set_only, variables):
     set_only(variables)
     with pytest.raises(InputError, match='RANK'):
@@ -126,9 +135,25 @@ def test_prepare_asks_for_a_gpu_for_each_process(set_only, monkeypatch):
 
 @pytest.mark.slow
 def test_torchrun_needs_no_launcher(tmp_path):
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '-m', 'mmcm',
-               'train', CONFIG, '--work-dir', str(tmp_path / 'run'), '--cfg-options', 'train_cfg.max_iters=1',
-               'default_hooks.sample_grid=None', 'default_hooks.trajectory=None', 'train_dataloader.batch_size=8']
+    command = [
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--standalone',
+        '--nproc_per_node',
+        '2',
+        '-m',
+        'mmcm',
+        'train',
+        CONFIG,
+        '--work-dir',
+        str(tmp_path / 'run'),
+        '--cfg-options',
+        'train_cfg.max_iters=1',
+        'default_hooks.sample_grid=None',
+        'default_hooks.trajectory=None',
+        'train_dataloader.batch_size=8',
+    ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count('Trained to iteration 1') == 1 and 'training: 2 processes' in result.stdout

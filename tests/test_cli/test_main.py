@@ -39,15 +39,18 @@ def test_wrong_argument_is_one_line(capsys):
     with pytest.raises(SystemExit) as end:
         main(['train', 'some_config', '--speed', '9'])
     assert end.value.code == 2
-    assert capsys.readouterr().err == ('error: unrecognized arguments: --speed 9; mmcm train --help tells of all '
-                                       'arguments\n')
+    assert capsys.readouterr().err == (
+        'error: unrecognized arguments: --speed 9; mmcm train --help tells of all arguments\n'
+    )
 
 
 @pytest.mark.parametrize('name', COMMANDS)
 def test_help_does_not_wait_for_torch(name):
-    code = (f'import sys; sys.argv = ["mmcm", "{name}", "--help"]\n'
-            'from mmcm.cli.main import main\n'
-            'try: main()\nexcept SystemExit: pass\n'
-            'print({"torch", "mmengine.runner", "cv2"} & set(sys.modules))')
+    code = (
+        f'import sys; sys.argv = ["mmcm", "{name}", "--help"]\n'
+        'from mmcm.cli.main import main\n'
+        'try: main()\nexcept SystemExit: pass\n'
+        'print({"torch", "mmengine.runner", "cv2"} & set(sys.modules))'
+    )
     process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert process.stdout.endswith('set()\n'), process.stdout + process.stderr

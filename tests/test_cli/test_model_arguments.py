@@ -2,12 +2,12 @@ from argparse import Namespace
 
 import pytest
 
-from mmcm.apis.model_source import find_model
+from mmcm.apis.resolve_model import find_model
 from mmcm.cli.model_arguments import model_and_out, settle_measured
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.config_files import own_config
 from mmcm.utils.errors import InputError
 from mmcm.zoo import find
+from mmcm.zoo.config_files import own_config
 
 RECIPE = 'cd_1xb32_digits-8x8'
 
@@ -64,11 +64,17 @@ def test_model_and_output_are_words_or_options():
         model_and_out(None, [], None)
 
 
-@pytest.mark.parametrize('command, old, new', [
-    ('test', '--num-samples', '--num-images'), ('search', '--num-samples', '--num-images'),
-    ('lsun', '--max-images', '--num-images')])
+@pytest.mark.parametrize(
+    'command, old, new',
+    [
+        ('test', '--num-samples', '--num-images'),
+        ('search', '--num-samples', '--num-images'),
+        ('lsun', '--max-images', '--num-images'),
+    ],
+)
 def test_former_names_of_options_are_taken_with_a_note(command, old, new, capsys):
     from importlib import import_module
+
     parse = import_module(f'mmcm.cli.{command}').parse_args
     words = ['data', 'out'] if command == 'lsun' else ['digits']
     assert parse([*words, old, '5']).num_images == 5

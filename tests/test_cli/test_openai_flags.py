@@ -1,4 +1,5 @@
 """Each flag of OpenAI's `image_sample.py` has its counterpart here."""
+
 import inspect
 import re
 from pathlib import Path
@@ -6,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from parity import Fixture, adm_config, manifest
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.backbones import ADMUNet
@@ -14,19 +14,22 @@ from mmcm.cli.sample import main as sample
 from mmcm.cli.sample import parse_args
 from mmcm.noise.generators import DeterministicNoise, PerSampleNoise, RequestNoise, SampleNoise, sample_seeds
 from mmcm.registry import MODELS, OBJECTIVES
+from support.parity import Fixture, adm_config, manifest
 
 README = Path(__file__).parents[2] / 'README.md'
 # In the order of the program's help: of the script, then of model and diffusion.
-FLAGS = ('training_mode generator clip_denoised num_samples batch_size sampler s_churn s_tmin s_tmax s_noise steps '
-         'model_path seed ts sigma_min sigma_max image_size num_channels num_res_blocks num_heads num_heads_upsample '
-         'num_head_channels attention_resolutions channel_mult dropout class_cond use_checkpoint use_scale_shift_norm '
-         'resblock_updown use_fp16 use_new_attention_order learn_sigma weight_schedule').split()
+FLAGS = (
+    'training_mode generator clip_denoised num_samples batch_size sampler s_churn s_tmin s_tmax s_noise steps '
+    'model_path seed ts sigma_min sigma_max image_size num_channels num_res_blocks num_heads num_heads_upsample '
+    'num_head_channels attention_resolutions channel_mult dropout class_cond use_checkpoint use_scale_shift_norm '
+    'resblock_updown use_fp16 use_new_attention_order learn_sigma weight_schedule'
+).split()
 
 
 def rows():
     """Return {flag: its counterpart} of the table in the README."""
     text = README.read_text(encoding='utf-8')
-    table = text[text.index('<!-- openai begins -->'):text.index('<!-- openai ends -->')]
+    table = text[text.index('<!-- openai begins -->') : text.index('<!-- openai ends -->')]
     return {flag: ours.strip().strip('`') for flag, ours in re.findall(r'^\| `(\w+)` \|([^|]*)\|', table, re.MULTILINE)}
 
 
@@ -55,11 +58,16 @@ def test_counterpart_is_a_setting_of_the_network(flag):
     assert rows()[flag] in inspect.signature(ADMUNet).parameters
 
 
-@pytest.mark.parametrize('flag, registry, kind', [
-    ('training_mode', MODELS, 'KarrasDenoiser'), ('image_size', MODELS, 'ADMUNet'),
-    ('weight_schedule', OBJECTIVES, 'EDM'), ('weight_schedule', OBJECTIVES, 'ConsistencyDistillation'),
-    ('weight_schedule', OBJECTIVES, 'ConsistencyTraining')
-])
+@pytest.mark.parametrize(
+    'flag, registry, kind',
+    [
+        ('training_mode', MODELS, 'KarrasDenoiser'),
+        ('image_size', MODELS, 'ADMUNet'),
+        ('weight_schedule', OBJECTIVES, 'EDM'),
+        ('weight_schedule', OBJECTIVES, 'ConsistencyDistillation'),
+        ('weight_schedule', OBJECTIVES, 'ConsistencyTraining'),
+    ],
+)
 def test_counterpart_is_a_setting_of_the_config(flag, registry, kind):
     *_, name = rows()[flag].split('.')
     taken = {parameter for part in registry.get(kind).__mro__[:-1] for parameter in inspect.signature(part).parameters}
@@ -113,10 +121,16 @@ def test_kinds_of_generator():
     assert torch.equal(ours, torch.randn(*shape))  # dummy
 
 
-@pytest.mark.parametrize('name, kind', [
-    ('heun', 'HeunSampler'), ('dpm', 'DPM2Sampler'), ('ancestral', 'EulerAncestralSampler'), ('euler', 'EulerSampler'),
-    ('progdist', 'ProgressiveDistillationSampler')
-])
+@pytest.mark.parametrize(
+    'name, kind',
+    [
+        ('heun', 'HeunSampler'),
+        ('dpm', 'DPM2Sampler'),
+        ('ancestral', 'EulerAncestralSampler'),
+        ('euler', 'EulerSampler'),
+        ('progdist', 'ProgressiveDistillationSampler'),
+    ],
+)
 def test_samplers_and_their_steps(name, kind):
     draw = ConsistencyModelInferencer('digits', device='cpu', sampler=dict(type=kind, num_steps=40))
     assert draw.choose_sampler(num_steps=5).num_steps == 5 and kind in README.read_text(encoding='utf-8')
@@ -124,8 +138,15 @@ def test_samplers_and_their_steps(name, kind):
 
 def test_settings_of_the_sampler_change_the_images(tmp_path):
     common = '--model digits -n 2 --labels 3 --device cpu --sampler type=HeunSampler num_steps=3 s_churn=1'.split()
-    changes = dict(same='', s_churn='s_churn=0', s_tmin='s_tmin=70', s_tmax='s_tmax=1', s_noise='s_noise=1.2',
-                   sigma_min='sigma_min=0.1', sigma_max='sigma_max=20')
+    changes = dict(
+        same='',
+        s_churn='s_churn=0',
+        s_tmin='s_tmin=70',
+        s_tmax='s_tmax=1',
+        s_noise='s_noise=1.2',
+        sigma_min='sigma_min=0.1',
+        sigma_max='sigma_max=20',
+    )
     images = set()
     for name, change in changes.items():
         sample([*common, *change.split(), '--out', str(tmp_path / f'{name}.npz')])
@@ -144,9 +165,15 @@ def test_ts_are_the_timesteps_backwards_and_without_the_end():
 
 def test_one_run_with_the_flags_of_the_script(tmp_path):
     common = '--model digits --checkpoint digits -n 6 --labels 3 --seed 42 --device cpu'.split()
-    runs = dict(plain=[], small=['--batch-size', '4'], two=['--timesteps', '8', '0'], half=['--dtype', 'bfloat16'],
-                loose=['--no-clip', '--timesteps', '8', '0'], other=['--seed', '43'],
-                heun=['--sampler', 'type=HeunSampler', 'num_steps=3', 's_churn=1'])
+    runs = dict(
+        plain=[],
+        small=['--batch-size', '4'],
+        two=['--timesteps', '8', '0'],
+        half=['--dtype', 'bfloat16'],
+        loose=['--no-clip', '--timesteps', '8', '0'],
+        other=['--seed', '43'],
+        heun=['--sampler', 'type=HeunSampler', 'num_steps=3', 's_churn=1'],
+    )
     images = {}
     for name, words in runs.items():
         sample([*common, *words, '--out', str(tmp_path / f'{name}.npz')])

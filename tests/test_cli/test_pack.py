@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from pictures import files, write_folder, write_transparent_folder
 
 from mmcm.cli.pack import main
 from mmcm.datasets import DigitsDataset, ImagePack
+from support.pictures import files, write_folder, write_transparent_folder
 
 
 @pytest.fixture
@@ -68,27 +68,39 @@ def test_command_names_classes_without_images(folder, tmp_path, capsys):
     assert ImagePack(tmp_path / 'y.npz').num_classes == 3
 
 
-@pytest.mark.parametrize('arguments, match', [
-    (['--out', 'x.npz'], 'SOURCE and --out are needed'),
-    (['images', '--verify', 'x.npz'], '--verify goes alone'),
-    (['images', '--out', 'x.zip'], 'x.zip has to end in .npz'),
-    (['images', '--out', 'old.npz'], 'old.npz exists: give --force'),
-    (['nothing', '--out', 'x.npz'], 'nothing'),
-    (['DigitsDataset', '--size', '4', '--out', 'x.npz'], '--size is for images in files'),
-    (['ImageFolder', '--size', '4', '--out', 'x.npz'], 'data_root'),
-    (['images', '--size', '0', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 0'),
-    (['images', '--size', '100000', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 100000'),
-    (['SamplingRequests', '--options', 'num_samples=5', '--out', 'x.npz'], 'SamplingRequests is no data set of images'),
-    (['CIFAR10', '--out', 'x.npz'], 'CIFAR10 has to be told more: add --options data_root=VALUE'),
-    (['CIFAR10', '--options', 'data_root=5', '--out', 'x.npz'], '5/cifar-10-batches-py/data_batch_1 cannot be read'),
-    (['images', '--options', 'pipeline=3', '--out', 'x.npz'], 'pipeline has to be a list of transforms.*got 3'),
-    (['cifar10', '--out', 'x.npz'],
-     'cifar10 is no data set .*a folder or a zip.*npz.*lmdb.*config.*zoo.*type.*--options data_root.*nearest: CIFAR10'),
-    (['photo.png', '--out', 'x.npz'], 'photo.png is no data set .*name a folder.*type'),
-    (['make.py', '--out', 'x.npz'], 'make.py cannot be read as a config: .*A config only has settings in it'),
-    (['images', '--workers', '0', '--out', 'x.npz'], 'workers has to be an integer of at least 1'),
-    (['images', '--options', 'colour=1', '--out', 'x.npz'], 'colour'),
-])
+@pytest.mark.parametrize(
+    'arguments, match',
+    [
+        (['--out', 'x.npz'], 'SOURCE and --out are needed'),
+        (['images', '--verify', 'x.npz'], '--verify goes alone'),
+        (['images', '--out', 'x.zip'], 'x.zip has to end in .npz'),
+        (['images', '--out', 'old.npz'], 'old.npz exists: give --force'),
+        (['nothing', '--out', 'x.npz'], 'nothing'),
+        (['DigitsDataset', '--size', '4', '--out', 'x.npz'], '--size is for images in files'),
+        (['ImageFolder', '--size', '4', '--out', 'x.npz'], 'data_root'),
+        (['images', '--size', '0', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 0'),
+        (['images', '--size', '100000', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 100000'),
+        (
+            ['SamplingRequests', '--options', 'num_samples=5', '--out', 'x.npz'],
+            'SamplingRequests is no data set of images',
+        ),
+        (['CIFAR10', '--out', 'x.npz'], 'CIFAR10 has to be told more: add --options data_root=VALUE'),
+        (
+            ['CIFAR10', '--options', 'data_root=5', '--out', 'x.npz'],
+            '5/cifar-10-batches-py/data_batch_1 cannot be read',
+        ),
+        (['images', '--options', 'pipeline=3', '--out', 'x.npz'], 'pipeline has to be a list of transforms.*got 3'),
+        (
+            ['cifar10', '--out', 'x.npz'],
+            'cifar10 is no data set .*a folder or a zip.*npz.*lmdb.*config.*zoo.*type.*'
+            '--options data_root.*nearest: CIFAR10',
+        ),
+        (['photo.png', '--out', 'x.npz'], 'photo.png is no data set .*name a folder.*type'),
+        (['make.py', '--out', 'x.npz'], 'make.py cannot be read as a config: .*A config only has settings in it'),
+        (['images', '--workers', '0', '--out', 'x.npz'], 'workers has to be an integer of at least 1'),
+        (['images', '--options', 'colour=1', '--out', 'x.npz'], 'colour'),
+    ],
+)
 def test_command_refuses_in_one_line(folder, tmp_path, monkeypatch, capsys, arguments, match):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'old.npz').write_bytes(b'')
@@ -103,11 +115,16 @@ def test_command_refuses_in_one_line(folder, tmp_path, monkeypatch, capsys, argu
 
 
 def test_full_disk_leaves_nothing(folder, tmp_path):
-    code = ('import resource, sys\nfrom mmcm.cli.pack import main\n'
-            'resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n'
-            "main([sys.argv[1], '--size', '64', '--out', sys.argv[2], '--workers', '1'])")
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(folder), str(tmp_path / 'x.npz')],
-                          capture_output=True, text=True)
+    code = (
+        'import resource, sys\nfrom mmcm.cli.pack import main\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n'
+        "main([sys.argv[1], '--size', '64', '--out', sys.argv[2], '--workers', '1'])"
+    )
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code, str(folder), str(tmp_path / 'x.npz')],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1
     assert 'x.npz cannot be written: File too large' in done.stderr and files(tmp_path) == []
 
@@ -124,8 +141,10 @@ def test_transparent_images_are_composited_and_counted(tmp_path, capsys, options
 
 
 def test_background_of_what_is_not_transparent_is_refused(tmp_path, capsys):
-    for options, message in ((['DigitsDataset', '--background', 'red'], 'DigitsDataset has none'),
-                             ([str(write_folder(tmp_path / 'i')), '--background', 'rde'], "a colour.*got 'rde'")):
+    for options, message in (
+        (['DigitsDataset', '--background', 'red'], 'DigitsDataset has none'),
+        ([str(write_folder(tmp_path / 'i')), '--background', 'rde'], "a colour.*got 'rde'"),
+    ):
         with pytest.raises(SystemExit):
             main([*options, '--out', str(tmp_path / 'x.npz'), '--workers', '1'])
         assert re.search(message, capsys.readouterr().err)

@@ -2,14 +2,14 @@ import hashlib
 
 import pytest
 import torch
-from digits import build, model_config, objective_config, randomise
 from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from mmcm.checkpoints.weights import chosen_weights, digest, read_backbone, read_checkpoint
 from mmcm.cli.publish import main
-from mmcm.utils.weights import chosen_weights, digest, read_backbone, read_checkpoint
 from mmcm.version import __version__
+from support.digits import build, model_config, objective_config, randomise
 
 
 @pytest.fixture(scope='module')
@@ -19,8 +19,7 @@ def checkpoint(tmp_path_factory):
     model = build(**options)
     for seed, average in enumerate(model.emas.values(), start=1):
         randomise(average, seed)
-    config = Config(dict(
-        model=model_config(**options), optim_wrapper=dict(type='OptimWrapper', accumulative_counts=2)))
+    config = Config(dict(model=model_config(**options), optim_wrapper=dict(type='OptimWrapper', accumulative_counts=2)))
     path = tmp_path_factory.mktemp('checkpoint') / 'iter_8.pth'
     torch.save(dict(meta=dict(iter=8, cfg=config.pretty_text), state_dict=model.state_dict()), path)
     return path
@@ -38,7 +37,8 @@ def test_metadata_says_where_the_weights_come_from(checkpoint, tmp_path):
     assert metadata['weights_sha256'] == digest(weights) == digest(read_backbone(checkpoint, '0.999'))
     told = {key: metadata[key] for key in ('iteration', 'step', 'method', 'average', 'mmcm_version')}
     assert told == dict(
-        iteration='8', step='4', method='ConsistencyTraining', average='0.999', mmcm_version=__version__)
+        iteration='8', step='4', method='ConsistencyTraining', average='0.999', mmcm_version=__version__
+    )
     assert 'KarrasDenoiser' in metadata['config']
 
 
@@ -87,8 +87,10 @@ def test_weights_too_large_for_a_precision_are_refused(tmp_path, capsys):
     model = build()
     with torch.no_grad():
         model.denoiser.backbone.out[2].bias.fill_(1e5)
-    torch.save(dict(meta=dict(cfg=Config(dict(model=model_config())).pretty_text), state_dict=model.state_dict()),
-               tmp_path / 'iter_1.pth')
+    torch.save(
+        dict(meta=dict(cfg=Config(dict(model=model_config())).pretty_text), state_dict=model.state_dict()),
+        tmp_path / 'iter_1.pth',
+    )
     with pytest.raises(SystemExit):
         main([str(tmp_path / 'iter_1.pth'), str(tmp_path / 'x.safetensors'), '--dtype', 'float16'])
     assert 'out.2.bias. Write another precision' in capsys.readouterr().err

@@ -1,10 +1,11 @@
 """A file with the keys and shapes of the released ImageNet checkpoint draws through the configs of the paper."""
+
 import cv2
 import pytest
 import torch
-from parity import manifest
 
 from mmcm.cli.demo import main
+from support.parity import manifest
 
 
 @pytest.fixture(scope='module')
@@ -23,11 +24,23 @@ def checkpoint(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize('steps, calls', [('onestep', '1 network call '), ('multistep', '2 network calls ')])
 def test_draws_through_the_configs_of_the_paper(checkpoint, tmp_path, capsys, steps, calls):
-    main([
-        '--model-name', 'consistency_models', '--model-config',
-        f'configs/consistency_models/consistency_models_8xb256-imagenet1k-{steps}-64x64.py', '--model-ckpt',
-        str(checkpoint), '--label', '145', '999', '--result-out-dir', str(tmp_path / 'x.png'), '--device', 'cpu'
-    ])
+    main(
+        [
+            '--model-name',
+            'consistency_models',
+            '--model-config',
+            f'configs/consistency_models/consistency_models_8xb256-imagenet1k-{steps}-64x64.py',
+            '--model-ckpt',
+            str(checkpoint),
+            '--label',
+            '145',
+            '999',
+            '--result-out-dir',
+            str(tmp_path / 'x.png'),
+            '--device',
+            'cpu',
+        ]
+    )
     assert calls in capsys.readouterr().out
     sheet = cv2.imread(str(tmp_path / 'x.png'))
     assert sheet.shape == (4 + 128 + 16 + 4, 4 + 2 * (128 + 4), 3) and sheet.std() > 10  # two fill 256 pixels

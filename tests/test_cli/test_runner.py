@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import runs
-
 from mmcm.cli import runner
+from support import runs
 
 SCRIPT = """
 import atexit
@@ -25,8 +24,11 @@ print('connected' if torch.distributed.is_initialized() else 'left')
 
 def test_process_leaves_the_others_before_it_ends():
     process = subprocess.run(
-        [sys.executable, '-c', SCRIPT], capture_output=True, text=True,
-        env={**os.environ, 'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'})
+        [sys.executable, '-c', SCRIPT],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'},
+    )
     assert process.stdout.split() == ['connected', 'left'] and process.returncode == 0, process.stderr
 
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
 
 from mmcm.cli.main import main as mmcm
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.sample import device_of, main
 from mmcm.zoo import list_configs, list_models
+from support.digits import BACKBONE, build, model_config, write_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,8 +127,9 @@ def test_output_in_the_home_folder(tiny, tmp_path, monkeypatch):
 def test_label_for_an_unconditional_model(capsys, tmp_path):
     denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_classes=None))
     config = write_config(tmp_path, model=model_config(denoiser=denoiser))
-    assert 'unconditional' in refusal(capsys, '--model', config, '--checkpoint', 'digits', '--labels', '0', '--out',
-                                      tmp_path / 'x.npz')
+    assert 'unconditional' in refusal(
+        capsys, '--model', config, '--checkpoint', 'digits', '--labels', '0', '--out', tmp_path / 'x.npz'
+    )
 
 
 def test_words_become_labels():
@@ -148,6 +149,7 @@ def test_gpus_are_dealt_out_to_the_processes_of_a_machine(monkeypatch):
 def test_interrupted_run_says_how_it_goes_on(capsys, tiny, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
+
     monkeypatch.setattr('mmcm.models.consistency_model.ConsistencyModel.draw', interrupted)
     with pytest.raises(SystemExit, match='130'):
         main([str(argument) for argument in (*tiny, '--out', tmp_path / 'x.npz')])

@@ -3,10 +3,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from digits import write_colour_model, write_config
-from pictures import files, write_folder
 
 from mmcm.cli.score_edits import main
+from support.digits import write_colour_model, write_config
+from support.pictures import files, write_folder
 
 
 @pytest.fixture
@@ -29,8 +29,11 @@ def test_held_out_patches_are_scored_and_shown(model, tmp_path, capsys):
     assert cv2.imread(str(sheets / 'colorize.png')).shape[0] == 16 + 4 + 3 * (96 + 16 + 4)
     lines = capsys.readouterr().out.splitlines()
     bicubic = content['edits']['super-resolve']['results']['bicubic']
-    cells = [f'{bicubic[key][part]:.{digits}f}' for key, digits in (('psnr', 2), ('pooled_psnr', 2), ('ssim', 4))
-             for part in ('mean', 'standard_error')]
+    cells = [
+        f'{bicubic[key][part]:.{digits}f}'
+        for key, digits in (('psnr', 2), ('pooled_psnr', 2), ('ssim', 4))
+        for part in ('mean', 'standard_error')
+    ]
     assert 'super-resolve bicubic ' + ' '.join(cells) in [' '.join(line.split()) for line in lines]
     assert lines[-1].startswith('Drew 2 candidates for each of 3 pictures')
 
@@ -49,13 +52,16 @@ def test_pictures_and_colours_may_be_of_ones_own(model, tmp_path):
     assert results[0]['candidate'] == results[1]['candidate']
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (['--out', 'scores.txt'], 'has to end in .json, got scores.txt'),
-    (['--num-images', '1'], '--num-images has to be an integer of at least 2'),
-    (['--factor', '3'], 'factor 3 does not divide the size of the images, 16 x 16'),
-    (['--edits', 'sharpen'], 'invalid choice'),
-    (['--steps', '3', '--sigmas', '80'], 'not allowed with'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--out', 'scores.txt'], 'has to end in .json, got scores.txt'),
+        (['--num-images', '1'], '--num-images has to be an integer of at least 2'),
+        (['--factor', '3'], 'factor 3 does not divide the size of the images, 16 x 16'),
+        (['--edits', 'sharpen'], 'invalid choice'),
+        (['--steps', '3', '--sigmas', '80'], 'not allowed with'),
+    ],
+)
 def test_bad_input_is_refused_in_one_line(model, tmp_path, arguments, message, capsys):
     with pytest.raises(SystemExit) as exit_:
         main([*model, '--out', str(tmp_path / 'new' / 'scores.json'), '--sheets', str(tmp_path / 'sheets'), *arguments])
@@ -65,10 +71,13 @@ def test_bad_input_is_refused_in_one_line(model, tmp_path, arguments, message, c
     assert not (tmp_path / 'new').exists() and not (tmp_path / 'sheets').exists()
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (['--edits', 'colorize'], 'pictures of 1 channel, which have no colours'),
-    (['--data', 'digits'], 'windows of 11 x 11 pixels, got pictures of 8 x 8'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--edits', 'colorize'], 'pictures of 1 channel, which have no colours'),
+        (['--data', 'digits'], 'windows of 11 x 11 pixels, got pictures of 8 x 8'),
+    ],
+)
 def test_grey_or_small_pictures_are_refused_before_weights_are_read(tmp_path, arguments, message, capsys):
     model = ['--model', str(write_config(tmp_path)), '--checkpoint', 'missing.pt', '--out', str(tmp_path / 'a.json')]
     with pytest.raises(SystemExit):

@@ -37,7 +37,7 @@ def test_what_is_found_is_a_config_that_draws_so(tmp_path, capsys):
     assert f'{len(values)} of {len(values)} evaluations are new' in printed and '*' in printed
     snippet = str(tmp_path / 'cd_1xb32_digits-8x8_2steps.py')
     measure([snippet, '-n', '60', '--work-dir', str(tmp_path / 'test'), '--out', str(tmp_path / 'x.json')])
-    score, = json.loads((tmp_path / 'x.json').read_text())['scores']
+    (score,) = json.loads((tmp_path / 'x.json').read_text())['scores']
     assert score['sampler_config'] == best['sampler'] and score['network_calls'] == 2
     assert score['metrics']['frechet/distance'] == best['value']
     sample(['--model', snippet, '--labels', '3', '--out', str(tmp_path / 'x.npz')])  # with the checkpoint it is for
@@ -67,8 +67,19 @@ def test_files_that_have_changed_are_looked_at_anew(tmp_path, capsys):
     for shown in (slice(0, 300), slice(300, 600)):
         gc.collect()  # each search is a process of its own; here, what the one before had open would be shared
         np.savez(reference, torch.stack([digits[index]['inputs'] for index in range(600)][shown])[:, 0, :, :, None])
-        search([CONFIG, '-n', '60', '--num-scales', '3', '--work-dir', str(tmp_path),
-                '--cfg-options', f'test_evaluator.reference={reference}'])
+        search(
+            [
+                CONFIG,
+                '-n',
+                '60',
+                '--num-scales',
+                '3',
+                '--work-dir',
+                str(tmp_path),
+                '--cfg-options',
+                f'test_evaluator.reference={reference}',
+            ]
+        )
         assert '1 of 1 evaluations are new' in capsys.readouterr().out
 
 
@@ -85,10 +96,17 @@ def test_search_that_was_killed_goes_on(tmp_path):
     cache = tmp_path / 'killed' / 'evaluations.json'
     cache_of = f'Path({str(cache)!r})'
     killed = subprocess.run(
-        [sys.executable, ROOT / 'tests/killed.py',
-         f'{cache_of}.exists() and len(json.loads({cache_of}.read_text())) >= 2',
-         ROOT / 'tools/search_timesteps.py', *arguments, tmp_path / 'killed'],
-        stdout=subprocess.DEVNULL, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        [
+            sys.executable,
+            ROOT / 'tests/support/killed.py',
+            f'{cache_of}.exists() and len(json.loads({cache_of}.read_text())) >= 2',
+            ROOT / 'tools/search_timesteps.py',
+            *arguments,
+            tmp_path / 'killed',
+        ],
+        stdout=subprocess.DEVNULL,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+    )
     assert killed.returncode == -signal.SIGKILL
     before = json.loads(cache.read_text())
     search([*arguments, str(tmp_path / 'killed')])

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from mmcm.cli.settings import TEST, TRAINING, check_settings
-from mmcm.utils.configs import read_config
+from mmcm.config import read_config
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_configs
 
@@ -117,8 +117,9 @@ def changed(config, **changes):
     return config
 
 
-@pytest.mark.parametrize('setting, values, words', REFUSED, ids=[f'{index}-{row[0]}' for index, row in
-                                                                 enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    'setting, values, words', REFUSED, ids=[f'{index}-{row[0]}' for index, row in enumerate(REFUSED)]
+)
 def test_setting_that_cannot_be_used_is_told(ours, setting, values, words):
     for value in values:
         with pytest.raises(InputError, match=re.escape(words)):

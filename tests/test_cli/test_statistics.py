@@ -5,12 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pictures import write_transparent_folder
 
 from mmcm.cli.statistics import default_extractor, main
 from mmcm.evaluation import reference
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
+from support.pictures import write_transparent_folder
 
 DIGITS = 'cd_1xb32_digits-8x8'
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
@@ -69,8 +69,19 @@ def test_settings_of_the_config_may_be_changed(tmp_path, capsys):
 
 
 def test_network_has_settings_of_its_own(tmp_path, capsys):
-    main([DIGITS, '--out', str(tmp_path / 'ref.npz'), '--extractor', 'NetworkFeatures',
-          'network.type=torch.nn.AvgPool2d', 'network.kernel_size=4', 'rgb=False', 'value_range=[0,1]'])
+    main(
+        [
+            DIGITS,
+            '--out',
+            str(tmp_path / 'ref.npz'),
+            '--extractor',
+            'NetworkFeatures',
+            'network.type=torch.nn.AvgPool2d',
+            'network.kernel_size=4',
+            'rgb=False',
+            'value_range=[0,1]',
+        ]
+    )
     assert 'seen by NetworkFeatures, 4 features' in capsys.readouterr().out
 
 
@@ -79,8 +90,16 @@ def test_grey_pictures_have_statistics_of_the_classifier_of_digits(tmp_path):
     folder.mkdir()
     for index, image in enumerate(images_of_digits()):
         cv2.imwrite(str(folder / f'{index:04d}.png'), image[0].numpy())
-    main([str(folder), '--out', str(tmp_path / 'ref.npz'), '--extractor', 'DigitsClassifier',
-          f'checkpoint={CLASSIFIER["checkpoint"]}'])
+    main(
+        [
+            str(folder),
+            '--out',
+            str(tmp_path / 'ref.npz'),
+            '--extractor',
+            'DigitsClassifier',
+            f'checkpoint={CLASSIFIER["checkpoint"]}',
+        ]
+    )
     assert distance_to(tmp_path / 'ref.npz') == pytest.approx(0, abs=1e-9)
 
 
@@ -89,23 +108,28 @@ def test_extractor_is_that_of_the_evaluation_else_inception(tmp_path):
     assert default_extractor(str(tmp_path)) == dict(type='InceptionV3')
 
 
-@pytest.mark.parametrize('arguments, match', [
-    (['nowhere.npz', '--out', 'ref.npz'], 'nowhere.npz'),
-    (['nowhere', '--out', 'ref.npz'], 'nowhere is no data set'),
-    ([DIGITS, '--out', 'ref.pt'], '--out has to be an npz file, got ref.pt'),
-    ([DIGITS, '--out', 'ref.npz', '-n', '1'], 'num_images has to be an integer of at least 2'),
-    ([DIGITS, '--out', 'ref.npz', '--workers', '-1'], 'num_workers'),
-    ([DIGITS, '--out', 'ref.npz', '--extractor', 'Nobody'], "no model 'Nobody'"),
-    ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'size=3'], 'InceptionV3 does not fit it'),
-    ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'checkpoint=no.pth'], 'no.pth'),
-    ([DIGITS], 'required: --out'),
-    ([DIGITS, '--out', 'ref.npz', '--size', '16'], f'--size is for images in files; {DIGITS} says what'),
-    ([DIGITS, '--out', 'ref.npz', '--extractor', 'NetworkFeatures', 'network=torchvision.models.nosuch'],
-     "there is no model 'torchvision.models.nosuch'"),
-    ([DIGITS, '--out', 'ref.npz', '--extractor', 'NetworkFeatures', 'network=3'], 'network has to be the config'),
-    ([DIGITS, '--out', 'ref.npz', '--extractor', 'DigitsClassifier', 'checkpoint=5'], '5'),
-    ([DIGITS, '--out', 'ref.npz', '--cfg-options', 'train_dataloder.x=5'], "reads a setting 'train_dataloder'"),
-])
+@pytest.mark.parametrize(
+    'arguments, match',
+    [
+        (['nowhere.npz', '--out', 'ref.npz'], 'nowhere.npz'),
+        (['nowhere', '--out', 'ref.npz'], 'nowhere is no data set'),
+        ([DIGITS, '--out', 'ref.pt'], '--out has to be an npz file, got ref.pt'),
+        ([DIGITS, '--out', 'ref.npz', '-n', '1'], 'num_images has to be an integer of at least 2'),
+        ([DIGITS, '--out', 'ref.npz', '--workers', '-1'], 'num_workers'),
+        ([DIGITS, '--out', 'ref.npz', '--extractor', 'Nobody'], "no model 'Nobody'"),
+        ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'size=3'], 'InceptionV3 does not fit it'),
+        ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'checkpoint=no.pth'], 'no.pth'),
+        ([DIGITS], 'required: --out'),
+        ([DIGITS, '--out', 'ref.npz', '--size', '16'], f'--size is for images in files; {DIGITS} says what'),
+        (
+            [DIGITS, '--out', 'ref.npz', '--extractor', 'NetworkFeatures', 'network=torchvision.models.nosuch'],
+            "there is no model 'torchvision.models.nosuch'",
+        ),
+        ([DIGITS, '--out', 'ref.npz', '--extractor', 'NetworkFeatures', 'network=3'], 'network has to be the config'),
+        ([DIGITS, '--out', 'ref.npz', '--extractor', 'DigitsClassifier', 'checkpoint=5'], '5'),
+        ([DIGITS, '--out', 'ref.npz', '--cfg-options', 'train_dataloder.x=5'], "reads a setting 'train_dataloder'"),
+    ],
+)
 def test_what_cannot_be_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, match):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from patience import PATIENCE
 from PIL import Image
 from safetensors.torch import load_file
 
 import mmcm
+from mmcm.checkpoints import cached_file
 from mmcm.cli.test import main as measure
-from mmcm.zoo import cached_file
+from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / 'configs/digits/cd_1xb32_digits-8x8.py')
@@ -36,19 +36,24 @@ def table(printed):
     """Return the table that was printed last, a dict for each row."""
     lines = [line.split() for line in printed.splitlines()]
     start = max(index for index, line in enumerate(lines) if line[:1] in (['sampler'], ['samplers'], ['samples']))
-    return [dict(zip(lines[start], line)) for line in lines[start + 1:]]
+    return [dict(zip(lines[start], line)) for line in lines[start + 1 :]]
 
 
 def test_shipped_model_has_its_published_scores(tmp_path, capsys):
     """Those of the metafile, drawn and measured in full."""
     written = test_command(tmp_path, 'digits')
-    score, = written['scores']
+    (score,) = written['scores']
     assert score['metrics']['frechet/distance'] == pytest.approx(0.04043, abs=5e-5)
     assert score['metrics']['label/accuracy'] == 0.994
-    row, = table(capsys.readouterr().out)
+    (row,) = table(capsys.readouterr().out)
     assert row == {
-        'sampler': 'config', 'calls': '1', 'images': '2000', 'seconds': row['seconds'], 'images/s': row['images/s'],
-        **{key: f'{score["metrics"][key]:.4f}' for key in KEYS}}
+        'sampler': 'config',
+        'calls': '1',
+        'images': '2000',
+        'seconds': row['seconds'],
+        'images/s': row['images/s'],
+        **{key: f'{score["metrics"][key]:.4f}' for key in KEYS},
+    }
 
 
 @pytest.fixture(scope='module')
@@ -58,23 +63,47 @@ def checkpoint(tmp_path_factory):
     average = {key: value * (0.5 if key.startswith('out.') else 1) for key, value in weights.items()}
     path = tmp_path_factory.mktemp('run') / 'iter_1.pth'
     torch.save(
-        dict(state_dict={
-            **{f'denoiser.backbone.{key}': value.float() for key, value in weights.items()},
-            **{f'emas.0_999.backbone.{key}': value.float() for key, value in average.items()}}), path)
+        dict(
+            state_dict={
+                **{f'denoiser.backbone.{key}': value.float() for key, value in weights.items()},
+                **{f'emas.0_999.backbone.{key}': value.float() for key, value in average.items()},
+            }
+        ),
+        path,
+    )
     return path
 
 
 def test_every_sampler_is_measured_with_every_average(tmp_path, capsys, checkpoint):
-    written = test_command(tmp_path, checkpoint, '--samplers', 'twostep,onestep', '--emas', '0.999,online',
-                           '-n', 60, '--seed', 3, '--out-dir', tmp_path / 'drawn')
+    written = test_command(
+        tmp_path,
+        checkpoint,
+        '--samplers',
+        'twostep,onestep',
+        '--emas',
+        '0.999,online',
+        '-n',
+        60,
+        '--seed',
+        3,
+        '--out-dir',
+        tmp_path / 'drawn',
+    )
     scores = {(score['sampler'], score['ema']): score for score in written['scores']}
     assert list(scores) == [('twostep', '0.999'), ('onestep', '0.999'), ('twostep', 'online'), ('onestep', 'online')]
     assert [row['calls'] for row in table(capsys.readouterr().out)] == ['2', '1', '2', '1']
     values = [score['metrics']['frechet/distance'] for score in scores.values()]
     assert len(set(values)) == 4
     # Each is what a run of its own measures, with the settings of the config in place of the short ones.
-    alone = test_command(tmp_path, 'digits', '--samplers', 'twostep', '--cfg-options',
-                         'test_dataloader.dataset.num_samples=60', 'test_dataloader.dataset.seed=3')
+    alone = test_command(
+        tmp_path,
+        'digits',
+        '--samplers',
+        'twostep',
+        '--cfg-options',
+        'test_dataloader.dataset.num_samples=60',
+        'test_dataloader.dataset.seed=3',
+    )
     assert alone['scores'][0]['metrics'] == scores['twostep', 'online']['metrics']
     assert alone['scores'][0]['weights'] == scores['twostep', 'online']['weights']
     assert alone['scores'][0]['weights'] != scores['twostep', '0.999']['weights']
@@ -88,7 +117,7 @@ def test_every_sampler_is_measured_with_every_average(tmp_path, capsys, checkpoi
 
 
 def test_average_that_draws_is_named(tmp_path, checkpoint):
-    score, = test_command(tmp_path, checkpoint, '-n', 60)['scores']
+    (score,) = test_command(tmp_path, checkpoint, '-n', 60)['scores']
     assert score['ema'] == '0.999'
 
 
@@ -96,7 +125,8 @@ def test_file_says_what_the_scores_depend_on(tmp_path):
     written = test_command(tmp_path, '--samplers', 'config,onestep,twostep', '-n', 60, '--seed', 1)
     assert written['format'] == 1 and written['checkpoint'] == 'digits' and written['processes'] == 1
     assert written['requests'] == dict(
-        type='SamplingRequests', num_samples=60, num_classes=10, labels='balanced', seed=1)
+        type='SamplingRequests', num_samples=60, num_classes=10, labels='balanced', seed=1
+    )
     assert written['versions']['mmcm'] == mmcm.__version__ and written['versions']['torch'] == torch.__version__
     assert [metric['type'] for metric in written['evaluator']['metrics']][:1] == ['FrechetDistance']
     assert {len(text) for text in written['fingerprints']['frechet'].values()} == {64}
@@ -105,8 +135,17 @@ def test_file_says_what_the_scores_depend_on(tmp_path):
     assert two['sampler_config'] == dict(type='MultistepSampler', sigmas=[80.0, 0.8])
     assert [score['network_calls'] for score in written['scores']] == [1, 1, 2]
     assert own['metrics'] == first['metrics'] != two['metrics']
-    assert set(two) == {'sampler', 'sampler_config', 'network_calls', 'ema', 'weights', 'fingerprint', 'num_samples',
-                        'seconds', 'metrics'}
+    assert set(two) == {
+        'sampler',
+        'sampler_config',
+        'network_calls',
+        'ema',
+        'weights',
+        'fingerprint',
+        'num_samples',
+        'seconds',
+        'metrics',
+    }
 
 
 def test_first_level_of_a_multistep_config_is_a_sampler(tmp_path):
@@ -114,10 +153,22 @@ def test_first_level_of_a_multistep_config_is_a_sampler(tmp_path):
     config, first = test_command(tmp_path, '--samplers', 'config,onestep', '-n', 30, *own)['scores']
     assert config['network_calls'] == 2
     config = tmp_path / 'multistep.py'
-    config.write_text(f'_base_ = {CONFIG!r}\n'
-                      "model = dict(sampler=dict(indices=(0, 8)))\nsamplers = dict(_delete_=True)\n")
-    measure([str(config), '--samplers', 'config,onestep', '-n', '30', '--work-dir', str(tmp_path / 'work'),
-             '--out', str(tmp_path / 'first.json')])
+    config.write_text(
+        f'_base_ = {CONFIG!r}\nmodel = dict(sampler=dict(indices=(0, 8)))\nsamplers = dict(_delete_=True)\n'
+    )
+    measure(
+        [
+            str(config),
+            '--samplers',
+            'config,onestep',
+            '-n',
+            '30',
+            '--work-dir',
+            str(tmp_path / 'work'),
+            '--out',
+            str(tmp_path / 'first.json'),
+        ]
+    )
     scores = json.loads((tmp_path / 'first.json').read_text())['scores']
     assert [score['network_calls'] for score in scores] == [2, 1]
     assert scores[1]['metrics'] == first['metrics']
@@ -205,12 +256,14 @@ def test_request_that_cannot_be_met_is_refused(capsys, tmp_path, arguments, expe
 def test_nothing_is_drawn_where_real_images_are_too_few(capsys, tmp_path, monkeypatch):
     np.savez(tmp_path / 'few.npz', np.zeros((2, 8, 8, 1), np.uint8))
     monkeypatch.setattr('mmcm.models.ConsistencyModel.test_step', None)
-    error = refusal(capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options',
-                    f'test_evaluator.reference={tmp_path / "few.npz"}')
+    error = refusal(
+        capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options', f'test_evaluator.reference={tmp_path / "few.npz"}'
+    )
     assert 'PrecisionRecall needs at least 4 real images' in error and 'few.npz has 2' in error
     np.savez(tmp_path / 'rgb.npz', np.zeros((20, 8, 8, 3), np.uint8))
-    error = refusal(capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options',
-                    f'test_evaluator.reference={tmp_path / "rgb.npz"}')
+    error = refusal(
+        capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options', f'test_evaluator.reference={tmp_path / "rgb.npz"}'
+    )
     assert 'rgb.npz: DigitsClassifier looks at digits' in error
 
 
@@ -218,7 +271,7 @@ def test_all_samples_are_looked_at_before_one_is_measured(capsys, tmp_path, monk
     foreign_npz(tmp_path / 'good.npz', 10)
     np.savez(tmp_path / 'large.npz', np.zeros((10, 9, 9, 1), np.uint8))
     np.savez(tmp_path / 'few.npz', np.zeros((3, 8, 8, 1), np.uint8))
-    monkeypatch.setattr('mmcm.apis.given_samples.measure', None)
+    monkeypatch.setattr('mmcm.apis.evaluation.image_sets.measure', None)
     given = [CONFIG, '--work-dir', tmp_path, '--samples', tmp_path / 'good.npz']
     assert 'large.npz has 9 x 9 pixels' in refusal(capsys, *given, tmp_path / 'large.npz')
     assert 'at least 4 images' in refusal(capsys, *given, tmp_path / 'few.npz')
@@ -226,8 +279,16 @@ def test_all_samples_are_looked_at_before_one_is_measured(capsys, tmp_path, monk
 
 def test_no_metrics_are_no_matter_of_labels(capsys, tmp_path):
     foreign_npz(tmp_path / 'good.npz', 10)
-    error = refusal(capsys, CONFIG, '--work-dir', tmp_path, '--samples', tmp_path / 'good.npz', '--cfg-options',
-                    'test_evaluator.metrics=[]')
+    error = refusal(
+        capsys,
+        CONFIG,
+        '--work-dir',
+        tmp_path,
+        '--samples',
+        tmp_path / 'good.npz',
+        '--cfg-options',
+        'test_evaluator.metrics=[]',
+    )
     assert 'test_evaluator has no metrics' in error
 
 
@@ -259,9 +320,25 @@ def test_what_a_killed_run_has_left_does_not_matter(tmp_path):
 
 def run_in_two_processes(*arguments):
     result = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2',
-         str(ROOT / 'tools/test.py'), CONFIG, *map(str, arguments), '--launcher', 'pytorch'],
-        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node',
+            '2',
+            str(ROOT / 'tools/test.py'),
+            CONFIG,
+            *map(str, arguments),
+            '--launcher',
+            'pytorch',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -269,18 +346,33 @@ def run_in_two_processes(*arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize('number, batch_size', [(230, 50), (230, 500)])  # with one batch, one process draws nothing
 def test_two_processes_do_what_one_does(tmp_path, number, batch_size):
-    arguments = ['--samplers', 'onestep,fourstep', '-n', number, '--cfg-options',
-                 f'test_dataloader.batch_size={batch_size}']
+    arguments = [
+        '--samplers',
+        'onestep,fourstep',
+        '-n',
+        number,
+        '--cfg-options',
+        f'test_dataloader.batch_size={batch_size}',
+    ]
     alone = test_command(tmp_path, *arguments[:4], '--out-dir', tmp_path / 'one', *arguments[4:])
-    printed = run_in_two_processes(*arguments[:4], '--work-dir', tmp_path / 'two', '--out', tmp_path / 'two.json',
-                                   '--out-dir', tmp_path / 'two', *arguments[4:])
+    printed = run_in_two_processes(
+        *arguments[:4],
+        '--work-dir',
+        tmp_path / 'two',
+        '--out',
+        tmp_path / 'two.json',
+        '--out-dir',
+        tmp_path / 'two',
+        *arguments[4:],
+    )
     together = json.loads((tmp_path / 'two.json').read_text())
     assert together['processes'] == 2 and len(table(printed)) == 2
     for ours, theirs in zip(together['scores'], alone['scores']):
         assert ours['metrics'] == pytest.approx(theirs['metrics'], rel=1e-9)
     for name in ('onestep', 'fourstep'):
         assert (tmp_path / 'one' / f'{name}.npz').read_bytes() == (tmp_path / 'two' / f'{name}.npz').read_bytes()
-    run_in_two_processes('--work-dir', tmp_path / 'two', '--out', tmp_path / 'given.json', '--samples',
-                         tmp_path / 'one' / 'onestep.npz')
+    run_in_two_processes(
+        '--work-dir', tmp_path / 'two', '--out', tmp_path / 'given.json', '--samples', tmp_path / 'one' / 'onestep.npz'
+    )
     given = json.loads((tmp_path / 'given.json').read_text())
     assert given['scores'][0]['metrics'] == pytest.approx(alone['scores'][0]['metrics'], rel=1e-9)

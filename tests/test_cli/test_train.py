@@ -5,30 +5,33 @@ from pathlib import Path
 
 import pytest
 import torch
-from digits import randomise
 from mmengine.config import Config
 from mmengine.runner import Runner
-from openai_trainer import write_trainer_folder
 
+from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.cli.train import alone, main
+from mmcm.config import read_config
 from mmcm.engine import CompileHook, DataCheckHook, MicroBatchTrainLoop, NonFiniteGuardHook, WholeCheckpointHook
-from mmcm.engine.loaded_checkpoint import check_strategy
+from mmcm.engine.resuming.loaded_checkpoint import check_strategy
 from mmcm.registry import MODELS
-from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import read_checkpoint
+from support.digits import randomise
+from support.openai_trainer import write_trainer_folder
 
 DIGITS = 'configs/digits/ct_1xb32_digits-8x8.py'
 QUICK = [
-    'model.denoiser.backbone.channel_mult=(1,)', 'model.denoiser.backbone.attention_resolutions=()',
-    'train_dataloader.batch_size=16', 'train_cfg.max_iters=2', 'default_hooks.sample_grid.rows=1',
-    'default_hooks.sample_grid.columns=1'
+    'model.denoiser.backbone.channel_mult=(1,)',
+    'model.denoiser.backbone.attention_resolutions=()',
+    'train_dataloader.batch_size=16',
+    'train_cfg.max_iters=2',
+    'default_hooks.sample_grid.rows=1',
+    'default_hooks.sample_grid.columns=1',
 ]
 # Runners of the same second in one process share MMEngine's name for them.
 pytestmark = [
     pytest.mark.filterwarnings('ignore:.*has been created'),
     # MMEngine's schedules count iterations, also those that accumulate gradients.
-    pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
+    pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step'),
 ]
 
 
@@ -75,11 +78,14 @@ def test_micro_batches_need_iterations(run, capsys):
     assert "'EpochBasedTrainLoop'" in refusal(capsys, run, '--micro-batch', '4', options=options)
 
 
-@pytest.mark.parametrize('arguments, options, ratio', [
-    ([], [], 0.5),  # 16 images in place of 32
-    (['--micro-batch', '4'], [], 0.5),
-    ([], ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=2'], 1.0),
-])
+@pytest.mark.parametrize(
+    'arguments, options, ratio',
+    [
+        ([], [], 0.5),  # 16 images in place of 32
+        (['--micro-batch', '4'], [], 0.5),
+        ([], ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=2'], 1.0),
+    ],
+)
 def test_learning_rate_is_scaled_by_the_batch_of_a_step(run, arguments, options, ratio):
     runner = run('--auto-scale-lr', *arguments, options=options)
     assert runner.optim_wrapper.optimizer.param_groups[0]['initial_lr'] == pytest.approx(1e-3 * ratio)
@@ -150,7 +156,7 @@ def test_moved_run_without_its_record_goes_on(run, tmp_path, capsys):
 def released(tmp_path):
     """A file of weights alone for the network of `QUICK`."""
     backbone = read_config(DIGITS).model.denoiser.backbone.to_dict()
-    backbone.update(channel_mult=(1, ), attention_resolutions=())
+    backbone.update(channel_mult=(1,), attention_resolutions=())
     network = MODELS.build(backbone)
     randomise(network)
     torch.save(network.state_dict(), tmp_path / 'released.pt')
@@ -164,7 +170,8 @@ def test_run_starts_from_a_released_file(run, released):
     state = runner.model.state_dict()
     for key, value in weights.items():
         assert torch.equal(state[f'denoiser.backbone.{key}'], value) and torch.equal(
-            state[f'target.backbone.{key}'], value)
+            state[f'target.backbone.{key}'], value
+        )
 
 
 def test_released_file_is_not_resumed(run, released, capsys):
@@ -240,8 +247,22 @@ def test_deepspeed_does_not_start_from_what_it_does_not_read(tmp_path):
     check_strategy(config | dict(load_from=None))
 
 
-HOOKS = ['timer', 'logger', 'param_scheduler', 'checkpoint', 'sampler_seed', 'resume_data', 'step_seed', 'plain_log',
-         'loop_end', 'data_check', 'guard', 'loss_by_sigma', 'sample_grid', 'trajectory']
+HOOKS = [
+    'timer',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+    'sampler_seed',
+    'resume_data',
+    'step_seed',
+    'plain_log',
+    'loop_end',
+    'data_check',
+    'guard',
+    'loss_by_sigma',
+    'sample_grid',
+    'trajectory',
+]
 
 
 @pytest.mark.parametrize('name', HOOKS)

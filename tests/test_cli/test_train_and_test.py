@@ -7,30 +7,43 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from patience import PATIENCE
-from pictures import write_transparent_folder
 from safetensors import safe_open
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.checkpoints.weights import read_backbone, read_checkpoint
 from mmcm.cli import publish
 from mmcm.cli.config import runner_config
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import read_backbone, read_checkpoint
+from support.patience import PATIENCE
+from support.pictures import write_transparent_folder
 
 ROOT = Path(__file__).parents[2]
 QUICK = [
-    'model.denoiser.backbone.channel_mult=(1,1)', 'train_dataloader.batch_size=16', 'train_cfg.max_iters=4',
-    'default_hooks.checkpoint.interval=4', 'default_hooks.sample_grid.rows=2', 'default_hooks.sample_grid.columns=2'
+    'model.denoiser.backbone.channel_mult=(1,1)',
+    'train_dataloader.batch_size=16',
+    'train_cfg.max_iters=4',
+    'default_hooks.checkpoint.interval=4',
+    'default_hooks.sample_grid.rows=2',
+    'default_hooks.sample_grid.columns=2',
 ]
-DRAW = ['model.denoiser.backbone.channel_mult=(1,1)', 'test_dataloader.dataset.num_samples=70',
-        'test_dataloader.batch_size=32', 'test_evaluator.reference.split=test']
+DRAW = [
+    'model.denoiser.backbone.channel_mult=(1,1)',
+    'test_dataloader.dataset.num_samples=70',
+    'test_dataloader.batch_size=32',
+    'test_evaluator.reference.split=test',
+]
 
 
 def run(script, *arguments):
-    result = subprocess.run([sys.executable, ROOT / 'tools' / script, *map(str, arguments)],
-                            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    result = subprocess.run(
+        [sys.executable, ROOT / 'tools' / script, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -44,8 +57,18 @@ def teacher(tmp_path_factory):
 
 
 def test_trained_diffusion_model_is_measured(teacher, tmp_path):
-    printed = run('test.py', 'configs/digits/edm_1xb32_digits-8x8.py', teacher, '--work-dir', tmp_path, '--out',
-                  tmp_path / 'metrics.json', '--cfg-options', *DRAW, 'model.sampler.num_steps=2')
+    printed = run(
+        'test.py',
+        'configs/digits/edm_1xb32_digits-8x8.py',
+        teacher,
+        '--work-dir',
+        tmp_path,
+        '--out',
+        tmp_path / 'metrics.json',
+        '--cfg-options',
+        *DRAW,
+        'model.sampler.num_steps=2',
+    )
     metrics = json.loads((tmp_path / 'metrics.json').read_text())['scores'][0]['metrics']
     assert metrics['frechet/distance'] > 1 and 0 <= metrics['label/accuracy'] <= 1
     assert f'{metrics["frechet/distance"]:.4f}' in printed.splitlines()[-1]
@@ -56,8 +79,10 @@ def test_distillation_starts_from_a_work_directory(teacher, tmp_path, distance):
     options = [f'model.teacher.checkpoint={teacher}', f'model.objective.distance.type={distance}']
     if distance == 'L2':
         config = tmp_path / 'cd_l2_1xb32_digits-8x8.py'
-        config.write_text(f"_base_ = '{ROOT}/configs/digits/cd_1xb32_digits-8x8.py'\n"
-                          "model = dict(objective=dict(distance=dict(_delete_=True, type='L2')))\n")
+        config.write_text(
+            f"_base_ = '{ROOT}/configs/digits/cd_1xb32_digits-8x8.py'\n"
+            "model = dict(objective=dict(distance=dict(_delete_=True, type='L2')))\n"
+        )
     else:
         config = 'configs/digits/cd_1xb32_digits-8x8.py'
     run('train.py', config, '--work-dir', tmp_path, '--cfg-options', *QUICK, *options)
@@ -104,7 +129,8 @@ def test_bad_input_is_told_before_any_work(capsys, tmp_path, teacher):
     assert 'nowhere.py' in refusal(capsys, train, 'nowhere.py')
     assert 'nowhere' in refusal(capsys, measure, digits, 'nowhere', '--work-dir', tmp_path)
     assert 'test_dataloader' in refusal(
-        capsys, measure, 'classifier_1xb128_digits-8x8', teacher, '--work-dir', tmp_path)
+        capsys, measure, 'classifier_1xb128_digits-8x8', teacher, '--work-dir', tmp_path
+    )
     wide = ['--cfg-options', 'model.denoiser.backbone.base_channels=64']
     error = refusal(capsys, measure, digits, teacher, '--work-dir', tmp_path, *wide)
     assert 'shapes differ' in error
@@ -157,7 +183,8 @@ def test_names_of_classes_go_from_the_folder_to_the_published_model(tmp_path, ca
         "pipeline=[dict(type='LoadImage'), dict(type='PackImage')]))\n"
         'model = dict(denoiser=dict(backbone=dict(num_classes=2, in_channels=3, out_channels=3, channel_mult=(1, ))), '
         'sampler=dict(num_steps=2))\n'
-        'train_cfg = dict(max_iters=1)\n')
+        'train_cfg = dict(max_iters=1)\n'
+    )
     train([str(config), '--work-dir', str(work_dir)])
     published = tmp_path / 'model.safetensors'
     publish.main([str(work_dir), str(published)])

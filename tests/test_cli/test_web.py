@@ -30,9 +30,18 @@ def test_models_are_named_together_or_one_by_one():
     assert parse_args(['--model', 'a', 'b', '--model', 'c']).model == ['a', 'b', 'c']
 
 
-@pytest.mark.parametrize('argv', [
-    ['--port', '-1'], ['--port', '65536'], ['--port', 'x'], ['--queue', '0'], ['--max-upload-mb', '0'],
-    ['--max-images', '-3'], ['--colour', 'red']])
+@pytest.mark.parametrize(
+    'argv',
+    [
+        ['--port', '-1'],
+        ['--port', '65536'],
+        ['--port', 'x'],
+        ['--queue', '0'],
+        ['--max-upload-mb', '0'],
+        ['--max-images', '-3'],
+        ['--colour', 'red'],
+    ],
+)
 def test_bad_arguments_are_one_line(capsys, argv):
     assert argv[0] in refusal(capsys, *argv)
 
@@ -99,14 +108,20 @@ def test_what_cannot_be_served_is_told_before_anything_is_served(capsys, tmp_pat
     assert 'abacus' in refusal(capsys, '--device', 'abacus', '--port', 0)
     assert 'dtype' in refusal(capsys, '--dtype', 'int8', '--port', 0)
     config = tmp_path / 'c.py'
-    config.write_text((ROOT / 'configs/digits/cd_1xb32_digits-8x8.py').read_text()
-                      .replace("'../", f"'{ROOT}/configs/").replace("checkpoint = 'digits'", "checkpoint = 'gone.pt'"))
+    config.write_text(
+        (ROOT / 'configs/digits/cd_1xb32_digits-8x8.py')
+        .read_text()
+        .replace("'../", f"'{ROOT}/configs/")
+        .replace("checkpoint = 'digits'", "checkpoint = 'gone.pt'")
+    )
     assert 'gone.pt' in refusal(capsys, '--model', config, '--port', 0)
 
 
 def test_help_waits_for_neither_torch_nor_gradio():
-    code = ('import sys, mmcm.cli.web\ntry: mmcm.cli.web.main(["--help"])\nexcept SystemExit: pass\n'
-            'print({"torch", "gradio", "mmengine"} & set(sys.modules))')
+    code = (
+        'import sys, mmcm.cli.web\ntry: mmcm.cli.web.main(["--help"])\nexcept SystemExit: pass\n'
+        'print({"torch", "gradio", "mmengine"} & set(sys.modules))'
+    )
     process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert process.stdout.endswith('set()\n'), process.stdout + process.stderr
 

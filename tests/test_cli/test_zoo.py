@@ -65,9 +65,13 @@ def test_cache_dir_is_looked_into(tmp_path, capsys):
 def test_page_tells_all_about_one_model(cache, capsys, monkeypatch):
     monkeypatch.setenv('MMCM_MIRRORS', 'http://inside/files')
     text = run(capsys, NAME)
-    for part in ('imagenet1k, 64 x 64 pixels, 1000 classes', 'indices (0, 22) of 40 levels', 'MODEL_CARD.md',
-                 '1 network call: FID 6.2, Precision 0.68, Recall 0.63', f'not here: mmcm download {NAME} puts it at '
-                 f'{cache / NAME}.pt'):
+    for part in (
+        'imagenet1k, 64 x 64 pixels, 1000 classes',
+        'indices (0, 22) of 40 levels',
+        'MODEL_CARD.md',
+        '1 network call: FID 6.2, Precision 0.68, Recall 0.63',
+        f'not here: mmcm download {NAME} puts it at {cache / NAME}.pt',
+    ):
         assert part in text
     assert text.index(f'http://inside/files/{NAME}.pt') < text.index('https://openaipublic')
     assert 'SHA-256' not in text  # none is published, and nothing was downloaded
@@ -96,14 +100,20 @@ def test_json_is_for_programs(cache, capsys):
 def test_unknown_model_is_told_with_the_nearest(capsys):
     with pytest.raises(SystemExit, match='2'):
         main(['cd_imagenet64'], prog='mmcm zoo')
-    error, = capsys.readouterr().err.splitlines()
+    (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("error: no model 'cd_imagenet64' in the zoo, nearest: ")
     assert 'cd_imagenet64_l2, cd_imagenet64_lpips; mmcm zoo lists all' in error
 
 
 def test_listing_loads_neither_torch_nor_what_else_takes_time(cache):
-    code = ('import sys; from mmcm.cli.main import main; main(["zoo"]); '
-            'print({"torch", "mmengine", "cv2", "numpy", "rich", "huggingface_hub"} & set(sys.modules))')
-    listed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                            env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)})
+    code = (
+        'import sys; from mmcm.cli.main import main; main(["zoo"]); '
+        'print({"torch", "mmengine", "cv2", "numpy", "rich", "huggingface_hub"} & set(sys.modules))'
+    )
+    listed = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)},
+    )
     assert listed.stdout.splitlines()[-1] == 'set()', listed.stderr

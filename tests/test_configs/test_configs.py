@@ -4,18 +4,24 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from parity import manifest
 
-from mmcm.apis.testing import build_evaluator, evaluator_config
+from mmcm.apis.evaluation.tester import build_evaluator, evaluator_config
 from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS
 from mmcm.zoo import list_models
+from support.parity import manifest
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FILES = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_')
 PAPER = [
-    f'consistency_models/consistency_models_{rest}.py' for rest in (
-        '8xb256-imagenet1k-onestep-64x64', '8xb256-imagenet1k-multistep-64x64', '8xb32-LSUN-bedroom-onestep-256x256',
-        '8xb32-LSUN-bedroom-multistep-256x256', '8xb32-LSUN-cat-onestep-256x256', '8xb32-LSUN-cat-multistep-256x256')
+    f'consistency_models/consistency_models_{rest}.py'
+    for rest in (
+        '8xb256-imagenet1k-onestep-64x64',
+        '8xb256-imagenet1k-multistep-64x64',
+        '8xb32-LSUN-bedroom-onestep-256x256',
+        '8xb32-LSUN-bedroom-multistep-256x256',
+        '8xb32-LSUN-cat-onestep-256x256',
+        '8xb32-LSUN-cat-multistep-256x256',
+    )
 ]
 
 
@@ -83,7 +89,8 @@ BOUNDARY = dict(  # whether D(x, sigma_min) = x has to hold by itself; TrigFlow'
     EasyConsistencyTuning=False,
     ConsistencyDistillation=True,
     ConsistencyTraining=True,
-    ImprovedConsistencyTraining=True)
+    ImprovedConsistencyTraining=True,
+)
 
 
 @pytest.mark.parametrize('path', TRAINED, ids=lambda path: path.stem)
@@ -134,8 +141,11 @@ def test_learning_rate_restarts_with_each_number_of_steps(path):
     steps, periods = config.train_cfg.max_iters, config.param_scheduler.periods
     curriculum = config.model.objective.curriculum
     num_steps = CURRICULA.build(curriculum)
-    renewals = [step for step in range(curriculum.stage_length, steps, curriculum.stage_length)
-                if num_steps(step) != num_steps(step - 1)]
+    renewals = [
+        step
+        for step in range(curriculum.stage_length, steps, curriculum.stage_length)
+        if num_steps(step) != num_steps(step - 1)
+    ]
     assert renewals == [sum(periods[:count]) for count in range(1, len(periods))]
     assert sum(periods) == steps
 

@@ -1,8 +1,8 @@
 import pytest
-from parity import Fixture
 
 from mmcm.curricula import FixedCurriculum
 from mmcm.utils.errors import InputError
+from support.parity import Fixture
 
 
 def test_numbers_are_the_references():

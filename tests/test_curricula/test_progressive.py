@@ -1,8 +1,8 @@
 import pytest
-from parity import Fixture
 
 from mmcm.curricula import ProgressiveCurriculum
 from mmcm.utils.errors import InputError
+from support.parity import Fixture
 
 
 @pytest.mark.parametrize('case', ['fixed_progressive', 'adaptive_200', 'adaptive_150'])
@@ -10,8 +10,12 @@ def test_numbers_are_the_references(case):
     fixture = Fixture('curricula')
     options = fixture.meta[case]
     curriculum = ProgressiveCurriculum(
-        options['start_scales'], options['end_scales'], options['total_steps'], options['start_ema'],
-        adaptive=options['target_ema_mode'] == 'adaptive')
+        options['start_scales'],
+        options['end_scales'],
+        options['total_steps'],
+        options['start_ema'],
+        adaptive=options['target_ema_mode'] == 'adaptive',
+    )
     for step, scales, decay in zip(*(fixture(case, name).tolist() for name in ('step', 'scales', 'target_ema'))):
         num_scales, target_decay = curriculum(step)
         assert isinstance(num_scales, int) and num_scales == scales
@@ -30,13 +34,14 @@ def test_decay_halves_its_distance_to_one_where_the_intervals_double():
     """mu(k) = exp(s_0 log(mu_0) / (N(k) - 1)): its logarithm is inversely proportional to the intervals."""
     curriculum = ProgressiveCurriculum(start_scales=2, end_scales=200, total_steps=1000, start_decay=0.95)
     decays = {num_scales - 1: decay for num_scales, decay in map(curriculum, range(1001))}
-    assert decays[100]**50 == pytest.approx(0.95)  # s_0 / 100
-    assert decays[200]**2 == pytest.approx(decays[100])
+    assert decays[100] ** 50 == pytest.approx(0.95)  # s_0 / 100
+    assert decays[200] ** 2 == pytest.approx(decays[100])
 
 
-@pytest.mark.parametrize('changes', [
-    dict(start_scales=1), dict(end_scales=9), dict(total_steps=0), dict(start_decay=-0.1), dict(start_decay=1.1),
-])
+@pytest.mark.parametrize(
+    'changes',
+    [dict(start_scales=1), dict(end_scales=9), dict(total_steps=0), dict(start_decay=-0.1), dict(start_decay=1.1)],
+)
 def test_numbers_that_cannot_be_are_refused(changes):
     options = dict(start_scales=10, end_scales=100, total_steps=1000, start_decay=0.9)
     with pytest.raises(InputError):

@@ -1,8 +1,8 @@
 import pytest
-from parity import Fixture
 
 from mmcm.curricula import DoublingCurriculum, HalvingCurriculum, ShrinkingCurriculum
 from mmcm.utils.errors import InputError
+from support.parity import Fixture
 
 
 def test_halving_is_the_references():
@@ -13,9 +13,10 @@ def test_halving_is_the_references():
     assert [curriculum(step) for step in steps] == list(zip(scales, decays))
 
 
-@pytest.mark.parametrize('start_steps, expected', [
-    (8, [8, 4, 2, 2, 1, 1, 1]), (4, [4, 2, 2, 1, 1, 1, 1]), (2, [2, 2, 1, 1, 1, 1, 1]), (1, [1, 1, 1, 1, 1, 1, 1]),
-])
+@pytest.mark.parametrize(
+    'start_steps, expected',
+    [(8, [8, 4, 2, 2, 1, 1, 1]), (4, [4, 2, 2, 1, 1, 1, 1]), (2, [2, 2, 1, 1, 1, 1, 1]), (1, [1, 1, 1, 1, 1, 1, 1])],
+)
 def test_two_steps_take_two_stages_and_one_remains(start_steps, expected):
     curriculum = HalvingCurriculum(start_steps, stage_length=3)
     assert [curriculum(3 * stage)[0] for stage in range(7)] == expected
@@ -26,7 +27,8 @@ def test_doubling_is_kinyugos():
     fixture = Fixture('ict')
     options = fixture.meta
     curriculum = DoublingCurriculum(
-        options['initial_timesteps'], options['final_timesteps'], options['total_training_steps'])
+        options['initial_timesteps'], options['final_timesteps'], options['total_training_steps']
+    )
     assert curriculum.stage_length == options['stage_length']
     for step, scales in zip(fixture('schedule', 'step').tolist(), fixture('schedule', 'num_timesteps').tolist()):
         num_scales, decay = curriculum(step)
@@ -46,18 +48,20 @@ def test_share_is_divided_by_q_in_each_stage():
     assert ShrinkingCurriculum(stage_length=10)(0) == 1 / 2
 
 
-
-@pytest.mark.parametrize('kind, options', [
-    (HalvingCurriculum, dict(start_steps=0, stage_length=1)),
-    (HalvingCurriculum, dict(start_steps=12, stage_length=1)),
-    (HalvingCurriculum, dict(start_steps=8, stage_length=0)),
-    (DoublingCurriculum, dict(start_scales=1, end_scales=8, total_steps=100)),
-    (DoublingCurriculum, dict(start_scales=10, end_scales=9, total_steps=100)),
-    (DoublingCurriculum, dict(start_scales=2, end_scales=8, total_steps=2)),
-    (ShrinkingCurriculum, dict(stage_length=0)),
-    (ShrinkingCurriculum, dict(stage_length=10, q=1.0)),
-    (ShrinkingCurriculum, dict(stage_length=10, q=float('nan'))),
-])
+@pytest.mark.parametrize(
+    'kind, options',
+    [
+        (HalvingCurriculum, dict(start_steps=0, stage_length=1)),
+        (HalvingCurriculum, dict(start_steps=12, stage_length=1)),
+        (HalvingCurriculum, dict(start_steps=8, stage_length=0)),
+        (DoublingCurriculum, dict(start_scales=1, end_scales=8, total_steps=100)),
+        (DoublingCurriculum, dict(start_scales=10, end_scales=9, total_steps=100)),
+        (DoublingCurriculum, dict(start_scales=2, end_scales=8, total_steps=2)),
+        (ShrinkingCurriculum, dict(stage_length=0)),
+        (ShrinkingCurriculum, dict(stage_length=10, q=1.0)),
+        (ShrinkingCurriculum, dict(stage_length=10, q=float('nan'))),
+    ],
+)
 def test_numbers_that_cannot_be_are_refused(kind, options):
     with pytest.raises(InputError):
         kind(**options)

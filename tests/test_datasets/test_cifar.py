@@ -46,8 +46,10 @@ def batch(number, count=4, order='C'):
     pixels = np.random.RandomState(number).randint(0, 256, (count, 3072)).astype(np.uint8)
     labels = [(number + index) % 10 for index in range(count)]
     return {
-        b'batch_label': b'training batch of 5', b'labels': labels, b'data': np.asarray(pixels, order=order),
-        b'filenames': [b'leptodactylus_pentadactylus_s_000004.png'] * count
+        b'batch_label': b'training batch of 5',
+        b'labels': labels,
+        b'data': np.asarray(pixels, order=order),
+        b'filenames': [b'leptodactylus_pentadactylus_s_000004.png'] * count,
     }
 
 
@@ -177,18 +179,32 @@ def test_code_in_a_file_is_refused_and_not_run(root, tmp_path, protocol):
     assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.parametrize('value', [
-    collections.OrderedDict(), np.float64(1.0), getattr, np.load, Code(np.ndarray.__reduce__, np.zeros(1)),
-    Code(codecs.encode, 'a', 'rot13'), Code(codecs.encode, b'a', 'latin1'), Code(codecs.decode, b'a', 'latin1')
-])
+@pytest.mark.parametrize(
+    'value',
+    [
+        collections.OrderedDict(),
+        np.float64(1.0),
+        getattr,
+        np.load,
+        Code(np.ndarray.__reduce__, np.zeros(1)),
+        Code(codecs.encode, 'a', 'rot13'),
+        Code(codecs.encode, b'a', 'latin1'),
+        Code(codecs.decode, b'a', 'latin1'),
+    ],
+)
 def test_other_classes_and_functions_are_refused(root, value):
     with pytest.raises(InputError, match='more than arrays'):
         read(replace(root, pickled({b'labels': value})))
 
 
-@pytest.mark.parametrize('content', [
-    b'c_codecs\nencode\n(dX\x08\x00\x00\x00encodingX\x01\x00\x00\x00xsb.',  # sets attributes of what it imports
-    b'c_codecs\nencode\nN}X\x07\x00\x00\x00__new__Ns\x86b.', b'c_codecs\nencode\n(X\x01\x00\x00\x00atR.'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'c_codecs\nencode\n(dX\x08\x00\x00\x00encodingX\x01\x00\x00\x00xsb.',  # sets attributes of what it imports
+        b'c_codecs\nencode\nN}X\x07\x00\x00\x00__new__Ns\x86b.',
+        b'c_codecs\nencode\n(X\x01\x00\x00\x00atR.',
+    ],
+)
 def test_what_stands_for_codecs_cannot_be_changed_or_called_otherwise(root, content):
     with pytest.raises(InputError, match='no whole pickle'):
         read(replace(root, content))
@@ -208,16 +224,19 @@ def test_array_that_says_too_much_of_its_size_is_refused(root):
         read(replace(root, content.replace(b'K\x04M\x00\x0c\x86', b'K\x05M\x00\x0c\x86')))
 
 
-@pytest.mark.parametrize('change, match', [
-    ({b'data': np.zeros((4, 3071), np.uint8)}, 'is no batch of CIFAR-10'),
-    ({b'data': [1, 2, 3]}, 'is no batch of CIFAR-10'),
-    ({b'labels': None}, 'is no batch of CIFAR-10'),
-    ({b'labels': [1, 2, 3]}, 'has 4 images and 3 labels'),
-    ({b'labels': [1, 2, 3, 10]}, 'one from 0 to 9'),
-    ({b'labels': [1, 2, 3, -1]}, 'one from 0 to 9'),
-    ({b'labels': [1, 2, 3, b'4']}, 'one from 0 to 9'),
-    ({b'labels': [1, 2, 3, True]}, 'one from 0 to 9'),
-])
+@pytest.mark.parametrize(
+    'change, match',
+    [
+        ({b'data': np.zeros((4, 3071), np.uint8)}, 'is no batch of CIFAR-10'),
+        ({b'data': [1, 2, 3]}, 'is no batch of CIFAR-10'),
+        ({b'labels': None}, 'is no batch of CIFAR-10'),
+        ({b'labels': [1, 2, 3]}, 'has 4 images and 3 labels'),
+        ({b'labels': [1, 2, 3, 10]}, 'one from 0 to 9'),
+        ({b'labels': [1, 2, 3, -1]}, 'one from 0 to 9'),
+        ({b'labels': [1, 2, 3, b'4']}, 'one from 0 to 9'),
+        ({b'labels': [1, 2, 3, True]}, 'one from 0 to 9'),
+    ],
+)
 def test_batch_that_does_not_fit_is_refused(root, change, match):
     with pytest.raises(InputError, match=f'data_batch_3 .*{match}'):
         read(replace(root, pickled({**batch(2), **change})))

@@ -13,8 +13,18 @@ def test_classes_of_imagenet_are_in_the_order_of_the_released_models():
         assert IMAGENET[label][0] == name
 
 
-@pytest.mark.parametrize('name, label', [('king penguin', 145), (' King Penguin', 145), ('Aptenodytes patagonica', 145),
-                                         ('missile', 657), ('projectile', 744), ('polecat', 358), ('wood pussy', 361)])
+@pytest.mark.parametrize(
+    'name, label',
+    [
+        ('king penguin', 145),
+        (' King Penguin', 145),
+        ('Aptenodytes patagonica', 145),
+        ('missile', 657),
+        ('projectile', 744),
+        ('polecat', 358),
+        ('wood pussy', 361),
+    ],
+)
 def test_class_by_any_of_its_names(name, label):
     assert label_of(name, IMAGENET) == label
 

@@ -10,13 +10,18 @@ IMAGES = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (9, 3, 4, 5))
 LABELS = [2, 0, 1, 1, 0, 0, 2, 1, 0]
 
 
-def dataset(parts=(IMAGES, ), **options):
+def dataset(parts=(IMAGES,), **options):
     return ImageArrays(list(parts), LABELS, 'abc', 'test', **options)
 
 
-@pytest.mark.parametrize('parts', [
-    [IMAGES], [IMAGES[:4], IMAGES[4:5], IMAGES[5:]],
-    [IMAGES.contiguous(memory_format=torch.channels_last)[:6], IMAGES[6:]]])
+@pytest.mark.parametrize(
+    'parts',
+    [
+        [IMAGES],
+        [IMAGES[:4], IMAGES[4:5], IMAGES[5:]],
+        [IMAGES.contiguous(memory_format=torch.channels_last)[:6], IMAGES[6:]],
+    ],
+)
 @pytest.mark.parametrize('flip', [False, True])
 def test_batch_is_the_stack_of_its_images_however_they_lie(parts, flip):
     images = dataset(parts, flip=flip)
@@ -40,9 +45,10 @@ def test_batch_is_a_copy():
 
 def test_loader_shuffles_and_stacks_as_one_by_one():
     digits = DigitsDataset()
-    batches = [list(DataLoader(source, 64, shuffle=True, collate_fn=stack_samples,
-                               generator=torch.Generator().manual_seed(0)))
-               for source in (digits, [digits[index] for index in range(len(digits))])]
+    batches = [
+        list(DataLoader(source, 64, shuffle=True, collate_fn=stack_samples, generator=torch.Generator().manual_seed(0)))
+        for source in (digits, [digits[index] for index in range(len(digits))])
+    ]
     for one, other in zip(*batches):
         assert torch.equal(one['inputs'], other['inputs'])
         assert torch.equal(one['data_samples'].gt_label.label, other['data_samples'].gt_label.label)
@@ -52,7 +58,11 @@ def test_fingerprint_is_of_values_and_what_is_made_of_them():
     changed = IMAGES.clone()
     changed[8, 2, 3, 4] ^= 1
     variants = [
-        dataset(), dataset([changed]), dataset(flip=True), dataset(pipeline=[dict(type='PackImage')]),
-        dataset([IMAGES.reshape(9, 3, 5, 4)])]
+        dataset(),
+        dataset([changed]),
+        dataset(flip=True),
+        dataset(pipeline=[dict(type='PackImage')]),
+        dataset([IMAGES.reshape(9, 3, 5, 4)]),
+    ]
     assert len({variant.fingerprint for variant in variants}) == len(variants)
     assert dataset([IMAGES[:4], IMAGES[4:]]).fingerprint == dataset().fingerprint

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from named_pipes import written_pipe
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmcm.datasets import ImageFolder, stack_samples
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.named_pipes import written_pipe
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'edm'
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
@@ -87,7 +87,7 @@ def test_folder_without_images_is_refused(tmp_path):
 
 def png(level, size=(6, 4)):
     file = io.BytesIO()
-    Image.new('RGB', size, (level, ) * 3).save(file, 'PNG')
+    Image.new('RGB', size, (level,) * 3).save(file, 'PNG')
     return file.getvalue()
 
 
@@ -98,8 +98,14 @@ def write_zip(path, files, method=zipfile.ZIP_STORED):
     return str(path)
 
 
-FILES = {'00000/b.png': png(20), '00000/a.png': png(10), '00001/c.png': png(30), 'notes.txt': b'no image',
-         '__MACOSX/00000/._a.png': b'', '00000/._a.png': b''}
+FILES = {
+    '00000/b.png': png(20),
+    '00000/a.png': png(10),
+    '00001/c.png': png(30),
+    'notes.txt': b'no image',
+    '__MACOSX/00000/._a.png': b'',
+    '00000/._a.png': b'',
+}
 
 
 def levels(dataset):
@@ -127,8 +133,13 @@ def test_processes_read_a_zip_file_at_once(tmp_path, way, workers):
     files = {f'{index % 5}/{index:03d}.png': png(index) for index in range(120)}
     dataset = ImageFolder(write_zip(tmp_path / 'a.zip', files, zipfile.ZIP_DEFLATED), PIPELINE)
     expected = levels(dataset)  # this process has opened the file, too
-    loader = DataLoader(dataset, 8, num_workers=workers, collate_fn=stack_samples,
-                        multiprocessing_context=multiprocessing.get_context(way))
+    loader = DataLoader(
+        dataset,
+        8,
+        num_workers=workers,
+        collate_fn=stack_samples,
+        multiprocessing_context=multiprocessing.get_context(way),
+    )
     found = torch.cat([batch['inputs'][:, 0, 0, 0] for batch in loader]).tolist()
     assert found == expected and sorted(found) == list(range(120))
 
@@ -173,27 +184,36 @@ def test_labels_of_the_file_beside_the_images_count(place):
     assert dataset[1]['gt_label'] == 6 and dataset[4]['gt_label'] == 6
 
 
-@pytest.mark.parametrize('content, message', [
-    (b'{"labels": [["00000/a.png", 1], [', 'no list of labels'),
-    (b'[1, 2]', 'no list of labels'),
-    (b'{"labels": {"00000/a.png": 1}}', 'no list of labels'),
-    (b'\xff\xfe', 'no list of labels'),
-    (b'{"labels": null}', 'no labels: set labelled=False'),
-    (b'{"labels": [["00000/a.png", null], ["00000/b.png", null], ["00001/c.png", null]]}', 'no labels'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", null], ["00001/c.png", 1]]}', 'gives 00000/b.png no label'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", -1], ["00001/c.png", 1]]}', 'the label -1'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1.5], ["00001/c.png", 1]]}', 'the label 1.5'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1000000], ["00001/c.png", 1]]}',
-     'gives 00000/b.png the label 1000000: an integer from 0 to 999999 is expected'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 99999999999999999999], ["00001/c.png", 1]]}',
-     'gives 00000/b.png the label 99999999999999999999'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", true], ["00001/c.png", 1]]}', 'the label True'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", "dog"], ["00001/c.png", 1]]}', "the label 'dog'"),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1]]}', 'leaves out 1 of 3 images, 00001/c.png first'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1], ["00001/c.png", 1], ["00001/d.png", 1]]}',
-     'names 1 images that are not there, among them 00001/d.png'),
-    (b'{"labels": [["00000/a.png", 0], ["00000/a.png", 1], ["00000/b.png", 1], ["00001/c.png", 1]]}', 'twice'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'{"labels": [["00000/a.png", 1], [', 'no list of labels'),
+        (b'[1, 2]', 'no list of labels'),
+        (b'{"labels": {"00000/a.png": 1}}', 'no list of labels'),
+        (b'\xff\xfe', 'no list of labels'),
+        (b'{"labels": null}', 'no labels: set labelled=False'),
+        (b'{"labels": [["00000/a.png", null], ["00000/b.png", null], ["00001/c.png", null]]}', 'no labels'),
+        (b'{"labels": [["00000/a.png", 0], ["00000/b.png", null], ["00001/c.png", 1]]}', 'gives 00000/b.png no label'),
+        (b'{"labels": [["00000/a.png", 0], ["00000/b.png", -1], ["00001/c.png", 1]]}', 'the label -1'),
+        (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1.5], ["00001/c.png", 1]]}', 'the label 1.5'),
+        (
+            b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1000000], ["00001/c.png", 1]]}',
+            'gives 00000/b.png the label 1000000: an integer from 0 to 999999 is expected',
+        ),
+        (
+            b'{"labels": [["00000/a.png", 0], ["00000/b.png", 99999999999999999999], ["00001/c.png", 1]]}',
+            'gives 00000/b.png the label 99999999999999999999',
+        ),
+        (b'{"labels": [["00000/a.png", 0], ["00000/b.png", true], ["00001/c.png", 1]]}', 'the label True'),
+        (b'{"labels": [["00000/a.png", 0], ["00000/b.png", "dog"], ["00001/c.png", 1]]}', "the label 'dog'"),
+        (b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1]]}', 'leaves out 1 of 3 images, 00001/c.png first'),
+        (
+            b'{"labels": [["00000/a.png", 0], ["00000/b.png", 1], ["00001/c.png", 1], ["00001/d.png", 1]]}',
+            'names 1 images that are not there, among them 00001/d.png',
+        ),
+        (b'{"labels": [["00000/a.png", 0], ["00000/a.png", 1], ["00000/b.png", 1], ["00001/c.png", 1]]}', 'twice'),
+    ],
+)
 def test_labels_that_do_not_fit_the_images_are_refused(place, content, message):
     root = place({**FILES, 'dataset.json': content})
     with pytest.raises(InputError, match=f'dataset.json .*{message}'):
@@ -270,7 +290,7 @@ def test_fingerprint_follows_the_images(place):
 
 def test_fingerprint_tells_folders_apart_whose_files_have_equal_names_sizes_and_times(tmp_path, monkeypatch):
     for level, name in ((1, 'x'), (2, 'y')):  # as an archive without times leaves them
-        write_image(tmp_path / name / 'a.bmp', (level, ) * 3)
+        write_image(tmp_path / name / 'a.bmp', (level,) * 3)
         os.utime(tmp_path / name / 'a.bmp', (0, 0))
     prints = [ImageFolder(str(tmp_path / name), PIPELINE, labelled=False).fingerprint for name in 'xy']
     assert prints[0] != prints[1]
@@ -279,8 +299,10 @@ def test_fingerprint_tells_folders_apart_whose_files_have_equal_names_sizes_and_
 
 
 def test_fingerprint_of_a_zip_file_is_of_what_is_in_it(tmp_path):
-    prints = [ImageFolder(write_zip(tmp_path / name, files), PIPELINE).fingerprint for name, files in (
-        ('x.zip', FILES), ('y.zip', FILES), ('z.zip', {**FILES, '00001/c.png': png(31)}))]
+    prints = [
+        ImageFolder(write_zip(tmp_path / name, files), PIPELINE).fingerprint
+        for name, files in (('x.zip', FILES), ('y.zip', FILES), ('z.zip', {**FILES, '00001/c.png': png(31)}))
+    ]
     assert prints[0] == prints[1] != prints[2]
 
 
@@ -310,6 +332,8 @@ def test_pipes_in_a_folder_are_refused(folder):
         dataset = ImageFolder(str(folder), PIPELINE)
         with pytest.raises(InputError, match=r'c\.png cannot be read: it is no plain file'):
             dataset[3]
-    with written_pipe(folder / 'dataset.json', b'{"labels": null}'), pytest.raises(
-            InputError, match=r'dataset\.json cannot be read: it is no plain file'):
+    with (
+        written_pipe(folder / 'dataset.json', b'{"labels": null}'),
+        pytest.raises(InputError, match=r'dataset\.json cannot be read: it is no plain file'),
+    ):
         ImageFolder(str(folder), PIPELINE)

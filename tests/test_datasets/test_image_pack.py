@@ -61,8 +61,13 @@ def test_grey_images_and_images_without_labels(tmp_path):
 @pytest.mark.parametrize('method, workers', [('fork', 2), ('spawn', 1)])  # spawning takes seconds
 def test_worker_processes_map_the_file_themselves(tmp_path, method, workers):
     np.savez(tmp_path / 'x.npz', IMAGES, LABELS)
-    loader = DataLoader(ImagePack(tmp_path / 'x.npz'), batch_size=3, num_workers=workers, collate_fn=stack_samples,
-                        multiprocessing_context=method)
+    loader = DataLoader(
+        ImagePack(tmp_path / 'x.npz'),
+        batch_size=3,
+        num_workers=workers,
+        collate_fn=stack_samples,
+        multiprocessing_context=method,
+    )
     batches = list(loader)
     assert np.array_equal(torch.cat([batch['inputs'] for batch in batches]), IMAGES.transpose(0, 3, 1, 2))
     assert torch.cat([batch['data_samples'].gt_label.label for batch in batches]).tolist() == LABELS.tolist()
@@ -77,8 +82,10 @@ def test_what_worker_processes_are_sent_holds_no_images(tmp_path):
 
 def test_fingerprint_tells_files_and_what_is_made_of_them_apart(path):
     fingerprints = [
-        ImagePack(path).fingerprint, ImagePack(path, flip=True).fingerprint,
-        ImagePack(path, pipeline=[dict(type='PackImage')]).fingerprint]
+        ImagePack(path).fingerprint,
+        ImagePack(path, flip=True).fingerprint,
+        ImagePack(path, pipeline=[dict(type='PackImage')]).fingerprint,
+    ]
     assert ImagePack(path).fingerprint == fingerprints[0]
     np.savez(path, IMAGES + 1, LABELS)
     assert len({*fingerprints, ImagePack(path).fingerprint}) == 4
@@ -88,7 +95,11 @@ def test_fingerprint_is_of_the_digest_in_the_file_wherever_that_lies(tmp_path):
     found = []
     turned = IMAGES.reshape(7, 6, 4, 3)  # the same bytes
     for name, sha, images in (
-            ('a.npz', 'ab', IMAGES), ('b.npz', 'ab', IMAGES), ('c.npz', 'cd', IMAGES), ('d.npz', 'ab', turned)):
+        ('a.npz', 'ab', IMAGES),
+        ('b.npz', 'ab', IMAGES),
+        ('c.npz', 'cd', IMAGES),
+        ('d.npz', 'ab', turned),
+    ):
         np.savez(tmp_path / name, images, LABELS)
         with zipfile.ZipFile(tmp_path / name, 'a') as archive:
             archive.writestr('dataset.json', json.dumps(dict(sha256=dict(images=sha), classes=list('abcde'))))
@@ -104,21 +115,24 @@ def ragged():
     return images
 
 
-@pytest.mark.parametrize('images, labels, match', [
-    (IMAGES / 255, LABELS, 'values of type float64: uint8, from 0 to 255, is expected'),
-    (IMAGES[0], LABELS, r'has the shape \(4, 6, 3\): \(N, H, W, C\) .*one image, write x\[None\] in place of x'),
-    (IMAGES[..., 0], LABELS, r'has the shape \(7, 4, 6\).*write x\[..., None\]'),
-    (IMAGES[:0], LABELS[:0], r'has the shape \(0, 4, 6, 3\).*It is empty: write the images again'),
-    (IMAGES.transpose(0, 3, 1, 2), LABELS, r'has the shape \(7, 3, 4, 6\).*write x.transpose\(0, 2, 3, 1\)'),
-    (np.concatenate([IMAGES, IMAGES[..., :1]], 3), LABELS, r'has the shape \(7, 4, 6, 4\).*write 255 - .*astype'),
-    (IMAGES[0, 0], LABELS, r'has the shape \(6, 3\).*Write such an array'),
-    (ragged(), LABELS, 'arrays of different shapes do not make one'),
-    (IMAGES, LABELS[:6], r'int64 of the shape \(6,\): integers of the shape \(7,\)'),
-    (IMAGES, LABELS - 1, 'has the label -1: classes count from 0'),
-    (IMAGES, LABELS.astype(np.uint64) + np.uint64(2**63), 'has the label 9223372036854775808: .*up to 999999'),
-    (IMAGES, LABELS / 2, 'float64 of the shape'),
-    (IMAGES, np.eye(7), r'float64 of the shape \(7, 7\)'),
-])
+@pytest.mark.parametrize(
+    'images, labels, match',
+    [
+        (IMAGES / 255, LABELS, 'values of type float64: uint8, from 0 to 255, is expected'),
+        (IMAGES[0], LABELS, r'has the shape \(4, 6, 3\): \(N, H, W, C\) .*one image, write x\[None\] in place of x'),
+        (IMAGES[..., 0], LABELS, r'has the shape \(7, 4, 6\).*write x\[..., None\]'),
+        (IMAGES[:0], LABELS[:0], r'has the shape \(0, 4, 6, 3\).*It is empty: write the images again'),
+        (IMAGES.transpose(0, 3, 1, 2), LABELS, r'has the shape \(7, 3, 4, 6\).*write x.transpose\(0, 2, 3, 1\)'),
+        (np.concatenate([IMAGES, IMAGES[..., :1]], 3), LABELS, r'has the shape \(7, 4, 6, 4\).*write 255 - .*astype'),
+        (IMAGES[0, 0], LABELS, r'has the shape \(6, 3\).*Write such an array'),
+        (ragged(), LABELS, 'arrays of different shapes do not make one'),
+        (IMAGES, LABELS[:6], r'int64 of the shape \(6,\): integers of the shape \(7,\)'),
+        (IMAGES, LABELS - 1, 'has the label -1: classes count from 0'),
+        (IMAGES, LABELS.astype(np.uint64) + np.uint64(2**63), 'has the label 9223372036854775808: .*up to 999999'),
+        (IMAGES, LABELS / 2, 'float64 of the shape'),
+        (IMAGES, np.eye(7), r'float64 of the shape \(7, 7\)'),
+    ],
+)
 def test_what_is_no_pack_is_refused(tmp_path, images, labels, match):
     np.savez(tmp_path / 'x.npz', images, labels)
     with pytest.raises(InputError, match=f'x.npz.*{match}'):

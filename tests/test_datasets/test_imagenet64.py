@@ -72,12 +72,15 @@ def test_class_file_renumbers_to_the_sorted_wnids(root):
     assert renumbered.metainfo['classes'] == tuple(sorted(names))
 
 
-@pytest.mark.parametrize('content, match', [
-    ('', 'names 0 wnids by 0 numbers'),
-    ('n02119789 kit_fox', 'cannot be read: lines such as "n02119789 1 kit_fox"'),
-    ('\n'.join(f'{name} {number}' for number, name in enumerate(wnids())), 'names 1000 wnids by 1000 numbers'),
-    ('\n'.join(f'n00000001 {number}' for number in range(1, 1001)), 'names 1 wnids by 1000 numbers'),
-])
+@pytest.mark.parametrize(
+    'content, match',
+    [
+        ('', 'names 0 wnids by 0 numbers'),
+        ('n02119789 kit_fox', 'cannot be read: lines such as "n02119789 1 kit_fox"'),
+        ('\n'.join(f'{name} {number}' for number, name in enumerate(wnids())), 'names 1000 wnids by 1000 numbers'),
+        ('\n'.join(f'n00000001 {number}' for number in range(1, 1001)), 'names 1 wnids by 1000 numbers'),
+    ],
+)
 def test_other_class_files_are_refused(root, content, match):
     (root / 'map_clsloc.txt').write_text(content)
     with pytest.raises(InputError, match=f'map_clsloc.txt {match}'):
@@ -91,15 +94,18 @@ def test_missing_files_are_told(root, tmp_path):
         ImageNet64(str(root))
 
 
-@pytest.mark.parametrize('change, match', [
-    (dict(data=np.zeros((3, 12287), np.uint8)), r'data in .* is uint8 of the shape \(3, 12287\)'),
-    (dict(data=np.zeros((3, 12288))), 'data in .* is float64'),
-    (dict(data=np.zeros((3, 3, 64, 64), np.uint8)), r'of the shape \(3, 3, 64, 64\)'),
-    (dict(labels=np.array([1, 2])), r'labels in .* are int64 of the shape \(2,\) for 3 images'),
-    (dict(labels=np.array([0, 1, 2])), 'go from 0 to 2: 1 to 1000 is expected'),
-    (dict(labels=np.array([1, 1001, 2])), 'go from 1 to 1001'),
-    (dict(labels=np.array([1., 2., 3.])), 'labels in .* are float64'),
-])
+@pytest.mark.parametrize(
+    'change, match',
+    [
+        (dict(data=np.zeros((3, 12287), np.uint8)), r'data in .* is uint8 of the shape \(3, 12287\)'),
+        (dict(data=np.zeros((3, 12288))), 'data in .* is float64'),
+        (dict(data=np.zeros((3, 3, 64, 64), np.uint8)), r'of the shape \(3, 3, 64, 64\)'),
+        (dict(labels=np.array([1, 2])), r'labels in .* are int64 of the shape \(2,\) for 3 images'),
+        (dict(labels=np.array([0, 1, 2])), 'go from 0 to 2: 1 to 1000 is expected'),
+        (dict(labels=np.array([1, 1001, 2])), 'go from 1 to 1001'),
+        (dict(labels=np.array([1.0, 2.0, 3.0])), 'labels in .* are float64'),
+    ],
+)
 def test_files_that_do_not_fit_are_refused(root, change, match):
     np.savez(root / 'val_data.npz', **{**batch(10, 3), **change})
     with pytest.raises(InputError, match=match):
@@ -124,4 +130,5 @@ def test_source_of_an_image_is_its_file_and_place(root):
     dataset = ImageNet64(str(root), flip=True)
     assert dataset.source_of(0).endswith('image 0 of ' + str(root / NAMES[0]))
     assert dataset.source_of(2) == f'image 0 of {root / NAMES[1]}' and dataset.source_of(29 + 28) == (
-        f'image 1 of {root / NAMES[9]}')
+        f'image 1 of {root / NAMES[9]}'
+    )

@@ -47,10 +47,20 @@ def test_groups_are_the_ranges_of_restricted_imagenet(imagenet):
     assert len(dataset) == 203
 
 
-@pytest.mark.parametrize('name, first, last', [
-    ('dog', 151, 268), ('cat', 281, 285), ('frog', 30, 32), ('turtle', 33, 37), ('bird', 80, 100), ('monkey', 365, 382),
-    ('fish', 389, 397), ('crab', 118, 121), ('insect', 300, 319),
-])
+@pytest.mark.parametrize(
+    'name, first, last',
+    [
+        ('dog', 151, 268),
+        ('cat', 281, 285),
+        ('frog', 30, 32),
+        ('turtle', 33, 37),
+        ('bird', 80, 100),
+        ('monkey', 365, 382),
+        ('fish', 389, 397),
+        ('crab', 118, 121),
+        ('insect', 300, 319),
+    ],
+)
 def test_images_of_a_group_are_those_of_its_classes(imagenet, name, first, last):
     dataset = ImageNet9(str(imagenet), PIPELINE)
     found = []

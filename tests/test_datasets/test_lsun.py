@@ -20,7 +20,7 @@ PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
 
 def webp(level, size=(6, 4)):
     file = io.BytesIO()
-    Image.new('RGB', size, (level, ) * 3).save(file, 'WEBP', lossless=True)
+    Image.new('RGB', size, (level,) * 3).save(file, 'WEBP', lossless=True)
     return file.getvalue()
 
 
@@ -78,8 +78,13 @@ def test_mirror_images_follow(tmp_path):
 def test_processes_read_at_once(bedrooms, way, workers):
     dataset = LSUN(str(bedrooms), PIPELINE)
     expected = levels(dataset)  # this process has opened the database, too
-    loader = DataLoader(dataset, 4, num_workers=workers, collate_fn=stack_samples,
-                        multiprocessing_context=multiprocessing.get_context(way))
+    loader = DataLoader(
+        dataset,
+        4,
+        num_workers=workers,
+        collate_fn=stack_samples,
+        multiprocessing_context=multiprocessing.get_context(way),
+    )
     assert torch.cat([batch['inputs'][:, 0, 0, 0] for batch in loader]).tolist() == expected
     assert levels(dataset) == expected
 
@@ -132,7 +137,7 @@ def test_keys_are_kept_elsewhere_where_the_folder_cannot_be_written_to(bedrooms,
 def test_damaged_list_of_keys_is_made_again(bedrooms, content):
     before = levels(LSUN(str(bedrooms), PIPELINE))
     kept = (bedrooms / KEYS_FILE).read_bytes()
-    (bedrooms / KEYS_FILE).write_bytes(kept[:len(kept) // 2] if content is None else content)
+    (bedrooms / KEYS_FILE).write_bytes(kept[: len(kept) // 2] if content is None else content)
     assert levels(LSUN(str(bedrooms), PIPELINE)) == before
     assert (bedrooms / KEYS_FILE).read_bytes() == kept
 
@@ -151,8 +156,9 @@ def test_corrupt_image_is_told_by_its_key(tmp_path):
 
 def test_fingerprint_follows_the_images(bedrooms, tmp_path):
     write_lmdb(tmp_path / 'cat', [webp(level) for level in range(49)])
-    prints = [LSUN(str(root), PIPELINE, flip).fingerprint for root in (bedrooms, tmp_path / 'cat')
-              for flip in (False, True)]
+    prints = [
+        LSUN(str(root), PIPELINE, flip).fingerprint for root in (bedrooms, tmp_path / 'cat') for flip in (False, True)
+    ]
     assert len(set(prints)) == 4 and LSUN(str(bedrooms), PIPELINE).fingerprint == prints[0]
 
 
@@ -179,7 +185,7 @@ def test_empty_database_is_refused(tmp_path):
 @pytest.mark.parametrize('share', [0, 0.01, 0.5])
 def test_truncated_database_is_refused(bedrooms, share):
     path = bedrooms / 'data.mdb'
-    path.write_bytes(path.read_bytes()[:int(path.stat().st_size * share)])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(InputError, match='data.mdb cannot be read as an lmdb'):
         LSUN(str(bedrooms), PIPELINE)
 

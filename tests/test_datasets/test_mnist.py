@@ -128,11 +128,14 @@ def test_damaged_gzip_file_is_refused(tmp_path):
             MNIST(str(tmp_path))
 
 
-@pytest.mark.parametrize('changes, match', [
-    (dict(images=np.zeros((7, 32, 32), np.uint8)), 'have the size 32 x 32, those of MNIST 28 x 28'),
-    (dict(labels=np.zeros(6, np.uint8)), '6 labels up to 0 for 7 images'),
-    (dict(labels=np.full(7, 10, np.uint8)), '7 labels up to 10 for 7 images'),
-])
+@pytest.mark.parametrize(
+    'changes, match',
+    [
+        (dict(images=np.zeros((7, 32, 32), np.uint8)), 'have the size 32 x 32, those of MNIST 28 x 28'),
+        (dict(labels=np.zeros(6, np.uint8)), '6 labels up to 0 for 7 images'),
+        (dict(labels=np.full(7, 10, np.uint8)), '7 labels up to 10 for 7 images'),
+    ],
+)
 def test_files_that_do_not_fit_are_refused(tmp_path, changes, match):
     write(tmp_path, 'train', packed=True, **changes)
     with pytest.raises(InputError, match=match):

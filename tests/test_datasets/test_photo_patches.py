@@ -13,7 +13,7 @@ def test_patches_are_cut_out_of_the_photographs_row_by_row():
     dataset = PhotoPatches()
     first_column = round(640 / 3)
     for index, (top, left) in {0: (0, 0), 1: (0, 1), 640 - first_column - 31: (1, 0)}.items():
-        expected = CHINA[top:top + 32, first_column + left:first_column + left + 32]
+        expected = CHINA[top : top + 32, first_column + left : first_column + left + 32]
         assert np.array_equal(dataset[index]['inputs'].permute(1, 2, 0).numpy(), expected)
     assert dataset[0]['gt_label'] is None and dataset.num_classes is None
 
@@ -41,8 +41,10 @@ def test_batches_and_mirror_images_are_those_of_single_reads():
 
 
 def test_held_out_part_shares_no_pixel_with_the_other():
-    assert torch.equal(torch.cat([part.photos[0] for part in (PhotoPatches('test'), PhotoPatches())], 2),
-                       torch.from_numpy(CHINA.copy()).permute(2, 0, 1))
+    assert torch.equal(
+        torch.cat([part.photos[0] for part in (PhotoPatches('test'), PhotoPatches())], 2),
+        torch.from_numpy(CHINA.copy()).permute(2, 0, 1),
+    )
 
 
 def test_patches_apart_lie_side_by_side():
@@ -52,7 +54,7 @@ def test_patches_apart_lie_side_by_side():
     assert len(dataset.apart) == 2 * (columns * rows + (107 // 32) * (214 // 32))
     for row, column in ((0, 0), (0, 1), (1, 0), (rows - 1, columns - 1)):
         patch = dataset.patch(dataset.apart[row * columns + column])
-        assert torch.equal(patch, photo[:, 32 * row:32 * row + 32, 32 * column:32 * column + 32])
+        assert torch.equal(patch, photo[:, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32])
     assert torch.equal(dataset.patch(dataset.apart[columns * rows]), half[:, :32, :32])
     assert max(dataset.apart) < len(dataset) == PhotoPatches('test', flip=True).num_images
 

@@ -18,9 +18,10 @@ def test_request_i_of_n_has_the_seed_i_plus_n_times_the_runs(seed):
     assert [request['data_samples'].sample_seed for request in requests] == [5 * seed + index for index in range(5)]
 
 
-@pytest.mark.parametrize('rule, expected', [
-    ('balanced', [0, 1, 2, 0, 1]), (2, [2] * 5), (0, [0] * 5), ((2, 0), [2, 0, 2, 0, 2]), ([1] * 9, [1] * 5),
-])
+@pytest.mark.parametrize(
+    'rule, expected',
+    [('balanced', [0, 1, 2, 0, 1]), (2, [2] * 5), (0, [0] * 5), ((2, 0), [2, 0, 2, 0, 2]), ([1] * 9, [1] * 5)],
+)
 def test_labels_follow_their_rule(rule, expected):
     assert labels(5, num_classes=3, labels=rule) == expected
 
@@ -35,15 +36,18 @@ def test_random_labels_depend_on_the_seed_alone():
     assert min(first.count(label) for label in range(3)) > 70
 
 
-@pytest.mark.parametrize('arguments, match', [
-    (dict(num_samples=0), 'num_samples'),
-    (dict(num_samples=10**14, labels=0), 'at most 100000000'),
-    (dict(num_samples=4, labels='balanced'), 'needs num_classes'),
-    (dict(num_samples=4, labels='sorted', num_classes=3), "'sorted'"),
-    (dict(num_samples=4, labels=[], num_classes=3), 'empty list'),
-    (dict(num_samples=4, labels=3, num_classes=3), 'label 3 is out of range. The model knows the classes 0 to 2'),
-    (dict(num_samples=4, labels=[0, -1]), 'label -1'),
-])
+@pytest.mark.parametrize(
+    'arguments, match',
+    [
+        (dict(num_samples=0), 'num_samples'),
+        (dict(num_samples=10**14, labels=0), 'at most 100000000'),
+        (dict(num_samples=4, labels='balanced'), 'needs num_classes'),
+        (dict(num_samples=4, labels='sorted', num_classes=3), "'sorted'"),
+        (dict(num_samples=4, labels=[], num_classes=3), 'empty list'),
+        (dict(num_samples=4, labels=3, num_classes=3), 'label 3 is out of range. The model knows the classes 0 to 2'),
+        (dict(num_samples=4, labels=[0, -1]), 'label -1'),
+    ],
+)
 def test_requests_that_cannot_be_are_refused(arguments, match):
     with pytest.raises(InputError, match=match):
         SamplingRequests(**arguments)

@@ -1,12 +1,12 @@
 import pickle
 
 import pytest
-from pictures import write_folder, write_transparent_folder
 from torch.utils.data import DataLoader
 
 from mmcm.datasets import ImageFolder, stack_samples
 from mmcm.datasets.transparency import Transparency
 from mmcm.utils.errors import InputError
+from support.pictures import write_folder, write_transparent_folder
 
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
 
@@ -39,8 +39,10 @@ def test_background_is_an_argument_of_the_data_set(folder):
 def test_fingerprint_depends_on_the_background(folder):
     backgrounds = ('white', 'black', 'none')
     assert len({ImageFolder(str(folder), PIPELINE, background=each).fingerprint for each in backgrounds}) == 3
-    assert ImageFolder(str(folder), PIPELINE).fingerprint == ImageFolder(
-        str(folder), PIPELINE, background='white').fingerprint
+    assert (
+        ImageFolder(str(folder), PIPELINE).fingerprint
+        == ImageFolder(str(folder), PIPELINE, background='white').fingerprint
+    )
 
 
 @pytest.mark.parametrize('context', ['fork', 'spawn'])

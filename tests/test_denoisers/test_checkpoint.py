@@ -1,14 +1,15 @@
 """Weights whose names and shapes fit are refused where they are of another kind of denoiser, or broken."""
+
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, objective_config
 from mmengine.config import Config
 
+from mmcm.checkpoints.formats.diffusers_folder import write_folder
+from mmcm.checkpoints.write import write_safetensors
 from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser, load_denoiser
-from mmcm.interop import write_folder
-from mmcm.interop.weight_files import write_safetensors
 from mmcm.models import ConsistencyModel
 from mmcm.utils.errors import InputError
+from support.digits import BACKBONE, build, model_config, objective_config
 
 DIFFUSION = dict(type='KarrasDenoiser', boundary=False)
 CONSISTENCY = dict(type='KarrasDenoiser')
@@ -37,13 +38,16 @@ def write(path, weights, kind):
 
 
 @pytest.mark.parametrize('name', ['x.safetensors', 'x.SAFETENSORS', 'x', 'x.pth', 'x.ckpt'])
-@pytest.mark.parametrize('theirs, ours, key', [
-    (CONSISTENCY, DIFFUSION, 'boundary=True, and the config has False'),
-    (DIFFUSION, CONSISTENCY, 'boundary=False, and the config has True'),
-    (CONTINUOUS, CONSISTENCY, "type='TrigFlowDenoiser', and the config has 'KarrasDenoiser'"),
-    (CONTINUOUS, TRIGONOMETRIC, 'time_scale=1.0, and the config has None'),
-    (dict(DIFFUSION, sigma_data=0.25), DIFFUSION, 'sigma_data=0.25, and the config has 0.5'),
-])
+@pytest.mark.parametrize(
+    'theirs, ours, key',
+    [
+        (CONSISTENCY, DIFFUSION, 'boundary=True, and the config has False'),
+        (DIFFUSION, CONSISTENCY, 'boundary=False, and the config has True'),
+        (CONTINUOUS, CONSISTENCY, "type='TrigFlowDenoiser', and the config has 'KarrasDenoiser'"),
+        (CONTINUOUS, TRIGONOMETRIC, 'time_scale=1.0, and the config has None'),
+        (dict(DIFFUSION, sigma_data=0.25), DIFFUSION, 'sigma_data=0.25, and the config has 0.5'),
+    ],
+)
 def test_other_kind_of_denoiser_is_refused(tmp_path, weights, theirs, ours, key, name):
     path = tmp_path / name
     if name in ('x.SAFETENSORS', 'x'):
@@ -55,10 +59,17 @@ def test_other_kind_of_denoiser_is_refused(tmp_path, weights, theirs, ours, key,
     load_denoiser(denoiser(**ours), path, any_kind=True)
 
 
-@pytest.mark.parametrize('theirs, ours', [
-    (CONSISTENCY, CONSISTENCY), (DIFFUSION, DIFFUSION), (DIFFUSION, TRIGONOMETRIC), (TRIGONOMETRIC, DIFFUSION),
-    (dict(type='mmcm.KarrasDenoiser', boundary=True), CONSISTENCY), (CONTINUOUS, CONTINUOUS),
-])
+@pytest.mark.parametrize(
+    'theirs, ours',
+    [
+        (CONSISTENCY, CONSISTENCY),
+        (DIFFUSION, DIFFUSION),
+        (DIFFUSION, TRIGONOMETRIC),
+        (TRIGONOMETRIC, DIFFUSION),
+        (dict(type='mmcm.KarrasDenoiser', boundary=True), CONSISTENCY),
+        (CONTINUOUS, CONTINUOUS),
+    ],
+)
 def test_same_kind_of_denoiser_is_loaded(tmp_path, weights, theirs, ours):
     module = denoiser(**ours)
     load_denoiser(module, write(tmp_path / 'x.safetensors', weights, theirs))
@@ -74,8 +85,9 @@ def test_folder_of_diffusers_is_a_consistency_model(tmp_path, weights):
 
 
 def test_name_of_the_zoo_says_the_kind():
+    from mmcm.config import read_config
     from mmcm.registry import MODELS
-    from mmcm.utils.configs import read_config
+
     settings = read_config('edm_1xb32_digits-8x8').model.denoiser
     with pytest.raises(InputError, match='boundary=True, and the config has False'):
         load_denoiser(MODELS.build(settings), 'digits')
@@ -83,8 +95,9 @@ def test_name_of_the_zoo_says_the_kind():
 
 def test_consistency_model_is_no_teacher(tmp_path, weights):
     path = write(tmp_path / 'x.safetensors', weights, CONSISTENCY)
-    config = model_config(objective=dict(objective_config(), type='ConsistencyDistillation'),
-                          teacher=dict(checkpoint=str(path)))
+    config = model_config(
+        objective=dict(objective_config(), type='ConsistencyDistillation'), teacher=dict(checkpoint=str(path))
+    )
     config.pop('type', None)
     with pytest.raises(InputError, match='the teacher cannot be read .*boundary=True, and the config has False'):
         ConsistencyModel(**config).init_weights()
@@ -105,14 +118,18 @@ def test_unreadable_config_in_a_file_says_nothing(tmp_path, weights):
 def test_weights_that_are_not_finite_are_refused(tmp_path, weights, any_kind):
     weights['out.2.bias'] = torch.full_like(weights['out.2.bias'], float('inf'))
     with pytest.raises(InputError, match='NaN or infinite values in 1 of its .*: out.2.bias'):
-        load_denoiser(denoiser(**CONSISTENCY), write(tmp_path / 'x.safetensors', weights, CONSISTENCY),
-                      any_kind=any_kind)
+        load_denoiser(
+            denoiser(**CONSISTENCY), write(tmp_path / 'x.safetensors', weights, CONSISTENCY), any_kind=any_kind
+        )
 
 
 def test_average_that_is_not_finite_is_named(tmp_path, weights):
     broken = dict(weights, **{'out.2.bias': torch.full_like(weights['out.2.bias'], float('nan'))})
-    content = {f'{part}.backbone.{key}': value for part, values in (('denoiser', weights), ('emas.0_9', broken))
-               for key, value in values.items()}
+    content = {
+        f'{part}.backbone.{key}': value
+        for part, values in (('denoiser', weights), ('emas.0_9', broken))
+        for key, value in values.items()
+    }
     torch.save(dict(state_dict=content), tmp_path / 'x.pth')
     with pytest.raises(InputError, match=r'x.pth \(0.9\) has NaN or infinite values in 1 of .* out.2.bias .*--ema'):
         load_denoiser(denoiser(**CONSISTENCY), tmp_path / 'x.pth')

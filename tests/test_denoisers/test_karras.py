@@ -1,10 +1,10 @@
 import pytest
 import torch
-from parity import Fixture, adm_config, fill, toy_denoiser
 from torch.testing import assert_close
 
 from mmcm.denoisers import KarrasDenoiser
 from mmcm.noise import SIGMA_MIN
+from support.parity import Fixture, adm_config, fill, toy_denoiser
 
 MODES = pytest.mark.parametrize('mode, boundary', [('edm', False), ('boundary', True)])
 
@@ -44,7 +44,7 @@ def test_estimate_and_conditioning_are_the_references(fixture, mode, boundary):
 @torch.no_grad()
 def test_estimate_at_the_smallest_level_is_the_input(fixture):
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    sigma = torch.full((2, ), SIGMA_MIN)
+    sigma = torch.full((2,), SIGMA_MIN)
     assert torch.equal(denoiser(fixture, boundary=True)(x, sigma, fixture('net_y')), x)
     assert not torch.equal(denoiser(fixture, boundary=False)(x, sigma, fixture('net_y')), x)
 
@@ -53,7 +53,7 @@ def test_estimate_at_the_smallest_level_is_the_input(fixture):
 def test_each_image_has_its_own_level():
     subject = toy_denoiser(Fixture('losses'), 'model', boundary=True)
     x, sigma = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0.1, 2.0, 30.0])
-    alone = torch.cat([subject(x[i:i + 1], sigma[i:i + 1]) for i in range(3)])
+    alone = torch.cat([subject(x[i : i + 1], sigma[i : i + 1]) for i in range(3)])
     assert_close(subject(x, sigma), alone)
 
 
@@ -65,4 +65,4 @@ def test_input_and_target_of_the_network_have_unit_variance(sigma_data):
     c_skip, c_out, c_in = subject.scalings(sigma)
     ones = torch.ones_like(sigma)
     assert_close(c_in**2 * (sigma**2 + sigma_data**2), ones)
-    assert_close(((1 - c_skip)**2 * sigma_data**2 + c_skip**2 * sigma**2) / c_out**2, ones)
+    assert_close(((1 - c_skip) ** 2 * sigma_data**2 + c_skip**2 * sigma**2) / c_out**2, ones)

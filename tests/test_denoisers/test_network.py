@@ -1,11 +1,11 @@
 import pytest
-from digits import BACKBONE, model_config, write_config
 from torch import nn
 
 from mmcm.cli.sample import main as sample
 from mmcm.denoisers.network import build_network
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.digits import BACKBONE, model_config, write_config
 
 
 class Untold(nn.Module):
@@ -27,8 +27,12 @@ def test_network_that_does_not_tell_its_channels_is_taken():
 
 
 def test_command_ends_with_one_line_for_a_learned_variance(tmp_path, capsys):
-    config = write_config(tmp_path, model=model_config(denoiser=dict(
-        type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=6))))
+    config = write_config(
+        tmp_path,
+        model=model_config(
+            denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=6))
+        ),
+    )
     with pytest.raises(SystemExit) as exit_:
         sample(['--model', str(config), '--checkpoint', 'digits', '--out', str(tmp_path / 'x.png')])
     error = capsys.readouterr().err

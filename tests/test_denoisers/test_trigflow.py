@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from parity import Fixture, toy_denoiser
 from torch.testing import assert_close
 
 from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
+from support.parity import Fixture, toy_denoiser
 
 SIGMA = torch.tensor([0.002, 0.1, 0.5, 3.0, 80.0]).double()
 
@@ -27,8 +27,10 @@ def draw():
 def test_weights_of_edm_give_the_same_denoiser(sigma_data):
     fixture = Fixture('losses')
     backbone = toy_denoiser(fixture, 'model', boundary=False).double().backbone
-    ours, edms = (kind(dict(type=lambda: backbone), sigma_data=sigma_data, **options)
-                  for kind, options in ((TrigFlowDenoiser, {}), (KarrasDenoiser, dict(boundary=False))))
+    ours, edms = (
+        kind(dict(type=lambda: backbone), sigma_data=sigma_data, **options)
+        for kind, options in ((TrigFlowDenoiser, {}), (KarrasDenoiser, dict(boundary=False)))
+    )
     assert_close(ours(draw(), SIGMA), edms(draw(), SIGMA), rtol=1e-10, atol=1e-10)
 
 
@@ -60,6 +62,10 @@ def test_estimate_without_noise_is_the_input():
     x = draw()
     toy = Fixture('losses')
     for time_scale, sigma, tolerance in ((1.0, 0.0, 0.0), (None, 1e-12, 1e-8)):
-        denoiser = toy_denoiser(toy, 'model', None, kind=lambda backbone, boundary, time_scale=time_scale:
-                                TrigFlowDenoiser(backbone, time_scale=time_scale)).double()
-        assert_close(denoiser(x, torch.full((5, ), sigma).double()), x, rtol=0, atol=tolerance)
+        denoiser = toy_denoiser(
+            toy,
+            'model',
+            None,
+            kind=lambda backbone, boundary, time_scale=time_scale: TrigFlowDenoiser(backbone, time_scale=time_scale),
+        ).double()
+        assert_close(denoiser(x, torch.full((5,), sigma).double()), x, rtol=0, atol=tolerance)

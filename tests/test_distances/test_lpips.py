@@ -5,7 +5,6 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from parity import Fixture, close, fill
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -14,6 +13,7 @@ from mmcm.distances import LPIPS, lpips
 from mmcm.distances.lpips import HEADS, PUBLISHED_SHA256, VGG16, prepare
 from mmcm.registry import DISTANCES
 from mmcm.utils.errors import InputError
+from support.parity import Fixture, close, fill
 
 # torchvision's VGG16: a number is a convolution with so many channels, each followed by a ReLU; 'M' is a pooling.
 LAYERS = (64, 64, 'M', 128, 128, 'M', 256, 256, 256, 'M', 512, 512, 512, 'M', 512, 512, 512)
@@ -21,7 +21,7 @@ LAYERS = (64, 64, 'M', 128, 128, 'M', 256, 256, 256, 'M', 512, 512, 512, 'M', 51
 # its rounding, the slope is 0 in one program and 1 in the other. A sum of up to 9 x 512 products is off by about
 # sqrt(9 x 512) eps / 2 = 4e-6 of its standard deviation. With a Gaussian's density at 0, 0.4, this flips a share of
 # 2 x 0.4 x 4e-6 of the units of each of the 13 layers, and changes the square of the gradient by that share.
-KINKS = (13 * 2 * 0.4 * (9 * 512)**0.5 * 2**-24)**0.5
+KINKS = (13 * 2 * 0.4 * (9 * 512) ** 0.5 * 2**-24) ** 0.5
 CLOSED = 'http://127.0.0.1:9/vgg16.pth'
 
 
@@ -34,7 +34,7 @@ def convolutions():
             index += 1
             continue
         shapes[f'features.{index}.weight'] = (channels, in_channels, 3, 3)
-        shapes[f'features.{index}.bias'] = (channels, )
+        shapes[f'features.{index}.bias'] = (channels,)
         in_channels = channels
         index += 2
     return {key: value * 2**0.5 if key.endswith('weight') else value for key, value in fill(shapes).items()}
@@ -88,7 +88,7 @@ def by_hand(a, b, convolutions, heads):
         index += 2
         if following == 'M':
             unit_a, unit_b = (x / ((x**2).sum(1, keepdim=True).sqrt() + 1e-10) for x in (a, b))
-            weighted = F.conv2d((unit_a - unit_b)**2, heads[f'lin{block}.model.1.weight'].to(a))
+            weighted = F.conv2d((unit_a - unit_b) ** 2, heads[f'lin{block}.model.1.weight'].to(a))
             total = total + weighted.mean((1, 2, 3))
             block += 1
     return total
@@ -117,10 +117,11 @@ def test_gradients_in_double_precision_are_those_of_the_formula(distance, convol
     """Where no argument of a ReLU is 0 up to rounding, no kink parts the two programs."""
     double = deepcopy(distance).double()
     a, b = images(0, 2, 3, 16, 32).double().requires_grad_(), images(1, 2, 3, 16, 32).double()
-    found, expected = (torch.autograd.grad(value.sum(), a)[0]
-                       for value in (double.compare(a, b), by_hand(a, b, convolutions, heads)))
+    found, expected = (
+        torch.autograd.grad(value.sum(), a)[0] for value in (double.compare(a, b), by_hand(a, b, convolutions, heads))
+    )
     # 26 layers there and back, each with sums of up to 9 x 512 products, whose roundings add up like a random walk
-    close(found, expected, 26 * (9 * 512)**0.5, scale=expected.abs().max())
+    close(found, expected, 26 * (9 * 512) ** 0.5, scale=expected.abs().max())
 
 
 def test_narrow_images_are_resized_and_wide_ones_are_not():
@@ -168,7 +169,8 @@ def test_nothing_of_a_goal_without_gradient_is_kept_for_the_backward_pass(distan
         a, b = images(0, 1, 3, 32, 32).requires_grad_(), images(1, 1, 3, 32, 32).requires_grad_(b_needs_gradient)
         constants = {buffer.data_ptr() for buffer in distance.buffers()}
         with torch.autograd.graph.saved_tensors_hooks(
-                lambda x: sizes.append(0 if x.data_ptr() in constants else x.numel()) or x, lambda x: x):
+            lambda x: sizes.append(0 if x.data_ptr() in constants else x.numel()) or x, lambda x: x
+        ):
             distance.compare(a, b)
         return sum(sizes)
 
@@ -255,7 +257,8 @@ def served_heads(server, heads):
 
 
 def test_file_behind_an_address_is_downloaded_checked_and_kept(
-        server, backbone_path, heads, distance, tmp_path, monkeypatch):
+    server, backbone_path, heads, distance, tmp_path, monkeypatch
+):
     monkeypatch.setenv('MMCM_HOME', str(tmp_path))
     digest = served_heads(server, heads)
     for _ in range(2):
@@ -287,7 +290,7 @@ def test_offline_the_error_names_the_place_for_the_file_and_the_key(heads_path, 
     distance = LPIPS(CLOSED, heads_path)
     with pytest.raises(InputError, match='is this machine offline') as caught:
         distance.init_weights()
-    folder, = (tmp_path / 'checkpoints').iterdir()
+    (folder,) = (tmp_path / 'checkpoints').iterdir()
     assert f'can be put by hand at {folder / "vgg16.pth"};' in str(caught.value)
     assert 'model.objective.distance.backbone' in str(caught.value)
     assert '\n' not in str(caught.value)
@@ -299,7 +302,7 @@ def test_file_put_by_hand_where_the_error_says_is_taken(backbone_path, heads, tm
     distance = LPIPS(backbone_path, CLOSED)
     with pytest.raises(InputError):
         distance.init_weights()
-    folder, = (tmp_path / 'checkpoints').iterdir()
+    (folder,) = (tmp_path / 'checkpoints').iterdir()
     torch.save(list(heads.values()), folder / 'vgg16.pth')
     distance.init_weights()
     assert distance.is_init
@@ -330,8 +333,9 @@ def test_file_of_another_network_is_told(backbone_path, heads_path, tmp_path):
     with pytest.raises(InputError, match='does not hold: lin0.model.1.weight is missing, .*distance.heads'):
         LPIPS(backbone_path, backbone_path).init_weights()
     alexnet = tmp_path / 'alex.pth'
-    torch.save({f'lin{i}.model.1.weight': torch.ones(1, c, 1, 1) for i, c in enumerate((64, 192, 384, 256, 256))},
-               alexnet)
+    torch.save(
+        {f'lin{i}.model.1.weight': torch.ones(1, c, 1, 1) for i, c in enumerate((64, 192, 384, 256, 256))}, alexnet
+    )
     distance = LPIPS(backbone_path, alexnet)
     with pytest.raises(InputError, match=r'lin1.model.1.weight is of shape \(192,\) instead of \(128,\)'):
         distance.init_weights()

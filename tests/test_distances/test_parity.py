@@ -1,13 +1,14 @@
 """Distances after resizing against the reference programs: losses and gradients with the toy network."""
+
 import pytest
 import torch
-from parity import Fixture, toy_denoiser
 from torch.testing import assert_close
 
 from mmcm.distances import L2
 from mmcm.distances.lpips import prepare
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.objectives.solvers import HeunStep, column
+from support.parity import Fixture, toy_denoiser
 
 
 def squared_difference_as_lpips_sees_it(a, b):

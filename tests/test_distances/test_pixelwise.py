@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from parity import Fixture
 from torch.testing import assert_close
 
 from mmcm.distances import L1, L2, PseudoHuber
 from mmcm.utils.errors import InputError
+from support.parity import Fixture
 
 ALL = [L1(), L2(), PseudoHuber(), PseudoHuber(factor=0)]
 

@@ -1,35 +1,49 @@
 """Several processes do what one does: real processes, which torchrun starts and gloo connects."""
+
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from digits import BACKBONE, build, objective_config
 from mmengine.utils import digit_version
-from patience import PATIENCE
 
+from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
-from mmcm.engine.fsdp import check_shardable, shard_denoisers
+from mmcm.engine.strategies.fsdp import check_shardable, shard_denoisers
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import read_checkpoint
+from support.digits import BACKBONE, build, objective_config
+from support.patience import PATIENCE
 
 SHARDS = pytest.mark.skipif(
-    digit_version(torch.__version__) < digit_version('2.4'), reason='FSDP of torch 2.3 does not work on CPUs')
+    digit_version(torch.__version__) < digit_version('2.4'), reason='FSDP of torch 2.3 does not work on CPUs'
+)
 ROOT = Path(__file__).parents[2]
 STEPS = 4
 BATCH = 16  # of all processes together
 TINY = [
-    'model.denoiser.backbone.channel_mult=(1,1)', 'model.denoiser.backbone.dropout=0.0', f'train_cfg.max_iters={STEPS}',
-    f'default_hooks.checkpoint.interval={STEPS // 2}', 'default_hooks.sample_grid.rows=1',
-    'default_hooks.sample_grid.columns=3', 'default_hooks.sample_grid.batch_size=2', 'visualizer.vis_backends=[]'
+    'model.denoiser.backbone.channel_mult=(1,1)',
+    'model.denoiser.backbone.dropout=0.0',
+    f'train_cfg.max_iters={STEPS}',
+    f'default_hooks.checkpoint.interval={STEPS // 2}',
+    'default_hooks.sample_grid.rows=1',
+    'default_hooks.sample_grid.columns=3',
+    'default_hooks.sample_grid.batch_size=2',
+    'visualizer.vis_backends=[]',
 ]
 TEACHER = 'model.teacher.checkpoint={folder}/edm/one'  # as one process trained it
 # Config of the digits, and options of its own. EDM comes first: others take it for their teacher.
 METHODS = dict(
-    edm=['model.sampler.num_steps=2'], ct=[], cd=[TEACHER], ict=[], ect=['model.init_from={folder}/edm/one'],
-    pd=[TEACHER], sct=[], scd=[TEACHER])
+    edm=['model.sampler.num_steps=2'],
+    ct=[],
+    cd=[TEACHER],
+    ict=[],
+    ect=['model.init_from={folder}/edm/one'],
+    pd=[TEACHER],
+    sct=[],
+    scd=[TEACHER],
+)
 
 
 def run(folder, name, processes, base='', resume=False):
@@ -40,19 +54,45 @@ def run(folder, name, processes, base='', resume=False):
         path = folder / f'{name}_{base}.py'
         path.write_text(f"_base_ = ['{config}', '{ROOT}/configs/_base_/strategies/{base}.py']\n")
         config = path
-    options = [*TINY, f'train_dataloader.batch_size={BATCH // processes}',
-               *(option.format(folder=folder) for option in METHODS[name])]
-    return [str(config), '--launcher', 'none' if processes == 1 else 'pytorch', '--work-dir',
-            str(folder / name / label), *['--resume'] * resume, '--cfg-options', *options]
+    options = [
+        *TINY,
+        f'train_dataloader.batch_size={BATCH // processes}',
+        *(option.format(folder=folder) for option in METHODS[name]),
+    ]
+    return [
+        str(config),
+        '--launcher',
+        'none' if processes == 1 else 'pytorch',
+        '--work-dir',
+        str(folder / name / label),
+        *['--resume'] * resume,
+        '--cfg-options',
+        *options,
+    ]
 
 
 def train_in_two_processes(*runs):
     """Train one run after the other, all in the same two processes: to start them takes longer than that."""
     code = 'import sys; from mmcm.cli.train import main; [main(run.split("\\t")) for run in sys.argv[1:]]'
     result = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '--no-python',
-         sys.executable, '-c', code, *('\t'.join(run) for run in runs)],
-        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node',
+            '2',
+            '--no-python',
+            sys.executable,
+            '-c',
+            code,
+            *('\t'.join(run) for run in runs),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -68,10 +108,11 @@ def distance(ours, theirs):
 
 # Runners of the same second in one process share MMEngine's name for them.
 @pytest.mark.filterwarnings('ignore:.*has been created')
-@pytest.mark.parametrize('names', [
-    ('edm', 'ct', 'cd'),
-    pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
-], ids='-'.join)
+@pytest.mark.parametrize(
+    'names',
+    [('edm', 'ct', 'cd'), pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow)],
+    ids='-'.join,
+)
 def test_two_processes_train_as_one(tmp_path, names):
     for name in names:
         train(run(tmp_path, name, 1))
@@ -92,8 +133,17 @@ def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys
     sheets = [(tmp_path / 'ct' / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('two', 'fsdp')]
     assert sheets[0] == sheets[1]
     # One process, without the strategy, draws from the checkpoint.
-    measure([str(tmp_path / 'ct_fsdp.py'), str(tmp_path / 'ct' / 'fsdp'), '--work-dir', str(tmp_path / 'test'),
-             '--cfg-options', TINY[0], 'test_dataloader.dataset.num_samples=20'])
+    measure(
+        [
+            str(tmp_path / 'ct_fsdp.py'),
+            str(tmp_path / 'ct' / 'fsdp'),
+            '--work-dir',
+            str(tmp_path / 'test'),
+            '--cfg-options',
+            TINY[0],
+            'test_dataloader.dataset.num_samples=20',
+        ]
+    )
     assert 'label/accuracy' in capsys.readouterr().out
 
 
@@ -128,15 +178,15 @@ def test_sharded_training_starts_from_what_others_have_trained(tmp_path):
         train_in_two_processes([*run(tmp_path, 'ct', 2, base='fsdp'), *still, f'load_from={start}', '--force'])
         found = weights(tmp_path, 'ct', 'fsdp', 2)
         for part in ('denoiser', 'target', 'emas.0_5', 'emas.0_9'):
-            ours = {key[len(part) + 1:]: value for key, value in found.items() if key.startswith(f'{part}.')}
+            ours = {key[len(part) + 1 :]: value for key, value in found.items() if key.startswith(f'{part}.')}
             assert distance(ours, {f'backbone.{key}': value for key, value in plain.items()}) < 1e-6, (start, part)
 
 
 READ = """
 import sys; from pathlib import Path
 import torch.distributed as dist
-from mmcm.engine.loaded_checkpoint import check_agreement
-from mmcm.engine.safe_loading import find_latest_checkpoint
+from mmcm.engine.resuming.loaded_checkpoint import check_agreement
+from mmcm.engine.resuming.safe_loading import find_latest_checkpoint
 from mmcm.utils.errors import InputError
 import torch
 dist.init_process_group('gloo')
@@ -174,8 +224,24 @@ def test_processes_agree_on_what_they_resume(tmp_path):
             meta = dict(iter=iteration, epoch=0, time='')
             torch.save(dict(meta=meta, state_dict={}), tmp_path / disk / f'iter_{iteration}.pth')
     result = subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', '--no-python',
-         sys.executable, '-c', READ, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node',
+            '2',
+            '--no-python',
+            sys.executable,
+            '-c',
+            READ,
+            str(tmp_path),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -189,7 +255,7 @@ def test_sharded_training_needs_several_processes(tmp_path, capsys):
 
 
 def test_averages_are_cut_where_their_network_is():
-    model = build(objective=objective_config(), ema_decays=(0.5, ))
+    model = build(objective=objective_config(), ema_decays=(0.5,))
     units = {name for name, module in model.named_modules() if is_unit(module)}
     for average in ('target', 'emas.0_5'):
         assert {name.replace('denoiser', average, 1) for name in units if name.startswith('denoiser')} <= units
@@ -202,8 +268,10 @@ def is_unit(module):
 
 
 def test_objective_that_fsdp_cannot_shard_is_refused():
-    model = build(denoiser=dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE)),
-                  objective=dict(type='ContinuousConsistencyTraining'))
+    model = build(
+        denoiser=dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE)),
+        objective=dict(type='ContinuousConsistencyTraining'),
+    )
     with pytest.raises(InputError, match='train with DDP'):
         check_shardable(model)
     check_shardable(build(objective=dict(type='EDM')))

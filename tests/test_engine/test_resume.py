@@ -1,4 +1,5 @@
 """A run that is killed and resumed ends where an undisturbed one ends, bit for bit."""
+
 import signal
 import subprocess
 import sys
@@ -6,35 +7,46 @@ from pathlib import Path
 
 import pytest
 import torch
-from digits import randomise
 from mmengine.config import Config
-from patience import PATIENCE
 
+from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.registry import MODELS
-from mmcm.utils.weights import read_checkpoint
+from support.digits import randomise
+from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / 'tests'
 ITERATIONS = 24
 TINY = [
-    'model.denoiser.backbone.base_channels=32', 'model.denoiser.backbone.channel_mult=(1,1)',
-    'model.denoiser.backbone.dropout=0.1', 'train_dataloader.batch_size=16', f'train_cfg.max_iters={ITERATIONS}',
-    'default_hooks.checkpoint.interval=4', 'default_hooks.logger.interval=4', 'default_hooks.sample_grid.interval=12',
-    'default_hooks.sample_grid.rows=2', 'default_hooks.sample_grid.columns=2', 'default_hooks.trajectory.interval=12'
+    'model.denoiser.backbone.base_channels=32',
+    'model.denoiser.backbone.channel_mult=(1,1)',
+    'model.denoiser.backbone.dropout=0.1',
+    'train_dataloader.batch_size=16',
+    f'train_cfg.max_iters={ITERATIONS}',
+    'default_hooks.checkpoint.interval=4',
+    'default_hooks.logger.interval=4',
+    'default_hooks.sample_grid.interval=12',
+    'default_hooks.sample_grid.rows=2',
+    'default_hooks.sample_grid.columns=2',
+    'default_hooks.trajectory.interval=12',
 ]
 
 
 def command(work_dir, *arguments, method='ct'):
     return [
         sys.executable,
-        str(ROOT / 'tools' / 'train.py'), f'configs/digits/{method}_1xb32_digits-8x8.py', '--work-dir',
-        str(work_dir), '--cfg-options', *TINY, *arguments
+        str(ROOT / 'tools' / 'train.py'),
+        f'configs/digits/{method}_1xb32_digits-8x8.py',
+        '--work-dir',
+        str(work_dir),
+        '--cfg-options',
+        *TINY,
+        *arguments,
     ]
 
 
 def run(work_dir, *arguments):
-    return subprocess.run(
-        command(work_dir, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    return subprocess.run(command(work_dir, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def final_state(work_dir):
@@ -64,8 +76,13 @@ def assert_same_end(work_dir, undisturbed):
 def run_and_kill(command, checkpoint):
     """Run `command`, a script of Python's, and kill it as soon as it has written `checkpoint`."""
     python, *script = command
-    killed = subprocess.run([python, TESTS / 'killed.py', f'Path({str(checkpoint)!r}).exists()', *script], cwd=ROOT,
-                            capture_output=True, text=True, timeout=PATIENCE)
+    killed = subprocess.run(
+        [python, TESTS / 'killed.py', f'Path({str(checkpoint)!r}).exists()', *script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (checkpoint.parent / f'iter_{ITERATIONS}.pth').exists()
 
@@ -80,14 +97,18 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tmp_path, undisturbed
 
 # The other methods, each with a curriculum that changes between the checkpoint and the end.
 METHODS = dict(
-    edm=['model.objective.levels.type=LossSecondMomentLevels', 'model.objective.levels.num_levels=4',
-         'model.objective.levels.history=2'],
+    edm=[
+        'model.objective.levels.type=LossSecondMomentLevels',
+        'model.objective.levels.num_levels=4',
+        'model.objective.levels.history=2',
+    ],
     cd=['model.teacher.checkpoint={teacher}'],
     pd=['model.teacher.checkpoint={teacher}', 'model.objective.curriculum.stage_length=5'],
     ict=[f'model.objective.curriculum.total_steps={ITERATIONS}'],
     ect=['model.init_from={teacher}', 'model.objective.curriculum.stage_length=5'],
     sct=['model.objective.warmup_steps=20'],
-    scd=['model.teacher.checkpoint={teacher}', 'model.objective.warmup_steps=20'])
+    scd=['model.teacher.checkpoint={teacher}', 'model.objective.warmup_steps=20'],
+)
 
 
 @pytest.fixture(scope='module')
@@ -119,7 +140,7 @@ def test_half_written_checkpoint_is_passed_over(tmp_path, undisturbed):
     short = run(tmp_path, 'train_cfg.max_iters=8', f'param_scheduler.end={ITERATIONS}')
     assert short.returncode == 0, short.stderr
     whole = (tmp_path / 'iter_8.pth').read_bytes()
-    (tmp_path / 'iter_12.pth').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'iter_12.pth').write_bytes(whole[: len(whole) // 2])
     result = run(tmp_path, '--resume')
     assert result.returncode == 0, result.stderr
     assert_same_end(tmp_path, undisturbed)
@@ -127,8 +148,10 @@ def test_half_written_checkpoint_is_passed_over(tmp_path, undisturbed):
 
 def test_checkpoint_holds_plain_values_alone(undisturbed):
     """Whoever reads it needs no list of what to let through."""
-    code = ('import sys, torch; checkpoint = torch.load(sys.argv[1], weights_only=True); '
-            'print(len(checkpoint["message_hub"]["log_scalars"]["train/loss"]["log"]))')
+    code = (
+        'import sys, torch; checkpoint = torch.load(sys.argv[1], weights_only=True); '
+        'print(len(checkpoint["message_hub"]["log_scalars"]["train/loss"]["log"]))'
+    )
     path = undisturbed / f'iter_{ITERATIONS}.pth'
     result = subprocess.run([sys.executable, '-c', code, str(path)], capture_output=True, text=True)
     assert result.stdout.strip() == str(ITERATIONS), result.stderr

@@ -1,10 +1,9 @@
 """All metrics are those that numpy and scipy compute from the same features."""
+
 import numpy as np
 import pytest
 import scipy.special
 import torch
-from inception import random_images, random_inception
-from measuring import EXTRACTOR, measure
 from scipy.spatial.distance import cdist
 
 from mmcm.evaluation.features.shared import SharedExtractor
@@ -12,6 +11,8 @@ from mmcm.evaluation.gaussian import RunningGaussian
 from mmcm.evaluation.metrics.frechet_distance import frechet_distance
 from mmcm.evaluation.metrics.kernel_distance import kernel_distance
 from mmcm.structures import DataSample
+from support.inception import random_images, random_inception
+from support.measuring import EXTRACTOR, measure
 
 
 def frechet(x, y):
@@ -23,13 +24,13 @@ def frechet(x, y):
 
 def inception_score(logits, split_size=5000):
     p = scipy.special.softmax(logits, 1)
-    parts = [p[start:start + split_size] for start in range(0, len(p), split_size)]
+    parts = [p[start : start + split_size] for start in range(0, len(p), split_size)]
     return np.mean([np.exp((part * np.log(part / part.mean(0))).sum(1).mean()) for part in parts])
 
 
 def kernel(x, y):
     """Between all images of both sets."""
-    within, between = (((a @ b.T) / x.shape[1] + 1)**3 for a, b in ((np.concatenate([x, y]), ) * 2, (x, y)))
+    within, between = (((a @ b.T) / x.shape[1] + 1) ** 3 for a, b in ((np.concatenate([x, y]),) * 2, (x, y)))
     n = len(x)
     among = [(part.sum() - np.trace(part)) / (n * (n - 1)) for part in (within[:n, :n], within[n:, n:])]
     return sum(among) - 2 * between.mean()
@@ -45,10 +46,11 @@ def inception(folder):
     return dict(type='InceptionV3', checkpoint=str(folder / 'weights.pth'))
 
 
-@pytest.mark.parametrize('make_extractor, number, size', [
-    (lambda folder: EXTRACTOR, 300, 8),
-    pytest.param(inception, 2000, 32, marks=pytest.mark.slow),
-], ids=['small network', 'Inception'])
+@pytest.mark.parametrize(
+    'make_extractor, number, size',
+    [(lambda folder: EXTRACTOR, 300, 8), pytest.param(inception, 2000, 32, marks=pytest.mark.slow)],
+    ids=['small network', 'Inception'],
+)
 def test_metrics_of_synthetic_images_are_those_of_numpy_and_scipy(tmp_path, monkeypatch, make_extractor, number, size):
     extractor = make_extractor(tmp_path)
     real_images, images = (random_images(number, size, seed) for seed in (1, 2))
@@ -57,24 +59,31 @@ def test_metrics_of_synthetic_images_are_those_of_numpy_and_scipy(tmp_path, monk
     seen, extract = [], SharedExtractor.extract
     monkeypatch.setattr(SharedExtractor, 'extract', lambda *args: seen.append(extract(*args)) or seen[-1])
     options = dict(extractor=extractor, reference=str(tmp_path / 'real.npz'))
-    found = measure([
-        dict(type='FrechetDistance', **options),
-        dict(type='FrechetDistance', **options, which='spatial'),
-        dict(type='InceptionScore', extractor=extractor),
-        dict(type='KernelDistance', **options, num_subsets=1, subset_size=number),
-        dict(type='PrecisionRecall', **options)
-    ], drawn, batch_size=100)
+    found = measure(
+        [
+            dict(type='FrechetDistance', **options),
+            dict(type='FrechetDistance', **options, which='spatial'),
+            dict(type='InceptionScore', extractor=extractor),
+            dict(type='KernelDistance', **options, num_subsets=1, subset_size=number),
+            dict(type='PrecisionRecall', **options),
+        ],
+        drawn,
+        batch_size=100,
+    )
     features, logits, spatial = (torch.cat(parts).flatten(1).double().numpy() for parts in zip(*seen))
     ours, real = features[:number], features[number:]
     assert len(real) == number and ours.std() > 0.01
-    assert found == pytest.approx({
-        'frechet/distance': frechet(ours, real),
-        'frechet/spatial_distance': frechet(spatial[:number], spatial[number:]),
-        'inception/score': inception_score(logits[:number]),
-        'kernel/distance': kernel(ours, real),
-        'manifold/precision': share_covered(ours, real),
-        'manifold/recall': share_covered(real, ours)
-    }, rel=1e-6)
+    assert found == pytest.approx(
+        {
+            'frechet/distance': frechet(ours, real),
+            'frechet/spatial_distance': frechet(spatial[:number], spatial[number:]),
+            'inception/score': inception_score(logits[:number]),
+            'kernel/distance': kernel(ours, real),
+            'manifold/precision': share_covered(ours, real),
+            'manifold/recall': share_covered(real, ours),
+        },
+        rel=1e-6,
+    )
     assert 0 < found['manifold/precision'] <= 1
     itself = RunningGaussian()
     itself.update(real)

@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.editing import Colorization, Inpainting, SuperResolution
 from mmcm.evaluation.edit_baselines import bicubic, mean_chroma, mean_of_known, middle_mask, standard_edits, telea
+from mmcm.operators import Colorization, Inpainting, SuperResolution
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 ROUNDED = 3.5 / 127.5  # OpenCV rounds at each step inwards, and a little is added each time
@@ -42,7 +42,7 @@ def test_mean_of_the_known_has_no_share_of_what_is_unknown():
 
 
 def test_telea_fills_a_flat_picture_with_its_colour_and_keeps_what_is_known():
-    flat = torch.tensor([-0.6, 0.2, 1.]).view(1, 3, 1, 1).expand(2, 3, 32, 32)
+    flat = torch.tensor([-0.6, 0.2, 1.0]).view(1, 3, 1, 1).expand(2, 3, 32, 32)
     mask = middle_mask(32)
     known = Inpainting(mask).degrade(flat)
     assert (telea(known, mask) - flat).abs().max() < ROUNDED

@@ -20,7 +20,7 @@ def agrees(gaussian):
     return gaussian.num_images == len(FEATURES)
 
 
-@pytest.mark.parametrize('sizes', [(101, ), (1, 100), (50, 0, 51), (1, ) * 101])
+@pytest.mark.parametrize('sizes', [(101,), (1, 100), (50, 0, 51), (1,) * 101])
 def test_batches_make_the_mean_and_covariance_of_all(sizes):
     assert agrees(running(*np.split(FEATURES, np.cumsum(sizes)[:-1])).result())
 

@@ -1,11 +1,11 @@
 import pytest
-from measuring import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, drawn
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.evaluation.image_evaluator import ImageEvaluator
 from mmcm.registry import EVALUATORS, METRICS
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, drawn
 
 SHARED = dict(extractor=EXTRACTOR, reference=REAL)
 
@@ -30,14 +30,15 @@ def test_metrics_share_what_the_evaluator_names():
 
 def test_metric_that_names_its_own_keeps_it():
     own = dict(extractor=dict(EXTRACTOR, seed=1), reference=dict(REAL, number=30))
-    frechet, distance = ImageEvaluator([dict(type='FrechetDistance', **own), dict(type='KernelDistance')],
-                                       **SHARED).metrics
+    frechet, distance = ImageEvaluator(
+        [dict(type='FrechetDistance', **own), dict(type='KernelDistance')], **SHARED
+    ).metrics
     assert frechet.extractor is shared_extractor(own['extractor']) and frechet.reference.given == own['reference']
     assert distance.extractor is shared_extractor(EXTRACTOR) and distance.reference.given == REAL
 
 
 def test_metric_without_an_extractor_says_so():
-    accuracy, = ImageEvaluator([dict(type='LabelAccuracy', extractor=None)], **SHARED).metrics
+    (accuracy,) = ImageEvaluator([dict(type='LabelAccuracy', extractor=None)], **SHARED).metrics
     assert accuracy.extractor is None
 
 

@@ -1,4 +1,5 @@
 """The shipped model of digits in the eyes of judges that took no part in its selection."""
+
 import statistics
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcm.apis.given_samples import measure_given
+from mmcm.apis.evaluation.image_sets import measure_given
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.registry import DATASETS
 
@@ -37,8 +38,10 @@ def scores(tmp_path_factory):
 
 def test_one_call_of_the_shipped_model_is_at_most_half_as_far_as_real_from_real(scores):
     halves, drawn = scores
-    ratios = {kind: [drawn[f'frechet_{kind}{seed}/distance'] / halves[f'frechet_{kind}{seed}/distance']
-                     for seed in (1, 2, 3)] for kind in ('convolutional', 'normalised', 'perceptron')}
+    ratios = {
+        kind: [drawn[f'frechet_{kind}{seed}/distance'] / halves[f'frechet_{kind}{seed}/distance'] for seed in (1, 2, 3)]
+        for kind in ('convolutional', 'normalised', 'perceptron')
+    }
     assert statistics.median(sum(ratios.values(), [])) <= 0.5
     # Averages over the image show textures, such as the contrast that the former model had lost: it was at 0.28.
     assert statistics.median(ratios['normalised']) <= 0.25

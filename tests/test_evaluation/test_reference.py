@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inception import plain_inception, random_images, random_inception
-from measuring import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 from mmcm.evaluation.gaussian import Gaussian
 from mmcm.evaluation.reference import PUBLISHED, Reference, shared_reference, spread_indices
 from mmcm.evaluation.statistics import write_statistics
 from mmcm.registry import DATASETS, METRICS
 from mmcm.utils.errors import InputError
+from support.inception import plain_inception, random_images, random_inception
+from support.measuring import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 OTHER = dict(type='IntegerNetwork', seed=1)
 IMAGES = MadeUpImages(60, seed=5)
@@ -68,6 +68,7 @@ def test_some_images_are_spread_over_the_data_set():
 
 # What is kept
 
+
 def counted(source=REAL, extractor=EXTRACTOR, *, table=False, num_images=None):
     """Return how often the extractor was called for a reference."""
     reference = Reference(source, extractor, num_images)
@@ -100,10 +101,14 @@ def test_what_was_kept_is_the_same():
         np.testing.assert_array_equal(again.table(), first.table())
 
 
-@pytest.mark.parametrize('damage', [
-    lambda path: path.write_bytes(path.read_bytes()[:100]),
-    lambda path: np.savez(path, mu=np.ones(FEATURES), sigma=np.eye(FEATURES), extractor='f' * 64, dataset='0' * 64),
-], ids=['cut', 'of others'])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: np.savez(path, mu=np.ones(FEATURES), sigma=np.eye(FEATURES), extractor='f' * 64, dataset='0' * 64),
+    ],
+    ids=['cut', 'of others'],
+)
 def test_a_file_that_is_not_what_it_should_be_is_made_anew(cache, damage):
     assert counted() > 0
     damage(next(cache.iterdir()))
@@ -121,7 +126,6 @@ def test_images_that_do_not_say_which_they_are_are_not_kept(cache, monkeypatch):
 
     @DATASETS.register_module(force=True)
     class NamelessImages(MadeUpImages):
-
         def __init__(self):
             super().__init__()
             del self.fingerprint
@@ -141,13 +145,21 @@ def test_several_may_compute_the_same_at_once(cache):
 
 # Files of statistics
 
+
 def test_a_file_of_ours_is_as_good_as_the_images(tmp_path):
     source = made_by(EXTRACTOR, tmp_path / 'ref.npz', with_table=True)
-    metrics = [dict(type=name, extractor=EXTRACTOR, **options) for name, options in (
-        ('FrechetDistance', {}), ('FrechetDistance', dict(which='spatial')), ('PrecisionRecall', {}),
-        ('KernelDistance', dict(num_real=30)))]
-    found, expected = (measure([{**metric, 'reference': reference} for metric in metrics], drawn(40))
-                       for reference in (source, REAL))
+    metrics = [
+        dict(type=name, extractor=EXTRACTOR, **options)
+        for name, options in (
+            ('FrechetDistance', {}),
+            ('FrechetDistance', dict(which='spatial')),
+            ('PrecisionRecall', {}),
+            ('KernelDistance', dict(num_real=30)),
+        )
+    ]
+    found, expected = (
+        measure([{**metric, 'reference': reference} for metric in metrics], drawn(40)) for reference in (source, REAL)
+    )
     assert found == expected
 
 
@@ -159,10 +171,15 @@ def refused(source, match, metric='FrechetDistance', extractor=EXTRACTOR, **opti
 
 
 def test_statistics_of_another_extractor_are_refused(tmp_path):
-    refused(made_by(OTHER, tmp_path / 'ref.npz'), 'of IntegerNetwork, .* by an extractor of that kind with other '
-            'weights.*mmcm statistics IMAGES --extractor IntegerNetwork')
-    refused(made_by(EXTRACTOR, tmp_path / 'other.npz', kind='Other', extractor='0' * 64),
-            'of Other, .* seen by IntegerNetwork')
+    refused(
+        made_by(OTHER, tmp_path / 'ref.npz'),
+        'of IntegerNetwork, .* by an extractor of that kind with other '
+        'weights.*mmcm statistics IMAGES --extractor IntegerNetwork',
+    )
+    refused(
+        made_by(EXTRACTOR, tmp_path / 'other.npz', kind='Other', extractor='0' * 64),
+        'of Other, .* seen by IntegerNetwork',
+    )
 
 
 def test_statistics_of_other_dimensions_are_refused(tmp_path):
@@ -241,7 +258,6 @@ def test_images_of_several_sizes_are_told():
 
     @DATASETS.register_module(force=True)
     class MixedImages(MadeUpImages):
-
         def __getitem__(self, index):
             return dict(inputs=torch.zeros(3, 8 + index % 2, 8, dtype=torch.uint8))
 
@@ -256,6 +272,7 @@ def test_a_file_at_an_address_is_downloaded(tmp_path, server):
 
 
 # The reference batches of Dhariwal & Nichol, which do not tell their extractor
+
 
 @pytest.fixture(scope='module')
 def inception(tmp_path_factory):
@@ -315,6 +332,7 @@ def test_published_weights_are_not_warned_of(tmp_path, monkeypatch, logged):
 
 # What others have published, by its name
 
+
 def test_published_statistics_have_names(tmp_path, server, monkeypatch):
     source = made_by(EXTRACTOR, tmp_path / 'ref.npz')
     server.content = Path(source).read_bytes()
@@ -337,6 +355,7 @@ def test_names_that_nobody_has_published_are_told_those_that_are():
 
 # What a reference is, in the file of scores
 
+
 def test_the_same_reference_has_the_same_fingerprint_wherever_it_comes_from(tmp_path):
     assert Reference(made_by(EXTRACTOR, tmp_path / 'ref.npz'), EXTRACTOR).fingerprint == IMAGES_77.fingerprint
     assert Reference(REAL, EXTRACTOR).fingerprint == IMAGES_77.fingerprint
@@ -344,8 +363,9 @@ def test_the_same_reference_has_the_same_fingerprint_wherever_it_comes_from(tmp_
 
 
 def test_statistics_of_others_have_a_fingerprint_of_their_own(tmp_path, inception):
-    entries = dict(images=dict(arr_0=PACKED), both=dict(ADM, arr_0=PACKED), other=dict(ADM, mu=np.zeros(2048)),
-                   alone=ADM)
+    entries = dict(
+        images=dict(arr_0=PACKED), both=dict(ADM, arr_0=PACKED), other=dict(ADM, mu=np.zeros(2048)), alone=ADM
+    )
     for name, arrays in entries.items():
         np.savez(tmp_path / f'{name}.npz', **arrays)
     found = {name: Reference(tmp_path / f'{name}.npz', inception).fingerprint for name in entries}

@@ -15,9 +15,9 @@ NOISY = (PATCHES + torch.randn(PATCHES.shape, generator=torch.Generator().manual
 def window_ssim(x, y, weights):
     """Wang et al. (2004, Eq. 13) for one window, moment by moment."""
     mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
-    deviation_x, deviation_y = (np.sqrt((weights * (z - m)**2).sum()) for z, m in ((x, mean_x), (y, mean_y)))
+    deviation_x, deviation_y = (np.sqrt((weights * (z - m) ** 2).sum()) for z, m in ((x, mean_x), (y, mean_y)))
     covariance = (weights * (x - mean_x) * (y - mean_y)).sum()
-    c1, c2 = (0.01 * 255)**2, (0.03 * 255)**2
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     c3 = c2 / 2  # their Eq. 12: luminance, contrast and structure
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     contrast = (2 * deviation_x * deviation_y + c2) / (deviation_x**2 + deviation_y**2 + c2)
@@ -56,14 +56,19 @@ def test_ssim_is_the_mean_of_the_formula_over_all_windows_that_lie_in_the_pictur
     weights = gaussian_filter(point, 1.5, radius=5)
     x, y = PATCHES.double().numpy(), NOISY.double().numpy()
     for number, channel in ((0, 0), (1, 2)):
-        values = [window_ssim(x[number, channel, i:i + 11, j:j + 11], y[number, channel, i:i + 11, j:j + 11], weights)
-                  for i in range(22) for j in range(30)]
-        measured = ssim(PATCHES[number:number + 1, channel:channel + 1], NOISY[number:number + 1, channel:channel + 1])
+        values = [
+            window_ssim(x[number, channel, i : i + 11, j : j + 11], y[number, channel, i : i + 11, j : j + 11], weights)
+            for i in range(22)
+            for j in range(30)
+        ]
+        measured = ssim(
+            PATCHES[number : number + 1, channel : channel + 1], NOISY[number : number + 1, channel : channel + 1]
+        )
         assert measured.item() == pytest.approx(np.mean(values), abs=1e-12)
 
 
 def test_ssim_of_colours_is_the_mean_over_the_channels():
-    channels = [ssim(PATCHES[:, channel:channel + 1], NOISY[:, channel:channel + 1]) for channel in range(3)]
+    channels = [ssim(PATCHES[:, channel : channel + 1], NOISY[:, channel : channel + 1]) for channel in range(3)]
     assert torch.allclose(ssim(PATCHES, NOISY), torch.stack(channels).mean(0))
 
 
@@ -71,7 +76,7 @@ def test_ssim_of_flat_pictures_has_a_closed_form_and_of_equal_ones_is_one():
     dark, bright = (torch.full((1, 1, 11, 11), value, dtype=torch.uint8) for value in (50, 100))
     c1 = 2.55**2
     assert ssim(dark, bright).item() == pytest.approx((2 * 5000 + c1) / (2500 + 10000 + c1))
-    assert ssim(PATCHES, PATCHES).tolist() == pytest.approx([1., 1., 1.])
+    assert ssim(PATCHES, PATCHES).tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_both_agree_with_scikit_image():
@@ -79,7 +84,8 @@ def test_both_agree_with_scikit_image():
     measured = similarity(NOISY, PATCHES)
     for index, pair in enumerate(zip(PATCHES.numpy(), NOISY.numpy())):
         expected = metrics.structural_similarity(
-            *pair, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=0)
+            *pair, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=0
+        )
         assert measured.ssim[index].item() == pytest.approx(expected, abs=1e-6)
         assert measured.psnr[index].item() == pytest.approx(metrics.peak_signal_noise_ratio(*pair, data_range=255))
 

@@ -41,15 +41,18 @@ def test_files_of_others_do_not_tell_who_made_them(tmp_path):
     np.savez(tmp_path / 'ref.npz', mu=np.ones(3, np.float32), sigma=np.eye(3, dtype=np.float32))
     found = read_statistics(open_npz(tmp_path / 'ref.npz'))
     assert found.features.num_images is None and found.features.mean.dtype == np.float64
-    assert found[1:] == (None, ) * 5
+    assert found[1:] == (None,) * 5
 
 
-@pytest.mark.parametrize('changes, match', [
-    (dict(sigma=np.eye(4)), r'\(3,\) and \(4, 4\): \(D,\) and \(D, D\) are expected'),
-    (dict(mu=np.ones((1, 3))), r'\(1, 3\) and \(3, 3\)'),
-    (dict(sigma=np.full((3, 3), np.nan)), 'not finite'),
-    (dict(features=np.ones(3)), r'shape \(3,\): \(N, D\) is expected'),
-])
+@pytest.mark.parametrize(
+    'changes, match',
+    [
+        (dict(sigma=np.eye(4)), r'\(3,\) and \(4, 4\): \(D,\) and \(D, D\) are expected'),
+        (dict(mu=np.ones((1, 3))), r'\(1, 3\) and \(3, 3\)'),
+        (dict(sigma=np.full((3, 3), np.nan)), 'not finite'),
+        (dict(features=np.ones(3)), r'shape \(3,\): \(N, D\) is expected'),
+    ],
+)
 def test_what_does_not_fit_is_told(tmp_path, changes, match):
     np.savez(tmp_path / 'ref.npz', **{**dict(mu=np.ones(3), sigma=np.eye(3)), **changes})
     with pytest.raises(InputError, match=match):

@@ -1,10 +1,11 @@
 """These tests run where MMagic is installed (`make test-mmagic`), and are skipped elsewhere."""
+
 from importlib.util import find_spec
 
 import pytest
 
 if find_spec('mmagic') is not None:
-    import mmcm.apis.mmagic_bridge  # noqa: F401 (here, since what MMagic imports warns, and warnings fail a test)
+    import mmcm.mmagic.inferencer_bridge  # noqa: F401 (here, since what MMagic imports warns, and warnings fail a test)
 
 
 def pytest_collection_modifyitems(items):
@@ -18,4 +19,5 @@ def pytest_collection_modifyitems(items):
 def inferencer():
     """MMagicInferencer."""
     from mmagic.apis import MMagicInferencer
+
     return MMagicInferencer

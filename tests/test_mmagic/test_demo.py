@@ -1,4 +1,5 @@
 """The demo goes through MMagic where it is installed, and draws what it draws elsewhere."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,17 @@ def test_pictures_are_the_same_without_mmagic(tmp_path, monkeypatch, capsys):
 
 def test_script_is_quiet_and_says_what_drew(tmp_path):
     result = subprocess.run(
-        [sys.executable, ROOT / 'demo' / 'mmagic_inference_demo.py', *ARGUMENTS,
-         '--result-out-dir', tmp_path / 'x.png'], cwd=ROOT, capture_output=True, text=True)
+        [
+            sys.executable,
+            ROOT / 'demo' / 'mmagic_inference_demo.py',
+            *ARGUMENTS,
+            '--result-out-dir',
+            tmp_path / 'x.png',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0 and result.stderr == ''
     assert result.stdout.startswith('Drew 3 images of digits') and 'through MMagic 1.2.0' in result.stdout
     assert result.stdout.count('\n') == 1 and (tmp_path / 'x.png').is_file()

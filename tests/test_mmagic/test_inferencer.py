@@ -1,13 +1,14 @@
 """MMagicInferencer draws with our models what our own inferencer draws."""
+
 import cv2
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
 from mmengine.config import Config
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models
+from support.digits import BACKBONE, build, model_config, write_config
 
 FAMILY = 'consistency_models'
 CONFIG = 'configs/digits/cd_1xb32_digits-8x8.py'
@@ -36,12 +37,15 @@ def test_config_and_checkpoint(inferencer, tmp_path):
     assert (tmp_path / 'three.png').read_bytes() == (tmp_path / 'ours.png').read_bytes()
 
 
-@pytest.mark.parametrize('named', [
-    dict(config_name='digits'),
-    dict(model_setting=[model.name for model in list_models()].index('digits')),
-    dict(model_config='digits'),
-    dict(model_config='cd_1xb32_digits-8x8'),
-])
+@pytest.mark.parametrize(
+    'named',
+    [
+        dict(config_name='digits'),
+        dict(model_setting=[model.name for model in list_models()].index('digits')),
+        dict(model_config='digits'),
+        dict(model_config='cd_1xb32_digits-8x8'),
+    ],
+)
 def test_ways_to_name_a_model(inferencer, named):
     editor = inferencer(FAMILY, device='cpu', seed=5, extra_parameters=dict(num_batches=6), **named)
     _, images = editor.infer(label=[3, 1, 4])
@@ -60,7 +64,8 @@ def test_random_labels_and_names_of_files(inferencer, tmp_path):
     editor.infer(result_out_dir=str(tmp_path / 'images'))
     drawing = ConsistencyModelInferencer('digits', device='cpu')(5, seed=2022)
     assert sorted(path.name for path in (tmp_path / 'images').iterdir()) == [
-        f'00000{index}_label{label}.png' for index, label in enumerate(drawing.labels)]
+        f'00000{index}_label{label}.png' for index, label in enumerate(drawing.labels)
+    ]
 
 
 def test_settings_of_the_sampler(inferencer):
@@ -84,14 +89,27 @@ def test_colours_and_models_without_classes(inferencer, tmp_path):
 
 def test_configs_of_their_own_implementation(inferencer, tmp_path):
     network = dict(
-        type='ConsistencyUNetModel', in_channels=3, model_channels=32, num_res_blocks=1, num_head_channels=32)
+        type='ConsistencyUNetModel', in_channels=3, model_channels=32, num_res_blocks=1, num_head_channels=32
+    )
     model = dict(
-        type='ConsistencyModel', unet=network, denoiser=dict(type='KarrasDenoiser'), image_size=16, channel_mult='1,2',
-        attention_resolutions='8', class_cond=True, num_classes=10, sampler='multistep', ts='0,22,39',
-        model_path=str(tmp_path / 'tiny.pt'), seed=42, generator='determ-indiv')
+        type='ConsistencyModel',
+        unet=network,
+        denoiser=dict(type='KarrasDenoiser'),
+        image_size=16,
+        channel_mult='1,2',
+        attention_resolutions='8',
+        class_cond=True,
+        num_classes=10,
+        sampler='multistep',
+        ts='0,22,39',
+        model_path=str(tmp_path / 'tiny.pt'),
+        seed=42,
+        generator='determ-indiv',
+    )
     Config(dict(model=model, default_scope='mmagic')).dump(tmp_path / 'theirs.py')
-    from mmcm.interop.mmagic_config import translate_model
+    from mmcm.checkpoints.formats.mmagic_config import translate_model
     from mmcm.registry import MODELS as OURS
+
     translated = OURS.build(translate_model(model)[0])
     torch.save(translated.denoiser.backbone.state_dict(), tmp_path / 'tiny.pt')
 
@@ -100,6 +118,7 @@ def test_configs_of_their_own_implementation(inferencer, tmp_path):
     assert same(images, ConsistencyModelInferencer(tmp_path / 'theirs.py', device='cpu')(4, 7, seed=2022))
 
     from mmagic.registry import MODELS
+
     built = MODELS.build(model)
     images, labels = built.infer(class_id=7)
     assert labels.tolist() == [7] * 4
@@ -107,14 +126,17 @@ def test_configs_of_their_own_implementation(inferencer, tmp_path):
     assert (torch.stack([sample.fake_img for sample in answered]).flip(1).permute(0, 2, 3, 1).numpy() == images).all()
 
 
-@pytest.mark.parametrize('label, named, expected', [
-    (10, dict(config_name='digits'), 'label 10'),
-    (0, dict(model_config='digits', model_ckpt='digitz'), 'digitz'),
-    (0, dict(model_config='diggits'), 'diggits'),
-    (0, dict(config_name='digits', extra_parameters=dict(num_batch=3)), "'num_batch', nearest: num_batches"),
-    (0, dict(config_name='digits', extra_parameters=dict(num_batches=0)), 'num_batches'),
-    (0, dict(config_name='digits', extra_parameters=dict(sample_model='emma')), 'emma'),
-])
+@pytest.mark.parametrize(
+    'label, named, expected',
+    [
+        (10, dict(config_name='digits'), 'label 10'),
+        (0, dict(model_config='digits', model_ckpt='digitz'), 'digitz'),
+        (0, dict(model_config='diggits'), 'diggits'),
+        (0, dict(config_name='digits', extra_parameters=dict(num_batch=3)), "'num_batch', nearest: num_batches"),
+        (0, dict(config_name='digits', extra_parameters=dict(num_batches=0)), 'num_batches'),
+        (0, dict(config_name='digits', extra_parameters=dict(sample_model='emma')), 'emma'),
+    ],
+)
 def test_bad_input(inferencer, label, named, expected):
     with pytest.raises(InputError, match=expected):
         inferencer(FAMILY, device='cpu', **named).infer(label=label)
@@ -125,4 +147,4 @@ def test_file_that_cannot_be_written_is_told_before_drawing(inferencer, tmp_path
     with pytest.raises(InputError, match='suffix'):
         editor.infer(label=3, result_out_dir=str(tmp_path / 'x.xyz'))
     with pytest.raises(InputError, match='sampler'):
-        editor.infer(label=3, extra_parameters=dict(sampler=dict(indices=(0, ))))
+        editor.infer(label=3, extra_parameters=dict(sampler=dict(indices=(0,))))

@@ -1,21 +1,23 @@
 """Parts of MMagic in our configs, and ours in MMagic's."""
+
 import cv2
 import pytest
 import torch
-from digits import BACKBONE, model_config
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from runs import config as our_config
 
 from mmcm.datasets import DigitsDataset
 from mmcm.models import ConsistencyModel
 from mmcm.registry import DATASETS
+from support.digits import BACKBONE, model_config
+from support.runs import config as our_config
 
 VISUALIZATION = dict(interval=2, n_samples=4, n_row=2, fixed_input=True)
 GAN = dict(type='GAN', name='drawn', target_keys='fake_img')
 ASKED = dict(
-    type='Arguments', name='threes', target_keys='fake_img', forward_kwargs=dict(labels=3, sample_model='orig'))
+    type='Arguments', name='threes', target_keys='fake_img', forward_kwargs=dict(labels=3, sample_model='orig')
+)
 
 
 @DATASETS.register_module()
@@ -43,6 +45,7 @@ def pictures(work_dir, name):
 
 def test_mmagics_registry_builds_our_model():
     from mmagic.registry import MODELS
+
     with DefaultScope.overwrite_default_scope('mmagic'):
         model = MODELS.build(dict(model_config(), type='mmcm.ConsistencyModel'))
         legacy_name = MODELS.build(model_config())
@@ -56,10 +59,14 @@ def test_hooks_metrics_and_visualizers_of_mmagic_in_our_config(tmp_path):
         custom_hooks=[dict(type='mmagic.VisualizationHook', vis_kwargs_list=[GAN, ASKED], **VISUALIZATION)],
         visualizer=dict(type='mmagic.Visualizer', vis_backends=[dict(type='mmagic.VisBackend')]),
         val_dataloader=dict(
-            batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(type='SamplingRequests', num_samples=8, num_classes=10, labels='balanced')),
+            batch_size=4,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(type='SamplingRequests', num_samples=8, num_classes=10, labels='balanced'),
+        ),
         val_cfg=dict(type='mmagic.MultiValLoop'),
-        val_evaluator=dict(type='mmagic.Evaluator', metrics=[dict(type='mmagic.MS_SSIM', fake_nums=8, prefix='drawn')]))
+        val_evaluator=dict(type='mmagic.Evaluator', metrics=[dict(type='mmagic.MS_SSIM', fake_nums=8, prefix='drawn')]),
+    )
     config.model.denoiser = LARGE
     config.train_dataloader.dataset.type = 'LargeDigits'
     config.train_cfg.val_interval = 4
@@ -73,30 +80,39 @@ def test_hooks_metrics_and_visualizers_of_mmagic_in_our_config(tmp_path):
 
 def test_our_parts_in_a_config_of_mmagic(tmp_path):
     from mmagic.evaluation import Evaluator
+
     ours = our_config(tmp_path)
-    config = Config(dict(
-        default_scope='mmagic',
-        work_dir=str(tmp_path),
-        experiment_name=str(tmp_path).replace('/', '_'),
-        model=dict(ours.model, type='mmcm.ConsistencyModel', denoiser=LARGE),
-        train_dataloader=dict(ours.train_dataloader, dataset=dict(type='mmcm.LargeDigits')),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=4, val_interval=4),
-        optim_wrapper=ours.optim_wrapper,
-        val_dataloader=dict(
-            batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(type='mmcm.SamplingRequests', num_samples=8, num_classes=10, labels='balanced')),
-        val_cfg=dict(type='MultiValLoop'),
-        val_evaluator=dict(type='Evaluator', metrics=[dict(type='MS_SSIM', fake_nums=8, prefix='drawn')]),
-        default_hooks=dict(
-            logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
-            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4)),
-        custom_hooks=[
-            dict(type='mmcm.StepSeedHook'), dict(type='mmcm.AveragesHook'),
-            dict(type='VisualizationHook', vis_kwargs_list=ASKED, **VISUALIZATION)
-        ],
-        log_processor=dict(type='LogProcessor', by_epoch=False),
-        visualizer=dict(type='Visualizer', vis_backends=[dict(type='VisBackend')]),
-        randomness=dict(seed=0)))
+    config = Config(
+        dict(
+            default_scope='mmagic',
+            work_dir=str(tmp_path),
+            experiment_name=str(tmp_path).replace('/', '_'),
+            model=dict(ours.model, type='mmcm.ConsistencyModel', denoiser=LARGE),
+            train_dataloader=dict(ours.train_dataloader, dataset=dict(type='mmcm.LargeDigits')),
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=4, val_interval=4),
+            optim_wrapper=ours.optim_wrapper,
+            val_dataloader=dict(
+                batch_size=4,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                dataset=dict(type='mmcm.SamplingRequests', num_samples=8, num_classes=10, labels='balanced'),
+            ),
+            val_cfg=dict(type='MultiValLoop'),
+            val_evaluator=dict(type='Evaluator', metrics=[dict(type='MS_SSIM', fake_nums=8, prefix='drawn')]),
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
+                checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4),
+            ),
+            custom_hooks=[
+                dict(type='mmcm.StepSeedHook'),
+                dict(type='mmcm.AveragesHook'),
+                dict(type='VisualizationHook', vis_kwargs_list=ASKED, **VISUALIZATION),
+            ],
+            log_processor=dict(type='LogProcessor', by_epoch=False),
+            visualizer=dict(type='Visualizer', vis_backends=[dict(type='VisBackend')]),
+            randomness=dict(seed=0),
+        )
+    )
     runner = Runner.from_cfg(config)
     runner.train()
     assert isinstance(runner.model, ConsistencyModel) and isinstance(runner.val_evaluator, Evaluator)

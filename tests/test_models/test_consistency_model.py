@@ -1,12 +1,12 @@
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, objective_config, randomise
 
 from mmcm.models.consistency_model import drawing_config
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
+from support.digits import BACKBONE, build, model_config, objective_config, randomise
 
 UNCONDITIONAL = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_classes=None))
 
@@ -85,22 +85,27 @@ def test_averages_follow_with_their_decays():
     randomise(model.denoiser, seed=5)
     model.step = 0
     model.update_averages()
-    for old, online, target, slow, fast in zip(before, model.denoiser.parameters(), model.target.parameters(),
-                                               model.emas['0_9'].parameters(), model.emas['0_0'].parameters()):
+    for old, online, target, slow, fast in zip(
+        before,
+        model.denoiser.parameters(),
+        model.target.parameters(),
+        model.emas['0_9'].parameters(),
+        model.emas['0_0'].parameters(),
+    ):
         torch.testing.assert_close(target, 0.5 * old + 0.5 * online)
         torch.testing.assert_close(slow, 0.9 * old + 0.1 * online)
         torch.testing.assert_close(fast, online.data)
 
 
 def test_first_average_draws():
-    model = build(ema_decays=(0.9, ))
+    model = build(ema_decays=(0.9,))
     before = model.sample(1, 0)
     randomise(model.denoiser, seed=5)
     assert torch.equal(model.sample(1, 0), before)
 
 
 def test_only_the_online_network_is_trained():
-    model = build(objective=objective_config(), ema_decays=(0.9, ))
+    model = build(objective=objective_config(), ema_decays=(0.9,))
     model.step = 0
     model.train()
     images = torch.rand(4, 1, 8, 8) * 2 - 1
@@ -118,7 +123,10 @@ def progressive(tmp_path, **changes):
     model = build(
         denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
         objective=dict(type='ProgressiveDistillation', curriculum=curriculum, distance=dict(type='L2')),
-        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')), ema_decays=(0.9, 0.5), **changes)
+        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')),
+        ema_decays=(0.9, 0.5),
+        **changes,
+    )
     for seed, network in enumerate((model.teacher, *model.emas.values())):
         randomise(network, seed=10 + seed)
     return model
@@ -146,29 +154,33 @@ def test_stage_begins_with_the_network_as_its_own_teacher(tmp_path):
 def test_teacher_stays_frozen_and_apart_when_it_is_renewed(tmp_path):
     model = progressive(tmp_path).train()
     model.begin_step(3)
-    before, = weights_of(model.teacher)
+    (before,) = weights_of(model.teacher)
     randomise(model.denoiser, seed=7)
     assert same_weights(weights_of(model.teacher)[0], before)
     assert not model.teacher.training and not any(p.requires_grad for p in model.teacher.parameters())
 
 
-@pytest.mark.parametrize('change', [
-    dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE))),
-    dict(teacher=dict(checkpoint='edm.pt', denoiser=dict(sigma_data=0.25))),
-])
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE))),
+        dict(teacher=dict(checkpoint='edm.pt', denoiser=dict(sigma_data=0.25))),
+    ],
+)
 def test_network_that_could_not_become_its_own_teacher_is_refused(change):
     curriculum = dict(type='HalvingCurriculum', start_steps=8, stage_length=3)
     config = dict(
         denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
         objective=dict(type='ProgressiveDistillation', curriculum=curriculum, distance=dict(type='L2')),
-        teacher=dict(checkpoint='edm.pt'))
+        teacher=dict(checkpoint='edm.pt'),
+    )
     build(**config)
     with pytest.raises(InputError, match='boundary=False'):
         build(**{**config, **change})
 
 
 def test_only_stages_renew_teachers_and_averages():
-    model = build(objective=objective_config(), ema_decays=(0.9, ))
+    model = build(objective=objective_config(), ema_decays=(0.9,))
     randomise(model.denoiser, seed=5)
     before = weights_of(model.target, *model.emas.values())
     assert not any(model.begin_step(step) for step in range(100))
@@ -176,30 +188,39 @@ def test_only_stages_renew_teachers_and_averages():
     assert build().begin_step(5) is False  # without an objective
 
 
-@pytest.mark.parametrize('name, denoiser, options', [
-    ('ImprovedConsistencyTraining', 'KarrasDenoiser', dict(
-        curriculum=dict(type='DoublingCurriculum', start_scales=4, end_scales=8, total_steps=10))),
-    ('EasyConsistencyTuning', 'KarrasDenoiser', dict(curriculum=dict(type='ShrinkingCurriculum', stage_length=5))),
-    ('ContinuousConsistencyTraining', 'TrigFlowDenoiser', {}),
-    ('ContinuousConsistencyDistillation', 'TrigFlowDenoiser', dict(tangent=dict(type='FiniteDifferenceTangent'))),
-])
+@pytest.mark.parametrize(
+    'name, denoiser, options',
+    [
+        (
+            'ImprovedConsistencyTraining',
+            'KarrasDenoiser',
+            dict(curriculum=dict(type='DoublingCurriculum', start_scales=4, end_scales=8, total_steps=10)),
+        ),
+        ('EasyConsistencyTuning', 'KarrasDenoiser', dict(curriculum=dict(type='ShrinkingCurriculum', stage_length=5))),
+        ('ContinuousConsistencyTraining', 'TrigFlowDenoiser', {}),
+        ('ContinuousConsistencyDistillation', 'TrigFlowDenoiser', dict(tangent=dict(type='FiniteDifferenceTangent'))),
+    ],
+)
 def test_objectives_without_a_target_network_train_and_average(tmp_path, name, denoiser, options):
     torch.save(build(seed=3).denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
     needs_teacher = name.endswith('Distillation')
     model = build(
-        denoiser=dict(type=denoiser, backbone=dict(BACKBONE)), objective=dict(type=name, **options), ema_decays=(0.9, ),
-        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')) if needs_teacher else None)
+        denoiser=dict(type=denoiser, backbone=dict(BACKBONE)),
+        objective=dict(type=name, **options),
+        ema_decays=(0.9,),
+        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')) if needs_teacher else None,
+    )
     assert model.target is None and (model.teacher is not None) == needs_teacher
     model.train().begin_step(0)
     parts = model(torch.rand(4, 1, 8, 8), DataSample.of(label=torch.tensor([0, 1, 2, 3])), mode='loss')
-    assert parts['loss'].shape == (4, ) and parts['loss'].isfinite().all()
+    assert parts['loss'].shape == (4,) and parts['loss'].isfinite().all()
     watched = []
     model.watch_losses = lambda sigma, loss: watched.append((sigma, loss))
     total, log = model.parse_losses(parts)
     torch.testing.assert_close(total, parts['loss'].mean())  # nothing else is minimised
     assert 'sigma' in parts and 'sigma' not in log
-    ((sigma, loss), ) = watched
-    assert sigma.shape == loss.shape == (4, ) and not (sigma.requires_grad or loss.requires_grad)
+    ((sigma, loss),) = watched
+    assert sigma.shape == loss.shape == (4,) and not (sigma.requires_grad or loss.requires_grad)
     total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.denoiser.parameters())
     assert all(p.grad is not None for p in model.objective.parameters())
@@ -207,7 +228,7 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
 
 
 def test_target_drops_out_and_averages_do_not():
-    model = build(objective=objective_config(), ema_decays=(0.9, )).train()
+    model = build(objective=objective_config(), ema_decays=(0.9,)).train()
     assert model.target.training and not model.emas['0_9'].training
 
 
@@ -220,8 +241,11 @@ def test_distillation_starts_from_the_teacher(tmp_path):
     teacher = build(seed=3)
     torch.save(teacher.denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
     model = build(
-        objective=objective_config('ConsistencyDistillation'), teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')),
-        init_from='teacher', ema_decays=(0.9, ))
+        objective=objective_config('ConsistencyDistillation'),
+        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')),
+        init_from='teacher',
+        ema_decays=(0.9,),
+    )
     model.init_weights()
     expected = teacher.denoiser.backbone.state_dict()
     for network in (model.teacher, model.denoiser, model.target, model.emas['0_9']):
@@ -247,7 +271,7 @@ def test_teacher_of_another_architecture_is_refused_with_keys_and_shapes(tmp_pat
 
 
 def test_drawing_config_builds_one_network():
-    config = model_config(objective=objective_config(), ema_decays=(0.9, ))
+    config = model_config(objective=objective_config(), ema_decays=(0.9,))
     model = MODELS.build(drawing_config(config))
     assert model.target is None and not model.emas and model.objective is None
 
@@ -255,6 +279,7 @@ def test_drawing_config_builds_one_network():
 def test_root_registry_builds_the_model_under_another_default_scope():
     from mmengine.registry import MODELS as ROOT
     from mmengine.registry import DefaultScope
+
     with DefaultScope.overwrite_default_scope('mmengine'):
         model = ROOT.build(model_config(type='mmcm.ConsistencyModel'))
     assert model.sample(1, 0).shape == (1, 1, 8, 8)

@@ -1,21 +1,20 @@
 import pytest
 import torch
-from digits import BACKBONE, build
 from torch.overrides import TorchFunctionMode
 
+from mmcm.config import read_config
 from mmcm.datasets import DigitsDataset
-from mmcm.editing import Colorization, Deblurring, Inpainting, SuperResolution
-from mmcm.editing.tiles import whole_picture
 from mmcm.models.consistency_model import drawing_config
 from mmcm.noise.generators import SampleNoise
+from mmcm.operators import Colorization, Deblurring, Inpainting, SuperResolution
+from mmcm.operators.tiles import whole_picture
 from mmcm.registry import MODELS
 from mmcm.samplers import HeunSampler, MultistepSampler
-from mmcm.utils.configs import read_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
+from support.digits import BACKBONE, build
 
-COLOUR = dict(
-    type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
+COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
 FOUR = MultistepSampler(indices=(0, 10, 20, 30), num_scales=40)
 
 
@@ -29,9 +28,9 @@ def lower_half():
     return mask
 
 
-@pytest.mark.parametrize('operator', [
-    Inpainting(lower_half()), Colorization(), *map(SuperResolution, (2, 4, 8)), Deblurring((1, 2, 1), 8),
-])
+@pytest.mark.parametrize(
+    'operator', [Inpainting(lower_half()), Colorization(), *map(SuperResolution, (2, 4, 8)), Deblurring((1, 2, 1), 8)]
+)
 def test_what_is_known_is_kept_and_candidates_differ(operator):
     images = pictures(3)
     edited = build(denoiser=COLOUR).edit(images, operator, num_candidates=2, sampler=FOUR)
@@ -52,7 +51,7 @@ def test_soft_mask_leaves_the_share_of_the_pictures_that_it_knows():
 def test_everything_known_gives_the_pictures_back():
     edited = build().edit(pictures(), Inpainting(torch.zeros(1, 1, 8, 8)), labels=3, sampler=FOUR)
     assert torch.equal(edited[:, 0], pictures())
-    unblurred = build().edit(pictures(), Deblurring((1, ), 8), labels=3, sampler=FOUR)
+    unblurred = build().edit(pictures(), Deblurring((1,), 8), labels=3, sampler=FOUR)
     torch.testing.assert_close(unblurred[:, 0], pictures(), rtol=0, atol=1e-5)
 
 
@@ -66,7 +65,8 @@ def test_only_what_is_known_of_the_pictures_matters():
     model, operator = build(denoiser=COLOUR), Colorization()
     grey = operator.degrade(pictures(3))
     torch.testing.assert_close(
-        model.edit(grey, operator, sampler=FOUR), model.edit(pictures(3), operator, sampler=FOUR), rtol=0, atol=1e-4)
+        model.edit(grey, operator, sampler=FOUR), model.edit(pictures(3), operator, sampler=FOUR), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize('sampler', [MultistepSampler(sigmas=(2.0, 1.0)), HeunSampler(4, sigma_max=2.0)])
@@ -75,8 +75,13 @@ def test_first_step_starts_from_noise_around_what_is_known(sampler):
     seen = []
     operator = SuperResolution(2)
     build().edit(
-        pictures(), operator, 3, noise=SampleNoise([7, 8]), sampler=sampler,
-        callback=lambda step, sigma, x, x0: seen.append(x))
+        pictures(),
+        operator,
+        3,
+        noise=SampleNoise([7, 8]),
+        sampler=sampler,
+        callback=lambda step, sigma, x, x0: seen.append(x),
+    )
     noise = SampleNoise([7, 8]).randn(2, 1, 8, 8)
     torch.testing.assert_close(seen[0], operator.degrade(pictures()) + 2.0 * noise)
 
@@ -94,7 +99,8 @@ def test_candidates_have_the_labels_of_their_picture_or_their_own():
 def test_callback_hears_of_every_level_and_sees_what_is_kept():
     heard = []
     build().edit(
-        pictures(), Inpainting(lower_half()), 3, callback=lambda step, sigma, x, x0: heard.append((step, sigma, x0)))
+        pictures(), Inpainting(lower_half()), 3, callback=lambda step, sigma, x, x0: heard.append((step, sigma, x0))
+    )
     assert [step for step, _, _ in heard] == list(range(39))
     assert heard[0][1] == pytest.approx(80)
     assert all(torch.equal(x0[:, :, :4], pictures()[:, :, :4]) for _, _, x0 in heard)
@@ -137,18 +143,21 @@ def test_noise_is_all_that_a_step_copies_to_the_device(operator):
     assert copies(1) == 2 + isinstance(operator, Inpainting)  # pictures, noise, and the mask, once
 
 
-@pytest.mark.parametrize('options, match', [
-    (dict(images=pictures(3)), r'\(N, 1, 8, 8\), got \(2, 3, 8, 8\)'),
-    (dict(images=pictures()[0]), r'\(N, 1, 8, 8\)'),
-    (dict(images=pictures(number=0)), r'\(N, 1, 8, 8\)'),
-    (dict(operator=Colorization()), 'three channels'),
-    (dict(operator=SuperResolution(3)), 'does not divide'),
-    (dict(operator=Inpainting(torch.zeros(1, 1, 4, 4))), 'does not fit'),
-    (dict(num_candidates=0), 'at least 1'),
-    (dict(labels=None), 'class-conditional'),
-    (dict(labels=10), 'out of range'),
-    (dict(labels=[1, 2, 3]), 'one label per image'),
-])
+@pytest.mark.parametrize(
+    'options, match',
+    [
+        (dict(images=pictures(3)), r'\(N, 1, 8, 8\), got \(2, 3, 8, 8\)'),
+        (dict(images=pictures()[0]), r'\(N, 1, 8, 8\)'),
+        (dict(images=pictures(number=0)), r'\(N, 1, 8, 8\)'),
+        (dict(operator=Colorization()), 'three channels'),
+        (dict(operator=SuperResolution(3)), 'does not divide'),
+        (dict(operator=Inpainting(torch.zeros(1, 1, 4, 4))), 'does not fit'),
+        (dict(num_candidates=0), 'at least 1'),
+        (dict(labels=None), 'class-conditional'),
+        (dict(labels=10), 'out of range'),
+        (dict(labels=[1, 2, 3]), 'one label per image'),
+    ],
+)
 def test_requests_that_cannot_be_met_are_refused(options, match):
     request = dict(images=pictures(), operator=Inpainting(lower_half()), labels=3)
     with pytest.raises(InputError, match=match):
@@ -160,8 +169,7 @@ def shipped():
     """The model of digits, the classifier, and the first digits of the half that neither was trained on."""
     model = MODELS.build(drawing_config(read_config('cd_1xb32_digits-8x8').model))
     model.load_checkpoint('digits')
-    classifier = MODELS.build(
-        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
     digits = DigitsDataset('test')
     images = torch.stack([digits[index]['inputs'] for index in range(60)])

@@ -35,12 +35,15 @@ def test_values_beyond_the_range_are_clamped_on_the_way_back():
     assert preprocessor().destruct(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
-@pytest.mark.parametrize('value, value_range, expected', [
-    (float('nan'), (0, 1), '1 of 3 images'),
-    (float('inf'), (0, 1), 'image 1'),
-    (255.0, (0, 1), '0 to 255'),
-    (-1.0, (0, 1), 'set value_range'),
-])
+@pytest.mark.parametrize(
+    'value, value_range, expected',
+    [
+        (float('nan'), (0, 1), '1 of 3 images'),
+        (float('inf'), (0, 1), 'image 1'),
+        (255.0, (0, 1), '0 to 255'),
+        (-1.0, (0, 1), 'set value_range'),
+    ],
+)
 def test_values_that_cannot_be_are_refused(value, value_range, expected):
     images = torch.zeros(3, 1, 2, 2)
     images[1, 0, 0, 0] = value
@@ -59,9 +62,15 @@ def test_values_may_overshoot_as_bicubic_resampling_does():
     torch.testing.assert_close(inputs, torch.tensor([-1.2, 1.2]).view(1, 1, 1, 2))
 
 
-@pytest.mark.parametrize('options', [
-    dict(channel_order='bgra'), dict(value_range=(1, 0)), dict(value_range=(0, float('nan'))),
-    dict(value_range=(0, float('inf')))])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(channel_order='bgra'),
+        dict(value_range=(1, 0)),
+        dict(value_range=(0, float('nan'))),
+        dict(value_range=(0, float('inf'))),
+    ],
+)
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError):
         preprocessor(**options)

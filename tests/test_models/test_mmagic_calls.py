@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from digits import BACKBONE, build
 
 from mmcm.noise.generators import DeterministicNoise, SampleNoise, sample_seeds
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
+from support.digits import BACKBONE, build
 
 COLOURED = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3))
 
@@ -63,14 +63,14 @@ def test_batch_size_changes_nothing():
 
 
 def test_noise_can_be_given():
-    model = build(sampler=dict(type='MultistepSampler', indices=(0, )))
+    model = build(sampler=dict(type='MultistepSampler', indices=(0,)))
     noise = model.noise_fn(num_batches=2)
     samples = model(dict(noise=noise, labels=1))
     assert torch.equal(stacked(samples)[:, :1], model.data_preprocessor.destruct(model.sample(2, 1, latents=noise)))
 
 
 def test_trained_weights_and_average_are_told_apart():
-    model = build(ema_decays=(0.9, ))
+    model = build(ema_decays=(0.9,))
     with torch.no_grad():
         model.denoiser.backbone.out[2].bias += 1
     call = dict(num_batches=2, labels=1, sample_kwargs=dict(seed=0))
@@ -97,19 +97,24 @@ def test_infer_draws_the_requests_of_the_model():
 
 
 def test_another_noise_generator_draws_what_the_reference_would():
-    model = build(requests=dict(num_samples=4, batch_size=2, seed=42, noise='DeterministicNoise'),
-                  sampler=dict(type='MultistepSampler', indices=(0, )))
+    model = build(
+        requests=dict(num_samples=4, batch_size=2, seed=42, noise='DeterministicNoise'),
+        sampler=dict(type='MultistepSampler', indices=(0,)),
+    )
     images, _ = model.infer(3)
     latents = DeterministicNoise(4, seed=42).randn(4, 1, 8, 8)
     expected = model.data_preprocessor.destruct(model.sample(4, 3, latents=latents)).permute(0, 2, 3, 1).numpy()
     assert np.abs(images.astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize('call, expected', [
-    (dict(num_batches=2, labels=10), 'label 10'),
-    (dict(num_batches=2, sample_model='emma'), 'emma'),
-    (dict(noise=torch.zeros(2, 3, 8, 8)), 'latents'),
-])
+@pytest.mark.parametrize(
+    'call, expected',
+    [
+        (dict(num_batches=2, labels=10), 'label 10'),
+        (dict(num_batches=2, sample_model='emma'), 'emma'),
+        (dict(noise=torch.zeros(2, 3, 8, 8)), 'latents'),
+    ],
+)
 def test_what_cannot_be_drawn(call, expected):
     with pytest.raises(InputError, match=expected):
         build()(call)
@@ -120,10 +125,15 @@ def test_unknown_request_is_refused():
         build(requests=dict(num_sample=3))
 
 
-@pytest.mark.parametrize('call', [
-    lambda model: model(dict(num_batches=2, labels=0)), lambda model: model.infer(3),
-    lambda model: model(torch.zeros(2, 1, 8, 8), [DataSample.of(1), DataSample.of(2)]),
-    lambda model: model.predict([DataSample.of(1, sample_seed=0)])])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda model: model(dict(num_batches=2, labels=0)),
+        lambda model: model.infer(3),
+        lambda model: model(torch.zeros(2, 1, 8, 8), [DataSample.of(1), DataSample.of(2)]),
+        lambda model: model.predict([DataSample.of(1, sample_seed=0)]),
+    ],
+)
 def test_what_is_not_finite_is_no_answer(call):
     model = build()
     with torch.no_grad():
@@ -141,10 +151,14 @@ def test_seed_of_a_call_may_be_of_any_library_or_one_for_each_image():
     model = build()
     expected = model(dict(num_batches=3, sample_kwargs=dict(seed=5)))
     for seed in (np.int64(5), torch.tensor(5), torch.tensor([15, 16, 17])):
-        samples = model(dict(num_batches=3, sample_kwargs=dict(seed=seed), labels=[
-            int(sample.gt_label.label) for sample in expected]))
+        samples = model(
+            dict(
+                num_batches=3, sample_kwargs=dict(seed=seed), labels=[int(sample.gt_label.label) for sample in expected]
+            )
+        )
         assert torch.equal(stacked(samples), stacked(expected))
     seeds = [7, 3, 7]
     labels = [int(sample.gt_label.label) for sample in model(dict(num_batches=3, sample_kwargs=dict(seed=seeds)))]
-    assert labels == [int(model(dict(num_batches=1, sample_kwargs=dict(seed=seed)))[0].gt_label.label)
-                      for seed in seeds]
+    assert labels == [
+        int(model(dict(num_batches=1, sample_kwargs=dict(seed=seed)))[0].gt_label.label) for seed in seeds
+    ]

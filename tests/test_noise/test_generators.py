@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from parity import NORMAL_ULPS, Fixture, close
 
 from mmcm.noise import DeterministicNoise, PerSampleNoise, SampleNoise, SharedNoise
 from mmcm.noise.generators import RequestNoise, forked_seed, sample_seeds
 from mmcm.utils.errors import InputError
+from support.parity import NORMAL_ULPS, Fixture, close
 
 SIZE = (4, 3, 8, 8)
 KINDS = dict(determ=DeterministicNoise, determ_indiv=PerSampleNoise)
@@ -32,10 +32,10 @@ def test_draws_are_the_references(kind, seed, rank, world_size):
     draws = dict(first=noise.randn(*SIZE), second=noise.randn(*SIZE))
     noise.set_done_samples(fixture.meta['done_second'])
     draws.update(after_done_first=noise.randn(*SIZE), after_done_second=noise.randn(*SIZE))
-    draws.update(after_done_randint=noise.randint(0, 1000, (4, )))
+    draws.update(after_done_randint=noise.randint(0, 1000, (4,)))
     draws.update(after_done_randn_like=noise.randn_like(torch.zeros(SIZE)))
     noise.set_done_samples(fixture.meta['done_clamped'])
-    draws.update(clamped=noise.randn(*SIZE), randint_fresh=fresh().randint(0, 1000, (4, )))
+    draws.update(clamped=noise.randn(*SIZE), randint_fresh=fresh().randint(0, 1000, (4,)))
     for name, draw in draws.items():
         same_draw(draw, fixture(case, name))
 
@@ -47,7 +47,7 @@ def test_shared_draws_are_the_references(seed):
     noise = SharedNoise()
     same_draw(noise.randn(*SIZE), fixture(f'dummy_seed{seed}', 'first'))
     same_draw(noise.randn_like(torch.zeros(SIZE)), fixture(f'dummy_seed{seed}', 'second'))
-    assert torch.equal(noise.randint(0, 1000, (4, )), fixture(f'dummy_seed{seed}', 'randint'))
+    assert torch.equal(noise.randint(0, 1000, (4,)), fixture(f'dummy_seed{seed}', 'randint'))
 
 
 def test_sample_sees_the_same_noise_in_any_batch():
@@ -99,9 +99,15 @@ def test_empty_run_is_refused(kind):
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('make', [
-    lambda: SampleNoise([3, 4]), lambda: DeterministicNoise(2, 3), lambda: PerSampleNoise(2, 3),
-    lambda: RequestNoise(torch.Generator().manual_seed(3), 2).rows(slice(0, 2))])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: SampleNoise([3, 4]),
+        lambda: DeterministicNoise(2, 3),
+        lambda: PerSampleNoise(2, 3),
+        lambda: RequestNoise(torch.Generator().manual_seed(3), 2).rows(slice(0, 2)),
+    ],
+)
 def test_noise_does_not_depend_on_the_default_dtype(make, dtype):
     expected = make().randn(2, 3, 8, 8)
     torch.set_default_dtype(dtype)
@@ -123,14 +129,25 @@ def test_seed_of_a_generator_follows_its_state_which_stays_what_it_is():
     assert seeds[0] == seeds[1] != seeds[2] == seeds[3]
 
 
-@pytest.mark.parametrize('seed, expected', [
-    (5, range(15, 18)), (torch.tensor(5), range(15, 18)), (np.uint8(5), range(15, 18)), ([9, 2, 9], [9, 2, 9]),
-    (torch.tensor([9, 2, 9]), [9, 2, 9]), (np.array([9, 2, 9]), [9, 2, 9]), (range(3), [0, 1, 2])])
+@pytest.mark.parametrize(
+    'seed, expected',
+    [
+        (5, range(15, 18)),
+        (torch.tensor(5), range(15, 18)),
+        (np.uint8(5), range(15, 18)),
+        ([9, 2, 9], [9, 2, 9]),
+        (torch.tensor([9, 2, 9]), [9, 2, 9]),
+        (np.array([9, 2, 9]), [9, 2, 9]),
+        (range(3), [0, 1, 2]),
+    ],
+)
 def test_seeds_are_integers_of_any_library(seed, expected):
     assert sample_seeds(3, seed) == expected
 
 
-@pytest.mark.parametrize('seed', [[1, 2], [1, 2, 3.5], torch.tensor([1., 2., 3.]), torch.tensor(1.), '5', 2**64, None])
+@pytest.mark.parametrize(
+    'seed', [[1, 2], [1, 2, 3.5], torch.tensor([1.0, 2.0, 3.0]), torch.tensor(1.0), '5', 2**64, None]
+)
 def test_what_is_no_seed_is_refused(seed):
     with pytest.raises(InputError, match='seed'):
         sample_seeds(3, seed)

@@ -12,6 +12,7 @@ def as_rank(monkeypatch):
         monkeypatch.setattr(global_batch, 'get_rank', lambda: rank)
         monkeypatch.setattr(global_batch, 'get_world_size', lambda: world_size)
         torch.manual_seed(0)
+
     return become
 
 
@@ -19,8 +20,9 @@ def by_indices(num):
     return UniformIndices()(torch.arange(100), num)
 
 
-@pytest.mark.parametrize('draw_levels', [UniformLevels(), LossSecondMomentLevels(), by_indices],
-                         ids=['uniform', 'second_moment', 'indices'])
+@pytest.mark.parametrize(
+    'draw_levels', [UniformLevels(), LossSecondMomentLevels(), by_indices], ids=['uniform', 'second_moment', 'indices']
+)
 def test_rows_of_all_processes_are_the_draw_of_one(as_rank, draw_levels):
     """Image j of process r is image j W + r of the global batch, as MMEngine's samplers deal them."""
     as_rank(0, 1)

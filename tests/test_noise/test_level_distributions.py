@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from parity import Fixture
 from torch.testing import assert_close
 
 from mmcm.noise import LognormalIndices, LognormalLevels, UniformIndices, UniformLevels, karras_sigmas
 from mmcm.utils.errors import InputError
+from support.parity import Fixture
 
 
 def test_lognormal_levels_are_the_references(monkeypatch):
@@ -26,8 +26,8 @@ def test_uniform_levels_are_uniform_on_the_schedule():
     """Karras et al. (2022), Eq. 5: sigma^(1 / rho) is linear in the position."""
     torch.manual_seed(0)
     sigmas = UniformLevels(sigma_min=0.01, sigma_max=50.0, rho=5.0)(100000)
-    assert sigmas.shape == (100000, ) and 0.01 <= sigmas.min() and sigmas.max() <= 50.001
-    roots = (sigmas.double()**(1 / 5) - 0.01**(1 / 5)) / (50.0**(1 / 5) - 0.01**(1 / 5))
+    assert sigmas.shape == (100000,) and 0.01 <= sigmas.min() and sigmas.max() <= 50.001
+    roots = (sigmas.double() ** (1 / 5) - 0.01 ** (1 / 5)) / (50.0 ** (1 / 5) - 0.01 ** (1 / 5))
     assert_close(roots.sort().values, torch.linspace(0, 1, 100000).double(), rtol=0, atol=0.006)
 
 
@@ -42,7 +42,7 @@ def test_probabilities_are_the_references(num_scales):
 @pytest.mark.parametrize('uniform', [0.0, 0.3, 1.0])
 def test_probabilities_are_positive_and_sum_to_one(uniform):
     probabilities = LognormalIndices(uniform=uniform).probabilities(karras_sigmas(40))
-    assert probabilities.shape == (39, ) and probabilities.min() > 0
+    assert probabilities.shape == (39,) and probabilities.min() > 0
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-12)
 
 
@@ -55,7 +55,7 @@ def test_uniform_share_is_spread_evenly():
 
 def test_ratio_of_two_intervals_is_that_of_their_normal_mass():
     def mass(low, high):  # of log sigma ~ N(-0.4, 1.5^2)
-        return (math.erf((math.log(high) + 0.4) / (1.5 * 2**0.5)) - math.erf((math.log(low) + 0.4) / (1.5 * 2**0.5)))
+        return math.erf((math.log(high) + 0.4) / (1.5 * 2**0.5)) - math.erf((math.log(low) + 0.4) / (1.5 * 2**0.5))
 
     first, second = LognormalIndices(mean=-0.4, std=1.5).probabilities(torch.tensor([8.0, 1.0, 0.2])).tolist()
     assert first / second == pytest.approx(mass(1.0, 8.0) / mass(0.2, 1.0), rel=1e-6)
@@ -65,7 +65,7 @@ def test_ratio_of_two_intervals_is_that_of_their_normal_mass():
 def test_indices_name_every_interval_and_nothing_else(levels):
     torch.manual_seed(0)
     indices = levels(karras_sigmas(6), 1000)
-    assert indices.shape == (1000, ) and indices.dtype == torch.int64
+    assert indices.shape == (1000,) and indices.dtype == torch.int64
     assert set(indices.tolist()) == set(range(5))
 
 

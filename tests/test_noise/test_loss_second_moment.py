@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from digits import model_config
 from torch.testing import assert_close
 
 from mmcm.noise import LossSecondMomentLevels, karras_sigmas
@@ -9,6 +8,7 @@ from mmcm.noise import loss_second_moment as module
 from mmcm.objectives import EDM, Networks
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.digits import model_config
 
 
 def weigh(levels, index, losses):
@@ -50,7 +50,7 @@ def test_batch_with_more_losses_of_a_level_than_are_remembered_leaves_the_last_o
 def test_levels_are_equally_likely_until_each_has_its_history():
     levels = LossSecondMomentLevels(num_levels=3, history=2)
     weigh(levels, [0, 0, 0, 1, 1, 2], [5.0, 5.0, 5.0, 1.0, 1.0, 2.0])
-    assert_close(levels.probabilities(), torch.full((3, ), 1 / 3))
+    assert_close(levels.probabilities(), torch.full((3,), 1 / 3))
     weigh(levels, [2], [2.0])
     assert levels.probabilities().argmax() == 0
 
@@ -58,7 +58,7 @@ def test_levels_are_equally_likely_until_each_has_its_history():
 def test_losses_that_all_vanish_leave_the_levels_equally_likely():
     levels = LossSecondMomentLevels(num_levels=2, history=1)
     weigh(levels, [0, 1], [0.0, 0.0])
-    assert_close(levels.probabilities(), torch.full((2, ), 0.5))
+    assert_close(levels.probabilities(), torch.full((2,), 0.5))
 
 
 def learned(uniform=0.01):
@@ -133,9 +133,9 @@ def test_memory_is_part_of_the_checkpoint():
     assert torch.equal(second.objective.levels.losses, first.objective.levels.losses)
 
 
-@pytest.mark.parametrize('options', [
-    dict(num_levels=1), dict(history=0), dict(uniform=0.0), dict(uniform=1.5), dict(sigma_min=90.0),
-])
+@pytest.mark.parametrize(
+    'options', [dict(num_levels=1), dict(history=0), dict(uniform=0.0), dict(uniform=1.5), dict(sigma_min=90.0)]
+)
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError):
         LossSecondMomentLevels(**options)

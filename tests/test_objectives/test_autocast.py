@@ -1,9 +1,10 @@
 """Every objective in mixed precision: the loss is about the same, and all weights get their gradients."""
+
 import pytest
 import torch
-from digits import BACKBONE, build, randomise
 
 from mmcm.structures import DataSample
+from support.digits import BACKBONE, build, randomise
 
 CURRICULUM = dict(type='FixedCurriculum', num_scales=18, target_decay=0.9)
 TUNING = dict(type='ShrinkingCurriculum', stage_length=1)
@@ -16,12 +17,20 @@ METHODS = {
     'cd': (None, dict(type='ConsistencyDistillation', curriculum=CURRICULUM, distance=L2)),
     'ict': (None, dict(type='ImprovedConsistencyTraining', curriculum=CURRICULUM)),
     'ect': (DIFFUSION, dict(type='EasyConsistencyTuning', curriculum=TUNING)),
-    'pd': (DIFFUSION, dict(type='ProgressiveDistillation', distance=L2,
-                           curriculum=dict(type='HalvingCurriculum', start_steps=8, stage_length=9))),
+    'pd': (
+        DIFFUSION,
+        dict(
+            type='ProgressiveDistillation',
+            distance=L2,
+            curriculum=dict(type='HalvingCurriculum', start_steps=8, stage_length=9),
+        ),
+    ),
     'sct': (CONTINUOUS, dict(type='ContinuousConsistencyTraining', warmup_steps=0)),
     'scd': (CONTINUOUS, dict(type='ContinuousConsistencyDistillation', warmup_steps=0)),
-    'scd with differences': (CONTINUOUS, dict(
-        type='ContinuousConsistencyDistillation', tangent=dict(type='FiniteDifferenceTangent'), warmup_steps=0)),
+    'scd with differences': (
+        CONTINUOUS,
+        dict(type='ContinuousConsistencyDistillation', tangent=dict(type='FiniteDifferenceTangent'), warmup_steps=0),
+    ),
 }
 
 

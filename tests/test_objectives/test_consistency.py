@@ -1,9 +1,9 @@
 import pytest
 import torch
-from parity import Fixture, gaussian_consistency, gaussian_denoiser, toy_denoiser
 
 from mmcm.objectives import ConsistencyDistillation, ConsistencyTraining, Networks
 from mmcm.utils.errors import InputError
+from support.parity import Fixture, gaussian_consistency, gaussian_denoiser, toy_denoiser
 
 KINDS = pytest.mark.parametrize('kind', [ConsistencyDistillation, ConsistencyTraining])
 
@@ -52,6 +52,7 @@ def test_every_network_gets_the_labels(kind):
         def denoise(x, sigma, labels):
             seen[name] = labels
             return x
+
         return denoise
 
     labels = torch.tensor([3, 5])
@@ -111,7 +112,8 @@ def test_curriculum_sets_the_scales_and_the_decay_of_the_step():
         return torch.zeros(num, dtype=torch.int64)
 
     curriculum = dict(
-        type='ProgressiveCurriculum', start_scales=2, end_scales=200, total_steps=100, start_decay=0.95, adaptive=False)
+        type='ProgressiveCurriculum', start_scales=2, end_scales=200, total_steps=100, start_decay=0.95, adaptive=False
+    )
     subject = ConsistencyTraining(curriculum, dict(type='L2'))
     subject.levels = levels
     networks = Networks(*[lambda x, sigma, labels: x] * 2)
@@ -134,6 +136,7 @@ def test_nothing_waits_for_the_backward_pass_while_the_goal_is_computed(kind):
         def denoise(x, sigma, labels):
             order.append((name, torch.is_grad_enabled()))
             return x
+
         return denoise
 
     objective(kind)(Networks(*map(network, ('online', 'target', 'teacher'))), torch.zeros(2, 1, 2, 2), None, 0)

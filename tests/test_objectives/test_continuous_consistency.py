@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from parity import ReplayedNoise, gaussian_consistency, gaussian_denoiser, gaussian_model
 from torch import nn
 from torch.testing import assert_close
 
@@ -10,10 +9,14 @@ from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
 from mmcm.objectives import ContinuousConsistencyDistillation, ContinuousConsistencyTraining, Networks
 from mmcm.objectives.continuous_consistency import LogWeight
 from mmcm.utils.errors import InputError
+from support.parity import ReplayedNoise, gaussian_consistency, gaussian_denoiser, gaussian_model
 
 KINDS = pytest.mark.parametrize('kind', [ContinuousConsistencyDistillation, ContinuousConsistencyTraining])
-TANGENTS = pytest.mark.parametrize('tangent', [
-    dict(type='ForwardModeTangent'), dict(type='FiniteDifferenceTangent', step=1e-5)], ids=lambda value: value['type'])
+TANGENTS = pytest.mark.parametrize(
+    'tangent',
+    [dict(type='ForwardModeTangent'), dict(type='FiniteDifferenceTangent', step=1e-5)],
+    ids=lambda value: value['type'],
+)
 MEAN, STD, SIGMA_DATA = 0.3, 0.2, 0.5
 LEVELS = torch.tensor([0.01, 0.2, 0.7, 3.0, 40.0]).double()
 
@@ -74,8 +77,10 @@ def test_expected_gradient_of_training_vanishes_at_the_exact_function(monkeypatc
 
 def test_expected_gradient_points_back_to_the_exact_function():
     torch.manual_seed(0)
-    for kind, networks in ((ContinuousConsistencyTraining, Networks),
-                           (ContinuousConsistencyDistillation, lambda denoiser: Networks(denoiser, teacher=teacher))):
+    for kind, networks in (
+        (ContinuousConsistencyTraining, Networks),
+        (ContinuousConsistencyDistillation, lambda denoiser: Networks(denoiser, teacher=teacher)),
+    ):
         for mean, log_std in ((0.1, 0.0), (-0.1, 0.0), (0.0, 0.3), (0.0, -0.3)):
             denoiser = gaussian_model(mean=MEAN + mean, std=STD * math.exp(log_std))
             x0 = MEAN + STD * torch.randn(5 * 2000, 1, 1, 1).double()
@@ -89,13 +94,14 @@ def tangent_along(denoiser, x_t, velocity, t, warmup):
 
     cos(t) df/dt = cos(t) (-sin(t) x_t + cos(t) x_t' - cos(t) sigma_data F - sin(t) sigma_data dF/dt).
     """
+
     def f(x_t, t):
         return denoiser(x_t / column(t.cos()), SIGMA_DATA * t.tan())
 
     step, cos = 1e-6, column(t.cos())
     with torch.no_grad():
         slope = (f(x_t + step * velocity, t + step) - f(x_t - step * velocity, t - step)) / (2 * step)
-        start = -cos**2 * (SIGMA_DATA * denoiser.network(x_t / SIGMA_DATA, t) - velocity)
+        start = -(cos**2) * (SIGMA_DATA * denoiser.network(x_t / SIGMA_DATA, t) - velocity)
     return (1 - warmup) * start + warmup * cos * slope
 
 
@@ -155,7 +161,7 @@ def test_all_passes_see_the_same_dropout_mask(kind, tangent):
     for step in range(2):
         build(kind, tangent=tangent)(Networks(denoiser, teacher=noisy_teacher), draw()[0], None, step)
     masks = denoiser.backbone.masks
-    first, second = masks[:len(masks) // 2], masks[len(masks) // 2:]
+    first, second = masks[: len(masks) // 2], masks[len(masks) // 2 :]
     assert len(first) == (2 if tangent['type'] == 'ForwardModeTangent' else 3)
     assert all(torch.equal(mask, first[0]) for mask in first) and all(torch.equal(mask, second[0]) for mask in second)
     assert not torch.equal(first[0], second[0])
@@ -166,7 +172,6 @@ def test_every_network_gets_the_labels(kind):
     seen = []
 
     class Listening(nn.Module):
-
         def forward(self, x, conditioning, labels):
             seen.append(labels)
             return x
@@ -198,7 +203,7 @@ def test_teacher_gets_the_noisy_images_and_their_levels(monkeypatch):
         return teacher(x, sigma)
 
     build(ContinuousConsistencyDistillation)(Networks(gaussian_model(), teacher=listening_teacher), x0, None, 0)
-    (x, sigma), = seen
+    ((x, sigma),) = seen
     assert_close(sigma, LEVELS)
     assert_close(x, x0 + column(LEVELS) * noise)
 
@@ -263,9 +268,7 @@ def test_another_denoiser_is_refused(kind):
         build(kind)(Networks(denoiser, teacher=teacher), draw()[0], None, 0)
 
 
-@pytest.mark.parametrize('options', [
-    dict(warmup_steps=-1), dict(normaliser=0.0), dict(normaliser=float('nan')),
-])
+@pytest.mark.parametrize('options', [dict(warmup_steps=-1), dict(normaliser=0.0), dict(normaliser=float('nan'))])
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InputError):
         ContinuousConsistencyTraining(**options)

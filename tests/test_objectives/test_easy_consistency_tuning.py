@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from parity import Fixture, ReplayedNoise, close, gaussian_consistency
 from torch.testing import assert_close
 
 from mmcm.objectives import EasyConsistencyTuning, Networks
 from mmcm.utils.errors import InputError
+from support.parity import Fixture, ReplayedNoise, close, gaussian_consistency
 
 LEVELS = torch.tensor([0.01, 0.3, 1.0, 5.0, 60.0]).double()
 
@@ -53,13 +53,13 @@ def test_goal_lies_on_the_line_between_image_and_noise(monkeypatch, stage):
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([noise]))
     log = build(q=2.0, k=8.0, b=2.0)(Networks(exact), x0, None, stage)
     for row, t in enumerate(LEVELS.tolist()):
-        r = max(t * (1 - (1 + 8 / (1 + math.exp(2 * t))) / 2**(stage + 1)), 0)
+        r = max(t * (1 - (1 + 8 / (1 + math.exp(2 * t))) / 2 ** (stage + 1)), 0)
         level, next_level = torch.tensor([[t], [r]]).double()
         goal = exact(x0[row] + r * noise[row], next_level) if r else x0[row]
         distance = (exact(x0[row] + t * noise[row], level) - goal).norm()
         assert log['distance'][row].item() == pytest.approx(distance.item())
         assert log['loss'][row].item() == pytest.approx(distance.item() / (t - r))
-    assert log['share'].item() == 2**-(stage + 1)
+    assert log['share'].item() == 2 ** -(stage + 1)
 
 
 @pytest.mark.parametrize('stage', [0, 3])

@@ -1,10 +1,11 @@
 """Every consistency objective finds the consistency function of Gaussian data, of which the closed form is known."""
+
 import pytest
 import torch
-from parity import gaussian_denoiser, gaussian_model
 
 from mmcm.objectives import Networks
 from mmcm.registry import OBJECTIVES
+from support.parity import gaussian_denoiser, gaussian_model
 
 MEAN, STD = 0.3, 0.2
 FINE = dict(type='FixedCurriculum', num_scales=161, target_decay=0.0)

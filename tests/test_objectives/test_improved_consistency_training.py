@@ -1,15 +1,14 @@
 import torch
-from parity import Fixture, gaussian_model
 from torch.testing import assert_close
 
 from mmcm.distances import PseudoHuber
 from mmcm.noise import LognormalIndices, karras_sigmas
 from mmcm.objectives import ImprovedConsistencyTraining, Networks
+from support.parity import Fixture, gaussian_model
 
 
 def build(num_scales=11, **options):
-    return ImprovedConsistencyTraining(
-        dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.0), **options)
+    return ImprovedConsistencyTraining(dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.0), **options)
 
 
 def test_weights_are_kinyugos():

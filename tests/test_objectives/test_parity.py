@@ -1,9 +1,9 @@
 """Losses and gradients against the reference programs, with the noises and levels that they drew."""
+
 import math
 
 import pytest
 import torch
-from parity import Fixture, RawDenoiser, ReplayedNoise, toy_denoiser
 from torch.testing import assert_close
 
 from mmcm.distances import L2
@@ -17,6 +17,7 @@ from mmcm.objectives import (
     ProgressiveDistillation,
 )
 from mmcm.registry import OBJECTIVES
+from support.parity import Fixture, RawDenoiser, ReplayedNoise, toy_denoiser
 
 WEIGHTINGS = {
     'snr': dict(type='SNRWeighting'),
@@ -25,13 +26,20 @@ WEIGHTINGS = {
     'truncated-snr': dict(type='TruncatedSNRWeighting'),
     'uniform': dict(type='UniformWeighting'),
 }
-CONSISTENCY = [f'{case}_n{num}' for num in (10, 40) for case in
-               ('ct_l1', 'ct_l2', 'cd_l1', 'cd_l2', 'cd_l2_karras', 'ct_l1_truncated')]
-PROGRESSIVE = ['pd_l2_n1', 'pd_l2_n2'] + [f'{case}_n{num}' for num in (10, 40) for case in
-                                          ('pd_l1', 'pd_l2', 'pd_l2_uniform')]
+CONSISTENCY = [
+    f'{case}_n{num}'
+    for num in (10, 40)
+    for case in ('ct_l1', 'ct_l2', 'cd_l1', 'cd_l2', 'cd_l2_karras', 'ct_l1_truncated')
+]
+PROGRESSIVE = ['pd_l2_n1', 'pd_l2_n2'] + [
+    f'{case}_n{num}' for num in (10, 40) for case in ('pd_l1', 'pd_l2', 'pd_l2_uniform')
+]
 TUNING = [
-    'loss_sigmoid_q2_k8_b1_c0_stage0', 'loss_sigmoid_q2_k8_b1_c0_stage3', 'loss_sigmoid_q2_k8_b1_c0.06_stage3',
-    'loss_sigmoid_q256_k8_b1_c0.06_stage0', 'loss_const_q2_k8_b1_c0_stage2'
+    'loss_sigmoid_q2_k8_b1_c0_stage0',
+    'loss_sigmoid_q2_k8_b1_c0_stage3',
+    'loss_sigmoid_q2_k8_b1_c0.06_stage3',
+    'loss_sigmoid_q256_k8_b1_c0.06_stage0',
+    'loss_const_q2_k8_b1_c0_stage2',
 ]
 
 
@@ -89,10 +97,13 @@ def test_consistency_loss_is_the_references(monkeypatch, case):
     method, num_scales = case.split('_')[0], settings['num_scales']
     common = f'{method}_n{num_scales}'
     objective = OBJECTIVES.build(
-        dict(type=dict(cd='ConsistencyDistillation', ct='ConsistencyTraining')[method],
-             curriculum=dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.95),
-             distance=dict(type=settings['loss_norm'].upper()),
-             weighting=WEIGHTINGS[settings['weight_schedule']]))
+        dict(
+            type=dict(cd='ConsistencyDistillation', ct='ConsistencyTraining')[method],
+            curriculum=dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.95),
+            distance=dict(type=settings['loss_norm'].upper()),
+            weighting=WEIGHTINGS[settings['weight_schedule']],
+        )
+    )
     objective.levels = lambda sigmas, num: fixture(common, 'indices')
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('noise')]))
     seen = []
@@ -105,7 +116,7 @@ def test_consistency_loss_is_the_references(monkeypatch, case):
     networks = Networks(online, target, teacher if method == 'cd' else None)
     loss = objective(networks, fixture('x_start'), None, 0)['loss']
     loss.mean().backward()
-    (next_x, next_sigma), = seen
+    ((next_x, next_sigma),) = seen
     assert_close(next_sigma, fixture(common, 't2'), rtol=1e-6, atol=0)
     assert_close(next_x, fixture(common, 'x_t2'), rtol=1e-6, atol=2e-5)
     assert_close(loss.detach(), fixture(case, 'loss'), rtol=5e-6, atol=0)
@@ -116,16 +127,18 @@ def test_consistency_loss_is_the_references(monkeypatch, case):
 def test_progressive_distillation_is_the_references(monkeypatch, case):
     fixture = Fixture('losses')
     settings = fixture.meta['cases'][case]
-    common, num_steps = f"pd_n{settings['num_scales']}", settings['num_scales']
+    common, num_steps = f'pd_n{settings["num_scales"]}', settings['num_scales']
     objective = ProgressiveDistillation(
-        dict(type='FixedCurriculum', num_scales=2, target_decay=1.0), dict(type=settings['loss_norm'].upper()),
-        weighting=None if settings['weight_schedule'] == 'truncated-snr' else WEIGHTINGS[settings['weight_schedule']])
+        dict(type='FixedCurriculum', num_scales=2, target_decay=1.0),
+        dict(type=settings['loss_norm'].upper()),
+        weighting=None if settings['weight_schedule'] == 'truncated-snr' else WEIGHTINGS[settings['weight_schedule']],
+    )
     objective.curriculum = lambda step: (num_steps, 1.0)
     objective.solver, objective.distance = Recorder(EulerStep()), Recorder(objective.distance)
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('noise')]))
 
     def randint(high, size, device):
-        assert (high, size, device) == (settings['randint_high_exclusive'], (len(fixture('noise')), ), 'cpu')
+        assert (high, size, device) == (settings['randint_high_exclusive'], (len(fixture('noise')),), 'cpu')
         return fixture(common, 'indices')
 
     monkeypatch.setattr(torch, 'randint', randint)
@@ -139,7 +152,7 @@ def test_progressive_distillation_is_the_references(monkeypatch, case):
     # Rounding of values of up to 300 that cancel.
     assert_close(mid_x, fixture(common, 'x_t2'), rtol=1e-6, atol=5e-5)
     assert_close(next_x, fixture(common, 'x_t3'), rtol=1e-6, atol=5e-5)
-    ((estimate, goal), _), = objective.distance.calls
+    (((estimate, goal), _),) = objective.distance.calls
     assert_close(estimate.detach(), fixture(common, 'denoised_x'), rtol=0, atol=1e-5)
     # Theirs is 1.2e-4 away from the same formula in float64 at t = 80: the slope is extrapolated to level zero.
     error = (goal - fixture(common, 'target_x')).abs().amax((1, 2, 3))
@@ -159,7 +172,8 @@ def test_improved_consistency_training_is_kinyugos(monkeypatch, case):
     fixture = Fixture('ict')
     num_scales = fixture(case, 'num_timesteps').item()
     objective = ImprovedConsistencyTraining(
-        dict(type='DoublingCurriculum', start_scales=10, end_scales=1280, total_steps=400000))
+        dict(type='DoublingCurriculum', start_scales=10, end_scales=1280, total_steps=400000)
+    )
     objective.levels = lambda sigmas, num: num_scales - 2 - fixture(case, 'timesteps')  # his levels ascend
     objective.distance = Recorder(elementwise_pseudo_huber)
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture(case, 'noise')]))
@@ -167,7 +181,7 @@ def test_improved_consistency_training_is_kinyugos(monkeypatch, case):
     log = objective(Networks(online), fixture('step', 'x'), None, fixture(case, 'k').item())
     log['loss'].mean().backward()
     assert log['num_scales'].item() == num_scales
-    ((predicted, target), distance), = objective.distance.calls
+    (((predicted, target), distance),) = objective.distance.calls
     assert_close(predicted.detach(), fixture(case, 'predicted'), rtol=1e-5, atol=1e-5)
     assert_close(target, fixture(case, 'target'), rtol=1e-5, atol=1e-5)
     assert_close((log['loss'] / distance).detach(), fixture(case, 'loss_weights'), rtol=5e-4, atol=0)
@@ -179,13 +193,14 @@ def test_pair_of_consistency_training_is_kinyugos(monkeypatch):
     fixture = Fixture('ict')
     num_scales = fixture('ct_step', 'num_timesteps').item()
     objective = ConsistencyTraining(
-        dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.9), dict(type='L2'))
+        dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.9), dict(type='L2')
+    )
     objective.levels = lambda sigmas, num: num_scales - 2 - fixture('ct_step', 'timesteps')
     objective.distance = Recorder(L2())
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('ct_step', 'noise')]))
     networks = Networks(*(toy_denoiser(fixture, name, boundary=True, kind=RawDenoiser) for name in ('model', 'ema')))
     objective(networks, fixture('step', 'x'), None, 0)
-    ((predicted, target), _), = objective.distance.calls
+    (((predicted, target), _),) = objective.distance.calls
     assert_close(predicted.detach(), fixture('ct_step', 'predicted'), rtol=1e-5, atol=1e-5)
     assert_close(target, fixture('ct_step', 'target'), rtol=1e-5, atol=1e-5)
 
@@ -200,7 +215,8 @@ def test_easy_consistency_tuning_is_the_references(monkeypatch, case):
         dict(type='ShrinkingCurriculum', stage_length=10, q=settings['q']),
         distance=dict(type='PseudoHuber', factor=factor) if factor else None,  # the default is the plain norm
         k=settings['k'] if settings['adj'] == 'sigmoid' else 0.0,
-        b=settings['b'])
+        b=settings['b'],
+    )
     objective.distance = Recorder(objective.distance)
     normal_draw = fixture('t_normal_draw')
     monkeypatch.setattr(torch, 'randn', lambda num, **options: normal_draw)
@@ -214,7 +230,7 @@ def test_easy_consistency_tuning_is_the_references(monkeypatch, case):
     assert_close(at_t[1], t, rtol=1e-6, atol=0)
     assert_close(objective.next_level(t, objective.curriculum(step)), r, rtol=1e-6, atol=0)
     assert_close(at_r[1][r > 0], r[r > 0], rtol=1e-6, atol=0)
-    ((estimate, used), _), = objective.distance.calls
+    (((estimate, used), _),) = objective.distance.calls
     assert_close(estimate[:2].detach(), fixture(case, 'D_yt'), rtol=0, atol=1e-5)
     clean = r == 0
     assert torch.equal(used[clean], images[clean]) and torch.equal(used[~clean], goal[~clean])

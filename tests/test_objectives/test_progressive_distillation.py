@@ -1,11 +1,11 @@
 import pytest
 import torch
-from parity import Fixture, gaussian_denoiser, toy_denoiser
 from torch.testing import assert_close
 
 from mmcm.noise import karras_sigmas
 from mmcm.objectives import Networks, ProgressiveDistillation
 from mmcm.utils.errors import InputError
+from support.parity import Fixture, gaussian_denoiser, toy_denoiser
 
 MEAN, STD = 0.3, 0.2
 RANGE = dict(sigma_min=0.05, sigma_max=20.0, rho=5.0)
@@ -23,10 +23,11 @@ def test_goal_leads_where_two_steps_of_the_exact_teacher_lead(monkeypatch):
     objective = build(**RANGE)
     seen = []
     objective.distance = lambda estimate, goal: seen.append((estimate, goal)) or torch.zeros(len(goal))
-    denoisers = dict(online=lambda x, sigma, labels: x, teacher=lambda x, sigma, labels: gaussian_denoiser(
-        x, sigma, MEAN, STD))
+    denoisers = dict(
+        online=lambda x, sigma, labels: x, teacher=lambda x, sigma, labels: gaussian_denoiser(x, sigma, MEAN, STD)
+    )
     objective(Networks(**denoisers), torch.ones(8, 1, 2, 2).double(), None, 0)
-    (x, goal), = seen
+    ((x, goal),) = seen
 
     def factor(a, b):
         return 1 + (b - a) * a / (a**2 + STD**2)

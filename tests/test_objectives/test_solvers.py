@@ -1,9 +1,9 @@
 import pytest
 import torch
-from parity import gaussian_consistency, gaussian_denoiser
 from torch.testing import assert_close
 
 from mmcm.objectives import EulerStep, HeunStep
+from support.parity import gaussian_consistency, gaussian_denoiser
 
 
 def draw():
@@ -43,4 +43,4 @@ def test_error_of_a_step_falls_with_the_order_of_the_method(solver, order):
         # the consistency function is constant on a trajectory of the ODE
         error = gaussian_consistency(next_x, next_sigma) - gaussian_consistency(x, sigma)
         errors.append(error.abs().flatten(1).mean(1))
-    assert_close(errors[0] / errors[1], torch.full((3, ), 2.0**(order + 1)).double(), rtol=0.05, atol=0)
+    assert_close(errors[0] / errors[1], torch.full((3,), 2.0 ** (order + 1)).double(), rtol=0.05, atol=0)

@@ -2,16 +2,25 @@ import math
 
 import pytest
 import torch
-from parity import fill
 from torch.testing import assert_close
 
 from mmcm.denoisers import TrigFlowDenoiser
 from mmcm.objectives import FiniteDifferenceTangent, ForwardModeTangent
 from mmcm.utils.errors import InputError
+from support.parity import fill
 
 BACKBONE = dict(
-    type='ADMUNet', image_size=8, in_channels=2, out_channels=2, base_channels=32, num_res_blocks=1,
-    attention_resolutions=(4, ), channel_mult=(1, 1), num_classes=3, scale_shift_norm=True)
+    type='ADMUNet',
+    image_size=8,
+    in_channels=2,
+    out_channels=2,
+    base_channels=32,
+    num_res_blocks=1,
+    attention_resolutions=(4,),
+    channel_mult=(1, 1),
+    num_classes=3,
+    scale_shift_norm=True,
+)
 KINDS = pytest.mark.parametrize('tangent', [ForwardModeTangent(), FiniteDifferenceTangent(step=1e-4)])
 
 
@@ -42,8 +51,10 @@ def test_forward_mode_is_the_limit_of_differences_in_a_real_network(monkeypatch,
     x, t, x_direction, t_direction = arguments
     step = 1e-5
     with torch.no_grad():
-        expected = (network(x + step * x_direction, t + step * t_direction) -
-                    network(x - step * x_direction, t - step * t_direction)) / (2 * step)
+        expected = (
+            network(x + step * x_direction, t + step * t_direction)
+            - network(x - step * x_direction, t - step * t_direction)
+        ) / (2 * step)
     assert slope.abs().amax((1, 2, 3)).min() > 0.01
     assert_close(slope, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
     assert_close(FiniteDifferenceTangent(step)(network, *arguments), expected, rtol=1e-9, atol=1e-9)

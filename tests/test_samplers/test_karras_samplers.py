@@ -1,16 +1,11 @@
 """What the samplers along the levels of Karras et al. have in common, and how accurate each is."""
+
 import pytest
 import torch
-from parity import gaussian_consistency, gaussian_denoiser
 
-from mmcm.samplers import (
-    DPM2Sampler,
-    EulerAncestralSampler,
-    EulerSampler,
-    HeunSampler,
-    ProgressiveDistillationSampler,
-)
+from mmcm.samplers import DPM2Sampler, EulerAncestralSampler, EulerSampler, HeunSampler, ProgressiveDistillationSampler
 from mmcm.utils.errors import InputError
+from support.parity import gaussian_consistency, gaussian_denoiser
 
 DETERMINISTIC = [DPM2Sampler, EulerSampler, HeunSampler, ProgressiveDistillationSampler]
 ALL = [*DETERMINISTIC, EulerAncestralSampler]
@@ -69,8 +64,16 @@ def test_deterministic_samplers_draw_no_noise(kind):
     kind(5)(gaussian_denoiser, torch.ones(1, 1, 2, 2), no_noise)
 
 
-@pytest.mark.parametrize('kind, calls', [(EulerSampler, 6), (EulerAncestralSampler, 6), (HeunSampler, 11),
-                                         (DPM2Sampler, 12), (ProgressiveDistillationSampler, 6)])
+@pytest.mark.parametrize(
+    'kind, calls',
+    [
+        (EulerSampler, 6),
+        (EulerAncestralSampler, 6),
+        (HeunSampler, 11),
+        (DPM2Sampler, 12),
+        (ProgressiveDistillationSampler, 6),
+    ],
+)
 def test_number_of_calls_is_the_announced_one(kind, calls):
     seen = []
 
@@ -95,14 +98,17 @@ def test_callback_hears_of_every_step_once(kind):
 
 
 @pytest.mark.parametrize('kind', ALL)
-@pytest.mark.parametrize('options, match', [
-    (dict(num_steps=0), 'got 0'),
-    (dict(num_steps=1.5), 'got 1.5'),
-    (dict(num_steps=4, sigma_min=-0.1), 'sigma_min -0.1'),
-    (dict(num_steps=4, sigma_min=90.0), 'sigma_min < sigma_max'),
-    (dict(num_steps=4, rho=0.0), 'rho > 0'),
-    (dict(num_steps=4, rho=float('inf')), 'rho > 0'),
-])
+@pytest.mark.parametrize(
+    'options, match',
+    [
+        (dict(num_steps=0), 'got 0'),
+        (dict(num_steps=1.5), 'got 1.5'),
+        (dict(num_steps=4, sigma_min=-0.1), 'sigma_min -0.1'),
+        (dict(num_steps=4, sigma_min=90.0), 'sigma_min < sigma_max'),
+        (dict(num_steps=4, rho=0.0), 'rho > 0'),
+        (dict(num_steps=4, rho=float('inf')), 'rho > 0'),
+    ],
+)
 def test_options_that_cannot_be_are_refused(kind, options, match):
     with pytest.raises(InputError, match=match):
         kind(**options)

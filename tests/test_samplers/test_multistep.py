@@ -1,10 +1,10 @@
 import pytest
 import torch
-from parity import gaussian_consistency, gaussian_denoiser
 
 from mmcm.noise import karras_sigmas
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
+from support.parity import gaussian_consistency, gaussian_denoiser
 
 
 def no_noise(x):
@@ -21,7 +21,7 @@ def test_two_steps_keep_the_spread_of_gaussian_data():
 def test_added_noise_leaves_an_image_of_level_sigma_min_at_the_next_level():
     """Song et al. (2023, Algorithm 1): the variance sigma_min^2 is there already."""
     torch.manual_seed(0)
-    sampler = MultistepSampler(sigmas=(2.0, ), sigma_min=0.3)
+    sampler = MultistepSampler(sigmas=(2.0,), sigma_min=0.3)
     noised = sampler.add_noise(torch.zeros(1000, 1, 10, 10), 0.5, torch.randn_like)
     assert noised.std() == pytest.approx(0.4, rel=0.02)
 
@@ -34,16 +34,16 @@ def test_one_level_is_one_call_on_the_noise_of_that_level():
         seen.append((x, sigma))
         return torch.ones_like(x)
 
-    sampler = MultistepSampler(sigmas=(3.0, ))
+    sampler = MultistepSampler(sigmas=(3.0,))
     result = sampler(denoise, noise, no_noise)
-    (x, sigma), = seen
+    ((x, sigma),) = seen
     assert sampler.num_calls == sampler.num_steps == 1
     assert torch.equal(x, 3 * noise) and torch.equal(sigma, torch.tensor([3.0, 3.0]))
     assert torch.equal(result, torch.ones_like(noise))
 
 
 def test_first_index_needs_no_schedule():
-    assert MultistepSampler(indices=(0, ), sigma_max=50.0).sigmas == [50.0]
+    assert MultistepSampler(indices=(0,), sigma_max=50.0).sigmas == [50.0]
 
 
 def test_indices_name_levels_of_the_schedule():
@@ -54,7 +54,7 @@ def test_indices_name_levels_of_the_schedule():
 
 def test_end_level_noises_the_result():
     torch.manual_seed(0)
-    sampler = MultistepSampler(sigmas=(80.0, ), sigma_min=0.3, sigma_end=0.5)
+    sampler = MultistepSampler(sigmas=(80.0,), sigma_min=0.3, sigma_end=0.5)
     result = sampler(lambda x, sigma: torch.ones_like(x), torch.randn(100, 1, 10, 10), torch.randn_like)
     assert result.mean() == pytest.approx(1, abs=0.02) and result.std() == pytest.approx(0.4, rel=0.02)
 
@@ -62,7 +62,8 @@ def test_end_level_noises_the_result():
 def test_callback_hears_of_every_level_once():
     heard = []
     x0 = MultistepSampler(sigmas=(80.0, 1.5, 0.5))(
-        gaussian_denoiser, torch.ones(2, 1, 4, 4), torch.zeros_like, lambda *report: heard.append(report))
+        gaussian_denoiser, torch.ones(2, 1, 4, 4), torch.zeros_like, lambda *report: heard.append(report)
+    )
     assert [(step, sigma) for step, sigma, _, _ in heard] == [(0, 80.0), (1, 1.5), (2, 0.5)]
     assert torch.equal(heard[0][2], torch.full((2, 1, 4, 4), 80.0))
     for _, sigma, x, estimate in heard:
@@ -75,29 +76,32 @@ def test_images_keep_the_dtype_of_the_noise():
     assert MultistepSampler(sigmas=(80.0, 1.5))(gaussian_denoiser, noise, torch.randn_like).dtype == torch.float64
 
 
-@pytest.mark.parametrize('options, match', [
-    (dict(), 'either sigmas or indices'),
-    (dict(sigmas=(80.0, ), indices=(0, )), 'either sigmas or indices'),
-    (dict(indices=(0, 5)), 'need num_scales'),
-    (dict(indices=(0, ), num_scales=1), 'got 1'),
-    (dict(indices=(0, 40), num_scales=40), r'\[0, 38\]'),
-    (dict(indices=(0, 39), num_scales=40), 'The last level, 39, has no noise'),
-    (dict(indices=(-1, ), num_scales=40), r'\[0, 38\]'),
-    (dict(indices=(), num_scales=40), r'\[0, 38\]'),
-    (dict(indices=(5, 0), num_scales=40), 'strictly decrease'),
-    (dict(indices=(0, 0), num_scales=40), 'strictly decrease'),
-    (dict(sigmas=()), 'strictly decrease'),
-    (dict(sigmas=(1.5, 80.0)), 'strictly decrease'),
-    (dict(sigmas=(80.0, 80.0)), 'strictly decrease'),
-    (dict(sigmas=(80.0, 0.002)), 'stay above sigma_min 0.002'),
-    (dict(sigmas=(80.0, ), sigma_min=100.0), 'sigma_min < sigma_max'),
-    (dict(sigmas=(80.0, ), sigma_min=-1.0), 'sigma_min < sigma_max'),
-    (dict(sigmas=(80.0, ), rho=0.0), 'rho > 0'),
-    (dict(sigmas=(80.0, ), sigma_end=0.001), 'sigma_end'),
-    (dict(sigmas=(80.0, ), sigma_end=float('nan')), 'sigma_end'),
-    (dict(sigmas=(80.0, ), sigma_end=float('inf')), 'sigma_end'),
-    (dict(sigmas=(80.0, float('nan'))), 'strictly decrease'),
-])
+@pytest.mark.parametrize(
+    'options, match',
+    [
+        (dict(), 'either sigmas or indices'),
+        (dict(sigmas=(80.0,), indices=(0,)), 'either sigmas or indices'),
+        (dict(indices=(0, 5)), 'need num_scales'),
+        (dict(indices=(0,), num_scales=1), 'got 1'),
+        (dict(indices=(0, 40), num_scales=40), r'\[0, 38\]'),
+        (dict(indices=(0, 39), num_scales=40), 'The last level, 39, has no noise'),
+        (dict(indices=(-1,), num_scales=40), r'\[0, 38\]'),
+        (dict(indices=(), num_scales=40), r'\[0, 38\]'),
+        (dict(indices=(5, 0), num_scales=40), 'strictly decrease'),
+        (dict(indices=(0, 0), num_scales=40), 'strictly decrease'),
+        (dict(sigmas=()), 'strictly decrease'),
+        (dict(sigmas=(1.5, 80.0)), 'strictly decrease'),
+        (dict(sigmas=(80.0, 80.0)), 'strictly decrease'),
+        (dict(sigmas=(80.0, 0.002)), 'stay above sigma_min 0.002'),
+        (dict(sigmas=(80.0,), sigma_min=100.0), 'sigma_min < sigma_max'),
+        (dict(sigmas=(80.0,), sigma_min=-1.0), 'sigma_min < sigma_max'),
+        (dict(sigmas=(80.0,), rho=0.0), 'rho > 0'),
+        (dict(sigmas=(80.0,), sigma_end=0.001), 'sigma_end'),
+        (dict(sigmas=(80.0,), sigma_end=float('nan')), 'sigma_end'),
+        (dict(sigmas=(80.0,), sigma_end=float('inf')), 'sigma_end'),
+        (dict(sigmas=(80.0, float('nan'))), 'strictly decrease'),
+    ],
+)
 def test_levels_that_cannot_be_are_refused(options, match):
     with pytest.raises(InputError, match=match):
         MultistepSampler(**options)

@@ -1,9 +1,10 @@
 """Each sampler against the reference program, driven by the noises that the reference drew."""
+
 import pytest
 import torch
-from parity import Fixture, ReplayedNoise, close, gaussian_denoiser, level_ulps
 
 from mmcm.registry import SAMPLERS
+from support.parity import Fixture, ReplayedNoise, close, gaussian_denoiser, level_ulps
 
 
 def cases(name):
@@ -19,15 +20,25 @@ def sampler_config(name, arguments):
         *indices, end = arguments.get('ts', [0, arguments['steps'] - 1])
         config.update(type='MultistepSampler', indices=indices, num_scales=arguments['steps'])
         return config, end
-    types = dict(heun='HeunSampler', dpm='DPM2Sampler', ancestral='EulerAncestralSampler', euler='EulerSampler',
-                 progdist='ProgressiveDistillationSampler')
+    types = dict(
+        heun='HeunSampler',
+        dpm='DPM2Sampler',
+        ancestral='EulerAncestralSampler',
+        euler='EulerSampler',
+        progdist='ProgressiveDistillationSampler',
+    )
     config.update({key: arguments[key] for key in ('s_churn', 's_tmin', 's_tmax', 's_noise') if key in arguments})
     return dict(config, type=types[name], num_steps=arguments['steps']), None
 
 
-@pytest.mark.parametrize('name, case', [
-    pair for name in ('heun', 'dpm', 'ancestral', 'euler', 'progdist', 'onestep', 'multistep') for pair in cases(name)
-])
+@pytest.mark.parametrize(
+    'name, case',
+    [
+        pair
+        for name in ('heun', 'dpm', 'ancestral', 'euler', 'progdist', 'onestep', 'multistep')
+        for pair in cases(name)
+    ],
+)
 def test_agrees_with_the_reference(name, case):
     fixture = Fixture(f'sampler_{name}')
     settings = fixture.meta['cases'][case]
@@ -62,9 +73,14 @@ def test_heun_agrees_with_edm_in_double_precision(case):
     names = dict(S_churn='s_churn', S_min='s_tmin', S_max='s_tmax', S_noise='s_noise')
     options = fixture.meta['cases'][case]
     sampler = SAMPLERS.build(
-        dict(type='HeunSampler', num_steps=options['num_steps'],
-             **{ours: options[theirs] for theirs, ours in names.items() if theirs in options}))
+        dict(
+            type='HeunSampler',
+            num_steps=options['num_steps'],
+            **{ours: options[theirs] for theirs, ours in names.items() if theirs in options},
+        )
+    )
     case = f'sampler_{case}'
-    result = sampler(gaussian_denoiser, fixture(case, 'latents').double(),
-                     ReplayedNoise(fixture(case, 'noises_float64')))
+    result = sampler(
+        gaussian_denoiser, fixture(case, 'latents').double(), ReplayedNoise(fixture(case, 'noises_float64'))
+    )
     torch.testing.assert_close(result, fixture(case, 'output_float64'), rtol=0, atol=1e-12)

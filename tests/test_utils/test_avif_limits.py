@@ -35,7 +35,7 @@ def test_pixels_of_a_picture_are_those_that_its_file_declares(mode, options):
 
 
 def test_size_of_the_data_counts_and_not_that_of_the_file():
-    side = int((FREE_PIXELS // 2)**0.5) + 2  # 2898
+    side = int((FREE_PIXELS // 2) ** 0.5) + 2  # 2898
     content = avif(np.zeros((side, side, 3), np.uint8))
     content = content.replace(struct.pack('>II', side, side), struct.pack('>II', 8, 8))
     assert Image.open(io.BytesIO(content)).size == (8, 8) and coded_pixels(content) == side**2
@@ -48,8 +48,19 @@ def test_header_of_a_still_picture_tells_its_size_and_others_a_bound():
     assert pixels_of(still) == 10000 * 2048
     other = bits((3, 0), (1, 0), (1, 0), (1, 0), (1, 0), (5, 0), (12, 0), (5, 4), (4, 13), (4, 11), (14, 1), (12, 1))
     assert pixels_of(other) == REFERENCES * 2**14 * 2**12
-    tiers = bits((3, 0), (1, 0), (1, 0), (1, 0), (1, 1), (5, 1), *[(12, 0), (5, 9), (1, 0), (1, 1), (4, 3)] * 2,
-                 (4, 13), (4, 11), (14, 1), (12, 1))
+    tiers = bits(
+        (3, 0),
+        (1, 0),
+        (1, 0),
+        (1, 0),
+        (1, 1),
+        (5, 1),
+        *[(12, 0), (5, 9), (1, 0), (1, 1), (4, 3)] * 2,
+        (4, 13),
+        (4, 11),
+        (14, 1),
+        (12, 1),
+    )
     assert pixels_of(tiers) == REFERENCES * 2**14 * 2**12
 
 
@@ -61,10 +72,16 @@ def test_animation_is_refused():
         LoadImage().transform(dict(img_path='x', img_bytes=moving))
 
 
-@pytest.mark.parametrize('old, new, reason', [
-    (b'av01Color', b'gridColor', 'put together of several'), (b'iinf', b'free', 'a box is missing'),
-    (b'\x21hdlr', b'\xffhdlr', 'goes beyond its end'), (b'pitm', b'iloc', 'there twice'),
-    (b'infe\2', b'infe\1', 'no kinds')])
+@pytest.mark.parametrize(
+    'old, new, reason',
+    [
+        (b'av01Color', b'gridColor', 'put together of several'),
+        (b'iinf', b'free', 'a box is missing'),
+        (b'\x21hdlr', b'\xffhdlr', 'goes beyond its end'),
+        (b'pitm', b'iloc', 'there twice'),
+        (b'infe\2', b'infe\1', 'no kinds'),
+    ],
+)
 def test_boxes_of_other_kinds_are_refused(old, new, reason):
     content = avif()
     assert content.count(old) == 1
@@ -76,7 +93,7 @@ def test_damaged_file_is_unreadable_and_nothing_else():
     content = avif(mode='RGBA')
     random = np.random.RandomState(0)
     for _ in range(2000):
-        changed = bytearray(content[:random.randint(12, len(content))] if random.rand() < 0.3 else content)
+        changed = bytearray(content[: random.randint(12, len(content))] if random.rand() < 0.3 else content)
         for place in random.randint(12, min(len(changed), 700), 3):
             if place < len(changed):
                 changed[place] = random.choice([0, 1, 127, 255, random.randint(256)])

@@ -6,7 +6,6 @@ import zipfile
 import zlib
 
 import pytest
-from named_pipes import written_pipe
 
 from mmcm.utils.bounded import (
     ENTRIES,
@@ -25,10 +24,12 @@ from mmcm.utils.bounded import (
     read_json,
     unpack,
 )
+from support.named_pipes import written_pipe
 
 
-@pytest.mark.parametrize('value', [
-    None, 3, 'a', {'a': [1, {'b': '[[{"\\'}], 'ü': '\n\\"]]'}, [[]] * 9, '"', '\\', '\\"'])
+@pytest.mark.parametrize(
+    'value', [None, 3, 'a', {'a': [1, {'b': '[[{"\\'}], 'ü': '\n\\"]]'}, [[]] * 9, '"', '\\', '\\"']
+)
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32'])
 def test_json_is_read_as_the_standard_library_does(value, encoding):
     text = json.dumps(value, ensure_ascii=False)
@@ -186,8 +187,7 @@ def test_entries_that_overlap_are_refused(tmp_path):
 
 
 def test_number_of_entries_is_bounded(tmp_path):
-    path = write_zip(tmp_path / 'x.zip', {str(number): bytes(40) for number in range(ENTRIES + 1)},
-                     zipfile.ZIP_STORED)
+    path = write_zip(tmp_path / 'x.zip', {str(number): bytes(40) for number in range(ENTRIES + 1)}, zipfile.ZIP_STORED)
     with pytest.raises(Unreadable, match=f'more than {ENTRIES}'):
         open_directory(path)
     assert len(open_directory(path, images=True)) == ENTRIES + 1
@@ -215,8 +215,9 @@ def test_entry_with_another_name_in_its_unicode_path_is_refused(tmp_path, images
     path = with_unicode_path(tmp_path / 'x.zip', 'a.png', 'b.png')
     with pytest.raises(Unreadable, match=r"has another name, '\w.png', too"):
         open_directory(path, images)
-    assert [entry.filename for entry in open_directory(
-        with_unicode_path(tmp_path / 'x.zip', 'a.png', 'a.png'), images)] == ['a.png']
+    assert [
+        entry.filename for entry in open_directory(with_unicode_path(tmp_path / 'x.zip', 'a.png', 'a.png'), images)
+    ] == ['a.png']
 
 
 def test_unicode_path_of_an_image_may_replace_a_name_in_a_character_set_of_its_own(tmp_path):

@@ -37,7 +37,7 @@ def test_choices_are_named():
 
 
 def test_lists_arrays_and_tensors_have_a_length_and_single_values_have_none():
-    for values in ([3], (3, ), np.array([3]), torch.tensor([3]), range(1), []):
+    for values in ([3], (3,), np.array([3]), torch.tensor([3]), range(1), []):
         assert has_length(values) and as_list('x', values) == list(values)
     for value in (3, 'word', np.array(3), torch.tensor(3), None):
         assert not has_length(value)

@@ -3,9 +3,16 @@ import pytest
 from mmcm.utils.errors import first_of
 
 
-@pytest.mark.parametrize('items, text', [
-    ([], ''), (['a'], 'a'), (['a', 'b', 'c'], 'a, b, c'), (['a', 'b', 'c', 'd'], 'a, b, c, ...'),
-    (range(9), '0, 1, 2, ...')])
+@pytest.mark.parametrize(
+    'items, text',
+    [
+        ([], ''),
+        (['a'], 'a'),
+        (['a', 'b', 'c'], 'a, b, c'),
+        (['a', 'b', 'c', 'd'], 'a, b, c, ...'),
+        (range(9), '0, 1, 2, ...'),
+    ],
+)
 def test_first_of_many_are_shown(items, text):
     assert first_of(items) == text
     assert first_of(iter(items)) == text

@@ -1,4 +1,5 @@
 """Files that are given in place of weights are called what they are, whatever their names are."""
+
 import bz2
 import gzip
 import io
@@ -12,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmcm.utils.checkpoint_files import read_checkpoint
+from mmcm.checkpoints.read import read_checkpoint
 from mmcm.utils.errors import InputError
 
-WEIGHTS = {'weight': torch.full((2, 3), 1.0), 'bias': torch.full((2, ), -1.0)}
+WEIGHTS = {'weight': torch.full((2, 3), 1.0), 'bias': torch.full((2,), -1.0)}
 NAMES = ['x.pt', 'x.safetensors', 'x.ckpt', 'x']
 
 
@@ -53,8 +54,10 @@ def script():
 
 
 KINDS = [
-    (lambda: b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1184921261\n',
-     r'a Git LFS pointer in place of the file \(73 bytes\).*git lfs pull'),
+    (
+        lambda: b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1184921261\n',
+        r'a Git LFS pointer in place of the file \(73 bytes\).*git lfs pull',
+    ),
     (lambda: b'/annex/objects/SHA256E-s12--00.pt\n', 'a git-annex pointer .*git annex get'),
     (lambda: b'../../.git/annex/objects/x/y/SHA256E-s12--00.pt', 'a git-annex pointer .*git annex get'),
     (lambda: b'\n<!DOCTYPE html><html><body>Not found</body></html>', 'an HTML page .*download the file itself'),
@@ -76,10 +79,13 @@ KINDS = [
     (lambda: b'\x08\x0a\x12\x07pytorch\x1a\x032.13', 'an ONNX file, .*exported from'),
     (lambda: b'\x81\xa6params\x81\xa5Dense\x80', 'a msgpack file, as Flax writes it'),
     (lambda: b'\x89PNG\r\n\x1a\n' + bytes(99), 'a picture'),
-    (lambda: pickle.dumps({key: value.numpy() for key, value in WEIGHTS.items()}),
-     "a pickle of Python's own pickle module.*nothing in it was run"),
-    pytest.param(script, 'a TorchScript archive.*save its weights alone',
-                 marks=pytest.mark.filterwarnings('ignore:.*torch.jit')),
+    (
+        lambda: pickle.dumps({key: value.numpy() for key, value in WEIGHTS.items()}),
+        "a pickle of Python's own pickle module.*nothing in it was run",
+    ),
+    pytest.param(
+        script, 'a TorchScript archive.*save its weights alone', marks=pytest.mark.filterwarnings('ignore:.*torch.jit')
+    ),
 ]
 
 
@@ -100,9 +106,11 @@ def test_file_of_tensorflow_is_told_by_its_name(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', [*NAMES, 'x.SAFETENSORS', 'x.bin', 'x.pth.tar'])
-@pytest.mark.parametrize('write', [
-    save_file, torch.save, lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
-], ids=['safetensors', 'zip', 'older'])
+@pytest.mark.parametrize(
+    'write',
+    [save_file, torch.save, lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False)],
+    ids=['safetensors', 'zip', 'older'],
+)
 @pytest.mark.parametrize('mapped', [False, True])
 def test_weights_are_read_under_any_name(tmp_path, write, name, mapped):
     write(WEIGHTS, tmp_path / name)

@@ -20,7 +20,7 @@ def test_one_bad_number_is_found(bad):
 
 
 def test_largest_numbers_are_finite():
-    largest = torch.full((1000, ), torch.finfo(torch.float32).max)  # whose sum is not
+    largest = torch.full((1000,), torch.finfo(torch.float32).max)  # whose sum is not
     assert OutputCheck(nn.Linear(1, 1)).note(largest) is largest
     assert is_finite(torch.zeros(0)) and is_finite(torch.tensor([2**62]))
 
@@ -65,7 +65,7 @@ def test_overflow_of_float32_is_told_apart_from_broken_weights():
 
 def test_what_was_given_is_looked_at_first():
     network = nn.Linear(2, 2)
-    given = torch.tensor([[1., math.inf]])
+    given = torch.tensor([[1.0, math.inf]])
     with pytest.raises(NotFiniteError, match='^latents have to be finite'):
         OutputCheck(network, latents=given, others=None).note(network(given))
 
@@ -73,7 +73,6 @@ def test_what_was_given_is_looked_at_first():
 def test_graph_of_an_export_has_no_check():
 
     class Checked(nn.Module):
-
         def __init__(self):
             super().__init__()
             self.network = nn.Linear(2, 2)
@@ -85,21 +84,21 @@ def test_graph_of_an_export_has_no_check():
             return x
 
     module = Checked()
-    with_check, without = (torch.export.export(each, (torch.ones(1, 2), )) for each in (module, module.network))
+    with_check, without = (torch.export.export(each, (torch.ones(1, 2),)) for each in (module, module.network))
     assert [node.op for node in with_check.graph.nodes] == [node.op for node in without.graph.nodes]
 
 
 def test_weights_that_another_precision_has_no_number_for_are_refused():
-    weights = dict(small=torch.ones(2), large=torch.tensor([1., 7e4]))
+    weights = dict(small=torch.ones(2), large=torch.tensor([1.0, 7e4]))
     with pytest.raises(InputError, match='1 of 2 weights are not finite in float16.*: large. Write .*bfloat16'):
         in_dtype(weights, torch.float16)
-    assert in_dtype(weights, torch.bfloat16)['large'].tolist() == [1., 70144.]
-    assert in_dtype(weights, torch.float32)['large'].tolist() == [1., 7e4]
+    assert in_dtype(weights, torch.bfloat16)['large'].tolist() == [1.0, 70144.0]
+    assert in_dtype(weights, torch.float32)['large'].tolist() == [1.0, 7e4]
 
 
 def test_what_a_user_gives_is_named():
     with pytest.raises(InputError, match='^the pictures have to be finite'):
-        check_given('the pictures', torch.tensor([1., math.nan]))
+        check_given('the pictures', torch.tensor([1.0, math.nan]))
     check_given('labels', torch.tensor([1, 2]))
     with pytest.raises(NotFiniteError):
-        check_images(torch.tensor([1., math.nan]))
+        check_images(torch.tensor([1.0, math.nan]))

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from interruptions import PATIENCE, end, runs, start, wait_for
 
 from mmcm.utils import interrupts
 from mmcm.utils.interrupts import Interrupted, advising, interruptible
+from support.interruptions import PATIENCE, end, runs, start, wait_for
 
 
 def send(number):
@@ -63,7 +63,7 @@ def test_advice_says_what_is_kept():
     assert raised.value.exit_code == 143
 
 
-REPEATED = '''
+REPEATED = """
 import os, signal, sys, time
 from mmcm.utils import interrupts
 with interrupts.interruptible():
@@ -73,7 +73,7 @@ with interrupts.interruptible():
     print('goes on', flush=True)
     while True:
         time.sleep(0.01)
-'''
+"""
 
 
 def test_second_signal_ends_the_process_at_once():
@@ -85,7 +85,7 @@ def test_second_signal_ends_the_process_at_once():
     assert end(process) == (130, '', 'Ctrl-C (SIGINT): noted\n')
 
 
-CHILD = '''
+CHILD = """
 import multiprocessing, os, sys, time
 from mmcm.utils.interrupts import interruptible
 def work(started):
@@ -103,19 +103,20 @@ if __name__ == '__main__':
         assert child.is_alive()
         child.terminate()
         child.join()
-'''
+"""
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_forked_processes_outlive_a_signal_to_their_group(number):
     process = subprocess.Popen(
-        [sys.executable, '-c', CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        [sys.executable, '-c', CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     child = int(process.stdout.readline())
     os.kill(child, number)
     assert process.communicate('\n', timeout=PATIENCE) == ('', '') and process.returncode == 0
 
 
-SHARED = '''
+SHARED = """
 import multiprocessing, os, signal, sys, threading, time
 from mmcm.utils.interrupts import interruptible
 def work():
@@ -128,7 +129,7 @@ if __name__ == '__main__':
         child = multiprocessing.get_context('fork').Process(target=work)
         child.start()
         child.join()
-'''
+"""
 
 
 def test_forked_process_says_nothing_where_its_parent_has_ended_but_shows_faults():
@@ -136,7 +137,7 @@ def test_forked_process_says_nothing_where_its_parent_has_ended_but_shows_faults
     assert end(start([sys.executable, '-c', SHARED])) == (0, '', 'ValueError: a fault\n')
 
 
-SPAWNED = '''
+SPAWNED = """
 import multiprocessing, os, time
 from mmcm.utils.interrupts import end_with_parent
 def work(started):
@@ -151,7 +152,7 @@ if __name__ == '__main__':
     started.wait()
     print(child.pid, flush=True)
     os._exit(1)
-'''
+"""
 
 
 def test_spawned_process_ends_with_its_parent(tmp_path):

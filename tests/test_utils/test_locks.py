@@ -10,8 +10,10 @@ from mmcm.utils import locks
 from mmcm.utils.errors import InputError
 from mmcm.utils.locks import locked
 
-HOLDER = ('import sys, time\nfrom pathlib import Path\nfrom mmcm.utils.locks import locked\n'
-          'with locked(Path(sys.argv[1]), "being written"):\n    print("held", flush=True)\n    time.sleep(600)')
+HOLDER = (
+    'import sys, time\nfrom pathlib import Path\nfrom mmcm.utils.locks import locked\n'
+    'with locked(Path(sys.argv[1]), "being written"):\n    print("held", flush=True)\n    time.sleep(600)'
+)
 
 
 @pytest.fixture

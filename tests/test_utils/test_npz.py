@@ -21,8 +21,9 @@ def npy(array, version=(1, 0)):
 def write(path, entries, compression=zipfile.ZIP_STORED, **options):
     with zipfile.ZipFile(path, 'w', compression) as archive:
         for name, content in entries.items():
-            with archive.open(zipfile.ZipInfo(name) if compression == zipfile.ZIP_STORED else name, 'w',
-                              **options) as file:
+            with archive.open(
+                zipfile.ZipInfo(name) if compression == zipfile.ZIP_STORED else name, 'w', **options
+            ) as file:
                 file.write(content)
     return path
 
@@ -104,7 +105,7 @@ def test_other_entries_are_read_as_bytes(tmp_path):
 
 class Code:
     def __reduce__(self):
-        return eval, ("open('run', 'w')", )
+        return eval, ("open('run', 'w')",)
 
 
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])

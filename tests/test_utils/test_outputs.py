@@ -47,7 +47,8 @@ def test_output_that_is_an_input_or_another_output_is_refused(tmp_path):
     assert 'the file of --img, which it would replace' in refusal({'--out': same}, True, {'--img': picture})
     assert 'the file of SCORES' in refusal({'--out': same}, True, {'SCORES': ['none', str(picture)]})
     assert 'the folder that the file of --img lies in' in refusal(
-        {'--out': tmp_path / 'link'}, True, {'--img': picture}, folders=True)
+        {'--out': tmp_path / 'link'}, True, {'--img': picture}, folders=True
+    )
     new = tmp_path / 'y.png'
     assert 'the file of --out' in refusal({'--out': new, '--json': new})
     with claimed({'--out': new, '--json': None}, inputs={'--model': 'digits', '--img': None}):

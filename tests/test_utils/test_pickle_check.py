@@ -15,9 +15,23 @@ def check(content):
 
 
 @pytest.mark.parametrize('protocol', range(5))
-@pytest.mark.parametrize('value', [
-    None, 3, -2**40, 0.5, 'a', b'a', 'x' * 1000, [], [[1]] * 3, (1, (2, 3)), {'a': {(1, b'b'): [None]}},
-    OrderedDict(a=1)])
+@pytest.mark.parametrize(
+    'value',
+    [
+        None,
+        3,
+        -(2**40),
+        0.5,
+        'a',
+        b'a',
+        'x' * 1000,
+        [],
+        [[1]] * 3,
+        (1, (2, 3)),
+        {'a': {(1, b'b'): [None]}},
+        OrderedDict(a=1),
+    ],
+)
 def test_plain_values_are_let_through(value, protocol):
     check(pickle.dumps(value, protocol))
 
@@ -34,19 +48,31 @@ def test_foreign_names_are_found(protocol):
         check(pickle.dumps(eval, protocol))
 
 
-@pytest.mark.parametrize('content, reason', [
-    (b')' + b'\x85' * MAX_DEPTH + b'.', 'nests more than'),
-    (b']q\x00h\x00a.', 'holds itself'),
-    (b'})\x85\x85Ns.', 'a key that is neither'),
-    (b'}]Ns.', 'a key that is neither'),
-    (b'Nr\xff\xff\xff\x7f.', 'names place 2147483647'),
-    (b'\x8b\x00\x10\x00\x00' + b'\x7f' * 4096 + b'.', 'an integer of 32767 bits'),
-    (b'\x96' + b'\xff' * 7 + b'\x7f', 'damaged|BYTEARRAY8'),
-    (b'X\xff\xff\xff\x7fa.', 'damaged'),
-    (b'NN.', 'too many'), (b'.', 'damaged|too few'), (b'', 'damaged'), (b'N', 'damaged'), (b'(.', 'damaged'),
-    (b'NR.', 'damaged'), (b'h\x05.', 'damaged'), (b'(NNNd.', 'a key without'), (b'N)R.', 'no function'),
-    (b'N}b.', 'what takes none'), (b'(i__main__\nx\n.', 'opcode INST'),
-    (b'N' + b'N0' * (MAX_OPCODES // 2) + b'.', f'more than {MAX_OPCODES} opcodes')])
+@pytest.mark.parametrize(
+    'content, reason',
+    [
+        (b')' + b'\x85' * MAX_DEPTH + b'.', 'nests more than'),
+        (b']q\x00h\x00a.', 'holds itself'),
+        (b'})\x85\x85Ns.', 'a key that is neither'),
+        (b'}]Ns.', 'a key that is neither'),
+        (b'Nr\xff\xff\xff\x7f.', 'names place 2147483647'),
+        (b'\x8b\x00\x10\x00\x00' + b'\x7f' * 4096 + b'.', 'an integer of 32767 bits'),
+        (b'\x96' + b'\xff' * 7 + b'\x7f', 'damaged|BYTEARRAY8'),
+        (b'X\xff\xff\xff\x7fa.', 'damaged'),
+        (b'NN.', 'too many'),
+        (b'.', 'damaged|too few'),
+        (b'', 'damaged'),
+        (b'N', 'damaged'),
+        (b'(.', 'damaged'),
+        (b'NR.', 'damaged'),
+        (b'h\x05.', 'damaged'),
+        (b'(NNNd.', 'a key without'),
+        (b'N)R.', 'no function'),
+        (b'N}b.', 'what takes none'),
+        (b'(i__main__\nx\n.', 'opcode INST'),
+        (b'N' + b'N0' * (MAX_OPCODES // 2) + b'.', f'more than {MAX_OPCODES} opcodes'),
+    ],
+)
 def test_damaged_and_excessive_programs_are_refused(content, reason):
     with pytest.raises(Unreadable, match=reason):
         check(b'\x80\x02' + content)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from patience import PATIENCE
 
 from mmcm.utils import precision
+from support.patience import PATIENCE
 
 CPU = torch.device('cpu')
 ROOT = Path(__file__).parents[2]
@@ -28,13 +28,18 @@ def answers(monkeypatch, onednn, instructions, seconds):
     """Let oneDNN and torch give these answers, and a product take so many seconds in each precision."""
     timed = []
     monkeypatch.setattr(precision, '_answer', lambda module, name: onednn if 'mkldnn' in name else instructions)
-    monkeypatch.setattr(precision, '_time_product',
-                        lambda dtype, size: timed.append((dtype, size)) or seconds[dtype] * (size / 256)**3)
+    monkeypatch.setattr(
+        precision,
+        '_time_product',
+        lambda dtype, size: timed.append((dtype, size)) or seconds[dtype] * (size / 256) ** 3,
+    )
     return timed
 
 
-@pytest.mark.parametrize('onednn, instructions, native', [
-    (True, True, True), (False, True, False), (False, False, False), (True, False, None), (None, None, None)])
+@pytest.mark.parametrize(
+    'onednn, instructions, native',
+    [(True, True, True), (False, True, False), (False, False, False), (True, False, None), (None, None, None)],
+)
 def test_instructions_count_where_onednn_may_use_them(monkeypatch, onednn, instructions, native):
     answers(monkeypatch, onednn, instructions, {})
     monkeypatch.setattr(torch.backends.mkldnn, 'is_available', lambda: True)
@@ -66,7 +71,7 @@ def test_without_instructions_a_product_is_timed_once(monkeypatch, onednn, instr
 
 
 def test_large_product_is_left_out_where_it_would_take_long(monkeypatch):
-    timed = answers(monkeypatch, False, False, {torch.float32: 1e-2, torch.bfloat16: 2.})
+    timed = answers(monkeypatch, False, False, {torch.float32: 1e-2, torch.bfloat16: 2.0})
     assert precision.slowdown(torch.bfloat16) == pytest.approx(200)
     assert timed == [(torch.bfloat16, 64), (torch.bfloat16, 64), (torch.float32, 64)]
 
@@ -83,7 +88,8 @@ def test_one_line_in_a_process_names_the_factor(monkeypatch, capsys):
         precision.warn_if_emulated(torch.bfloat16, CPU)
     assert capsys.readouterr().err == (
         'warning: this processor emulates bfloat16: a matrix product takes 197 times as long as in float32. Use '
-        'float32, unless memory is short.\n')
+        'float32, unless memory is short.\n'
+    )
     precision.warn_if_emulated(torch.float16, CPU)
     assert 'float16: a matrix product takes 10 times' in capsys.readouterr().err
 
@@ -96,9 +102,26 @@ def test_other_devices_are_not_judged(monkeypatch):
 @X86
 def test_command_warns_of_an_emulated_precision(tmp_path):
     result = subprocess.run(
-        [sys.executable, '-m', 'mmcm', 'sample', '--model', 'digits', '-n', '1', '--dtype', 'bfloat16', '--out',
-         str(tmp_path / 'x.png')], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
-        env={**os.environ, **AVX2, 'OMP_NUM_THREADS': '1'})
+        [
+            sys.executable,
+            '-m',
+            'mmcm',
+            'sample',
+            '--model',
+            'digits',
+            '-n',
+            '1',
+            '--dtype',
+            'bfloat16',
+            '--out',
+            str(tmp_path / 'x.png'),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, **AVX2, 'OMP_NUM_THREADS': '1'},
+    )
     assert result.returncode == 0 and (tmp_path / 'x.png').exists(), result.stderr
     lines = [line for line in result.stderr.splitlines() if 'emulates' in line]
     assert len(lines) == 1, result.stderr

@@ -6,13 +6,14 @@ from mmcm.utils.progress import progress_bar, progress_line
 
 def test_line_names_rate_and_remaining_time():
     assert progress_line('sampling', 250, 1000, 30.0, 'images') == (
-        'sampling: 250 of 1000 images in 0:00:30, 8.333 images/s, 0:01:30 left')
+        'sampling: 250 of 1000 images in 0:00:30, 8.333 images/s, 0:01:30 left'
+    )
     assert progress_line('packing', 0, 1000, 90.0) == 'packing: 0 of 1000 steps in 0:01:30'
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    seconds = [0.]
+    seconds = [0.0]
     monkeypatch.setattr(progress.time, 'monotonic', lambda: seconds[0])
     return seconds
 

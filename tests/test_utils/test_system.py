@@ -7,16 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from named_pipes import written_pipe
-from patience import PATIENCE
-from without_posix import FUNCTIONS, MODULES
 
 import mmcm
 from mmcm.utils import system
+from support.named_pipes import written_pipe
+from support.patience import PATIENCE
+from support.without_posix import FUNCTIONS, MODULES
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(mmcm.__file__).parent
-HOLD = '''
+HOLD = """
 import sys
 from pathlib import Path
 from mmcm.utils import system
@@ -26,19 +26,31 @@ path = Path(sys.argv[1])
 with path.open('r+b') as file, system.held(file, path):
     print('held', flush=True)
     sys.stdin.read()
-'''
+"""
 
 
 @pytest.mark.skipif(find_spec('mmagic') is not None, reason="MMagic's stack imports such modules itself")
 def test_everything_is_imported_and_packs_and_samples_without_posix(tmp_path):
-    result = subprocess.run([sys.executable, '-W', 'ignore', ROOT / 'tests/without_posix.py', tmp_path], cwd=ROOT,
-                            capture_output=True, text=True, timeout=PATIENCE,
-                            env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', ROOT / 'tests/support/without_posix.py', tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
     assert result.returncode == 0, result.stderr
     assert 'digits.npz is as it was packed: 1797 images' in result.stdout
     names = [path.name for path in tmp_path.rglob('*')]
-    assert sorted(names) == ['00000', 'dataset.json', 'digits.npz', 'images', 'images.npz', *(
-        f'img{index:08d}.png' for index in range(3)), 'origin.json']
+    assert sorted(names) == [
+        '00000',
+        'dataset.json',
+        'digits.npz',
+        'images',
+        'images.npz',
+        *(f'img{index:08d}.png' for index in range(3)),
+        'origin.json',
+    ]
     assert not any(set(name) & set('<>:"|?*\\') for name in names)  # none of which Windows has in names
 
 
@@ -49,8 +61,11 @@ def test_only_one_module_calls_what_only_posix_has(path):
     nodes = list(ast.walk(ast.parse(path.read_text(encoding='utf-8'))))
     imported = {alias.name for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names}
     imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-    of_os = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-             and node.value.id == 'os'}
+    of_os = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == 'os'
+    }
     assert not imported & {*MODULES, *FUNCTIONS} and not of_os & set(FUNCTIONS)
 
 
@@ -75,8 +90,9 @@ def test_write_that_is_cut_short_goes_on(tmp_path, monkeypatch):
 
 def holder(path, kind):
     """Start a process that holds `path` until it is ended."""
-    process = subprocess.Popen([sys.executable, '-c', HOLD, path, kind], cwd=ROOT, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, '-c', HOLD, path, kind], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == 'held\n'
     return process
 

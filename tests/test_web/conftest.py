@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
-from web_server import ROOT, WebServer
+
+from support.digits import BACKBONE, build, model_config, write_config
+from support.web_server import ROOT, WebServer
 
 NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
 
@@ -51,20 +52,36 @@ def models(tmp_path_factory):
         model = model or {}
         weights = build(seed, **model).denoiser.backbone.state_dict()
         torch.save(weights, folder / f'{name}.pt')
-        path = write_config(folder, f'{name}.py', model_config(**model), checkpoint=str(folder / f'{name}.pt'),
-                            **top_level)
+        path = write_config(
+            folder, f'{name}.py', model_config(**model), checkpoint=str(folder / f'{name}.pt'), **top_level
+        )
         return str(path)
 
     unconditional = dict(BACKBONE, num_classes=None, in_channels=3, out_channels=3)
     return SimpleNamespace(
-        digits='digits', named=write('named', 1, class_names=NAMES),
+        digits='digits',
+        named=write('named', 1, class_names=NAMES),
         colour=write('colour', 2, dict(denoiser=dict(type='KarrasDenoiser', backbone=unconditional))),
-        diffusion=write('diffusion', 3, dict(
-            denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
-            sampler=dict(type='HeunSampler', num_steps=5))),
-        slow=write('slow', 4, dict(
-            denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, image_size=32, num_classes=3), boundary=False),
-            sampler=dict(type='HeunSampler', num_steps=9)), class_names=['cat', 'dog', 'hen']))
+        diffusion=write(
+            'diffusion',
+            3,
+            dict(
+                denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
+                sampler=dict(type='HeunSampler', num_steps=5),
+            ),
+        ),
+        slow=write(
+            'slow',
+            4,
+            dict(
+                denoiser=dict(
+                    type='KarrasDenoiser', backbone=dict(BACKBONE, image_size=32, num_classes=3), boundary=False
+                ),
+                sampler=dict(type='HeunSampler', num_steps=9),
+            ),
+            class_names=['cat', 'dog', 'hen'],
+        ),
+    )
 
 
 @pytest.fixture(scope='session')
@@ -89,8 +106,7 @@ def own_network(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def counted(own_network, tmp_path_factory):
-    """A slow diffusion model of three classes, `own` on the page, and a file with a byte for each call of its network.
-    """
+    """A slow diffusion model of three classes, `own` on the page, and a file with one byte per network call."""
     calls = tmp_path_factory.mktemp('calls') / 'calls'
     call = f"with open({str(calls)!r}, 'ab') as calls:\n            calls.write(b'.')\n        time.sleep(1)"
     config, weights, variables = own_network('counting', call, image_size=32, num_classes=3)
@@ -101,8 +117,19 @@ def counted(own_network, tmp_path_factory):
 @pytest.fixture(scope='session')
 def web(models, counted, tmp_path_factory):
     """A server of all `models` and the `counted` one, with room for 30 pictures in a request, where three may wait."""
-    server = WebServer(tmp_path_factory.mktemp('web'), '--max-images', 30, '--max-upload-mb', 2, '--queue', 3,
-                       '--model', *vars(models).values(), counted.config, **counted.variables)
+    server = WebServer(
+        tmp_path_factory.mktemp('web'),
+        '--max-images',
+        30,
+        '--max-upload-mb',
+        2,
+        '--queue',
+        3,
+        '--model',
+        *vars(models).values(),
+        counted.config,
+        **counted.variables,
+    )
     yield server
     assert server.end(signal.SIGTERM) == 0, server.output
     assert list(server.tmp.iterdir()) == []
@@ -112,5 +139,6 @@ def web(models, counted, tmp_path_factory):
 def client(web, tmp_path_factory):
     """A client of that server."""
     gradio_client = pytest.importorskip('gradio_client')
-    return gradio_client.Client(web.url, verbose=False, analytics_enabled=False,
-                                download_files=str(tmp_path_factory.mktemp('downloads')))
+    return gradio_client.Client(
+        web.url, verbose=False, analytics_enabled=False, download_files=str(tmp_path_factory.mktemp('downloads'))
+    )

@@ -7,11 +7,11 @@ import pytest
 pytest.importorskip('gradio')
 
 from gradio_client.exceptions import AppError  # noqa: E402
-from web_sheets import pixels, tiles  # noqa: E402
 
 from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
 from mmcm.web.compare_tab import partner  # noqa: E402
-from mmcm.web.shelf import Shelf  # noqa: E402
+from mmcm.web.model_pool import Shelf  # noqa: E402
+from support.web_sheets import pixels, tiles  # noqa: E402
 
 SEED = 5
 
@@ -33,9 +33,21 @@ def test_three_ways_draw_the_same_seeds_and_classes(client, models):
         assert f', {expected}' in words and 'per picture' in words
 
 
-@pytest.mark.parametrize('changes', [
-    dict(count=0), dict(count=31), dict(steps=0), dict(steps=101), dict(seed=-1), dict(label='x'), dict(few='nope'),
-    dict(many='digits'), dict(many=None), dict(label='10')])
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(count=0),
+        dict(count=31),
+        dict(steps=0),
+        dict(steps=101),
+        dict(seed=-1),
+        dict(label='x'),
+        dict(few='nope'),
+        dict(many='digits'),
+        dict(many=None),
+        dict(label='10'),
+    ],
+)
 def test_comparison_beyond_the_limits_is_refused(client, models, changes):
     with pytest.raises(AppError) as error:
         ask(client, models, **changes)
@@ -51,12 +63,15 @@ def test_partner_is_the_diffusion_model_of_the_same_pictures(models):
 
 def test_missing_kind_of_model_is_told(models):
     """In a process of its own, since Gradio leaves an event loop open."""
-    code = ('import sys, gradio\nfrom mmcm.web.app import build_app\nfrom mmcm.web.limits import Limits\n'
-            'from mmcm.web.opening import Opening\nfrom mmcm.web.shelf import Shelf\nfor name in sys.argv[1:]:\n'
-            '    shelf = Shelf([name], "cpu")\n    app = build_app(shelf, Limits(), Opening(shelf))\n'
-            '    print([block.value for block in app.blocks.values() if isinstance(block, gradio.Markdown)])')
+    code = (
+        'import sys, gradio\nfrom mmcm.web.app import build_app\nfrom mmcm.web.limits import Limits\n'
+        'from mmcm.web.opening import Opening\nfrom mmcm.web.model_pool import Shelf\nfor name in sys.argv[1:]:\n'
+        '    shelf = Shelf([name], "cpu")\n    app = build_app(shelf, Limits(), Opening(shelf))\n'
+        '    print([block.value for block in app.blocks.values() if isinstance(block, gradio.Markdown)])'
+    )
     process = subprocess.run(
-        [sys.executable, '-c', code, models.digits, models.diffusion], capture_output=True, text=True)
+        [sys.executable, '-c', code, models.digits, models.diffusion], capture_output=True, text=True
+    )
     assert process.returncode == 0, process.stderr
     consistency_alone, diffusion_alone = process.stdout.splitlines()
     assert 'no diffusion model' in consistency_alone and 'no consistency model' in diffusion_alone

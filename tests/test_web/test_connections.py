@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from web_server import PATIENCE  # noqa: E402
+from support.web_server import PATIENCE  # noqa: E402
 
 IDLE = dict(idle_seconds=1, visitor_connections=8)
 
@@ -15,7 +15,8 @@ def strict(tmp_path_factory):
     """A server with these limits, which ends with the module."""
     import signal
 
-    from web_server import WebServer
+    from support.web_server import WebServer
+
     server = WebServer(tmp_path_factory.mktemp('strict'), limits=IDLE)
     yield server
     assert server.end(signal.SIGTERM) == 0 and server.output == ''
@@ -48,10 +49,17 @@ def everything(connection):
     return content
 
 
-@pytest.mark.parametrize('content', [
-    b'', b'GET / HT', b'GET /config HTTP/1.1\r\nhost: HOST\r\n',
-    b'POST /gradio_api/cancel HTTP/1.1\r\nhost: HOST\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
-    b'GET /nothing HTTP/1.1\r\nhost: HOST\r\n\r\nGET /not'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'GET / HT',
+        b'GET /config HTTP/1.1\r\nhost: HOST\r\n',
+        b'POST /gradio_api/cancel HTTP/1.1\r\nhost: HOST\r\n'
+        b'content-type: application/json\r\ncontent-length: 9\r\n\r\n{',
+        b'GET /nothing HTTP/1.1\r\nhost: HOST\r\n\r\nGET /not',
+    ],
+)
 def test_connection_ends_whose_request_does_not_become_whole(strict, connect, content):
     connection = connect(strict, content)
     said = everything(connection)  # up to the end, which the server makes

@@ -8,11 +8,11 @@ from gradio_client import handle_file  # noqa: E402
 from gradio_client.exceptions import AppError  # noqa: E402
 
 from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
-from mmcm.apis.editing import edit_picture  # noqa: E402
+from mmcm.apis.editing.edit import edit_picture  # noqa: E402
+from mmcm.apis.editing.images import fit_picture, read_picture  # noqa: E402
+from mmcm.apis.editing.tasks import TASKS  # noqa: E402
 from mmcm.datasets.digits import DigitsDataset  # noqa: E402
 from mmcm.datasets.photo_patches import PhotoPatches  # noqa: E402
-from mmcm.editing.pictures import fit_picture, read_picture  # noqa: E402
-from mmcm.editing.tasks import TASKS  # noqa: E402
 from mmcm.utils.errors import InputError  # noqa: E402
 from mmcm.utils.images import to_pixels  # noqa: E402
 from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of, steps_of  # noqa: E402
@@ -60,7 +60,8 @@ def shown(gallery):
     """Return the pictures of a gallery, (H, W, 3), uint8, and its captions."""
     gallery = gallery['value'] if isinstance(gallery, dict) else gallery
     return [np.asarray(Image.open(each['image']).convert('RGB')) for each in gallery], [
-        each['caption'] for each in gallery]
+        each['caption'] for each in gallery
+    ]
 
 
 def assert_enlarged(pictures, images):
@@ -116,7 +117,7 @@ def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tm
     layer.save(tmp_path / 'layer.png')
     picture = canvas(tmp_path / 'photo.jpg', tmp_path / 'layer.png')
     *_, pasted, _ = ask(client, models, model='colour', label='', picture=picture, count=1)
-    result, = shown(pasted)[0]
+    (result,) = shown(pasted)[0]
     photo = np.asarray(read_picture(tmp_path / 'photo.jpg'))
     kept = np.ones(photo.shape[:2], bool)
     kept[512:700] = False
@@ -127,8 +128,9 @@ def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tm
 
 def test_of_large_pictures_only_the_first_results_are_put_back(models):
     colour = ConsistencyModelInferencer(models.colour, device='cpu')
-    edited = edit_picture(colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1],
-                          region='square')
+    edited = edit_picture(
+        colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1], region='square'
+    )
     assert [len(first(edited, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
 
 
@@ -140,24 +142,27 @@ def test_picture_of_the_model_is_not_shown_twice(client, models, digit, paint):
 def test_sketch_begins_on_a_blank_canvas(client, models, paint):
     _, known, _, _ = ask(client, models, task='stroke', model='colour', label='', picture=canvas(None, paint))
     seen = shown(known)[0][0]
-    assert (seen[:SIDE // 2] == 255).all()
-    assert np.abs(seen[SIDE // 2:].astype(int) - (255, 127, 127)).max() <= 1
+    assert (seen[: SIDE // 2] == 255).all()
+    assert np.abs(seen[SIDE // 2 :].astype(int) - (255, 127, 127)).max() <= 1
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(picture=canvas()), 'there is no picture'),
-    (dict(picture='digit'), 'nothing is marked'),
-    (dict(picture='paint'), 'no picture below the paint'),
-    (dict(picture='both', count=17), 'greater than maximum value 16'),
-    (dict(picture='both', steps=1000), 'maximum value 100'),
-    (dict(picture='both', label='eleven'), 'eleven'),
-    (dict(picture='both', sigmas='1 many'), 'have to be numbers'),
-    (dict(picture='both', sigmas='1 2'), 'decrease'),
-    (dict(picture='digit', task='deblur', kernel='1 2'), 'odd'),
-    (dict(picture='digit', task='uncrop', share=0.99), 'maximum value 0.9'),
-    (dict(picture='digit', task='colorize'), 'colo'),
-    (dict(picture='digit', task='erase'), 'erase'),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(picture=canvas()), 'there is no picture'),
+        (dict(picture='digit'), 'nothing is marked'),
+        (dict(picture='paint'), 'no picture below the paint'),
+        (dict(picture='both', count=17), 'greater than maximum value 16'),
+        (dict(picture='both', steps=1000), 'maximum value 100'),
+        (dict(picture='both', label='eleven'), 'eleven'),
+        (dict(picture='both', sigmas='1 many'), 'have to be numbers'),
+        (dict(picture='both', sigmas='1 2'), 'decrease'),
+        (dict(picture='digit', task='deblur', kernel='1 2'), 'odd'),
+        (dict(picture='digit', task='uncrop', share=0.99), 'maximum value 0.9'),
+        (dict(picture='digit', task='colorize'), 'colo'),
+        (dict(picture='digit', task='erase'), 'erase'),
+    ],
+)
 def test_what_cannot_be_done_is_told(client, models, digit, paint, changes, message):
     pictures = dict(digit=canvas(digit), paint=canvas(None, paint), both=canvas(digit, paint))
     if isinstance(changes['picture'], str):
@@ -183,8 +188,10 @@ def test_numbers_are_separated_by_spaces_or_commas():
 def test_examples_are_for_the_models_that_they_fit(models):
     digits, colour = (ConsistencyModelInferencer(name, device='cpu') for name in (models.digits, models.colour))
     titles = {inferencer: [kind.title for kind in KINDS if kind.fit(inferencer)] for inferencer in (digits, colour)}
-    assert titles == {digits: ['drawn by the model', 'handwritten digit'],
-                      colour: ['drawn by the model', 'patch of a photograph', 'photograph']}
+    assert titles == {
+        digits: ['drawn by the model', 'handwritten digit'],
+        colour: ['drawn by the model', 'patch of a photograph', 'photograph'],
+    }
     for inferencer, names in titles.items():
         for kind in KINDS:
             if kind.title in names:
@@ -201,8 +208,16 @@ def test_photograph_is_the_part_that_no_model_was_trained_on(models):
     np.testing.assert_array_equal(np.asarray(photo), held_out)
 
 
-@pytest.mark.parametrize('size, shown_size', [((8, 8), (512, 512)), ((32, 20), (512, 320)), ((300, 300), (300, 300)),
-                                              ((1000, 2), (1000, 2)), ((512, 1), (512, 1))])
+@pytest.mark.parametrize(
+    'size, shown_size',
+    [
+        ((8, 8), (512, 512)),
+        ((32, 20), (512, 320)),
+        ((300, 300), (300, 300)),
+        ((1000, 2), (1000, 2)),
+        ((512, 1), (512, 1)),
+    ],
+)
 def test_small_picture_is_enlarged_and_is_the_same_to_the_model(size, shown_size):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
     large = enlarged(picture)

@@ -3,7 +3,8 @@ import subprocess
 import sys
 
 import pytest
-from patience import PATIENCE
+
+from support.patience import PATIENCE
 
 CODE = """
 import sys, threading, time
@@ -29,9 +30,14 @@ def start(tmp_path):
 
     def run(seconds, does):
         (tmp_path / 'folder' / 'deep').mkdir(parents=True)
-        processes.append(subprocess.Popen(
-            [sys.executable, '-c', CODE, str(seconds), str(tmp_path / 'folder'), does], stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True))
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, '-c', CODE, str(seconds), str(tmp_path / 'folder'), does],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
         assert processes[-1].stdout.readline() == 'ready\n'
         return processes[-1]
 

@@ -34,9 +34,21 @@ def test_paths_are_names_in_answers_and_back_in_requests(tmp_path):
     assert restored == [dict(background=expected, layers=[expected]), 'files/ab/a.png', 3]
 
 
-@pytest.mark.parametrize('name', [
-    '/etc/passwd', 'files/../../etc/passwd', 'files//a', 'files/', 'files', '', 'files/./a', 'files/a/..', 'files/a\0',
-    'http://there/'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        '/etc/passwd',
+        'files/../../etc/passwd',
+        'files//a',
+        'files/',
+        'files',
+        '',
+        'files/./a',
+        'files/a/..',
+        'files/a\0',
+        'http://there/',
+    ],
+)
 def test_other_names_are_refused(tmp_path, name):
     with pytest.raises(Refused):
         FilePaths(tmp_path).real(name)
@@ -46,6 +58,7 @@ def test_other_names_are_refused(tmp_path, name):
 def test_folder_is_hidden_however_it_is_spelled(tmp_path, name):
     import json
     from urllib.parse import quote
+
     folder = tmp_path / name
     folder.mkdir()
     (tmp_path / 'link').symlink_to(folder)

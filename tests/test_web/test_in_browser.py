@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser import Page, chromium
 from PIL import Image, ImageOps
 
 from mmcm.datasets.digits import DigitsDataset
 from mmcm.registry import MODELS
-from mmcm.utils.images import GAP
+from mmcm.visualization.grids import GAP
+from support.browser import Page, chromium
 
 pytest.importorskip('gradio')
 
@@ -29,27 +29,27 @@ def written(server):
     """Return what a server has written outside its temporary folder."""
     below = [path for folder in server.folders for path in folder.rglob('*')]
     return [path for path in below if not path.relative_to(server.tmp.parent).parts[1].startswith('mmcm-web-')] + list(
-        (ROOT / 'mmcm').rglob('*.pyi'))
+        (ROOT / 'mmcm').rglob('*.pyi')
+    )
 
 
 def small(picture):
     """Return a picture that was enlarged by a whole number, (8, 8): the middle of each of its pixels."""
     step = picture.shape[0] // DIGIT
     assert picture.shape == (DIGIT * step, DIGIT * step, 3)
-    return picture[step // 2::step, step // 2::step, 0].astype(int)
+    return picture[step // 2 :: step, step // 2 :: step, 0].astype(int)
 
 
 def tiles(sheet, columns):
     """Return the pictures on a sheet of one row."""
     side = (sheet.shape[1] - GAP) // columns - GAP
     assert side % DIGIT == 0
-    return [sheet[GAP:GAP + side, GAP + index * (side + GAP):][:, :side] for index in range(columns)]
+    return [sheet[GAP : GAP + side, GAP + index * (side + GAP) :][:, :side] for index in range(columns)]
 
 
 def read_digits(images):
     """Return which digits a classifier that comes with the package sees, in images (N, 8, 8)."""
-    classifier = MODELS.build(
-        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
     classifier.eval()
     pixels = torch.from_numpy(np.stack(images)).to(torch.uint8)[:, None]
@@ -79,7 +79,7 @@ def draw_digits_of_a_class(page):
     page.enter('#sample-count input[type=number]', '10')
     assert '10 pictures' in page.press('#sample-run', '#sample-words')
     page.screenshot('sample')
-    sheet, = page.pictures('#sample-sheet')
+    (sheet,) = page.pictures('#sample-sheet')
     digits = [small(tile) for tile in tiles(sheet, 10)]
     assert all(np.ptp(digit) > 100 for digit in digits)
     assert len({digit.tobytes() for digit in digits}) == 10
@@ -90,8 +90,9 @@ def take_example(page, kind):
     """Press the button of an example, and wait until it is on the canvas."""
     assert value(page, '#edit-label input') == 'random'
     page.one(f'#edit-example-{kind}').click()
-    page.waiting.until(lambda driver: value(page, '#edit-label input') != 'random' and
-                       not page.all('#edit-picture .empty'))
+    page.waiting.until(
+        lambda driver: value(page, '#edit-label input') != 'random' and not page.all('#edit-picture .empty')
+    )
     page.waiting.until(lambda driver: page.one('#edit-picture .zoom-number').text == '78%')
 
 
@@ -131,13 +132,13 @@ def inpaint_a_photograph_that_was_turned(page, folder):
     page.press('#edit-run', '#edit-words')
     page.driver.execute_script('window.scrollTo(0, document.body.scrollHeight)')
     page.screenshot('edit_photo')
-    result, = page.pictures('#edit-pasted')
+    (result,) = page.pictures('#edit-pasted')
     photo = np.asarray(ImageOps.exif_transpose(Image.open(folder / 'photo.jpg'))).astype(int)
     assert result.shape == photo.shape == (1024, 768, 3)
     changed = np.abs(result - photo).max(2) > 2  # browsers decode JPEG files a little differently
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     assert 512 < rows[0] and rows[-1] < 650 and len(columns) > 400
-    assert changed[rows[0]:rows[-1], columns[0]:columns[-1]].mean() > 0.8
+    assert changed[rows[0] : rows[-1], columns[0] : columns[-1]].mean() > 0.8
 
 
 def look_at_interpolation_and_comparison(page):
@@ -153,9 +154,13 @@ def look_at_interpolation_and_comparison(page):
 
 def switch_models(page, models, tab, classes, default_class):
     """What can be chosen follows the model of a tab that draws with one."""
+
     def shown(steps, has_classes):
-        page.waiting.until(lambda driver: value(page, f'#{tab}-steps input[type=number]') == steps and
-                           bool(page.all(classes)) == has_classes)
+        page.waiting.until(
+            lambda driver: (
+                value(page, f'#{tab}-steps input[type=number]') == steps and bool(page.all(classes)) == has_classes
+            )
+        )
 
     page.tab(tab.title())
     shown('1', True)
@@ -171,8 +176,12 @@ def switch_models(page, models, tab, classes, default_class):
 
 def switch_models_to_compare(page, models):
     def shown(steps, has_classes):
-        page.waiting.until(lambda driver: value(page, '#compare-steps input[type=number]') == steps and
-                           bool(page.all('#compare-label')) == has_classes)
+        page.waiting.until(
+            lambda driver: (
+                value(page, '#compare-steps input[type=number]') == steps
+                and bool(page.all('#compare-label')) == has_classes
+            )
+        )
 
     page.tab('Compare')
     shown('5', True)
@@ -219,6 +228,7 @@ def again_if_the_browser_hangs(test):
     @functools.wraps(test)
     def run(tmp_path, **fixtures):
         from urllib3.exceptions import HTTPError  # which comes with the driver
+
         for number in (1, 2):
             folder = tmp_path / str(number)
             folder.mkdir()
@@ -281,7 +291,12 @@ def test_same_page_needs_no_network(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST_')}
     test = f'{__file__}::{test_page_draws_and_edits_and_asks_nobody_else.__name__}'
     options = ['-m', '', '-p', 'no:cacheprovider', '--basetemp', str(tmp_path / 'inner')]
-    done = subprocess.run([*alone, sys.executable, 'tests/offline.py', test, *options], cwd=ROOT, env=environment,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [*alone, sys.executable, 'tests/support/offline.py', test, *options],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert '1 passed' in done.stdout

@@ -4,11 +4,11 @@ import pytest
 pytest.importorskip('gradio')
 
 from gradio_client.exceptions import AppError  # noqa: E402
-from web_sheets import pixels, tiles  # noqa: E402
 
 from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
-from mmcm.apis.interpolation import interpolate  # noqa: E402
+from mmcm.apis.sampling.interpolation import interpolate  # noqa: E402
 from mmcm.web.interpolate_tab import end_labels  # noqa: E402
+from support.web_sheets import pixels, tiles  # noqa: E402
 
 ASKED = dict(model='digits', first_seed=4, last_seed=7, first_label='3', last_label='8', count=5, steps=1)
 
@@ -39,9 +39,21 @@ def test_ends_are_classes_that_the_model_has(models):
     assert ends['slow'] == ['0', '2'] and ends['colour'] == ['0', '0']
 
 
-@pytest.mark.parametrize('changes', [
-    dict(count=1), dict(count=31), dict(first_seed=-1), dict(last_seed=None), dict(first_label='x'),
-    dict(last_label='balanced'), dict(last_label='10'), dict(steps=0), dict(steps=99), dict(model='nope')])
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(count=1),
+        dict(count=31),
+        dict(first_seed=-1),
+        dict(last_seed=None),
+        dict(first_label='x'),
+        dict(last_label='balanced'),
+        dict(last_label='10'),
+        dict(steps=0),
+        dict(steps=99),
+        dict(model='nope'),
+    ],
+)
 def test_strip_beyond_the_limits_is_refused(client, changes):
     with pytest.raises(AppError) as error:
         ask(client, **changes)

@@ -3,8 +3,8 @@ import pytest
 gr = pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError  # noqa: E402
+from mmcm.web.model_pool import Shelf  # noqa: E402
 from mmcm.web.opening import Opening  # noqa: E402
-from mmcm.web.shelf import Shelf  # noqa: E402
 
 
 @pytest.fixture

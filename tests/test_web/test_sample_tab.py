@@ -7,11 +7,11 @@ import torch
 pytest.importorskip('gradio')
 
 from gradio_client.exceptions import AppError  # noqa: E402
-from web_sheets import pixels, tiles  # noqa: E402
 
 from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
 from mmcm.utils.finite import NotFiniteError  # noqa: E402
 from mmcm.web.sample_tab import Estimates, level_in_words  # noqa: E402
+from support.web_sheets import pixels, tiles  # noqa: E402
 
 SEED = 7
 ASKED = dict(model='digits', label='3', count=4, steps=1, power=0.0, seed=SEED, columns=2, live=False)
@@ -56,7 +56,8 @@ def test_live_steps_come_one_by_one_with_their_levels(client, digits):
     outputs = job.outputs()
     levels = digits.choose_sampler(3).sigmas
     assert [words for _, words in outputs[:-1]] == [
-        f'Step {step} of 3, from noise of level **{sigma:.3g}**.' for step, sigma in enumerate(levels, 1)]
+        f'Step {step} of 3, from noise of level **{sigma:.3g}**.' for step, sigma in enumerate(levels, 1)
+    ]
     last, final = (tiles(outputs[index][0], 4, 2, 256) for index in (-2, -1))
     assert np.array_equal(last, final)
     assert not np.array_equal(tiles(outputs[0][0], 4, 2, 256), final)
@@ -75,19 +76,36 @@ def test_models_without_classes_names_and_other_samplers(client, models):
     assert '5 network calls each' in words  # 2 n - 1
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(count=0), 'minimum value 1'), (dict(count=31), 'maximum value 30'), (dict(count=2.5), 'integer from 1 to 30'),
-    (dict(count=None), 'Pictures has to be a number'), (dict(count='4'), 'has to be a number'),
-    (dict(count=True), 'has to be a number'), (dict(count=[4]), 'has to be a number'),
-    (dict(steps=0), 'minimum value 1'), (dict(steps=18), 'maximum value 17'), (dict(steps=1.5), 'integer'),
-    (dict(seed=-1), 'minimum'), (dict(seed=2**32), 'maximum'), (dict(seed=None), 'Seed has to be a number'),
-    (dict(seed='a'), 'has to be a number'),
-    (dict(columns=0), 'minimum'), (dict(columns=10**9), 'maximum'), (dict(label='ten'), 'no class is called'),
-    (dict(label='10'), 'out of range'), (dict(label=''), 'a class has to be'), (dict(label=None), 'a class has to be'),
-    (dict(label=['1'] * 9), 'Class has to be one of the choices'),
-    (dict(steps=2, power='low'), 'has to be a number'), (dict(live=None), 'true or false'),
-    (dict(steps=2, power=1.95), 'maximum'), (dict(model='nope'), 'not in the list of choices'),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(count=0), 'minimum value 1'),
+        (dict(count=31), 'maximum value 30'),
+        (dict(count=2.5), 'integer from 1 to 30'),
+        (dict(count=None), 'Pictures has to be a number'),
+        (dict(count='4'), 'has to be a number'),
+        (dict(count=True), 'has to be a number'),
+        (dict(count=[4]), 'has to be a number'),
+        (dict(steps=0), 'minimum value 1'),
+        (dict(steps=18), 'maximum value 17'),
+        (dict(steps=1.5), 'integer'),
+        (dict(seed=-1), 'minimum'),
+        (dict(seed=2**32), 'maximum'),
+        (dict(seed=None), 'Seed has to be a number'),
+        (dict(seed='a'), 'has to be a number'),
+        (dict(columns=0), 'minimum'),
+        (dict(columns=10**9), 'maximum'),
+        (dict(label='ten'), 'no class is called'),
+        (dict(label='10'), 'out of range'),
+        (dict(label=''), 'a class has to be'),
+        (dict(label=None), 'a class has to be'),
+        (dict(label=['1'] * 9), 'Class has to be one of the choices'),
+        (dict(steps=2, power='low'), 'has to be a number'),
+        (dict(live=None), 'true or false'),
+        (dict(steps=2, power=1.95), 'maximum'),
+        (dict(model='nope'), 'not in the list of choices'),
+    ],
+)
 def test_request_beyond_the_limits_is_refused_in_one_line(client, changes, message):
     with pytest.raises(AppError) as error:
         ask(client, **changes)

@@ -5,9 +5,17 @@ from mmcm.web.security_headers import secured
 
 
 def test_every_answer_is_protected_once_and_open_to_no_other_site():
-    headers = dict(secured([
-        (b'content-type', b'image/png'), (b'Access-Control-Allow-Origin', b'*'), (b'server', b'uvicorn'),
-        (b'x-content-type-options', b'sniff'), (b'access-control-allow-credentials', b'true')]))
+    headers = dict(
+        secured(
+            [
+                (b'content-type', b'image/png'),
+                (b'Access-Control-Allow-Origin', b'*'),
+                (b'server', b'uvicorn'),
+                (b'x-content-type-options', b'sniff'),
+                (b'access-control-allow-credentials', b'true'),
+            ]
+        )
+    )
     assert headers[b'content-type'] == b'image/png' and headers[b'x-content-type-options'] == b'nosniff'
     assert not [name for name in headers if name.lower().startswith((b'access-control', b'server'))]
     assert {b'x-frame-options', b'referrer-policy', b'cross-origin-resource-policy'} <= set(headers)

@@ -18,17 +18,16 @@ from PIL import Image
 
 pytest.importorskip('gradio')
 
-from pictures import png_header  # noqa: E402
-from web_server import PATIENCE, ROOT  # noqa: E402
-
 from mmcm.utils.errors import InputError  # noqa: E402
 from mmcm.web.server import announce, environment, listening, temporary_folder  # noqa: E402
+from support.pictures import png_header  # noqa: E402
+from support.web_server import PATIENCE, ROOT  # noqa: E402
 
 
 def test_nothing_is_written_but_in_the_temporary_folder(web, client):
     client.predict('digits', '3', 4, 1, 0.0, 0, 2, False, api_name='/sample')
     assert list(web.home.rglob('*')) == list(web.cwd.rglob('*')) == []
-    own, = web.tmp.iterdir()
+    (own,) = web.tmp.iterdir()
     assert own.name.startswith('mmcm-web-') and list(own.rglob('*.png'))
 
 
@@ -54,8 +53,10 @@ def test_password_is_asked_for_by_a_server_that_has_one(start_server, tmp_path):
     assert status == 401 and headers['www-authenticate'].startswith('Basic ')
     for path in ('/config', '/gradio_api/info', '/assets/x.js', '/gradio_api/queue/data?session_hash=x'):
         assert server.request('GET', path)[0] == 401
-    right, wrong = ('Basic ' + base64.b64encode(f'me:{password}'.encode()).decode()
-                    for password in ('correct horse', 'correct horst'))
+    right, wrong = (
+        'Basic ' + base64.b64encode(f'me:{password}'.encode()).decode()
+        for password in ('correct horse', 'correct horst')
+    )
     assert server.request('GET', '/', headers=dict(Authorization=right))[0] == 200
     statuses = [server.request('GET', '/', headers=dict(Authorization=wrong))[0] for _ in range(60)]
     assert statuses[:10] == [401] * 10 and 429 in statuses
@@ -66,13 +67,23 @@ def test_password_is_asked_for_by_a_server_that_has_one(start_server, tmp_path):
 
 def test_proxy_is_believed_whom_it_speaks_for_where_one_was_named(start_server, tmp_path, web):
     server = start_server(tmp_path, '--allowed-host', 'demo.example.org', '--auth', 'me:correct horse')
-    right, wrong = ('Basic ' + base64.b64encode(f'me:{password}'.encode()).decode()
-                    for password in ('correct horse', 'correct horst'))
+    right, wrong = (
+        'Basic ' + base64.b64encode(f'me:{password}'.encode()).decode()
+        for password in ('correct horse', 'correct horst')
+    )
 
     def ask(visitor, authorization):
-        return server.request('GET', '/config', headers={
-            'Host': 'demo.example.org', 'X-Forwarded-For': visitor, 'X-Forwarded-Proto': 'https',
-            'Authorization': authorization, 'Origin': 'https://demo.example.org'})
+        return server.request(
+            'GET',
+            '/config',
+            headers={
+                'Host': 'demo.example.org',
+                'X-Forwarded-For': visitor,
+                'X-Forwarded-Proto': 'https',
+                'Authorization': authorization,
+                'Origin': 'https://demo.example.org',
+            },
+        )
 
     assert {ask('192.0.2.1', wrong)[0] for _ in range(60)} == {401, 429}
     status, _, answer = ask('192.0.2.2', right)
@@ -91,22 +102,40 @@ def test_foreign_host_and_origin_get_nothing(web):
         assert status in (400, 421) and b'components' not in answer
         assert not [name for name in headers if name.startswith('access-control')]
     for origin in ('http://evil.example', 'null', 'http://localhost:1'):
-        for method, path in (('GET', '/config'), ('POST', '/gradio_api/queue/join'), ('POST', '/gradio_api/upload'),
-                             ('GET', '/gradio_api/queue/data?session_hash=x'), ('OPTIONS', '/gradio_api/upload')):
+        for method, path in (
+            ('GET', '/config'),
+            ('POST', '/gradio_api/queue/join'),
+            ('POST', '/gradio_api/upload'),
+            ('GET', '/gradio_api/queue/data?session_hash=x'),
+            ('OPTIONS', '/gradio_api/upload'),
+        ):
             kind = 'multipart/form-data; boundary=x' if path.endswith('upload') else 'application/json'
-            status, headers, _ = web.request(method, path, b'--x--' if method == 'POST' else None,
-                                             {'Origin': origin, 'Content-Type': kind})
+            status, headers, _ = web.request(
+                method, path, b'--x--' if method == 'POST' else None, {'Origin': origin, 'Content-Type': kind}
+            )
             assert status == 403 and not [name for name in headers if name.startswith('access-control')]
     for host in (netloc, f'localhost:{port}'):
         assert web.request('GET', '/config', headers=dict(Host=host, Origin=f'http://{host}'))[0] == 200
-    assert web.request('GET', '/', headers={'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Host': 'evil.example'}
-                       )[0] == 421
+    assert (
+        web.request('GET', '/', headers={'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Host': 'evil.example'})[0]
+        == 421
+    )
 
 
 def test_every_answer_is_protected(web):
     _, path = web.upload(b'letter', 'letter.html')
-    asked = [('GET', path, None) for path in ('/', '/config', '/theme.css', '/nothing', '/gradio_api/info',
-                                              f'/gradio_api/file={path}', '/gradio_api/queue/data?session_hash=x')]
+    asked = [
+        ('GET', path, None)
+        for path in (
+            '/',
+            '/config',
+            '/theme.css',
+            '/nothing',
+            '/gradio_api/info',
+            f'/gradio_api/file={path}',
+            '/gradio_api/queue/data?session_hash=x',
+        )
+    ]
     for method, path, body in [*asked, ('POST', '/gradio_api/queue/join', b'{}'), ('POST', '/gradio_api/upload', b'')]:
         _, headers, _ = web.request(method, path, body)
         assert headers['x-content-type-options'] == 'nosniff' and headers['x-frame-options'] == 'DENY', path
@@ -165,9 +194,18 @@ def test_addresses_are_not_fetched(web, path):
             listener.accept()
 
 
-@pytest.mark.parametrize('path', [
-    'gradio_api/file=/etc/passwd', 'gradio_api/file=../../etc/passwd', 'monitoring', 'gradio_api/runs', 'docs',
-    'gradio_api/deep_link?session_hash=x', 'gradio_api/openapi.json'])
+@pytest.mark.parametrize(
+    'path',
+    [
+        'gradio_api/file=/etc/passwd',
+        'gradio_api/file=../../etc/passwd',
+        'monitoring',
+        'gradio_api/runs',
+        'docs',
+        'gradio_api/deep_link?session_hash=x',
+        'gradio_api/openapi.json',
+    ],
+)
 def test_nothing_else_is_served(web, path):
     assert web.ask(path)[0] in (403, 404)
 
@@ -211,8 +249,10 @@ def test_taken_port_and_foreign_hosts_are_told():
                 pass
 
 
-@pytest.mark.parametrize('host, shown, warned', [
-    ('127.0.0.1', '127.0.0.1', False), ('0.0.0.0', '127.0.0.1', True), ('::1', '[::1]', False), ('::', '[::1]', True)])
+@pytest.mark.parametrize(
+    'host, shown, warned',
+    [('127.0.0.1', '127.0.0.1', False), ('0.0.0.0', '127.0.0.1', True), ('::1', '[::1]', False), ('::', '[::1]', True)],
+)
 def test_address_is_one_to_open_and_openness_is_told(capsys, host, shown, warned):
     try:
         with listening(host, 0) as listener:
@@ -239,8 +279,7 @@ def test_environment_is_put_back(monkeypatch):
 
 
 def long_request(web, tab):
-    """Return the data of an event that draws for long, with the counted model: by 33 calls or more, of a second each.
-    """
+    """Return the data of an event that samples slowly: 33 or more network calls, of a second each."""
     slow = 'own'
     if tab == 'sample':
         asked = [slow, 'dog', 30, 17, 0.0, 0, 10, True]

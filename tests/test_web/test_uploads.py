@@ -11,11 +11,11 @@ pytest.importorskip('gradio')
 import gradio as gr  # noqa: E402
 from gradio.components.image_editor import EditorData  # noqa: E402
 from gradio.data_classes import FileData  # noqa: E402
-from pictures import png_header  # noqa: E402
 
 from mmcm.web import uploads  # noqa: E402
 from mmcm.web.limits import Limits  # noqa: E402
 from mmcm.web.uploads import PaintedPicture, check_uploaded  # noqa: E402
+from support.pictures import png_header  # noqa: E402
 
 ROTATED = 6  # EXIF orientation: to be shown turned to the right
 ORIENTATION = 274
@@ -35,7 +35,8 @@ def read(tmp_path):
 
 def save(folder, name, pixels, **options):
     Image.fromarray(np.asarray(pixels, np.uint16 if options.pop('wide', False) else np.uint8)).save(
-        folder / name, **options)
+        folder / name, **options
+    )
 
 
 def paint(folder, name, size, box, colour=(9, 8, 7, 255)):
@@ -45,14 +46,17 @@ def paint(folder, name, size, box, colour=(9, 8, 7, 255)):
     layer.save(folder / name)
 
 
-@pytest.mark.parametrize('content, message', [
-    (png_header(30_000, 30_000), 'more than 33554432'),
-    (png_header(6_000, 6_000), 'the upload has 6000 x 6000'),
-    (png_header(10, 10), 'broken'),
-    (b'dear all, this is a letter', 'no picture'),
-    (b'', 'the upload is empty'),
-    (b'\xff\xd8' + bytes(3_000_000), '3000002 bytes, more than 2097152'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (png_header(30_000, 30_000), 'more than 33554432'),
+        (png_header(6_000, 6_000), 'the upload has 6000 x 6000'),
+        (png_header(10, 10), 'broken'),
+        (b'dear all, this is a letter', 'no picture'),
+        (b'', 'the upload is empty'),
+        (b'\xff\xd8' + bytes(3_000_000), '3000002 bytes, more than 2097152'),
+    ],
+)
 def test_bad_upload_is_told_in_one_line(read, tmp_path, content, message):
     (tmp_path / 'photo.jpg').write_bytes(content)
     with pytest.raises(gr.Error) as error:
@@ -89,11 +93,14 @@ def test_paint_marks_the_photograph_as_it_is_shown(read, tmp_path):
     assert (mask[600:900, 100:300] == 255).all() and mask.sum() == 255 * 300 * 200
 
 
-@pytest.mark.parametrize('pixels, options, expected', [
-    ([[0, 128, 255]], {}, [(0, 0, 0), (128, 128, 128), (255, 255, 255)]),
-    ([[0, 257, 65535]], dict(wide=True), [(0, 0, 0), (1, 1, 1), (255, 255, 255)]),
-    ([[(9, 8, 7, 255), (9, 8, 7, 0)]], {}, [(9, 8, 7), (255, 255, 255)]),
-])
+@pytest.mark.parametrize(
+    'pixels, options, expected',
+    [
+        ([[0, 128, 255]], {}, [(0, 0, 0), (128, 128, 128), (255, 255, 255)]),
+        ([[0, 257, 65535]], dict(wide=True), [(0, 0, 0), (1, 1, 1), (255, 255, 255)]),
+        ([[(9, 8, 7, 255), (9, 8, 7, 0)]], {}, [(9, 8, 7), (255, 255, 255)]),
+    ],
+)
 def test_every_kind_of_picture_becomes_rgb(read, tmp_path, pixels, options, expected):
     save(tmp_path, 'picture.png', pixels, **options)
     assert [tuple(pixel) for pixel in np.asarray(read('picture.png').background)[0].tolist()] == expected
@@ -164,8 +171,11 @@ def test_server_reads_what_was_uploaded_and_no_other_file(web, tmp_path):
     _, path = web.upload((tmp_path / 'secret.png').read_bytes(), 'picture.png')
     status, message = web.call('edit', request_for(path))
     assert (status, message['success']) == (200, True)
-    others = [tmp_path / 'secret.png', Path(path, '../../../../' + os.path.relpath(tmp_path / 'secret.png', '/')),
-              *web.tmp.rglob(Path(path).name)]  # also its real place
+    others = [
+        tmp_path / 'secret.png',
+        Path(path, '../../../../' + os.path.relpath(tmp_path / 'secret.png', '/')),
+        *web.tmp.rglob(Path(path).name),
+    ]  # also its real place
     for other in others:
         status, message = web.call('edit', request_for(other))
         assert status == 403 and 'not uploaded' in message['detail']
@@ -183,8 +193,11 @@ def test_file_in_place_of_any_other_value_is_not_read(web, tmp_path):
 
 
 def test_server_tells_of_bad_uploads(web):
-    for content, name, words in ((png_header(30_000, 30_000), 'huge.png', 'more than 33554432'),
-                                 (b'dear all', 'letter.jpg', 'no picture'), (b'', 'none.png', 'is empty')):
+    for content, name, words in (
+        (png_header(30_000, 30_000), 'huge.png', 'more than 33554432'),
+        (b'dear all', 'letter.jpg', 'no picture'),
+        (b'', 'none.png', 'is empty'),
+    ):
         status, path = web.upload(content, name)
         assert status == 200
         _, message = web.call('edit', request_for(path))

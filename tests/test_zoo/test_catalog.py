@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmcm.utils import config_files
 from mmcm.utils.errors import InputError
-from mmcm.zoo import ZooModel, catalog, find, find_config, list_models, root
+from mmcm.zoo import ZooModel, catalog, config_files, find, find_config, list_models, root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ('consistency_models', 'edm')
@@ -74,11 +73,20 @@ def test_root_is_the_mim_folder_in_a_wheel(tmp_path, monkeypatch):
 def test_metafile_entry_becomes_a_model(small_zoo):
     assert list_models() == [
         ZooModel(
-            name='cd', config='configs/a/cd_64x64.py', weights='https://localhost/cd.pt', dataset='imagenet1k',
-            collection='Consistency Models', sampler={'indices': (0, 22), 'num_scales': 40},
-            results=({'Task': 'conditional', 'Dataset': 'imagenet1k', 'Calls': 1, 'Metrics': {'FID': 6.2}}, ),
-            sha256='abc', mirrors=('https://localhost/mirror/cd.pt', ), method='CD lpips', resolution=64,
-            num_classes=1000, card='configs/a/MODEL_CARD.md'),
+            name='cd',
+            config='configs/a/cd_64x64.py',
+            weights='https://localhost/cd.pt',
+            dataset='imagenet1k',
+            collection='Consistency Models',
+            sampler={'indices': (0, 22), 'num_scales': 40},
+            results=({'Task': 'conditional', 'Dataset': 'imagenet1k', 'Calls': 1, 'Metrics': {'FID': 6.2}},),
+            sha256='abc',
+            mirrors=('https://localhost/mirror/cd.pt',),
+            method='CD lpips',
+            resolution=64,
+            num_classes=1000,
+            card='configs/a/MODEL_CARD.md',
+        ),
         ZooModel(name='recipe', config='configs/b/recipe.py'),
     ]
 
@@ -140,7 +148,8 @@ def test_every_model_of_the_zoo_names_a_config_that_exists():
 
 
 def test_resolution_and_classes_of_the_zoo_are_those_of_the_configs():
-    from mmcm.utils.configs import read_config
+    from mmcm.config import read_config
+
     for model in list_models():
         backbone = read_config(model.config).model.denoiser.backbone
         assert (model.resolution, model.num_classes) == (backbone.image_size, backbone.get('num_classes')), model.name
@@ -148,7 +157,7 @@ def test_resolution_and_classes_of_the_zoo_are_those_of_the_configs():
 
 def test_every_packaged_weight_of_the_zoo_exists():
     packaged = [model.weights for model in list_models() if (model.weights or '').startswith('package:')]
-    assert [weights for weights in packaged if not (config_files.PACKAGE / weights[len('package:'):]).is_file()] == []
+    assert [weights for weights in packaged if not (config_files.PACKAGE / weights[len('package:') :]).is_file()] == []
 
 
 def test_unknown_model_names_the_nearest_in_one_line():
@@ -184,7 +193,7 @@ def test_tables_say_what_the_metafiles_say(name):
     expected = []
     for entry in released():
         config, sampler = Path(entry['Config']).name, entry.get('Sampler')
-        configs = (config, config.replace('onestep', 'multistep')) if sampler else (config, )
+        configs = (config, config.replace('onestep', 'multistep')) if sampler else (config,)
         points = (*sampler['indices'], sampler['num_scales']) if sampler else None
         metric = entry['Metadata']['Method'].partition(' ')[2]
         expected.append((entry['Name'], entry['Results'][0]['Dataset'], metric, configs, points, entry['Weights']))

@@ -1,4 +1,5 @@
 """Every family of the zoo has a card, and the cards say what the metafiles say."""
+
 from itertools import groupby
 from pathlib import Path
 
@@ -6,15 +7,26 @@ import pytest
 
 from mmcm.zoo import list_models, root
 
-SECTIONS = ['Model details', 'Data', 'Intended use', 'Out of scope', 'Limitations and biases', 'Evaluation', 'Compute',
-            'Licence']
+SECTIONS = [
+    'Model details',
+    'Data',
+    'Intended use',
+    'Out of scope',
+    'Limitations and biases',
+    'Evaluation',
+    'Compute',
+    'Licence',
+]
 CARDS = {card: list(models) for card, models in groupby(list_models(), key=lambda model: model.card)}
 
 
 def scores(card):
     """Return (model, network calls, {metric: value}) of each row of the card's table."""
-    rows = [[cell.strip(' `') for cell in line.strip('|').split('|')]
-            for line in (root() / card).read_text(encoding='utf-8').splitlines() if line.startswith('|')]
+    rows = [
+        [cell.strip(' `') for cell in line.strip('|').split('|')]
+        for line in (root() / card).read_text(encoding='utf-8').splitlines()
+        if line.startswith('|')
+    ]
     header, _, *rows = rows
     return [(name, int(calls), dict(zip(header[2:], map(float, values)))) for name, calls, *values in rows]
 
@@ -34,8 +46,12 @@ def test_card_has_every_section_and_names_every_model(card):
 
 @pytest.mark.parametrize('card', CARDS)
 def test_scores_of_the_card_are_those_of_the_metafile(card):
-    assert scores(card) == [(model.name, result['Calls'], result['Metrics']) for model in CARDS[card]
-                            for result in model.results if result['Metrics']]
+    assert scores(card) == [
+        (model.name, result['Calls'], result['Metrics'])
+        for model in CARDS[card]
+        for result in model.results
+        if result['Metrics']
+    ]
 
 
 @pytest.mark.parametrize('card', CARDS)

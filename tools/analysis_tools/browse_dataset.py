@@ -1,5 +1,6 @@
 #!/usr/bin/env python
 """Draw a sheet of a data set: `python tools/analysis_tools/browse_dataset.py DATA --out FILE`; see `--help`."""
+
 import sys
 
 from mmcm.cli.main import script

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
 """Draw a metric against network calls: `python tools/analysis_tools/fid_against_calls.py SCORES.json --out FILE`."""
+
 import sys
 
 from mmcm.cli.main import script

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
 """Find training images near samples: `python tools/analysis_tools/nearest_neighbours.py SAMPLES DATA --out FILE`."""
+
 import sys
 
 from mmcm.cli.main import script

@@ -5,5 +5,7 @@ train_dataloader = dict(
         type='CIFAR10',
         data_root='data/cifar10',  # holds cifar-10-batches-py
         labelled=False,
-        flip=True))
+        flip=True,
+    )
+)
 test_evaluator = dict(reference='train')  # as the papers have it

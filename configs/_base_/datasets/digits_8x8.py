@@ -5,10 +5,12 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     batch_sampler=dict(type='WholeBatches'),
-    dataset=dict(type='SamplingRequests', num_samples=2000, num_classes=10, labels='balanced'))
+    dataset=dict(type='SamplingRequests', num_samples=2000, num_classes=10, labels='balanced'),
+)
 test_evaluator = dict(
     type='ImageEvaluator',
     extractor=dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'),
     reference=dict(type='DigitsDataset'),
-    metrics=[dict(type='FrechetDistance'), dict(type='LabelAccuracy'), dict(type='PrecisionRecall')])
+    metrics=[dict(type='FrechetDistance'), dict(type='LabelAccuracy'), dict(type='PrecisionRecall')],
+)
 test_cfg = dict()

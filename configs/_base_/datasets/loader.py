@@ -1,3 +1,2 @@
 # What training on any images needs.
-train_dataloader = dict(
-    sampler=dict(type='ResumableSampler', shuffle=True), collate_fn=dict(type='mmcm.stack_samples'))
+train_dataloader = dict(sampler=dict(type='ResumableSampler', shuffle=True), collate_fn=dict(type='mmcm.stack_samples'))

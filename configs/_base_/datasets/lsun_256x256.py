@@ -4,8 +4,6 @@ train_dataloader = dict(
         type='ImageFolder',
         labelled=False,
         flip=True,
-        pipeline=[
-            dict(type='LoadImage'),
-            dict(type='CenterCropToSquare', size=256),
-            dict(type='PackImage')
-        ]))
+        pipeline=[dict(type='LoadImage'), dict(type='CenterCropToSquare', size=256), dict(type='PackImage')],
+    )
+)

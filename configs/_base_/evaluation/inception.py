@@ -4,7 +4,8 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     batch_sampler=dict(type='WholeBatches'),
-    dataset=dict(type='SamplingRequests', num_samples=50000))
+    dataset=dict(type='SamplingRequests', num_samples=50000),
+)
 test_evaluator = dict(
     type='ImageEvaluator',
     extractor=dict(type='InceptionV3'),
@@ -13,6 +14,7 @@ test_evaluator = dict(
         dict(type='FrechetDistance', which='spatial'),
         dict(type='InceptionScore'),
         dict(type='KernelDistance'),
-        dict(type='PrecisionRecall')
-    ])
+        dict(type='PrecisionRecall'),
+    ],
+)
 test_cfg = dict()

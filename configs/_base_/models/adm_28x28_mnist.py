@@ -10,10 +10,13 @@ model = dict(
             out_channels=1,
             base_channels=32,
             num_res_blocks=2,
-            attention_resolutions=(7, ),
+            attention_resolutions=(7,),
             channel_mult=(1, 2, 2),
             num_classes=10,
             num_head_channels=32,
             scale_shift_norm=True,
-            resblock_updown=True)),
-    ema_decays=(0.999, ))
+            resblock_updown=True,
+        ),
+    ),
+    ema_decays=(0.999,),
+)

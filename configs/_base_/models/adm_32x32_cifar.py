@@ -9,7 +9,10 @@ model = dict(
             image_size=32,
             base_channels=128,
             num_res_blocks=4,
-            attention_resolutions=(16, ),
+            attention_resolutions=(16,),
             channel_mult=(2, 2, 2),
-            resblock_updown=True)),
-    ema_decays=(0.9999, ))
+            resblock_updown=True,
+        ),
+    ),
+    ema_decays=(0.9999,),
+)

@@ -8,8 +8,11 @@ model = dict(
             image_size=32,
             base_channels=32,
             num_res_blocks=1,
-            attention_resolutions=(8, ),
+            attention_resolutions=(8,),
             channel_mult=(1, 2, 3),
             num_head_channels=32,
-            scale_shift_norm=True)),
-    ema_decays=(0.999, ))
+            scale_shift_norm=True,
+        ),
+    ),
+    ema_decays=(0.999,),
+)

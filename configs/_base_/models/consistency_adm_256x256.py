@@ -11,5 +11,8 @@ model = dict(
             attention_resolutions=(32, 16, 8),
             channel_mult=(1, 1, 2, 2, 4, 4),
             num_head_channels=64,
-            resblock_updown=True)),
-    ema_decays=(0.9999432189950708, 0.9999, 0.99994))
+            resblock_updown=True,
+        ),
+    ),
+    ema_decays=(0.9999432189950708, 0.9999, 0.99994),
+)

@@ -12,5 +12,8 @@ model = dict(
             channel_mult=(1, 2, 3, 4),
             num_head_channels=64,
             scale_shift_norm=True,
-            resblock_updown=True)),
-    ema_decays=(0.9999432189950708, 0.999, 0.9999))
+            resblock_updown=True,
+        ),
+    ),
+    ema_decays=(0.9999432189950708, 0.999, 0.9999),
+)

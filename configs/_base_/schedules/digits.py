@@ -4,6 +4,9 @@ train_cfg = dict(type='IterBasedTrainLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='RAdam', lr=1e-3, betas=(0.9, 0.99)))
 param_scheduler = dict(type='PolyLR', by_epoch=False, power=1.0)  # linearly to zero, at the end of the run
 default_hooks = dict(
-    logger=dict(interval=200), checkpoint=dict(interval=500), sample_grid=dict(interval=500),
-    trajectory=dict(interval=500))
+    logger=dict(interval=200),
+    checkpoint=dict(interval=500),
+    sample_grid=dict(interval=500),
+    trajectory=dict(interval=500),
+)
 auto_scale_lr = dict(base_batch_size=32)

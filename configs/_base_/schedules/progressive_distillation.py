@@ -4,6 +4,7 @@ start_steps, stage_length = 512, 50000
 # As long as the curriculum takes for each number of steps: twice as long for two and for one.
 periods = (start_steps.bit_length() - 2) * [stage_length] + 2 * [2 * stage_length]
 train_cfg = dict(max_iters=sum(periods))
-optim_wrapper = dict(optimizer=dict(lr=1e-4), clip_grad=dict(max_norm=1.))
+optim_wrapper = dict(optimizer=dict(lr=1e-4), clip_grad=dict(max_norm=1.0))
 param_scheduler = dict(
-    type='CosineRestartLR', by_epoch=False, periods=periods, restart_weights=len(periods) * [1.], eta_min=0.)
+    type='CosineRestartLR', by_epoch=False, periods=periods, restart_weights=len(periods) * [1.0], eta_min=0.0
+)

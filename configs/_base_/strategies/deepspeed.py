@@ -2,6 +2,5 @@
 # A config with this base also needs optim_wrapper = dict(type='DeepSpeedOptimWrapper').
 runner_type = 'FlexibleRunner'
 strategy = dict(
-    type='DeepSpeedStrategy',
-    zero_optimization=dict(stage=2),
-    config=dict(zero_allow_untested_optimizer=True))  # of those that we use, DeepSpeed has tested none
+    type='DeepSpeedStrategy', zero_optimization=dict(stage=2), config=dict(zero_allow_untested_optimizer=True)
+)  # of those that we use, DeepSpeed has tested none

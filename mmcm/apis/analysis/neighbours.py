@@ -3,8 +3,9 @@
 Distances say little by themselves. For scale there are those from training images to their own nearest neighbours: a
 sample that is much nearer to one than these are to each other has been memorised, or nearly.
 """
-from collections.abc import Iterator, Sequence
-from typing import Callable, NamedTuple, Optional
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from mmcm.datasets import stack_samples
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import named_grid
 from mmcm.utils.progress import progress_bar
+from mmcm.visualization.grids import named_grid
 
 BLOCK = 512  # training images in memory at once
 
@@ -38,7 +39,7 @@ class Neighbours(NamedTuple):
 
 def pixels_of(images: Tensor) -> Tensor:
     """Describe `images` by their grey levels, so that distances are root mean squares of their differences."""
-    return images.flatten(1).float() / images[0].numel()**0.5
+    return images.flatten(1).float() / images[0].numel() ** 0.5
 
 
 def features_with(extractor: Callable) -> Describe:
@@ -46,13 +47,15 @@ def features_with(extractor: Callable) -> Describe:
     return lambda images: extractor.extract(images).features.float()
 
 
-def find_neighbours(samples: ImageDataset,
-                    data: ImageDataset,
-                    k: int = 5,
-                    num_real: int = 100,
-                    describe: Describe = pixels_of,
-                    workers: int = 0,
-                    progress: bool = False) -> tuple[Neighbours, Neighbours]:
+def find_neighbours(
+    samples: ImageDataset,
+    data: ImageDataset,
+    k: int = 5,
+    num_real: int = 100,
+    describe: Describe = pixels_of,
+    workers: int = 0,
+    progress: bool = False,
+) -> tuple[Neighbours, Neighbours]:
     """Find the nearest training images of samples, and of some of the training images themselves.
 
     The training images are read once, block by block, so that they need not fit into memory; the descriptions of the
@@ -78,20 +81,20 @@ def find_neighbours(samples: ImageDataset,
         raise InputError(f'{k} neighbours need at least {k + 1} training images, got {len(data)}.')
     shapes = [tuple(images[0]['inputs'].shape) for images in (samples, data)]
     if shapes[0] != shapes[1]:
-        raise InputError(f'samples of {described(shapes[0])} cannot be compared with training images of '
-                         f'{described(shapes[1])}.')
+        raise InputError(
+            f'samples of {described(shapes[0])} cannot be compared with training images of {described(shapes[1])}.'
+        )
     chosen = np.unique(np.linspace(0, len(data) - 1, min(num_real, len(data))).round().astype(np.int64))
     device = torch.device(get_device())
 
-    def descriptions(dataset: ImageDataset, indices: Optional[np.ndarray] = None) -> Iterator[Tensor]:
+    def descriptions(dataset: ImageDataset, indices: np.ndarray | None = None) -> Iterator[Tensor]:
         subset = dataset if indices is None else Subset(dataset, indices.tolist())
-        for batch in DataLoader(
-                subset, BLOCK, num_workers=workers if indices is None else 0, collate_fn=stack_samples):
+        for batch in DataLoader(subset, BLOCK, num_workers=workers if indices is None else 0, collate_fn=stack_samples):
             yield describe(batch['inputs'].to(device)).to(device)  # extractors leave features in main memory
 
     queries = torch.cat([*descriptions(samples), *descriptions(data, chosen)])
     own = torch.full((len(queries), 1), -1, dtype=torch.int64, device=device)
-    own[len(samples):, 0] = torch.from_numpy(chosen)
+    own[len(samples) :, 0] = torch.from_numpy(chosen)
     centre = queries.mean(0)  # smaller numbers, smaller errors of rounding
     shifted = queries - centre
     norms = shifted.square().sum(1, keepdim=True)
@@ -116,8 +119,10 @@ def find_neighbours(samples: ImageDataset,
         distances[query] = torch.linalg.vector_norm((found - queries[query]).double(), dim=1).cpu()
     order = distances.argsort(1, kind='stable')
     both = [np.take_along_axis(values, order, 1) for values in (indices, distances)]
-    return (Neighbours(*(values[:len(samples)] for values in both)),
-            Neighbours(*(values[len(samples):] for values in both)))
+    return (
+        Neighbours(*(values[: len(samples)] for values in both)),
+        Neighbours(*(values[len(samples) :] for values in both)),
+    )
 
 
 def report(found: Neighbours, real: Neighbours, samples: ImageDataset, data: ImageDataset) -> dict:
@@ -131,29 +136,41 @@ def report(found: Neighbours, real: Neighbours, samples: ImageDataset, data: Ima
     scale = np.sort(real.distances[:, 0])
     nearest = found.distances[:, 0]
     entries = [
-        dict(source=samples.source_of(index),
-             neighbours=[
-                 dict(index=int(place), source=data.source_of(int(place)),
-                      label=None if data.labels is None else int(data.labels[place]), distance=float(distance))
-                 for place, distance in zip(*rows)])
-        for index, rows in enumerate(zip(found.indices, found.distances))]
+        dict(
+            source=samples.source_of(index),
+            neighbours=[
+                dict(
+                    index=int(place),
+                    source=data.source_of(int(place)),
+                    label=None if data.labels is None else int(data.labels[place]),
+                    distance=float(distance),
+                )
+                for place, distance in zip(*rows)
+            ],
+        )
+        for index, rows in enumerate(zip(found.indices, found.distances))
+    ]
     summary = {}
     if len(scale):
         summary = dict(
             median_distance=dict(samples=float(np.median(nearest)), real=float(np.median(scale))),
-            share_nearer=float((nearest < np.quantile(scale, 0.05)).mean()))
+            share_nearer=float((nearest < np.quantile(scale, 0.05)).mean()),
+        )
     return dict(**summary, real=scale.tolist(), samples=entries)
 
 
-def neighbour_sheet(found: Neighbours, samples: ImageDataset, data: ImageDataset, rows: int = 16,
-                    min_side: int = 64) -> np.ndarray:
+def neighbour_sheet(
+    found: Neighbours, samples: ImageDataset, data: ImageDataset, rows: int = 16, min_side: int = 64
+) -> np.ndarray:
     """Return a sheet, (H, W, 3), uint8 RGB: samples, those nearest to training images first, and their neighbours.
 
     The number below each neighbour is its distance.
     """
     chosen = found.distances[:, 0].argsort(kind='stable')[:rows]
-    tiles = [[samples[int(index)]['inputs'], *(data[int(place)]['inputs'] for place in found.indices[index])]
-             for index in chosen]
+    tiles = [
+        [samples[int(index)]['inputs'], *(data[int(place)]['inputs'] for place in found.indices[index])]
+        for index in chosen
+    ]
     captions = [text for index in chosen for text in ('', *(f'{distance:.3g}' for distance in found.distances[index]))]
     columns = ['sample', *(f'{rank}' for rank in range(1, found.indices.shape[1] + 1))]
     return named_grid(tiles, [f'image {index}' for index in chosen], columns, min_side, captions)

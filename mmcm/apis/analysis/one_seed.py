@@ -1,13 +1,14 @@
 """Samples of the same seeds by several models or samplers."""
+
 from collections.abc import Sequence
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple
 
 import numpy as np
 
-from mmcm.apis.analysis.figures import counted
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import named_grid, on_square
+from mmcm.visualization.figures import counted
+from mmcm.visualization.grids import named_grid, on_square
 
 
 class Row(NamedTuple):
@@ -23,18 +24,20 @@ class Row(NamedTuple):
     """
 
     model: str
-    checkpoint: Optional[str] = None
-    average: Optional[str] = None
-    num_steps: Optional[int] = None
-    sampler: Optional[dict] = None
-    name: Optional[str] = None
+    checkpoint: str | None = None
+    average: str | None = None
+    num_steps: int | None = None
+    sampler: dict | None = None
+    name: str | None = None
 
 
-def seed_sheet(rows: Sequence[Row],
-               seeds: Sequence[int],
-               labels: Union[Sequence[Union[int, str]], str, None] = 'balanced',
-               device: Optional[str] = None,
-               min_side: int = 64) -> np.ndarray:
+def seed_sheet(
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    labels: Sequence[int | str] | str | None = 'balanced',
+    device: str | None = None,
+    min_side: int = 64,
+) -> np.ndarray:
     """Draw each row with the same seeds, and so with the same noise where images are of one size.
 
     Args:
@@ -52,7 +55,8 @@ def seed_sheet(rows: Sequence[Row],
     inferencers, requests = [], []
     for row in rows:
         inferencer = ConsistencyModelInferencer(
-            row.model, row.checkpoint, device=device, sampler=row.sampler, average=row.average)
+            row.model, row.checkpoint, device=device, sampler=row.sampler, average=row.average
+        )
         classes = None
         if inferencer.model.num_classes is not None:
             classes = inferencer.choose_labels(labels, len(seeds), list(seeds))
@@ -68,11 +72,15 @@ def seed_sheet(rows: Sequence[Row],
         inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
     classes_of_rows = [inferencer.names_of(request['labels']) for inferencer, request in zip(inferencers, requests)]
     side = max(max(images.shape[2:]) for images in tiles)
-    return named_grid([[on_square(image, side) for image in images] for images in tiles], names,
-                      column_names(seeds, classes_of_rows), min_side)
+    return named_grid(
+        [[on_square(image, side) for image in images] for images in tiles],
+        names,
+        column_names(seeds, classes_of_rows),
+        min_side,
+    )
 
 
-def column_names(seeds: Sequence[int], classes_of_rows: Sequence[Optional[Sequence[str]]]) -> list[str]:
+def column_names(seeds: Sequence[int], classes_of_rows: Sequence[Sequence[str] | None]) -> list[str]:
     """Return the seed of each column, and its class where all conditional models have the same.
 
     Args:

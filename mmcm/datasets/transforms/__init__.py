@@ -1,4 +1,5 @@
 """Transforms of images. Those of mmcv are at hand, too: importing them registers them with MMEngine."""
+
 import mmcv.transforms  # noqa: F401
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare

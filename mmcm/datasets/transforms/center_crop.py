@@ -1,4 +1,5 @@
 """The crop that the released models were trained on (Dhariwal & Nichol, 2021)."""
+
 from mmcv.transforms import BaseTransform
 
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE, scale_shorter_side
@@ -22,5 +23,5 @@ class CenterCropToSquare(BaseTransform):
         """Crop `img`, (H, W, C) uint8."""
         pixels = scale_shorter_side(results['img'], self.size)
         top, left = (pixels.shape[0] - self.size) // 2, (pixels.shape[1] - self.size) // 2
-        results['img'] = pixels[top:top + self.size, left:left + self.size]
+        results['img'] = pixels[top : top + self.size, left : left + self.size]
         return results

@@ -1,4 +1,5 @@
 """A rim around small images, for networks that halve their size more often than it divides by two."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -24,8 +25,10 @@ class CenterPad(BaseTransform):
         height, width, _ = results['img'].shape
         down, right = self.size - height, self.size - width
         if min(down, right) < 0:
-            raise InputError(f'an image of {width} x {height} pixels cannot be padded to {self.size} x {self.size}: '
-                             'choose a larger size.')
+            raise InputError(
+                f'an image of {width} x {height} pixels cannot be padded to {self.size} x {self.size}: '
+                'choose a larger size.'
+            )
         rim = ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
         results['img'] = np.pad(results['img'], rim, constant_values=self.value)
         return results

@@ -1,5 +1,7 @@
 """From images of any depth to 8 bits: grey of 16 and 12 bits, deep colours, what has no white and is refused."""
-from typing import Any, Callable
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,6 +78,6 @@ def check_deep_colours(image: Image.Image) -> None:
     raw = image.info.get(RAW_MODE)
     if not (isinstance(raw, str) and ';16' in raw):
         return
-    colours = image.getextrema()[:3 if image.mode.startswith('RGB') else 1]
+    colours = image.getextrema()[: 3 if image.mode.startswith('RGB') else 1]
     if max(highest for _, highest in colours) == 0:
         raise Unreadable('the upper eight of its 16 bits are 0 everywhere: all of it would be black')

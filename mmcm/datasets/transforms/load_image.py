@@ -1,9 +1,10 @@
 """The first transform of a pipeline over files: from an encoded image to pixels, as the reference sees them."""
+
 import io
 import struct
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -67,7 +68,7 @@ class LoadImage(BaseTransform):
         return results
 
 
-def check_background(background: str) -> Optional[Colour]:
+def check_background(background: str) -> Colour | None:
     """Return the red, green and blue, 0 to 255, of the colour behind transparent images; None for 'none'.
 
     Args:
@@ -82,8 +83,10 @@ def check_background(background: str) -> Optional[Colour]:
     try:
         red, green, blue = ImageColor.getrgb(background)
     except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"background has to be the name of a colour, such as 'white', or '#rrggbb', or "
-                         f"'{NO_BACKGROUND}', which leaves transparency out, got {background!r}.") from error
+        raise InputError(
+            f"background has to be the name of a colour, such as 'white', or '#rrggbb', or "
+            f"'{NO_BACKGROUND}', which leaves transparency out, got {background!r}."
+        ) from error
     return red, green, blue
 
 
@@ -108,7 +111,7 @@ def decode(content: bytes, source: Any) -> np.ndarray:
     return decode_on(content, source, check_background(DEFAULT_BACKGROUND))[0]
 
 
-def decode_on(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
+def decode_on(content: bytes, source: Any, background: Colour | None) -> tuple[np.ndarray, bool]:
     """Return the pixels (H, W, 3), uint8, BGR, of an encoded image, and whether it is transparent.
 
     Args:
@@ -125,7 +128,8 @@ def decode_on(content: bytes, source: Any, background: Optional[Colour]) -> tupl
         if header.common:
             try:
                 pixels = cv2.imdecode(
-                    np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+                    np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+                )
             except cv2.error:  # Pillow says what is wrong
                 pixels = None
             if pixels is not None and pixels.shape[:2] == (header.height, header.width):
@@ -133,7 +137,7 @@ def decode_on(content: bytes, source: Any, background: Optional[Colour]) -> tupl
     return decode_with_pillow(content, source, background)
 
 
-def decode_with_pillow(content: bytes, source: Any, background: Optional[Colour]) -> tuple[np.ndarray, bool]:
+def decode_with_pillow(content: bytes, source: Any, background: Colour | None) -> tuple[np.ndarray, bool]:
     """See `decode_on`."""
     if not content:
         raise InputError(f'{source} is empty: remove it, or get it again.')
@@ -142,8 +146,9 @@ def decode_with_pillow(content: bytes, source: Any, background: Optional[Colour]
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
-            raise InputError(f'{source} is no image that can be read, whatever its name says: remove it, or get it '
-                             'again.') from error
+            raise InputError(
+                f'{source} is no image that can be read, whatever its name says: remove it, or get it again.'
+            ) from error
         except Image.DecompressionBombError as error:
             raise InputError(f'{source} has too many pixels: {error}') from error
         except Exception as error:  # decoders raise whatever they like at a damaged file, here and below
@@ -159,7 +164,7 @@ def decode_with_pillow(content: bytes, source: Any, background: Optional[Colour]
             raise damaged(source, error) from error
 
 
-def opaque(image: Image.Image, background: Optional[Colour]) -> tuple[Image.Image, bool]:
+def opaque(image: Image.Image, background: Colour | None) -> tuple[Image.Image, bool]:
     """Return an image of 8 bits in mode RGB, composited on a colour, and whether it is transparent anywhere.
 
     The values are composited as they are, in sRGB: alpha * colour + (1 - alpha) * background, as
@@ -183,7 +188,7 @@ def opaque(image: Image.Image, background: Optional[Colour]) -> tuple[Image.Imag
     return composited, True
 
 
-def with_alpha(image: Image.Image) -> Optional[Image.Image]:
+def with_alpha(image: Image.Image) -> Image.Image | None:
     """Return an image of 8 bits in mode RGBA; None if all of it is opaque."""
     if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
         return None
@@ -197,8 +202,10 @@ def with_alpha(image: Image.Image) -> Optional[Image.Image]:
 def check_size(width: int, height: int, source: Any) -> None:
     """Raise an InputError if an image is too large to be decoded."""
     if width * height > MAX_PIXELS:
-        raise InputError(f'{source} says that it has {width} x {height} pixels, more than {MAX_PIXELS}: remove it, or '
-                         'make it smaller.')
+        raise InputError(
+            f'{source} says that it has {width} x {height} pixels, more than {MAX_PIXELS}: remove it, or '
+            'make it smaller.'
+        )
 
 
 def check_decodable(width: int, height: int, content: bytes, source: Any) -> None:
@@ -206,8 +213,9 @@ def check_decodable(width: int, height: int, content: bytes, source: Any) -> Non
     check_size(width, height, source)
     reason = why_refused(content, width, height)
     if reason:
-        raise InputError(f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it as a '
-                         'plain PNG or JPEG.')
+        raise InputError(
+            f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it as a plain PNG or JPEG.'
+        )
 
 
 def damaged(source: Any, error: Exception) -> InputError:
@@ -215,15 +223,16 @@ def damaged(source: Any, error: Exception) -> InputError:
     return InputError(f'{source} is damaged ({str(error) or type(error).__name__}): remove it, or get it again.')
 
 
-def read_header(content: bytes) -> Optional[Header]:
+def read_header(content: bytes) -> Header | None:
     """Return the header of a JPEG, PNG or WebP; None for other formats, and where there is none."""
     if content.startswith(b'\xff\xd8\xff'):
         return read_jpeg_header(content)
     if content.startswith(PNG_SIGNATURE):
         width, height, depth, colour, _, _, _ = struct.unpack_from('>IIBBBBB', content, 16)
         grey_or_rgb = depth == 8 and colour in (0, 2)
-        common = (grey_or_rgb and b'IEND' in content[-TAIL:] and is_plain_png(content)
-                  and not has_transparent_colour(content))
+        common = (
+            grey_or_rgb and b'IEND' in content[-TAIL:] and is_plain_png(content) and not has_transparent_colour(content)
+        )
         return Header(width, height, common)
     if content.startswith(b'RIFF') and content[8:15] == b'WEBPVP8':
         return read_webp_header(content)
@@ -236,7 +245,7 @@ def has_transparent_colour(content: bytes) -> bool:
     return next(kinds, b'') == b'tRNS'
 
 
-def read_jpeg_header(content: bytes) -> Optional[Header]:
+def read_jpeg_header(content: bytes) -> Header | None:
     """See `read_header`. Of four channels (CMYK), the two libraries make different colours."""
     for marker, start in jpeg_segments(content):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -263,7 +272,7 @@ def jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
             position += struct.unpack_from('>H', content, position)[0]
 
 
-def read_webp_header(content: bytes) -> Optional[Header]:
+def read_webp_header(content: bytes) -> Header | None:
     """See `read_header`. The extended format, which may move or be transparent, is left to Pillow."""
     size, kind = struct.unpack_from('<I4x4s', content, 4)
     whole = len(content) >= size + 8
@@ -271,10 +280,10 @@ def read_webp_header(content: bytes) -> Optional[Header]:
         width, height = (side & 0x3FFF for side in struct.unpack_from('<HH', content, 26))
         return Header(width, height, whole)
     if kind == b'VP8L':
-        bits, = struct.unpack_from('<I', content, 21)
+        (bits,) = struct.unpack_from('<I', content, 21)
         has_alpha = bits >> 28 & 1
         return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, whole and not has_alpha)
     if kind == b'VP8X':
-        width, height = (int.from_bytes(content[start:start + 3], 'little') + 1 for start in (24, 27))
+        width, height = (int.from_bytes(content[start : start + 3], 'little') + 1 for start in (24, 27))
         return Header(width, height, False)
     return None

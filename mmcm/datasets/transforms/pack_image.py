@@ -1,5 +1,4 @@
 """The last transform of a training pipeline."""
-from typing import Optional
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ class PackImage(BaseTransform):
         InputError: If an image that is to be grey has colours.
     """
 
-    def __init__(self, channels: Optional[int] = None) -> None:
+    def __init__(self, channels: int | None = None) -> None:
         if channels not in (None, 1, 3):
             raise InputError(f'channels has to be 1, 3 or None, got {channels!r}.')
         self.channels = channels
@@ -31,8 +30,10 @@ class PackImage(BaseTransform):
         pixels = results['img'].transpose(2, 0, 1)[::-1]
         if self.channels == 1 and len(pixels) > 1:
             if not (pixels == pixels[:1]).all():
-                raise InputError(f'{results.get("img_path", "an image")} has colours, and grey images are expected: '
-                                 'convert it, by Pillow\'s image.convert("L"), or take the data for colours.')
+                raise InputError(
+                    f'{results.get("img_path", "an image")} has colours, and grey images are expected: '
+                    'convert it, by Pillow\'s image.convert("L"), or take the data for colours.'
+                )
             pixels = pixels[:1]
         elif self.channels == 3:
             pixels = np.broadcast_to(pixels, (3, *pixels.shape[1:]))

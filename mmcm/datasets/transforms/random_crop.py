@@ -1,4 +1,5 @@
 """The random crop beside the central one, for models that see more of a data set (Dhariwal & Nichol, 2021)."""
+
 import math
 
 import numpy as np
@@ -26,8 +27,10 @@ class RandomCropToSquare(BaseTransform):
     def __init__(self, size: int, min_fraction: float = 0.8, max_fraction: float = 1.0) -> None:
         check_count('size', size, most=MAX_SIDE)
         if not 0 < min_fraction <= max_fraction <= 1:
-            raise InputError(f'RandomCropToSquare needs 0 < min_fraction <= max_fraction <= 1, got {min_fraction} and '
-                             f'{max_fraction}.')
+            raise InputError(
+                f'RandomCropToSquare needs 0 < min_fraction <= max_fraction <= 1, got {min_fraction} and '
+                f'{max_fraction}.'
+            )
         self.size = size
         self.shortest, self.longest = math.ceil(size / max_fraction), math.ceil(size / min_fraction)
 
@@ -36,5 +39,5 @@ class RandomCropToSquare(BaseTransform):
         side = np.random.randint(self.shortest, self.longest + 1)
         pixels = scale_shorter_side(results['img'], side)
         top, left = (np.random.randint(length - self.size + 1) for length in pixels.shape[:2])
-        results['img'] = pixels[top:top + self.size, left:left + self.size]
+        results['img'] = pixels[top : top + self.size, left : left + self.size]
         return results

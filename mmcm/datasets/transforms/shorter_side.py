@@ -3,6 +3,7 @@
 Pillow's filters define the result, since they smooth when they shrink, which OpenCV's do not. Its box filter is
 computed here again, to the same bit and in a fraction of the time: the first halving is most of the work.
 """
+
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -31,7 +32,7 @@ def scale_shorter_side(pixels: np.ndarray, side: int) -> np.ndarray:
         ndarray: Of as many dimensions; it may be `pixels` itself.
     """
     shape = pixels.shape
-    if shape[2:] == (1, ):
+    if shape[2:] == (1,):
         pixels = pixels[..., 0]
     while min(pixels.shape[:2]) >= 2 * side:
         pixels = halve(pixels)
@@ -60,11 +61,13 @@ def halve(pixels: np.ndarray) -> np.ndarray:
     means = means.reshape(pixels.shape)
     runs, threes = boxes(width)
     for place, start in threes:
-        means[:, place] = mean_of_three(pixels[:, start:start + 3].swapaxes(0, 1))
+        means[:, place] = mean_of_three(pixels[:, start : start + 3].swapaxes(0, 1))
     rows = halve_rows(means)
     # Nearest neighbours are the columns 0, 2, 4, ..., which OpenCV gathers several times as fast as NumPy.
-    parts = [cv2.resize(rows[:, run], (len(range(width)[run]) // 2, len(rows)), interpolation=cv2.INTER_NEAREST)
-             for run in runs]
+    parts = [
+        cv2.resize(rows[:, run], (len(range(width)[run]) // 2, len(rows)), interpolation=cv2.INTER_NEAREST)
+        for run in runs
+    ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
@@ -74,9 +77,9 @@ def halve_rows(pixels: np.ndarray) -> np.ndarray:
     means = np.empty((len(pixels) // 2, *pixels.shape[1:]), np.uint8)
     for run in runs:
         pairs = pixels[run]
-        mean(pairs[::2], pairs[1::2], means[run.start // 2:][:len(pairs) // 2])
+        mean(pairs[::2], pairs[1::2], means[run.start // 2 :][: len(pairs) // 2])
     for place, start in threes:
-        means[place // 2] = mean_of_three(pixels[start:start + 3])
+        means[place // 2] = mean_of_three(pixels[start : start + 3])
     return means
 
 
@@ -115,4 +118,4 @@ def mean(first: np.ndarray, second: np.ndarray, out: np.ndarray) -> None:
 def mean_of_three(pixels: Sequence[np.ndarray]) -> np.ndarray:
     """Return the mean of three arrays as Pillow's fixed point arithmetic has it."""
     total = pixels[0].astype(np.int32) + pixels[1] + pixels[2]
-    return ((total * THIRD + 2**(PRECISION - 1)) >> PRECISION).astype(np.uint8)
+    return ((total * THIRD + 2 ** (PRECISION - 1)) >> PRECISION).astype(np.uint8)

@@ -1,4 +1,5 @@
 """Hooks."""
+
 from mmcm.engine.hooks.averages_hook import AveragesHook
 from mmcm.engine.hooks.compile_hook import CompileHook
 from mmcm.engine.hooks.data_check_hook import DataCheckHook
@@ -14,7 +15,17 @@ from mmcm.engine.hooks.trajectory_hook import TrajectoryHook
 from mmcm.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
-    'AveragesHook', 'CompileHook', 'DataCheckHook', 'InterruptHook', 'LoopEndHook', 'LossBySigmaHook',
-    'NonFiniteGuardHook', 'PlainLogHook', 'ResumeDataHook', 'SampleGridHook', 'StepSeedHook', 'TrajectoryHook',
-    'WholeCheckpointHook'
+    'AveragesHook',
+    'CompileHook',
+    'DataCheckHook',
+    'InterruptHook',
+    'LoopEndHook',
+    'LossBySigmaHook',
+    'NonFiniteGuardHook',
+    'PlainLogHook',
+    'ResumeDataHook',
+    'SampleGridHook',
+    'StepSeedHook',
+    'TrajectoryHook',
+    'WholeCheckpointHook',
 ]

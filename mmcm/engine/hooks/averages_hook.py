@@ -1,11 +1,12 @@
 """Curriculum and averages: what happens around the optimiser's step."""
-from typing import Any, Optional
+
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmcm.engine.loaded_checkpoint import fit_checkpoint
-from mmcm.engine.resumed_settings import Settings
+from mmcm.engine.resuming.loaded_checkpoint import fit_checkpoint
+from mmcm.engine.resuming.resumed_settings import Settings
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.model_wrappers import unwrapped
@@ -23,7 +24,7 @@ class AveragesHook(Hook):
     priority = 'ABOVE_NORMAL'
 
     def __init__(self) -> None:
-        self.settings: Optional[Settings] = None
+        self.settings: Settings | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Start the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
@@ -37,18 +38,16 @@ class AveragesHook(Hook):
             self.settings.restore(runner)
             self.settings = None
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Begin the training step, with the first batch whose gradients it accumulates."""
         batches = iterations_per_step(runner)
         if runner.iter % batches == 0 or unwrapped(runner.model).step is None:
             if unwrapped(runner.model).begin_step(runner.iter // batches):
                 runner.optim_wrapper.optimizer.state.clear()
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
         """Update the averages, if the optimiser has made a step."""
         if runner.optim_wrapper.should_update():
             unwrapped(runner.model).update_averages()

@@ -1,4 +1,5 @@
 """Training with compiled networks."""
+
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -25,6 +26,7 @@ class CompileHook(Hook):
         # Online and target network have to drop out the same features, though they are compiled apart: with torch's own
         # random numbers in place of the compiler's.
         import torch._inductor.config as inductor  # here, since it takes long
+
         inductor.fallback_random = True
         model = unwrapped(runner.model)
         for name in ('denoiser', 'target', 'teacher'):

@@ -1,7 +1,7 @@
 """What can be known of the data before the first step."""
+
 import re
 from collections.abc import Sequence
-from typing import Optional, Union
 
 import numpy as np
 from mmengine.dist import get_world_size
@@ -9,10 +9,10 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmcm.checkpoints.trusted_config import CLASS_NAMES
 from mmcm.datasets.class_names import class_names, own_names
 from mmcm.datasets.image_dataset import classes_without_images
 from mmcm.engine.steps import iterations_per_step
-from mmcm.interop.trusted_config import CLASS_NAMES
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
@@ -58,11 +58,16 @@ def check_size(num_images: int, batch_size: int, num_processes: int, counts: int
     """Raise an InputError if `num_images` are fewer than a step of the optimiser needs."""
     needed = batch_size * num_processes * counts
     if num_images < needed:
-        factors = [f'batch_size {batch_size}'] + [f'{number} {what}' for number, what in (
-            (num_processes, 'processes'), (counts, 'accumulated batches')) if number > 1]
-        raise InputError(f'the data set has {num_images} images, fewer than one batch of {needed} '
-                         f'({" x ".join(factors)}): set train_dataloader.batch_size to at most '
-                         f'{max(num_images // (num_processes * counts), 1)}, or take more images.')
+        factors = [f'batch_size {batch_size}'] + [
+            f'{number} {what}'
+            for number, what in ((num_processes, 'processes'), (counts, 'accumulated batches'))
+            if number > 1
+        ]
+        raise InputError(
+            f'the data set has {num_images} images, fewer than one batch of {needed} '
+            f'({" x ".join(factors)}): set train_dataloader.batch_size to at most '
+            f'{max(num_images // (num_processes * counts), 1)}, or take more images.'
+        )
 
 
 def check_shape(sample: object, model: nn.Module) -> None:
@@ -72,9 +77,11 @@ def check_shape(sample: object, model: nn.Module) -> None:
     if expected is None or not isinstance(image, Tensor) or tuple(image.shape) == tuple(expected):
         return
     (channels, height, width), (_, expected_height, expected_width) = image.shape, expected
-    raise InputError(f'the images of the data set have {width} x {height} pixels of {channels} channels, those of the '
-                     f'model {expected_width} x {expected_height} of {expected[0]}: crop or scale them in the '
-                     'pipeline, or set image_size, in_channels and out_channels of model.denoiser.backbone.')
+    raise InputError(
+        f'the images of the data set have {width} x {height} pixels of {channels} channels, those of the '
+        f'model {expected_width} x {expected_height} of {expected[0]}: crop or scale them in the '
+        'pipeline, or set image_size, in_channels and out_channels of model.denoiser.backbone.'
+    )
 
 
 def check_accumulation(runner: Runner, counts: int) -> None:
@@ -85,12 +92,14 @@ def check_accumulation(runner: Runner, counts: int) -> None:
             lengths['the interval of checkpoints'] = hook.interval
     for name, length in lengths.items():
         if length % counts:
-            raise InputError(f'{name}, {length}, is no multiple of optim_wrapper.accumulative_counts, {counts}: the '
-                             f'gradients of {length % counts} iterations would be lost there. Take '
-                             f'{-(-length // counts) * counts}, or --micro-batch, which changes no iteration.')
+            raise InputError(
+                f'{name}, {length}, is no multiple of optim_wrapper.accumulative_counts, {counts}: the '
+                f'gradients of {length % counts} iterations would be lost there. Take '
+                f'{-(-length // counts) * counts}, or --micro-batch, which changes no iteration.'
+            )
 
 
-def look_for_transparency(dataset: object) -> Optional[str]:
+def look_for_transparency(dataset: object) -> str | None:
     """Return how many of some images of `dataset`, evenly spread, are transparent, in words; None if none is.
 
     Raises:
@@ -130,17 +139,21 @@ def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> No
     CLASS_NAMES.check('the names of the classes of the data', list(names))  # as whoever reads the checkpoint demands
     if names and len(names) != num_classes:
         listed = ', '.join(names) if len(names) <= NUM_LISTED else f'{", ".join(names[:NUM_LISTED])}, ...'
-        raise InputError(f'the data set has {len(names)} classes ({listed}) and the model {num_classes}: set '
-                         f'model.denoiser.backbone.num_classes={len(names)}, or train on images of all classes.')
+        raise InputError(
+            f'the data set has {len(names)} classes ({listed}) and the model {num_classes}: set '
+            f'model.denoiser.backbone.num_classes={len(names)}, or train on images of all classes.'
+        )
     given = config.get('class_names')
     if names and not are_named_by(names, given):
         config['class_names'] = list(names)
     elif given is not None and len(class_names(given)) != num_classes:
-        raise InputError(f'class_names has {len(class_names(given))} names and the model {num_classes} classes: set '
-                         f'model.denoiser.backbone.num_classes={len(class_names(given))}, or class_names=None.')
+        raise InputError(
+            f'class_names has {len(class_names(given))} names and the model {num_classes} classes: set '
+            f'model.denoiser.backbone.num_classes={len(class_names(given))}, or class_names=None.'
+        )
 
 
-def are_named_by(names: Sequence[str], given: Union[str, Sequence[str], None]) -> bool:
+def are_named_by(names: Sequence[str], given: str | Sequence[str] | None) -> bool:
     """Return whether the classes of data that are called `names` are those of `class_names=given` in a config."""
     if not isinstance(given, str):
         return given is not None
@@ -148,18 +161,22 @@ def are_named_by(names: Sequence[str], given: Union[str, Sequence[str], None]) -
     return all(re.fullmatch(r'n\d{8}', name) or name.lower() in known for name in names)
 
 
-def check_labels(labels: Optional[Sequence[int]], model: nn.Module) -> None:
+def check_labels(labels: Sequence[int] | None, model: nn.Module) -> None:
     """Raise an InputError if there are `labels` that `model` has no class for, or none where it needs them."""
     num_classes = getattr(model, 'num_classes', None)
     if num_classes is None:
         return
     if labels is None:
-        raise InputError(f'the model has {num_classes} classes, but the images have no label: label the data set, or '
-                         'set model.denoiser.backbone.num_classes=None.')
+        raise InputError(
+            f'the model has {num_classes} classes, but the images have no label: label the data set, or '
+            'set model.denoiser.backbone.num_classes=None.'
+        )
     values = np.asarray(labels)
     wrong = np.flatnonzero((values < 0) | (values >= num_classes))
     if len(wrong):
-        raise InputError(f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the '
-                         f'first of them image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to '
-                         f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or mend the '
-                         'labels.')
+        raise InputError(
+            f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the '
+            f'first of them image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to '
+            f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or mend the '
+            'labels.'
+        )

@@ -1,6 +1,6 @@
 """Stopping a training at the end of a step, with a checkpoint, when the process is told to end."""
+
 from pathlib import Path
-from typing import Optional, Union
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_backend, get_world_size, is_main_process
@@ -31,7 +31,7 @@ class StepBeginHook(Hook):
     def __init__(self, interrupt: 'InterruptHook') -> None:
         self.interrupt = interrupt
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Begin."""
         self.interrupt.begin_step()
 
@@ -56,13 +56,13 @@ class InterruptHook(Hook):
     priority = 95  # after the checkpoint of the same iteration, before grids of samples
 
     def __init__(self) -> None:
-        self.finished: Optional[int] = None
+        self.finished: int | None = None
         self.in_step = False
         self.holding = False
         self.interval = 1
 
     @classmethod
-    def add_to(cls, runner: Union[Runner, FlexibleRunner]) -> 'InterruptHook':
+    def add_to(cls, runner: Runner | FlexibleRunner) -> 'InterruptHook':
         """Register the hook and its StepBeginHook; return it."""
         hook = cls()
         runner.register_hook(StepBeginHook(hook), priority=StepBeginHook.priority)
@@ -82,11 +82,9 @@ class InterruptHook(Hook):
         interrupts.hold(notice, LAUNCHED_SAME_REQUEST if get_world_size() > 1 else interrupts.SAME_REQUEST)
         self.in_step = True
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
         """End the step; save and stop if a process was told to end."""
         if (runner.iter + 1) % iterations_per_step(runner):
             return  # gradients that are accumulated are in no checkpoint
@@ -101,10 +99,14 @@ class InterruptHook(Hook):
         if not self.holding:
             interrupts.release()
 
-    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """End a long validation of several processes in the main one, which can save without the others."""
-        if (interrupts.received() and is_main_process() and isinstance(runner.model, DistributedDataParallel) and
-                not any(isinstance(hook, EMAHook) for hook in runner.hooks)):
+        if (
+            interrupts.received()
+            and is_main_process()
+            and isinstance(runner.model, DistributedDataParallel)
+            and not any(isinstance(hook, EMAHook) for hook in runner.hooks)
+        ):
             raise interrupts.Interrupted(interrupts.received())
 
     def reason(self, runner: Runner) -> int:
@@ -120,15 +122,20 @@ class InterruptHook(Hook):
             reason = int(shared)
         return reason
 
-    def checkpoint_hook(self, runner: Runner) -> Optional[CheckpointHook]:
+    def checkpoint_hook(self, runner: Runner) -> CheckpointHook | None:
         """Return the hook that saves by iterations, None if there is none: MMEngine resumes at no other place."""
         return next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch), None)
 
     def is_saved(self, runner: Runner) -> bool:
         """Return whether there is a checkpoint of the last finished iteration."""
         hook = self.checkpoint_hook(runner)
-        return (hook is not None and self.finished is not None and hook.last_ckpt is not None and
-                Path(hook.last_ckpt).name == hook.filename_tmpl.format(self.finished) and Path(hook.last_ckpt).exists())
+        return (
+            hook is not None
+            and self.finished is not None
+            and hook.last_ckpt is not None
+            and Path(hook.last_ckpt).name == hook.filename_tmpl.format(self.finished)
+            and Path(hook.last_ckpt).exists()
+        )
 
     def save(self, runner: Runner) -> None:
         """Save the last finished iteration, unless it is saved or a step has begun since."""

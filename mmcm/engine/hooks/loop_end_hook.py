@@ -1,10 +1,9 @@
 """Telling before a run which of its loops would never end."""
-from typing import Union
 
 from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner, Runner
 
-from mmcm.engine.loop_ends import check_loops
+from mmcm.engine.loops.loop_ends import check_loops
 from mmcm.registry import HOOKS
 
 
@@ -18,11 +17,11 @@ class LoopEndHook(Hook):
     priority = 'HIGHEST'
 
     @classmethod
-    def add_to(cls, runner: Union[Runner, FlexibleRunner]) -> None:
+    def add_to(cls, runner: Runner | FlexibleRunner) -> None:
         """Register the hook, unless the config did."""
         if not any(isinstance(hook, cls) for hook in runner.hooks):
             runner.register_hook(cls(), priority=cls.priority)
 
-    def before_run(self, runner: Union[Runner, FlexibleRunner]) -> None:
+    def before_run(self, runner: Runner | FlexibleRunner) -> None:
         """Check the loops that this run has built."""
         check_loops(runner)

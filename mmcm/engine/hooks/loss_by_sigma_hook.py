@@ -1,7 +1,7 @@
 """Which noise levels the loss comes from."""
+
 from collections.abc import Sequence
 from math import inf
-from typing import Optional
 
 import torch
 from mmengine.device import get_device
@@ -29,7 +29,7 @@ class LossBySigmaHook(Hook):
 
     priority = 'BELOW_NORMAL'  # after NonFiniteGuardHook
 
-    def __init__(self, edges: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1., 3., 10., 30.)) -> None:
+    def __init__(self, edges: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)) -> None:
         if not edges or not all(a < b for a, b in zip((0, *edges), (*edges, inf))):
             raise InputError(f'edges have to be positive and ascending, such as (0.1, 1.0, 10.0), got {edges!r}.')
         self.edges = torch.tensor(edges, dtype=torch.float32, device='cpu')
@@ -49,11 +49,9 @@ class LossBySigmaHook(Hook):
         values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
         self.sums.index_add_(0, torch.bucketize(sigma.float().contiguous(), self.edges, right=True), values)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
         """Log the means, if it is time to."""
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return

@@ -1,7 +1,7 @@
 """Stopping where training has come to nothing."""
+
 from copy import copy
 from itertools import islice
-from typing import Optional
 
 import torch
 from mmengine.dataset import InfiniteSampler
@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmcm.engine.last_checkpoint import LastCheckpoint
-from mmcm.engine.resumable_sampler import ResumableSampler
+from mmcm.datasets.samplers.resumable_sampler import ResumableSampler
+from mmcm.engine.resuming.last_checkpoint import LastCheckpoint
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError, first_of
@@ -44,18 +44,16 @@ class NonFiniteGuardHook(Hook):
             raise InputError(f'interval has to be at least 1, got {interval}.')
         self.interval = interval
         self.unread: list[tuple[int, dict[str, Tensor]]] = []
-        self.last_checkpoint: Optional[LastCheckpoint] = None
+        self.last_checkpoint: LastCheckpoint | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Forget the losses of another run, and note whether the work directory has a checkpoint of one."""
         self.unread = []
         self.last_checkpoint = LastCheckpoint(runner.work_dir, resumed=runner.iter > 0)
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
         """Keep the losses, and look at them if it is time to."""
         if outputs:
             # Copies, since compiled code may use the memory of its results again.
@@ -63,8 +61,11 @@ class NonFiniteGuardHook(Hook):
             if runner.optim_wrapper.should_update():
                 values[WEIGHTS] = weight_norm(unwrapped(runner.model))
             self.unread.append((runner.iter, values))
-        if (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner) or
-                saves_checkpoint(runner)):
+        if (
+            self.every_n_train_iters(runner, self.interval)
+            or self.is_last_train_iter(runner)
+            or saves_checkpoint(runner)
+        ):
             self.check(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -83,9 +84,11 @@ class NonFiniteGuardHook(Hook):
         weights = checkpoint.get('state_dict', {})  # DeepSpeed writes them itself
         names = [name for name, value in weights.items() if not torch.isfinite(value).all()]
         if names:
-            raise InputError(f'{len(names)} of {len(weights)} weights are not finite after iteration {runner.iter + 1}'
-                             f', though the losses were: {first_of(names, SHOWN)}. The gradients were not, so the '
-                             f'checkpoint was not written. {self.advice(runner)}')
+            raise InputError(
+                f'{len(names)} of {len(weights)} weights are not finite after iteration {runner.iter + 1}'
+                f', though the losses were: {first_of(names, SHOWN)}. The gradients were not, so the '
+                f'checkpoint was not written. {self.advice(runner)}'
+            )
 
     def check(self, runner: Runner) -> None:
         """Read the losses of all processes; raise an InputError if one is not finite."""
@@ -105,8 +108,10 @@ class NonFiniteGuardHook(Hook):
         finding = f'the loss of {where} is not finite'
         if all(WEIGHTS in text for text in descriptions):
             finding = f'the weights are not finite after {where}, though the loss was: its gradient is not'
-        raise InputError(f'{finding}: {"; ".join(descriptions)}. It comes again with randomness.seed={runner.seed}. '
-                         f'{self.advice(runner)}')
+        raise InputError(
+            f'{finding}: {"; ".join(descriptions)}. It comes again with randomness.seed={runner.seed}. '
+            f'{self.advice(runner)}'
+        )
 
     def advice(self, runner: Runner) -> str:
         """Return what to change and where to go on from."""
@@ -128,7 +133,7 @@ def weight_norm(model: nn.Module) -> Tensor:
     return sum(torch.stack(torch._foreach_norm(group)).float().sum() for group in groups.values())
 
 
-def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> Optional[tuple[int, dict[str, float]]]:
+def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> tuple[int, dict[str, float]] | None:
     """Return the first iteration with a loss that is not finite, and what was not finite in it; None if all were."""
     entries = [(iteration, name, value) for iteration, parts in losses for name, value in parts.items()]
     finite: dict[int, bool] = {}
@@ -159,7 +164,7 @@ def describe(runner: Runner, iteration: int, parts: dict[str, float]) -> str:
     return f'{text}, on the images {first_of(images, SHOWN)} ({places})'
 
 
-def images_of(loader: DataLoader, iteration: int) -> Optional[list[int]]:
+def images_of(loader: DataLoader, iteration: int) -> list[int] | None:
     """Return the indices of the images of an iteration, counted from 0; None if the sampler cannot repeat its order."""
     if not isinstance(loader.sampler, InfiniteSampler) or loader.batch_size is None:
         return None
@@ -172,6 +177,11 @@ def images_of(loader: DataLoader, iteration: int) -> Optional[list[int]]:
 def saves_checkpoint(runner: Runner) -> bool:
     """Return whether a checkpoint is saved after this iteration; in all processes, of which only one saves it."""
     return any(
-        isinstance(hook, CheckpointHook) and not hook.by_epoch and
-        (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or
-         (hook.save_last and hook.is_last_train_iter(runner))) for hook in runner.hooks)
+        isinstance(hook, CheckpointHook)
+        and not hook.by_epoch
+        and (
+            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+            or (hook.save_last and hook.is_last_train_iter(runner))
+        )
+        for hook in runner.hooks
+    )

@@ -1,4 +1,5 @@
 """MMEngine's log as plain tensors in checkpoints."""
+
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class PlainLogHook(Hook):
         schedulers = checkpoint.get('param_schedulers')
         if isinstance(schedulers, list):  # OneCycleLR holds a function, which the schedule of a resumed run has anyway
             checkpoint['param_schedulers'] = [
-                {key: value for key, value in state.items() if not callable(value)} for state in schedulers]
+                {key: value for key, value in state.items() if not callable(value)} for state in schedulers
+            ]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turn the tensors back into buffers, if the checkpoint was written with this hook."""

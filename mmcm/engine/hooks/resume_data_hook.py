@@ -1,10 +1,11 @@
 """Going on with the data where a run has stopped."""
+
 from itertools import chain, repeat
 
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from mmcm.engine.resumable_sampler import ResumableSampler
+from mmcm.datasets.samplers.resumable_sampler import ResumableSampler
 from mmcm.registry import HOOKS
 
 
@@ -30,7 +31,8 @@ class ResumeDataHook(Hook):
             runner.logger.warning(
                 f'All images of the {runner.iter} iterations so far are read once more, since '
                 f'{type(loader.sampler).__name__} begins at the first. To go on at once, take '
-                "train_dataloader.sampler.type='ResumableSampler', which has the order of InfiniteSampler.")
+                "train_dataloader.sampler.type='ResumableSampler', which has the order of InfiniteSampler."
+            )
             return
         loader.sampler.start = runner.iter * loader.batch_size
         loop.dataloader_iterator = None  # ends its workers, unless they are persistent

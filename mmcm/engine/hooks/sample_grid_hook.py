@@ -1,5 +1,4 @@
 """Looking at what a model draws while it is trained."""
-from typing import Optional
 
 import numpy as np
 import torch
@@ -10,8 +9,8 @@ from mmcm.datasets.sampling_requests import SamplingRequests
 from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.registry import HOOKS
 from mmcm.utils.checks import check_count
-from mmcm.utils.images import grid
 from mmcm.utils.model_wrappers import unwrapped
+from mmcm.visualization.grids import grid
 
 MOST_ROWS = 10
 
@@ -36,8 +35,15 @@ class SampleGridHook(SheetHook):
 
     name, switch = 'samples', 'sample_grid'
 
-    def __init__(self, interval: int = 1000, rows: Optional[int] = None, columns: int = 10, seed: int = 0,
-                 batch_size: int = 16, max_cost: int = MAX_COST) -> None:
+    def __init__(
+        self,
+        interval: int = 1000,
+        rows: int | None = None,
+        columns: int = 10,
+        seed: int = 0,
+        batch_size: int = 16,
+        max_cost: int = MAX_COST,
+    ) -> None:
         if rows is not None:
             check_count('rows', rows)
         check_count('columns', columns)

@@ -1,7 +1,7 @@
 """What hooks that draw a sheet of pictures now and then have in common."""
+
 from abc import abstractmethod
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -53,23 +53,23 @@ class SheetHook(Hook):
     def announce(self, runner: Runner, num_images: int, wanted: int, num_calls: int) -> None:
         """Say in the log what is going to be drawn, which may take long."""
         fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'
-        runner.logger.info(f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
-                           f'network call{"s" * (num_calls > 1)} each. default_hooks.{self.switch}=None leaves it out.')
+        runner.logger.info(
+            f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
+            f'network call{"s" * (num_calls > 1)} each. default_hooks.{self.switch}=None leaves it out.'
+        )
 
     def file_name(self, runner: Runner) -> str:
         """Return the name of the file for a sheet of this iteration."""
         return f'iter_{runner.iter + 1}.png'
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
         """Draw a sheet, if it is time to."""
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             self.draw(runner)
 
-    def draw(self, runner: Runner) -> Optional[Path]:
+    def draw(self, runner: Runner) -> Path | None:
         """Draw a sheet now; return its path, None where the network makes NaN or infinities.
 
         Each process draws, and the main one writes: where the weights are sharded, none can draw alone. A sheet that

@@ -1,5 +1,4 @@
 """Randomness in training as a function of the step."""
-from typing import Optional
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ class StepSeedHook(Hook):
     processes train on the same noise.
     """
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Seed torch's generators."""
         sequence = np.random.SeedSequence((runner.seed, runner.iter))
         torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))

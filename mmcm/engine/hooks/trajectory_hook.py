@@ -1,5 +1,4 @@
 """Looking at how a model goes from noise to images while it is trained."""
-from typing import Optional
 
 import numpy as np
 import torch
@@ -15,8 +14,8 @@ from mmcm.samplers import MultistepSampler
 from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import named_grid
 from mmcm.utils.model_wrappers import unwrapped
+from mmcm.visualization.grids import named_grid
 
 FEWEST = 4  # levels that show a way
 
@@ -43,8 +42,15 @@ class TrajectoryHook(SheetHook):
 
     name, switch = 'trajectories', 'trajectory'
 
-    def __init__(self, interval: int = 1000, num_samples: int = 4, columns: int = 8, sampler: Optional[dict] = None,
-                 seed: int = 0, max_cost: int = MAX_COST) -> None:
+    def __init__(
+        self,
+        interval: int = 1000,
+        num_samples: int = 4,
+        columns: int = 8,
+        sampler: dict | None = None,
+        seed: int = 0,
+        max_cost: int = MAX_COST,
+    ) -> None:
         check_count('num_samples', num_samples)
         check_count('columns', columns, 2)
         super().__init__(interval, max_cost)
@@ -67,11 +73,10 @@ class TrajectoryHook(SheetHook):
         levels = self.trajectory(model, number)
         seeds = self.seeds[:number]
         names = [name for seed in seeds for name in (f'seed {seed}', 'estimate')]
-        rows = [[pair[part][index] for _, *pair in levels]
-                for index in range(number) for part in (0, 1)]
+        rows = [[pair[part][index] for _, *pair in levels] for index in range(number) for part in (0, 1)]
         return named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
 
-    def sampler_for(self, sampler: Optional[Sampler]) -> Sampler:
+    def sampler_for(self, sampler: Sampler | None) -> Sampler:
         """Return the sampler to look at in a model that draws with `sampler`."""
         if self.sampler is not None:
             return self.sampler
@@ -81,7 +86,7 @@ class TrajectoryHook(SheetHook):
         levels = karras_sigmas(self.columns + 1, lowest, sampler.first_sigma).tolist()[:-1]
         return MultistepSampler(sigmas=levels, sigma_min=sampler.sigma_min)
 
-    def trajectory(self, model: nn.Module, num_samples: Optional[int] = None) -> list[tuple[float, Tensor, Tensor]]:
+    def trajectory(self, model: nn.Module, num_samples: int | None = None) -> list[tuple[float, Tensor, Tensor]]:
         """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8.
 
         Args:
@@ -97,12 +102,13 @@ class TrajectoryHook(SheetHook):
 
         def note(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
             if step in shown:
-                levels.append((sigma, pixels(x / (1 + (sigma / model.denoiser.sigma_data)**2)**0.5), pixels(x0)))
+                levels.append((sigma, pixels(x / (1 + (sigma / model.denoiser.sigma_data) ** 2) ** 0.5), pixels(x0)))
 
         def pixels(images: Tensor) -> Tensor:
             return model.data_preprocessor.destruct(images.clamp(-1, 1)).cpu()
 
-        labels = None if model.num_classes is None else request_labels(
-            'balanced', len(seeds), model.num_classes, seed=0)
+        labels = (
+            None if model.num_classes is None else request_labels('balanced', len(seeds), model.num_classes, seed=0)
+        )
         model.sample(len(seeds), labels, SampleNoise(seeds), sampler=sampler, callback=note)
         return levels

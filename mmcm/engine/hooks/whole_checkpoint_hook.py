@@ -1,7 +1,8 @@
 """Checkpoints that appear whole or not at all."""
+
 import os
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -15,7 +16,7 @@ from mmcm.utils.files import make_folder, write_bytes
 class WholeFileBackend(LocalBackend):
     """Local files that appear under their name only when they are whole."""
 
-    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+    def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write `obj` beside `filepath`, then rename it."""
         make_folder(Path(filepath).parent)
         write_bytes(Path(filepath), obj)
@@ -63,7 +64,8 @@ class WholeCheckpointHook(CheckpointHook):
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
-            **self.args)
+            **self.args,
+        )
         if is_main_process():
             write_bytes(Path(runner.work_dir) / 'last_checkpoint', os.fsencode(str(self.last_ckpt)))
             if outdated is not None:

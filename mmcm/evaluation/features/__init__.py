@@ -1,4 +1,5 @@
 """Networks whose features images are judged by."""
+
 from mmcm.evaluation.features.base import FeatureExtractor, Features
 from mmcm.evaluation.features.digits_classifier import DigitsClassifier
 from mmcm.evaluation.features.inception_v3 import InceptionV3
@@ -7,6 +8,11 @@ from mmcm.evaluation.features.pixels import Pixels
 from mmcm.evaluation.features.torch_script import TorchScriptFeatures
 
 __all__ = [
-    'DigitsClassifier', 'FeatureExtractor', 'Features', 'InceptionV3', 'NetworkFeatures', 'Pixels',
-    'TorchScriptFeatures'
+    'DigitsClassifier',
+    'FeatureExtractor',
+    'Features',
+    'InceptionV3',
+    'NetworkFeatures',
+    'Pixels',
+    'TorchScriptFeatures',
 ]

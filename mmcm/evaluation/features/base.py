@@ -3,17 +3,18 @@
 An extractor is a registered module. `init_weights()` reads its weights; then `extract(images)` returns the `Features`
 of images, uint8, (N, C, H, W), that are on its device, and `fingerprint` tells its features from those of others.
 """
+
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mmcm.checkpoints.weights import digest
 from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import digest
 
 
 class Features(NamedTuple):
@@ -26,8 +27,8 @@ class Features(NamedTuple):
     """
 
     features: Tensor
-    logits: Optional[Tensor] = None
-    spatial: Optional[Tensor] = None
+    logits: Tensor | None = None
+    spatial: Tensor | None = None
 
 
 class FeatureExtractor(nn.Module):
@@ -44,7 +45,7 @@ class FeatureExtractor(nn.Module):
     def __init__(self, batch_size: int) -> None:
         super().__init__()
         self.batches = Batches(batch_size)
-        self.fingerprint: Optional[str] = None
+        self.fingerprint: str | None = None
 
     def extract(self, images: Tensor) -> Features:
         """Return the features of `images` (N, C, H, W), uint8, on the device of the network, in float32.
@@ -55,8 +56,10 @@ class FeatureExtractor(nn.Module):
         if self.fingerprint is None:
             raise InputError(f'{type(self).__name__} has no weights yet: call init_weights().')
         if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
-            raise InputError(f'{type(self).__name__} looks at images, uint8 (N, C, H, W), got '
-                             f'{str(images.dtype).rpartition(".")[2]} {tuple(images.shape)}.')
+            raise InputError(
+                f'{type(self).__name__} looks at images, uint8 (N, C, H, W), got '
+                f'{str(images.dtype).rpartition(".")[2]} {tuple(images.shape)}.'
+            )
         with full_precision(images.device):
             parts = list(self.batches.run(lambda part: self(images[part]), len(images)))
             return Features(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
@@ -88,7 +91,8 @@ def as_rgb(images: Tensor) -> Tensor:
 def full_precision(device: torch.device) -> Iterator[None]:
     """Within the block, compute in float32 without gradients: no autocast, and no TF32, which is off by 1e-3."""
     cudnn = torch.backends.cudnn
-    exact = cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic,
-                        allow_tf32=False)
+    exact = cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
     with torch.no_grad(), torch.autocast(device.type, enabled=False), exact:
         yield

@@ -1,17 +1,17 @@
 """Small classifiers of digits: which digit does an image read as, and how real do images look in their features."""
+
 from collections.abc import Sequence
-from typing import Optional, Union
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcm.checkpoints import cached_file
+from mmcm.checkpoints.weights import load_weights, read_backbone
 from mmcm.evaluation.features.base import Features, fingerprint_of, full_precision
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import load_weights, read_backbone
-from mmcm.zoo import cached_file
 
 
 def convolutional(dropout: float) -> nn.Sequential:
@@ -61,16 +61,18 @@ class DigitsClassifier(BaseModel):
 
     channels = 1  # of the images that it looks at
 
-    def __init__(self,
-                 checkpoint: Optional[str] = None,
-                 dropout: float = 0.5,
-                 architecture: str = 'convolutional',
-                 label_smoothing: float = 0.1) -> None:
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        dropout: float = 0.5,
+        architecture: str = 'convolutional',
+        label_smoothing: float = 0.1,
+    ) -> None:
         if architecture not in ARCHITECTURES:
             raise InputError(f'architecture has to be one of {", ".join(ARCHITECTURES)}, got {architecture!r}.')
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
         self.checkpoint = None if checkpoint is None else str(checkpoint)
-        self.fingerprint: Optional[str] = None
+        self.fingerprint: str | None = None
         self.label_smoothing = label_smoothing
         self.backbone = ARCHITECTURES[architecture](dropout)
 
@@ -90,10 +92,9 @@ class DigitsClassifier(BaseModel):
             features = self.backbone[:-2](x)
             return Features(features, self.backbone[-2:](features))
 
-    def forward(self,
-                inputs: Tensor,
-                data_samples: Union[DataSample, Sequence[DataSample], None] = None,
-                mode: str = 'tensor') -> Union[dict, list, Tensor]:
+    def forward(
+        self, inputs: Tensor, data_samples: DataSample | Sequence[DataSample] | None = None, mode: str = 'tensor'
+    ) -> dict | list | Tensor:
         """Compute the loss, the labels read ('predict', as `pred_label`) or the logits of `inputs` (N, 1, 8, 8)."""
         logits = self.backbone(inputs)
         labels = labels_of(data_samples)

@@ -5,26 +5,25 @@ and pytorch-fid distribute. It differs from torchvision's InceptionV3, beside th
 averages see at the border (no padding) and in the pooling of the last block (maxima). What is taken from it is what the
 evaluator of Dhariwal & Nichol (2021, arXiv 2105.05233) takes, which Song et al. (2023) use, too.
 """
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import Optional, Union
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcm.checkpoints import cached_file
+from mmcm.checkpoints.download import digests
+from mmcm.checkpoints.formats.inception_names import is_named_as_in_tensorflow, named_as_in_torchvision
+from mmcm.checkpoints.weights import load_weights, read_state_dict
 from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
 from mmcm.evaluation.features.tensorflow_resize import resize_bilinear
 from mmcm.evaluation.features.torch_script import is_script, load_script
-from mmcm.interop.inception_names import is_named_as_in_tensorflow, named_as_in_torchvision
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import load_weights, read_state_dict
-from mmcm.zoo import cached_file
-from mmcm.zoo.download import digests
 
-WEIGHTS = ('https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/'
-           'weights-inception-2015-12-05-6726825d.pth')
+WEIGHTS = 'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth'
 # pytorch-fid's pt_inception-2015-12-05-6726825d.pth is the same file.
 PUBLISHED_SHA256 = '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'
 
@@ -48,7 +47,7 @@ class InceptionV3(FeatureExtractor):
     `inception-2015-12-05.pt`, of which only the weights are used.
 
     Args:
-        checkpoint (str | Path): A file, or its http or https address; see `mmcm.zoo.cached_file`.
+        checkpoint (str | Path): A file, or its http or https address; see `mmcm.checkpoints.cached_file`.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits. A file whose name ends with the
             first eight digits of the published one has to be that.
         batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
@@ -58,15 +57,12 @@ class InceptionV3(FeatureExtractor):
             `init_weights`. NVIDIA's are said to be the same, but theirs is another file.
     """
 
-    def __init__(self,
-                 checkpoint: Union[str, Path] = WEIGHTS,
-                 sha256: Optional[str] = None,
-                 batch_size: int = 64) -> None:
+    def __init__(self, checkpoint: str | Path = WEIGHTS, sha256: str | None = None, batch_size: int = 64) -> None:
         super().__init__(batch_size)
         self.checkpoint = str(checkpoint)
         published = Path(self.checkpoint).stem.endswith(f'-{PUBLISHED_SHA256[:8]}')
         self.sha256 = sha256 or (PUBLISHED_SHA256 if published else None)
-        self.doubt: Optional[str] = None
+        self.doubt: str | None = None
         with torch.device('meta'):  # random weights would take longer than reading those of the file
             self.Conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
             self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
@@ -102,11 +98,14 @@ class InceptionV3(FeatureExtractor):
         try:
             load_weights(self, {key: value for key, value in weights.items() if not is_left_out(key)}, path)
         except InputError as error:
-            raise InputError(f'{error} InceptionV3 takes the weights of 2015-12-05 ({WEIGHTS}), which are not '
-                             "torchvision's.") from error
+            raise InputError(
+                f"{error} InceptionV3 takes the weights of 2015-12-05 ({WEIGHTS}), which are not torchvision's."
+            ) from error
         if PUBLISHED_SHA256 not in (self.sha256, digests(path)[1]):
-            self.doubt = (f'It is not known whether the weights in {path} are those of 2015-12-05: the published file '
-                          f'is another one ({WEIGHTS}).')
+            self.doubt = (
+                f'It is not known whether the weights in {path} are those of 2015-12-05: the published file '
+                f'is another one ({WEIGHTS}).'
+            )
         self.to(memory_format=torch.channels_last)
         self.fingerprint = fingerprint_of(self)
 
@@ -134,12 +133,14 @@ def is_left_out(key: str) -> bool:
 class Convolution(nn.Module):
     """Convolution without bias, normalisation with constants, ReLU."""
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 kernel_size: Union[int, tuple[int, int]],
-                 stride: int = 1,
-                 padding: Union[int, tuple[int, int]] = 0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
         self.bn = Normalisation(out_channels)
@@ -187,12 +188,15 @@ class BlockA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 224 + pool_channels, H, W)."""
-        return torch.cat([
-            self.branch1x1(x),
-            self.branch5x5_2(self.branch5x5_1(x)),
-            self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-            self.branch_pool(average(x)),
-        ], 1)
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch5x5_2(self.branch5x5_1(x)),
+                self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
+                self.branch_pool(average(x)),
+            ],
+            1,
+        )
 
 
 class BlockB(nn.Module):
@@ -207,11 +211,14 @@ class BlockB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 480 + C, H', W')."""
-        return torch.cat([
-            self.branch3x3(x),
-            self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-            F.max_pool2d(x, 3, stride=2),
-        ], 1)
+        return torch.cat(
+            [
+                self.branch3x3(x),
+                self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
+                F.max_pool2d(x, 3, stride=2),
+            ],
+            1,
+        )
 
 
 class BlockC(nn.Module):
@@ -234,12 +241,15 @@ class BlockC(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 768, H, W)."""
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        return torch.cat([
-            self.branch1x1(x),
-            self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
-            self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
-            self.branch_pool(average(x)),
-        ], 1)
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
+                self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
+                self.branch_pool(average(x)),
+            ],
+            1,
+        )
 
 
 class BlockD(nn.Module):
@@ -256,11 +266,14 @@ class BlockD(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 512 + C, H', W')."""
-        return torch.cat([
-            self.branch3x3_2(self.branch3x3_1(x)),
-            self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x)))),
-            F.max_pool2d(x, 3, stride=2),
-        ], 1)
+        return torch.cat(
+            [
+                self.branch3x3_2(self.branch3x3_1(x)),
+                self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x)))),
+                F.max_pool2d(x, 3, stride=2),
+            ],
+            1,
+        )
 
 
 class BlockE(nn.Module):
@@ -289,11 +302,14 @@ class BlockE(nn.Module):
         """Map `x` (N, C, H, W) to (N, 2048, H, W)."""
         single = self.branch3x3_1(x)
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        return torch.cat([
-            self.branch1x1(x),
-            self.branch3x3_2a(single),
-            self.branch3x3_2b(single),
-            self.branch3x3dbl_3a(double),
-            self.branch3x3dbl_3b(double),
-            self.branch_pool(self.pool(x)),
-        ], 1)
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch3x3_2a(single),
+                self.branch3x3_2b(single),
+                self.branch3x3dbl_3a(double),
+                self.branch3x3dbl_3b(double),
+                self.branch_pool(self.pool(x)),
+            ],
+            1,
+        )

@@ -1,19 +1,20 @@
 """Any network as a feature extractor."""
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcm.checkpoints import cached_file
+from mmcm.checkpoints.weights import load_weights, read_backbone
 from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.utils.weights import load_weights, read_backbone
-from mmcm.zoo import cached_file
 
-Place = Union[int, str]
+Place = int | str
 
 
 @MODELS.register_module()
@@ -23,7 +24,7 @@ class NetworkFeatures(FeatureExtractor):
     Args:
         network (dict | str): Config of the network: its `type` is a name of the registry or the path of an importable
             class or function, such as `'torchvision.models.resnet50'`; the rest are its arguments. Or the type alone.
-        checkpoint (str | Path, optional): Its weights, a file or an http or https address, see `mmcm.zoo.cached_file`;
+        checkpoint (str | Path, optional): Its weights, a file or an address, see `mmcm.checkpoints.cached_file`;
             those that the network comes with if not given.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
         arguments (dict, optional): What the network is called with, besides the images.
@@ -41,25 +42,29 @@ class NetworkFeatures(FeatureExtractor):
         batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
     """
 
-    def __init__(self,
-                 network: Union[dict, str, None],
-                 checkpoint: Union[str, Path, None] = None,
-                 sha256: Optional[str] = None,
-                 arguments: Optional[Mapping[str, Any]] = None,
-                 features: Optional[Place] = None,
-                 logits: Optional[Place] = None,
-                 rgb: bool = True,
-                 size: Optional[tuple[int, int]] = None,
-                 value_range: Optional[tuple[float, float]] = None,
-                 mean: Optional[Sequence[float]] = None,
-                 std: Optional[Sequence[float]] = None,
-                 batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        network: dict | str | None,
+        checkpoint: str | Path | None = None,
+        sha256: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        features: Place | None = None,
+        logits: Place | None = None,
+        rgb: bool = True,
+        size: tuple[int, int] | None = None,
+        value_range: tuple[float, float] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        batch_size: int = 64,
+    ) -> None:
         super().__init__(batch_size)
         if isinstance(network, str):
             network = dict(type=network)
         elif not (network is None or isinstance(network, dict)):
-            raise InputError("network has to be the config of a network or its type, such as "
-                             f"'torchvision.models.resnet50', got {network!r}.")
+            raise InputError(
+                'network has to be the config of a network or its type, such as '
+                f"'torchvision.models.resnet50', got {network!r}."
+            )
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.sha256 = sha256
         self.settings = dict(
@@ -94,9 +99,11 @@ class NetworkFeatures(FeatureExtractor):
         except torch.cuda.OutOfMemoryError:  # with fewer images, it may fit
             raise
         except (RuntimeError, TypeError) as error:  # among them what is not implemented for a dtype
-            raise InputError(f'the network of {type(self).__name__} cannot take images of shape '
-                             f'{tuple(prepared.shape)}, {prepared.dtype}: {error}. size, value_range and arguments say '
-                             'what it gets.') from error
+            raise InputError(
+                f'the network of {type(self).__name__} cannot take images of shape '
+                f'{tuple(prepared.shape)}, {prepared.dtype}: {error}. size, value_range and arguments say '
+                'what it gets.'
+            ) from error
         features = taken(output, self.settings['features'], 'features', len(images))
         if self.settings['logits'] is None:
             return Features(features)
@@ -130,7 +137,7 @@ def build_network(config: dict) -> nn.Module:
     return network
 
 
-def taken(output: Any, place: Optional[Place], name: str, number: int) -> Tensor:
+def taken(output: Any, place: Place | None, name: str, number: int) -> Tensor:
     """Return what is at `place` in the output of a network, as float32, (N, D).
 
     Args:
@@ -148,11 +155,14 @@ def taken(output: Any, place: Optional[Place], name: str, number: int) -> Tensor
             by_name = isinstance(place, str) and not isinstance(output, Mapping)
             found = getattr(output, place) if by_name else output[place]
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise InputError(f'{name}={place!r} names nothing in what the network returns: {described(output)}.'
-                             ) from error
+            raise InputError(
+                f'{name}={place!r} names nothing in what the network returns: {described(output)}.'
+            ) from error
     if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != number:
-        raise InputError(f'{name}={place!r} should be a tensor with a row for each of {number} images, got '
-                         f'{described(found)}. Name the position, key or attribute where they are.')
+        raise InputError(
+            f'{name}={place!r} should be a tensor with a row for each of {number} images, got '
+            f'{described(found)}. Name the position, key or attribute where they are.'
+        )
     return found.flatten(1).float()
 
 

@@ -1,4 +1,5 @@
 """The pixels themselves as features, for metrics that need no network."""
+
 import torch
 from torch import Tensor, nn
 

@@ -1,9 +1,10 @@
 """One network of features for all metrics that ask for the same."""
+
 import json
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Optional
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -41,8 +42,11 @@ class SharedExtractor:
             network.init_weights()
         doubt = getattr(network, 'doubt', None)
         if doubt is not None:
-            print_log(f'{doubt} If they are not, scores and statistics that others have published cannot be compared '
-                      'with.', 'current', logging.WARNING)
+            print_log(
+                f'{doubt} If they are not, scores and statistics that others have published cannot be compared with.',
+                'current',
+                logging.WARNING,
+            )
         return network.to(get_device()).eval()
 
     @property
@@ -66,8 +70,9 @@ class SharedExtractor:
         features = Features(*(None if field is None else field.cpu() for field in made))
         for name, values in features._asdict().items():
             if values is not None and not values.isfinite().all():
-                raise InputError(f'{self.kind} makes {name} of these images that are not finite: its weights may be '
-                                 'damaged.')
+                raise InputError(
+                    f'{self.kind} makes {name} of these images that are not finite: its weights may be damaged.'
+                )
         return features
 
     def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
@@ -90,8 +95,9 @@ def shared_extractor(config: dict) -> SharedExtractor:
         InputError: If `config` is none.
     """
     if not isinstance(config, dict) or 'type' not in config:
-        raise InputError(f"extractor has to be the config of a feature extractor, such as dict(type='{REFERENCE}'), "
-                         f'got {config!r}.')
+        raise InputError(
+            f"extractor has to be the config of a feature extractor, such as dict(type='{REFERENCE}'), got {config!r}."
+        )
     key = json.dumps(config, sort_keys=True, default=repr)
     extractor = _EXTRACTORS.get(key)
     if extractor is None:
@@ -99,7 +105,7 @@ def shared_extractor(config: dict) -> SharedExtractor:
     return extractor
 
 
-def channels_for(config: dict) -> Optional[int]:
+def channels_for(config: dict) -> int | None:
     """Return how many channels images need for the extractor of `config`; None where grey and coloured ones will do."""
     kind = config.get('type')
     return getattr(MODELS.get(kind) if isinstance(kind, str) else kind, 'channels', None)
@@ -118,6 +124,8 @@ def drawn_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:
         raise InputError('the predictions have no fake_img, the image that was drawn.')
     kinds = sorted({(tuple(image.shape), str(image.dtype)) for image in images})
     if len(kinds) > 1 or images[0].dtype != torch.uint8:
-        raise InputError('the images to be measured have to be uint8 and of one size, got '
-                         f'{" and ".join(f"{dtype} {shape}" for shape, dtype in kinds)}.')
+        raise InputError(
+            'the images to be measured have to be uint8 and of one size, got '
+            f'{" and ".join(f"{dtype} {shape}" for shape, dtype in kinds)}.'
+        )
     return torch.stack(images)

@@ -3,6 +3,7 @@
 Output pixel i looks at i * size / new_size of the input, not at (i + 0.5) * size / new_size - 0.5, so that the picture
 moves by up to half a pixel. The networks of the time were trained so, and FID is defined with it.
 """
+
 import torch
 from torch import Tensor
 
@@ -19,6 +20,6 @@ def _along(images: Tensor, dim: int, new_size: int) -> Tensor:
     place = torch.arange(new_size, dtype=torch.float32, device=images.device) * factor
     lower = place.long().clamp(max=size - 1)
     upper = (lower + 1).clamp(max=size - 1)
-    share = (place - lower).view(-1, *(1, ) * (images.ndim - 1 - dim))
+    share = (place - lower).view(-1, *(1,) * (images.ndim - 1 - dim))
     near, far = images.index_select(dim, lower), images.index_select(dim, upper)
     return near + (far - near) * share

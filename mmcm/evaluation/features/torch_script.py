@@ -1,17 +1,18 @@
 """Any network that was saved as TorchScript, as a feature extractor."""
+
 import warnings
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import torch
 
+from mmcm.checkpoints import cached_file
+from mmcm.checkpoints.download import digests
 from mmcm.evaluation.features.network_features import NetworkFeatures
 from mmcm.registry import MODELS
 from mmcm.utils.bounded import Unreadable, open_directory
 from mmcm.utils.errors import InputError
 from mmcm.utils.file_kinds import stand_in
-from mmcm.zoo import cached_file
-from mmcm.zoo.download import digests
 
 
 @MODELS.register_module()
@@ -23,12 +24,12 @@ class TorchScriptFeatures(NetworkFeatures):
         dict(type='TorchScriptFeatures', checkpoint='inception-2015-12-05.pt', arguments=dict(return_features=True))
 
     Args:
-        checkpoint (str | Path): The archive, or its http or https address; see `mmcm.zoo.cached_file`.
+        checkpoint (str | Path): The archive, or its http or https address; see `mmcm.checkpoints.cached_file`.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
         **kwargs: How the network is to be called, and what is taken from it; see `NetworkFeatures`.
     """
 
-    def __init__(self, checkpoint: Union[str, Path], sha256: Optional[str] = None, **kwargs: Any) -> None:
+    def __init__(self, checkpoint: str | Path, sha256: str | None = None, **kwargs: Any) -> None:
         super().__init__(None, checkpoint=checkpoint, sha256=sha256, **kwargs)
 
     def make_network(self) -> torch.jit.ScriptModule:
@@ -55,8 +56,10 @@ def load_script(path: Path) -> torch.jit.ScriptModule:
     if not is_script(path):
         found = stand_in(path)
         instead = f', but {found}' if found else ''
-        raise InputError(f'{path} is no TorchScript archive, as torch.jit.save writes it{instead}. Name one, or, for a '
-                         "network whose class is importable, use the extractor 'NetworkFeatures'.")
+        raise InputError(
+            f'{path} is no TorchScript archive, as torch.jit.save writes it{instead}. Name one, or, for a '
+            "network whose class is importable, use the extractor 'NetworkFeatures'."
+        )
     try:
         with warnings.catch_warnings():
             # torch 2.13 deprecates TorchScript in favour of torch.export; archives as old as these stay as they are.

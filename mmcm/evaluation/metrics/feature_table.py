@@ -1,4 +1,5 @@
 """The features of all images, for metrics that compare images one by one."""
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,7 +30,6 @@ class FeatureTable:
 
 
 def in_float64(features: np.ndarray) -> Tensor:
-    """Return `features` as a new tensor of float64, on a GPU where there is one; an InputError if they are not finite.
-    """
+    """Return `features` as a new float64 tensor, on a GPU where there is one; an InputError if they are not finite."""
     check_given('features', torch.as_tensor(features, device='cpu'))
     return torch.tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')

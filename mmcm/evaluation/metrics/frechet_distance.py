@@ -1,13 +1,14 @@
 """Fréchet distance between the features of drawn and of real images (Heusel et al., 2017, arXiv 1706.08500)."""
+
 import logging
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
-from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
 from mmcm.evaluation.reference import shared_reference
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
@@ -38,11 +39,9 @@ class FrechetDistance(ExtractingMetric):
     default_prefix = 'frechet'
     least = 2
 
-    def __init__(self,
-                 extractor: dict,
-                 reference: Union[dict, str],
-                 which: str = 'features',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self, extractor: dict, reference: dict | str, which: str = 'features', prefix: str | None = None
+    ) -> None:
         if which not in KEYS:
             raise InputError(f'which has to be {" or ".join(map(repr, KEYS))}, got {which!r}.')
         self.which = self.part = which
@@ -80,7 +79,10 @@ class FrechetDistance(ExtractingMetric):
             print_log(
                 f'{gaussian.num_images} {name} images are too few for {size} {KINDS[self.which]} dimensions: their '
                 f'covariance is singular, and the distance is no measure of the images. Take more than {size}, '
-                'published are distances of 50 000.', 'current', logging.WARNING)
+                'published are distances of 50 000.',
+                'current',
+                logging.WARNING,
+            )
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -97,8 +99,10 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     if len(a.mean) != len(b.mean):
         raise InputError(f'Gaussians of {len(a.mean)} and of {len(b.mean)} dimensions cannot be compared.')
     if not all(np.isfinite(array).all() for gaussian in (a, b) for array in (gaussian.mean, gaussian.covariance)):
-        raise InputError('Gaussians that are not finite cannot be compared: the features that they were fitted to have '
-                         'NaN or infinite values.')
+        raise InputError(
+            'Gaussians that are not finite cannot be compared: the features that they were fitted to have '
+            'NaN or infinite values.'
+        )
     a, b = sorted((a, b), key=lambda gaussian: gaussian.num_images or np.inf)
     root = factor(a.covariance)
     cross = np.sqrt(np.linalg.eigvalsh(root.T @ b.covariance @ root).clip(min=0)).sum()

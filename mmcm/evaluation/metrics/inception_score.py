@@ -1,11 +1,12 @@
 """Inception Score (Salimans et al., 2016, arXiv 1606.03498)."""
+
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
 
-from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 
@@ -30,7 +31,7 @@ class InceptionScore(ExtractingMetric):
     default_prefix = 'inception'
     names = dict(score='IS')
 
-    def __init__(self, extractor: dict, split_size: int = 5000, prefix: Optional[str] = None) -> None:
+    def __init__(self, extractor: dict, split_size: int = 5000, prefix: str | None = None) -> None:
         check_count('split_size', split_size)
         self.split_size = split_size
         super().__init__(extractor, prefix=prefix)

@@ -1,13 +1,13 @@
 """Kernel distance between the features of drawn and of real images (Bińkowski et al., 2018, arXiv 1801.01401)."""
+
 import logging
-from typing import Optional, Union
 
 import numpy as np
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmcm.evaluation.metrics.comparing_metric import ComparingMetric
 from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
+from mmcm.evaluation.metrics.pairwise_feature_metric import ComparingMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -38,14 +38,16 @@ class KernelDistance(ComparingMetric):
     default_prefix = 'kernel'
     names = dict(distance='KID')
 
-    def __init__(self,
-                 extractor: dict,
-                 reference: Union[dict, str],
-                 num_subsets: int = 100,
-                 subset_size: int = 1000,
-                 seed: int = 0,
-                 num_real: Optional[int] = None,
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        extractor: dict,
+        reference: dict | str,
+        num_subsets: int = 100,
+        subset_size: int = 1000,
+        seed: int = 0,
+        num_real: int | None = None,
+        prefix: str | None = None,
+    ) -> None:
         check_count('num_subsets', num_subsets)
         check_count('subset_size', subset_size, 2)
         check_count('seed', seed, 0)
@@ -63,7 +65,10 @@ class KernelDistance(ComparingMetric):
             self.warned = True
             print_log(
                 f'{len(drawn)} drawn and {len(real)} real images: the kernel distance takes subsets of {size}, not of '
-                f'{self.subset_size}, and is less certain.', 'current', logging.WARNING)
+                f'{self.subset_size}, and is less certain.',
+                'current',
+                logging.WARNING,
+            )
         return dict(distance=kernel_distance(drawn, real, self.num_subsets, size, self.seed))
 
 
@@ -74,13 +79,15 @@ def kernel_distance(drawn: np.ndarray, real: np.ndarray, num_subsets: int, subse
         InputError: If a set has fewer images than a subset, or there are fewer than 2.
     """
     if subset_size < 2 or min(len(drawn), len(real)) < subset_size:
-        raise InputError(f'the kernel distance needs subsets of at least 2 images, got {len(drawn)} drawn and '
-                         f'{len(real)} real ones.')
+        raise InputError(
+            f'the kernel distance needs subsets of at least 2 images, got {len(drawn)} drawn and {len(real)} real ones.'
+        )
     random = np.random.RandomState(seed)
     estimates = []
     for _ in range(num_subsets):
-        x, y = (in_float64(features[random.choice(len(features), subset_size, replace=False)])
-                for features in (drawn, real))
+        x, y = (
+            in_float64(features[random.choice(len(features), subset_size, replace=False)]) for features in (drawn, real)
+        )
         estimates.append(squared_discrepancy(x, y))
     return float(np.mean(estimates))
 
@@ -94,4 +101,4 @@ def squared_discrepancy(x: Tensor, y: Tensor) -> float:
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """Return (x_i^T y_j / D + 1)^3 for x (M, D) and y (N, D), (M, N)."""
-    return (x @ y.T / x.shape[1] + 1)**3
+    return (x @ y.T / x.shape[1] + 1) ** 3

@@ -1,10 +1,11 @@
 """How often an image reads as the label that was asked for."""
+
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
-from mmcm.evaluation.metrics.extracting_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
 
@@ -23,7 +24,7 @@ class LabelAccuracy(ExtractingMetric):
 
     default_prefix = 'label'
 
-    def __init__(self, extractor: Optional[dict] = None, prefix: Optional[str] = None) -> None:
+    def __init__(self, extractor: dict | None = None, prefix: str | None = None) -> None:
         super().__init__(extractor, prefix=prefix)
 
     def measure(self, data_samples: Sequence[dict[str, Any]]) -> np.ndarray:
@@ -34,8 +35,10 @@ class LabelAccuracy(ExtractingMetric):
         if self.extractor is not None:
             logits = self.extract_field(data_samples, 'logits')
             if labels.max() >= logits.shape[1]:
-                raise InputError(f'{self.extractor.kind} knows the labels 0 to {logits.shape[1] - 1}, and an image has '
-                                 f'label {labels.max()}.')
+                raise InputError(
+                    f'{self.extractor.kind} knows the labels 0 to {logits.shape[1] - 1}, and an image has '
+                    f'label {labels.max()}.'
+                )
             return logits.argmax(1) == labels
         if any('pred_label' not in sample for sample in data_samples):
             raise InputError('LabelAccuracy needs an extractor, a classifier, or predictions with a pred_label.')

@@ -5,15 +5,15 @@ neighbour of the same set. Precision is the share of the drawn images that lie i
 every image that looks like none of the data. Recall is the share of the real images that lie in a ball of the drawn
 ones: it falls with everything that is never drawn.
 """
+
 from collections.abc import Iterator
-from typing import Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmcm.evaluation.metrics.comparing_metric import ComparingMetric
 from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
+from mmcm.evaluation.metrics.pairwise_feature_metric import ComparingMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -51,12 +51,14 @@ class PrecisionRecall(ComparingMetric):
     default_prefix = 'manifold'
     names = dict(precision='Precision', recall='Recall')
 
-    def __init__(self,
-                 extractor: dict,
-                 reference: Union[dict, str],
-                 num_neighbours: int = 3,
-                 num_real: Optional[int] = None,
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        extractor: dict,
+        reference: dict | str,
+        num_neighbours: int = 3,
+        num_real: int | None = None,
+        prefix: str | None = None,
+    ) -> None:
         check_count('num_neighbours', num_neighbours)
         self.num_neighbours = num_neighbours
         self.least = num_neighbours + 1
@@ -78,8 +80,9 @@ def precision_recall(real: np.ndarray, drawn: np.ndarray, k: int = 3) -> tuple[f
     """
     for name, features in (('real', real), ('drawn', drawn)):
         if len(features) <= k:
-            raise InputError(f'precision and recall with {k} neighbours need at least {k + 1} {name} images, '
-                             f'got {len(features)}.')
+            raise InputError(
+                f'precision and recall with {k} neighbours need at least {k + 1} {name} images, got {len(features)}.'
+            )
     real, drawn = in_float64(real), in_float64(drawn)
     centre = real.mean(0)  # distances are rounded less where norms are small
     real -= centre
@@ -94,10 +97,12 @@ def precision_recall(real: np.ndarray, drawn: np.ndarray, k: int = 3) -> tuple[f
 
 def squared_radii(features: Tensor, k: int) -> Tensor:
     """Return the squared distance of each of `features` (N, D) to its k-th nearest neighbour, not itself, (N,)."""
-    return torch.cat([
-        distances.topk(k + 1, largest=False).values.amax(1)  # + 1: the nearest one is the image itself
-        for distances in squared_distances(features, features)
-    ])
+    return torch.cat(
+        [
+            distances.topk(k + 1, largest=False).values.amax(1)  # + 1: the nearest one is the image itself
+            for distances in squared_distances(features, features)
+        ]
+    )
 
 
 def block_size(b: Tensor) -> int:
@@ -106,8 +111,7 @@ def block_size(b: Tensor) -> int:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Yield the squared distances of `a` (M, D) to `b` (N, D), by blocks of `block_size(b)` rows, the last one smaller.
-    """
+    """Yield the squared distances of `a` (M, D) to `b` (N, D), in blocks of at most `block_size(b)` rows."""
     square_b = b.square().sum(1)
     for rows in a.split(block_size(b)):
         scale = rows.square().sum(1, keepdim=True) + square_b

@@ -1,12 +1,11 @@
 """Sliced Wasserstein distance between drawn and real images (Rabin et al., 2011; Bonneel et al., 2015)."""
-from typing import Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmcm.evaluation.metrics.comparing_metric import ComparingMetric
 from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
+from mmcm.evaluation.metrics.pairwise_feature_metric import ComparingMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -40,13 +39,15 @@ class SlicedWasserstein(ComparingMetric):
 
     default_prefix = 'sliced_wasserstein'
 
-    def __init__(self,
-                 reference: Union[dict, str],
-                 num_projections: int = 512,
-                 seed: int = 0,
-                 features: Optional[dict] = None,
-                 num_real: Optional[int] = None,
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        reference: dict | str,
+        num_projections: int = 512,
+        seed: int = 0,
+        features: dict | None = None,
+        num_real: int | None = None,
+        prefix: str | None = None,
+    ) -> None:
         check_count('num_projections', num_projections)
         check_count('seed', seed, 0)
         self.num_projections = num_projections
@@ -55,8 +56,9 @@ class SlicedWasserstein(ComparingMetric):
 
     def compute_metrics(self, state: FeatureTable) -> dict[str, float]:
         """Return the distance between the drawn images and the reference."""
-        return dict(distance=sliced_wasserstein(state.result(), self.reference.table(), self.num_projections,
-                                                self.seed))
+        return dict(
+            distance=sliced_wasserstein(state.result(), self.reference.table(), self.num_projections, self.seed)
+        )
 
 
 def sliced_wasserstein(drawn: np.ndarray, real: np.ndarray, num_projections: int = 512, seed: int = 0) -> float:
@@ -68,11 +70,15 @@ def sliced_wasserstein(drawn: np.ndarray, real: np.ndarray, num_projections: int
         InputError: If a set is empty, or the two have features of different sizes.
     """
     if not (len(drawn) and len(real)) or drawn.shape[1:] != real.shape[1:]:
-        raise InputError('the sliced Wasserstein distance is between images of the same size, got features of the '
-                         f'shapes {drawn.shape} (drawn) and {real.shape} (real).')
+        raise InputError(
+            'the sliced Wasserstein distance is between images of the same size, got features of the '
+            f'shapes {drawn.shape} (drawn) and {real.shape} (real).'
+        )
     drawn, real = in_float64(drawn), in_float64(real)
-    squares = [wasserstein_squares(drawn @ part, real @ part)
-               for part in directions(num_projections, drawn.shape[1], seed).to(drawn.device).split(BLOCK, dim=1)]
+    squares = [
+        wasserstein_squares(drawn @ part, real @ part)
+        for part in directions(num_projections, drawn.shape[1], seed).to(drawn.device).split(BLOCK, dim=1)
+    ]
     return float(torch.cat(squares).mean().sqrt())
 
 

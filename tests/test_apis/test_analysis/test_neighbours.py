@@ -46,7 +46,6 @@ def test_neighbours_are_those_of_all_pairs(data, samples, block, monkeypatch):
 def test_features_of_an_extractor(data, samples):
 
     class Means:
-
         def extract(self, images):
             return Features(images.float().mean((2, 3)))
 

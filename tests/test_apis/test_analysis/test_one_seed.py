@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from digits import BACKBONE, build, model_config, write_config
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.analysis import one_seed, seed_sheet
 from mmcm.apis.analysis.one_seed import Row
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import named_grid
+from mmcm.visualization.grids import named_grid
+from support.digits import BACKBONE, build, model_config, write_config
 
 
 @pytest.fixture
@@ -22,10 +22,15 @@ def test_each_row_is_what_its_model_draws_from_the_seeds(model):
     sheet = seed_sheet(rows, seeds=[3, 11], labels=[4, 7], min_side=8)
     drawn = [
         ConsistencyModelInferencer(model, sampler=sampler)(seed=[3, 11], labels=[4, 7], num_steps=steps).pixels
-        for sampler, steps in ((None, 1), (heun, None))]
+        for sampler, steps in ((None, 1), (heun, None))
+    ]
     assert not torch.equal(*drawn)
-    expected = named_grid(drawn, [f'{model}\n1 network call', 'Heun\n5 network calls'],
-                          ['seed 3\nclass 4', 'seed 11\nclass 7'], min_side=8)
+    expected = named_grid(
+        drawn,
+        [f'{model}\n1 network call', 'Heun\n5 network calls'],
+        ['seed 3\nclass 4', 'seed 11\nclass 7'],
+        min_side=8,
+    )
     assert np.array_equal(sheet, expected)
 
 
@@ -37,7 +42,7 @@ def test_unconditional_models_get_no_classes_and_other_sizes_are_scaled(tmp_path
     torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), other / 'tiny.pt')
     path = write_config(other, model=model_config(denoiser=denoiser), checkpoint=str(other / 'tiny.pt'))
     sheet = seed_sheet([Row(model, name='8'), Row(str(path), name='16')], seeds=[0], labels=[2], min_side=16)
-    tiles = sheet[-2 * 20:, -20:-4]
+    tiles = sheet[-2 * 20 :, -20:-4]
     assert np.array_equal(tiles[:16:2, ::2], tiles[1:16:2, 1::2])  # magnified twice
     assert np.array_equal(tiles[20:36], drawn_alone(path))
 
@@ -48,8 +53,12 @@ def drawn_alone(path):
 
 def test_mistakes_are_told_before_anything_is_drawn(model, monkeypatch):
     monkeypatch.setattr(ConsistencyModelInferencer, '__call__', lambda *args, **kwargs: pytest.fail('drawn'))
-    for rows, labels in (([Row(model), Row('no_such_model')], None), ([Row(model), Row(model, num_steps=0)], None),
-                         ([Row(model)], [10]), ([], None)):
+    for rows, labels in (
+        ([Row(model), Row('no_such_model')], None),
+        ([Row(model), Row(model, num_steps=0)], None),
+        ([Row(model)], [10]),
+        ([], None),
+    ):
         with pytest.raises(InputError):
             seed_sheet(rows, [0], labels)
 

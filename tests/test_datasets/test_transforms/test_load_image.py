@@ -50,18 +50,22 @@ def simple_webp(image):
     """Return a lossless WebP without the header of the extended format, as other encoders write it."""
     content = encoded(image, 'WEBP', lossless=True)
     start = content.index(b'VP8L')
-    size, = struct.unpack_from('<I', content, start + 4)
-    chunk = content[start:start + 8 + size + size % 2]
+    (size,) = struct.unpack_from('<I', content, start + 4)
+    chunk = content[start : start + 8 + size + size % 2]
     return b'RIFF' + struct.pack('<I', 4 + len(chunk)) + b'WEBP' + chunk
 
 
 def png(width, depth, colour, row, transparent):
     """Return a PNG of one row of bytes."""
-    chunks = ((b'IHDR', struct.pack('>IIBBBBB', width, 1, depth, colour, 0, 0, 0)), (b'tRNS', transparent),
-              (b'IDAT', zlib.compress(b'\0' + row)), (b'IEND', b''))
+    chunks = (
+        (b'IHDR', struct.pack('>IIBBBBB', width, 1, depth, colour, 0, 0, 0)),
+        (b'tRNS', transparent),
+        (b'IDAT', zlib.compress(b'\0' + row)),
+        (b'IEND', b''),
+    )
     return b'\x89PNG\r\n\x1a\n' + b''.join(
-        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-        for kind, data in chunks)
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 PHOTO = photograph()
@@ -101,10 +105,7 @@ OTHER = {
     'bmp': encoded(PHOTO, 'BMP'),
     'tiff': encoded(PHOTO, 'TIFF'),
     'gif': encoded(PHOTO, 'GIF'),
-    **({} if 'AVIF' not in FORMATS else {
-        'avif': encoded(PHOTO, 'AVIF'),
-        'avif alpha': encoded(WITH_ALPHA, 'AVIF'),
-    }),
+    **({} if 'AVIF' not in FORMATS else {'avif': encoded(PHOTO, 'AVIF'), 'avif alpha': encoded(WITH_ALPHA, 'AVIF')}),
 }
 
 
@@ -168,13 +169,16 @@ def test_premultiplied_tiff_is_composited_as_the_colours_that_it_stands_for():
     assert np.abs(found - (premultiplied[..., :3] + 255 * (1 - alpha))).max() <= 1.5
 
 
-@pytest.mark.parametrize('depth, colour, row, transparent, expected', [
-    (1, 0, b'\x50', b'\0\1', [[0] * 3, [255, 0, 0]] * 2),
-    (2, 0, b'\x1b', b'\0\2', [[0] * 3, [85] * 3, [255, 0, 0], [255] * 3]),
-    (4, 0, b'\x01\x5f', b'\0\5', [[0] * 3, [17] * 3, [255, 0, 0], [255] * 3]),
-    (16, 0, bytes(range(8)), b'\2\3', [[0] * 3, [255, 0, 0], [4] * 3, [6] * 3]),
-    (16, 2, bytes(range(24)), bytes(range(6, 12)), [[0, 2, 4], [255, 0, 0], [12, 14, 16], [18, 20, 22]]),
-])
+@pytest.mark.parametrize(
+    'depth, colour, row, transparent, expected',
+    [
+        (1, 0, b'\x50', b'\0\1', [[0] * 3, [255, 0, 0]] * 2),
+        (2, 0, b'\x1b', b'\0\2', [[0] * 3, [85] * 3, [255, 0, 0], [255] * 3]),
+        (4, 0, b'\x01\x5f', b'\0\5', [[0] * 3, [17] * 3, [255, 0, 0], [255] * 3]),
+        (16, 0, bytes(range(8)), b'\2\3', [[0] * 3, [255, 0, 0], [4] * 3, [6] * 3]),
+        (16, 2, bytes(range(24)), bytes(range(6, 12)), [[0, 2, 4], [255, 0, 0], [12, 14, 16], [18, 20, 22]]),
+    ],
+)
 def test_transparent_colour_of_a_png_has_the_depth_of_its_pixels(depth, colour, row, transparent, expected):
     content = png(4, depth, colour, row, transparent)
     results = LoadImage().transform(dict(img_path='x', img_bytes=content, background='red'))
@@ -211,14 +215,14 @@ def test_path_is_read_where_there_are_no_bytes(tmp_path):
     assert np.array_equal(found, np.asarray(PHOTO))
 
 
-@pytest.mark.parametrize('kind', [
-    'jpeg 4:2:0', 'jpeg progressive', 'jpeg cmyk', 'png', 'png palette', 'webp', 'webp alpha', 'tiff'
-])
+@pytest.mark.parametrize(
+    'kind', ['jpeg 4:2:0', 'jpeg progressive', 'jpeg cmyk', 'png', 'png palette', 'webp', 'webp alpha', 'tiff']
+)
 @pytest.mark.parametrize('share', [0.4, 0.6, 0.95])
 def test_truncated_file_is_refused_by_its_name(kind, share):
     content = {**QUICK, **OTHER}[kind]
     with pytest.raises(InputError, match='somewhere/a.jpg is (damaged|no image)'):
-        load(content[:int(len(content) * share)])
+        load(content[: int(len(content) * share)])
 
 
 @pytest.mark.parametrize('length', [1, 3, 10, 30])
@@ -230,7 +234,7 @@ def test_file_that_ends_in_its_header_is_refused(kind, length):
 
 def test_png_with_broken_data_is_refused():
     content = bytearray(QUICK['png'])
-    content[len(content) // 2:len(content) // 2 + 50] = bytes(50)
+    content[len(content) // 2 : len(content) // 2 + 50] = bytes(50)
     with pytest.raises(InputError, match='somewhere/a.jpg is damaged'):
         load(bytes(content))
 
@@ -274,4 +278,4 @@ def test_header_tells_the_size(kind):
 def test_opencv_gets_whole_files_only(kind):
     """Of the rest of a JPEG, it makes grey pixels and a line on stderr."""
     assert read_header(QUICK[kind]).common
-    assert not read_header(QUICK[kind][:-len(QUICK[kind]) // 4]).common
+    assert not read_header(QUICK[kind][: -len(QUICK[kind]) // 4]).common

@@ -17,8 +17,12 @@ def test_crop_is_a_square_out_of_the_scaled_image():
     np.random.seed(0)
     transform, pixels = RandomCropToSquare(16), np.random.randint(0, 256, (50, 70, 3)).astype(np.uint8)
     candidates = [scale_shorter_side(pixels, side) for side in range(16, 21)]
-    squares = {square[top:top + 16, left:left + 16].tobytes() for square in candidates
-               for top in range(square.shape[0] - 15) for left in range(square.shape[1] - 15)}
+    squares = {
+        square[top : top + 16, left : left + 16].tobytes()
+        for square in candidates
+        for top in range(square.shape[0] - 15)
+        for left in range(square.shape[1] - 15)
+    }
     for _ in range(20):
         result = transform.transform(dict(img=pixels))['img']
         assert result.shape == (16, 16, 3) and result.tobytes() in squares

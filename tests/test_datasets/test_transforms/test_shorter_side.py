@@ -29,14 +29,36 @@ def test_halves_are_those_of_a_box_filter_to_the_bit(height, width):
     pixels = noise(height, width, 3)
     expected = np.asarray(Image.fromarray(pixels).resize((width // 2, height // 2), BOX))
     assert np.array_equal(halve(pixels), expected)
-    assert np.array_equal(halve(pixels[..., 0]), np.asarray(
-        Image.fromarray(pixels[..., 0]).resize((width // 2, height // 2), BOX)))
+    assert np.array_equal(
+        halve(pixels[..., 0]), np.asarray(Image.fromarray(pixels[..., 0]).resize((width // 2, height // 2), BOX))
+    )
 
 
-@pytest.mark.parametrize('height, width', [
-    (375, 500), (500, 375), (376, 500), (333, 500), (64, 64), (63, 64), (65, 64), (127, 128), (128, 128), (129, 128),
-    (255, 300), (256, 256), (257, 257), (1, 9), (9, 1), (2, 3), (40, 1000), (1000, 40), (131, 999), (999, 131),
-])
+@pytest.mark.parametrize(
+    'height, width',
+    [
+        (375, 500),
+        (500, 375),
+        (376, 500),
+        (333, 500),
+        (64, 64),
+        (63, 64),
+        (65, 64),
+        (127, 128),
+        (128, 128),
+        (129, 128),
+        (255, 300),
+        (256, 256),
+        (257, 257),
+        (1, 9),
+        (9, 1),
+        (2, 3),
+        (40, 1000),
+        (1000, 40),
+        (131, 999),
+        (999, 131),
+    ],
+)
 @pytest.mark.parametrize('side', [16, 32, 64])
 def test_scaling_is_the_reference_within_a_grey_level(height, width, side):
     pixels = noise(height, width, 3)

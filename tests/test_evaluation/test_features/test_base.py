@@ -16,8 +16,13 @@ def test_fingerprint_depends_on_kind_weights_and_settings():
     other = Other(2, 2)
     other.load_state_dict(layer.state_dict())
     assert fingerprint_of(layer, size=8, scale=2) == fingerprint_of(same, scale=2, size=8)
-    different = [fingerprint_of(layer), fingerprint_of(other), fingerprint_of(nn.Linear(2, 2)),
-                 fingerprint_of(layer, size=8), fingerprint_of(layer, size=9)]
+    different = [
+        fingerprint_of(layer),
+        fingerprint_of(other),
+        fingerprint_of(nn.Linear(2, 2)),
+        fingerprint_of(layer, size=8),
+        fingerprint_of(layer, size=9),
+    ]
     assert len(set(different)) == len(different)
 
 
@@ -36,8 +41,7 @@ def test_arithmetic_is_exact_within_the_block_and_as_before_after_it(monkeypatch
 
 
 def test_digits_classifier_has_a_fingerprint_once_its_weights_are_read():
-    classifier = MODELS.build(
-        dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     assert classifier.fingerprint is None
     classifier.init_weights()
     assert len(classifier.fingerprint) == 64

@@ -16,13 +16,14 @@ def test_other_images_are_refused(shape):
 
 WEIGHTS = {
     'convolutional': ['digits_classifier', *(f'digits_judge_convolutional{seed}' for seed in (1, 2, 3))],
-    **{kind: [f'digits_judge_{kind}{seed}' for seed in (1, 2, 3)] for kind in ('normalised', 'perceptron')}
+    **{kind: [f'digits_judge_{kind}{seed}' for seed in (1, 2, 3)] for kind in ('normalised', 'perceptron')},
 }
 
 
 def shipped(architecture, name):
     classifier = MODELS.build(
-        dict(type='DigitsClassifier', architecture=architecture, checkpoint=f'package:weights/{name}.safetensors'))
+        dict(type='DigitsClassifier', architecture=architecture, checkpoint=f'package:weights/{name}.safetensors')
+    )
     classifier.init_weights()
     return classifier.eval()
 

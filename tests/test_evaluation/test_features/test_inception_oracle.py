@@ -1,9 +1,10 @@
 """Our InceptionV3 against that of torch-fidelity, which needs torchvision: `make test-mmagic` has both."""
+
 import pytest
 import torch
-from inception import random_images, random_inception
 
 from mmcm.evaluation.features import InceptionV3
+from support.inception import random_images, random_inception
 
 fidelity = pytest.importorskip('torch_fidelity.feature_extractor_inceptionv3')
 
@@ -15,7 +16,8 @@ def both(tmp_path_factory):
     ours = InceptionV3(path)
     ours.init_weights()
     theirs = fidelity.FeatureExtractorInceptionV3(
-        'oracle', ['2048', 'logits_unbiased'], feature_extractor_weights_path=str(path))
+        'oracle', ['2048', 'logits_unbiased'], feature_extractor_weights_path=str(path)
+    )
     path.unlink()  # pytest keeps folders of several runs
     return ours, theirs
 
@@ -29,8 +31,9 @@ def test_features_are_those_of_torch_fidelity(both, size):
     features, logits = theirs(images)
     hook.remove()
     spatial = kept[0][:, :7].permute(0, 2, 3, 1).reshape(len(images), -1)  # (17, 17, 7), as TensorFlow has it
-    for name, found, expected in zip(('features', 'logits', 'spatial'), ours.extract(images),
-                                     (features, logits, spatial)):
+    for name, found, expected in zip(
+        ('features', 'logits', 'spatial'), ours.extract(images), (features, logits, spatial)
+    ):
         scale = expected.std()
         difference = ((found - expected).abs().max() / scale).item()
         assert found.shape == expected.shape

@@ -3,7 +3,6 @@ import warnings
 
 import pytest
 import torch
-from inception import SHAPES, plain_inception, random_images, random_inception, scripted_inception
 from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
@@ -12,6 +11,7 @@ from mmcm.evaluation.features import InceptionV3, inception_v3
 from mmcm.evaluation.features.inception_v3 import PUBLISHED_SHA256, WEIGHTS
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.inception import SHAPES, plain_inception, random_images, random_inception, scripted_inception
 
 
 @pytest.fixture(scope='module')
@@ -54,9 +54,24 @@ def test_features_are_those_of_a_network_written_otherwise(tmp_path):
     expected = scripted(images, return_features=True)
     assert features.shape == (2, 2048) and logits.shape == (2, 1008) and spatial.shape == (2, 2023)
     assert_close(features, expected, rtol=0, atol=1e-4 * expected.std().item())
-    first = [getattr(scripted.layers, name) for name in (
-        'conv', 'conv_1', 'conv_2', 'pool0', 'conv_3', 'conv_4', 'pool1', 'mixed', 'mixed_1', 'mixed_2', 'mixed_3',
-        'mixed_4', 'mixed_5')]
+    first = [
+        getattr(scripted.layers, name)
+        for name in (
+            'conv',
+            'conv_1',
+            'conv_2',
+            'pool0',
+            'conv_3',
+            'conv_4',
+            'pool1',
+            'mixed',
+            'mixed_1',
+            'mixed_2',
+            'mixed_3',
+            'mixed_4',
+            'mixed_5',
+        )
+    ]
     x = (inception_v3.resize_bilinear(images.float(), 299, 299) - 128) / 128
     for layer in first:
         x = layer(x)
@@ -93,12 +108,15 @@ def test_grey_images_are_rgb_with_equal_channels(network):
     assert_close(network.extract(images).features, network.extract(images.repeat(1, 3, 1, 1)).features)
 
 
-@pytest.mark.parametrize('images, complaint', [
-    (torch.zeros(2, 4, 8, 8, dtype=torch.uint8), 'got 4 channels'),
-    (torch.zeros(2, 3, 8, 8), r'uint8 \(N, C, H, W\), got float32 \(2, 3, 8, 8\)'),
-    (torch.zeros(3, 8, 8, dtype=torch.uint8), r'got uint8 \(3, 8, 8\)'),
-    (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), r'got uint8 \(0, 3, 8, 8\)'),
-])
+@pytest.mark.parametrize(
+    'images, complaint',
+    [
+        (torch.zeros(2, 4, 8, 8, dtype=torch.uint8), 'got 4 channels'),
+        (torch.zeros(2, 3, 8, 8), r'uint8 \(N, C, H, W\), got float32 \(2, 3, 8, 8\)'),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r'got uint8 \(3, 8, 8\)'),
+        (torch.zeros(0, 3, 8, 8, dtype=torch.uint8), r'got uint8 \(0, 3, 8, 8\)'),
+    ],
+)
 def test_what_are_no_rgb_images_is_refused(network, images, complaint):
     with pytest.raises(InputError, match=complaint):
         network.extract(images)
@@ -131,9 +149,11 @@ def test_same_weights_have_one_fingerprint_in_any_file(plain_path, tmp_path):
     weights = plain_inception()
     save_file({name: value.contiguous() for name, value in weights.items()}, tmp_path / 'a.safetensors')
     # As torchvision's module saves itself; the features depend on none of these.
-    more = {f'{name[:-len("weight")]}num_batches_tracked': torch.tensor(3) for name in SHAPES if 'bn.weight' in name}
-    torch.save(dict(state_dict={**weights, **more, 'AuxLogits.fc.weight': torch.zeros(2, 2), 'fc.bias': torch.ones(3)}),
-               tmp_path / 'b.pth')
+    more = {f'{name[: -len("weight")]}num_batches_tracked': torch.tensor(3) for name in SHAPES if 'bn.weight' in name}
+    torch.save(
+        dict(state_dict={**weights, **more, 'AuxLogits.fc.weight': torch.zeros(2, 2), 'fc.bias': torch.ones(3)}),
+        tmp_path / 'b.pth',
+    )
     holder = nn.Module()
     for name, value in weights.items():
         *parts, tensor = name.split('.')
@@ -161,6 +181,7 @@ def test_other_weights_have_another_fingerprint(plain_path, tmp_path):
 def test_weights_are_read_once(network, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError
+
     monkeypatch.setattr(inception_v3, 'cached_file', refuse)
     network.init_weights()
 
@@ -168,13 +189,19 @@ def test_weights_are_read_once(network, monkeypatch):
 def test_files_of_other_networks_are_told(tmp_path):
     weights = plain_inception()
     torch.save({**weights, 'fc.weight': torch.zeros(1000, 2048)}, tmp_path / 'torchvision.pth')
-    with pytest.raises(InputError, match=r'torchvision.pth is not a checkpoint of this InceptionV3: 1 shapes differ: '
-                       r"fc.weight \(1000, 2048\) instead of \(1008, 2048\).* are not torchvision's.$"):
+    with pytest.raises(
+        InputError,
+        match=r'torchvision.pth is not a checkpoint of this InceptionV3: 1 shapes differ: '
+        r"fc.weight \(1000, 2048\) instead of \(1008, 2048\).* are not torchvision's.$",
+    ):
         read(tmp_path / 'torchvision.pth')
     del weights['Mixed_5b.branch1x1.conv.weight']
     torch.save({**weights, 'head.weight': torch.zeros(3)}, tmp_path / 'renamed.pth')
-    with pytest.raises(InputError, match='1 keys are missing: Mixed_5b.branch1x1.conv.weight; 1 keys are not expected: '
-                       f'head.weight.*takes the weights of 2015-12-05 .{WEIGHTS}'):
+    with pytest.raises(
+        InputError,
+        match='1 keys are missing: Mixed_5b.branch1x1.conv.weight; 1 keys are not expected: '
+        f'head.weight.*takes the weights of 2015-12-05 .{WEIGHTS}',
+    ):
         read(tmp_path / 'renamed.pth')
     with pytest.raises(InputError, match='is not a checkpoint of this InceptionV3: 471 keys are missing'):
         read('package:weights/digits_classifier.safetensors')

@@ -20,8 +20,15 @@ class Echo(nn.Module):
     def forward(self, images, form='bare'):
         mean = images.float().mean((2, 3))
         return dict(
-            bare=images, halves=images.half(), tuple=(mean, images), mapping=dict(pooled=mean, last=images),
-            object=Output(mean, images), none=None, flat=mean[:, 0], short=mean[:-1])[form]
+            bare=images,
+            halves=images.half(),
+            tuple=(mean, images),
+            mapping=dict(pooled=mean, last=images),
+            object=Output(mean, images),
+            none=None,
+            flat=mean[:, 0],
+            short=mean[:-1],
+        )[form]
 
 
 ECHO = dict(type=Echo)
@@ -55,13 +62,18 @@ def test_network_without_arguments_is_its_type_alone(images):
     assert torch.equal(found.extract(images).features, images.flatten(1).float())
 
 
-@pytest.mark.parametrize('network, match', [
-    ('torch.nn.Nosuch', "there is no model 'torch.nn.Nosuch'"),
-    (dict(type='torch.nn.Conv2d', in_channels=3, out_channels=4, kernel_size=1, groups=3),
-     "the network 'torch.nn.Conv2d' cannot be built: out_channels"),
-    ('torch.is_tensor', 'does not fit it'),
-    (3, 'network has to be the config of a network or its type'),
-])
+@pytest.mark.parametrize(
+    'network, match',
+    [
+        ('torch.nn.Nosuch', "there is no model 'torch.nn.Nosuch'"),
+        (
+            dict(type='torch.nn.Conv2d', in_channels=3, out_channels=4, kernel_size=1, groups=3),
+            "the network 'torch.nn.Conv2d' cannot be built: out_channels",
+        ),
+        ('torch.is_tensor', 'does not fit it'),
+        (3, 'network has to be the config of a network or its type'),
+    ],
+)
 def test_what_is_no_network_is_told(network, match):
     with pytest.raises(InputError, match=match):
         read(network)
@@ -72,10 +84,17 @@ def test_unknown_network_is_told():
         read(dict(type='torchvision.models.resnet51'))
 
 
-@pytest.mark.parametrize('form, features, logits', [
-    ('tuple', 1, 0), ('mapping', 'last', 'pooled'), ('object', 'last', 'pooled'), ('object', 1, None),
-    ('bare', None, None), ('halves', None, None)
-])
+@pytest.mark.parametrize(
+    'form, features, logits',
+    [
+        ('tuple', 1, 0),
+        ('mapping', 'last', 'pooled'),
+        ('object', 'last', 'pooled'),
+        ('object', 1, None),
+        ('bare', None, None),
+        ('halves', None, None),
+    ],
+)
 def test_features_and_logits_are_found_in_what_the_network_returns(images, form, features, logits):
     found = read(arguments=dict(form=form), features=features, logits=logits).extract(images)
     assert_close(found.features, images.float().flatten(1))
@@ -85,16 +104,19 @@ def test_features_and_logits_are_found_in_what_the_network_returns(images, form,
         assert_close(found.logits, images.float().mean((2, 3)))
 
 
-@pytest.mark.parametrize('form, place, complaint', [
-    ('bare', 'pooled', r"features='pooled' names nothing in what the network returns: a tensor \(3, 3, 4, 5\)"),
-    ('tuple', 2, 'features=2 names nothing in what the network returns: 2 things in a tuple'),
-    ('mapping', 'first', r"features='first' names nothing .* a mapping with the keys \['pooled', 'last'\]"),
-    ('object', 'first', "features='first' names nothing in what the network returns: 2 things in a Output"),
-    ('none', 0, 'names nothing in what the network returns: an object of type NoneType'),
-    ('mapping', None, 'features=None should be a tensor with a row for each of 3 images, got a mapping'),
-    ('flat', None, r'a row for each of 3 images, got a tensor \(3,\)'),
-    ('short', None, r'a row for each of 3 images, got a tensor \(2, 3\)'),
-])
+@pytest.mark.parametrize(
+    'form, place, complaint',
+    [
+        ('bare', 'pooled', r"features='pooled' names nothing in what the network returns: a tensor \(3, 3, 4, 5\)"),
+        ('tuple', 2, 'features=2 names nothing in what the network returns: 2 things in a tuple'),
+        ('mapping', 'first', r"features='first' names nothing .* a mapping with the keys \['pooled', 'last'\]"),
+        ('object', 'first', "features='first' names nothing in what the network returns: 2 things in a Output"),
+        ('none', 0, 'names nothing in what the network returns: an object of type NoneType'),
+        ('mapping', None, 'features=None should be a tensor with a row for each of 3 images, got a mapping'),
+        ('flat', None, r'a row for each of 3 images, got a tensor \(3,\)'),
+        ('short', None, r'a row for each of 3 images, got a tensor \(2, 3\)'),
+    ],
+)
 def test_what_are_no_features_is_told(images, form, place, complaint):
     with pytest.raises(InputError, match=complaint):
         read(arguments=dict(form=form), features=place).extract(images)
@@ -149,8 +171,9 @@ def test_weights_are_read_from_a_file(images, tmp_path):
 
 
 def test_network_is_in_evaluation_mode(images):
-    assert_close(read(dict(type='torch.nn.Dropout', p=0.9), value_range=(0, 1)).extract(images).features,
-                 images.flatten(1) / 255)
+    assert_close(
+        read(dict(type='torch.nn.Dropout', p=0.9), value_range=(0, 1)).extract(images).features, images.flatten(1) / 255
+    )
 
 
 def test_batches_have_the_size_that_is_given(images):
@@ -164,9 +187,14 @@ def test_batches_have_the_size_that_is_given(images):
 def test_weights_and_settings_have_their_fingerprint():
     torch.manual_seed(0)
     network = dict(type='torch.nn.Linear', in_features=5, out_features=2)
-    fingerprints = {read(FLATTEN).fingerprint, read(FLATTEN, size=(2, 2)).fingerprint,
-                    read(FLATTEN, value_range=(0, 1)).fingerprint, read(FLATTEN, features=0).fingerprint,
-                    read(network).fingerprint, read(network).fingerprint}  # two random ones
+    fingerprints = {
+        read(FLATTEN).fingerprint,
+        read(FLATTEN, size=(2, 2)).fingerprint,
+        read(FLATTEN, value_range=(0, 1)).fingerprint,
+        read(FLATTEN, features=0).fingerprint,
+        read(network).fingerprint,
+        read(network).fingerprint,
+    }  # two random ones
     assert len(fingerprints) == 6
     assert read(FLATTEN, batch_size=3).fingerprint == read(FLATTEN).fingerprint
     assert read(FLATTEN, size=[2, 2]).fingerprint == read(FLATTEN, size=(2, 2)).fingerprint

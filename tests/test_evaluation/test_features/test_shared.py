@@ -2,11 +2,11 @@ import gc
 
 import pytest
 import torch
-from measuring import EXTRACTOR, IntegerNetwork, drawn
 
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, IntegerNetwork, drawn
 
 
 def test_equal_configs_have_one_network_whatever_the_order_of_their_keys():
@@ -39,7 +39,6 @@ def test_any_module_that_extracts_has_a_fingerprint():
 
     @MODELS.register_module(force=True)
     class Plain(torch.nn.Linear):
-
         def __init__(self, weight):
             super().__init__(1, 1)
             torch.nn.init.constant_(self.weight, weight)

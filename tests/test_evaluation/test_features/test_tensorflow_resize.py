@@ -21,9 +21,10 @@ def by_definition(image, height, width):
     return result
 
 
-@pytest.mark.parametrize('size, new_size', [
-    ((5, 7), (23, 16)), ((64, 32), (99, 99)), ((40, 31), (13, 9)), ((1, 1), (3, 2)), ((9, 4), (9, 11))
-])
+@pytest.mark.parametrize(
+    'size, new_size',
+    [((5, 7), (23, 16)), ((64, 32), (99, 99)), ((40, 31), (13, 9)), ((1, 1), (3, 2)), ((9, 4), (9, 11))],
+)
 def test_values_are_those_of_the_definition(size, new_size):
     images = np.random.RandomState(0).randint(0, 256, (2, 3, *size)).astype(np.float32)
     expected = np.array([[by_definition(channel, *new_size) for channel in image] for image in images])

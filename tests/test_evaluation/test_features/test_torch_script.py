@@ -3,7 +3,6 @@ import zipfile
 
 import pytest
 import torch
-from inception import random_images, scripted_inception
 from torch import nn
 from torch.testing import assert_close
 
@@ -11,10 +10,10 @@ from mmcm.evaluation.features import InceptionV3
 from mmcm.evaluation.features.torch_script import is_script, load_script
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.inception import random_images, scripted_inception
 
 
 class Doubler(nn.Module):
-
     def forward(self, images, times: int = 2):
         return images.float() * times, images
 
@@ -46,7 +45,6 @@ def test_scripted_inception_has_the_features_of_ours(tmp_path):
 def test_equal_weights_beside_other_code_are_another_extractor(path, tmp_path):
 
     class Tripler(nn.Module):
-
         def forward(self, images):
             return images.float() * 3, images
 

@@ -1,15 +1,14 @@
-
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
 from mmcm.evaluation.metrics.frechet_distance import frechet_distance
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 DIGITS = dict(type='DigitsDataset')
@@ -30,7 +29,7 @@ def low_rank(seed, number, size, rank):
 def test_distance_of_two_gaussians_is_the_closed_form():
     a = Gaussian(np.array([0.0, 1.0]), np.diag([1.0, 4.0]))
     b = Gaussian(np.array([3.0, 1.0]), np.diag([9.0, 1.0]))
-    assert frechet_distance(a, b) == pytest.approx(9 + (1 - 3)**2 + (2 - 1)**2, rel=1e-12)
+    assert frechet_distance(a, b) == pytest.approx(9 + (1 - 3) ** 2 + (2 - 1) ** 2, rel=1e-12)
 
 
 def test_distance_agrees_with_the_matrix_square_root():
@@ -40,8 +39,11 @@ def test_distance_agrees_with_the_matrix_square_root():
     assert frechet_distance(gaussian(a), gaussian(b)) == pytest.approx(expected.real, rel=1e-9)
 
 
-@pytest.mark.parametrize('numbers, rank', [((40, 41), 100), ((300, 301), 7), ((20, 300), 100), ((300, 20), 100)],
-                         ids=['few images', 'few directions', 'few drawn images', 'few real images'])
+@pytest.mark.parametrize(
+    'numbers, rank',
+    [((40, 41), 100), ((300, 301), 7), ((20, 300), 100), ((300, 20), 100)],
+    ids=['few images', 'few directions', 'few drawn images', 'few real images'],
+)
 def test_singular_covariances_are_as_good_as_others(numbers, rank):
     a, b = (low_rank(seed, number, 100, rank) for seed, number in enumerate(numbers))
     # In the space of the images the square root is that of a small, regular matrix.
@@ -68,11 +70,14 @@ def test_other_dimensions_cannot_be_compared():
 def test_distance_is_that_of_numpy_and_scipy(which, key):
     network = IntegerNetwork()
     network.init_weights()
-    made = [getattr(network.extract(images), which).flatten(1).double().numpy()
-            for images in (torch.stack([sample.fake_img for sample in drawn(101)]), MadeUpImages(77, 1).images)]
+    made = [
+        getattr(network.extract(images), which).flatten(1).double().numpy()
+        for images in (torch.stack([sample.fake_img for sample in drawn(101)]), MadeUpImages(77, 1).images)
+    ]
     covariances = [np.cov(features, rowvar=False) for features in made]
     expected = np.square(made[0].mean(0) - made[1].mean(0)).sum() + np.trace(
-        sum(covariances) - 2 * scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real)
+        sum(covariances) - 2 * scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    )
     assert measure([{**FRECHET, 'which': which}], drawn(101)) == {key: pytest.approx(expected, rel=1e-6)}
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import scipy.special
 import torch
-from measuring import EXTRACTOR, IntegerNetwork, drawn, measure
 
 from mmcm.evaluation.metrics.inception_score import InceptionScore
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, IntegerNetwork, drawn, measure
 
 
 def score(p, split_size=5000):
@@ -15,14 +15,14 @@ def score(p, split_size=5000):
     with np.errstate(divide='ignore'):
         log_p = np.maximum(np.log(np.asarray(p, float)), -1e3)
     for start in range(0, len(log_p), 7):
-        metric.count(metric.state, log_p[start:start + 7], np.arange(start, min(start + 7, len(log_p))))
+        metric.count(metric.state, log_p[start : start + 7], np.arange(start, min(start + 7, len(log_p))))
     return metric.compute_metrics(metric.state)['score']
 
 
 def by_definition(p, split_size):
     scores = []
     for start in range(0, len(p), split_size):
-        part = p[start:start + split_size]
+        part = p[start : start + split_size]
         scores.append(np.exp((part * (np.log(part) - np.log(part.mean(0)))).sum(1).mean()))
     return np.mean(scores)
 
@@ -53,7 +53,8 @@ def test_score_is_that_of_numpy_from_the_logits():
     expected = by_definition(scipy.special.softmax(logits, 1), 40)
     assert 1 < expected < 5
     assert measure([dict(type='InceptionScore', extractor=EXTRACTOR, split_size=40)], drawn(101)) == {
-        'inception/score': pytest.approx(expected, rel=1e-6)}
+        'inception/score': pytest.approx(expected, rel=1e-6)
+    }
 
 
 def test_splits_have_to_be_some():

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 from mmcm.evaluation.metrics.kernel_distance import kernel_distance, squared_discrepancy
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 KERNEL = dict(type='KernelDistance', extractor=EXTRACTOR, reference=REAL)
 
@@ -18,7 +18,7 @@ def by_definition(x, y):
     """Return the unbiased estimate, one pair of images after the other."""
 
     def kernel(a, b):
-        return (a @ b / len(a) + 1)**3
+        return (a @ b / len(a) + 1) ** 3
 
     def among(z):
         return np.mean([kernel(z[i], z[j]) for i in range(len(z)) for j in range(len(z)) if i != j])
@@ -35,8 +35,10 @@ def test_estimate_is_that_of_the_definition():
 def test_estimate_from_images_is_that_of_the_definition():
     network = IntegerNetwork()
     network.init_weights()
-    x, y = (network.extract(images).features.double().numpy()
-            for images in (torch.stack([sample.fake_img for sample in drawn(77)]), MadeUpImages(77, 1).images))
+    x, y = (
+        network.extract(images).features.double().numpy()
+        for images in (torch.stack([sample.fake_img for sample in drawn(77)]), MadeUpImages(77, 1).images)
+    )
     assert measure([KERNEL], drawn(77)) == {'kernel/distance': pytest.approx(by_definition(x, y), rel=1e-6)}
 
 
@@ -58,8 +60,10 @@ def test_subsets_follow_from_the_seed():
 def test_subsets_are_as_large_as_the_smaller_set_where_images_are_few():
     network = IntegerNetwork()
     network.init_weights()
-    x, y = (network.extract(images).features.numpy()
-            for images in (torch.stack([sample.fake_img for sample in drawn(50)]), MadeUpImages(77, 1).images))
+    x, y = (
+        network.extract(images).features.numpy()
+        for images in (torch.stack([sample.fake_img for sample in drawn(50)]), MadeUpImages(77, 1).images)
+    )
     assert measure([KERNEL], drawn(50)) == {'kernel/distance': kernel_distance(x, y, 100, 50)}
 
 

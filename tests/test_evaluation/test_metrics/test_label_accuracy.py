@@ -1,12 +1,12 @@
 import pytest
 import torch
-from measuring import EXTRACTOR, drawn, measure
 from mmengine.model import BaseModule
 
 from mmcm.evaluation.features.base import Features
 from mmcm.registry import DATASETS, METRICS, MODELS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 from mmcm.evaluation.metrics import precision_recall as module
 from mmcm.evaluation.metrics.precision_recall import precision_recall
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 DIGITS = dict(type='DigitsDataset')
@@ -44,9 +44,9 @@ def test_blocks_do_not_change_the_scores(monkeypatch):
         assert precision_recall(real, drawn) == whole
 
 
-@pytest.mark.parametrize('features', [
-    gaussian(300, 64, 3.0), np.zeros((20, 3)), np.full((20, 7), 0.1), gaussian(10, 16).repeat(6, axis=0)
-])
+@pytest.mark.parametrize(
+    'features', [gaussian(300, 64, 3.0), np.zeros((20, 3)), np.full((20, 7), 0.1), gaussian(10, 16).repeat(6, axis=0)]
+)
 def test_a_set_covers_itself_in_any_order(features):
     assert precision_recall(features, features[::-1].copy()) == (1.0, 1.0)
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from measuring import EXTRACTOR, REAL, MadeUpImages, drawn, measure
 
 from mmcm.evaluation.image_evaluator import ImageEvaluator
 from mmcm.evaluation.metrics.sliced_wasserstein import directions, sliced_wasserstein, wasserstein_squares
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
+from support.measuring import EXTRACTOR, REAL, MadeUpImages, drawn, measure
 
 METRIC = dict(type='SlicedWasserstein', reference=REAL, num_projections=64)
 
@@ -16,9 +16,8 @@ def gaussian(number, size=6, mean=0.0, spread=1.0, seed=0):
 
 
 def in_one_dimension(a, b):
-    """Return the squared 2-Wasserstein distance of two lists of numbers: sets of M copies and of N copies are paired.
-    """
-    return np.mean((np.sort(np.repeat(a, len(b))) - np.sort(np.repeat(b, len(a))))**2)
+    """Return the squared 2-Wasserstein distance of two lists of numbers, paired as sets of M copies and N copies."""
+    return np.mean((np.sort(np.repeat(a, len(b))) - np.sort(np.repeat(b, len(a)))) ** 2)
 
 
 def pixels(images):
@@ -38,7 +37,8 @@ def test_distance_in_one_dimension_is_scipys_of_sorted_numbers():
     a = gaussian(50, 1)
     shifted = a + 3.0
     assert wasserstein_squares(*map(torch.from_numpy, (a, shifted))).sqrt().item() == pytest.approx(
-        stats.wasserstein_distance(a[:, 0], shifted[:, 0]), rel=1e-12)
+        stats.wasserstein_distance(a[:, 0], shifted[:, 0]), rel=1e-12
+    )
 
 
 def test_a_set_has_no_distance_from_itself_in_any_order_or_number_of_copies():
@@ -49,18 +49,19 @@ def test_a_set_has_no_distance_from_itself_in_any_order_or_number_of_copies():
 
 def test_a_shift_has_the_distance_of_its_projections():
     features, shift = gaussian(40), gaussian(1, seed=1)
-    expected = np.sqrt(np.mean((shift @ directions(128, 6, 0).numpy())**2))
+    expected = np.sqrt(np.mean((shift @ directions(128, 6, 0).numpy()) ** 2))
     assert sliced_wasserstein(features + shift, features, 128) == pytest.approx(expected, rel=1e-12)
     # Over all directions, the mean square of the projections is |shift|^2 / D.
     assert sliced_wasserstein(features + shift, features, 20000) == pytest.approx(
-        np.linalg.norm(shift) / np.sqrt(6), rel=0.02)
+        np.linalg.norm(shift) / np.sqrt(6), rel=0.02
+    )
 
 
 def test_scaled_and_shifted_gaussians_have_the_distance_of_the_closed_form():
     # W2^2 of N(0, 1) and N(m, s^2) is m^2 + (1 - s)^2; projected, m is theta m, and s stays.
     number, mean = 20000, np.array([0.5, -0.2, 0.1, 0.0])
     a, b = gaussian(number, 4), gaussian(number, 4, spread=1.5, seed=1) + mean
-    expected = np.sqrt(np.mean((mean @ directions(64, 4, 0).numpy())**2) + 0.25)
+    expected = np.sqrt(np.mean((mean @ directions(64, 4, 0).numpy()) ** 2) + 0.25)
     assert sliced_wasserstein(a, b, 64) == pytest.approx(expected, rel=0.02)  # 20 000 images: the spread is off by 1 %
 
 

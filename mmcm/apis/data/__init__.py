@@ -1,0 +1,1 @@
+"""Find, pack and export data sets."""

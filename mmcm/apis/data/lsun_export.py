@@ -1,0 +1,226 @@
+"""LSUN's database as files, cropped and scaled as the data of the released models were (Dhariwal & Nichol, 2021)."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+
+from mmcm.datasets.lsun import LSUN
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE
+from mmcm.utils.bounded import read_json
+from mmcm.utils.checks import check_choice, check_count
+from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import make_folder, remove, write_bytes
+from mmcm.utils.interrupts import end_with_parent, unseen_by_children
+from mmcm.utils.locks import locked
+from mmcm.utils.outputs import check_free, check_outputs, folder_made
+from mmcm.utils.progress import progress_bar
+
+FORMATS = dict(  # suffix, and what OpenCV is told beside
+    png=('.png', lambda quality: [cv2.IMWRITE_PNG_COMPRESSION, 6]),
+    jpeg=('.jpg', lambda quality: [cv2.IMWRITE_JPEG_QUALITY, quality]),
+    webp=('.webp', lambda quality: [cv2.IMWRITE_WEBP_QUALITY, quality]),
+)
+ORIGINAL = 'original'  # the bytes of the database, which are WebP
+SETTINGS_FILE = 'export.json'
+CORRUPT_FILE = 'corrupt.txt'
+IS_OURS = re.compile(rf'\d{{5}}|{re.escape(CORRUPT_FILE)}')  # names that an export writes
+PER_FOLDER = 1000  # images in a folder, which a process writes at a time
+START = 'spawn'  # how these processes begin
+
+
+class Export(NamedTuple):
+    """What there is when an export has ended."""
+
+    num_written: int  # now
+    num_found: int  # of an earlier run
+    corrupt: list[str]  # where they come from and why, a line each
+
+
+class Settings(NamedTuple):
+    """What each image becomes; see `export_lsun`."""
+
+    format: str
+    size: int | None
+    quality: int | None
+
+
+def export_lsun(
+    data_root: str,
+    out: Path,
+    file_format: str = 'png',
+    size: int | None = 256,
+    quality: int = 95,
+    max_images: int | None = None,
+    corrupt: str = ON_CORRUPT[0],
+    workers: int = 1,
+    progress: bool = False,
+    force: bool = False,
+) -> Export:
+    """Write the images of a database to `out`/00000/00000000.png and so on, in its order.
+
+    An export that was stopped goes on where it is called again. Each file is whole or not there. Where none could be
+    written, nothing is left.
+
+    Args:
+        data_root (str): See LSUN.
+        out (Path): The folder for the images, for `corrupt.txt`, which lists those that could not be decoded, and for
+            `export.json`, which says what has been made here.
+        file_format (str): 'png', 'jpeg', 'webp' or 'original': the bytes as they are in the database.
+        size (int, optional): Height and width of the images in pixels; not cropped nor scaled if None.
+        quality (int): Of 'jpeg' and 'webp', 1 to 100.
+        max_images (int, optional): How many at most, the first ones.
+        corrupt (str): What is done about an image that cannot be decoded: 'stop' or 'skip'.
+        workers (int): Number of processes.
+        progress (bool): Whether to show a bar.
+        force (bool): Whether files that are there are replaced, instead of going on behind those of this export.
+
+    Raises:
+        InputError: If the database or the folder cannot be used, another process is writing into it, or it holds an
+            export with other settings or, where no export has begun, files of the names that this one writes.
+    """
+    check_count('workers', workers)
+    check_count('quality', quality, most=100)
+    if max_images is not None:
+        check_count('max_images', max_images)
+    if size is not None:
+        check_count('size', size, most=MAX_SIDE)
+    check_choice('format', file_format, (*FORMATS, ORIGINAL))
+    check_choice('corrupt', corrupt, ON_CORRUPT)
+    crop = [dict(type='CenterCropToSquare', size=size)] if size else []
+    dataset = LSUN(data_root, [dict(type='LoadImage'), *crop])
+    settings = Settings(
+        file_format, None if file_format == ORIGINAL else size, quality if file_format in ('jpeg', 'webp') else None
+    )
+    check_outputs({'OUT': out}, force=True, folders=True)
+    with folder_made(out.absolute()), locked(out, 'being written'):
+        made, new = not out.exists(), not (out / SETTINGS_FILE).exists()
+        if new and not force and out.is_dir():
+            check_free('OUT', out, [path.name for path in out.iterdir() if IS_OURS.fullmatch(path.name)])
+        try:
+            return export(dataset, out, settings, max_images, corrupt, workers, progress, force)
+        except InputError:
+            if new:
+                remove_if_empty(out, made)
+            raise
+
+
+def export(
+    dataset: LSUN,
+    out: Path,
+    settings: Settings,
+    max_images: int | None,
+    corrupt: str,
+    workers: int,
+    progress: bool,
+    force: bool = False,
+) -> Export:
+    """See `export_lsun`."""
+    remember(out, {**settings._asdict(), 'source': dataset.fingerprint}, force)
+    total = min(len(dataset), max_images or len(dataset))
+    blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
+    folders = [out / f'{number:05d}' for number in range(len(blocks))]
+    work = partial(write_block, dataset, settings, corrupt == 'stop', force)
+    written, found, bad = 0, 0, []
+    with progress_bar('exporting', len(blocks), progress, 'blocks') as move_on:
+        for block in results(work, folders, blocks, min(workers, len(blocks))):
+            written, found, bad = written + block.num_written, found + block.num_found, bad + block.corrupt
+            move_on()
+    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
+    return Export(written, found, bad)
+
+
+def remove_if_empty(out: Path, made: bool) -> None:
+    """Remove folders without images; if nothing else is in `out`, its settings, too, and itself where it was `made`."""
+    with suppress(OSError):  # from folders that are not empty
+        for folder in out.glob('[0-9]*'):
+            folder.rmdir()
+        if all(path.name == SETTINGS_FILE for path in out.iterdir()):
+            remove(out / SETTINGS_FILE)
+            if made:
+                out.rmdir()
+
+
+def results(
+    work: Callable[[Path, range], Export], folders: list[Path], blocks: list[range], workers: int
+) -> Iterator[Export]:
+    """Yield what `work` returns for each folder and its block, in order, by several processes."""
+    if workers == 1:
+        yield from map(work, folders, blocks)
+        return
+    # Spawned, not forked: this process may have threads, of torch or OpenCV. Each of them leaves the other cores alone.
+    with ProcessPoolExecutor(workers, get_context(START), begin_worker) as pool:
+        try:
+            with unseen_by_children():
+                found = pool.map(work, folders, blocks)
+            yield from found
+        except BrokenProcessPool as error:
+            raise InputError(
+                'a process that writes images was killed, maybe for want of memory. What has been written '
+                'is kept: the same command goes on, maybe with fewer --workers.'
+            ) from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def begin_worker() -> None:
+    """Begin a process that writes images."""
+    cv2.setNumThreads(0)
+    end_with_parent()
+
+
+def remember(out: Path, settings: dict, force: bool = False) -> None:
+    """Write down what is made in `out`; an InputError if it is something else already, unless that is replaced."""
+    make_folder(out)
+    path = out / SETTINGS_FILE
+    if path.exists() and not force:
+        try:
+            known = read_json(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f'{path} cannot be read: choose another folder, or empty this one.') from error
+        if known != settings:
+            raise InputError(
+                f'{out} holds an export of another database, or with other settings ({path}): choose '
+                'another folder, empty this one, or give --force to replace its files.'
+            )
+    else:
+        write_bytes(path, (json.dumps(settings, indent=2) + '\n').encode())
+
+
+def write_block(dataset: LSUN, settings: Settings, stop: bool, force: bool, folder: Path, block: range) -> Export:
+    """Write the images of `block` that are not in `folder` yet, by `force` also those that are."""
+    make_folder(folder)
+    suffix = '.webp' if settings.format == ORIGINAL else FORMATS[settings.format][0]
+    written, found, bad = 0, 0, []
+    for position in block:
+        path = folder / f'{position:08d}{suffix}'
+        if path.exists() and not force:
+            found += 1
+            continue
+        try:
+            # What is kept as it is has to be an image, too.
+            pixels = dataset.read(position)['img']
+        except InputError as error:
+            if stop:
+                raise InputError(f'{error} {LEAVE_OUT}, and goes on from there.') from error
+            bad.append(str(error))
+            continue
+        write_bytes(path, dataset.encoded(position) if settings.format == ORIGINAL else encode(pixels, settings))
+        written += 1
+    return Export(written, found, bad)
+
+
+def encode(pixels: Any, settings: Settings) -> bytes:
+    """Return `pixels` (H, W, 3), uint8, BGR, as the content of a file."""
+    suffix, options = FORMATS[settings.format]
+    return cv2.imencode(suffix, pixels, options(settings.quality))[1].tobytes()

@@ -1,0 +1,216 @@
+"""From what a user calls a data set to its config, and to its images as they are, without augmentation."""
+
+import logging
+from collections.abc import Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmcm.config import read_config
+from mmcm.datasets.formats.image_archive import open_archive
+from mmcm.datasets.formats.image_names import LABELS_FILE, shown
+from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.datasets.image_pack import LABELS, read_images
+from mmcm.datasets.lsun import DATA_FILE
+from mmcm.datasets.transforms.load_image import check_background
+from mmcm.datasets.transforms.shorter_side import MAX_SIDE
+from mmcm.registry import DATASETS
+from mmcm.utils.bounded import Unreadable, parse_json
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.utils.npz import open_npz
+from mmcm.zoo import list_models
+
+MIRRORING = ('RandomFlip',)  # transforms of a training pipeline that are left out
+ANY_LABELS = 2**40  # bytes; the data set bounds them by the number of images
+
+
+class NoDataError(InputError):
+    """What was given is no data set of any kind."""
+
+
+def find_dataset(
+    source: str | Path | dict, size: int | None = None, channels: int | None = None, background: str | None = None
+) -> ImageDataset:
+    """Return the data set that `source` means; see `dataset_config` and `build_images`."""
+    return build_images(dataset_config(source, size, channels, background))
+
+
+def build_images(config: dict) -> ImageDataset:
+    """Build the `config` of a data set; an InputError if it is none of images."""
+    dataset = DATASETS.build(config)
+    if not isinstance(dataset, ImageDataset):
+        raise InputError(f'{config["type"]} is no data set of images: ImageFolder or CIFAR10 would be one.')
+    return dataset
+
+
+def dataset_config(
+    source: str | Path | dict, size: int | None = None, channels: int | None = None, background: str | None = None
+) -> dict:
+    """Return the config of the data set that `source` means, without mirror images.
+
+    Args:
+        source (str | Path | dict): A config file, the name of one that comes with mmcm or of a model of the zoo (its
+            training data), an npz of images (`arr_0`), an lmdb of LSUN, a folder or a zip of images, or the config of a
+            data set.
+        size (int, optional): What lies in files is cut and scaled to squares of so many pixels; None leaves it as it
+            is. Other data sets have their own size, or say it in their config.
+        channels (int, optional): What lies in files or in an npz is to be grey, 1, or to have colours, 3. With None,
+            files have colours, and an npz what is in it. Other data sets have their own number of channels.
+        background (str, optional): What transparent images are composited on; see ImageFiles. With None, it is white,
+            or what a config says.
+
+    Raises:
+        InputError: If there is no such data, or `background` is given for images that are no files; reading an image
+            raises it if it has colours and is to be grey.
+    """
+    return on_background([config_of(source, size, channels)], background)[0]
+
+
+def config_of(source: str | Path | dict, size: int | None, channels: int | None) -> dict:
+    """See `dataset_config`."""
+    if size is not None:
+        check_count('size', size, most=MAX_SIDE)
+    if isinstance(source, dict):
+        return unmirrored(source)
+    path = Path(source).expanduser()
+    if (path / DATA_FILE).is_file():
+        return dict(type='LSUN', data_root=str(path), pipeline=pipeline_for(size, channels))
+    found = images_config(path, size, channels=channels)
+    if found is not None:
+        return found
+    try:
+        config = named_config(source)
+    except InputError as error:
+        if path.suffix == '.py':
+            raise
+        raise NoDataError(
+            f'{source} is no data set ({str(error).removesuffix(".")}): name a folder or a zip of '
+            'images, an npz, an lmdb of LSUN, a config or a model of the zoo.'
+        ) from error
+    dataset = (config.get('train_dataloader') or {}).get('dataset')
+    if not isinstance(dataset, dict):
+        raise InputError(f'{source} names no data: it has no train_dataloader.dataset.')
+    return unmirrored(dataset)
+
+
+def on_background(configs: Sequence[dict], background: str | None) -> list[dict]:
+    """Return the `configs` of data sets, with `background` in those of image files, unless it is None.
+
+    Raises:
+        InputError: If that is no background, or none of the data sets has image files.
+    """
+    if background is None:
+        return list(configs)
+    check_background(background)
+    kinds = [DATASETS.get(config['type']) for config in configs]
+    takes = [kind is not None and 'background' in signature(kind).parameters for kind in kinds]
+    if not any(takes):
+        raise InputError(
+            f'the background {background!r} is for image files, which may be transparent, and '
+            f'{" and ".join(config["type"] for config in configs)} has none. Leave it out, or give a '
+            'folder of images instead.'
+        )
+    return [{**config, 'background': background} if taken else config for config, taken in zip(configs, takes)]
+
+
+def named_config(name: str | Path, options: dict | None = None) -> Config:
+    """Read the config file `name`, or that of the model of the zoo that is called so, changed by `options`.
+
+    Raises:
+        InputError: If there is none.
+    """
+    models = {model.name: model.config_file for model in list_models()}
+    return read_config(models.get(str(name), name), options)
+
+
+def images_config(
+    path: Path, size: int | None = None, by_subfolder: bool = True, channels: int | None = None
+) -> dict | None:
+    """Return the config of the images in an npz, a folder or a zip, with labels where they have any.
+
+    Args:
+        path (Path): Where they are.
+        size (int, optional): See `dataset_config`.
+        by_subfolder (bool): Whether the subfolders of image files are classes, where no `dataset.json` says more.
+        channels (int, optional): See `dataset_config`.
+
+    Returns:
+        dict, optional: None if it is nothing of the kind.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    if path.suffix == '.npz' and not path.is_dir():
+        file = open_npz(path)
+        config = dict(type='ImagePack', data_file=str(path), labelled=LABELS in file)
+        if channels is not None and read_images(file).shape[3] != channels:
+            config['pipeline'] = [dict(type='PackImage', channels=channels)]
+        return config
+    if path.is_dir() or path.suffix.lower() == '.zip':
+        labelled = is_labelled(path, by_subfolder)
+        return dict(type='ImageFolder', data_root=str(path), pipeline=pipeline_for(size, channels), labelled=labelled)
+    return None
+
+
+def is_labelled(path: Path, by_subfolder: bool) -> bool:
+    """Return whether the images of a folder or a zip have classes: by their `dataset.json`, else by subfolders.
+
+    Where there are as many images beside subfolders of images as there are such subfolders, or more, the log says that
+    none has a class.
+    """
+    archive = open_archive(path, 'name a folder or a zip of images.')
+    archive.look_through()
+    stated = archive.read(LABELS_FILE, ANY_LABELS)
+    if stated is not None:
+        try:
+            return parse_json(stated)['labels'] is not None
+        except (Unreadable, TypeError, KeyError):
+            return True  # it is too long to have none, or the data set says what is wrong with it
+    if not by_subfolder or not archive.class_folders():
+        return False
+    number, loose = len(set(archive.image_folders())), archive.loose_images()
+    if loose and len(loose) >= number:
+        print_log(
+            f'{path}: no image gets a class, since {len(loose)} lie beside {number} folders of images, '
+            f'{shown(loose[0])} first: move them into a folder of their class, or away.',
+            'current',
+            logging.WARNING,
+        )
+        return False
+    return True
+
+
+def unmirrored(config: dict) -> dict:
+    """Return the `config` of a data set without what mirrors images; an InputError if its pipeline is none."""
+    config = Config(dict(config)).to_dict()
+    check_pipeline(config.get('pipeline'))
+    if config.get('flip'):
+        config['flip'] = False
+    if config.get('pipeline'):
+        config['pipeline'] = [
+            transform for transform in config['pipeline'] if str(transform['type']).split('.')[-1] not in MIRRORING
+        ]
+    return config
+
+
+def check_pipeline(pipeline: Any) -> None:
+    """Raise an InputError unless `pipeline` is a list of the configs of transforms, or None."""
+    if pipeline is not None and (
+        not isinstance(pipeline, (list, tuple))
+        or not all(isinstance(transform, dict) and 'type' in transform for transform in pipeline)
+    ):
+        raise InputError(
+            f"pipeline has to be a list of transforms, such as [dict(type='PackImage')], got {pipeline!r}."
+        )
+
+
+def pipeline_for(size: int | None, channels: int | None = None) -> Sequence[dict]:
+    """Return the transforms from a file to an image: squares of `size` pixels, or as it is; see `dataset_config`."""
+    crop = [] if size is None else [dict(type='CenterCropToSquare', size=size)]
+    # What is read from a file has colours.
+    pack = dict(type='PackImage') if channels in (None, 3) else dict(type='PackImage', channels=channels)
+    return [dict(type='LoadImage'), *crop, pack]

@@ -1,0 +1,1 @@
+"""Measure models, samplers and sets of images."""

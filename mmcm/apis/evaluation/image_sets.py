@@ -1,0 +1,159 @@
+"""Measuring images that are there, whoever drew them, by the metrics of a config."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
+from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.evaluator import Evaluator
+from torch.utils.data import DataLoader, Dataset
+
+from mmcm.apis.data.resolve_dataset import images_config, on_background
+from mmcm.apis.evaluation.scores import Score
+from mmcm.apis.evaluation.tester import (
+    build_evaluator,
+    check_ahead,
+    check_collecting,
+    evaluator_config,
+    fingerprints_of,
+    titles_of,
+)
+from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.datasets.samplers import WholeBatches
+from mmcm.evaluation.metrics import LabelAccuracy
+from mmcm.registry import DATASETS
+from mmcm.structures import DataSample
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+
+BATCH_SIZE = 100  # where the config names none
+
+
+class GivenSamples(Dataset):
+    """Images as if they had been drawn: `DataSample` with `sample_idx`, `fake_img` and, where known, `gt_label`.
+
+    Args:
+        images (ImageDataset): The images.
+        shape (tuple[int, int, int], optional): Channels, height and width that they have to have. Grey images that
+            were read as RGB count as grey where that is asked for.
+        num_classes (int, optional): Labels have to be below.
+
+    Raises:
+        InputError: If a label is not, or, when it is read, an image has another shape.
+    """
+
+    def __init__(self, images: ImageDataset, shape: tuple[int, int, int] | None, num_classes: int | None) -> None:
+        self.images = images
+        self.shape = shape
+        wrong = [] if images.labels is None or num_classes is None else (images.labels >= num_classes).nonzero()[0]
+        if len(wrong):
+            raise InputError(
+                f'{images.source_of(wrong[0])} has label {images.labels[wrong[0]]}, and the config has '
+                f'{num_classes} classes, from 0.'
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> DataSample:
+        """Return image `index`."""
+        sample = self.images[index]
+        pixels = sample['inputs']
+        if self.shape and self.shape[0] == 1 and len(pixels) == 3 and torch.equal(pixels[:1].expand_as(pixels), pixels):
+            pixels = pixels[:1]
+        if self.shape and tuple(pixels.shape) != self.shape:
+            raise InputError(
+                f'{self.images.source_of(index)} has {described(pixels.shape)}, and those of the config '
+                f'have {described(self.shape)}: choose the config that belongs to the images.'
+            )
+        return DataSample.of(label=sample['gt_label'], sample_idx=index, fake_img=pixels)
+
+
+def described(shape: Sequence[int]) -> str:
+    """Return the `shape` (C, H, W) of an image in words."""
+    channels, height, width = shape
+    return f'{width} x {height} pixels of {channels} channel{"s" if channels > 1 else ""}'
+
+
+def given_config(source: str | Path) -> dict:
+    """Return the config of the images of an npz file, a zip file or a folder, with labels where it has any.
+
+    Raises:
+        InputError: If there are none.
+    """
+    path = Path(source).expanduser()
+    # Names tell no labels here: how the one who drew the images numbers them is not known.
+    config = images_config(path, by_subfolder=False)
+    if config is None:
+        raise InputError(f'{path} is neither a folder, an .npz nor a .zip: name images to measure.')
+    return config
+
+
+def measure_given(config: Config, sources: Sequence[str | Path], background: str | None = None) -> list[Score]:
+    """Measure the images of each of `sources` by the `test_evaluator` of `config`; all processes have to call it.
+
+    Metrics of labels are left out for images without. Transparent image files are composited on `background`, white by
+    default; see ImageFiles.
+
+    Raises:
+        InputError: If the config has no metrics, or images do not fit it.
+    """
+    if config.get('test_evaluator') is None:
+        raise InputError('the config does not say what to measure: it has no test_evaluator.')
+    batch_size = (config.get('test_dataloader') or {}).get('batch_size', BATCH_SIZE)
+    check_count('test_dataloader.batch_size', batch_size)
+    backbone = config.model.get('denoiser', {}).get('backbone', {})
+    shape = None
+    if 'image_size' in backbone:
+        shape = (backbone.get('in_channels', 3), backbone.image_size, backbone.image_size)
+    if config.launcher != 'none' and not is_distributed():
+        init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
+    configs = on_background([given_config(source) for source in sources], background)
+    given = [GivenSamples(DATASETS.build(source), shape, backbone.get('num_classes')) for source in configs]
+    for samples in given:
+        samples[0]  # so that an image of another shape is told before the images of other sources are measured
+    evaluators = [evaluator_for(samples, str(source), config) for samples, source in zip(given, sources)]
+    return [
+        measure(samples, str(source), evaluator, batch_size)
+        for samples, source, evaluator in zip(given, sources, evaluators)
+    ]
+
+
+def evaluator_for(samples: GivenSamples, name: str, config: Config) -> Evaluator:
+    """Return what measures `samples`; an InputError if they are too few, or it measures nothing of them."""
+    evaluator = build_evaluator(evaluator_config(config))
+    if not evaluator.metrics:
+        raise InputError('the config does not say what to measure: test_evaluator has no metrics.')
+    check_collecting(evaluator.metrics)
+    if samples.images.labels is None:
+        kept = [metric for metric in evaluator.metrics if not isinstance(metric, LabelAccuracy)]
+        if len(kept) < len(evaluator.metrics) and is_main_process():
+            print(f'{name} has no labels: label accuracy is left out')
+        evaluator.metrics = kept
+    if not evaluator.metrics:
+        raise InputError(f'{name} has no labels, and the config measures nothing else.')
+    check_ahead(evaluator.metrics, len(samples))
+    return evaluator
+
+
+def measure(samples: GivenSamples, name: str, evaluator: Evaluator, batch_size: int) -> Score:
+    """Measure one set of images."""
+    started = time.monotonic()
+    batches = WholeBatches(DefaultSampler(samples, shuffle=False, seed=0), batch_size)
+    for batch in DataLoader(samples, batch_sampler=batches, collate_fn=list):
+        evaluator.process(batch)
+    composited = samples.images.transparency and samples.images.transparency.described()
+    if composited and is_main_process():
+        print(f'{name}: {composited}')
+    return Score(
+        sampler=name,
+        metrics=evaluator.evaluate(len(samples)),
+        titles=titles_of(evaluator.metrics),
+        fingerprints=fingerprints_of(evaluator.metrics),
+        num_samples=len(samples),
+        seconds=time.monotonic() - started,
+        fingerprint=samples.images.fingerprint,
+    )

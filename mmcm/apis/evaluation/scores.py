@@ -1,0 +1,161 @@
+"""`Score`, what was measured of one set of images, and tables and files of many.
+
+The file is JSON, written whole, with
+
+- `format`: 1, the number of this description;
+- `config`, `checkpoint`: as they were given; null where there was none;
+- `requests`: what was drawn, for every score the same: `num_samples`, `seed` (image i draws from the seed
+  i + num_samples * seed), `labels` (the rule, or the labels), and whatever else the config says of it; null where
+  nothing was drawn;
+- `evaluator`: the config of the metrics, with extractors and references;
+- `fingerprints`: for each metric, by its prefix, of its `extractor` and its `reference`, as far as they have one;
+- `titles`: for metrics that have one, the field's name, such as FID;
+- `versions` of mmcm, torch, mmengine, numpy and Python; `device`; `processes`, how many there were;
+- `scores`: a list with, for each set of images,
+    - `sampler`: the name of the sampler, or the path of the file that was judged,
+    - `sampler_config`: its settings, `network_calls` per image; null for files,
+    - `ema`: the decay of the average that drew, 'online', or null where the checkpoint has one set of weights,
+    - `weights`: SHA-256 of names and values of the weights that drew; null for files,
+    - `fingerprint`: of the images that were judged; null for drawn ones,
+    - `num_samples`, `seconds` for drawing and measuring,
+    - `metrics`: from `prefix/name` to the value, in full precision; null where it is not finite.
+"""
+
+import json
+import math
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mmengine
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+from mmcm.version import __version__
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was measured of one set of images.
+
+    Attributes:
+        sampler (str): The name of the sampler, or the path of the file that was judged.
+        metrics (dict[str, float]): Values by `prefix/name`.
+        titles (dict[str, str]): The field's names of some of them, such as FID.
+        fingerprints (dict[str, dict[str, str]]): Of the extractor and the reference of each metric, by its prefix.
+        num_samples (int): Number of images.
+        seconds (float): Time that drawing and measuring took.
+        sampler_config (dict, optional): Config of the sampler; None for files.
+        network_calls (int, optional): Network calls per image; None for files.
+        ema (str, optional): Which weights drew: the decay of an average, 'online'; None where there is one set only.
+        weights (str, optional): Digest of the weights that drew; None for files.
+        fingerprint (str, optional): Of the images that were judged; None for drawn ones.
+    """
+
+    sampler: str
+    metrics: dict[str, float]
+    titles: dict[str, str]
+    fingerprints: dict[str, dict[str, str]]
+    num_samples: int
+    seconds: float
+    sampler_config: dict | None = None
+    network_calls: int | None = None
+    ema: str | None = None
+    weights: str | None = None
+    fingerprint: str | None = None
+
+
+def table(scores: Sequence[Score]) -> list[list[str]]:
+    """Return the rows of a table of `scores`, the first one its header."""
+    titles = {key: score.titles.get(key, key) for score in scores for key in score.metrics}
+    with_ema = any(score.ema for score in scores)
+    drawn = any(score.network_calls for score in scores)
+    header = [
+        'sampler' if drawn else 'samples',
+        *['ema'] * with_ema,
+        *['calls'] * drawn,
+        *titles.values(),
+        'images',
+        'seconds',
+        'images/s',
+    ]
+    rows = [header]
+    for score in scores:
+        values = [f'{score.metrics[key]:.4f}' if key in score.metrics else '-' for key in titles]
+        rows.append(
+            [
+                score.sampler,
+                *[score.ema or '-'] * with_ema,
+                *[str(score.network_calls)] * drawn,
+                *values,
+                str(score.num_samples),
+                f'{score.seconds:.1f}',
+                f'{score.num_samples / score.seconds:.4g}',
+            ]
+        )
+    return rows
+
+
+def show(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout: with lines on a terminal, else as plain text with columns two blanks apart."""
+    if sys.stdout.isatty():
+        from rich.console import Console  # it is not imported where nothing is to be shown
+        from rich.table import Table
+
+        grid = Table(rows[0][0], show_edge=False)
+        for name in rows[0][1:]:
+            grid.add_column(name, justify='right')
+        for row in rows[1:]:
+            grid.add_row(*row)
+        Console().print(grid, markup=False)
+        return
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+        print('  '.join(cells).rstrip())
+
+
+def record(
+    scores: Sequence[Score], config: Config, checkpoint: str | None = None, requests: dict | None = None
+) -> bytes:
+    """Return the content of a file of `scores`; the description of this module says what is in it."""
+    shared = ('titles', 'fingerprints')  # told once
+    entries = [{name: value for name, value in vars(score).items() if name not in shared} for score in scores]
+    content = dict(
+        format=FORMAT,
+        config=str(config.filename),
+        checkpoint=checkpoint,
+        requests=requests,
+        evaluator=plain(config.test_evaluator),
+        fingerprints={prefix: parts for score in scores for prefix, parts in score.fingerprints.items()},
+        titles={key: title for score in scores for key, title in score.titles.items()},
+        versions=dict(
+            mmcm=__version__,
+            torch=torch.__version__,
+            mmengine=mmengine.__version__,
+            numpy=np.__version__,
+            python=platform.python_version(),
+        ),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
+        processes=get_world_size(),
+        scores=plain(entries),
+    )
+    return (json.dumps(content, indent=2, allow_nan=False) + '\n').encode()
+
+
+def plain(value: dict | list | tuple | float | str | None) -> dict | list | float | str | None:
+    """Return `value` as JSON has it: lists for tuples, null for numbers that are not finite, else texts."""
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -1,0 +1,1 @@
+"""Sample images into files, and between images."""

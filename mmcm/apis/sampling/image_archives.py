@@ -1,0 +1,188 @@
+"""Many images in one place: an npz file, a zip file or a folder of PNGs, a sheet.
+
+They are written block by block, so that the images need not fit into memory, and appear under their names only when
+they are whole. The same images make the same bytes. Each archive tells what its images were drawn from.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mmcm.utils.bounded import open_directory, open_plain, parse_json, read_json
+from mmcm.utils.errors import InputError
+from mmcm.utils.files import appearing, make_folder, remove_leftovers
+from mmcm.visualization.grids import grid
+
+SHEET_PIXELS = 2**26  # a larger sheet is nothing to look at
+ORIGIN_FILE = 'origin.json'  # in folders
+ORIGIN_KEY = 'mmcm'  # in sheets
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images that are read block by block.
+
+    Attributes:
+        shape (tuple[int, int, int, int]): (N, H, W, C).
+        blocks (Callable): Returns an iterator over the images in order, as uint8 RGB arrays (B, H, W, C).
+        labels (Sequence[int], optional): The class of each image; None for unconditional models.
+        origin (dict): What the images were drawn from, in plain values.
+        names (Sequence[str], optional): The name of the class of each image, for captions.
+    """
+
+    shape: tuple[int, int, int, int]
+    blocks: Callable[[], Iterator[np.ndarray]]
+    labels: Sequence[int] | None
+    origin: dict
+    names: Sequence[str] | None = None
+
+
+def write(path: Path, images: ImageSet, columns: int | None = None) -> None:
+    """Write `images` in the form that the suffix of `path` asks for; `columns` is for sheets.
+
+    Raises:
+        InputError: If that fails.
+    """
+    kind = _kind(path)
+    if kind == '.png':
+        return _write_sheet(path, images, columns)
+    {'.npz': _write_npz, '.zip': _write_zip, '': _write_folder}[kind](path, images)
+
+
+def check_path(path: Path, shape: tuple[int, int, int, int]) -> None:
+    """Raise an InputError unless images (N, H, W, C) could be written to `path`; makes the folder it lies in."""
+    if path.resolve() in (Path.cwd(), Path(path.anchor)):
+        raise InputError(f'{path} is the current folder or the root: name a new folder.')
+    make_folder(path.parent)
+    kind = _kind(path)
+    if (path.is_dir() and kind) or (path.exists() and not path.is_dir() and not kind):
+        raise InputError(f'{path} is a {"folder" if kind else "file"}: choose another name.')
+    side = max(64, *shape[1:3])
+    if kind == '.png' and shape[0] * side**2 > SHEET_PIXELS:
+        raise InputError(
+            f'{shape[0]} images are too many for one sheet, {path}: at most {SHEET_PIXELS // side**2} of '
+            'this size. Write .npz, .zip or a folder.'
+        )
+
+
+def is_sheet(path: Path) -> bool:
+    """Return whether `path` names a picture of all images."""
+    return _kind(path) == '.png'
+
+
+def read_origin(path: Path) -> dict | None:
+    """Return what the images in an archive were drawn from; None where `path` is missing or tells nothing."""
+    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError, SyntaxError):
+        kind = _kind(path)
+        if kind == '':
+            return _origin(read_json(path / ORIGIN_FILE))
+        if kind == '.png':
+            with open_plain(path) as file, Image.open(file, formats=('PNG',)) as picture:  # which bounds texts
+                return _origin(parse_json(picture.text[ORIGIN_KEY]))
+        open_directory(path, images=True)
+        with zipfile.ZipFile(path) as archive:
+            return _origin(parse_json(archive.comment))
+    return None
+
+
+def _origin(found: Any) -> dict | None:
+    return found if isinstance(found, dict) else None
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    remove_leftovers(path)
+    with appearing(path, 'What has been drawn is kept: make room, and give the same command again.') as part:
+        yield part
+
+
+def _kind(path: Path) -> str:
+    """Return the suffix that says how to write to `path`; '' means a folder."""
+    kind = path.suffix.lower()
+    if kind in ('.npz', '.zip', '.png', ''):
+        return kind
+    if path.is_dir():
+        return ''
+    raise InputError(
+        f'{path} has no suffix that is known: .npz, .zip (of PNGs), .png (one sheet), or none for a folder of PNGs.'
+    )
+
+
+def _write_npz(path: Path, images: ImageSet) -> None:
+    """Write `arr_0`, uint8 (N, H, W, C), and of conditional models `arr_1`, the labels, int64 (N,)."""
+    with _appearing(path) as part, _archive(part, images.origin) as archive:
+        with archive.open(zipfile.ZipInfo('arr_0.npy'), 'w', force_zip64=True) as file:
+            header = dict(descr='|u1', fortran_order=False, shape=images.shape)
+            np.lib.format.write_array_header_1_0(file, header)
+            for block in images.blocks():
+                file.write(block)
+        if images.labels is not None:
+            with archive.open(zipfile.ZipInfo('arr_1.npy'), 'w', force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(images.labels, '<i8'), version=(1, 0))
+
+
+def _write_zip(path: Path, images: ImageSet) -> None:
+    with _appearing(path) as part, _archive(part, images.origin) as archive:
+        for name, content in _png_files(images):
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def _archive(path: Path, origin: dict) -> zipfile.ZipFile:
+    """Open an archive to write to. Its entries are stored, with the date that `ZipInfo` has for none: 1980."""
+    archive = zipfile.ZipFile(path, 'w')
+    archive.comment = _json(origin)
+    return archive
+
+
+def _write_folder(path: Path, images: ImageSet) -> None:
+    with _appearing(path) as part:
+        for name, content in _png_files(images):
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(content)
+        (part / ORIGIN_FILE).write_bytes(_json(images.origin))
+
+
+def _png_files(images: ImageSet) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of the PNGs and of `dataset.json`, as the data sets of EDM and StyleGAN have them."""
+    names = []
+    with ThreadPoolExecutor() as pool:
+        for block in images.blocks():
+            for content in pool.map(_png, block):
+                index = f'{len(names):08d}'
+                names.append(f'{index[:5]}/img{index}.png')
+                yield names[-1], content
+    labels = None if images.labels is None else list(zip(names, images.labels))
+    yield 'dataset.json', _json(dict(labels=labels))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """Return an image (H, W, C) as the content of a PNG file, grey or RGB as it is."""
+    if pixels.shape[2] == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return cv2.imencode('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
+
+
+def _write_sheet(path: Path, images: ImageSet, columns: int | None) -> None:
+    tiles = [torch.from_numpy(image).permute(2, 0, 1) for block in images.blocks() for image in block]
+    notes = PngInfo()
+    notes.add_text(ORIGIN_KEY, _json(images.origin).decode())
+    content = io.BytesIO()
+    Image.fromarray(grid(tiles, columns, captions=images.names)).save(content, 'PNG', pnginfo=notes)
+    with _appearing(path) as part:
+        part.write_bytes(content.getvalue())
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()

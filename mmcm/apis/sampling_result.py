@@ -1,0 +1,107 @@
+"""`Drawing`: images with what they were drawn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL.Image import Image
+from torch import Tensor
+
+from mmcm.structures import DataSample
+from mmcm.utils.checks import check_count
+from mmcm.utils.files import make_folder
+from mmcm.utils.images import check_picture_path, png_bytes, to_pixels, write_picture
+from mmcm.utils.outputs import check_name
+from mmcm.visualization.grids import grid
+
+MOST_SHOWN = 10  # labels or seeds in a line
+Images = list[Image] | np.ndarray | Tensor | list[DataSample]
+
+
+@dataclass(frozen=True, repr=False)
+class Drawing:
+    """What a call of the inferencer has drawn.
+
+    Attributes:
+        images (list | ndarray | Tensor): The images, as `output_type` asked for them.
+        pixels (Tensor): The same, uint8 RGB, (N, C, H, W), on the CPU.
+        labels (list[int], optional): The class of each image; None for unconditional models.
+        seeds (Sequence[int], optional): The seed of each image; None where the caller's generators made the noise.
+        seconds (float): How long the drawing took, loading not counted.
+        num_calls (int): Network calls per image.
+        names (list[str], optional): The name of the class of each image, its number where it has none.
+    """
+
+    images: Images
+    pixels: Tensor
+    labels: list[int] | None
+    seeds: Sequence[int] | None
+    seconds: float
+    num_calls: int
+    names: list[str] | None = None
+
+    def __repr__(self) -> str:
+        """Return one line that says what it holds; the images themselves would fill pages."""
+        count, _, height, width = self.pixels.shape
+        parts = [f'{count} image{"s" * (count != 1)} of {height} x {width} pixels']
+        if self.labels is not None:
+            parts.append(f'labels {shortened(self.labels)}')
+        if self.seeds is not None:
+            parts.append(f'seeds {shortened(self.seeds)}')
+        parts.append(f'{self.num_calls} network call{"s" * (self.num_calls != 1)} per image')
+        return f'{type(self).__name__}({", ".join(parts)}, {self.seconds:.2f} s)'
+
+    def _repr_png_(self) -> bytes:
+        """Return the sheet as a PNG file, which notebooks show in place of the line."""
+        return png_bytes(self.sheet())
+
+    def sheet(self, columns: int | None = None) -> np.ndarray:
+        """Return one picture of all images, captioned with the names of their classes: (H, W, 3), uint8 RGB."""
+        if columns is not None:
+            check_count('columns', columns)
+        return grid(self.pixels, columns, captions=self.names)
+
+    def save(self, out: str | Path, columns: int | None = None) -> list[Path]:
+        """Write the images: to a file as one sheet, or into a folder one by one.
+
+        Args:
+            out (str | Path): A path with a suffix is a picture file, any other one a folder.
+            columns (int, optional): Images per row of the sheet.
+
+        Returns:
+            list[Path]: What was written.
+        """
+        out = Path(out).expanduser()
+        if check_out(out):
+            write_picture(out, self.sheet(columns))
+            return [out]
+        paths = [out / name for name in file_names(len(self.pixels), self.labels)]
+        for path, image in zip(paths, self.pixels):
+            write_picture(path, to_pixels(image))
+        return paths
+
+
+def file_names(num_images: int, labels: Sequence[int] | None) -> list[str]:
+    """Return the names of the files of single images."""
+    return [f'{index:06d}{"" if labels is None else f"_label{labels[index]}"}.png' for index in range(num_images)]
+
+
+def shortened(values: Sequence[int]) -> str:
+    """Return a list as text, the middle of a long one left out."""
+    values = (
+        [str(value) for value in values]
+        if len(values) <= MOST_SHOWN
+        else [*map(str, values[: MOST_SHOWN - 2]), '...', str(values[-1])]
+    )
+    return f'[{", ".join(values)}]'
+
+
+def check_out(out: Path) -> bool:
+    """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
+    check_name(out)
+    if out.suffix and not out.is_dir():
+        check_picture_path(out)
+        return True
+    make_folder(out)
+    return False

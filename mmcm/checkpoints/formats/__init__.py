@@ -1,0 +1,1 @@
+"""Checkpoints and configs of other programs: read theirs, write ours in their format."""

@@ -1,0 +1,45 @@
+"""Whether a checkpoint file is whole, as far as its own format tells: a digest is not always known."""
+
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+from mmcm.utils.bounded import JSON_BYTES, Unreadable, open_directory, parse_json
+from mmcm.utils.file_kinds import stand_in
+
+
+def why_incomplete(path: Path, suffix: str) -> str | None:
+    """Say what is missing from a file, or None if nothing is, or if its format does not tell.
+
+    Args:
+        path (Path): The file.
+        suffix (str): The suffix that it will have, '.safetensors' for example. The zip archives of `torch.save` are
+            told by their first bytes.
+    """
+    size = os.path.getsize(path)
+    page = stand_in(path)
+    if page is not None:
+        return f'what arrived is {page}'
+    with path.open('rb') as file:
+        start = file.read(8)
+        if start.startswith(b'PK\x03\x04'):
+            if not zipfile.is_zipfile(path):
+                return f'it is not whole: a zip archive of which {size} bytes arrived and the end is missing'
+            try:
+                open_directory(path)
+            except Unreadable as error:
+                return f'it is not whole: {error}'
+        if suffix.lower() != '.safetensors':
+            return None
+        try:
+            length = struct.unpack('<Q', start)[0]
+            header = parse_json(file.read(length)) if length <= min(size, JSON_BYTES) else None
+            expected = (
+                8
+                + length
+                + max((entry['data_offsets'][1] for name, entry in header.items() if name != '__metadata__'), default=0)
+            )
+        except (struct.error, ValueError, AttributeError, KeyError, TypeError):
+            return f'it is no whole safetensors file: {size} bytes arrived, and their header cannot be read'
+    return None if size == expected else f'it is not whole: {size} bytes arrived, its header declares {expected}'

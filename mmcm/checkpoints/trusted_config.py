@@ -1,0 +1,465 @@
+"""What a config inside a file of weights may ask for. All such configs pass here before anything is built from them.
+
+A name in a config decides which class is called, and MMEngine imports whatever a name with dots says. So a file may
+name only what is listed here, or what the user has registered himself, at the place where it belongs; and its numbers
+have bounds, since a number alone can cost hours and all memory. `docs/security.md` has the table for users.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from reprlib import Repr
+from typing import Any
+
+from mmcm.checkpoints.config_text import parse_config, text_and_size
+from mmcm.utils.errors import InputError
+
+# Settings of a model that drawing does without. They are left out unseen: a file cannot name files or addresses.
+TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
+LEFT_OUT = (*TRAINING_ONLY, 'init_cfg')
+SCOPE = 'mmcm'
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = 80
+WAY_OUT = (
+    'If it is a network of your own, name its config, which imports it, and the file as the checkpoint: --model '
+    'own.py --checkpoint FILE (mmcm convert: --config own.py).'
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A rule: a number from `low` to `high`."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def __str__(self) -> str:
+        return f'{"an integer" if self.whole else "a number"} from {amount(self.low)} to {amount(self.high)}'
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        right = isinstance(value, int if self.whole else (int, float)) and not isinstance(value, bool)
+        if not (right and self.low <= value <= self.high):  # no NaN is
+            raise InputError(f'{place} has to be {self}, got {shown(value)}.')
+        return value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A rule: one of some values, of their type."""
+
+    values: tuple
+
+    def __str__(self) -> str:
+        return ' or '.join(map(repr, self.values))
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        if not any(type(value) is type(known) and value == known for known in self.values):
+            raise InputError(f'{place} has to be {self}, got {shown(value)}.')
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """A rule: text of at most `most` characters, without any that would steer a terminal."""
+
+    most: int = 1000
+
+    def __str__(self) -> str:
+        return f'printable text of at most {self.most} characters'
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        if not isinstance(value, str) or len(value) > self.most or not value.isprintable():
+            raise InputError(f'{place} has to be {self}, got {shown(value)}.')
+        return value
+
+
+@dataclass(frozen=True)
+class Several:
+    """A rule: a list of at most `most` values of one kind; with `alone`, also such a value by itself."""
+
+    rule: Any
+    most: int
+    alone: bool = False
+
+    def __str__(self) -> str:
+        return f'at most {self.most:,} values, each {self.rule}'
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        if self.alone and not isinstance(value, (list, tuple)):
+            return self.rule.check(place, value)
+        if not isinstance(value, (list, tuple)) or len(value) > self.most:
+            raise InputError(f'{place} has to be a list of {self}, got {shown(value)}.')
+        return type(value)(self.rule.check(f'{place}[{index}]', each) for index, each in enumerate(value))
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """A rule that lets None pass, too."""
+
+    rule: Any
+
+    def __str__(self) -> str:
+        return f'{self.rule} or None'
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        return None if value is None else self.rule.check(place, value)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A rule: the name of something that is registered in `registry`, of mmcm one of `names`."""
+
+    registry: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ' or '.join(self.names)
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        self.is_own(place, value)
+        return value
+
+    def is_own(self, place: str, name: Any) -> bool:
+        """Return whether the name is of a class of mmcm, not one of the user; an InputError if it is of neither.
+
+        Nothing is imported for it but mmcm.
+        """
+        from mmcm import registry  # torch is not loaded before a config is looked at
+
+        registry = getattr(registry, self.registry)
+        registry.import_from_location()
+        known = registry.module_dict.get(unscoped(name)) if isinstance(name, str) else None
+        if known is None:
+            raise InputError(
+                f'{place} has to be {self}, got {shown(name)}: nothing is imported or run for a file of '
+                f'weights. {WAY_OUT}'
+            )
+        own = getattr(known, '__module__', '').split('.')[0] == SCOPE
+        if own and unscoped(name) not in self.names:
+            raise InputError(f'{place} has to be {self}, got {shown(name)}, which does not belong there.')
+        return own
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rule: the config of one of `types`, each with the settings that it may have and the rules for these."""
+
+    registry: str
+    types: Mapping[str, Mapping[str, Any]] = field(hash=False)
+
+    def check(self, place: str, value: Any) -> dict:
+        """Return `value` without what drawing does not need; an InputError if it breaks the rule."""
+        if not isinstance(value, dict):
+            raise InputError(f'{place} has to be a config, dict(type=...), got {shown(value)}.')
+        if not self.is_own(place, value):
+            return plain(place, value)
+        name = unscoped(value['type'])
+        return checked_settings(place, value, {'type': Text(), **self.types[name]}, name)
+
+    def is_own(self, place: str, value: dict) -> bool:
+        """Return whether `value` is the config of a class of mmcm; an InputError if it may not stand there."""
+        return Named(self.registry, tuple(self.types)).is_own(f'{place}.type', value.get('type'))
+
+
+class Network(Part):
+    """A rule: the config of a network of mmcm that is not out of all proportion, or of one of the user."""
+
+    def check(self, place: str, value: Any) -> dict:
+        """Return `value` without what drawing does not need; an InputError if it breaks the rule."""
+        value = super().check(place, value)
+        if self.is_own(place, value):
+            check_cost(place, value)
+        return value
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A rule: a dict of settings without a type."""
+
+    rules: Mapping[str, Any] = field(hash=False)
+
+    def check(self, place: str, value: Any) -> dict:
+        """Return `value`; an InputError if it breaks the rule."""
+        if not isinstance(value, dict):
+            raise InputError(f'{place} has to be a dict, got {shown(value)}.')
+        return checked_settings(place, value, self.rules, place)
+
+
+# The bounds. Each leaves room for ten times what has been published, and none lets a file take a machine.
+FLAG = Choice((True, False))
+SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
+IMAGE_CHANNELS = Number(1, 64, whole=True)  # of an image, or of latents
+BASE_CHANNELS = Number(1, 4096, whole=True)  # EDM2-XXL has 448
+RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
+LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
+WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
+CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
+HEADS = Number(1, 4096, whole=True)
+NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
+HEAD_CHANNELS = Number(1, 65536, whole=True)
+SCALES = Number(1, 100_000, whole=True)  # the methods here train with 10 to 8192
+STEPS = Number(1, 10_000, whole=True)  # each one or two calls of the network: DDPM has 4000
+INDEX = Number(0, 100_000, whole=True)
+SIGMA = Number(0, 1e18)  # squares have to be numbers in single precision
+RHO = Number(1e-3, 1e3)
+IMAGES = Number(1, 100_000, whole=True)
+SEED = Number(0, 2**63 - 1, whole=True)
+ATTENTION_SIDE = 128  # pixels of a feature map with attention, which compares each with each: 64 is in use
+FEATURE_MAP = 2**28  # numbers in the widest feature map of one image, 1 GiB; 256 channels of 1024 pixels
+
+SCHEDULE = dict(sigma_min=SIGMA, sigma_max=SIGMA, rho=RHO)
+KARRAS = dict(num_steps=STEPS, **SCHEDULE)
+CHURN = dict(**KARRAS, s_churn=SIGMA, s_tmin=SIGMA, s_tmax=Number(0, math.inf), s_noise=SIGMA)
+
+
+BACKBONES = dict(
+    ADMUNet=dict(
+        image_size=SIDE,
+        base_channels=BASE_CHANNELS,
+        num_res_blocks=RES_BLOCKS,
+        attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
+        channel_mult=Several(WIDENING, LEVELS),
+        in_channels=IMAGE_CHANNELS,
+        out_channels=IMAGE_CHANNELS,
+        num_classes=Maybe(CLASSES),
+        num_heads=HEADS,
+        num_head_channels=Maybe(HEAD_CHANNELS),
+        scale_shift_norm=FLAG,
+        resblock_updown=FLAG,
+        dropout=Number(0, 1),
+        use_checkpoint=FLAG,
+        norm_groups=NORM_GROUPS,
+        norm_eps=Number(0, 1),
+        activation=Choice(('silu', 'gelu', 'mish', 'relu')),
+    )
+)
+BACKBONE = Network('MODELS', BACKBONES)
+DENOISERS = dict(
+    KarrasDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG),
+    TrigFlowDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6))),
+)
+SAMPLERS = dict(
+    MultistepSampler=dict(
+        sigmas=Maybe(Several(SIGMA, int(STEPS.high), alone=True)),
+        indices=Maybe(Several(INDEX, int(STEPS.high), alone=True)),
+        num_scales=Maybe(SCALES),
+        sigma_end=Maybe(SIGMA),
+        **SCHEDULE,
+    ),
+    EulerSampler=KARRAS,
+    EulerAncestralSampler=KARRAS,
+    ProgressiveDistillationSampler=KARRAS,
+    HeunSampler=CHURN,
+    DPM2Sampler=CHURN,
+)
+PREPROCESSORS = dict(
+    ImagePreprocessor=dict(
+        channel_order=Choice(('rgb', 'bgr')), value_range=Several(Number(-1e6, 1e6), 2), non_blocking=FLAG
+    )
+)
+NOISES = Named('NOISES', ('DeterministicNoise', 'PerSampleNoise', 'SharedNoise'))
+REQUESTS = Settings(dict(num_samples=IMAGES, batch_size=Maybe(IMAGES), seed=Maybe(SEED), noise=Maybe(NOISES)))
+MODELS = dict(
+    ConsistencyModel=dict(
+        denoiser=Part('MODELS', DENOISERS),
+        sampler=Maybe(Part('SAMPLERS', SAMPLERS)),
+        data_preprocessor=Maybe(Part('MODELS', PREPROCESSORS)),
+        requests=Maybe(REQUESTS),
+    )
+)
+MODEL = Part('MODELS', MODELS)
+PARTS = (Part('MODELS', DENOISERS), BACKBONE, Part('SAMPLERS', SAMPLERS), Part('MODELS', PREPROCESSORS))
+CLASS_NAMES = Several(Text(), int(CLASSES.high))
+
+# Settings of diffusers, which reckons with them before there is a config of ours. None stands for its default.
+UNET2D = dict(
+    sample_size=Several(SIDE, 2, alone=True),
+    in_channels=IMAGE_CHANNELS,
+    out_channels=IMAGE_CHANNELS,
+    block_out_channels=Several(Number(1, BASE_CHANNELS.high * WIDENING.high, whole=True), LEVELS),
+    layers_per_block=RES_BLOCKS,
+    down_block_types=Several(Text(), LEVELS),
+    up_block_types=Several(Text(), LEVELS),
+    downsample_type=Text(),
+    upsample_type=Text(),
+    attention_head_dim=HEAD_CHANNELS,
+    num_class_embeds=CLASSES,
+    dropout=Number(0, 1),
+    time_embedding_dim=HEAD_CHANNELS,
+    norm_num_groups=NORM_GROUPS,
+    attn_norm_num_groups=NORM_GROUPS,
+    resnet_time_scale_shift=Text(),
+    act_fn=Text(),
+)
+SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), s_noise=SIGMA, **SCHEDULE)
+
+
+def embedded_config(
+    path: str | Path, name: str | Path | None = None, read: tuple[str, int] | None = None
+) -> dict[str, Any]:
+    """Return what drawing needs of the config in a file of weights: `model` and, if it has any, `class_names`.
+
+    All else in it, such as loaders and hooks of training, is left out.
+
+    Args:
+        path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
+            checkpoint.
+        name (str | Path, optional): What an error calls the file.
+        read (tuple[str, int], optional): What `text_and_size` returns of the file, where it has been read already.
+
+    Returns:
+        dict: The settings, checked; empty if the file has no config of a model.
+
+    Raises:
+        InputError: If the file cannot be read, or asks for what a file may not ask for; nothing was run then.
+    """
+    name = name or path
+    text, num_weights = read or text_and_size(path)
+    config = parse_config(text, name)
+    if not isinstance(config.get('model'), dict):
+        return {}
+    refuse_imports(config, name)
+    return checked_config(config, name, num_weights)
+
+
+def checked_config(config: dict[str, Any], name: str | Path, num_weights: int | None = None) -> dict[str, Any]:
+    """Return `model` and `class_names` of the config that comes with weights; an InputError if they are refused.
+
+    Args:
+        config (dict): Its top level.
+        name (str | Path): What an error calls the file or folder.
+        num_weights (int, optional): How many weights there are for the network; None leaves that open.
+    """
+    try:
+        model = MODEL.check('model', config['model'])
+        names = config.get('class_names')
+        if names is not None and not isinstance(names, str):  # a string is the name of a list
+            names = CLASS_NAMES.check('class_names', names)
+        backbone = model.get('denoiser', {}).get('backbone')
+        if num_weights is not None and isinstance(backbone, dict) and BACKBONE.is_own('backbone', backbone):
+            check_weights(backbone, num_weights)
+    except InputError as error:
+        raise InputError(f'{name}: the config that comes with the weights is refused: {error}') from error
+    return dict(model=model) if names is None else dict(model=model, class_names=names)
+
+
+def refuse_imports(config: dict[str, Any], name: str | Path) -> None:
+    """Raise an InputError if a config asks for other files, or for modules that the user has not imported."""
+    if '_base_' in config:
+        raise InputError(
+            f'{name}: the config in it has a _base_, and a file of weights may name no other file. {WAY_OUT}'
+        )
+    imports = config.get('custom_imports')
+    modules = imports.get('imports') if isinstance(imports, dict) else imports
+    modules = modules if isinstance(modules, (list, tuple)) else [modules] if modules else []
+    missing = [module for module in modules if not (isinstance(module, str) and module in sys.modules)]
+    if missing:
+        raise InputError(
+            f'{name}: the config in it asks to import {shown(missing[0])} (custom_imports), and nothing '
+            f'is imported for a file of weights. {WAY_OUT}'
+        )
+
+
+def checked_settings(place: str, value: dict, rules: Mapping[str, Any], name: str) -> dict:
+    """Return settings that are all known and keep their rules, without those that drawing does not need."""
+    found = {}
+    for key, setting in value.items():
+        if key == '_scope_' and setting == SCOPE:  # MMEngine's mark of parts that come from a base of ours
+            continue
+        if key in rules:
+            found[key] = rules[key].check(f'{place}.{key}', setting)
+        elif key not in LEFT_OUT:
+            raise InputError(f'{place} has a setting {shown(key)}, and {name} has none of that name.')
+    return found
+
+
+def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the settings of a part of a diffusers folder; an InputError if one breaks its rule."""
+    for key, rule in rules.items():
+        if settings.get(key) is not None:
+            rule.check(f'{path}: {key}', settings[key])
+    return settings
+
+
+def check_cost(place: str, backbone: dict) -> None:
+    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any that is in use."""
+    needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
+    missing = [key for key in needed if key not in backbone]
+    if missing or not backbone['channel_mult']:
+        raise InputError(f'{place} does not say {", ".join(missing) or "channel_mult"}.')
+    size = backbone['image_size']
+    largest = max(size**2 * width // 4**level for level, width in enumerate(widths_of(backbone)))
+    if largest > FEATURE_MAP:
+        raise InputError(
+            f'{place} would have {largest:,} numbers in one feature map, and at most {FEATURE_MAP:,} are allowed.'
+        )
+    sides = [size >> level for level in range(len(backbone['channel_mult']))]
+    # The middle has attention in any case.
+    widest = max([side for side in sides if side in backbone['attention_resolutions']] + sides[-1:])
+    if widest > ATTENTION_SIDE:
+        raise InputError(
+            f'{place} would have attention on a map of {widest} x {widest}, and at most {ATTENTION_SIDE} '
+            f'x {ATTENTION_SIDE} is allowed.'
+        )
+
+
+def check_weights(backbone: dict, num_weights: int) -> None:
+    """Raise an InputError if an ADMUNet surely has more weights than the file that its config lies in."""
+    # Of the two convolutions of 3 x 3 in each residual block the second keeps the width; all else comes on top.
+    least = sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
+    if least > num_weights:
+        raise InputError(
+            f'model.denoiser.backbone would have more than {least:,} weights, and the file holds {num_weights:,}.'
+        )
+
+
+def widths_of(backbone: dict) -> list[int]:
+    """Return the channels of each level of an ADMUNet."""
+    return [backbone['base_channels'] * mult for mult in backbone['channel_mult']]
+
+
+def plain(place: str, value: Any) -> Any:
+    """Return a setting of a class of the user: any values, without `init_cfg`.
+
+    Where there is a `type` in it, it has to be of another class of the user, or a part of mmcm within its bounds.
+    """
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(f'{place}[{index}]', each) for index, each in enumerate(value))
+    if not isinstance(value, dict):
+        return value
+    if value.get('_scope_', SCOPE) != SCOPE:  # MMEngine imports the package that a scope names
+        raise InputError(
+            f'{place}._scope_ has to be {SCOPE}, got {shown(value["_scope_"])}: nothing is imported or '
+            f'run for a file of weights. {WAY_OUT}'
+        )
+    if 'type' in value:
+        name = unscoped(value['type']) if isinstance(value['type'], str) else None
+        for part in PARTS:
+            if name in part.types:
+                return part.check(place, value)
+        Named('MODELS', tuple(name for part in PARTS for name in part.types)).is_own(f'{place}.type', value['type'])
+    return {key: plain(f'{place}.{key}', each) for key, each in value.items() if key not in LEFT_OUT}
+
+
+def unscoped(name: str) -> str:
+    """Return a name without the scope of mmcm in front."""
+    return name.removeprefix(f'{SCOPE}.')
+
+
+def amount(number: float) -> str:
+    """Return a number as a bound is written."""
+    return f'{number:,}' if isinstance(number, int) else f'{number:g}'
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: in one line that is not long."""
+    return SHORT.repr(value)

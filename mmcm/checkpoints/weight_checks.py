@@ -1,0 +1,154 @@
+"""The one check that all weights pass before a network takes them, whichever command reads them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmcm.utils.errors import InputError, first_of
+from mmcm.utils.finite import is_finite
+
+DTYPES = frozenset(
+    (
+        'float16',
+        'bfloat16',
+        'float32',
+        'float64',
+        'float8_e4m3fn',
+        'float8_e5m2',
+        'float8_e4m3fnuz',
+        'float8_e5m2fnuz',
+        'float8_e8m0fnu',
+    )
+)
+COMPUTED = (torch.float32, torch.float16, torch.bfloat16)  # the precisions of networks; others become float32
+FAMILIES = (  # a name that the networks of a family have, and what to do with their weights
+    (
+        r'down_blocks\.\d+\.resnets\..*',
+        'the names are those of a UNet2DModel of diffusers: give its folder, with config.json, in place of the file',
+    ),
+    (
+        r'(model\.|unet\.|ema\.)*enc\.\d+x\d+_(conv|block0|aux)\w*\..*',
+        'the names are those of a network of EDM or '
+        'EDM2, which is none of this kind: sample there, and measure the images by mmcm test --samples',
+    ),
+    (
+        r'(model\.)?downs\.\d+\.\d+\..*',
+        'the names are those of denoising_diffusion_pytorch, whose network is none of this kind',
+    ),
+    (
+        r'model\.diffusion_model\..*',
+        'the names are those of a latent diffusion model, whose network is none of this kind',
+    ),
+)
+
+
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise an InputError unless `weights` are those of `module`: its names and shapes, of real numbers, all finite."""
+    expected = module.state_dict()
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    dtypes = [
+        f'{key} is {dtype}'
+        for key, tensor in expected.items()
+        if key in weights and tensor.is_floating_point() and (dtype := _dtype(weights[key])) not in DTYPES
+    ]
+    problems = differences({key: tensor.shape for key, tensor in expected.items()}, weights)
+    if dtypes:
+        problems.append(f'{len(dtypes)} are quantised or no weights: {first_of(dtypes)}')
+    if problems:
+        advice = _advice(expected, weights, missing, unexpected) or 'Choose the config that belongs to the checkpoint.'
+        raise InputError(
+            f'{source} is not a checkpoint of this {type(module).__name__}: {"; ".join(problems)}. {advice}'
+        )
+    check_finite(weights, source, module)
+
+
+def differences(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor]) -> list[str]:
+    """Return which names and shapes of `weights` are not those that are `expected`, a text for each kind of problem."""
+    shapes = [
+        f'{key} {tuple(weights[key].shape)} instead of {tuple(shape)}'
+        for key, shape in expected.items()
+        if key in weights and weights[key].shape != shape
+    ]
+    problems = [
+        ('keys are missing', [key for key in expected if key not in weights]),
+        ('keys are not expected', [key for key in weights if key not in expected]),
+        ('shapes differ', shapes),
+    ]
+    return [f'{len(found)} {what}: {first_of(found)}' for what, found in problems if found]
+
+
+def check_numbers(weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise an InputError unless `weights`, of a network that is not known, are real numbers and finite.
+
+    Counts may be whole numbers, as those of batches in normalisation are, and are no arrays.
+    """
+    found = [
+        f'{key} is {dtype}' for key, value in weights.items() if value.ndim and (dtype := _dtype(value)) not in DTYPES
+    ]
+    if found:
+        raise InputError(
+            f'{source} holds no weights of a network but {len(found)} tensors that are quantised or no '
+            f'weights: {first_of(found)}. Name a file of float32, float16 or bfloat16.'
+        )
+    check_finite(weights, source)
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str | Path, module: nn.Module | None = None) -> None:
+    """Raise an InputError if any of `weights` has NaN or infinite values; its name is in the message.
+
+    Buffers of `module` may have infinities, as masks of attention do.
+    """
+    buffers = set() if module is None else {key for key, _ in module.named_buffers()}
+    found = [key for key, value in weights.items() if not is_finite(_as_used(value), infinities=key in buffers)]
+    if found:
+        value = weights[found[0]].float()
+        count = int(value.numel() - value.isfinite().sum())
+        raise InputError(
+            f'{source} has NaN or infinite values in {len(found)} of its {len(weights)} tensors: '
+            f'{first_of(found)} ({count} of {value.numel()} values in the first). The training that wrote '
+            'it has diverged, or the file is damaged: choose an earlier checkpoint, or other weights in '
+            'it (--ema).'
+        )
+
+
+def _as_used(value: Tensor) -> Tensor:
+    """Return a tensor in the precision that a network computes in."""
+    return value if value.dtype in COMPUTED or not value.is_floating_point() else value.float()
+
+
+def _dtype(value: Tensor) -> str:
+    return str(value.dtype).removeprefix('torch.')
+
+
+def _advice(
+    expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], missing: list[str], unexpected: list[str]
+) -> str | None:
+    """Return what the names say of weights that are not those of a network, and the way on."""
+    for pattern, advice in FAMILIES:
+        if any(re.fullmatch(pattern, key) for key in unexpected):
+            return f'{advice[0].upper()}{advice[1:]}.'
+    for prefix in _prefixes(expected, unexpected):
+        behind = [key for key in expected if prefix + key in weights]
+        if len(behind) > len(expected) // 2:
+            return (
+                f'{len(behind)} of its {len(expected)} names are there behind the prefix {prefix!r}: save those '
+                'weights without it, and all of them, or choose the config that belongs to the checkpoint.'
+            )
+    last = next((key for key in expected if key.endswith('out.2.weight') and key in weights), None)
+    if last and not missing and not unexpected and len(weights[last]) == 2 * len(expected[last]):
+        return (
+            'It has twice the channels at its end: a network of guided diffusion (eps and its variance), which is '
+            'no denoiser of this kind.'
+        )
+    return None
+
+
+def _prefixes(expected: Mapping[str, Tensor], unexpected: list[str]) -> Iterator[str]:
+    longest = max(expected, key=len, default='')
+    for key in unexpected:
+        if key.endswith(f'.{longest}'):
+            yield key[: -len(longest)]

@@ -1,0 +1,104 @@
+"""The checkpoints in the work directory of a run: the one that `last_checkpoint` names, or the newest that is whole."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mmcm.utils.bounded import Unreadable, read_text
+from mmcm.utils.errors import InputError
+
+RECORD = 'last_checkpoint'  # MMEngine's file with the path of the last checkpoint
+PATH_BYTES = 2**13  # of a path; Linux has up to 4096
+NAME = re.compile(r'(?:iter|epoch)_(\d{1,12})\.pth', re.ASCII)
+MOST = 1000  # checkpoints of a folder that are looked at, those of the highest numbers first
+
+
+def checkpoints_in(folder: str | Path) -> list[Path]:
+    """Return the files in `folder` that have the names of MMEngine's checkpoints, the highest number first."""
+    try:
+        names = [path.name for path in Path(folder).iterdir()]
+    except OSError:
+        return []
+    numbers = {name: int(match[1]) for name in names if (match := NAME.fullmatch(name))}
+    ordered = sorted(numbers, key=lambda name: (-numbers[name], name))[:MOST]
+    return [path for path in (Path(folder) / name for name in ordered) if path.exists()]
+
+
+def holds_run(folder: str | Path) -> bool:
+    """Return whether `folder` holds the checkpoints of a run, or the record of one."""
+    return (Path(folder) / RECORD).is_file() or bool(checkpoints_in(folder))
+
+
+def last_checkpoint(folder: str | Path, whole: bool = False) -> tuple[Path, str | None]:
+    """Return the last checkpoint in a work directory, and a note where it is not the one that the record names.
+
+    The file `last_checkpoint` records where the checkpoint was at training time: in a folder that was moved since, the
+    file of that name counts. Where the record is missing or leads nowhere, the newest whole checkpoint is looked for.
+
+    Args:
+        folder (str | Path): The work directory; `holds_run` is true of it.
+        whole (bool): Whether another checkpoint is looked for where the recorded one is damaged.
+
+    Raises:
+        InputError: If there is none.
+    """
+    try:
+        path = recorded_checkpoint(Path(folder))
+        if whole and path.is_file():  # a strategy of several processes may have written a folder
+            written_at(path)
+        return path, None
+    except InputError as error:
+        refused = error
+    newest, damaged = newest_checkpoint(folder)
+    if newest is None:
+        others = f' No checkpoint in {folder} is whole: {", ".join(damaged)}.' if damaged else ''
+        raise InputError(f'{refused}{others}') from refused
+    return newest, f'{str(refused).rstrip(".")}; {newest} is the newest whole checkpoint in {folder}, and is taken.'
+
+
+def recorded_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint that the record in `folder` names; an InputError if it names none that is there."""
+    record = folder / RECORD
+    try:
+        text = read_text(record, PATH_BYTES).strip()
+        if '\0' in text or '\n' in text:
+            raise Unreadable('it is no path')
+        if not text:
+            raise Unreadable('it is empty')
+    except FileNotFoundError as error:
+        raise InputError(f'{folder} has no file {RECORD}.') from error
+    except (OSError, Unreadable) as error:
+        raise InputError(f'{record} does not name a checkpoint: {error}. Write the path of one into it.') from error
+    named = Path(text)
+    for path in (folder / named.name, named):
+        with suppress(OSError):  # such as a name that is too long
+            if path != folder and path.exists() and (path.is_file() or NAME.fullmatch(path.name)):
+                return path
+    raise InputError(f'{record} names {str(named)!r}, which is neither there nor in {folder}.')
+
+
+def newest_checkpoint(folder: str | Path) -> tuple[Path | None, list[str]]:
+    """Return the whole checkpoint in `folder` that was written last, and the names of those that are damaged.
+
+    The time is the one inside the file: that of the file changes where a folder is copied, and an earlier run in the
+    same folder may have left higher numbers.
+    """
+    times, damaged = {}, []
+    for path in checkpoints_in(folder):
+        try:
+            times[path] = written_at(path)
+        except InputError:
+            damaged.append(path.name)
+    return max(times, key=times.__getitem__, default=None), damaged
+
+
+def written_at(path: Path) -> tuple[str, int]:
+    """Return when a training checkpoint was written, and its iteration; an InputError if it is none, or not whole."""
+    from mmcm.checkpoints.read import read_checkpoint  # which loads torch
+
+    content: Any = read_checkpoint(path, mapped=True)
+    meta = content.get('meta') if isinstance(content, dict) else None
+    if not isinstance(meta, dict) or not isinstance(meta.get('iter'), int) or 'state_dict' not in content:
+        raise InputError(f'{path} is no training checkpoint: it does not say its iteration, or holds no weights.')
+    return str(meta.get('time', '')), meta['iter']

@@ -1,0 +1,54 @@
+"""Reading config files."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmcm.checkpoints.formats.mmagic_config import translate_config
+from mmcm.utils.errors import InputError
+from mmcm.zoo import find_config, list_models
+from mmcm.zoo.external_bases import SCOPE, drop_own_scope
+
+SUFFIXES = ('.py', '.yaml', '.yml', '.json')  # that MMEngine reads
+
+
+def read_config(name: str | Path, options: dict | None = None) -> Config:
+    """Read a config file, given by its path or by its name among those that come with mmcm, changed by `options`.
+
+    One that was written for MMagic's own implementation is translated.
+
+    Raises:
+        InputError: If there is no such file, or it is no config.
+    """
+    try:
+        path = find_config(str(name))
+    except InputError as error:
+        recipes = {model.name: Path(model.config).stem for model in list_models()}
+        if str(name) not in recipes:
+            raise
+        raise InputError(
+            f'{name} is a model of the zoo, and a config is needed: its config is {recipes[str(name)]}.'
+        ) from error
+    if path.suffix not in SUFFIXES:
+        raise InputError(f'{path} cannot be read as a config: its name has to end in {", ".join(SUFFIXES)}.')
+    try:
+        config = Config.fromfile(path)
+        if config.get('default_scope') == SCOPE:
+            drop_own_scope(config._cfg_dict)
+        if options:
+            config.merge_from_dict(options)
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
+    except Exception as error:  # reading a config runs it: whatever it raises is the fault of the file
+        raise InputError(
+            f'{path} cannot be read as a config: {type(error).__name__}: {error}. A config only has '
+            'settings in it, such as model = dict(...).'
+        ) from error
+    return translated(config)
+
+
+def translated(config: Config) -> Config:
+    """Return a config of MMagic's own implementation as one of ours, any other as it is; see `translate_config`."""
+    content = config.to_dict()
+    ours = translate_config(content)
+    return config if ours is content else Config(ours, filename=config.filename)

@@ -1,0 +1,1 @@
+"""Strategies of MMEngine's FlexibleRunner."""

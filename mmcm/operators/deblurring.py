@@ -1,0 +1,103 @@
+"""A sharp picture from one that was blurred by a known kernel."""
+
+import math
+from collections.abc import Sequence
+from copy import copy
+
+import torch
+from torch import Tensor
+
+from mmcm.operators.base import EditingOperator
+from mmcm.registry import OPERATORS
+from mmcm.utils.checks import as_list, check_number
+from mmcm.utils.errors import InputError
+
+SMALLEST_GAIN = 0.1  # an error of half a grey level is then at most five when the blur is undone
+
+
+@OPERATORS.register_module()
+class Deblurring(EditingOperator):
+    """What a blur y = B x B^T has left of a picture x is known, rows and columns being blurred alike.
+
+    With the singular value decomposition B = U S V^T, the change of basis is x -> V^T x V, and the blur multiplies the
+    coordinate (i, j) by the gain s_i s_j. Known are those of which enough is left to be divided by the gain.
+
+    Args:
+        kernel (Sequence[float]): Weights of the blur along a row, an odd number of them, the middle one being the
+            pixel's own; they are divided by their sum. Beyond its edge the picture is taken to be mirrored.
+        size (int): Height and width of the images in pixels.
+        smallest_gain (float): Least gain of a coordinate that counts as known, in (0, 1]. Rounding errors of the
+            blurred picture are multiplied by up to its inverse.
+
+    Raises:
+        InputError: If the kernel is no blur for images of that size.
+    """
+
+    def __init__(self, kernel: Sequence[float], size: int, smallest_gain: float = SMALLEST_GAIN) -> None:
+        if not 0 < smallest_gain <= 1:
+            raise InputError(f'smallest_gain has to lie in (0, 1], got {smallest_gain}.')
+        self.blur = blur_matrix(kernel, size)
+        self.left, gains, self.right = torch.linalg.svd(self.blur)  # blur = left diag(gains) right
+        self.gains = torch.outer(gains, gains)
+        self.known = (self.gains >= smallest_gain).double()
+
+    def blurred(self, image: Tensor) -> Tensor:
+        """Return `image` (N, C, H, W) blurred: B x B^T."""
+        self._check(image)
+        return (self.blur @ image.to(self.blur) @ self.blur.T).to(image)
+
+    def sharpened(self, blurred: Tensor) -> Tensor:
+        """Return the picture that is known of one that was blurred, (N, C, H, W): what is not known of it is zero."""
+        self._check(blurred)
+        coordinates = self.left.T @ blurred.to(self.left) @ self.left
+        coordinates = torch.where(self.known > 0, coordinates / self.gains, 0.0)  # some blurs have gains of zero
+        return (self.right.T @ coordinates @ self.right).to(blurred)
+
+    def degrade(self, image: Tensor) -> Tensor:
+        """Return P x: of a sharp picture, the coordinates that a blur leaves."""
+        self._check(image)
+        return self._project(image)
+
+    def keep(self, known: Tensor, estimate: Tensor) -> Tensor:
+        """Return estimate + P (known - estimate)."""
+        return estimate + self._project(known - estimate)
+
+    def to(self, device: torch.device | str) -> 'Deblurring':
+        """Return the operator with its basis on `device`, in single precision, as drawing needs it."""
+        moved = copy(self)
+        moved.right, moved.known = self.right.to(device, torch.float32), self.known.to(device, torch.float32)
+        return moved
+
+    def _project(self, image: Tensor) -> Tensor:
+        basis, known = self.right.to(image), self.known.to(image)
+        return basis.T @ (known * (basis @ image @ basis.T)) @ basis
+
+    def _check(self, image: Tensor) -> None:
+        if image.shape[-2:] != self.blur.shape:
+            raise InputError(
+                f'the blur is of images of {len(self.blur)} x {len(self.blur)} pixels, these have '
+                f'{image.shape[-2]} x {image.shape[-1]}: set size to that of the model.'
+            )
+
+
+def blur_matrix(kernel: Sequence[float], size: int) -> Tensor:
+    """Return B (size, size), float64, which blurs the columns of a picture; see `Deblurring`."""
+    given = as_list('kernel', kernel)
+    for weight in given:
+        check_number('each weight of a kernel', weight)
+    weights = torch.tensor(given, dtype=torch.float64, device='cpu')
+    if len(weights) % 2 == 0 or len(weights) > 2 * size - 1 or not weights.isfinite().all():
+        raise InputError(
+            f'a kernel has an odd number of weights, at most {2 * size - 1} for this size, all of them '
+            f'finite, got {given}.'
+        )
+    if not 0 < weights.sum() < math.inf:
+        raise InputError(f'the weights of a blur have a positive sum, got {given}.')
+    blur = torch.zeros(size, size, dtype=torch.float64, device='cpu')
+    rows = torch.arange(size, device='cpu')
+    for offset, weight in enumerate(weights / weights.sum(), start=-(len(weights) // 2)):
+        columns = rows + offset
+        columns = torch.where(columns < 0, -1 - columns, columns)  # mirrored, the pixel at the edge being repeated
+        columns = torch.where(columns >= size, 2 * size - 1 - columns, columns)
+        blur[rows, columns] += weight
+    return blur

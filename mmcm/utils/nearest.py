@@ -1,0 +1,19 @@
+"""Suggestions for a name that does not exist."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Say which of `names` are close to `name`.
+
+    Args:
+        name (str): What was asked for.
+        names (Iterable[str]): What there is.
+
+    Returns:
+        str: The end of a sentence, such as `', nearest: a, b'`; empty where nothing is close.
+    """
+    by_lower = {known.lower(): known for known in sorted(names)}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    return f', nearest: {", ".join(by_lower[known] for known in close)}' if close else ''

@@ -1,0 +1,1 @@
+"""Grids of images, captions, and figures of numbers, as pixels."""

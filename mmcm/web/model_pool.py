@@ -1,0 +1,121 @@
+"""The models of the web demo, and the one thread that draws with them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, RLock
+
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.checkpoints import cached_file
+from mmcm.checkpoints.locate import PACKAGE_PREFIX
+from mmcm.registry import SAMPLERS
+from mmcm.samplers import MultistepSampler
+from mmcm.utils.errors import InputError
+from mmcm.utils.nearest import nearest
+from mmcm.web.texts import shortened
+from mmcm.zoo import list_models
+
+
+class Shelf:
+    """Models that can be chosen, each built when it is first asked for.
+
+    Args:
+        models (Sequence[str]): What `ConsistencyModelInferencer` takes as `model`; those of the zoo whose weights come
+            with the package if there are none.
+        device, dtype: See `ConsistencyModelInferencer`.
+        checkpoint (str, optional): The weights of the one model in `models`, if they are not its own.
+
+    Attributes:
+        names (list[str]): What visitors call the models: as they were given, but the last part of paths.
+        worker (ThreadPoolExecutor): All drawing is done in its only thread: PyTorch keeps a pool of threads for each
+            thread that computes, and measured times are those of one drawing.
+        asked (Event): Set when a visitor asks for a drawing; what is drawn for nobody in particular then waits.
+        closing (Event): Set when the server is about to end; drawings then stop at their next step.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str] = (),
+        device: str | None = None,
+        dtype: str = 'float32',
+        checkpoint: str | None = None,
+    ) -> None:
+        models = list(dict.fromkeys(map(str, models))) or shipped_models()
+        if checkpoint is not None and len(models) != 1:
+            raise InputError(f'a checkpoint is for one model, and there are {len(models)}: name the one with --model.')
+        self.sources = dict(zip(shown_names(models), models))
+        self.names = list(self.sources)
+        self.checkpoint = checkpoint
+        self.device = device
+        self.dtype = dtype
+        self.worker = ThreadPoolExecutor(1, 'draw')
+        self.asked = Event()
+        self.closing = Event()
+        self._built: dict[str, ConsistencyModelInferencer] = {}
+        self._warm: set[tuple[str, int]] = set()
+        self._lock = RLock()
+
+    def get(self, name: str) -> ConsistencyModelInferencer:
+        """Return a model, whose weights are not read yet; an InputError if it is not on the shelf, or cannot be had."""
+        if name not in self.names:
+            raise InputError(
+                f'no model {shortened(name)} here{nearest(str(name), self.names)}; there are {", ".join(self.names)}'
+            )
+        with self._lock:
+            if name not in self._built:
+                self._built[name] = ConsistencyModelInferencer(
+                    self.sources[name], self.checkpoint, self.device, dtype=self.dtype
+                )
+            return self._built[name]
+
+    def check(self) -> None:
+        """Build all models and find their weights, downloading where need be; an InputError if one cannot be had."""
+        for name in self.names:
+            cached_file(self.get(name).checkpoint)
+
+    def close(self) -> None:
+        """Have drawings stop at their next step, and begin none."""
+        self.closing.set()
+        self.worker.shutdown(wait=False, cancel_futures=True)
+
+    def consistency_models(self) -> list[str]:
+        """Return the names of the models that draw in one step, or few."""
+        return [name for name in self.names if is_consistency_model(self.get(name))]
+
+    def diffusion_models(self) -> list[str]:
+        """Return the names of the other models, whose samplers solve a differential equation."""
+        return [name for name in self.names if not is_consistency_model(self.get(name))]
+
+    def warm_up(self, name: str, num_images: int) -> ConsistencyModelInferencer:
+        """Return a model with its weights read, which has drawn `num_images` once, by one step: no time counts that."""
+        inferencer = self.get(name)
+        if (name, num_images) not in self._warm:
+            inferencer(num_images, num_steps=1)
+            self._warm.add((name, num_images))
+        return inferencer
+
+
+def shown_names(models: Sequence[str]) -> list[str]:
+    """Return what visitors call models: the last part of a path or an address, with a number where two are alike."""
+    names = []
+    for model in models:
+        is_place = '://' in model or Path(model).expanduser().exists() or Path(model).is_absolute()
+        parts = [part for part in model.partition('?')[0].replace('\\', '/').split('/') if part not in ('', '.', '..')]
+        name = Path(parts[-1]).stem if is_place and parts else model
+        if is_place and Path(model).is_dir():
+            name = Path(model).resolve().name
+        number = 2
+        while name in names:
+            name, number = f'{name.partition(" (")[0]} ({number})', number + 1
+        names.append(name)
+    return names
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models whose weights come with the package."""
+    return [model.name for model in list_models() if (model.weights or '').startswith(PACKAGE_PREFIX)]
+
+
+def is_consistency_model(inferencer: ConsistencyModelInferencer) -> bool:
+    """Return whether a model draws as consistency models do, at levels that can be chosen freely."""
+    return issubclass(SAMPLERS.get(inferencer.sampler_config['type']), MultistepSampler)

@@ -1,0 +1,128 @@
+"""What the tabs of the web demo share: choices of classes, checks of numbers, sheets, and times in words."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from torch import Tensor
+
+from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.sampling_result import Drawing
+from mmcm.datasets.sampling_requests import RULES
+from mmcm.samplers import Callback, Sampler
+from mmcm.utils.checks import check_count
+from mmcm.utils.errors import InputError
+from mmcm.visualization.grids import grid
+from mmcm.web.limits import Limits
+from mmcm.web.model_pool import is_consistency_model
+from mmcm.web.texts import shortened
+
+SHEET_WIDTH = 720  # pixels that small pictures in a row take together, if each has room enough
+SMALLEST_SIDE, LARGEST_SIDE = 64, 256  # pixels to which small pictures are enlarged, by whole numbers
+FREE_STEPS = 2  # of consistency models, whatever their schedule
+SECOND_SIGMA = 0.8  # of these
+LONGEST_LABEL = 200  # characters; the longest name of a class of ImageNet has 121
+LETTER_WIDTH = 8  # pixels of a caption
+
+
+def label_choices(inferencer: ConsistencyModelInferencer, rules: Sequence[str] = RULES) -> list[tuple[str, str]]:
+    """Return the classes of a model as (what is shown, value), after the `rules` by which they can be dealt out."""
+    if inferencer.model.num_classes is None:
+        return []
+    names = [name for name, *_ in inferencer.class_names]
+    shown = [f'{label} {name}' for label, name in enumerate(names)] or map(str, range(inferencer.model.num_classes))
+    return [(rule, rule) for rule in rules] + [(text, str(label)) for label, text in enumerate(shown)]
+
+
+def label_dropdown(
+    inferencer: ConsistencyModelInferencer, value: str, rules: Sequence[str] = RULES, **options: Any
+) -> gr.Dropdown:
+    """Return a choice of the model's classes, where `value` is chosen; it is hidden for unconditional models.
+
+    Other names of a class can be typed, so what comes back is any text, which `labels_of` of the request judges.
+    """
+    choices = label_choices(inferencer, rules)
+    return gr.Dropdown(choices, value=value, visible=bool(choices), allow_custom_value=True, **options)
+
+
+def labels_of(inferencer: ConsistencyModelInferencer, label: Any) -> str | None:
+    """Return what a visitor chose as the class; None for unconditional models, whatever the hidden choice says."""
+    if inferencer.model.num_classes is None:
+        return None
+    if not isinstance(label, str) or not label.strip() or len(label) > LONGEST_LABEL:
+        raise InputError(f'a class has to be a number or a name, got {shortened(label)}.')
+    return label
+
+
+def check_seed(seed: Any, limits: Limits, name: str = 'seed') -> None:
+    """Raise an InputError unless `seed` is one that a visitor may give."""
+    check_count(name, seed, 0, limits.seed)
+
+
+def steps_range(inferencer: ConsistencyModelInferencer, limits: Limits) -> dict[str, int]:
+    """Return the range of the steps of a model, and how many it takes by itself."""
+    config = inferencer.sampler_config
+    most = limits.steps
+    if is_consistency_model(inferencer):
+        most = min(most, max(FREE_STEPS, config.get('num_scales', 0) - 1))  # the last level has no noise
+    return dict(minimum=1, maximum=most, value=min(most, inferencer.sampler.num_steps), step=1)
+
+
+def sampler_of_steps(inferencer: ConsistencyModelInferencer, num_steps: int) -> Sampler:
+    """Return the sampler with `num_steps`: at its own levels, those of its schedule, or, for two, at usual ones."""
+    if num_steps == inferencer.sampler.num_steps:
+        return inferencer.sampler
+    if num_steps == 2 and is_consistency_model(inferencer) and not inferencer.sampler_config.get('num_scales'):
+        return inferencer.choose_sampler(sigmas=(inferencer.sampler.first_sigma, SECOND_SIGMA))
+    return inferencer.choose_sampler(num_steps)
+
+
+def draw_with(
+    inferencer: ConsistencyModelInferencer,
+    sampler: Sampler,
+    num_images: int,
+    labels: Sequence[int] | None,
+    seed: int,
+    callback: Callback,
+) -> Drawing:
+    """Draw with a sampler that `sampler_of_steps` or `choose_sampler` returned; see the inferencer's `__call__`."""
+    levels = is_consistency_model(inferencer)
+    steps = dict(sigmas=sampler.sigmas) if levels else dict(num_steps=sampler.num_steps)
+    return inferencer(num_images, labels, seed, callback=callback, **steps)
+
+
+def sheet(
+    pixels: Tensor, columns: int | None = None, captions: Sequence[str] | None = None, width: int = SHEET_WIDTH
+) -> np.ndarray:
+    """Return pictures (N, C, H, W), uint8, on one sheet, (H, W, 3): small ones enlarged by a whole number."""
+    columns = min(columns or math.ceil(math.sqrt(len(pixels))), len(pixels))
+    side = min(max(SMALLEST_SIDE, width // columns), LARGEST_SIDE)
+    if captions is not None:
+        letters = max(side, pixels.shape[-1]) // LETTER_WIDTH
+        captions = [text if len(text) <= letters else f'{text[: letters - 2]}..' for text in captions]
+    return grid(pixels, columns, side, captions)
+
+
+def label_captions(inferencer: ConsistencyModelInferencer, labels: Sequence[int] | None) -> list[str] | None:
+    """Return the names of the classes `labels`, or their numbers where they have no names."""
+    if labels is None:
+        return None
+    return [inferencer.class_names[label][0] if inferencer.class_names else str(label) for label in labels]
+
+
+def time_in_words(num_images: int, seconds: float, num_calls: int, device: Any) -> str:
+    """Say how long pictures took, and how often the network was called for each."""
+    calls = f'{num_calls} network call{"s" * (num_calls > 1)}'
+    if num_images == 1:
+        return f'**{duration(seconds)}** for the picture, {calls}, on {device}.'
+    return (
+        f'**{duration(seconds / num_images)} per picture**: {num_images} pictures in {duration(seconds)}, {calls} '
+        f'each, on {device}.'
+    )
+
+
+def duration(seconds: int | float) -> str:
+    """Return a time with three digits, in milliseconds or seconds."""
+    return f'{seconds:.3g} s' if seconds >= 1 else f'{seconds * 1e3:.3g} ms'

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('gradio')
+
+from mmcm.utils.errors import InputError  # noqa: E402
+from mmcm.web.model_pool import Shelf, shipped_models, shown_names  # noqa: E402
+from mmcm.zoo import find  # noqa: E402
+
+
+def test_models_whose_weights_come_with_the_package_are_the_default():
+    names = Shelf().names
+    assert names == shipped_models() and 'digits' in names
+    assert all(find(name).weights.startswith('package:') for name in names)
+
+
+def test_model_is_built_once_and_read_when_it_draws():
+    shelf = Shelf(['digits', 'digits'], 'cpu')
+    assert shelf.names == ['digits']
+    inferencer = shelf.get('digits')
+    assert shelf.get('digits') is inferencer and not inferencer.loaded
+    assert shelf.warm_up('digits', 3) is inferencer and inferencer.loaded
+
+
+def test_network_is_warmed_up_once_for_each_number_of_pictures(monkeypatch):
+    shelf = Shelf(['digits'], 'cpu')
+    drawn = []
+    model = shelf.get('digits').load().model
+    draw = model.sample
+    monkeypatch.setattr(model, 'sample', lambda num, *args, **options: drawn.append(num) or draw(num, *args, **options))
+    for number in (3, 3, 5, 3):
+        shelf.warm_up('digits', number)
+    assert drawn == [3, 5]
+
+
+def test_kinds_of_models_are_told_by_their_samplers(models):
+    shelf = Shelf([models.colour, models.diffusion, 'digits'], 'cpu')
+    assert shelf.consistency_models() == ['colour', 'digits']
+    assert shelf.diffusion_models() == ['diffusion']
+
+
+def test_what_is_not_there_is_told(tmp_path, models):
+    with pytest.raises(InputError, match="no model 'digit' here, nearest: digits; there are digits"):
+        Shelf(['digits'], 'cpu').get('digit')
+    with pytest.raises(InputError, match='no config'):
+        Shelf(['digitz'], 'cpu').check()
+    with pytest.raises(InputError, match='no device'):
+        Shelf(['digits'], 'abacus').check()
+    config = tmp_path / 'missing.py'
+    text = Path(models.colour).read_text().replace('colour.pt', 'nowhere.pt')
+    config.write_text(text)
+    with pytest.raises(InputError, match='nowhere.pt'):
+        Shelf([str(config)], 'cpu').check()
+
+
+def test_names_that_visitors_see_say_nothing_of_the_disk(tmp_path, monkeypatch):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'own.py').touch()
+    monkeypatch.chdir(tmp_path)
+    given = [
+        'digits',
+        str(tmp_path / 'run'),
+        'run/',
+        './own.py',
+        '/nowhere/model.v2.safetensors',
+        'me/model',
+        'https://there/a/model.safetensors?token=secret',
+        'run',
+    ]
+    assert shown_names(given) == ['digits', 'run', 'run (2)', 'own', 'model.v2', 'me/model', 'model', 'run (3)']
+
+
+def test_checkpoint_is_for_one_model(models):
+    weights = str(Path(models.named).with_suffix('.pt'))
+    shelf = Shelf([models.named], 'cpu', checkpoint=weights)
+    assert shelf.get('named').checkpoint == weights
+    for names in ([], ['digits', models.named]):
+        with pytest.raises(InputError, match='checkpoint is for one model'):
+            Shelf(names, 'cpu', checkpoint=weights)

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('gradio')
+
+from mmcm.utils.errors import InputError  # noqa: E402
+from mmcm.web.limits import Limits  # noqa: E402
+from mmcm.web.model_pool import Shelf  # noqa: E402
+from mmcm.web.widgets import (
+    duration,
+    label_captions,
+    label_choices,
+    labels_of,
+    sampler_of_steps,
+    sheet,
+    steps_range,
+    time_in_words,
+)
+
+
+@pytest.fixture(scope='module')
+def shelf(models):
+    return Shelf(list(vars(models).values()), 'cpu')
+
+
+def test_classes_have_names_numbers_or_are_none(shelf, models):
+    assert label_choices(shelf.get('digits'))[:3] == [('balanced', 'balanced'), ('random', 'random'), ('0', '0')]
+    assert label_choices(shelf.get('named'), rules=())[3] == ('3 three', '3')
+    assert label_choices(shelf.get('colour')) == []
+    assert label_captions(shelf.get('named'), [3, 1]) == ['three', 'one']
+    assert label_captions(shelf.get('digits'), [3, 1]) == ['3', '1']
+    assert label_captions(shelf.get('colour'), None) is None
+    assert labels_of(shelf.get('colour'), 'whatever') is None
+    with pytest.raises(InputError):
+        labels_of(shelf.get('digits'), 3)
+
+
+def test_steps_are_those_that_the_model_can_take(shelf, models):
+    assert steps_range(shelf.get('digits'), Limits()) == dict(minimum=1, maximum=17, value=1, step=1)
+    assert steps_range(shelf.get('colour'), Limits(steps=10)) == dict(minimum=1, maximum=10, value=2, step=1)
+    assert steps_range(shelf.get('diffusion'), Limits(steps=50)) == dict(minimum=1, maximum=50, value=5, step=1)
+    digits = shelf.get('digits')
+    assert sampler_of_steps(digits, 1) is digits.sampler
+    assert len(sampler_of_steps(digits, 17).sigmas) == 17
+    assert sampler_of_steps(shelf.get('diffusion'), 9).num_calls == 17
+
+
+@pytest.mark.parametrize(
+    'size, count, columns, side',
+    [(8, 20, 10, 72), (8, 1, None, 256), (8, 4, 30, 176), (8, 100, 50, 64), (32, 20, 10, 64), (256, 4, 2, 256)],
+)
+def test_sheet_enlarges_by_whole_numbers_as_far_as_there_is_room(size, count, columns, side):
+    pixels = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+    drawn = sheet(pixels, columns)
+    first = pixels[0].permute(1, 2, 0).numpy().repeat(side // size, 0).repeat(side // size, 1)
+    assert np.array_equal(drawn[4 : 4 + side, 4 : 4 + side], first)
+    assert (drawn.shape[1] - 4) % (side + 4) == 0
+
+
+def test_long_names_of_classes_are_cut(monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        'mmcm.visualization.grids.caption',
+        lambda width, text, *_: written.append(text) or np.zeros((16, width, 3), np.uint8),
+    )
+    sheet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 20, ['hen', 'a name that is far too long' * 2])
+    assert written[0] == 'hen' and written[1].endswith('..') and len(written[1]) < 40
+
+
+def test_times_in_words():
+    assert [duration(seconds) for seconds in (0.00123456, 0.5, 2, 61.26)] == ['1.23 ms', '500 ms', '2 s', '61.3 s']
+    assert time_in_words(4, 0.2, 1, 'cpu') == (
+        '**50 ms per picture**: 4 pictures in 200 ms, 1 network call each, on cpu.'
+    )
+    assert time_in_words(1, 2, 3, 'cuda') == '**2 s** for the picture, 3 network calls, on cuda.'

@@ -38,8 +38,10 @@ test: $(VENV)/.installed-test  ## Run the tests; those that take long with ARGS=
 test-portable: $(VENV)/.installed-test  ## Run the numeric tests as on a processor without AVX, one thread each.
 	$(LOWEST) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 $(NUMERIC) $(ARGS)
 
-lint: $(VENV)/.installed-test  ## Check the style of the code.
+lint: $(VENV)/.installed-test  ## Check the style, the format and the types of the code.
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 mmagic: $(MMAGIC)/.installed  ## Install MMagic 1.2.0 and mmcm into .venv-mmagic; the first time mmcv compiles, ten minutes.
 
@@ -49,7 +51,7 @@ test-mmagic: $(MMAGIC)/.installed  ## Run the tests there.
 	    -W 'ignore:The given buffer is not writable:UserWarning' $(ARGS)
 
 clean:  ## Remove the environments and what the build and the tools leave behind.
-	rm -rf $(VENV) $(MMAGIC) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MMAGIC) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MMAGIC)/.installed: $(SETUP) requirements/mmagic.sh

@@ -82,7 +82,7 @@ setup(
     extras_require={**extras, 'all': sorted(set(sum(extras.values(), [])))},
     packages=find_packages(include=['mmcm', 'mmcm.*']),
     include_package_data=False,
-    package_data={'mmcm': ['datasets/data/*', 'weights/*.safetensors']},
+    package_data={'mmcm': ['py.typed', 'datasets/data/*', 'weights/*.safetensors']},
     entry_points={
         'console_scripts': [
             'mmcm = mmcm.cli.main:main',

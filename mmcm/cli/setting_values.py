@@ -45,12 +45,12 @@ BETAS: Rule = (
 )
 SEED: Rule = (
     f'an integer from 0 to {LARGEST_SEED}, or None',
-    lambda value: value is None or is_whole(value) and 0 <= value <= LARGEST_SEED and not isinstance(value, float),
+    lambda value: value is None or (is_whole(value) and 0 <= value <= LARGEST_SEED and not isinstance(value, float)),
 )
 SWITCH: Rule = 'True or False', lambda value: isinstance(value, bool)
 LEVEL: Rule = (
     'a level of logging, such as INFO',
-    lambda value: is_whole(value) or isinstance(value, str) and isinstance(logging.getLevelName(value), int),
+    lambda value: is_whole(value) or (isinstance(value, str) and isinstance(logging.getLevelName(value), int)),
 )
 OPTIONS: Rule = 'True, False or a dict of settings', lambda value: value is None or isinstance(value, (bool, Mapping))
 NAMED: Rule = (
@@ -61,12 +61,12 @@ NAMED: Rule = (
 TEXT: Rule = 'text or None', lambda value: value is None or isinstance(value, (str, os.PathLike))
 TEMPLATE: Rule = (
     'a name with {} for the iteration, such as iter_{}.pth',
-    lambda value: value is None or isinstance(value, str) and '{' in value,
+    lambda value: value is None or (isinstance(value, str) and '{' in value),
 )
 PRIORITY: Rule = (
     f'a number from 0 to 100 or one of {", ".join(Priority.__members__)}',
     lambda value: (
-        (is_whole(value) and 0 <= value <= 100) or isinstance(value, str) and value.upper() in Priority.__members__
+        (is_whole(value) and 0 <= value <= 100) or (isinstance(value, str) and value.upper() in Priority.__members__)
     ),
 )
 

@@ -107,7 +107,7 @@ def page(entry: dict[str, Any]) -> str:
         ('data', f'{entry["dataset"]}, {entry["resolution"]} x {entry["resolution"]} pixels{classes}'),
         ('config', entry['config']),
         *(('address', address) for address in entry['addresses']),
-        ('SHA-256', entry['sha256'] or entry['recorded_sha256'] and f'{entry["recorded_sha256"]} (as downloaded)'),
+        ('SHA-256', entry['sha256'] or (entry['recorded_sha256'] and f'{entry["recorded_sha256"]} (as downloaded)')),
         ('two steps', sampler and f'indices {sampler["indices"]} of {sampler["num_scales"]} levels'),
         *(('scores', f'{_calls(result)}: {_metrics(result)}') for result in entry['results'] if result['Metrics']),
         ('card', entry['card']),

@@ -91,7 +91,7 @@ def not_met(hint: Any, value: Any) -> str | None:
     if hint is type(None):
         return None if value is None else 'None'
     if hint is bool:
-        return None if isinstance(value, bool) or is_number(value) and value in (0, 1) else 'True or False'
+        return None if isinstance(value, bool) or (is_number(value) and value in (0, 1)) else 'True or False'
     if hint is int:
         return None if is_number(value) and float(value).is_integer() else 'an integer'
     if hint is float:

@@ -10,7 +10,12 @@ from mmcm.utils.errors import InputError
 
 def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
     """Raise an InputError unless `value` is an integer of at least `least` and, where it is given, at most `most`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least or most is not None and value > most:
+    if (
+        not isinstance(value, Integral)
+        or isinstance(value, bool)
+        or value < least
+        or (most is not None and value > most)
+    ):
         limits = f'of at least {least}' if most is None else f'from {least} to {most}'
         raise InputError(f'{name} has to be an integer {limits}, got {value!r}.')
 

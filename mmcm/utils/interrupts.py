@@ -150,7 +150,6 @@ def unseen_by_children() -> Iterator[None]:
 
 def end_with_parent() -> None:
     """End this process, which `multiprocessing` has started, as soon as its parent has ended, however that ended."""
-
     import multiprocessing  # here: until the handlers are installed, imports are not protected
 
     def wait() -> None:

@@ -75,21 +75,20 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             with gr.Row():
                 draw = gr.Button('Compare', variant='primary', min_width=100, elem_id='compare-run')
                 stop = gr.Button('Stop', min_width=100, elem_id='compare-stop')
-        with gr.Column(scale=3, min_width=320):
-            with gr.Row():
-                for title, name in (('One step', 'one'), ('Two steps', 'two'), ('Diffusion model', 'many')):
-                    with gr.Column(min_width=200, visible=bool(many) or name != 'many'):
-                        sheets.append(
-                            gr.Image(
-                                label=title,
-                                format='png',
-                                interactive=False,
-                                buttons=['download', 'fullscreen'],
-                                elem_id=f'compare-{name}',
-                                elem_classes='sheet',
-                            )
+        with gr.Column(scale=3, min_width=320), gr.Row():
+            for title, name in (('One step', 'one'), ('Two steps', 'two'), ('Diffusion model', 'many')):
+                with gr.Column(min_width=200, visible=bool(many) or name != 'many'):
+                    sheets.append(
+                        gr.Image(
+                            label=title,
+                            format='png',
+                            interactive=False,
+                            buttons=['download', 'fullscreen'],
+                            elem_id=f'compare-{name}',
+                            elem_classes='sheet',
                         )
-                        words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
+                    )
+                    words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
 
     @told
     def show_model(name: str) -> tuple[gr.Dropdown, gr.Dropdown]:

@@ -22,6 +22,6 @@ def check_values(blocks: Sequence[Any], values: Sequence[Any]) -> None:
     for block, value in zip(blocks, values):
         for control, kinds, what in KINDS:
             if isinstance(block, control):
-                if not isinstance(value, kinds) or isinstance(value, bool) and bool not in kinds:
+                if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                     raise gr.Error(f'{block.label or "a value"} has to be {what}.', print_exception=False)
                 break

@@ -436,7 +436,7 @@ BOMBS = {
 
 def read_bomb(name, path):
     """Read a bomb, and print its answer, the peak in bytes and the seconds."""
-    import mmcm.apis.data.resolve_dataset  # noqa: F401 (so that the time is that of reading)
+    import mmcm.apis.data.resolve_dataset
     import mmcm.checkpoints.weights  # noqa: F401
     from mmcm.utils.errors import InputError
 

@@ -111,7 +111,7 @@ class WebServer:
         """Wait until all tabs open with something."""
         config = json.loads(self.ask('config')[1])
         for event in config['dependencies']:
-            if ['load'] == [name for _, name in event['targets']]:
+            if [name for _, name in event['targets']] == ['load']:
                 body = json.dumps(dict(data=[], fn_index=event['id'], session_hash='waits'))
                 while '__type__' in self.post('run/predict', body)[1]['data'][0]:
                     time.sleep(0.1)

@@ -512,7 +512,7 @@ def test_page_of_bounds_is_that_of_the_code():
     for types in (trusted_config.BACKBONES, trusted_config.SAMPLERS):
         for rules in types.values():
             for key, rule in rules.items():
-                if isinstance(rule, trusted_config.Number) and rule.whole or key in rows:
+                if (isinstance(rule, trusted_config.Number) and rule.whole) or key in rows:
                     assert rows[key] == str(rule), key
     for key, rule in trusted_config.REQUESTS.rules.items():
         assert key not in rows or rows[key] == str(rule)

@@ -120,7 +120,7 @@ def test_every_command_ends_with_one_line_and_leaves_nothing_half_written(name, 
     assert not [
         path
         for path in tmp_path.rglob('*')
-        if path.name.startswith('.') or path.name.startswith('x.') and path.suffix != '.parts'
+        if path.name.startswith('.') or (path.name.startswith('x.') and path.suffix != '.parts')
     ], list(tmp_path.rglob('*'))
 
 

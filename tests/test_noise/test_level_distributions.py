@@ -26,7 +26,7 @@ def test_uniform_levels_are_uniform_on_the_schedule():
     """Karras et al. (2022), Eq. 5: sigma^(1 / rho) is linear in the position."""
     torch.manual_seed(0)
     sigmas = UniformLevels(sigma_min=0.01, sigma_max=50.0, rho=5.0)(100000)
-    assert sigmas.shape == (100000,) and 0.01 <= sigmas.min() and sigmas.max() <= 50.001
+    assert sigmas.shape == (100000,) and sigmas.min() >= 0.01 and sigmas.max() <= 50.001
     roots = (sigmas.double() ** (1 / 5) - 0.01 ** (1 / 5)) / (50.0 ** (1 / 5) - 0.01 ** (1 / 5))
     assert_close(roots.sort().values, torch.linspace(0, 1, 100000).double(), rtol=0, atol=0.006)
 

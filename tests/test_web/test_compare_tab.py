@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from gradio_client.exceptions import AppError  # noqa: E402
+from gradio_client.exceptions import AppError
 
-from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
-from mmcm.web.compare_tab import partner  # noqa: E402
-from mmcm.web.model_pool import Shelf  # noqa: E402
-from support.web_sheets import pixels, tiles  # noqa: E402
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.web.compare_tab import partner
+from mmcm.web.model_pool import Shelf
+from support.web_sheets import pixels, tiles
 
 SEED = 5
 

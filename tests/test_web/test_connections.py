@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from support.web_server import PATIENCE  # noqa: E402
+from support.web_server import PATIENCE
 
 IDLE = dict(idle_seconds=1, visitor_connections=8)
 

@@ -4,19 +4,19 @@ from PIL import Image
 
 pytest.importorskip('gradio')
 
-from gradio_client import handle_file  # noqa: E402
-from gradio_client.exceptions import AppError  # noqa: E402
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
 
-from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
-from mmcm.apis.editing.edit import edit_picture  # noqa: E402
-from mmcm.apis.editing.images import fit_picture, read_picture  # noqa: E402
-from mmcm.apis.editing.tasks import TASKS  # noqa: E402
-from mmcm.datasets.digits import DigitsDataset  # noqa: E402
-from mmcm.datasets.photo_patches import PhotoPatches  # noqa: E402
-from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.utils.images import to_pixels  # noqa: E402
-from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of, steps_of  # noqa: E402
-from mmcm.web.examples import KINDS, SIDE, enlarged  # noqa: E402
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.apis.editing.edit import edit_picture
+from mmcm.apis.editing.images import fit_picture, read_picture
+from mmcm.apis.editing.tasks import TASKS
+from mmcm.datasets.digits import DigitsDataset
+from mmcm.datasets.photo_patches import PhotoPatches
+from mmcm.utils.errors import InputError
+from mmcm.utils.images import to_pixels
+from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of, steps_of
+from mmcm.web.examples import KINDS, SIDE, enlarged
 
 SEED = 5
 ASKED = dict(task='inpaint', model='digits', label='3', picture=None, count=2, seed=SEED, steps=0, sigmas='', factor=2,

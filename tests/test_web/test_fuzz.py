@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from support.pictures import png_header  # noqa: E402
+from support.pictures import png_header
 
 ENDPOINTS = ('queue/join', 'run/predict', 'cancel', 'reset', 'upload', 'call/sample', 'component_server', 'vibe-edit/')
 VALUES = (

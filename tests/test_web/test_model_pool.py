@@ -4,9 +4,9 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.model_pool import Shelf, shipped_models, shown_names  # noqa: E402
-from mmcm.zoo import find  # noqa: E402
+from mmcm.utils.errors import InputError
+from mmcm.web.model_pool import Shelf, shipped_models, shown_names
+from mmcm.zoo import find
 
 
 def test_models_whose_weights_come_with_the_package_are_the_default():

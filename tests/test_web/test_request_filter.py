@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from mmcm.web.file_paths import FilePaths  # noqa: E402
-from mmcm.web.limits import Limits  # noqa: E402
-from mmcm.web.origins import Origins  # noqa: E402
-from mmcm.web.password import Password  # noqa: E402
-from mmcm.web.quotas import Quotas  # noqa: E402
-from mmcm.web.request_filter import CANCEL, FILES, JOIN, OVERHEAD, RESET, RUN, UPLOAD, Guard  # noqa: E402
+from mmcm.web.file_paths import FilePaths
+from mmcm.web.limits import Limits
+from mmcm.web.origins import Origins
+from mmcm.web.password import Password
+from mmcm.web.quotas import Quotas
+from mmcm.web.request_filter import CANCEL, FILES, JOIN, OVERHEAD, RESET, RUN, UPLOAD, Guard
 
 EVENT = b'{"data": [1], "fn_index": 5, "session_hash": "x"}'
 KINDS = {UPLOAD: b'multipart/form-data; boundary=x'}

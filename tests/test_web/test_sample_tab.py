@@ -6,12 +6,12 @@ import torch
 
 pytest.importorskip('gradio')
 
-from gradio_client.exceptions import AppError  # noqa: E402
+from gradio_client.exceptions import AppError
 
-from mmcm.apis import ConsistencyModelInferencer  # noqa: E402
-from mmcm.utils.finite import NotFiniteError  # noqa: E402
-from mmcm.web.sample_tab import Estimates, level_in_words  # noqa: E402
-from support.web_sheets import pixels, tiles  # noqa: E402
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.utils.finite import NotFiniteError
+from mmcm.web.sample_tab import Estimates, level_in_words
+from support.web_sheets import pixels, tiles
 
 SEED = 7
 ASKED = dict(model='digits', label='3', count=4, steps=1, power=0.0, seed=SEED, columns=2, live=False)

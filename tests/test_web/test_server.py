@@ -18,10 +18,10 @@ from PIL import Image
 
 pytest.importorskip('gradio')
 
-from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.server import announce, environment, listening, temporary_folder  # noqa: E402
-from support.pictures import png_header  # noqa: E402
-from support.web_server import PATIENCE, ROOT  # noqa: E402
+from mmcm.utils.errors import InputError
+from mmcm.web.server import announce, environment, listening, temporary_folder
+from support.pictures import png_header
+from support.web_server import PATIENCE, ROOT
 
 
 def test_nothing_is_written_but_in_the_temporary_folder(web, client):

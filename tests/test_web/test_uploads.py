@@ -8,14 +8,14 @@ from PIL import Image
 
 pytest.importorskip('gradio')
 
-import gradio as gr  # noqa: E402
-from gradio.components.image_editor import EditorData  # noqa: E402
-from gradio.data_classes import FileData  # noqa: E402
+import gradio as gr
+from gradio.components.image_editor import EditorData
+from gradio.data_classes import FileData
 
-from mmcm.web import uploads  # noqa: E402
-from mmcm.web.limits import Limits  # noqa: E402
-from mmcm.web.uploads import PaintedPicture, check_uploaded  # noqa: E402
-from support.pictures import png_header  # noqa: E402
+from mmcm.web import uploads
+from mmcm.web.limits import Limits
+from mmcm.web.uploads import PaintedPicture, check_uploaded
+from support.pictures import png_header
 
 ROTATED = 6  # EXIF orientation: to be shown turned to the right
 ORIENTATION = 274

@@ -4,9 +4,9 @@ import torch
 
 pytest.importorskip('gradio')
 
-from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.limits import Limits  # noqa: E402
-from mmcm.web.model_pool import Shelf  # noqa: E402
+from mmcm.utils.errors import InputError
+from mmcm.web.limits import Limits
+from mmcm.web.model_pool import Shelf
 from mmcm.web.widgets import (
     duration,
     label_captions,

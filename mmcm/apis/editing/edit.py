@@ -355,7 +355,7 @@ def as_picture(img: Picture, background: str | None = DEFAULT_BACKGROUND) -> Ima
     if isinstance(img, (str, Path)):
         return read_picture(img, background)
     if isinstance(img, np.ndarray):
-        if img.dtype != np.uint8 or not (img.ndim == 2 or img.ndim == 3 and img.shape[2] in (3, 4)) or not img.size:
+        if img.dtype != np.uint8 or not (img.ndim == 2 or (img.ndim == 3 and img.shape[2] in (3, 4))) or not img.size:
             raise InputError(
                 'a picture has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
                 f'{img.shape}, {img.dtype}.'

@@ -236,7 +236,7 @@ def test_picture_is_reduced_until_half_a_tile_is_known(inferencer):
     planned = plan_picture(inferencer, 'inpaint', ramp(100, 100), 3, mask=mask, num_steps=1)
     assert len(planned.tiles) == 1 and 3 <= planned.mask.amax((0, 1)).amax(0).sum() <= 6
     finer = plan_picture(inferencer, 'inpaint', ramp(100, 100), 3, mask=mask, num_steps=1, side=100)
-    assert finer.tiles.shape == (20, 20) or finer.tiles.shape[0] >= 20 and len(finer.tiles) > 9
+    assert finer.tiles.shape == (20, 20) or (finer.tiles.shape[0] >= 20 and len(finer.tiles) > 9)
 
 
 def test_small_picture_is_enlarged_in_tiles_and_keeps_its_means(inferencer):

@@ -124,6 +124,15 @@ MOVED_NAMES = {
     ('mmcm.zoo', 'recorded_sha256'): 'mmcm.checkpoints',
 }
 
+# Names that changed within a module.
+RENAMED_NAMES = {
+    ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
+    ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
+    ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
+    ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
+    ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+}
+
 
 class RenamedModules(MetaPathFinder, Loader):
     """Import a module of `RENAMED` by its old name: the same module object as by its new one."""
@@ -143,11 +152,15 @@ class RenamedModules(MetaPathFinder, Loader):
 
 
 def moved_name(package: str, name: str) -> object:
-    """Return what `package` exported as `name`: the `__getattr__` of packages whose names have moved.
+    """Return what `package` exported as `name`: the `__getattr__` of modules whose names moved or changed.
 
     Raises:
         AttributeError: If it never exported it.
     """
+    if (package, name) in RENAMED_NAMES:
+        new = RENAMED_NAMES[package, name]
+        warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
+        return getattr(sys.modules[package], new)
     new = MOVED_NAMES.get((package, name))
     if new is None:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')

@@ -88,7 +88,7 @@ def listed(text: str) -> list[str]:
 def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
     """Measure each of the samplers with each of the averages."""
     from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
-    from mmcm.apis.evaluation.saved_samples import check_keepable  # torch is loaded only to draw
+    from mmcm.apis.evaluation.saved_samples import check_saving  # torch is loaded only to draw
     from mmcm.apis.evaluation.tester import Tester
     from mmcm.cli.building import built_from_config
 
@@ -104,7 +104,7 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
                 for name in samplers
             }
             channels, height, width = tester.model.image_shape
-            check_keepable(list(places.values()), (tester.num_samples, height, width, channels))
+            check_saving(list(places.values()), (tester.num_samples, height, width, channels))
         scores = []
         with claimed({'--out-dir': list(places.values())}, args.force):
             for average in averages:
@@ -151,10 +151,10 @@ def measure(config: Config, args: Namespace) -> None:
 
     requests = None
     if args.samples:
-        from mmcm.apis.evaluation.image_sets import measure_given
+        from mmcm.apis.evaluation.image_sets import measure_image_sets
 
         args.checkpoint = None
-        scores = measure_given(config, args.samples, args.background)
+        scores = measure_image_sets(config, args.samples, args.background)
     else:
         check_test_parts(config)
         if args.checkpoint is None:

@@ -24,10 +24,10 @@ class Journal:
         path (Path): The file.
         work (str): What it belongs to, such as 'an unfinished pack', for messages.
         advice (str): What the user can do where the journal is of another request, or damaged.
-        indent (int): Indentation of the file.
+        indent (int, optional): Indentation of the file; None writes one line.
     """
 
-    def __init__(self, path: Path, work: str, advice: str, indent: int = 1) -> None:
+    def __init__(self, path: Path, work: str, advice: str, indent: int | None = 1) -> None:
         self.path = path
         self.work = work
         self.advice = advice
@@ -63,7 +63,7 @@ class Journal:
         different = [] if found is None else [key for key, value in request.items() if found.get(key) != value]
         if found is not None and different:
             said = ', '.join(difference(key, found.get(key), request[key]) for key in different)
-            raise InputError(f'{self.path} is of {self.work} of another request ({said}): {self.advice}.')
+            raise InputError(f'{self.path} belongs to {self.work} of another request ({said}): {self.advice}.')
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Replace the content."""
@@ -105,6 +105,10 @@ class BlockStore:
     def write(self, index: int, content: bytes) -> None:
         """Write a block. The folder is not made again: another process may have removed it at the end of the job."""
         write_bytes(self.path(index), content)
+
+    def finished(self) -> list[Path]:
+        """Return the files of all finished blocks, in order."""
+        return sorted(self.folder.glob(f'*{Path(self.pattern).suffix}'))
 
     def remove(self) -> None:
         """Remove the folder: at once for all processes, whatever interrupts the deletion of its files."""

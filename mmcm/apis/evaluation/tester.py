@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config
-from mmcm.apis.evaluation.saved_samples import KeptSamples
+from mmcm.apis.evaluation.saved_samples import SaveSamplesHook
 from mmcm.apis.evaluation.scores import Score, plain
 from mmcm.checkpoints import cached_file
 from mmcm.checkpoints.weights import chosen_weights, digest, read_backbone, read_content
@@ -77,8 +77,8 @@ class Tester:
         check_loop(self.runner.test_loop, 'test_dataloader')  # before weights and references are read
         self.config = config
         self.model = unwrapped(self.runner.model)
-        self.kept = KeptSamples()
-        self.runner.register_hook(self.kept)
+        self.saving = SaveSamplesHook()
+        self.runner.register_hook(self.saving)
         self.progress = ProgressHook()
         self.runner.register_hook(self.progress)
         self.ema: str | None = None
@@ -126,8 +126,8 @@ class Tester:
         if isinstance(loop.dataloader.batch_sampler, WholeBatches):
             check_collecting(loop.evaluator.metrics)
         check_ahead(loop.evaluator.metrics, self.num_samples)
-        self.kept.path = keep
-        self.kept.origin = dict(
+        self.saving.path = keep
+        self.saving.origin = dict(
             num_images=self.num_samples,
             sampler=plain(sampler),
             ema=self.ema,

@@ -111,7 +111,7 @@ class PackFile:
         digests = dict(images=self.images_sha.hexdigest())
         if labels is not None:
             labels = np.asarray(labels, '<i8')
-            digests['labels'] = hashlib.sha256(labels.tobytes()).hexdigest()
+            digests['labels'] = hashlib.sha256(labels.data).hexdigest()
         with self._writing():
             system.write_at(self.file, 0, info.FileHeader(zip64=True) + header)
             self.file.truncate(START + self.num_rows * self.row_size)

@@ -56,9 +56,10 @@ class ImageSetSamples(Dataset):
         self.shape = shape
         labels = images.labels
         if labels is not None and num_classes is not None and labels.max() >= num_classes:
-            first = (labels >= num_classes).argmax()
+            first = int((labels >= num_classes).argmax())
             raise InputError(
-                f'{images.source_of(first)} has label {labels[first]}, and the config has {num_classes} classes, from 0.'
+                f'{images.source_of(first)} has label {labels[first]}, and the config has '
+                f'{num_classes} classes, from 0.'
             )
 
     def __len__(self) -> int:
@@ -101,8 +102,8 @@ def image_set_config(source: str | Path) -> dict:
 def measure_image_sets(config: Config, sources: Sequence[str | Path], background: str | None = None) -> list[Score]:
     """Measure the images of each of `sources` by the `test_evaluator` of `config`, in all processes together.
 
-    Metrics of labels are left out for images without labels. Transparent image files are composited on `background`, white by
-    default; see ImageFiles.
+    Metrics of labels are left out for images without labels. Transparent image files are composited on `background`,
+    white by default; see ImageFiles.
 
     Raises:
         InputError: If the config has no metrics, or images do not fit it.

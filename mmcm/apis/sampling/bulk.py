@@ -30,7 +30,7 @@ from mmcm.noise.generators import as_seed, sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.block_store import REQUEST_FILE, BlockStore, Journal
-from mmcm.utils.checks import check_count, check_flag, has_length
+from mmcm.utils.checks import check_count, check_flag
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove_leftovers
 from mmcm.utils.finite import NotFiniteError
@@ -157,10 +157,11 @@ def _sample_to_files(
     batch_size = inferencer.batch_size if batch_size is None else batch_size
     check_count('batch_size', batch_size)
     check_flag('clip', clip)
-    if has_length(seed):
+    plain_seed = as_seed(seed)
+    if not isinstance(plain_seed, int):
         raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
     # JSON has no integers of NumPy.
-    num_images, batch_size, seed = int(num_images), int(batch_size), as_seed(seed)
+    num_images, batch_size, seed = int(num_images), int(batch_size), plain_seed
     seeds = sample_seeds(num_images, seed)
     for end in (seeds[0], seeds[-1]):
         seeded(end)  # an InputError where it is too large
@@ -180,7 +181,7 @@ def _sample_to_files(
         dict(
             num_images=num_images,
             seed=seed,
-            labels=labels and hashlib.sha256(np.asarray(labels, '<i8')).hexdigest(),
+            labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
             sampler=dict(vars(sampler), type=type(sampler).__name__),
             clip=clip,
             denoiser=inferencer.config.model.denoiser,
@@ -190,7 +191,7 @@ def _sample_to_files(
     settings = dict(batch_size=batch_size, device=inferencer.device.type)
 
     def origin_of(out: Path) -> dict:
-        return {**origin, 'columns': columns} if image_archives.is_sheet(out) else origin
+        return {**origin, 'columns': columns} if image_archives.is_grid(out) else origin
 
     def unfinished() -> list[Path]:
         return [out for out in outs if not _agrees(read_origin(out), origin_of(out))]
@@ -346,7 +347,7 @@ def _check_outs(outs: Sequence[Path], shape: tuple[int, int, int, int], columns:
         image_archives.check_path(out, shape)
     if columns is not None:
         check_count('columns', columns)
-        if not any(map(image_archives.is_sheet, outs)):
+        if not any(map(image_archives.is_grid, outs)):
             raise InputError('columns are of a grid, and no output ends in .png. Leave them out.')
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from mmcm.utils.batches import Batches
 from mmcm.utils.block_store import REQUEST_FILE, BlockStore, Journal
 from mmcm.utils.checks import check_count, check_flag
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import remove_leftovers
+from mmcm.utils.files import check_room, remove_leftovers
 from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.locks import locked
 from mmcm.utils.outputs import check_kind, check_name, folder_made
@@ -222,9 +221,13 @@ def _sample_to_files(
         if not unfinished():  # asked again: process 0 may have ended just before the folder was made
             blocks.remove()
             return nothing_done
-        with _Report(blocks, progress and rank == 0) as report:
-            patience = PATIENCE
-            for index in blocks.missing(blocks.indices[rank::world_size]):
+        missing = blocks.missing(blocks.indices)
+        total, shown = blocks.num_images(missing), progress and rank == 0
+        if shown and total < num_images:
+            print(f'{blocks.folder} holds {num_images - total} of {num_images} images already', file=sys.stderr)
+        with progress_bar('sampling', total, shown, 'images') as advance:
+            report, patience = _Report(blocks, missing, advance if shown else None), PATIENCE
+            for index in (index for index in missing if index % world_size == rank):
                 patience = max(patience, BLOCKS_OF_PATIENCE * draw(index))
                 report()
             if rank == 0:
@@ -242,7 +245,7 @@ def _sample_to_files(
         image_archives.write(out, images, columns)
     if rank == 0:
         blocks.remove()
-    return BulkSampling(outs, written, report.total, seconds, sampler.num_calls)
+    return BulkSampling(outs, written, total, seconds, sampler.num_calls)
 
 
 class ImageBlocks(BlockStore):
@@ -282,40 +285,30 @@ class ImageBlocks(BlockStore):
 
 
 class _Report:
-    """Progress of all processes together on stderr: a bar on a terminal, a line now and then elsewhere."""
+    """Progress of all processes together.
 
-    def __init__(self, blocks: ImageBlocks, shown: bool) -> None:
+    Args:
+        blocks (ImageBlocks): The blocks of all processes.
+        missing (list[int]): The blocks that were missing at the beginning.
+        advance (Callable, optional): Advances a progress bar by one image.
+    """
+
+    def __init__(self, blocks: ImageBlocks, missing: list[int], advance: Callable[[], None] | None) -> None:
         self.blocks = blocks
-        self.shown = shown
-        self.missing = blocks.missing(blocks.indices)
-        self.total = blocks.num_images(self.missing)
-        self.done = 0
-
-    def __enter__(self) -> '_Report':
-        present = self.blocks.shape[0] - self.total
-        if self.shown and present:
-            print(f'{self.blocks.folder} holds {present} of {self.blocks.shape[0]} images already', file=sys.stderr)
-        self.bar = progress_bar('sampling', self.total, self.shown, 'images')
-        self.advance = self.bar.__enter__()
+        self.missing = missing
+        self.advance = advance
         self.looked = time.monotonic()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.look()
-        self.bar.__exit__(*error)
 
     def __call__(self) -> None:
         """Report finished blocks, at most every `LOOK_INTERVAL` seconds."""
-        if self.shown and time.monotonic() - self.looked >= LOOK_INTERVAL:
+        if self.advance and time.monotonic() - self.looked >= LOOK_INTERVAL:
             self.look()
 
     def look(self) -> list[int]:
         """Report finished blocks, and return the missing ones."""
-        self.missing = self.blocks.missing(self.missing)
-        done = self.total - self.blocks.num_images(self.missing)
-        for _ in range(done - self.done):
+        before, self.missing = self.missing, self.blocks.missing(self.missing)
+        for _ in range(self.blocks.num_images(before) - self.blocks.num_images(self.missing) if self.advance else 0):
             self.advance()
-        self.done = done
         self.looked = time.monotonic()
         return self.missing
 
@@ -359,12 +352,7 @@ def _check_room(outs: Sequence[Path], blocks: ImageBlocks) -> None:
     # The size of PNGs is not known in advance; they count as nothing.
     files = [out for out in outs if out.suffix.lower() == '.npz' and out.parent.stat().st_dev == folder.stat().st_dev]
     num_images = blocks.num_images(blocks.missing(blocks.indices)) + blocks.shape[0] * len(files)
-    needed, free = math.prod(blocks.shape[1:]) * num_images, shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f'{folder} has {free / 1e9:.4g} GB of free space, and {needed / 1e9:.4g} GB are needed. Make '
-            'room, or choose another place.'
-        )
+    check_room(folder, math.prod(blocks.shape[1:]) * num_images)
 
 
 def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, force: bool | None) -> None:

@@ -14,7 +14,7 @@ from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.sampling import bulk as bulk_sampling
 from mmcm.apis.sampling.bulk import ImageBlocks, sample_to_files
 from mmcm.cli.sample import main
-from mmcm.utils import block_store
+from mmcm.utils import block_store, files
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config, write_config
 
@@ -360,7 +360,7 @@ def test_rest_of_a_killed_process_takes_no_room(inferencer, tmp_path, monkeypatc
     rest = tmp_path / '.x.npz.0123456789ab.part'
     rest.write_bytes(b'half an archive')
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(bulk_sampling.shutil, 'disk_usage', lambda _: usage._replace(free=0 if rest.exists() else 9999))
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda _: usage._replace(free=0 if rest.exists() else 9999))
     sample_to_files(inferencer, tmp_path / 'x.npz', 10)
     assert not rest.exists()
 
@@ -368,7 +368,7 @@ def test_rest_of_a_killed_process_takes_no_room(inferencer, tmp_path, monkeypatc
 def test_finished_request_needs_no_room(inferencer, tmp_path, monkeypatch):
     sample_to_files(inferencer, tmp_path / 'x.npz', 10)
     full = shutil.disk_usage(tmp_path)._replace(free=0)
-    monkeypatch.setattr(bulk_sampling.shutil, 'disk_usage', lambda _: full)
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda _: full)
     assert sample_to_files(inferencer, tmp_path / 'x.npz', 10).written == []
     for out, seed in (('x.npz', 1), ('y.npz', 0)):
         with pytest.raises(InputError, match='Make room'):
@@ -413,7 +413,7 @@ def test_request_is_noted_beside_the_blocks(inferencer, tmp_path):
     (dict(outs='.'), 'name a new folder'),
     (dict(columns=3), 'columns'),
     (dict(outs='x.xyz'), 'suffix'),
-    (dict(num_images=10**14), 'GB are needed'),
+    (dict(num_images=10**14), 'TB are needed'),
 ])  # yapf: disable
 def test_bad_request_is_refused_before_the_weights_are_read(inferencer, tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)

@@ -301,14 +301,15 @@ class _Report:
 
     def __call__(self) -> None:
         """Report finished blocks, at most every `LOOK_INTERVAL` seconds."""
-        if self.advance and time.monotonic() - self.looked >= LOOK_INTERVAL:
+        if self.advance is not None and time.monotonic() - self.looked >= LOOK_INTERVAL:
             self.look()
 
     def look(self) -> list[int]:
         """Report finished blocks, and return the missing ones."""
         before, self.missing = self.missing, self.blocks.missing(self.missing)
-        for _ in range(self.blocks.num_images(before) - self.blocks.num_images(self.missing) if self.advance else 0):
-            self.advance()
+        if self.advance is not None:
+            for _ in range(self.blocks.num_images(before) - self.blocks.num_images(self.missing)):
+                self.advance()
         self.looked = time.monotonic()
         return self.missing
 

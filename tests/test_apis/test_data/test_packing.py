@@ -167,7 +167,7 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monk
             sys.executable,
             '-W',
             'ignore',
-            TESTS / 'killed.py',
+            TESTS / 'support' / 'killed.py',
             f'{journal_of}.exists() and json.loads({journal_of}.read_bytes())["rows"] >= 15',
             tmp_path / 'pack.py',
             folder,

@@ -43,7 +43,7 @@ def together(tmp_path_factory):
         'MMCM_HOME': str(folder)}  # yapf: disable
     tasks = json.dumps([(*task, REAL) for task in TASKS.values()] + [(50, None, dict(REAL, number=79, corrupt=78))])
     processes = [
-        subprocess.Popen([sys.executable, TESTS / 'measuring.py', str(rank), '2', folder / 'meeting', tasks],
+        subprocess.Popen([sys.executable, TESTS / 'support' / 'measuring.py', str(rank), '2', folder / 'meeting', tasks],
                          stdout=subprocess.PIPE, text=True, env=environment) for rank in range(2)
     ]  # yapf: disable
     outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]

@@ -79,6 +79,7 @@ RENAMED = {
     'mmcm.utils.config_files': 'mmcm.zoo.config_files',
     'mmcm.utils.configs': 'mmcm.config',
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
+    'mmcm.utils.file_kinds': 'mmcm.checkpoints.file_kinds',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
     'mmcm.utils.network_pickle': 'mmcm.checkpoints.network_pickle',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
@@ -106,6 +107,7 @@ MOVED_NAMES = {
     ('mmcm.checkpoints', 'write_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
+    ('mmcm.utils.finite', 'OutputCheck'): 'mmcm.models.output_check',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'drawable'): 'mmcm.visualization.grids',
@@ -122,6 +124,17 @@ MOVED_NAMES = {
     ('mmcm.zoo', 'last_checkpoint'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'nearest'): 'mmcm.utils.nearest',
     ('mmcm.zoo', 'recorded_sha256'): 'mmcm.checkpoints',
+}
+
+
+# Names that changed within a module.
+RENAMED_NAMES = {
+    ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
+    ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
+    ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
+    ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
+    ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
+    ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
 }
 
 
@@ -143,11 +156,15 @@ class RenamedModules(MetaPathFinder, Loader):
 
 
 def moved_name(package: str, name: str) -> object:
-    """Return what `package` exported as `name`: the `__getattr__` of packages whose names have moved.
+    """Return what `package` exported as `name`: the `__getattr__` of modules whose names moved or changed.
 
     Raises:
         AttributeError: If it never exported it.
     """
+    if (package, name) in RENAMED_NAMES:
+        new = RENAMED_NAMES[package, name]
+        warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
+        return getattr(sys.modules[package], new)
     new = MOVED_NAMES.get((package, name))
     if new is None:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')

@@ -16,6 +16,7 @@ from mmcm.checkpoints.weights import average_name, load_weights
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser, load_denoiser
 from mmcm.models.mmagic_calls import MMagicCalls
+from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.operators import EditingOperator, Tiles, editing_sampler, tiled
@@ -26,7 +27,7 @@ from mmcm.structures import DataSample, as_labels, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import OutputCheck, check_given
+from mmcm.utils.finite import check_given
 
 
 @MODELS.register_module()

@@ -1,4 +1,4 @@
-"""Images as files, and as pixels of NumPy and Pillow."""
+"""Conversion of images to NumPy, Pillow and files."""
 
 import io
 import math
@@ -24,7 +24,7 @@ def to_pixels(image: Tensor) -> np.ndarray:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """Return an image (C, H, W), uint8 with one or three channels, as one of Pillow's, of mode L or RGB."""
+    """Return an image (C, H, W), uint8 with one or three channels, as a Pillow image of mode L or RGB."""
     pixels = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 

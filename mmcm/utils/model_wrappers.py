@@ -1,9 +1,9 @@
-"""Models as MMEngine wraps them for several processes."""
+"""Wrappers that MMEngine puts around a module for distributed runs."""
 
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside `model`, or `model` itself if nothing wraps it."""
-    return model.module if is_model_wrapper(model) else model
+    """Return the module inside the wrapper `model`, or `model` itself if it is none."""
+    return model.module if is_model_wrapper(model) else model  # type: ignore[return-value]

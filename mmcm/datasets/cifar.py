@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -150,18 +151,18 @@ class CIFAR(ImageArrays):
     Args:
         data_root (str): Where the archive was unpacked: the folder that holds `folder`.
         split (str): 'train', 50 000 images, or 'test', 10 000.
-        label_key (bytes): What the files call the labels.
+        label_key (bytes): Key of the labels in the files.
         classes, dataset_type, labelled, flip, pipeline: See ImageArrays.
-        check_md5 (bool): Whether the files have to be the published ones, by their MD5 digests.
+        check_md5 (bool): Whether to require the MD5 digests of the published files.
 
     Raises:
-        InputError: If a file is missing or damaged, contains anything but images and labels, or is another one than was
-            published.
+        InputError: If a file is missing or damaged, contains anything but images and labels, or is not the published
+            one.
     """
 
-    name: str  # what people call it
-    folder: str
-    splits: dict[str, dict[str, str]]  # of each, names of files and their MD5 digests
+    name: ClassVar[str]
+    folder: ClassVar[str]
+    splits: ClassVar[dict[str, dict[str, str]]]  # for each split, the MD5 digests of its files
 
     def __init__(
         self,
@@ -189,7 +190,7 @@ class CIFAR(ImageArrays):
     def read_batch(
         self, path: Path, digest: str | None, label_key: bytes, num_classes: int
     ) -> tuple[np.ndarray, list[int]]:
-        """Return the images (N, 3, 32, 32), uint8, and the labels of a file, whose MD5 is `digest` unless None."""
+        """Return the images (N, 3, 32, 32), uint8, and the labels of a file; its MD5 has to be `digest` unless None."""
         try:
             with open_plain(path) as file:
                 content = file.read()
@@ -232,7 +233,7 @@ class CIFAR10(CIFAR):
 
     name = 'CIFAR-10'
     folder = 'cifar-10-batches-py'
-    splits = dict(
+    splits: ClassVar = dict(
         train=dict(
             data_batch_1='c99cafc152244af753f735de768cd75f',
             data_batch_2='d4bba439e000b95fd0a9bffe97cbabec',
@@ -257,7 +258,7 @@ class CIFAR10(CIFAR):
 
 @DATASETS.register_module()
 class CIFAR100(CIFAR):
-    """CIFAR-100, with labels 0 (apple) to 99 (worm), or those of 20 groups of five classes.
+    """CIFAR-100, with labels 0 (apple) to 99 (worm), or with those of 20 groups of five classes.
 
     Args:
         labels (str): 'fine', the classes, or 'coarse', the groups.
@@ -267,7 +268,7 @@ class CIFAR100(CIFAR):
 
     name = 'CIFAR-100'
     folder = 'cifar-100-python'
-    splits = dict(
+    splits: ClassVar = dict(
         train=dict(train='16019d7e3df5f24257cddd939b257f8d'), test=dict(test='f0ef6b0ae62326f3e7ffdfab6717acfc')
     )
 

@@ -23,7 +23,7 @@ from mmcm.datasets.samplers import WholeBatches
 from mmcm.engine.console import brief_console
 from mmcm.engine.loops.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
 from mmcm.models.consistency_model import drawing_config
 from mmcm.registry import SAMPLERS, SCOPE
@@ -241,7 +241,7 @@ def named_reference(source: str, channels: int | None = None) -> dict | str:
 def check_ahead(metrics: Sequence[BaseMetric], num_samples: int) -> None:
     """Raise an InputError if one of `metrics` has no value of so many images, or cannot compare with the real ones."""
     for metric in metrics:
-        if isinstance(metric, ExtractingMetric):
+        if isinstance(metric, FeatureMetric):
             metric.check_ahead(num_samples)
 
 

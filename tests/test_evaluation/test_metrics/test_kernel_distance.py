@@ -68,7 +68,7 @@ def test_subsets_are_as_large_as_the_smaller_set_where_images_are_few():
 
 
 def test_one_image_has_no_distance():
-    with pytest.raises(InputError, match='at least 2 images, got 1 drawn and 77 real'):
+    with pytest.raises(InputError, match='at least 2 images, got 1 generated and 77 real'):
         measure([KERNEL], drawn(1))
 
 

@@ -72,7 +72,7 @@ def test_a_point_on_the_rim_is_covered():
     assert precision_recall(real, np.array([[4.0], [4.5], [100.0], [200.0]]), k=1)[0] == 0.25
 
 
-@pytest.mark.parametrize('real, drawn, match', [(3, 9, '4 real images, got 3'), (9, 2, '4 drawn images, got 2')])
+@pytest.mark.parametrize('real, drawn, match', [(3, 9, '4 real images, got 3'), (9, 2, '4 generated images, got 2')])
 def test_sets_without_a_third_neighbour_are_refused(real, drawn, match):
     with pytest.raises(InputError, match=match):
         precision_recall(gaussian(real, 2), gaussian(drawn, 2))

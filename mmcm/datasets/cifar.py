@@ -12,135 +12,32 @@ from mmcm.datasets.formats.numpy_pickle import PickledArray, read_numpy_pickle
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import open_plain
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 PAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 SHAPE = (3, 32, 32)
 CIFAR10_CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 CIFAR100_CLASSES = dict(
-    fine=(
-        'apple',
-        'aquarium fish',
-        'baby',
-        'bear',
-        'beaver',
-        'bed',
-        'bee',
-        'beetle',
-        'bicycle',
-        'bottle',
-        'bowl',
-        'boy',
-        'bridge',
-        'bus',
-        'butterfly',
-        'camel',
-        'can',
-        'castle',
-        'caterpillar',
-        'cattle',
-        'chair',
-        'chimpanzee',
-        'clock',
-        'cloud',
-        'cockroach',
-        'couch',
-        'crab',
-        'crocodile',
-        'cup',
-        'dinosaur',
-        'dolphin',
-        'elephant',
-        'flatfish',
-        'forest',
-        'fox',
-        'girl',
-        'hamster',
-        'house',
-        'kangaroo',
-        'keyboard',
-        'lamp',
-        'lawn mower',
-        'leopard',
-        'lion',
-        'lizard',
-        'lobster',
-        'man',
-        'maple tree',
-        'motorcycle',
-        'mountain',
-        'mouse',
-        'mushroom',
-        'oak tree',
-        'orange',
-        'orchid',
-        'otter',
-        'palm tree',
-        'pear',
-        'pickup truck',
-        'pine tree',
-        'plain',
-        'plate',
-        'poppy',
-        'porcupine',
-        'possum',
-        'rabbit',
-        'raccoon',
-        'ray',
-        'road',
-        'rocket',
-        'rose',
-        'sea',
-        'seal',
-        'shark',
-        'shrew',
-        'skunk',
-        'skyscraper',
-        'snail',
-        'snake',
-        'spider',
-        'squirrel',
-        'streetcar',
-        'sunflower',
-        'sweet pepper',
-        'table',
-        'tank',
-        'telephone',
-        'television',
-        'tiger',
-        'tractor',
-        'train',
-        'trout',
-        'tulip',
-        'turtle',
-        'wardrobe',
-        'whale',
-        'willow tree',
-        'wolf',
-        'woman',
-        'worm',
+    fine=tuple(
+        (
+            'apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge, bus, '
+            'butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud, cockroach, couch, '
+            'crab, crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox, girl, hamster, house, kangaroo, '
+            'keyboard, lamp, lawn mower, leopard, lion, lizard, lobster, man, maple tree, motorcycle, mountain, mouse, '
+            'mushroom, oak tree, orange, orchid, otter, palm tree, pear, pickup truck, pine tree, plain, plate, poppy, '
+            'porcupine, possum, rabbit, raccoon, ray, road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, '
+            'snail, snake, spider, squirrel, streetcar, sunflower, sweet pepper, table, tank, telephone, television, '
+            'tiger, tractor, train, trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm'
+        ).split(', ')
     ),
-    coarse=(
-        'aquatic mammals',
-        'fish',
-        'flowers',
-        'food containers',
-        'fruit and vegetables',
-        'household electrical devices',
-        'household furniture',
-        'insects',
-        'large carnivores',
-        'large man-made outdoor things',
-        'large natural outdoor scenes',
-        'large omnivores and herbivores',
-        'medium mammals',
-        'non-insect invertebrates',
-        'people',
-        'reptiles',
-        'small mammals',
-        'trees',
-        'vehicles 1',
-        'vehicles 2',
+    coarse=tuple(
+        (
+            'aquatic mammals, fish, flowers, food containers, fruit and vegetables, household electrical devices, '
+            'household furniture, insects, large carnivores, large man-made outdoor things, large natural outdoor '
+            'scenes, large omnivores and herbivores, medium mammals, non-insect invertebrates, people, reptiles, small '
+            'mammals, trees, vehicles 1, vehicles 2'
+        ).split(', ')
     ),
 )
 
@@ -176,8 +73,7 @@ class CIFAR(ImageArrays):
         pipeline: Sequence[dict] | None,
         check_md5: bool,
     ) -> None:
-        if split not in self.splits:
-            raise InputError(f'split has to be one of {", ".join(self.splits)}, got {split!r}.')
+        check_choice('split', split, tuple(self.splits))
         folder = Path(data_root) / self.folder
         batches = [
             self.read_batch(folder / name, digest if check_md5 else None, label_key, len(classes))
@@ -282,8 +178,7 @@ class CIFAR100(CIFAR):
         pipeline: Sequence[dict] | None = None,
         check_md5: bool = True,
     ) -> None:
-        if labels not in CIFAR100_CLASSES:
-            raise InputError(f'labels has to be one of {", ".join(CIFAR100_CLASSES)}, got {labels!r}.')
+        check_choice('labels', labels, tuple(CIFAR100_CLASSES))
         super().__init__(
             data_root,
             split,

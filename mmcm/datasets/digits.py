@@ -12,7 +12,7 @@ import torch
 
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
-from mmcm.utils.errors import InputError
+from mmcm.utils.checks import check_choice
 
 FILE = Path(__file__).parent / 'data' / 'digits.npz'
 BRIGHTEST = 16  # the file's grey levels are 0 to 16
@@ -30,8 +30,7 @@ class DigitsDataset(ImageArrays):
     splits: ClassVar = dict(all=slice(None), train=slice(0, None, 2), test=slice(1, None, 2))
 
     def __init__(self, split: str = 'all') -> None:
-        if split not in self.splits:
-            raise InputError(f'split has to be one of {", ".join(self.splits)}, got {split!r}.')
+        check_choice('split', split, tuple(self.splits))
         with np.load(FILE) as file:
             images, labels = file['images'][self.splits[split]], file['labels'][self.splits[split]]
         levels = np.round(np.arange(BRIGHTEST + 1) * (255 / BRIGHTEST)).astype(np.uint8)

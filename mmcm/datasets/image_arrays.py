@@ -72,11 +72,16 @@ class ImageArrays(ImageDataset):
 
     def read(self, position: int) -> dict:
         """Return image `position`, or the output of the pipeline for it."""
-        part = int(np.searchsorted(self.ends, position, side='right'))
-        image = self.parts[part][position - int(self.ends[part])]  # counted from its end
+        part, row = self.place_of(position)
+        image = self.parts[part][row]
         if self.pipeline is None:
             return dict(inputs=image.contiguous())
         return self.pipeline(dict(img=np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())))
+
+    def place_of(self, position: int) -> tuple[int, int]:
+        """Return the part of image `position`, and its index in the part."""
+        part = int(np.searchsorted(self.ends, position, side='right'))
+        return part, position - int(self.ends[part]) + len(self.parts[part])
 
     def __getitems__(self, indices: Sequence[int]) -> object:
         """Return a batch for DataLoader: one dictionary of stacked values, or with a pipeline a list."""

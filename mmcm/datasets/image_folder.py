@@ -16,6 +16,7 @@ from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import JSON_BYTES, JSON_VALUES, Unreadable, parse_json
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 LABEL_BYTES = 64  # of an entry in dataset.json, beside the name
@@ -58,8 +59,7 @@ class ImageFolder(ImageFiles):
         classes_from: str = 'folder',
         background: str = DEFAULT_BACKGROUND,
     ) -> None:
-        if classes_from not in WAYS:
-            raise InputError(f'classes_from has to be one of {", ".join(WAYS)}, got {classes_from!r}.')
+        check_choice('classes_from', classes_from, WAYS)
         archive = open_archive(data_root, 'set data_root to where the images lie.')
         labels: np.ndarray | None = None
         classes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmcm.datasets.image_arrays import MappedImages, file_digest
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import read_text
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import open_npz
 
@@ -50,8 +51,7 @@ class ImageNet64(MappedImages):
         flip: bool = False,
         pipeline: Sequence[dict] | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        check_choice('split', split, tuple(SPLITS))
         root = Path(data_root)
         self.paths = [root / name for name in SPLITS[split]]
         missing = [path.name for path in self.paths if not path.is_file()]
@@ -97,9 +97,8 @@ class ImageNet64(MappedImages):
 
     def source_of(self, index: int) -> str:
         """See ImageDataset."""
-        position = index % self.num_images
-        part = int(np.searchsorted(self.ends, position, side='right'))
-        return f'image {position - int(self.ends[part]) + len(self.parts[part])} of {self.paths[part]}'
+        part, row = self.place_of(index % self.num_images)
+        return f'image {row} of {self.paths[part]}'
 
 
 def read_images(path: Path) -> np.ndarray:

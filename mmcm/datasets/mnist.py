@@ -19,6 +19,7 @@ import torch
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import Unreadable, check_unpacked, open_plain, read_exactly
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 PAGE = 'http://yann.lecun.com/exdb/mnist/'
@@ -45,8 +46,7 @@ class MNIST(ImageArrays):
     def __init__(
         self, data_root: str, split: str = 'train', labelled: bool = True, pipeline: Sequence[dict] | None = None
     ) -> None:
-        if split not in SPLITS:
-            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        check_choice('split', split, tuple(SPLITS))
         stem = Path(data_root) / SPLITS[split]
         images = read_idx(Path(f'{stem}-images-idx3-ubyte'), num_dims=3)
         labels = read_idx(Path(f'{stem}-labels-idx1-ubyte'), num_dims=1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.registry import DATASETS
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 PHOTOS = ('china.jpg', 'flower.jpg')
@@ -35,8 +36,7 @@ class PhotoPatches(ImageDataset):
     """
 
     def __init__(self, split: str = 'train', size: int = 32, flip: bool = False) -> None:
-        if split not in SPLITS:
-            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        check_choice('split', split, tuple(SPLITS))
         self.size = size
         self.photos = [shrunk(photo, halvings, SPLITS[split]) for photo in read_photos() for halvings in HALVINGS]
         shapes = [photo.shape[1:] for photo in self.photos]

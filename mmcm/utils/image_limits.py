@@ -37,24 +37,7 @@ MAX_SEGMENTS = 2**16  # chunks of a PNG, segments of a JPEG; the largest known i
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 # Chunks for which OpenCV allocates nothing or a palette. PNGs with others are left to Pillow, which limits compressed
 # texts and profiles.
-PLAIN_CHUNKS = frozenset(
-    (
-        b'IHDR',
-        b'PLTE',
-        b'IDAT',
-        b'IEND',
-        b'tRNS',
-        b'gAMA',
-        b'cHRM',
-        b'sRGB',
-        b'bKGD',
-        b'pHYs',
-        b'sBIT',
-        b'tIME',
-        b'tEXt',
-        b'eXIf',
-    )
-)
+PLAIN_CHUNKS = frozenset(b'IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB bKGD pHYs sBIT tIME tEXt eXIf'.split())
 TEXT_CHUNK_BYTES = 2**16
 
 

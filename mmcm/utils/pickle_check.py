@@ -21,17 +21,9 @@ CONSTANTS = dict(NONE=None, NEWTRUE=True, NEWFALSE=False)
 NUMBERS = frozenset(('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'))
 STRINGS = frozenset(
     (
-        'STRING',
-        'BINSTRING',
-        'SHORT_BINSTRING',
-        'UNICODE',
-        'BINUNICODE',
-        'SHORT_BINUNICODE',
-        'BINUNICODE8',
-        'BINBYTES',
-        'SHORT_BINBYTES',
-        'BINBYTES8',
-    )
+        'STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES '
+        'BINBYTES8'
+    ).split()
 )
 EMPTY = dict(EMPTY_LIST='list', EMPTY_DICT='dict', EMPTY_TUPLE='tuple', EMPTY_SET='set')
 FROM_MARK = dict(TUPLE='tuple', LIST='list', DICT='dict')

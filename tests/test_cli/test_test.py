@@ -186,7 +186,7 @@ def foreign_npz(path, number=5000):
 
 
 def test_samples_of_another_program_are_measured(tmp_path, capsys):
-    images, labels = foreign_npz(tmp_path / 'theirs.npz')
+    images, _ = foreign_npz(tmp_path / 'theirs.npz')
     np.savez_compressed(tmp_path / 'bare.npz', images[:1000])
     written = test_command(tmp_path, '--samples', tmp_path / 'theirs.npz', tmp_path / 'bare.npz')
     printed = capsys.readouterr().out

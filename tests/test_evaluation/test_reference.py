@@ -11,8 +11,8 @@ from mmcm.evaluation.reference import PUBLISHED, Reference, shared_reference, sp
 from mmcm.evaluation.statistics import write_statistics
 from mmcm.registry import DATASETS, METRICS
 from mmcm.utils.errors import InputError
-from support.inception import plain_inception, random_images, random_inception
-from support.measuring import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.random_inception import plain_inception, random_images, random_inception
+from support.synthetic_images import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 OTHER = dict(type='IntegerNetwork', seed=1)
 IMAGES = MadeUpImages(60, seed=5)

@@ -15,54 +15,18 @@ LABELS_FILE = 'dataset.json'
 # Files that systems and programs put beside images. Names that begin with a dot are ignored, too.
 LITTER = frozenset(
     (
-        '__macosx',
-        'icon\r',
-        'thumbs.db',
-        'ehthumbs.db',
-        'desktop.ini',
-        '$recycle.bin',
-        'system volume information',
-        '@eadir',
-        '#recycle',
-        'lost+found',
-        '__pycache__',
-    )
+        '__macosx, icon\r, thumbs.db, ehthumbs.db, desktop.ini, $recycle.bin, system volume information, @eadir, '
+        '#recycle, lost+found, __pycache__'
+    ).split(', ')
 )
 OWN_FILES = frozenset((LABELS_FILE, 'origin.json'))  # of mmcm itself
 # Suffixes of images in unsupported formats: a class may consist of them alone.
 OTHER_IMAGES = tuple(
     suffix
     for suffix in (
-        '.arw',
-        '.avif',
-        '.cr2',
-        '.cr3',
-        '.dng',
-        '.exr',
-        '.hdr',
-        '.heic',
-        '.heif',
-        '.ico',
-        '.j2k',
-        '.jp2',
-        '.jpx',
-        '.jxl',
-        '.nef',
-        '.orf',
-        '.pbm',
-        '.pcx',
-        '.pfm',
-        '.pgm',
-        '.pnm',
-        '.ppm',
-        '.psd',
-        '.qoi',
-        '.raf',
-        '.rw2',
-        '.sgi',
-        '.svg',
-        '.tga',
-    )
+        '.arw .avif .cr2 .cr3 .dng .exr .hdr .heic .heif .ico .j2k .jp2 .jpx .jxl .nef .orf .pbm .pcx .pfm .pgm .pnm '
+        '.ppm .psd .qoi .raf .rw2 .sgi .svg .tga'
+    ).split()
     if suffix not in SUFFIXES
 )
 LONGEST = 200  # characters of a name in a message

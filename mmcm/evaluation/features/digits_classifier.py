@@ -11,6 +11,7 @@ from mmcm.checkpoints.weights import load_weights, read_backbone
 from mmcm.evaluation.features.base import Features, fingerprint_of, full_precision
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 
@@ -68,8 +69,7 @@ class DigitsClassifier(BaseModel):
         architecture: str = 'convolutional',
         label_smoothing: float = 0.1,
     ) -> None:
-        if architecture not in ARCHITECTURES:
-            raise InputError(f'architecture has to be one of {", ".join(ARCHITECTURES)}, got {architecture!r}.')
+        check_choice('architecture', architecture, tuple(ARCHITECTURES))
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.fingerprint: str | None = None

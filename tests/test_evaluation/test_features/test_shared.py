@@ -6,7 +6,7 @@ import torch
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, IntegerNetwork, drawn
+from support.synthetic_images import EXTRACTOR, IntegerNetwork, drawn
 
 
 def test_equal_configs_have_one_network_whatever_the_order_of_their_keys():

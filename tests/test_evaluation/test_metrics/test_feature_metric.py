@@ -16,8 +16,8 @@ from mmengine.evaluator import Evaluator
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, IntegerNetwork, drawn, measure
 from support.patience import PATIENCE
+from support.synthetic_images import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, IntegerNetwork, drawn, measure
 
 TESTS = Path(__file__).parents[2]
 EXACT = {'kernel/distance', 'manifold/precision', 'manifold/recall', 'label/accuracy', 'sliced_wasserstein/distance'}
@@ -43,8 +43,9 @@ def together(tmp_path_factory):
         'MMCM_HOME': str(folder)}  # yapf: disable
     tasks = json.dumps([(*task, REAL) for task in TASKS.values()] + [(50, None, dict(REAL, number=79, corrupt=78))])
     processes = [
-        subprocess.Popen([sys.executable, TESTS / 'support' / 'measuring.py', str(rank), '2', folder / 'meeting', tasks],
-                         stdout=subprocess.PIPE, text=True, env=environment) for rank in range(2)
+        subprocess.Popen(
+            [sys.executable, TESTS / 'support' / 'synthetic_images.py', str(rank), '2', folder / 'meeting', tasks],
+            stdout=subprocess.PIPE, text=True, env=environment) for rank in range(2)
     ]  # yapf: disable
     outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]

@@ -5,7 +5,7 @@ import torch
 from mmcm.evaluation.metrics.kernel_distance import kernel_distance, squared_discrepancy
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.synthetic_images import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 KERNEL = dict(type='KernelDistance', extractor=EXTRACTOR, reference=REAL)
 

@@ -7,7 +7,7 @@ from mmcm.evaluation.metrics.precision_recall import precision_recall
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.synthetic_images import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 DIGITS = dict(type='DigitsDataset')

@@ -135,6 +135,7 @@ RENAMED_NAMES = {
     ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
     ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
     ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
+    ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
 }
 
 

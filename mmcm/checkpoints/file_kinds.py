@@ -36,7 +36,7 @@ MAGICS = (
         'it is a graph with constants: name the file of weights that it was exported from',
     ),
     (rb'\x93NUMPY', 'a NumPy array (.npy)', 'save the tensors with their names (torch.save of the state dict)'),
-    (rb'\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP', 'a picture', 'name a file of weights'),
+    (rb'\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP', 'an image', 'name a file of weights'),
     (rb'%PDF', 'a PDF document', 'name a file of weights'),
     (
         rb'[\x81-\x8f](?:[\xa1-\xbf]|\xd9.)[\w./-]|\xde..(?:[\xa1-\xbf]|\xd9.)[\w./-]',

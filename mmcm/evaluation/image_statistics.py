@@ -68,7 +68,8 @@ def compute_statistics(
     """
     if is_main_process():
         assert source.dataset is not None
-        print_log(f'{extractor.kind} looks at the {len(source.dataset)} images of {source.name}.', 'current')
+        number = len(source.dataset)
+        print_log(f'{extractor.kind} computes features of the {number} images of {source.name}.', 'current')
     gaussians = {part: RunningGaussian() for part in GAUSSIANS}
     own, tables = {part: RunningGaussian() for part in GAUSSIANS}, []
     error = None

@@ -35,7 +35,7 @@ def coded_pixels(content: bytes) -> int:
         parts = unique(boxes_in(content, start + 4, end), b'iloc', b'iinf')
         kinds = item_kinds(content, *parts[b'iinf'][0])
         if not TEXTS | {CODED} >= set(kinds.values()):
-            raise Unreadable('it is put together of several pictures')
+            raise Unreadable('it is composed of several images')
         within = parts.get(b'idat', [(0, 0)])[0]
         pixels, read = 0, 0
         for item, data in items(content, *parts[b'iloc'][0], within):

@@ -30,7 +30,7 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def check_picture_path(path: Path) -> None:
-    """Raise an InputError unless a picture could be written to `path`; makes the folder it lies in."""
+    """Raise an InputError unless an image can be written to `path`, whose folder is created."""
     check_suffix(path)
     make_folder(path.parent)
     if path.is_dir():
@@ -38,9 +38,9 @@ def check_picture_path(path: Path) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Raise an InputError unless `path` has the suffix of a picture."""
+    """Raise an InputError unless `path` has a suffix of an image format."""
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f'{path} has no suffix of a picture ({", ".join(SUFFIXES)}).')
+        raise InputError(f'{path} has no suffix of an image ({", ".join(SUFFIXES)}).')
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:

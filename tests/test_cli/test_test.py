@@ -264,7 +264,7 @@ def test_nothing_is_drawn_where_real_images_are_too_few(capsys, tmp_path, monkey
     error = refusal(
         capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options', f'test_evaluator.reference={tmp_path / "rgb.npz"}'
     )
-    assert 'rgb.npz: DigitsClassifier looks at digits' in error
+    assert 'rgb.npz: DigitsClassifier takes digits' in error
 
 
 def test_all_samples_are_looked_at_before_one_is_measured(capsys, tmp_path, monkeypatch):

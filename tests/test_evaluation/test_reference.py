@@ -245,7 +245,7 @@ def test_too_few_real_images_are_known_before_they_are_looked_at(tmp_path):
 def test_real_images_that_do_not_fit_the_extractor_are_named(tmp_path):
     np.savez(tmp_path / 'rgb.npz', np.zeros((3, 8, 8, 3), np.uint8))
     extractor = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
-    with pytest.raises(InputError, match='rgb.npz: DigitsClassifier looks at digits'):
+    with pytest.raises(InputError, match='rgb.npz: DigitsClassifier takes digits'):
         Reference(str(tmp_path / 'rgb.npz'), extractor).gaussian()
 
 

@@ -76,7 +76,7 @@ def test_animation_is_refused():
 @pytest.mark.parametrize(
     'old, new, reason',
     [
-        (b'av01Color', b'gridColor', 'put together of several'),
+        (b'av01Color', b'gridColor', 'composed of several'),
         (b'iinf', b'free', 'a box is missing'),
         (b'\x21hdlr', b'\xffhdlr', 'goes beyond its end'),
         (b'pitm', b'iloc', 'there twice'),

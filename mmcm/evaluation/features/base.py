@@ -57,7 +57,7 @@ class FeatureExtractor(nn.Module):
             raise InputError(f'{type(self).__name__} has no weights yet: call init_weights().')
         if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
             raise InputError(
-                f'{type(self).__name__} looks at images, uint8 (N, C, H, W), got '
+                f'{type(self).__name__} takes images, uint8 (N, C, H, W), got '
                 f'{str(images.dtype).rpartition(".")[2]} {tuple(images.shape)}.'
             )
         with full_precision(images.device):

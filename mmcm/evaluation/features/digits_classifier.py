@@ -86,7 +86,7 @@ class DigitsClassifier(BaseModel):
     def extract(self, images: Tensor) -> Features:
         """Return features (N, 64) and logits (N, 10) of `images` (N, 1, 8, 8), uint8; others are an InputError."""
         if images.shape[1:] != (1, 8, 8):
-            raise InputError(f'DigitsClassifier looks at digits, (N, 1, 8, 8), got images of {tuple(images.shape)}.')
+            raise InputError(f'DigitsClassifier takes digits, (N, 1, 8, 8), got images of {tuple(images.shape)}.')
         with full_precision(images.device):
             x = self.data_preprocessor(dict(inputs=images))['inputs']
             features = self.backbone[:-2](x)

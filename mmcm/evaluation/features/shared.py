@@ -76,7 +76,7 @@ class SharedExtractor:
                 )
         return features
 
-    def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
+    def extract_samples(self, data_samples: Sequence[dict[str, Any]]) -> Features:
         """Return the features of the images generated for `data_samples`; see `extract`.
 
         MMEngine's evaluator passes the same list to all metrics, so the features of the last list are kept.

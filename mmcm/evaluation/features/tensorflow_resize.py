@@ -20,6 +20,6 @@ def _along(images: Tensor, dim: int, new_size: int) -> Tensor:
     place = torch.arange(new_size, dtype=torch.float32, device=images.device) * factor
     lower = place.long().clamp(max=size - 1)
     upper = (lower + 1).clamp(max=size - 1)
-    share = (place - lower).view(-1, *(1,) * (images.ndim - 1 - dim))
+    weight = (place - lower).view(-1, *(1,) * (images.ndim - 1 - dim))
     near, far = images.index_select(dim, lower), images.index_select(dim, upper)
-    return near + (far - near) * share
+    return near + (far - near) * weight

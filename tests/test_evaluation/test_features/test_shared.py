@@ -28,10 +28,10 @@ def test_networks_that_nobody_uses_are_forgotten():
 def test_a_batch_is_looked_at_once():
     extractor = shared_extractor(dict(type='IntegerNetwork', seed=10))
     samples = [sample.to_dict() for sample in drawn(3)]
-    first = extractor.extract_drawn(samples)
-    assert extractor.extract_drawn(samples) is first
+    first = extractor.extract_samples(samples)
+    assert extractor.extract_samples(samples) is first
     other = [dict(sample, fake_img=255 - sample['fake_img']) for sample in samples]
-    assert not torch.equal(extractor.extract_drawn(other).features, first.features)
+    assert not torch.equal(extractor.extract_samples(other).features, first.features)
     assert extractor.network.calls == 2
 
 

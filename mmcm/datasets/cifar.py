@@ -48,8 +48,7 @@ class CIFAR(ImageArrays):
     Args:
         data_root (str): Where the archive was unpacked: the folder that holds `folder`.
         split (str): 'train', 50 000 images, or 'test', 10 000.
-        label_key (bytes): Key of the labels in the files.
-        classes, dataset_type, labelled, flip, pipeline: See ImageArrays.
+        labelled, flip, pipeline: See ImageArrays.
         check_md5 (bool): Whether to require the MD5 digests of the published files.
 
     Raises:
@@ -58,34 +57,31 @@ class CIFAR(ImageArrays):
     """
 
     name: ClassVar[str]
+    dataset_type: ClassVar[str]
     folder: ClassVar[str]
     splits: ClassVar[dict[str, dict[str, str]]]  # for each split, the MD5 digests of its files
+    label_key: bytes  # of the labels in a file
+    classes: Sequence[str]
 
     def __init__(
         self,
         data_root: str,
-        split: str,
-        label_key: bytes,
-        classes: Sequence[str],
-        dataset_type: str,
-        labelled: bool,
-        flip: bool,
-        pipeline: Sequence[dict] | None,
-        check_md5: bool,
+        split: str = 'train',
+        labelled: bool = True,
+        flip: bool = False,
+        pipeline: Sequence[dict] | None = None,
+        check_md5: bool = True,
     ) -> None:
         check_choice('split', split, tuple(self.splits))
         folder = Path(data_root) / self.folder
         batches = [
-            self.read_batch(folder / name, digest if check_md5 else None, label_key, len(classes))
-            for name, digest in self.splits[split].items()
+            self.read_batch(folder / name, digest if check_md5 else None) for name, digest in self.splits[split].items()
         ]
         images = torch.from_numpy(np.concatenate([images for images, _ in batches]))
         labels = [label for _, labels in batches for label in labels]
-        super().__init__([images], labels, classes, dataset_type, labelled, flip, pipeline)
+        super().__init__([images], labels, self.classes, self.dataset_type, labelled, flip, pipeline)
 
-    def read_batch(
-        self, path: Path, digest: str | None, label_key: bytes, num_classes: int
-    ) -> tuple[np.ndarray, list[int]]:
+    def read_batch(self, path: Path, digest: str | None) -> tuple[np.ndarray, list[int]]:
         """Return the images (N, 3, 32, 32), uint8, and the labels of a file; its MD5 has to be `digest` unless None."""
         try:
             with open_plain(path) as file:
@@ -104,18 +100,20 @@ class CIFAR(ImageArrays):
                     f'again from {PAGE}, or set check_md5=False if it is meant to be another one.'
                 )
         batch = read_numpy_pickle(content, path)
-        values = (batch.get(key) for key in (b'data', label_key)) if isinstance(batch, dict) else (None, None)
+        values = (batch.get(key) for key in (b'data', self.label_key)) if isinstance(batch, dict) else (None, None)
         pixels, labels = values
         pixels = pixels.array if isinstance(pixels, PickledArray) else None
         if pixels is None or pixels.ndim != 2 or pixels.shape[1] != np.prod(SHAPE) or not isinstance(labels, list):
             raise InputError(
                 f'{path} is no batch of {self.name}: `data`, N x {np.prod(SHAPE)} bytes, and '
-                f'`{label_key.decode()}`, a list, are expected. Download it again from {PAGE}.'
+                f'`{self.label_key.decode()}`, a list, are expected. Download it again from {PAGE}.'
             )
-        if len(labels) != len(pixels) or not all(type(label) is int and 0 <= label < num_classes for label in labels):
+        if len(labels) != len(pixels) or not all(
+            type(label) is int and 0 <= label < len(self.classes) for label in labels
+        ):
             raise InputError(
                 f'{path} has {len(pixels)} images and {len(labels)} labels: one from 0 to '
-                f'{num_classes - 1} for each is expected. Download it again from {PAGE}.'
+                f'{len(self.classes) - 1} for each is expected. Download it again from {PAGE}.'
             )
         return pixels.reshape(-1, *SHAPE), labels
 
@@ -128,6 +126,7 @@ class CIFAR10(CIFAR):
     """
 
     name = 'CIFAR-10'
+    dataset_type = 'cifar10'
     folder = 'cifar-10-batches-py'
     splits: ClassVar = dict(
         train=dict(
@@ -139,17 +138,8 @@ class CIFAR10(CIFAR):
         ),
         test=dict(test_batch='40351d587109b95175f43aff81a1287e'),
     )
-
-    def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        labelled: bool = True,
-        flip: bool = False,
-        pipeline: Sequence[dict] | None = None,
-        check_md5: bool = True,
-    ) -> None:
-        super().__init__(data_root, split, b'labels', CIFAR10_CLASSES, 'cifar10', labelled, flip, pipeline, check_md5)
+    label_key = b'labels'
+    classes = CIFAR10_CLASSES
 
 
 @DATASETS.register_module()
@@ -163,6 +153,7 @@ class CIFAR100(CIFAR):
     """
 
     name = 'CIFAR-100'
+    dataset_type = 'cifar100'
     folder = 'cifar-100-python'
     splits: ClassVar = dict(
         train=dict(train='16019d7e3df5f24257cddd939b257f8d'), test=dict(test='f0ef6b0ae62326f3e7ffdfab6717acfc')
@@ -179,14 +170,6 @@ class CIFAR100(CIFAR):
         check_md5: bool = True,
     ) -> None:
         check_choice('labels', labels, tuple(CIFAR100_CLASSES))
-        super().__init__(
-            data_root,
-            split,
-            f'{labels}_labels'.encode(),
-            CIFAR100_CLASSES[labels],
-            'cifar100',
-            labelled,
-            flip,
-            pipeline,
-            check_md5,
-        )
+        self.label_key = f'{labels}_labels'.encode()
+        self.classes = CIFAR100_CLASSES[labels]
+        super().__init__(data_root, split, labelled, flip, pipeline, check_md5)

@@ -127,7 +127,7 @@ MOVED_NAMES = {
 }
 
 
-# Names that changed within a module.
+# Names that changed: the new one in the same module, or with the path of another module.
 RENAMED_NAMES = {
     ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
     ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
@@ -164,8 +164,9 @@ def moved_name(package: str, name: str) -> object:
     """
     if (package, name) in RENAMED_NAMES:
         new = RENAMED_NAMES[package, name]
+        module, _, new_name = new.rpartition('.')
         warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
-        return getattr(sys.modules[package], new)
+        return getattr(importlib.import_module(module or package), new_name)
     new = MOVED_NAMES.get((package, name))
     if new is None:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')

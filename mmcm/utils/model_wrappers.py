@@ -1,9 +1,11 @@
-"""Wrappers that MMEngine puts around a module for distributed runs."""
+"""Models as MMEngine wraps them for several processes."""
+
+from typing import Any
 
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module inside the wrapper `model`, or `model` itself if it is none."""
-    return model.module if is_model_wrapper(model) else model  # type: ignore[return-value]
+def unwrapped(model: nn.Module) -> Any:
+    """Return the model inside `model`, or `model` itself if nothing wraps it."""
+    return model.module if is_model_wrapper(model) else model

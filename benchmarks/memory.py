@@ -41,7 +41,7 @@ def main() -> None:
 
 def measure(args: Namespace) -> dict:
     """Return the peak of resident memory before and after a step, in GB, and the step's seconds."""
-    config = Config.fromfile(find_config('edm_8xb512-imagenet1k-64x64')).model
+    config = Config.fromfile(find_config('edm_8xb512_imagenet1k-64x64')).model
     config.denoiser.update(boundary=True)
     config.denoiser.backbone.use_checkpoint = bool(args.use_checkpoint)
     config.objective = dict(

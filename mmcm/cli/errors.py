@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -31,6 +32,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     @wraps(main)
     def run(*args, **kwargs):
         streams.make_usable()
+        warnings.filterwarnings('default', 'The config file .* deprecated', DeprecationWarning)  # MMEngine's notes
         with interruptible():
             try:
                 run_and_report(main, *args, **kwargs)

@@ -107,6 +107,14 @@ def test_objective_and_sampler_stand_in_one_base_each(kind):
     assert len(counts) >= 3 and set(counts.values()) == {1}
 
 
+@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md'])
+def test_recipe_in_the_page_of_the_bases_can_be_read(page, tmp_path):
+    (code,) = re.findall('```python\n(.*?)```', (CONFIGS / '_base_' / page).read_text('utf-8'), re.DOTALL)
+    (tmp_path / 'own.py').write_text(code)
+    model = MODELS.build(read_config(tmp_path / 'own.py').model)
+    assert model.objective.curriculum(model.objective.curriculum.total_steps - 1)[0] == 151
+
+
 @pytest.mark.parametrize('old', RENAMED)
 def test_former_name_of_a_config_warns_and_is_the_new_one(old):
     expected = Config.fromfile(CONFIGS / RENAMED[old]).to_dict()

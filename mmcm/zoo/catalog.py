@@ -159,7 +159,7 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         method=metadata.get('Method'),
         resolution=metadata.get('Resolution'),
         num_classes=metadata.get('Classes'),
-        card=cards.get(collection),
+        card=cards.get(collection) if collection else None,
         parameters=metadata.get('Parameters'),
         source=entry.get('Source'),
         released=entry.get('Released'),

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -30,6 +31,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     @wraps(main)
     def run(*args: Any, **kwargs: Any) -> None:
         streams.make_usable()
+        warnings.filterwarnings('default', 'The config file .* deprecated', DeprecationWarning)  # MMEngine's notes
         with interruptible():
             try:
                 run_and_report(main, *args, **kwargs)

@@ -43,7 +43,6 @@ COLUMNS = {
     'manifold/precision': 'precision',
     'manifold/recall': 'recall',
 }
-CHINESE_COLUMNS = dict(zip(COLUMNS, ('Fréchet 距离', '准确率', '精确率', '召回率')))
 JUDGES = 'configs/digits/judges_1xb32_digits-8x8.py'
 JUDGE = re.compile(r'frechet_(\D+)(\d+)/distance')  # of an architecture and a seed
 SHIPPED = {  # zoo name: its config, and the samplers that it is measured with
@@ -329,10 +328,8 @@ def train_and_measure(method: str, folder: Path, threads: int) -> None:
     measure(method, folder, threads)
 
 
-def table(
-    work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str], short: bool = False
-) -> str:
-    """Return the table of means and, over several seeds, ranges, in Markdown; if `short`, of fewest calls alone."""
+def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str]) -> str:
+    """Return the table of means and, over several seeds, ranges, in Markdown."""
     lines = [
         '| Method | Network calls | ' + ' | '.join(columns.values()) + ' | training |',
         '| :-- | --: |' + ' --: |' * (len(columns) + 1),
@@ -341,7 +338,7 @@ def table(
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
         seconds = seconds_of(method, folders[0].parent)
         scores = [read_scores(method, folder) for folder in folders]
-        for name in list(scores[0])[: 1 if short else None]:
+        for name in scores[0]:
             cells = [spread([score[name]['metrics'][key] for score in scores]) for key in columns]
             calls = scores[0][name]['network_calls']
             lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
@@ -403,8 +400,6 @@ def main() -> None:
     if args.write_docs:
         write_between(ROOT / 'docs' / 'results_digits.md', 'table', result)
         write_between(ROOT / 'docs' / 'results_digits.md', 'judges', judged)
-        for page, columns in {'README.md': COLUMNS, 'README_zh-CN.md': CHINESE_COLUMNS}.items():
-            write_between(ROOT / page, 'table', table(work_dir, args.seeds, args.methods, columns, short=True))
         for method in args.methods:
             sheet = (work_dir / f'seed{args.seeds[0]}' / method / 'sheet.png').read_bytes()
             (ROOT / 'docs' / 'images' / f'digits_{method}.png').write_bytes(sheet)

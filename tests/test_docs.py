@@ -1,4 +1,5 @@
 import re
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,17 @@ def test_tables_of_migration_have_the_same_rows_in_both_languages(name):
         for text in (read('docs/migration.md'), read('docs/migration_zh-CN.md'))
     ]
     assert tables[0] and tables[0] == tables[1]
+
+
+@pytest.mark.parametrize('page', ['CONTRIBUTING.md', 'docs/architecture.md'])
+def test_modules_that_developers_are_sent_to_exist(page):
+    modules = re.findall(r'`((?:[a-z_]+/)+\w+\.py)`', read(page))
+    assert modules
+    assert [name for name in modules if not (ROOT / 'mmcm' / name).exists() and not (ROOT / name).exists()] == []
+
+
+def test_page_of_the_architecture_has_the_layers_in_order():
+    table = read('docs/architecture.md').split('## Layers')[1].split('##')[0]
+    described = re.findall(r'`(\w+)`', ' '.join(re.findall(r'^\| (`[^|]*) \|', table, re.MULTILINE)))
+    floors = re.search(r'^FLOORS = (\[.*?\])', read('tests/test_architecture.py'), re.DOTALL | re.MULTILINE)[1]
+    assert described == [name for name in reversed(literal_eval(floors)) if name != '__main__']

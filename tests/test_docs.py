@@ -1,11 +1,15 @@
 import re
+import shlex
 from ast import literal_eval
+from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from mmcm.cli.main import COMMANDS
 from mmcm.registry import DATASETS
+from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models
 
 ROOT = Path(__file__).parents[1]
@@ -96,3 +100,38 @@ def test_page_of_the_architecture_has_the_layers_in_order():
     described = re.findall(r'`(\w+)`', ' '.join(re.findall(r'^\| (`[^|]*) \|', table, re.MULTILINE)))
     floors = re.search(r'^FLOORS = (\[.*?\])', read('tests/test_architecture.py'), re.DOTALL | re.MULTILINE)[1]
     assert described == [name for name in reversed(literal_eval(floors)) if name != '__main__']
+
+
+def commands(page):
+    """Return (variables, arguments) of each `mmcm` in the shell blocks of a page."""
+    blocks = re.findall(r'^```(?:sh|shell|bash)\n(.*?)^```', page.read_text(encoding='utf-8'), re.DOTALL | re.MULTILINE)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if 'mmcm ' in line]
+    parts = [list(part) for line in words for separator, part in groupby(line, '&&'.__eq__) if not separator]
+    cuts = [(part, part.index('mmcm')) for part in parts if 'mmcm' in part]
+    return [(dict(word.split('=', 1) for word in part[:at] if '=' in word), part[at + 1 :]) for part, at in cuts]
+
+
+@pytest.mark.parametrize(
+    'page', [page for page in PAGES if commands(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_commands_of_the_page_have_arguments_that_exist(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'password.txt').write_text('me:a long password')
+    (tmp_path / 'password.txt').chmod(0o600)
+    for variables, (name, *arguments) in commands(page):
+        module = import_module(f'mmcm.cli.{name.replace("-", "_")}')
+        with monkeypatch.context() as environment:
+            for variable, value in variables.items():
+                environment.setenv(variable, value)
+            try:
+                module.parse_args(arguments)
+            except (SystemExit, InputError) as error:
+                pytest.fail(f'mmcm {name} {shlex.join(arguments)}: {error}')
+
+
+@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md', 'docs/sampling.md'])
+def test_first_python_of_the_page_writes_its_image(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(read(page).split('```python\n')[1].split('```')[0], page, 'exec'), {})
+    assert (tmp_path / 'digits.png').is_file()

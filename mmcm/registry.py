@@ -10,6 +10,7 @@ with another default scope (MMagic, say) builds the model that asks for them.
 """
 
 import re
+import warnings
 from difflib import get_close_matches
 from typing import Any
 
@@ -74,12 +75,18 @@ def is_config_error(error: Exception) -> bool:
     )
 
 
-def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:
+def _registry(name: str, *locations: str, parent: Registry | None = None) -> Registry:
     return Registry(name, build_func=build_in_scope, parent=parent, scope=SCOPE, locations=list(locations))
 
 
 MODELS = _registry(
-    'model', 'mmcm.backbones', 'mmcm.denoisers', 'mmcm.models', 'mmcm.evaluation.features', parent=root.MODELS
+    'model',
+    'mmcm.backbones',
+    'mmcm.denoisers',
+    'mmcm.models',
+    'mmcm.mmagic',
+    'mmcm.evaluation.features',
+    parent=root.MODELS,
 )
 DATASETS = _registry('dataset', 'mmcm.datasets', parent=root.DATASETS)
 FUNCTIONS = _registry('function', 'mmcm.datasets', parent=root.FUNCTIONS)
@@ -109,6 +116,38 @@ CURRICULA = _registry('curriculum', 'mmcm.curricula')
 SOLVERS = _registry('ODE solver', 'mmcm.objectives')
 TANGENTS = _registry('tangent', 'mmcm.objectives')
 WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
-LEVELS = _registry('noise level distribution', 'mmcm.noise')
+SIGMA_DISTRIBUTIONS = _registry('sigma distribution', 'mmcm.noise')
+INDEX_DISTRIBUTIONS = _registry('index distribution', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')
 OPERATORS = _registry('editing operator', 'mmcm.operators')
+
+
+class _Levels:
+    """Stand-in for the former registry LEVELS: it registers a distribution as one of sigmas and as one of indices."""
+
+    @staticmethod
+    def register_module(name: str | None = None, force: bool = False, module: type | None = None) -> Any:
+        def register(module: type) -> type:
+            for registry in (SIGMA_DISTRIBUTIONS, INDEX_DISTRIBUTIONS):
+                registry.register_module(name, force, module)
+            return module
+
+        return register if module is None else register(module)
+
+    @staticmethod
+    def get(key: str) -> Any:
+        return SIGMA_DISTRIBUTIONS.get(key) or INDEX_DISTRIBUTIONS.get(key)
+
+    @classmethod
+    def build(cls, cfg: dict, *args: Any, **kwargs: Any) -> Any:
+        known = SIGMA_DISTRIBUTIONS.get(cfg['type']) is not None
+        return (SIGMA_DISTRIBUTIONS if known else INDEX_DISTRIBUTIONS).build(cfg, *args, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    if name != 'LEVELS':
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    warnings.warn(
+        'mmcm.registry.LEVELS is SIGMA_DISTRIBUTIONS and INDEX_DISTRIBUTIONS now.', DeprecationWarning, stacklevel=2
+    )
+    return _Levels

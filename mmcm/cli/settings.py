@@ -62,7 +62,8 @@ PARTS = (
     registry.SOLVERS,
     registry.TANGENTS,
     registry.WEIGHTINGS,
-    registry.LEVELS,
+    registry.SIGMA_DISTRIBUTIONS,
+    registry.INDEX_DISTRIBUTIONS,
     registry.NOISES,
 )
 HOOKS = (registry.HOOKS, registry.SAMPLERS)

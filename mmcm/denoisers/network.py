@@ -1,4 +1,4 @@
-"""Building the network F of a denoiser."""
+"""Network F of a denoiser."""
 
 from torch import nn
 
@@ -10,7 +10,7 @@ def build_network(config: dict) -> nn.Module:
     """Build a backbone, whose output has to have the channels of the images that it denoises.
 
     Args:
-        config (dict): Config of the network. One that does not tell `in_channels` and `out_channels` is not checked.
+        config (dict): Config of the network. A network without `in_channels` and `out_channels` is not checked.
 
     Raises:
         InputError: If the network has more or fewer channels at its end than at its beginning.

@@ -5,8 +5,9 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmcm.denoisers.network import build_network
+from mmcm.denoisers.noise_conditioning import C_NOISE, DEFAULT
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_positive
+from mmcm.utils.checks import check_choice, check_positive
 
 
 @MODELS.register_module()
@@ -20,19 +21,28 @@ class TrigFlowDenoiser(BaseModule):
     Args:
         backbone (dict): Config of the network.
         sigma_data (float): Standard deviation of the data; images lie in [-1, 1].
-        time_scale (float, optional): The backbone is told time_scale * t, which has a bounded derivative. None tells it
-            250 log sigma as `KarrasDenoiser` does, for weights that expect it.
+        time_scale (float, optional): Factor of the network's c_noise = time_scale t, whose derivative is bounded. None
+            takes `c_noise` in place of it.
+        c_noise (str): Noise level as the backbone takes it without a `time_scale`, for weights that expect it; see
+            `KarrasDenoiser`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
     def __init__(
-        self, backbone: dict, sigma_data: float = 0.5, time_scale: float | None = None, init_cfg: dict | None = None
+        self,
+        backbone: dict,
+        sigma_data: float = 0.5,
+        time_scale: float | None = None,
+        c_noise: str = DEFAULT,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         check_positive('sigma_data', sigma_data)
+        check_choice('c_noise', c_noise, tuple(C_NOISE))
         self.backbone = build_network(backbone)
         self.sigma_data = sigma_data
         self.time_scale = time_scale
+        self.c_noise = c_noise
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
@@ -44,7 +54,7 @@ class TrigFlowDenoiser(BaseModule):
     def network(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return F(x, t) for `x` = x_t / sigma_data (N, C, H, W), of unit variance, and `t` (N,) in (0, pi / 2)."""
         if self.time_scale is None:
-            conditioning = 250 * (self.sigma_data * t.tan()).log()
+            conditioning = C_NOISE[self.c_noise](self.sigma_data * t.tan())
         else:
             conditioning = self.time_scale * t
         return -self.backbone(x, conditioning, labels)

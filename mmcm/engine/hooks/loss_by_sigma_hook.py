@@ -1,4 +1,4 @@
-"""Which noise levels the loss comes from."""
+"""Mean losses by ranges of the noise level."""
 
 from collections.abc import Sequence
 from math import inf
@@ -37,15 +37,17 @@ class LossBySigmaHook(Hook):
         self.sums = torch.zeros(0, dtype=torch.float32, device='cpu')
 
     def before_train(self, runner: Runner) -> None:
-        """Begin to listen."""
+        """Register `add` for the outputs of the objective."""
         self.edges = self.edges.to(get_device())
         # Of losses, and of images.
         self.sums = torch.zeros(len(self.names), 2, dtype=torch.float32, device=self.edges.device)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 0)
-        unwrapped(runner.model).watch_losses = self.add
+        objective = unwrapped(runner.model).objective
+        self.handle = objective.register_forward_hook(lambda module, inputs, output: self.add(**output))
 
-    def add(self, sigma: Tensor, loss: Tensor) -> None:
-        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,)."""
+    @torch.no_grad()
+    def add(self, sigma: Tensor, loss: Tensor, **others: Tensor) -> None:
+        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,); `others` are further outputs."""
         values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
         self.sums.index_add_(0, torch.bucketize(sigma.float().contiguous(), self.edges, right=True), values)
 
@@ -63,5 +65,5 @@ class LossBySigmaHook(Hook):
             runner.visualizer.add_scalars(means, step=runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """End listening."""
-        unwrapped(runner.model).watch_losses = None
+        """Remove `add` from the objective."""
+        self.handle.remove()

@@ -32,8 +32,8 @@ class ConsistencyModel(BaseModel):
 
     Sampling needs a denoiser and a sampler. Training needs an objective, and where that asks for them the target
     network (an average inside the loss) and a teacher. `AveragesHook` begins each training step and updates the
-    averages after the optimiser's step. The config type `ConsistencyModel` is `mmcm.mmagic.ConsistencyModel`, which also
-    answers calls of MMagic.
+    averages after the optimiser's step. The config type `ConsistencyModel` is `mmcm.mmagic.ConsistencyModel`, which
+    also answers calls of MMagic.
 
     Args:
         denoiser (dict): Config of D(x, sigma).

@@ -280,3 +280,17 @@ def test_root_registry_builds_the_model_under_another_default_scope():
     with DefaultScope.overwrite_default_scope('mmengine'):
         model = ROOT.build(model_config(type='mmcm.ConsistencyModel'))
     assert model.sample(1, 0).shape == (1, 1, 8, 8)
+
+
+def test_former_names_warn_and_work():
+    from mmcm.models import averages, consistency_model
+
+    model = build(ema_decays=(0.9,))
+    with pytest.warns(DeprecationWarning, match='drawing_denoiser is inference_denoiser now'):
+        assert model.drawing_denoiser is model.inference_denoiser
+    with pytest.warns(DeprecationWarning, match='drawing_config is inference_config now'):
+        assert consistency_model.drawing_config is inference_config
+    with pytest.warns(DeprecationWarning, match='follow is update_ema now'):
+        assert consistency_model.follow is averages.update_ema
+    with pytest.raises(AttributeError, match='no attribute'):
+        consistency_model.follows  # noqa: B018

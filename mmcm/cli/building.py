@@ -17,6 +17,7 @@ from mmcm.registry import build_in_scope, is_config_error, no_type
 from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import received
+from mmcm.utils.mmengine_compat import is_strategy
 
 # Methods of MMEngine's runners that build something, and the setting that they build it from.
 BUILDERS = dict(
@@ -125,8 +126,7 @@ def is_building(frames: list[FrameType]) -> bool:
 
 def is_runner(owner: Any) -> bool:
     """Return whether `owner` is a runner of MMEngine or a strategy, which builds for one."""
-    strategy = any(kind.__module__.startswith('mmengine._strategy') for kind in type(owner).__mro__)
-    return strategy or isinstance(owner, (Runner, FlexibleRunner))
+    return is_strategy(owner) or isinstance(owner, (Runner, FlexibleRunner))
 
 
 def described(error: Exception, frames: list[FrameType], config: Config | None) -> str:

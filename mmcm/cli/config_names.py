@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.config import Config
-
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import find_base
 from mmcm.utils.nearest import nearest
 
 # The settings at the top level of a config that someone reads: MMEngine's runners, or we.
@@ -117,7 +116,7 @@ def files_of(path: Path, used: frozenset[str] = frozenset()) -> Iterator[File]:
     yield File(path, {name.id for name in names if isinstance(name.ctx, ast.Store)} - {'_base_'}, set(used))
     for base in bases_of(tree):
         try:
-            found, _ = Config._get_cfg_path(base, str(path))
+            found, _ = find_base(base, str(path))
         except Exception:  # of a library that is not installed
             continue
         yield from files_of(Path(found), used)

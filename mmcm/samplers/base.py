@@ -70,6 +70,7 @@ class KarrasSampler(Sampler):
     """
 
     ends_at_zero = True  # whether a step from the last level to zero follows
+    sigmas: list[float] | None = None  # on the class: what samples are recorded with is vars(sampler)
 
     def __init__(
         self,
@@ -80,7 +81,6 @@ class KarrasSampler(Sampler):
         sigmas: Sequence[float] | None = None,
     ) -> None:
         check_range(sigma_min, sigma_max, rho)
-        self.sigmas: list[float] | None = None
         if num_steps is not None and sigmas is None:
             check_count('num_steps', num_steps)
             self._num_steps = num_steps

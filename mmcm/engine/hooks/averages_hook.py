@@ -9,6 +9,7 @@ from mmcm.engine.resuming.loaded_checkpoint import fit_checkpoint
 from mmcm.engine.resuming.resumed_settings import Settings
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
+from mmcm.utils.mmengine_compat import resume_option
 from mmcm.utils.model_wrappers import unwrapped
 
 
@@ -29,7 +30,7 @@ class AveragesHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Start the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
         fit_checkpoint(runner, checkpoint)
-        if runner._resume:
+        if resume_option(runner):
             self.settings = Settings.of(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
@@ -41,9 +42,9 @@ class AveragesHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Begin the training step, with the first batch whose gradients it accumulates."""
         batches = iterations_per_step(runner)
-        if runner.iter % batches == 0 or unwrapped(runner.model).step is None:
-            if unwrapped(runner.model).begin_step(runner.iter // batches):
-                runner.optim_wrapper.optimizer.state.clear()
+        model = unwrapped(runner.model)
+        if (runner.iter % batches == 0 or model.step is None) and model.begin_step(runner.iter // batches):
+            runner.optim_wrapper.optimizer.state.clear()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None

@@ -12,6 +12,7 @@ from mmcm.engine.hooks.non_finite_guard_hook import NonFiniteGuardHook
 from mmcm.engine.steps import iterations_per_step
 from mmcm.utils import interrupts
 from mmcm.utils.failures import MachineFailure
+from mmcm.utils.mmengine_compat import save_checkpoint, set_iteration
 
 NOTICE = 'the training ends with this step and a checkpoint; a second signal ends it at once, without one'
 FOLDER_GONE = 1000  # in place of a signal: larger than any, so that it wins where processes compare
@@ -147,5 +148,5 @@ class InterruptHook(Hook):
             if isinstance(guard, NonFiniteGuardHook):
                 guard.check(runner)
         runner.logger.info(f'Saving checkpoint at {self.finished} iterations')
-        runner.train_loop._iter = self.finished - 1  # what saves adds 1, since a loop counts after the hooks of a step
-        hook._save_checkpoint(runner)
+        set_iteration(runner.train_loop, self.finished - 1)  # CheckpointHook adds 1: a loop counts after the hooks
+        save_checkpoint(hook, runner)

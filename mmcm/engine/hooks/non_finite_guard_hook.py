@@ -16,6 +16,7 @@ from mmcm.engine.resuming.last_checkpoint import LastCheckpoint
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError, first_of
+from mmcm.utils.mmengine_compat import indices_of_rank
 from mmcm.utils.model_wrappers import unwrapped
 
 NEVER = 2**62
@@ -171,7 +172,7 @@ def images_of(loader: DataLoader, iteration: int) -> list[int] | None:
     start = iteration * loader.batch_size
     if isinstance(loader.sampler, ResumableSampler):
         return list(islice(loader.sampler.indices_from(start), loader.batch_size))
-    return list(islice(copy(loader.sampler)._indices_of_rank(), start, start + loader.batch_size))
+    return list(islice(indices_of_rank(copy(loader.sampler)), start, start + loader.batch_size))
 
 
 def saves_checkpoint(runner: Runner) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 
 from mmcm.registry import HOOKS
 from mmcm.utils.files import make_folder, write_bytes
+from mmcm.utils.mmengine_compat import SavesStep
 
 
 class WholeFileBackend(LocalBackend):
@@ -26,7 +27,7 @@ register_backend('mmcm.whole', WholeFileBackend, force=True)
 
 
 @HOOKS.register_module()
-class WholeCheckpointHook(CheckpointHook):
+class WholeCheckpointHook(SavesStep, CheckpointHook):
     """MMEngine's CheckpointHook, for runs that may be killed at any time.
 
     A checkpoint, and the file `last_checkpoint` that says where to resume, are renamed when they are written; before
@@ -44,8 +45,11 @@ class WholeCheckpointHook(CheckpointHook):
             for part in (*Path(self.out_dir).glob('.*.pth.*.part'), *Path(runner.work_dir).glob('.last_checkpoint.*')):
                 part.unlink()
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        # MMEngine's version removes the outdated checkpoint first, and writes `last_checkpoint` in place.
+    def save_step(self, runner: Runner | FlexibleRunner, step: int, meta: dict[str, Any]) -> None:
+        """Write the checkpoint of `step`, then `last_checkpoint`, then remove the outdated checkpoint.
+
+        MMEngine's version removes first, and writes `last_checkpoint` in place.
+        """
         outdated = None
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:

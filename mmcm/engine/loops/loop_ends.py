@@ -13,19 +13,17 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, FlexibleRunner, Runne
 from torch.utils.data import DataLoader
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import built_loops
 from mmcm.utils.random_state import undisturbed
 
-LOADERS = dict(_train_loop='train_dataloader', _val_loop='val_dataloader', _test_loop='test_dataloader')
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 PATIENCE = 16  # passes over the data, after which a sampler that still gives images has no end
 
 
 def check_loops(runner: Runner | FlexibleRunner) -> None:
     """Raise an InputError if a loop that `runner` has built waits for the end of data that have none."""
-    for name, loader in LOADERS.items():
-        loop = getattr(runner, name, None)
-        if isinstance(loop, BaseLoop):
-            check_loop(loop, loader)
+    for loader, loop in built_loops(runner).items():
+        check_loop(loop, loader)
 
 
 def check_loop(loop: BaseLoop, name: str) -> None:

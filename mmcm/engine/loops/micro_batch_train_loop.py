@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmcm.registry import LOOPS
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import multiply_accumulative_counts, set_iteration
 
 
 @LOOPS.register_module()
@@ -53,13 +54,13 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
         """Train; return the model."""
         wrapper = self.runner.optim_wrapper
         # MMEngine initialised them before, one iteration being one backward pass.
-        wrapper._accumulative_counts *= self.num_parts
+        multiply_accumulative_counts(wrapper, self.num_parts)
         wrapper.initialize_count_status(self.runner.model, self.iter * self.num_parts, self.max_iters * self.num_parts)
         return super().run()
 
     def run_iter(self, data_batch: Any) -> None:
         """Train on one batch, part by part; the log gets the means of the parts."""
-        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
+        self.runner.call_hook('before_train_iter', batch_idx=self.iter, data_batch=data_batch)
         starts = range(0, self.num_parts * self.micro_batch, self.micro_batch)
         logs = [
             self.runner.model.train_step(
@@ -68,8 +69,8 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
             for start in starts
         ]
         outputs = {name: torch.stack([log[name].detach().float() for log in logs]).mean(0) for name in logs[0]}
-        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
-        self._iter += 1
+        self.runner.call_hook('after_train_iter', batch_idx=self.iter, data_batch=data_batch, outputs=outputs)
+        set_iteration(self, self.iter + 1)
 
 
 def rows_of(batch: Any, rows: slice) -> Any:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine._strategy import FSDPStrategy as MMEngineFSDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from torch import nn
@@ -14,6 +13,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mmcm.objectives.continuous_consistency import ContinuousConsistency
 from mmcm.registry import FUNCTIONS, STRATEGIES
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import saves_whole_weights, seed_strategy, strategies
+
+MMEngineFSDPStrategy: Any = strategies().FSDPStrategy
 
 
 @STRATEGIES.register_module()
@@ -40,7 +42,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
 
     def build_model(self, model: Any) -> nn.Module:
         """Build the model with the weights that MMEngine's Runner, which builds it before all else, starts from."""
-        self._set_randomness(**self.randomness)
+        seed_strategy(self, self.randomness)
         model = super().build_model(model)
         check_shardable(model)
         return model
@@ -56,7 +58,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
 
     def save_checkpoint(self, filename: str, **kwargs) -> None:
         """Save a checkpoint, which appears under its name only when it is whole."""
-        if not self._is_full_state_dict() or '://' in filename:
+        if not saves_whole_weights(self) or '://' in filename:
             super().save_checkpoint(filename, **kwargs)
             return
         path = Path(filename)

@@ -151,7 +151,7 @@ def as_values(options: dict) -> dict:
                 return text
         return text
 
-    nested = {}
+    nested: dict[str, Any] = {}
     for name, setting in ConfigDict(options).to_dict().items():
         *path, last = name.split('.')
         place = nested

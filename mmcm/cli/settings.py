@@ -238,9 +238,12 @@ def check_kind(path: str, value: Any) -> None:
     plain = value is None or isinstance(value, (bool, int, float, str, list, tuple))
     if matching(path, DICTS) and plain and (value is not None or matching(path, NEEDED)):
         raise InputError(f'{path} has to be a dict of settings, got {value!r}.')
-    if matching(path, LISTS) and value is not None:
-        if not isinstance(value, (list, tuple)) or any(isinstance(each, (str, int, float)) for each in value):
-            raise InputError(f'{path} has to be a list of dicts, such as [dict(type=...)], got {value!r}.')
+    if (
+        matching(path, LISTS)
+        and value is not None
+        and (not isinstance(value, (list, tuple)) or any(isinstance(each, (str, int, float)) for each in value))
+    ):
+        raise InputError(f'{path} has to be a list of dicts, such as [dict(type=...)], got {value!r}.')
 
 
 def check_complete(config: Config) -> None:
@@ -329,7 +332,8 @@ def registered(place: Registry | None, kind: str) -> Callable | None:
     No module is imported by the name, as MMEngine does.
     """
     scope, _, name = kind.rpartition('.')
-    place.import_from_location()
+    if place is not None:
+        place.import_from_location()
     while place is not None:
         if scope in ('', place.scope) and name in place.module_dict:
             return place.module_dict[name]

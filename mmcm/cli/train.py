@@ -126,7 +126,7 @@ def early_end(
     failure = machine_failure(error)
     if isinstance(error, FileNotFoundError) and not Path(config.work_dir).exists():
         failure = f'the work directory {config.work_dir} was removed, or its disk is not mounted.'
-    if number is not None and hook is not None and not isinstance(error, InputError):
+    if number is not None and runner is not None and hook is not None and not isinstance(error, InputError):
         try:
             hook.save(runner)
             runner.visualizer.close()
@@ -142,7 +142,7 @@ def way_on(runner: 'Runner | None', hook: 'InterruptHook | None', last: 'LastChe
     path = last.path()
     if path is None or not Path(path).exists():
         return f'No iteration is saved; to begin again: {again.replace(f" {RESUME}", "")}'
-    if hook is not None and hook.is_saved(runner) and hook.finished >= runner.max_iters:
+    if runner is not None and hook is not None and hook.is_saved(runner) and hook.finished >= runner.max_iters:
         return f'{path} is saved, the last of {hook.finished} iterations.'
     return f'{path} is the last checkpoint; to go on: {again.replace(f" {RESUME}", "")} {RESUME}'
 

@@ -16,6 +16,7 @@ from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffus
 from mmcm.checkpoints.weight_checks import check_weights
 from mmcm.checkpoints.weights import assign_weights, chosen_weights, read_content
 from mmcm.config import read_config
+from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.registry import MODELS
@@ -30,7 +31,7 @@ SETTINGS = {
 
 
 def load_denoiser(
-    denoiser: nn.Module,
+    denoiser: Denoiser,
     source: str | Path,
     average: str | None = None,
     cache_dir: str | Path | None = None,
@@ -39,7 +40,7 @@ def load_denoiser(
     """Load the weights of a checkpoint into the network of `denoiser`.
 
     Args:
-        denoiser (nn.Module): The denoiser, with `backbone`.
+        denoiser (Denoiser): The denoiser.
         source (str | Path): Anything that `mmcm.checkpoints.cached_file` finds.
         average (str, optional): Which weights of it; see `read_backbone`.
         cache_dir (str | Path, optional): Where downloads are kept.

@@ -5,19 +5,17 @@ With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 230
 
 import math
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network
+from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.noise_conditioning import C_NOISE, DEFAULT
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_choice, check_positive
 from mmcm.utils.errors import InputError
 
 
 @MODELS.register_module()
-class KarrasDenoiser(BaseModule):
+class KarrasDenoiser(Denoiser):
     """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), an estimate of the clean image.
 
     Args:
@@ -39,15 +37,10 @@ class KarrasDenoiser(BaseModule):
         c_noise: str = DEFAULT,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        check_positive('sigma_data', sigma_data)
-        check_choice('c_noise', c_noise, tuple(C_NOISE))
+        super().__init__(backbone, sigma_data, c_noise, init_cfg)
         if not 0 <= sigma_min < math.inf:
             raise InputError(f'sigma_min has to be a number of at least 0, got {sigma_min}.')
-        self.backbone = build_network(backbone)
-        self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0
-        self.c_noise = c_noise
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""

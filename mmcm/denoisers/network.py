@@ -17,7 +17,7 @@ def build_network(config: dict) -> nn.Module:
     """
     network = MODELS.build(config)
     channels, out_channels = (getattr(network, name, None) for name in ('in_channels', 'out_channels'))
-    if None not in (channels, out_channels) and channels != out_channels:
+    if channels is not None and out_channels is not None and channels != out_channels:
         # What learn_sigma=True of OpenAI's program makes: there, too, its sum with the image fails.
         learned = ' A learned variance (twice the channels) has no use in a consistency model.'
         raise InputError(

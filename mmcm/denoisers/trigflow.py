@@ -1,17 +1,15 @@
 """Denoiser with the parametrisation of TrigFlow (Lu & Song, 2024, arXiv 2410.11081, Section 3)."""
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network
+from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.noise_conditioning import C_NOISE, DEFAULT
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_choice, check_positive
 
 
 @MODELS.register_module()
-class TrigFlowDenoiser(BaseModule):
+class TrigFlowDenoiser(Denoiser):
     """D(x, sigma) = cos(t) x_t - sin(t) sigma_data F(x_t / sigma_data, t), with t = arctan(sigma / sigma_data).
 
     x_t = cos(t) x = cos(t) x0 + sin(t) z goes from the data at t = 0 to noise z ~ N(0, sigma_data^2) at t = pi / 2. In
@@ -36,13 +34,8 @@ class TrigFlowDenoiser(BaseModule):
         c_noise: str = DEFAULT,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        check_positive('sigma_data', sigma_data)
-        check_choice('c_noise', c_noise, tuple(C_NOISE))
-        self.backbone = build_network(backbone)
-        self.sigma_data = sigma_data
+        super().__init__(backbone, sigma_data, c_noise, init_cfg)
         self.time_scale = time_scale
-        self.c_noise = c_noise
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""

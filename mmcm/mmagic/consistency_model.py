@@ -84,8 +84,8 @@ class ConsistencyModel(models.ConsistencyModel):
         samples = []
         for index in range(num_images):
             label = None if labels is None else labels[index]
-            images = {name: DataSample(fake_img=drawn[name][index]) for name in drawn}
-            fields = images if len(images) > 1 else dict(fake_img=images[which].fake_img)
+            each = {name: DataSample(fake_img=drawn[name][index]) for name in drawn}
+            fields = each if len(each) > 1 else dict(fake_img=each[which].fake_img)
             samples.append(DataSample.of(label, sample_model=which, **fields))
         return samples
 

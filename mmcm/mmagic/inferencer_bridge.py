@@ -17,7 +17,7 @@ from torch import Tensor
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.sampling_result import Drawing, check_out
 from mmcm.checkpoints.formats.mmagic_config import MODEL, is_mmagic_model, translate_model
-from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.mmagic.consistency_model import ConsistencyModel
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
@@ -64,10 +64,15 @@ class ConsistencyInferencer(ConditionalInferencer):
         extra_parameters: dict | None = None,
         seed: int = 2022,
     ) -> None:
-        self.extra_parameters = dict(num_batches=4, sample_model='orig', batch_size=None, columns=None, sampler=None)
+        self.extra_parameters: dict[str, Any] = dict(
+            num_batches=4, sample_model='orig', batch_size=None, columns=None, sampler=None
+        )
         self._update_extra_parameters(extra_parameters=extra_parameters)
         self.drawer = ConsistencyModelInferencer(
-            known_config(config), ckpt, device, sampler=self.extra_parameters['sampler']
+            known_config(config),
+            ckpt,
+            None if device is None else str(device),
+            sampler=self.extra_parameters['sampler'],
         )
         seed = self.drawer.choose_seeds(seed, 1)[0]  # an InputError if it is none
         super().__init__(self.drawer.config, self.drawer.checkpoint, self.drawer.device, seed=seed % 2**32)

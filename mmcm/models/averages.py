@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from mmcm.curricula.base import check_decay
 from mmcm.utils.errors import InputError
+
+Network = TypeVar('Network', bound=nn.Module)
 
 
 def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
@@ -19,7 +22,7 @@ def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
     return tuple(decays)
 
 
-def frozen(module: nn.Module) -> nn.Module:
+def frozen(module: Network) -> Network:
     """Return `module` without gradients, in evaluation mode."""
     return module.requires_grad_(False).eval()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.checkpoints.weights import average_name
-from mmcm.denoisers import load_denoiser
+from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
 from mmcm.noise.generators import SampleNoise
@@ -67,8 +67,8 @@ class ConsistencyModel(BaseModel):
         check_teacher(self.objective, teacher, init_from)
         self.init_from = init_from
         self.teacher_config = teacher
-        self.target: nn.Module | None = None
-        self.teacher: nn.Module | None = None
+        self.target: Denoiser | None = None
+        self.teacher: Denoiser | None = None
         if self.objective is not None and self.objective.needs_target:
             self.target = frozen(deepcopy(self.denoiser))
         if self.objective is not None and teacher is not None:
@@ -189,12 +189,15 @@ class ConsistencyModel(BaseModel):
             dict | list | Tensor: 'loss': the objective's output. 'predict': the samples, with `fake_img`, uint8 RGB
             (C, H, W). 'tensor': images in [-1, 1], (N, C, H, W).
         """
-        if mode == 'loss':
+        if mode == 'loss' and inputs is not None:
             return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(data_samples)
-        if mode == 'tensor':
+        if mode == 'tensor' and inputs is not None:
             return self.sample(len(inputs), labels_of(data_samples), latents=inputs)
+        if mode == 'predict' and data_samples is not None and not isinstance(data_samples, DataSample):
+            return self.predict(data_samples)
+        if mode in ('loss', 'predict', 'tensor'):
+            needed = 'data_samples, one per image' if mode == 'predict' else 'inputs'
+            raise InputError(f'mode {mode!r} needs {needed}.')
         raise InputError(f"mode has to be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
     def loss(self, inputs: Tensor, data_samples: DataSample | Sequence[DataSample] | None = None) -> dict:

@@ -3,10 +3,9 @@
 from copy import deepcopy
 
 from mmengine.config import Config
-from torch import nn
 
 from mmcm.checkpoints.weights import load_weights
-from mmcm.denoisers import KarrasDenoiser, load_denoiser
+from mmcm.denoisers import Denoiser, KarrasDenoiser, load_denoiser
 from mmcm.models.averages import frozen
 from mmcm.objectives.base import Objective
 from mmcm.registry import MODELS
@@ -35,12 +34,12 @@ def check_teacher(objective: Objective | None, teacher: dict | None, init_from: 
         )
 
 
-def build_teacher(teacher: dict, online: nn.Module, denoiser: dict, objective: Objective) -> nn.Module:
+def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Objective) -> Denoiser:
     """Build the frozen diffusion model that `objective` distils; `load_teacher` reads its weights.
 
     Args:
         teacher (dict): See `ConsistencyModel`.
-        online (nn.Module): The denoiser to train.
+        online (Denoiser): The denoiser to train.
         denoiser (dict): Its config.
         objective (Objective): The objective.
 
@@ -58,7 +57,7 @@ def build_teacher(teacher: dict, online: nn.Module, denoiser: dict, objective: O
     return frozen(MODELS.build(config.denoiser))
 
 
-def load_teacher(teacher: nn.Module, config: dict) -> None:
+def load_teacher(teacher: Denoiser, config: dict) -> None:
     """Load the weights that the `config` of the teacher names."""
     try:
         load_denoiser(teacher, config['checkpoint'], config.get('average'))
@@ -68,13 +67,13 @@ def load_teacher(teacher: nn.Module, config: dict) -> None:
         ) from error
 
 
-def load_initial_weights(online: nn.Module, init_from: str, teacher: nn.Module | None, config: dict | None) -> None:
+def load_initial_weights(online: Denoiser, init_from: str, teacher: Denoiser | None, config: dict | None) -> None:
     """Load the weights that training starts from.
 
     Args:
-        online (nn.Module): The denoiser to train.
+        online (Denoiser): The denoiser to train.
         init_from (str): A checkpoint, or 'teacher'.
-        teacher (nn.Module, optional): The teacher, with its weights.
+        teacher (Denoiser, optional): The teacher, with its weights.
         config (dict, optional): The config of the teacher.
     """
     if init_from == FROM_TEACHER:

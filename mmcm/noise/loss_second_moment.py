@@ -45,6 +45,10 @@ class LossSecondMomentLevels(nn.Module):
         rho (float): How strongly the levels crowd near `sigma_min`.
     """
 
+    sigmas: Tensor
+    losses: Tensor
+    counts: Tensor
+
     def __init__(
         self,
         num_levels: int = 40,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmcm.objectives.solvers import Denoise
+
 Denoiser = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, sigma, labels) -> x0
 
 
@@ -22,6 +24,12 @@ class Networks(NamedTuple):
     online: Denoiser
     target: Denoiser | None = None
     teacher: Denoiser | None = None
+
+    def teacher_with(self, labels: Tensor | None) -> Denoise:
+        """Return the teacher of an objective with `needs_teacher`, given the labels."""
+        teacher = self.teacher
+        assert teacher is not None
+        return lambda x, sigma: teacher(x, sigma, labels)
 
 
 class Objective(BaseModule, ABC):

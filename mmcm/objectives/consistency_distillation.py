@@ -22,4 +22,4 @@ class ConsistencyDistillation(Consistency):
 
     def solver_denoiser(self, networks: Networks, x0: Tensor, labels: Tensor | None) -> Denoise:
         """Return the teacher, given the labels."""
-        return lambda x, sigma: networks.teacher(x, sigma, labels)
+        return networks.teacher_with(labels)

@@ -157,7 +157,7 @@ class ContinuousConsistencyDistillation(ContinuousConsistency):
     ) -> Tensor:
         """Return the slope of the teacher's trajectory."""
         cos, sin = column(t.cos()), column(t.sin())
-        denoised = networks.teacher(x_t / cos, sigma_data * t.tan(), labels)
+        denoised = networks.teacher_with(labels)(x_t / cos, sigma_data * t.tan())
         return (cos * x_t - denoised) / sin
 
 
@@ -171,11 +171,16 @@ class LogWeight(BaseModule):
         channels (int): Number of features.
     """
 
+    frequencies: Tensor
+    phases: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
-        drawn = dict(generator=torch.Generator('cpu').manual_seed(0), dtype=torch.float32, device='cpu')
-        self.register_buffer('frequencies', 2 * math.pi * torch.randn(channels, **drawn), persistent=False)
-        self.register_buffer('phases', 2 * math.pi * torch.rand(channels, **drawn), persistent=False)
+        generator = torch.Generator('cpu').manual_seed(0)
+        normal = torch.randn(channels, generator=generator, dtype=torch.float32, device='cpu')
+        uniform = torch.rand(channels, generator=generator, dtype=torch.float32, device='cpu')
+        self.register_buffer('frequencies', 2 * math.pi * normal, persistent=False)
+        self.register_buffer('phases', 2 * math.pi * uniform, persistent=False)
         self.linear = nn.Linear(channels, 1, bias=False)
         nn.init.zeros_(self.linear.weight)
 

@@ -64,13 +64,10 @@ class ProgressiveDistillation(Objective):
         )
 
         x = x0 + column(sigma) * noise
+        denoise = networks.teacher_with(labels)
         with torch.no_grad():
-
-            def teacher(x: Tensor, sigma: Tensor) -> Tensor:
-                return networks.teacher(x, sigma, labels)
-
-            mid_x = self.solver(teacher, x, sigma, mid_sigma)
-            next_x = self.solver(teacher, mid_x, mid_sigma, next_sigma)
+            mid_x = self.solver(denoise, x, sigma, mid_sigma)
+            next_x = self.solver(denoise, mid_x, mid_sigma, next_sigma)
             slope = (next_x - x) / column(next_sigma - sigma)
             target = x - column(sigma) * slope
         distance = self.distance(networks.online(x, sigma, labels), target)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_world_size
@@ -99,7 +100,7 @@ def check_accumulation(runner: Runner, counts: int) -> None:
             )
 
 
-def look_for_transparency(dataset: object) -> str | None:
+def look_for_transparency(dataset: Any) -> str | None:
     """Return how many of some images of `dataset`, evenly spread, are transparent, in words; None if none is.
 
     Raises:
@@ -112,7 +113,7 @@ def look_for_transparency(dataset: object) -> str | None:
     return dataset.transparency.described()
 
 
-def look_for_empty_classes(runner: Runner, dataset: object, model: nn.Module) -> None:
+def look_for_empty_classes(runner: Runner, dataset: Any, model: nn.Module) -> None:
     """Log which classes of a conditional `model` no image of `dataset` has."""
     num_classes = getattr(model, 'num_classes', None)
     if num_classes is None or dataset.labels is None:

@@ -102,13 +102,14 @@ class InterruptHook(Hook):
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """End a long validation of several processes in the main one, which can save without the others."""
+        number = interrupts.received()
         if (
-            interrupts.received()
+            number
             and is_main_process()
             and isinstance(runner.model, DistributedDataParallel)
             and not any(isinstance(hook, EMAHook) for hook in runner.hooks)
         ):
-            raise interrupts.Interrupted(interrupts.received())
+            raise interrupts.Interrupted(number)
 
     def reason(self, runner: Runner) -> int:
         """Return the signal that one of the processes has received, FOLDER_GONE, or 0 to go on."""

@@ -116,7 +116,7 @@ class NonFiniteGuardHook(Hook):
 
     def advice(self, runner: Runner) -> str:
         """Return what to change and where to go on from."""
-        good = self.last_checkpoint.path()
+        good = self.last_checkpoint and self.last_checkpoint.path()
         change = 'a smaller learning rate, optim_wrapper.clip_grad or full precision may help'
         if good:
             return f'The last good checkpoint is {good}: go on from it with --resume; {change}.'
@@ -131,7 +131,8 @@ def weight_norm(model: nn.Module) -> Tensor:
             value = weight.detach()
             value = value.float() if value.dtype == torch.float16 else value  # whose squares leave its range
             groups.setdefault((value.device, value.dtype), []).append(value)
-    return sum(torch.stack(torch._foreach_norm(group)).float().sum() for group in groups.values())
+    norms = [torch.stack(torch._foreach_norm(group)).float().sum() for group in groups.values()]
+    return sum(norms, start=torch.zeros((), dtype=torch.float32, device='cpu'))
 
 
 def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> tuple[int, dict[str, float]] | None:

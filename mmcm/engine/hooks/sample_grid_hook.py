@@ -71,6 +71,8 @@ class SampleGridHook(SheetHook):
         for start in range(0, number, self.batch_size):
             batch = [requests[index]['data_samples'] for index in range(start, min(start + self.batch_size, number))]
             images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
-        names = None if labels is None else runner.cfg.get('class_names')
-        captions = None if names is None else [class_names(names)[label][0] for label in labels]
+        names = runner.cfg.get('class_names')
+        captions = None
+        if labels is not None and names is not None:
+            captions = [class_names(names)[label][0] for label in labels]
         return grid(torch.stack(images), columns, captions=captions)

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcm.datasets.sampling_requests import request_labels
 from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
+from mmcm.models import ConsistencyModel
 from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.noise.schedules import SIGMA_MIN, karras_sigmas
 from mmcm.registry import HOOKS, SAMPLERS
@@ -61,8 +62,7 @@ class TrajectoryHook(SheetHook):
 
     def before_train(self, runner: Runner) -> None:
         """Tell before the first step if there is nothing to draw with."""
-        if self.sampler is None and unwrapped(runner.model).sampler is None:
-            raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
+        self.sampler_for(unwrapped(runner.model).sampler)
 
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
@@ -80,17 +80,19 @@ class TrajectoryHook(SheetHook):
         """Return the sampler to look at in a model that draws with `sampler`."""
         if self.sampler is not None:
             return self.sampler
+        if sampler is None:
+            raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
         if not isinstance(sampler, MultistepSampler) or sampler.num_steps >= FEWEST:
             return sampler
         lowest = sampler.sigma_min or SIGMA_MIN
         levels = karras_sigmas(self.columns + 1, lowest, sampler.first_sigma).tolist()[:-1]
         return MultistepSampler(sigmas=levels, sigma_min=sampler.sigma_min)
 
-    def trajectory(self, model: nn.Module, num_samples: int | None = None) -> list[tuple[float, Tensor, Tensor]]:
+    def trajectory(self, model: ConsistencyModel, num_samples: int | None = None) -> list[tuple[float, Tensor, Tensor]]:
         """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8.
 
         Args:
-            model (nn.Module): The model.
+            model (ConsistencyModel): The model.
             num_samples (int, optional): N, the first ones of the seeds; None: all of them.
         """
         seeds = self.seeds[:num_samples]

@@ -35,6 +35,8 @@ class WholeCheckpointHook(SavesStep, CheckpointHook):
     Arguments: see `CheckpointHook`. What `out_dir` and `backend_args` may name beside local folders stays as it is.
     """
 
+    backend_args: dict | None
+
     def before_train(self, runner: Runner) -> None:
         """Choose how to write, and clear away what a killed process has left half written."""
         folder = str(self.out_dir or runner.work_dir)

@@ -1,4 +1,4 @@
-"""Whether loops over data come to an end."""
+"""Check that loops over data come to an end."""
 
 import copy
 import random
@@ -60,10 +60,10 @@ def endless_sampler(loader: DataLoader) -> str | None:
     return type(outer).__name__ if isinstance(outer, InfiniteSampler) or gives_on(outer) else None
 
 
-def gives_on(sampler: Iterable) -> bool:
-    """Return whether `sampler` gives more than many times its length; those of torch and MMEngine are known to end.
+def gives_on(sampler: Any) -> bool:
+    """Return whether `sampler` yields more than many times its length; those of torch and MMEngine are known to end.
 
-    A copy of it is asked, which draws from copies of its generators.
+    It iterates over a copy, with copies of the generators.
     """
     parts = sampler, getattr(sampler, 'sampler', None)
     if all(part is None or ends(part) for part in parts) or not hasattr(sampler, '__len__'):

@@ -1,12 +1,11 @@
 """Registries of mmcm, scope `mmcm`.
 
 Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
-the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula, weightings, solvers,
-tangents, noise-level distributions), noise generators and operators of editing are kinds that MMEngine does not know;
-they are roots of their own, under the same scope.
+the configs of any OpenMMLab library. Registries without a counterpart in MMEngine (samplers, objectives and their
+parts, noise generators, operators of editing) are roots of their own, under the same scope.
 
-Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
-with another default scope (MMagic, say) builds the model that asks for them.
+Parts of a model are looked up in the scope `mmcm` first and in MMEngine's root next, also when a library with another
+default scope (MMagic, say) builds the model.
 """
 
 import re
@@ -53,7 +52,7 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
 
 
 def no_type(registry: Registry, name: str) -> str:
-    """Return that nothing is registered as `name`, and what was probably meant, as the beginning of a question."""
+    """Return that nothing is registered as `name`, with the nearest names, as the beginning of a question."""
     known = list(registry.module_dict)
     above = registry.parent
     while above is not None:
@@ -64,7 +63,7 @@ def no_type(registry: Registry, name: str) -> str:
 
 
 def is_config_error(error: Exception) -> bool:
-    """Return whether `error`, raised by MMEngine as it built something, is the fault of the config."""
+    """Return whether `error`, raised while MMEngine builds a part, is the fault of the config."""
     return (
         re.search(
             r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable|'
@@ -95,7 +94,7 @@ METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=root.METRICS)
 EVALUATORS = _registry('evaluator', 'mmcm.evaluation.image_evaluator', parent=root.EVALUATOR)
 HOOKS = _registry('hook', 'mmcm.engine', parent=root.HOOKS)
 OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=root.OPTIM_WRAPPERS)
-# Without children of these, too, MMEngine warns of every part of a run that it takes from its own.
+# Empty children: without them, MMEngine warns of every part of a run that it builds from its root.
 VISUALIZERS = _registry('visualizer', 'mmcm.engine', parent=root.VISUALIZERS)
 VISBACKENDS = _registry('vis_backend', 'mmcm.engine', parent=root.VISBACKENDS)
 LOOPS = _registry('loop', 'mmcm.engine', parent=root.LOOPS)

@@ -1,4 +1,4 @@
-"""Curriculum and averages: what happens around the optimiser's step."""
+"""Curriculum and averages, around the optimiser's step."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from mmcm.utils.model_wrappers import unwrapped
 
 @HOOKS.register_module()
 class AveragesHook(Hook):
-    """Tell the model the training step, and let the target and the averages follow the weights after it.
+    """Begin each training step of the model, and update the target and the averages after it.
 
     A training step is a step of the optimiser, however many backward passes accumulate gradients for it. The averages
     are part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
@@ -28,7 +28,7 @@ class AveragesHook(Hook):
         self.settings: Settings | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Start the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
+        """Initialise the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
         fit_checkpoint(runner, checkpoint)
         if resume_option(runner):
             self.settings = Settings.of(runner, checkpoint)

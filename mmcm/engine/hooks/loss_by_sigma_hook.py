@@ -19,12 +19,12 @@ from mmcm.utils.model_wrappers import unwrapped
 class LossBySigmaHook(Hook):
     """Log the mean loss of the images in each range of noise levels, as `loss_by_sigma/<low>-<high>`.
 
-    It is the mean over all images of all processes since the log before, at the interval of the LoggerHook. Levels that
-    no image had are left out. In between the sums lie on the device, and nothing waits for them.
+    The mean is over all images of all processes since the log before, at the interval of the LoggerHook. Ranges without
+    images are left out. The sums stay on the device in between, and nothing waits for them.
 
     Args:
-        edges (Sequence[float]): Where one range ends and the next begins, ascending, in the units of sigma. The first
-            range begins at 0, the last one has no end.
+        edges (Sequence[float]): Bounds between the ranges, ascending, in the units of sigma. The first range begins at
+            0, the last one has no end.
     """
 
     priority = 'BELOW_NORMAL'  # after NonFiniteGuardHook
@@ -54,7 +54,7 @@ class LossBySigmaHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Log the means, if it is time to."""
+        """Log the means at the interval."""
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return
         sums = self.sums.cpu().double()

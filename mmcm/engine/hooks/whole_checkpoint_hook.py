@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all."""
+"""Atomic checkpoints."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from mmcm.utils.mmengine_compat import SavesStep
 
 
 class WholeFileBackend(LocalBackend):
-    """Local files that appear under their name only when they are whole."""
+    """Local files that get their name only when they are complete."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write `obj` beside `filepath`, then rename it."""
@@ -30,15 +30,15 @@ register_backend('mmcm.whole', WholeFileBackend, force=True)
 class WholeCheckpointHook(SavesStep, CheckpointHook):
     """MMEngine's CheckpointHook, for runs that may be killed at any time.
 
-    A checkpoint, and the file `last_checkpoint` that says where to resume, are renamed when they are written; before
-    that, an outdated checkpoint is not removed. So there is always one to resume from, also with `max_keep_ckpts=1`.
-    Arguments: see `CheckpointHook`. What `out_dir` and `backend_args` may name beside local folders stays as it is.
+    A checkpoint, and the file `last_checkpoint` with the place to resume, get their names when they are complete; only
+    then the outdated checkpoint is removed. So there is always one to resume from, also with `max_keep_ckpts=1`.
+    Arguments: see `CheckpointHook`. Other places than local folders in `out_dir` and `backend_args` stay as they are.
     """
 
     backend_args: dict | None
 
     def before_train(self, runner: Runner) -> None:
-        """Choose how to write, and clear away what a killed process has left half written."""
+        """Choose the backend, and remove incomplete files of a killed process."""
         folder = str(self.out_dir or runner.work_dir)
         if self.backend_args is None and self.file_client_args is None and '://' not in folder:
             self.backend_args = dict(backend='mmcm.whole')

@@ -17,24 +17,24 @@ from mmcm.utils.mmengine_compat import built_loops
 from mmcm.utils.random_state import undisturbed
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-PATIENCE = 16  # passes over the data, after which a sampler that still gives images has no end
+PATIENCE = 16  # passes over the data, after which a sampler that still yields images is endless
 
 
 def check_loops(runner: Runner | FlexibleRunner) -> None:
-    """Raise an InputError if a loop that `runner` has built waits for the end of data that have none."""
+    """Raise an InputError if a loop that `runner` has built waits for the end of endless data."""
     for loader, loop in built_loops(runner).items():
         check_loop(loop, loader)
 
 
 def check_loop(loop: BaseLoop, name: str) -> None:
-    """Raise an InputError if `loop` waits for the end of data that have none.
+    """Raise an InputError if `loop` waits for the end of endless data.
 
-    Loops that count iterations begin anew where data end. MMEngine's loops over epochs, validation and tests go on
-    until the loader has nothing left, whatever its length is.
+    Loops that count iterations begin anew at the end of the data. MMEngine's loops over epochs, validation and tests
+    end with the loader, whatever its length is.
 
     Args:
-        loop (BaseLoop): The loop; of one that is not MMEngine's nothing is known.
-        name (str): What the config calls its loader.
+        loop (BaseLoop): The loop; one that is not MMEngine's passes.
+        name (str): The name of its loader in the config.
     """
     if not isinstance(loop, (EpochBasedTrainLoop, ValLoop, TestLoop)):
         return

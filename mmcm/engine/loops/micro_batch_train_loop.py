@@ -1,4 +1,4 @@
-"""Training with less memory: a batch goes through the network in parts."""
+"""Training loop with micro-batches, for less memory."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
 
     MMEngine's `accumulative_counts` makes an iteration of each part, so that everything that counts iterations (length
     of the run, learning rate schedule, intervals, names of checkpoints) has to be scaled with it. Here an iteration
-    stays what it was: the same images, and one step of the optimiser. `micro_batch` is no part of the recipe, and may
-    change when a run is resumed. Only the noise differs, since it is drawn for one part after the other.
+    still has the same images and one step of the optimiser. `micro_batch` is no part of the recipe, and may change when
+    a run is resumed. Only the noise differs, since it is sampled for each part in turn.
 
     Args:
         runner (Runner): The runner.
@@ -74,7 +74,7 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
 
 
 def rows_of(batch: Any, rows: slice) -> Any:
-    """Return some rows of everything in `batch` that has one row per image."""
+    """Return `rows` of everything in `batch` that has one row per image."""
     if isinstance(batch, dict):
         return {key: rows_of(value, rows) for key, value in batch.items()}
     if isinstance(batch, BaseDataElement):

@@ -20,9 +20,9 @@ MMEngineFSDPStrategy: Any = strategies().FSDPStrategy
 
 @STRATEGIES.register_module()
 class FSDPStrategy(MMEngineFSDPStrategy):
-    """MMEngine's strategy with defaults that fit a model with averages, for CPUs as well, and one that can resume.
+    """MMEngine's strategy with defaults for a model with averages; it runs on CPUs, too, and can resume.
 
-    Checkpoints are whole ones under the ordinary names, so that whatever reads those of a single process reads these.
+    Checkpoints are whole ones under the ordinary names, as those of a single process.
 
     Args:
         model_wrapper (dict, optional): Arguments of `MMFullyShardedDataParallel`. Its `auto_wrap_policy` has to make
@@ -57,7 +57,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
         return super().build_optim_wrapper(optim_wrapper, model)
 
     def save_checkpoint(self, filename: str, **kwargs) -> None:
-        """Save a checkpoint, which appears under its name only when it is whole."""
+        """Save a checkpoint, which gets its name only when it is complete."""
         if not saves_whole_weights(self) or '://' in filename:
             super().save_checkpoint(filename, **kwargs)
             return
@@ -68,7 +68,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
             part.replace(path)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the optimiser's state; MMEngine 0.10.7 gives torch the arguments in an order of the past."""
+        """Load the optimiser's state; MMEngine 0.10.7 passes torch the arguments in a former order."""
         optimizer = self.optim_wrapper.optimizer
         state_dict = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=optimizer, optim_state_dict=state_dict

@@ -8,11 +8,12 @@ from mmengine.dataset import InfiniteSampler
 from torch import Tensor
 
 from mmcm.registry import DATA_SAMPLERS
+from mmcm.utils.mmengine_compat import SamplesFromStart
 
 
 @DATA_SAMPLERS.register_module()
-class ResumableSampler(InfiniteSampler):
-    """MMEngine's InfiniteSampler with a start position: same order for same seed, process and number of processes.
+class ResumableSampler(SamplesFromStart, InfiniteSampler):
+    """MMEngine's InfiniteSampler, which can begin anywhere: same order for same seed, process and number of processes.
 
     For a late start, the permutations of earlier epochs are generated and dropped; no image is read. `ResumeDataHook`
     sets the start. Arguments: see `InfiniteSampler`.
@@ -34,9 +35,6 @@ class ResumableSampler(InfiniteSampler):
             mine = order[place :: self.world_size]
             yield from mine.tolist()
             place += len(mine) * self.world_size - self.size
-
-    def _indices_of_rank(self) -> Iterator[int]:  # MMEngine's name
-        return self.indices_from(0)
 
     def _orders(self) -> Iterator[Tensor]:
         """Iterate over the orders of the epochs, each (size,), of all processes together."""

@@ -130,6 +130,11 @@ MOVED_NAMES = {
 
 # Names that changed: the new one in the same module, or with the path of another module.
 RENAMED_NAMES = {
+    ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
+    ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
+    ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
+    ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
+    ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
     ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
     ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
     ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',

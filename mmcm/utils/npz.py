@@ -17,7 +17,7 @@ import numpy as np
 
 from mmcm.utils.bounded import JSON_BYTES, Unreadable, check_readable, data_start, open_directory, read_entry
 from mmcm.utils.errors import InputError
-from mmcm.utils.file_kinds import stand_in
+from mmcm.utils.stand_ins import stand_in
 
 SUFFIX = '.npy'
 MAX_DIMS = 32  # of NumPy 1

@@ -314,9 +314,7 @@ TARGETS = dict(
     idx_gz=Target(
         [gzip.compress(idx(PIXELS[..., 0]))], mutate.of_gzip, at('x.gz', lambda path: read_idx(path.with_suffix(''), 3))
     ),
-    cifar=Target(
-        cifar_batches(), mutate.of_pickle, at('x', lambda path: cifar_dataset().read_batch(path, None, b'labels', 10))
-    ),
+    cifar=Target(cifar_batches(), mutate.of_pickle, at('x', lambda path: cifar_dataset().read_batch(path, None))),
     image_zip=Target([zipped(FOLDER), zipped(FOLDER, zipfile.ZIP_DEFLATED)], OF_ZIP, at('x.zip', read_images_of)),
     labels=Target([LABELS], mutate.of_json, at('dataset.json', read_labelled)),
     **{

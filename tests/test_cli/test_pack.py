@@ -9,7 +9,7 @@ import torch
 
 from mmcm.cli.pack import main
 from mmcm.datasets import DigitsDataset, ImagePack
-from support.pictures import files, write_folder, write_transparent_folder
+from support.image_folders import files, write_folder, write_transparent_folder
 
 
 @pytest.fixture

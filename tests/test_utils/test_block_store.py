@@ -47,7 +47,9 @@ def test_damaged_journal_is_refused_with_advice(journal, content):
 ])  # yapf: disable
 def test_journal_of_another_request_is_refused_by_what_differs(journal, request_, differing):
     journal.write(dict(seed=3, weights='a'))
-    with pytest.raises(InputError, match=rf'belongs to an unfinished run of another request \({differing}\): {ADVICE}\.'):
+    with pytest.raises(
+        InputError, match=rf'belongs to an unfinished run of another request \({differing}\): {ADVICE}\.'
+    ):
         journal.check(request_, journal.read())
 
 

@@ -23,9 +23,9 @@ from mmcm.datasets.samplers import WholeBatches
 from mmcm.engine.console import brief_console
 from mmcm.engine.loops.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
-from mmcm.models.consistency_model import ConsistencyModel, drawing_config
+from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -55,7 +55,7 @@ class Tester:
         check_test_parts(config)
         config = copy.deepcopy(config)
         config.test_evaluator = evaluator_config(config)
-        config.model = drawing_config(config.model)
+        config.model = inference_config(config.model)
         for part in (
             'train_dataloader',
             'train_cfg',
@@ -105,7 +105,7 @@ class Tester:
         """Load weights of the checkpoint; see `read_backbone`."""
         self.model.load_checkpoint(self.checkpoint, average)
         self.ema = average_used(cached_file(self.checkpoint), average, self.model.denoiser.backbone)
-        self.weights = digest(self.model.drawing_denoiser.get_submodule('backbone').state_dict())
+        self.weights = digest(self.model.inference_denoiser.get_submodule('backbone').state_dict())
 
     def measure(self, name: str, sampler: dict, keep: Path | None = None, metric: str | None = None) -> Score:
         """Sample and measure, through MMEngine's test loop.
@@ -241,7 +241,7 @@ def named_reference(source: str, channels: int | None = None) -> dict | str:
 def check_ahead(metrics: Sequence[BaseMetric], num_samples: int) -> None:
     """Raise an InputError if one of `metrics` has no value for so many images, or does not fit its reference."""
     for metric in metrics:
-        if isinstance(metric, ExtractingMetric):
+        if isinstance(metric, FeatureMetric):
             metric.check_ahead(num_samples)
 
 

@@ -199,7 +199,7 @@ def _sample_to_files(
     if rank == 0:
         _check_room(unfinished(), blocks)
     inferencer.load()
-    origin['weights'] = digest(inferencer.model.drawing_denoiser.backbone.state_dict())
+    origin['weights'] = digest(inferencer.model.inference_denoiser.backbone.state_dict())
     request = {**origin, **settings}
     _check_unfinished(unfinished(), blocks, request, force)
     nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.num_calls)

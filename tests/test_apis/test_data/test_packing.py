@@ -14,7 +14,7 @@ from mmcm.apis.data import pack_file, packing
 from mmcm.apis.data.packing import check_nothing_random, pack, verify
 from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
 from mmcm.utils.errors import InputError
-from support.pictures import files, write_folder, write_transparent_folder
+from support.image_folders import files, write_folder, write_transparent_folder
 
 TESTS = Path(__file__).parents[2]
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
@@ -166,7 +166,7 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monk
             sys.executable,
             '-W',
             'ignore',
-            TESTS / 'support/killed.py',
+            TESTS / 'support' / 'kill_when.py',
             f'{journal_of}.exists() and json.loads({journal_of}.read_bytes())["rows"] >= 15',
             tmp_path / 'pack.py',
             folder,

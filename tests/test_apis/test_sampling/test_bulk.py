@@ -148,7 +148,8 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     main(command(tiny, tmp_path / 'one.npz', number=1000))
     arguments = [ROOT / 'tools/sample.py', *command(tiny, tmp_path / 'x.npz', number=1000)]
     parts = tmp_path / 'x.npz.parts'
-    killed = run(ROOT / 'tests/support/killed.py', f'len(list(Path({str(parts)!r}).glob("block_*"))) >= 5', *arguments)
+    condition = f'len(list(Path({str(parts)!r}).glob("block_*"))) >= 5'
+    killed = run(ROOT / 'tests/support/kill_when.py', condition, *arguments)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     present = sorted(path.name for path in parts.glob('block_*'))
     assert 5 <= len(present) < 250 and not (tmp_path / 'x.npz').exists()

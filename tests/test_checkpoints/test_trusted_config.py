@@ -25,7 +25,7 @@ from mmcm.utils.errors import InputError
 from mmcm.web.model_pool import Shelf
 from mmcm.zoo import list_configs, list_models
 from support.digits import BACKBONE, build, model_config, write_config
-from support.hostile import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
+from support.hostile_checkpoints import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
 from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]

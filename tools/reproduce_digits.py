@@ -43,6 +43,7 @@ COLUMNS = {
     'manifold/precision': 'precision',
     'manifold/recall': 'recall',
 }
+RESULTS = ROOT / 'docs' / 'results_digits.md'
 JUDGES = 'configs/digits/judges_1xb32_digits-8x8.py'
 JUDGE = re.compile(r'frechet_(\D+)(\d+)/distance')  # of an architecture and a seed
 SHIPPED = {  # zoo name: its config, and the samplers that it is measured with
@@ -263,7 +264,7 @@ def judge_table(rows: Sequence[tuple[str, int | None, dict[str, float]]], halves
         halves (dict): Scores by judges of the halves of the real digits.
     """
     kinds = list(dict.fromkeys(found[1] for key in halves if (found := JUDGE.fullmatch(key))))
-    header = ['Images', 'Network calls', 'sliced Wasserstein', 'nine judges', *kinds]
+    header = ['Images', 'NFE', 'sliced Wasserstein', 'nine judges', *kinds]
     lines = ['| ' + ' | '.join(header) + ' |', '| :-- |' + ' --: |' * (len(header) - 1)]
     for name, calls, metrics in [('real half against real half', None, halves), *rows]:
         cells = [name, '' if calls is None else str(calls), *judge_columns(metrics, halves)]
@@ -331,7 +332,7 @@ def train_and_measure(method: str, folder: Path, threads: int) -> None:
 def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str]) -> str:
     """Return the table of means, with ranges over several seeds, in Markdown."""
     lines = [
-        '| Method | Network calls | ' + ' | '.join(COLUMNS.values()) + ' | training |',
+        '| Method | NFE | ' + ' | '.join(COLUMNS.values()) + ' | training |',
         '| :-- | --: |' + ' --: |' * (len(COLUMNS) + 1),
     ]
     for method in methods:
@@ -380,7 +381,7 @@ def main() -> None:
     shipped = judge_table(measure_shipped(work_dir, threads), halves)
     print(shipped)
     if args.write_docs:
-        write_between(ROOT / 'docs' / 'results_digits.md', 'shipped', shipped)
+        write_between(RESULTS, 'shipped', shipped)
     if args.shipped:
         return
     folders = [work_dir / f'seed{seed}' for seed in args.seeds]
@@ -398,8 +399,8 @@ def main() -> None:
     judged = judge_table([row for method in args.methods for row in judged_rows(method, folders)], halves)
     print(result, judged, sep='\n\n')
     if args.write_docs:
-        write_between(ROOT / 'docs' / 'results_digits.md', 'table', result)
-        write_between(ROOT / 'docs' / 'results_digits.md', 'judges', judged)
+        write_between(RESULTS, 'table', result)
+        write_between(RESULTS, 'judges', judged)
         for method in args.methods:
             sheet = (work_dir / f'seed{args.seeds[0]}' / method / 'sheet.png').read_bytes()
             (ROOT / 'docs' / 'images' / f'digits_{method}.png').write_bytes(sheet)

@@ -67,7 +67,7 @@ RENAMED = {
     'mmcm.evaluation.metrics.counted_once': 'mmcm.evaluation.metrics.deduplicate',
     'mmcm.evaluation.metrics.extracting_metric': 'mmcm.evaluation.metrics.feature_metric',
     'mmcm.interop': 'mmcm.checkpoints',
-    'mmcm.interop.config_text': 'mmcm.checkpoints.config_text',
+    'mmcm.interop.config_text': 'mmcm.checkpoints.config_parser',
     'mmcm.interop.diffusers_folder': 'mmcm.checkpoints.formats.diffusers_folder',
     'mmcm.interop.diffusers_unet': 'mmcm.checkpoints.formats.diffusers_unet',
     'mmcm.interop.inception_names': 'mmcm.checkpoints.formats.inception_names',
@@ -80,7 +80,7 @@ RENAMED = {
     'mmcm.utils.configs': 'mmcm.config',
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
-    'mmcm.utils.network_pickle': 'mmcm.checkpoints.network_pickle',
+    'mmcm.utils.network_pickle': 'mmcm.checkpoints.read',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
     'mmcm.utils.torch_files': 'mmcm.checkpoints.torch_files',
     'mmcm.utils.weight_checks': 'mmcm.checkpoints.weight_checks',
@@ -94,9 +94,12 @@ RENAMED = {
     'mmcm.zoo.wholeness': 'mmcm.checkpoints.integrity',
     'mmcm.zoo.work_directory': 'mmcm.checkpoints.work_directory',
 }
-# Names that packages exported and that another package exports now.
+# Names that packages exported, and the modules that have them now; behind a colon, the new name where it changed.
 MOVED_NAMES = {
     ('mmcm.checkpoints', 'backbone_config'): 'mmcm.checkpoints.formats.diffusers_unet',
+    ('mmcm.checkpoints', 'cached_file'): 'mmcm.checkpoints:resolve_checkpoint',
+    ('mmcm.checkpoints', 'config_text'): 'mmcm.checkpoints.checkpoint',
+    ('mmcm.checkpoints', 'embedded_config'): 'mmcm.checkpoints.checkpoint',
     ('mmcm.checkpoints', 'from_diffusers'): 'mmcm.checkpoints.formats.diffusers_unet',
     ('mmcm.checkpoints', 'is_diffusers_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.checkpoints', 'read_config'): 'mmcm.checkpoints.formats.diffusers_folder',
@@ -114,7 +117,7 @@ MOVED_NAMES = {
     ('mmcm.utils.images', 'on_square'): 'mmcm.visualization.grids',
     ('mmcm.zoo', 'addresses'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cache_folder'): 'mmcm.checkpoints',
-    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints',
+    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints:resolve_checkpoint',
     ('mmcm.zoo', 'download'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cached_place'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'checkpoints_in'): 'mmcm.checkpoints',
@@ -148,11 +151,11 @@ def moved_name(package: str, name: str) -> object:
     Raises:
         AttributeError: If it never exported it.
     """
-    new = MOVED_NAMES.get((package, name))
-    if new is None:
+    if (package, name) not in MOVED_NAMES:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
-    warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
-    return getattr(importlib.import_module(new), name)
+    module, _, new = MOVED_NAMES[package, name].partition(':')
+    warnings.warn(f'{package}.{name} is {module}.{new or name} now.', DeprecationWarning, stacklevel=3)
+    return getattr(importlib.import_module(module), new or name)
 
 
 def install() -> None:

@@ -19,7 +19,7 @@ from mmcm.zoo.config_files import PACKAGE
 PACKAGE_PREFIX = 'package:'
 
 
-def cached_file(
+def resolve_checkpoint(
     source: str | Path, cache_dir: str | Path | None = None, progress: bool = True, sha256: str | None = None
 ) -> Path:
     """Find a checkpoint, and download it where it has to come from elsewhere.

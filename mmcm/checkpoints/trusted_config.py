@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmcm.checkpoints.config_text import parse_config, text_and_size
 from mmcm.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
 
 # Settings of a model that drawing does without. They are left out unseen: a file cannot name files or addresses.
 TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
@@ -135,9 +137,9 @@ class Named:
         """
         from mmcm import registry  # torch is not loaded before a config is looked at
 
-        registry = getattr(registry, self.registry)
-        registry.import_from_location()
-        known = registry.module_dict.get(unscoped(name)) if isinstance(name, str) else None
+        registered: Registry = getattr(registry, self.registry)
+        registered.import_from_location()
+        known = registered.module_dict.get(unscoped(name)) if isinstance(name, str) else None
         if known is None:
             raise InputError(
                 f'{place} has to be {self}, got {shown(name)}: nothing is imported or run for a file of '
@@ -243,11 +245,11 @@ BACKBONES = dict(
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)
-DENOISERS = dict(
+DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG),
     TrigFlowDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6))),
 )
-SAMPLERS = dict(
+SAMPLERS: dict[str, dict[str, Any]] = dict(
     MultistepSampler=dict(
         sigmas=Maybe(Several(SIGMA, int(STEPS.high), alone=True)),
         indices=Maybe(Several(INDEX, int(STEPS.high), alone=True)),
@@ -268,7 +270,7 @@ PREPROCESSORS = dict(
 )
 NOISES = Named('NOISES', ('DeterministicNoise', 'PerSampleNoise', 'SharedNoise'))
 REQUESTS = Settings(dict(num_samples=IMAGES, batch_size=Maybe(IMAGES), seed=Maybe(SEED), noise=Maybe(NOISES)))
-MODELS = dict(
+MODELS: dict[str, dict[str, Any]] = dict(
     ConsistencyModel=dict(
         denoiser=Part('MODELS', DENOISERS),
         sampler=Maybe(Part('SAMPLERS', SAMPLERS)),
@@ -303,34 +305,6 @@ UNET2D = dict(
 SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), s_noise=SIGMA, **SCHEDULE)
 
 
-def embedded_config(
-    path: str | Path, name: str | Path | None = None, read: tuple[str, int] | None = None
-) -> dict[str, Any]:
-    """Return what drawing needs of the config in a file of weights: `model` and, if it has any, `class_names`.
-
-    All else in it, such as loaders and hooks of training, is left out.
-
-    Args:
-        path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
-            checkpoint.
-        name (str | Path, optional): What an error calls the file.
-        read (tuple[str, int], optional): What `text_and_size` returns of the file, where it has been read already.
-
-    Returns:
-        dict: The settings, checked; empty if the file has no config of a model.
-
-    Raises:
-        InputError: If the file cannot be read, or asks for what a file may not ask for; nothing was run then.
-    """
-    name = name or path
-    text, num_weights = read or text_and_size(path)
-    config = parse_config(text, name)
-    if not isinstance(config.get('model'), dict):
-        return {}
-    refuse_imports(config, name)
-    return checked_config(config, name, num_weights)
-
-
 def checked_config(config: dict[str, Any], name: str | Path, num_weights: int | None = None) -> dict[str, Any]:
     """Return `model` and `class_names` of the config that comes with weights; an InputError if they are refused.
 
@@ -346,7 +320,7 @@ def checked_config(config: dict[str, Any], name: str | Path, num_weights: int | 
             names = CLASS_NAMES.check('class_names', names)
         backbone = model.get('denoiser', {}).get('backbone')
         if num_weights is not None and isinstance(backbone, dict) and BACKBONE.is_own('backbone', backbone):
-            check_weights(backbone, num_weights)
+            check_num_weights(backbone, num_weights)
     except InputError as error:
         raise InputError(f'{name}: the config that comes with the weights is refused: {error}') from error
     return dict(model=model) if names is None else dict(model=model, class_names=names)
@@ -412,7 +386,7 @@ def check_cost(place: str, backbone: dict) -> None:
         )
 
 
-def check_weights(backbone: dict, num_weights: int) -> None:
+def check_num_weights(backbone: dict, num_weights: int) -> None:
     """Raise an InputError if an ADMUNet surely has more weights than the file that its config lies in."""
     # Of the two convolutions of 3 x 3 in each residual block the second keeps the width; all else comes on top.
     least = sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))

@@ -2,8 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     models = [find(args.name)] if args.name else list_models()
     entries = [describe(model, args.cache_dir) for model in models]
     if args.json:
-        print(json.dumps(entries[0] if args.name else entries, indent=2))
+        print(json.dumps(entries[0] if args.name else entries, indent=2, default=dict))  # of read-only mappings
     elif args.name:
         print(page(entries[0]))
     else:
@@ -60,7 +59,7 @@ def describe(model: ZooModel, cache_dir: str | None = None) -> dict[str, Any]:
             size = there.stat().st_size
             state = 'partial' if there == part else 'cached' if addresses(model) else 'packaged'
     return dict(
-        asdict(model),
+        vars(model),
         config=str(root() / model.config),
         card=model.card and str(root() / model.card),
         addresses=addresses(model),
@@ -134,11 +133,11 @@ def _megabytes(size: int) -> str:
     return f'{size / 1e6:.1f}' if size < 10e6 else f'{size / 1e6:.0f}'
 
 
-def _calls(result: dict[str, Any]) -> str:
+def _calls(result: Mapping[str, Any]) -> str:
     return f'{result["Calls"]} network call{"s" * (result["Calls"] > 1)}'
 
 
-def _metrics(result: dict[str, Any]) -> str:
+def _metrics(result: Mapping[str, Any]) -> str:
     return ', '.join(f'{name} {value}' for name, value in result['Metrics'].items())
 
 

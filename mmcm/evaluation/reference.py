@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from mmcm.checkpoints import cache_folder, cached_file
+from mmcm.checkpoints import cache_folder, resolve_checkpoint
 from mmcm.evaluation.features.base import Features
 from mmcm.evaluation.features.shared import REFERENCE, shared_extractor
 from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
@@ -160,7 +160,7 @@ class Reference:
         if isinstance(self.given, dict):
             dataset, statistics, name = DATASETS.build(self.given), Statistics(), f'the data set {self.given["type"]}'
         else:
-            path = cached_file(self.given) if is_address(self.given) else Path(self.given).expanduser()
+            path = resolve_checkpoint(self.given) if is_address(self.given) else Path(self.given).expanduser()
             dataset, statistics, name = *self._read(path), str(path)
         if dataset is not None:
             dataset = spread(dataset, self.num_images)

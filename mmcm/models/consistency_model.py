@@ -11,15 +11,16 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
-from mmcm.checkpoints.weights import average_name, load_weights
+from mmcm.checkpoints.weights import load_weights
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser, load_denoiser
 from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
-from mmcm.operators import EditingOperator, Tiles, editing_sampler, tiled
-from mmcm.operators import data_consistency as known_kept
+from mmcm.operators import EditingOperator, Tiles, editing_sampler, known_kept, tiled
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, as_labels, labels_of
@@ -150,21 +151,25 @@ class ConsistencyModel(MMagicCalls, BaseModel):
             average.load_state_dict(self.denoiser.state_dict())
 
     def load_checkpoint(
-        self, source: str | Path, average: str | None = None, cache_dir: str | Path | None = None
-    ) -> None:
+        self, source: str | Path | Checkpoint, average: str | None = None, cache_dir: str | Path | None = None
+    ) -> str | None:
         """Load weights to draw with: into the denoiser and each average that is kept.
 
         Args:
-            source (str): Path, URL, zoo name or work directory.
-            average (str, optional): Which weights of a training checkpoint; see `read_backbone`.
+            source (str | Path | Checkpoint): A checkpoint, or its path, URL, zoo name or work directory.
+            average (str, optional): Which weights of a training checkpoint; see `chosen_weights`.
             cache_dir (str | Path, optional): Where downloads are kept.
+
+        Returns:
+            str | None: Which weights these are; see `load_denoiser`.
 
         Raises:
             InputError: If the file cannot be had or read, or belongs to another denoiser; see `load_denoiser`.
         """
-        load_denoiser(self.denoiser, source, average, cache_dir)
+        used = load_denoiser(self.denoiser, source, average, cache_dir)
         for ema in self.emas.values():
             ema.load_state_dict(self.denoiser.state_dict())
+        return used
 
     def _averages(self) -> list[nn.Module]:
         return [*([] if self.target is None else [self.target]), *self.emas.values()]

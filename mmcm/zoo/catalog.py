@@ -9,10 +9,11 @@ format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
 - of a collection: `Model Card`.
 """
 
-import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -24,7 +25,7 @@ from mmcm.zoo.config_files import INDEX, root
 
 @dataclass(frozen=True)
 class ZooModel:
-    """One model of the zoo.
+    """One model of the zoo, which all callers share: nothing in it can be changed.
 
     Args:
         name (str): What it is called, `cd_imagenet64_l2` for example.
@@ -33,9 +34,9 @@ class ZooModel:
             without weights.
         dataset (str, optional): What it was trained on.
         collection (str, optional): The method, as the metafile's `Collections` names it.
-        sampler (dict, optional): The checkpoint's own points for `MultistepSampler`, such as
+        sampler (Mapping, optional): The checkpoint's own points for `MultistepSampler`, such as
             `{'indices': (0, 22), 'num_scales': 40}`.
-        results (tuple[dict]): Task, dataset, metrics and the network calls that they took, as in the metafile.
+        results (tuple[Mapping]): Task, dataset, metrics and the network calls that they took, as in the metafile.
         sha256 (str, optional): Digest of the weights in hexadecimal digits.
         mirrors (tuple[str]): Further addresses of the weights, in the order in which to try them.
         method (str, optional): How it was trained, 'CD lpips' for example.
@@ -49,8 +50,8 @@ class ZooModel:
     weights: str | None = None
     dataset: str | None = None
     collection: str | None = None
-    sampler: dict[str, Any] | None = None
-    results: tuple[dict[str, Any], ...] = ()
+    sampler: Mapping[str, Any] | None = None
+    results: tuple[Mapping[str, Any], ...] = ()
     sha256: str | None = None
     mirrors: tuple[str, ...] = ()
     method: str | None = None
@@ -65,15 +66,17 @@ class ZooModel:
 
 
 def list_models() -> list[ZooModel]:
-    """List the models of the zoo, in the order of the metafiles.
-
-    Returns:
-        list[ZooModel]: Every model; the caller may change what it gets.
+    """List the models of the zoo, in the order of the metafiles. These are read once per process.
 
     Raises:
         InputError: If a metafile is incomplete or two models bear the same name.
     """
-    return copy.deepcopy(list(_read_models(root())))
+    return list(_read_models(root()))
+
+
+def lookup(name: str | Path) -> ZooModel | None:
+    """Return the model that has this name or whose weights have this address, None if there is none."""
+    return next((model for model in list_models() if str(name) in (model.name, model.weights)), None)
 
 
 def find(name: str) -> ZooModel:
@@ -102,8 +105,8 @@ def released_sampler(checkpoint: str) -> dict[str, Any]:
     Returns:
         dict: `num_scales`, and `indices` of the two-step points; empty where nothing is known.
     """
-    entry = next((model for model in list_models() if checkpoint in (model.name, model.weights)), None)
-    return dict(entry.sampler or {}) if entry else {}
+    model = lookup(checkpoint)
+    return dict(model.sampler or {}) if model else {}
 
 
 @cache
@@ -129,10 +132,7 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
     for key in ('Name', 'Config'):
         if key not in entry:
             raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
-    results = tuple(entry.get('Results', ()))
-    sampler = entry.get('Sampler')
-    if sampler is not None:  # YAML has no tuples, and configs write points as tuples
-        sampler = {key: tuple(value) if isinstance(value, list) else value for key, value in sampler.items()}
+    results = _read_only(entry.get('Results', ()))
     collection, metadata = entry.get('In Collection'), entry.get('Metadata', {})
     return ZooModel(
         name=entry['Name'],
@@ -140,7 +140,7 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         weights=entry.get('Weights'),
         dataset=results[0].get('Dataset') if results else None,
         collection=collection,
-        sampler=sampler,
+        sampler=_read_only(entry.get('Sampler')),
         results=results,
         sha256=entry.get('SHA256'),
         mirrors=tuple(entry.get('Mirrors', ())),
@@ -149,3 +149,10 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         num_classes=metadata.get('Classes'),
         card=cards.get(collection),
     )
+
+
+def _read_only(value: Any) -> Any:
+    """Return a value of YAML with mappings that cannot be changed, and with tuples, as configs write points."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: _read_only(each) for key, each in value.items()})
+    return tuple(map(_read_only, value)) if isinstance(value, (list, tuple)) else value

@@ -9,13 +9,15 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from torch import Tensor
 
+from mmcm.checkpoints.read import read_checkpoint
 from mmcm.utils.errors import InputError, printable
 
 ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
@@ -57,7 +59,29 @@ class WeightSet(NamedTuple):
         if name in (self.place, *self.parts):
             return True
         decays = [re.sub(r'^\D+', '', part).replace('_', '.') for part in (*self.parts, self.place)]
-        return self.is_average and _number(name) is not None and _number(name) in map(_number, decays)
+        return self.is_average and as_number(name) is not None and as_number(name) in map(as_number, decays)
+
+
+def is_state_dict(content: Any) -> TypeGuard[Mapping[str, Tensor]]:
+    """Return whether `content` is a mapping of names to tensors, and not an empty one."""
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
+    )
+
+
+def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
+    """Return the weights in a file, which may have them under the key 'state_dict'. They are read when they are used.
+
+    Raises:
+        InputError: If the file cannot be read, or holds something else.
+    """
+    content = read_checkpoint(path, mapped=True)
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
+    if not is_state_dict(weights):
+        raise InputError(f'{path} holds no state dict but {describe(content)}.')
+    return unwrapped_names(weights)
 
 
 def unwrapped_names(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,7 +249,8 @@ def _same(a: WeightSet, b: WeightSet) -> bool:
     )
 
 
-def _number(text: str) -> float | None:
+def as_number(text: str) -> float | None:
+    """Return the number that a text is, None if it is none."""
     try:
         return float(text)
     except ValueError:

@@ -76,7 +76,9 @@ def read_trainer_checkpoint(files: TrainerFiles) -> dict[str, Any]:
     Raises:
         InputError: If a file cannot be read, or the files do not fit together.
     """
-    from mmcm.checkpoints.weights import average_name, read_state_dict  # which load torch
+    # These load torch.
+    from mmcm.checkpoints.formats.foreign_weights import read_state_dict
+    from mmcm.checkpoints.formats.training_checkpoint import average_name
 
     network = read_state_dict(files.parts['model'])
     sources = {
@@ -85,7 +87,7 @@ def read_trainer_checkpoint(files: TrainerFiles) -> dict[str, Any]:
         'teacher': files.parts.get('teacher_model'),
     }
     sources.update((f'emas.{average_name(rate)}', path) for rate, path in sorted(files.averages.items()))
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for prefix, path in sources.items():
         if path is not None:
             part = network if prefix == 'denoiser' else read_state_dict(path)

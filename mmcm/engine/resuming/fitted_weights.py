@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.weight_checks import differences
-from mmcm.checkpoints.weights import average_name
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError, first_of
 

@@ -12,8 +12,9 @@ from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import FlexibleRunner, Runner
 from torch import Tensor
 
+from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.weight_checks import check_finite, check_numbers
-from mmcm.checkpoints.weights import chosen_weights, own_weights
+from mmcm.checkpoints.weights import chosen_weights
 from mmcm.engine.resuming.fitted_weights import NETWORK, FittedWeights
 from mmcm.engine.resuming.resumed_run import fit_run
 from mmcm.engine.resuming.resumed_trainer import resume_trainer
@@ -88,8 +89,8 @@ def training_weights(
     if weights is not None:
         return weights, []
     network = None if is_sharded(model) else model.denoiser.backbone
-    weights, _ = chosen_weights(checkpoint, source, network=network)
-    return {f'{NETWORK}{key}': value for key, value in weights.items()}, ['its weights are the online ones']
+    found = chosen_weights(checkpoint, source, network=network).weights
+    return {f'{NETWORK}{key}': value for key, value in found.items()}, ['its weights are the online ones']
 
 
 def is_sharded(model: ConsistencyModel) -> bool:

@@ -76,7 +76,7 @@ class _Reader:
                 self.refuse(f'{self.shown()} is no setting (name = value)')
             self.start, self.end = match.span()
             if match.lastgroup != 'space':
-                self.kind, self.token = match.lastgroup, match[0]
+                self.kind, self.token = match.lastgroup or '', match[0]
                 return
         self.start = self.end
 

@@ -327,8 +327,8 @@ def _truncated(received: int, total: int | None) -> str:
 
 def _extent(response: HTTPResponse) -> tuple[int | None, int | None]:
     """Return where the answer starts in the file (None if it does not say) and the size of the whole file."""
-    length = response.headers.get('Content-Length')
-    length = int(length) if length and re.fullmatch('[0-9]{1,18}', length.strip()) else None
+    declared = (response.headers.get('Content-Length') or '').strip()
+    length = int(declared) if re.fullmatch('[0-9]{1,18}', declared) else None
     if response.status != 206:
         return 0, length
     stated = response.headers.get('Content-Range', '').strip()

@@ -49,7 +49,7 @@ def resolve_checkpoint(
     if text.lower().startswith(('http://', 'https://')):
         return _downloaded_file(text, cache_dir, progress, sha256)
     if text.startswith(HUB_PREFIX):
-        path = hub_folder(hub_id(text), cache_dir, progress)
+        path = hub_folder(text[len(HUB_PREFIX) :], cache_dir, progress)
     else:
         path = _named_file(source, cache_dir, progress)
     if sha256 is not None:
@@ -63,7 +63,7 @@ def cached_place(model: ZooModel, cache_dir: str | Path | None = None) -> Path |
         return None
     if model.weights.startswith(PACKAGE_PREFIX):
         return PACKAGE / model.weights[len(PACKAGE_PREFIX) :]
-    return cache_folder(cache_dir) / 'checkpoints' / _file_name(model.weights)
+    return _zoo_place(model.weights, cache_dir)
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
@@ -131,12 +131,16 @@ def _downloaded_file(url: str, cache_dir: str | Path | None, progress: bool, sha
     model = next((model for model in list_models() if model.weights == url), None)
     if model is not None:
         sha256 = sha256 or model.sha256
-        return download(addresses(model), cached_place(model, cache_dir), sha256=sha256, progress=progress)
+        return download(addresses(model), _zoo_place(url, cache_dir), sha256=sha256, progress=progress)
     name = hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]
     folder = cache_folder(cache_dir) / 'checkpoints' / name
     # A file of the same name on a mirror may be another one, unless a digest tells.
     urls = [*(_mirrored(url) if sha256 else ()), url]
     return download(urls, folder / _file_name(url), sha256=sha256, progress=progress)
+
+
+def _zoo_place(url: str, cache_dir: str | Path | None) -> Path:
+    return cache_folder(cache_dir) / 'checkpoints' / _file_name(url)
 
 
 def _mirrored(url: str) -> list[str]:

@@ -46,7 +46,7 @@ def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
-        options = dict(map_location='cpu', weights_only=True)
+        options: dict[str, Any] = dict(map_location='cpu', weights_only=True)
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'Detected pickle protocol')  # what cannot be read then is an error below
             if path.suffix == '.safetensors':  # by which torch would choose the reader

@@ -110,7 +110,7 @@ def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
         raise Unreadable('its directory lies elsewhere than it says')
 
 
-def _check_legacy(content: mmap.mmap) -> None:
+def _check_legacy(content: Any) -> None:
     try:
         start = check_pickle(content, NOTHING, lambda name: False, NOTHING).value
     except ForeignName:
@@ -174,7 +174,7 @@ def _tensor_values(node: Node) -> int:
         name, arguments = arguments[0].name, arguments[2].items
     if REBUILD.get(name) is not _check_tensor:
         return 0
-    return _weight(math.prod(_sizes(arguments[2])), _storage(arguments[0])[2])
+    return _weight(math.prod(_sizes(arguments[2]) or ()), _storage(arguments[0])[2])
 
 
 def _weight(values: int, item: int) -> int:
@@ -240,7 +240,7 @@ def _is_type(name: str) -> bool:
 
 def _let_through() -> set[str]:
     """Return what the user has let through, by torch.serialization.add_safe_globals."""
-    found = getattr(torch.serialization, 'get_safe_globals', list)()
+    found: list[Any] = getattr(torch.serialization, 'get_safe_globals', list)()
     return {f'{item.__module__}.{item.__qualname__}' for item in found if not isinstance(item, tuple)} | {
         item[1] for item in found if isinstance(item, tuple)
     }

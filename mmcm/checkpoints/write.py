@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mappi
     """
     # Paths in a config may hold bytes that are no characters, and safetensors reads no file with such text.
     texts = {key: text.encode(errors='backslashreplace').decode() for key, text in metadata.items()}
-    header, offset = {'__metadata__': dict(sorted(texts.items()))}, 0
+    header: dict[str, dict[str, Any]] = {'__metadata__': dict(sorted(texts.items()))}
+    offset = 0
     for key, value in weights.items():
         size = value.numel() * value.element_size()
         header[key] = dict(dtype=DTYPES[value.dtype], shape=list(value.shape), data_offsets=[offset, offset + size])
@@ -30,7 +32,7 @@ def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mappi
     with appearing(path) as part, part.open('wb') as file:
         file.write(struct.pack('<Q', len(text)) + text)
         for value in weights.values():
-            file.write(_bytes_of(value).numpy())
+            file.write(_bytes_of(value).numpy().data)
 
 
 def write_torch(path: Path, weights: Mapping[str, Tensor]) -> None:

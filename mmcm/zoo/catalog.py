@@ -133,13 +133,13 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         if key not in entry:
             raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
     results = _read_only(entry.get('Results', ()))
-    collection, metadata = entry.get('In Collection'), entry.get('Metadata', {})
+    collection, metadata = entry.get('In Collection', ''), entry.get('Metadata', {})
     return ZooModel(
         name=entry['Name'],
         config=entry['Config'],
         weights=entry.get('Weights'),
         dataset=results[0].get('Dataset') if results else None,
-        collection=collection,
+        collection=collection or None,
         sampler=_read_only(entry.get('Sampler')),
         results=results,
         sha256=entry.get('SHA256'),

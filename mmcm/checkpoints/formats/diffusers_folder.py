@@ -226,7 +226,7 @@ def _weight_files(folder: Path) -> list[Path]:
 def _parts(index: Path) -> list[str]:
     """Return the names of the files that an index says the weights are in."""
     places = _read_json(index).get('weight_map')
-    names = list(places.values()) if isinstance(places, dict) else [None]
+    names: list[Any] = list(places.values()) if isinstance(places, dict) else []
     if not names or not all(isinstance(name, str) and name.isprintable() and Path(name).name for name in names):
         raise InputError(
             f'{index} has no weight_map from the names of weights to those of files. Download or write it again.'

@@ -62,7 +62,7 @@ class FittedWeights:
                 raise self._refused(f'does not have all of {self._called(part)} of this run: {difference}')
             else:
                 anew.append(self._called(part))
-        if 'teacher' in fitted:
+        if 'teacher' in fitted and self.model.teacher is not None:
             # Not its state_dict: FSDP would take the teacher for the whole model then.
             own = dict([*self.model.teacher.named_parameters(), *self.model.teacher.named_buffers()])
             self.other_teacher = any(

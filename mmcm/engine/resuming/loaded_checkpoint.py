@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import FlexibleRunner, Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.weight_checks import check_finite, check_numbers
@@ -93,7 +93,7 @@ def training_weights(
     return {f'{NETWORK}{key}': value for key, value in found.items()}, ['its weights are the online ones']
 
 
-def is_sharded(model: ConsistencyModel) -> bool:
+def is_sharded(model: nn.Module) -> bool:
     """Return whether the weights of a model lie in shards, under other names and of other shapes."""
     return any(part in name for name, _ in model.named_parameters() for part in SHARDED)
 

@@ -1,6 +1,7 @@
 """Reading checkpoints for MMEngine without running anything that they contain."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import mmengine.runner._flexible_runner
@@ -63,13 +64,14 @@ def find_latest_checkpoint(work_dir: str) -> str | None:
     Raises:
         InputError: If there are checkpoints, but none is whole.
     """
-    found, note, error = None, None, None
+    found: Path | None = None
+    note = error = None
     if is_main_process() and holds_run(work_dir):
         try:
             found, note = last_checkpoint(work_dir, whole=True)
         except InputError as refused:
             error = str(refused)
-    answer = [found, error]
+    answer: list[Any] = [found, error]
     broadcast_object_list(answer)
     found, error = answer
     if error is not None:

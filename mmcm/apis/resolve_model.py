@@ -100,7 +100,7 @@ def is_weights(model: str | Path) -> bool:
     suffix = Path(model).suffix.lower()
     if suffix in CONFIG_SUFFIXES:
         return False
-    return suffix in WEIGHTS or str(model).lower().startswith(ADDRESS) or os.path.isfile(model)
+    return suffix in WEIGHTS or str(model).lower().startswith(ADDRESS) or os.path.isfile(model)  # noqa: PTH113 (False, too, for what cannot be a path)
 
 
 def sampler_config(config: dict | None, checkpoint: str, changes: dict | None = None) -> dict:

@@ -1,7 +1,7 @@
-"""The config that a checkpoint carries as text. It is read, never run: it comes with a file of someone else.
+"""Parser for the config text in a checkpoint. The text is parsed and never run, since the file may be hostile.
 
-Python's own parser may crash the process on hostile text, and `ast.literal_eval` takes more than a config needs. The
-reader here knows assignments of literals and of `dict(...)`, which is all that MMEngine writes, and nothing else.
+Python's own parser may crash the process on hostile text, and `ast.literal_eval` accepts more than a config needs. This
+parser accepts assignments of literals and of `dict(...)`, which is all that MMEngine writes.
 """
 
 import ast
@@ -211,7 +211,7 @@ class _Reader:
 
 
 def setting(config: Any, *keys: str) -> Any:
-    """Return the setting below `keys` of a config, None if there is none."""
+    """Return the setting at the nested `keys` of a config, None if there is none."""
     for key in keys:
         config = config.get(key) if isinstance(config, Mapping) else None
     return config

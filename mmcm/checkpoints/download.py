@@ -120,7 +120,7 @@ def _download(url: str, path: Path, sha256: str | None, delays: Sequence[float],
         part.discard()
         raise _Failed(reason)
     _sidecar(path).write_text(f'{found}  {path.name}\n', encoding='utf-8')
-    os.replace(part.path, path)
+    part.path.replace(path)
     part.discard()
 
 

@@ -1,6 +1,5 @@
 """Check that a downloaded checkpoint file is whole, by its own format: a digest is not always known."""
 
-import os
 import struct
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ def why_incomplete(path: Path, suffix: str) -> str | None:
         suffix (str): The suffix that it will have, '.safetensors' for example. The zip archives of `torch.save` are
             recognised by their first bytes.
     """
-    size = os.path.getsize(path)
+    size = path.stat().st_size
     page = stand_in(path)
     if page is not None:
         return f'what arrived is {page}'

@@ -1,4 +1,4 @@
-"""From what a user calls a checkpoint to a file on this machine."""
+"""Resolve the name of a checkpoint to a file on this machine."""
 
 import hashlib
 import os
@@ -22,12 +22,12 @@ PACKAGE_PREFIX = 'package:'
 def resolve_checkpoint(
     source: str | Path, cache_dir: str | Path | None = None, progress: bool = True, sha256: str | None = None
 ) -> Path:
-    """Find a checkpoint, and download it where it has to come from elsewhere.
+    """Return the path of a checkpoint, downloading it if it is not on this machine.
 
-    What is downloaded stays in `checkpoints/` below the cache: under its own name where it is of the zoo, in a folder
-    of its own where it is from any other address, since files of two addresses may share a name. Where the file is of
-    the zoo or its digest is given, `<base>/<file name>` is asked for first, for each of the base addresses in
-    `$MMCM_MIRRORS`. With `$MMCM_OFFLINE` set, only what is here already is found.
+    Downloads are kept in `checkpoints/` below the cache. A file of the zoo has its own name there, a file from another
+    address a folder of its own, since files of two addresses may share a name. For a file of the zoo, or with a
+    digest, `<base>/<file name>` is tried first for each base address in `$MMCM_MIRRORS`. With `$MMCM_OFFLINE` set,
+    nothing is downloaded.
 
     Args:
         source (str | Path): A file, a work directory of MMEngine (its last checkpoint is meant, see
@@ -58,7 +58,7 @@ def resolve_checkpoint(
 
 
 def cached_place(model: ZooModel, cache_dir: str | Path | None = None) -> Path | None:
-    """Return where the file of a model of the zoo is, or will be when it was downloaded; None if it has no weights."""
+    """Return where the file of a zoo model is, or will be after its download; None if it has no weights."""
     if model.weights is None:
         return None
     if model.weights.startswith(PACKAGE_PREFIX):
@@ -67,7 +67,7 @@ def cached_place(model: ZooModel, cache_dir: str | Path | None = None) -> Path |
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Return the folder of all that is kept for later: `cache_dir`, else `$MMCM_HOME`, else `~/.cache/mmcm`."""
+    """Return the cache folder: `cache_dir`, else `$MMCM_HOME`, else `~/.cache/mmcm`."""
     return Path(cache_dir or os.environ.get('MMCM_HOME') or '~/.cache/mmcm').expanduser()
 
 

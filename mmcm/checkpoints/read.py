@@ -1,4 +1,4 @@
-"""Reading the files that hold weights, and nothing but weights.
+"""Read files of weights, and nothing but weights.
 
 Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
 """
@@ -68,7 +68,7 @@ def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
 
 
 def check_file(path: Path) -> bool:
-    """Return whether a file is one of safetensors, and not of torch; an InputError if it is none that may be read."""
+    """Return True for a safetensors file, False for a file of torch; an InputError if it may not be read."""
     if not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(f'there is no checkpoint file {path} that could be read.')
     try:
@@ -126,14 +126,14 @@ def refuse_network_pickle(path: Path) -> None:
 
 
 def reads_as_safetensors(path: Path) -> bool:
-    """Return whether a file is to be read as safetensors: by its first bytes, and by its name where they do not say."""
+    """Return whether to read a file as safetensors: by its first bytes, else by its name."""
     if is_safetensors(path):
         return True
     return path.suffix.lower() == '.safetensors' and not is_pickled(path)
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise Unreadable if the header of a safetensors file goes beyond the file, or beyond what any needs."""
+    """Raise Unreadable if the header of a safetensors file is longer than the file, or than any real one."""
     size = path.stat().st_size
     with path.open('rb') as file:
         length = int.from_bytes(file.read(8), 'little')

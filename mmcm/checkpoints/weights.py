@@ -1,4 +1,4 @@
-"""The weights of a network, from any of the files that hold them."""
+"""Choose the weights of a network in the content of a checkpoint, and load them."""
 
 import hashlib
 from collections.abc import Mapping

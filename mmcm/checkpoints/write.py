@@ -1,4 +1,4 @@
-"""Writing large files of weights: no copy of them in memory, and under their name only when they are whole."""
+"""Write files of weights: without a copy in memory, and under their name only when they are whole."""
 
 import json
 import struct
@@ -17,7 +17,7 @@ DTYPES = {torch.float32: 'F32', torch.float16: 'F16', torch.bfloat16: 'BF16'}  #
 def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write `weights`, all of one dtype, to a safetensors file, in their order and with `metadata`.
 
-    The file depends on nothing else: safetensors itself writes metadata in any order, and the tensors by name.
+    Equal arguments give equal bytes. safetensors' own writer puts metadata in random order and sorts the tensors.
     """
     # Paths in a config may hold bytes that are no characters, and safetensors reads no file with such text.
     texts = {key: text.encode(errors='backslashreplace').decode() for key, text in metadata.items()}

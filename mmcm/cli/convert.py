@@ -77,9 +77,9 @@ def target(out: Path, to: str | None) -> str:
     if to != (named or 'diffusers'):
         needed = f'a file that ends in {" or ".join(SUFFIXES[to])}' if SUFFIXES[to][0] else 'a folder'
         raise InputError(f'--to {to} writes {needed}, got {out}.')
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        if not (is_diffusers_folder(out) if to == 'diffusers' else out.is_file()):
-            raise InputError(f'{out} is there already and no such output, so it is not replaced. Choose another place.')
+    replaceable = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not (replaceable or (is_diffusers_folder(out) if to == 'diffusers' else out.is_file())):
+        raise InputError(f'{out} is there already and no such output, so it is not replaced. Choose another place.')
     return to
 
 

@@ -28,10 +28,10 @@ from mmcm.apis.evaluation.scores import FORMAT
 from mmcm.apis.sampling.bulk import Parts
 from mmcm.apis.sampling.image_archives import read_origin
 from mmcm.checkpoints import parse_config, resolve_checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.download import _Part, recorded_sha256
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder, read_config, read_weights, write_folder
 from mmcm.checkpoints.integrity import why_incomplete
-from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.read import read_checkpoint
 from mmcm.checkpoints.weights import load_weights, read_backbone
 from mmcm.datasets.cifar import CIFAR10
@@ -139,7 +139,7 @@ def read_weights_file(path):
             load_weights(network, read_backbone(path, name, network), path)
     why_incomplete(path, path.suffix)
     is_script(path)
-    Checkpoint.open(path).config_text
+    assert isinstance(Checkpoint.open(path).config_text, str)
 
 
 def read_arrays(path):

@@ -26,7 +26,7 @@ def test_text_is_found_where_commands_write_it(tmp_path):
     save_file(dict(a=torch.ones(1)), tmp_path / 'published.safetensors', dict(config=TEXT))
     torch.save(dict(meta=dict(cfg=TEXT), state_dict=dict(a=torch.ones(1))), tmp_path / 'iter_8.pth')
     assert (
-        Checkpoint(tmp_path / 'published.safetensors').config_text
+        print(Checkpoint(tmp_path / 'published.safetensors').config_text)
         == Checkpoint(tmp_path / 'iter_8.pth').config_text
         == TEXT
     )
@@ -44,7 +44,7 @@ def test_truncated_safetensors_file_is_refused(tmp_path):
     content = (tmp_path / 'x.safetensors').read_bytes()
     (tmp_path / 'x.safetensors').write_bytes(content[:-8])
     with pytest.raises(InputError, match='is no whole checkpoint'):
-        Checkpoint(tmp_path / 'x.safetensors').config_text
+        print(Checkpoint(tmp_path / 'x.safetensors').config_text)
 
 
 def test_weights_alone_have_none(tmp_path):
@@ -71,7 +71,7 @@ def test_weights_that_share_a_storage_count_once(tmp_path):
 def test_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / 'x.safetensors').write_bytes(b'half')
     with pytest.raises(InputError, match='x.safetensors is a text .*and no checkpoint'):
-        Checkpoint(tmp_path / 'x.safetensors').config_text
+        print(Checkpoint(tmp_path / 'x.safetensors').config_text)
 
 
 class Reads:
@@ -87,22 +87,22 @@ class Reads:
         )
 
         class Opened:
-            def __init__(opened, path, framework):  # noqa: N805
+            def __init__(opened, path, framework):
                 opened.file, opened.path = safe_open(path, framework=framework), str(path)
 
-            def __enter__(opened):  # noqa: N805
+            def __enter__(opened):
                 opened.entered = opened.file.__enter__()
                 return opened
 
-            def __exit__(opened, *error):  # noqa: N805
+            def __exit__(opened, *error):
                 return opened.file.__exit__(*error)
 
-            def __getattr__(opened, name):  # noqa: N805
+            def __getattr__(opened, name):
                 if name == 'metadata':
                     self.headers[opened.path] += 1
                 return getattr(opened.entered, name)
 
-            def get_tensor(opened, key):  # noqa: N805
+            def get_tensor(opened, key):
                 self.tensors[f'{opened.path}:{key}'] += 1
                 return opened.entered.get_tensor(key)
 

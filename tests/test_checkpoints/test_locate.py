@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmcm.checkpoints import locate as checkpoint_path
-from mmcm.checkpoints.locate import resolve_checkpoint, cached_place
+from mmcm.checkpoints.locate import cached_place, resolve_checkpoint
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import ZooModel
 

@@ -147,7 +147,7 @@ def test_text_that_is_no_list_of_settings_is_refused(traps, tmp_path, text, form
 def test_config_that_is_no_text_is_refused(tmp_path, config):
     torch.save(dict(meta=dict(cfg=config), state_dict=dict(a=torch.ones(1))), tmp_path / 'x.pth')
     with pytest.raises(InputError, match='has to be text'):
-        Checkpoint(tmp_path / 'x.pth').config
+        print(Checkpoint(tmp_path / 'x.pth').config)
 
 
 BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'

@@ -45,13 +45,14 @@ def find_trainer_files(path: str | Path) -> TrainerFiles | None:
         path (str | Path): The folder, of which the last step is meant, or the `model<step>.pt` of a step in it.
     """
     path = Path(path).expanduser()
-    whole = os.path.isdir(path)  # also False for what no path can be called, such as a long address
+    whole = os.path.isdir(path)  # noqa: PTH112 (False, too, for what cannot be a path, such as a long address)
     if whole:
         steps = [int(match[3]) for match in map(NAME.fullmatch, _names(path)) if match and match[1] == 'model']
         folder, step = path, max(steps, default=None)
     else:
         match = NAME.fullmatch(path.name)
-        folder, step = path.parent, int(match[3]) if match and match[1] == 'model' and os.path.isfile(path) else None
+        is_file = os.path.isfile(path)  # noqa: PTH113 (see above)
+        folder, step = path.parent, int(match[3]) if match and match[1] == 'model' and is_file else None
     if step is None:
         return None
     files = TrainerFiles(step)

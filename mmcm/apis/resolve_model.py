@@ -61,7 +61,7 @@ def find_model(model: str | Path | Config, checkpoint: str | None, cache_dir: st
 
 def config_and_source(model: str | Path | Config, cache_dir: str | Path | None) -> tuple[Config, Any]:
     """Return the config that `model` means, and its checkpoint, or a name of it; None where the config may name one."""
-    if isinstance(model, dict):  # also a Config
+    if isinstance(model, (dict, Config)):
         return translated(model if isinstance(model, Config) else Config(model)), None
     if not isinstance(model, (str, Path)):
         raise InputError(f'model has to be a name, a path or a config, got {model!r}.')

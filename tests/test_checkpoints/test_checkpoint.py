@@ -26,7 +26,7 @@ def test_text_is_found_where_commands_write_it(tmp_path):
     save_file(dict(a=torch.ones(1)), tmp_path / 'published.safetensors', dict(config=TEXT))
     torch.save(dict(meta=dict(cfg=TEXT), state_dict=dict(a=torch.ones(1))), tmp_path / 'iter_8.pth')
     assert (
-        print(Checkpoint(tmp_path / 'published.safetensors').config_text)
+        Checkpoint(tmp_path / 'published.safetensors').config_text
         == Checkpoint(tmp_path / 'iter_8.pth').config_text
         == TEXT
     )

@@ -1,4 +1,4 @@
-"""The same weights in the files of OpenAI, of diffusers and of mmcm."""
+"""Convert weights between the files of OpenAI, diffusers and mmcm."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""From a training checkpoint to a file to hand out."""
+"""Publish a training checkpoint: its network alone, in a safetensors file with its config."""
 
 from pathlib import Path
 

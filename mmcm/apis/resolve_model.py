@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,24 +43,24 @@ def resolve_model(
     Raises:
         InputError: If there is no such model, or no checkpoint is named.
     """
-    config, own = config_and_source(model, cache_dir)
+    config, own = config_and_checkpoint(model, cache_dir)
     found = checkpoint or own or config.get('checkpoint')
     if found is None:
         raise InputError(f'{model} names no checkpoint: give one, a path, URL, work directory or zoo name.')
     if config.get('model', {}).get('type') not in ('ConsistencyModel', 'mmcm.ConsistencyModel'):
         raise InputError(f'{model} is not the config of a ConsistencyModel.')
-    return ResolvedModel(config, Checkpoint.open(found, cache_dir))
+    return ResolvedModel(config, found if isinstance(found, Checkpoint) else Checkpoint(str(found), cache_dir))
 
 
 def find_model(model: str | Path | Config, checkpoint: str | None, cache_dir: str | Path | None) -> tuple[Config, str]:
-    """Return what `resolve_model` does, with the name of the checkpoint: its former form."""
+    """Return the config and the name of the checkpoint that `model` means: the former `resolve_model`."""
     warnings.warn('find_model is resolve_model now.', DeprecationWarning, stacklevel=2)
     config, found = resolve_model(model, checkpoint, cache_dir)
     return config, str(found)
 
 
-def config_and_source(model: str | Path | Config, cache_dir: str | Path | None) -> tuple[Config, Any]:
-    """Return the config that `model` means, and its checkpoint, or a name of it; None where the config may name one."""
+def config_and_checkpoint(model: str | Path | Config, cache_dir: str | Path | None) -> tuple[Config, Checkpoint | None]:
+    """Return the config that `model` means, and its checkpoint; None for a config, which may name one itself."""
     if isinstance(model, (dict, Config)):
         return translated(model if isinstance(model, Config) else Config(model)), None
     if not isinstance(model, (str, Path)):
@@ -68,12 +68,12 @@ def config_and_source(model: str | Path | Config, cache_dir: str | Path | None) 
     model = Path(model).expanduser() if str(model).startswith('~') else model
     released = lookup(model)
     if released is not None and released.name == str(model):
-        return released_config(released), released.name
+        return released_config(released), Checkpoint(released.name, cache_dir)
     if is_diffusers_folder(model) or hub_id(str(model)) is not None:
-        file = Checkpoint.open(resolve_checkpoint(model, cache_dir))  # which is named by its folder
+        file = Checkpoint(resolve_checkpoint(model, cache_dir))  # which is named by its folder
         return Config(file.config), file
     if is_weights(model) or holds_run(model):
-        file = Checkpoint.open(model, cache_dir)
+        file = Checkpoint(model, cache_dir)
         if not file.config:
             file.check_holds_weights()
             raise InputError(
@@ -96,11 +96,12 @@ def config_and_source(model: str | Path | Config, cache_dir: str | Path | None) 
 
 
 def is_weights(model: str | Path) -> bool:
-    """Return whether a name means a file of weights: one that is there and no config, or a name as such files have."""
+    """Return whether a name means a file of weights: an existing file that is no config, or a name of that form."""
     suffix = Path(model).suffix.lower()
     if suffix in CONFIG_SUFFIXES:
         return False
-    return suffix in WEIGHTS or str(model).lower().startswith(ADDRESS) or os.path.isfile(model)  # noqa: PTH113 (False, too, for what cannot be a path)
+    is_file = os.path.isfile(model)  # noqa: PTH113 (False, too, for what cannot be a path)
+    return is_file or suffix in WEIGHTS or str(model).lower().startswith(ADDRESS)
 
 
 def sampler_config(config: dict | None, checkpoint: str, changes: dict | None = None) -> dict:

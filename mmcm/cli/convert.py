@@ -1,4 +1,4 @@
-"""`mmcm convert`: the same weights in the files of OpenAI, of diffusers and of mmcm."""
+"""`mmcm convert`: convert weights between the files of OpenAI, diffusers and mmcm."""
 
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`mmcm zoo`: the models that can be asked for by name, and what of them is on this machine."""
+"""`mmcm zoo`: list the released models, and which of their files are on this machine."""
 
 import json
 from argparse import Namespace
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def describe(model: ZooModel, cache_dir: str | None = None) -> dict[str, Any]:
-    """Return all that is known of a model, and of its file on this machine, as JSON takes it.
+    """Return the entry of a model and the state of its file on this machine, for JSON.
 
     Returns:
         dict: The fields of `ZooModel`, `config` and `card` being absolute paths, with `addresses` in the order in which

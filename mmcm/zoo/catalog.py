@@ -1,4 +1,4 @@
-"""The models that can be asked for by name, and the configs that draw from them.
+"""Catalogue of the released models, and of the configs that sample from them.
 
 Nothing is listed here: `model-index.yml` names the `metafile.yml` files, and these describe the models, both in the
 format of OpenMMLab, so that MIM reads the same entries. Keys of our own are

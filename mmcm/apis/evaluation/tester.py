@@ -83,6 +83,8 @@ class Tester:
         self.ema: str | None = None
         self.weights = ''
         self.load(averages[0])
+        if len(averages) == 1:
+            self.checkpoint.release()
 
     @property
     def num_samples(self) -> int:

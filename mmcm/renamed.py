@@ -75,10 +75,12 @@ RENAMED = {
     'mmcm.interop.openai_trainer': 'mmcm.checkpoints.formats.openai_trainer',
     'mmcm.interop.trusted_config': 'mmcm.checkpoints.trusted_config',
     'mmcm.interop.weight_files': 'mmcm.checkpoints.write',
+    'mmcm.models.mmagic_calls': 'mmcm.mmagic.consistency_model',
     'mmcm.utils.checkpoint_files': 'mmcm.checkpoints.read',
     'mmcm.utils.config_files': 'mmcm.zoo.config_files',
     'mmcm.utils.configs': 'mmcm.config',
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
+    'mmcm.utils.file_kinds': 'mmcm.checkpoints.file_kinds',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
     'mmcm.utils.network_pickle': 'mmcm.checkpoints.read',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
@@ -94,10 +96,9 @@ RENAMED = {
     'mmcm.zoo.wholeness': 'mmcm.checkpoints.integrity',
     'mmcm.zoo.work_directory': 'mmcm.checkpoints.work_directory',
 }
-# Names that packages exported, and the modules that have them now; behind a colon, the new name where it changed.
+# Names that packages exported, and the modules that have them now.
 MOVED_NAMES = {
     ('mmcm.checkpoints', 'backbone_config'): 'mmcm.checkpoints.formats.diffusers_unet',
-    ('mmcm.checkpoints', 'cached_file'): 'mmcm.checkpoints:resolve_checkpoint',
     ('mmcm.checkpoints', 'config_text'): 'mmcm.checkpoints.checkpoint',
     ('mmcm.checkpoints', 'embedded_config'): 'mmcm.checkpoints.checkpoint',
     ('mmcm.checkpoints', 'from_diffusers'): 'mmcm.checkpoints.formats.diffusers_unet',
@@ -109,6 +110,7 @@ MOVED_NAMES = {
     ('mmcm.checkpoints', 'write_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
+    ('mmcm.utils.finite', 'OutputCheck'): 'mmcm.models.output_check',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'drawable'): 'mmcm.visualization.grids',
@@ -117,7 +119,6 @@ MOVED_NAMES = {
     ('mmcm.utils.images', 'on_square'): 'mmcm.visualization.grids',
     ('mmcm.zoo', 'addresses'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cache_folder'): 'mmcm.checkpoints',
-    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints:resolve_checkpoint',
     ('mmcm.zoo', 'download'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cached_place'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'checkpoints_in'): 'mmcm.checkpoints',
@@ -125,6 +126,25 @@ MOVED_NAMES = {
     ('mmcm.zoo', 'last_checkpoint'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'nearest'): 'mmcm.utils.nearest',
     ('mmcm.zoo', 'recorded_sha256'): 'mmcm.checkpoints',
+}
+
+
+# Names that changed: the new one in the same module, or with the path of another module.
+RENAMED_NAMES = {
+    ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
+    ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
+    ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
+    ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
+    ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+    ('mmcm.checkpoints', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
+    ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
+    ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
+    ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
+    ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
+    ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
+    ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
+    ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
+    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
 }
 
 
@@ -146,16 +166,21 @@ class RenamedModules(MetaPathFinder, Loader):
 
 
 def moved_name(package: str, name: str) -> object:
-    """Return what `package` exported as `name`: the `__getattr__` of packages whose names have moved.
+    """Return what `package` exported as `name`: the `__getattr__` of modules whose names moved or changed.
 
     Raises:
         AttributeError: If it never exported it.
     """
-    if (package, name) not in MOVED_NAMES:
+    if (package, name) in RENAMED_NAMES:
+        new = RENAMED_NAMES[package, name]
+        module, _, new_name = new.rpartition('.')
+        warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
+        return getattr(importlib.import_module(module or package), new_name)
+    new = MOVED_NAMES.get((package, name))
+    if new is None:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
-    module, _, new = MOVED_NAMES[package, name].partition(':')
-    warnings.warn(f'{package}.{name} is {module}.{new or name} now.', DeprecationWarning, stacklevel=3)
-    return getattr(importlib.import_module(module), new or name)
+    warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
+    return getattr(importlib.import_module(new), name)
 
 
 def install() -> None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mmcm.renamed import MOVED_NAMES, RENAMED
+from mmcm.renamed import MOVED_NAMES, RENAMED, RENAMED_NAMES
 
 NEEDS = {'mmcm.apis.mmagic_bridge': 'mmagic', 'mmcm.web.controls': 'gradio', 'mmcm.web.events': 'gradio'}
 
@@ -24,10 +24,19 @@ def test_module_is_imported_by_its_old_name(old, monkeypatch):
 
 @pytest.mark.parametrize('package, name', MOVED_NAMES)
 def test_name_is_imported_from_its_old_package(package, name):
-    module, _, new = MOVED_NAMES[package, name].partition(':')
-    with pytest.warns(DeprecationWarning, match=f'{package}.{name} is {module}.{new or name} now'):
+    with pytest.warns(DeprecationWarning, match=f'{package}.{name} is {MOVED_NAMES[package, name]}.{name} now'):
         value = getattr(importlib.import_module(package), name)
-    assert value is getattr(importlib.import_module(module), new or name)
+    assert value is getattr(importlib.import_module(MOVED_NAMES[package, name]), name)
+
+
+@pytest.mark.parametrize('package, name', RENAMED_NAMES)
+def test_value_is_imported_by_its_old_name(package, name, monkeypatch):
+    module = importlib.import_module(package)
+    monkeypatch.delitem(vars(module), name, raising=False)  # a submodule, by its old name
+    new, _, new_name = RENAMED_NAMES[package, name].rpartition('.')
+    with pytest.warns(DeprecationWarning, match=f'{package}.{name} is {RENAMED_NAMES[package, name]} now'):
+        value = getattr(module, name)
+    assert value is getattr(importlib.import_module(new or package), new_name)
 
 
 def test_name_that_never_was_is_an_attribute_error():

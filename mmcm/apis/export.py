@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
-from mmcm.utils.finite import OutputCheck
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
@@ -52,7 +52,7 @@ class DrawingGraph(nn.Module):
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
         self.sampler = with_constant_levels(sampler)
-        denoiser = model.drawing_denoiser
+        denoiser = model.inference_denoiser
         weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}
         self.denoiser = deepcopy(denoiser, weights)  # copies the modules alone: the mode of the model stays as it is
         self.eval()
@@ -190,7 +190,7 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
     missing = [name for name in FORMATS[out.suffix].packages if find_spec(name) is None]
     if missing:
         raise InputError(f'{out.suffix} files need packages that are missing: pip install {" ".join(missing)}')
-    size = 4 * sum(parameter.numel() for parameter in model.drawing_denoiser.parameters())
+    size = 4 * sum(parameter.numel() for parameter in model.inference_denoiser.parameters())
     if out.suffix == '.onnx' and size > ONNX_BYTES:
         raise InputError(f'an ONNX file holds at most 2 GiB, and the weights are {size / 2**30:.2f} GiB: write .pt2.')
     make_folder(out.parent)

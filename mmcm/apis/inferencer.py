@@ -18,7 +18,7 @@ from mmcm.apis.sampling_result import Drawing, Images
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
 from mmcm.datasets.sampling_requests import RULES, request_labels
-from mmcm.models.consistency_model import ConsistencyModel, drawing_config
+from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, Sampler
@@ -88,7 +88,7 @@ class ConsistencyModelInferencer(BaseInferencer):
     def _init_model(self, cfg: Config, weights: str | None, device: torch.device) -> ConsistencyModel:
         """Build the model without weights; `load` reads them, when a request has proved to be one that can be met."""
         with torch.device('meta'):  # nothing is initialised in vain
-            return MODELS.build(drawing_config(cfg.model))
+            return MODELS.build(inference_config(cfg.model))
 
     def _init_pipeline(self, cfg: Config) -> Callable[[int | str], int]:
         """Return what turns a single input, the number or the name of a class, into its number."""
@@ -106,7 +106,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             self.model.load_checkpoint(self.weights, self.average)
             self.weights.release()
             warn_if_emulated(self.dtype, self.device)
-            self.model.drawing_denoiser.backbone.to(self.dtype)
+            self.model.inference_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True
         return self

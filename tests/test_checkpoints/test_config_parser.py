@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from mmcm.checkpoints import parse_config
 from mmcm.utils.errors import InputError
-from support.interop import model_config
+from support.diffusers_models import model_config
 
 TEXT = "model = dict(size=(1, 2), sampler=dict(indices=[0, 22], sigmas=None, rho=-7.0), type='A')\nname = {'a b': 1}\n"
 

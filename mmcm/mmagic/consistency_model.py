@@ -1,0 +1,142 @@
+"""`ConsistencyModel` as MMagic's inferencers, hooks and metrics call it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmcm import models
+from mmcm.datasets.sampling_requests import request_labels
+from mmcm.noise.generators import SampleNoise, as_seed, sample_seeds
+from mmcm.registry import MODELS, NOISES
+from mmcm.structures import DataSample, labels_of
+from mmcm.utils.errors import InputError
+
+DEFAULTS = dict(num_samples=4, batch_size=None, seed=None, noise=None)
+
+
+@MODELS.register_module()
+class ConsistencyModel(models.ConsistencyModel):
+    """A consistency model that also takes the calls of MMagic: `model(dict(num_batches=4))`, `infer`, `noise_fn`.
+
+    It is what the config type `ConsistencyModel` builds, so that one config serves both libraries. Samples that MMagic
+    asks for have images as MMagic has them, BGR in three channels.
+
+    Args:
+        denoiser (dict): See `mmcm.models.ConsistencyModel`, as for all arguments but `requests`.
+        requests (dict, optional): Defaults of MMagic's calls: `num_samples`; `batch_size`, by default all at once;
+            `seed` of the noise and of random labels, by default from torch's own random state; `noise`, the name of a
+            noise generator for that seed, by default one generator per image.
+        **kwargs: See `mmcm.models.ConsistencyModel`.
+    """
+
+    def __init__(self, denoiser: dict, *args: Any, requests: dict | None = None, **kwargs: Any) -> None:
+        unknown = set(requests or ()) - set(DEFAULTS)
+        if unknown:
+            raise InputError(f'model.requests takes {", ".join(DEFAULTS)}, got {", ".join(sorted(unknown))}.')
+        super().__init__(denoiser, *args, **kwargs)
+        self.requests = {**DEFAULTS, **(requests or {})}
+
+    def forward(
+        self,
+        inputs: Tensor | dict | None = None,
+        data_samples: DataSample | Sequence[DataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict | list | Tensor:
+        """Answer a call of MMagic if `inputs` is a dict, in any mode; else see `mmcm.models.ConsistencyModel`."""
+        if isinstance(inputs, dict):
+            return self.answer(inputs, data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def answer(self, inputs: dict, data_samples: DataSample | Sequence[DataSample] | None = None) -> list:
+        """Sample what a call of MMagic asks for.
+
+        Args:
+            inputs (dict): `num_batches`, the number of images; `labels`, one for all or one for each, random by
+                default; `noise`, standard normal, (N, C, H, W), in place of a number; `sample_model`, 'ema' (by
+                default), 'orig' (the trained weights themselves) or 'ema/orig'; `sample_kwargs`, with `seed` and
+                `batch_size` in place of the model's `requests`.
+            data_samples (DataSample | Sequence, optional): Samples with labels, where `inputs` has none.
+
+        Returns:
+            list[DataSample]: One for each image, with `fake_img`, uint8 BGR, (3, H, W), or `ema` and `orig` with one
+            each; `gt_label`, if the model has classes; and `sample_model`.
+        """
+        options = {**self.requests, **inputs.get('sample_kwargs', {})}
+        latents = inputs.get('noise')
+        num_images = len(latents) if latents is not None else inputs.get('num_batches') or options['num_samples']
+        labels = inputs.get('labels')
+        if labels is None:
+            labels = labels_of(data_samples)
+        labels = self._labels(labels, num_images, options['seed'])
+        noise_of = self._noise_of(num_images, options)
+        which = inputs.get('sample_model') or 'ema'
+        drawn = {}
+        for name in which.split('/'):
+            if name not in ('ema', 'orig'):
+                raise InputError(f"sample_model has to be 'ema', 'orig' or 'ema/orig', got {which!r}.")
+            images = self.batches(
+                num_images, labels, noise_of, options['batch_size'] or num_images, latents, online=name == 'orig'
+            )
+            drawn[name] = bgr(self.data_preprocessor.destruct(torch.cat(list(images))))
+        samples = []
+        for index in range(num_images):
+            label = None if labels is None else labels[index]
+            each = {name: DataSample(fake_img=drawn[name][index]) for name in drawn}
+            fields = each if len(each) > 1 else dict(fake_img=each[which].fake_img)
+            samples.append(DataSample.of(label, sample_model=which, **fields))
+        return samples
+
+    def infer(self, class_id: int | Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray | list]:
+        """Sample the `requests` of the model.
+
+        Args:
+            class_id (int | Sequence[int], optional): The class of the images; random by default.
+
+        Returns:
+            tuple: The images, uint8 RGB, (N, H, W, C), and their labels, (N,), or an empty list without classes.
+        """
+        num_images = self.requests['num_samples']
+        labels = self._labels(class_id, num_images, self.requests['seed'])
+        noise_of = self._noise_of(num_images, self.requests)
+        images = self.batches(num_images, labels, noise_of, self.requests['batch_size'] or num_images)
+        images = self.data_preprocessor.destruct(torch.cat(list(images)))
+        return images.permute(0, 2, 3, 1).cpu().numpy(), [] if labels is None else np.array(labels)
+
+    def noise_fn(self, num_batches: int) -> Tensor:
+        """Return standard normal noise for `num_batches` images, (N, C, H, W), by torch's own random state."""
+        return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
+
+    def _labels(self, labels: Any, num_images: int, seed: int | None) -> list[int] | None:
+        if labels is None and self.num_classes is not None:
+            labels = 'random'
+        if isinstance(labels, (Tensor, np.ndarray)):
+            labels = labels.tolist()
+        return request_labels(labels, num_images, self.num_classes, random_seed() if seed is None else seed)
+
+    @staticmethod
+    def _noise_of(num_images: int, options: dict) -> Callable[[slice], Any]:
+        """Return the source of noise for each slice of `num_images`."""
+        seed = as_seed(random_seed() if options['seed'] is None else options['seed'])
+        if options['noise'] is None:
+            seeds = sample_seeds(num_images, seed)
+            return lambda part: SampleNoise(seeds[part])
+
+        def noise_of(part: slice) -> Any:
+            noise = NOISES.build(dict(type=options['noise'], num_samples=num_images, seed=seed))
+            noise.set_done_samples(part.start)
+            return noise
+
+        return noise_of
+
+
+def random_seed() -> int:
+    """Return a seed by torch's own random state."""
+    return int(torch.randint(2**31, (), device='cpu'))
+
+
+def bgr(images: Tensor) -> Tensor:
+    """Return RGB or grey images (N, C, H, W) as BGR ones of three channels, as MMagic has them."""
+    return images.expand(-1, 3, -1, -1).flip(1)

@@ -67,7 +67,7 @@ RENAMED = {
     'mmcm.evaluation.metrics.counted_once': 'mmcm.evaluation.metrics.deduplicate',
     'mmcm.evaluation.metrics.extracting_metric': 'mmcm.evaluation.metrics.feature_metric',
     'mmcm.interop': 'mmcm.checkpoints',
-    'mmcm.interop.config_text': 'mmcm.checkpoints.config_text',
+    'mmcm.interop.config_text': 'mmcm.checkpoints.config_parser',
     'mmcm.interop.diffusers_folder': 'mmcm.checkpoints.formats.diffusers_folder',
     'mmcm.interop.diffusers_unet': 'mmcm.checkpoints.formats.diffusers_unet',
     'mmcm.interop.inception_names': 'mmcm.checkpoints.formats.inception_names',
@@ -82,7 +82,7 @@ RENAMED = {
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
     'mmcm.utils.file_kinds': 'mmcm.checkpoints.file_kinds',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
-    'mmcm.utils.network_pickle': 'mmcm.checkpoints.network_pickle',
+    'mmcm.utils.network_pickle': 'mmcm.checkpoints.read',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
     'mmcm.utils.torch_files': 'mmcm.checkpoints.torch_files',
     'mmcm.utils.weight_checks': 'mmcm.checkpoints.weight_checks',
@@ -96,9 +96,11 @@ RENAMED = {
     'mmcm.zoo.wholeness': 'mmcm.checkpoints.integrity',
     'mmcm.zoo.work_directory': 'mmcm.checkpoints.work_directory',
 }
-# Names that packages exported and that another package exports now.
+# Names that packages exported, and the modules that have them now.
 MOVED_NAMES = {
     ('mmcm.checkpoints', 'backbone_config'): 'mmcm.checkpoints.formats.diffusers_unet',
+    ('mmcm.checkpoints', 'config_text'): 'mmcm.checkpoints.checkpoint',
+    ('mmcm.checkpoints', 'embedded_config'): 'mmcm.checkpoints.checkpoint',
     ('mmcm.checkpoints', 'from_diffusers'): 'mmcm.checkpoints.formats.diffusers_unet',
     ('mmcm.checkpoints', 'is_diffusers_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.checkpoints', 'read_config'): 'mmcm.checkpoints.formats.diffusers_folder',
@@ -117,7 +119,6 @@ MOVED_NAMES = {
     ('mmcm.utils.images', 'on_square'): 'mmcm.visualization.grids',
     ('mmcm.zoo', 'addresses'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cache_folder'): 'mmcm.checkpoints',
-    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'download'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cached_place'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'checkpoints_in'): 'mmcm.checkpoints',
@@ -135,6 +136,7 @@ RENAMED_NAMES = {
     ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
     ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
     ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+    ('mmcm.checkpoints', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
     ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
     ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
     ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
@@ -142,6 +144,7 @@ RENAMED_NAMES = {
     ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
     ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
     ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
+    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
 }
 
 

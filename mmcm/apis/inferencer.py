@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from torch import Tensor
 
-from mmcm.apis.resolve_model import find_model, pick_device, pick_dtype, sampler_config
+from mmcm.apis.resolve_model import pick_device, pick_dtype, resolve_model, sampler_config
 from mmcm.apis.sampling_result import Drawing, Images
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names, label_of
@@ -49,8 +49,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             model's own, or the one that the config names as `checkpoint`.
         device (str, optional): 'cpu', 'cuda', 'cuda:1', ...; the best present if None.
         sampler (dict, optional): Config of a sampler, or changes to the config's own.
-        average (str, optional): Which weights of a training checkpoint; see `mmcm.checkpoints.weights.read_backbone`.
-        cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.checkpoints.cached_file`.
+        average (str, optional): Which weights of a training checkpoint; see `mmcm.checkpoints.weights.chosen_weights`.
+        cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.checkpoints.resolve_checkpoint`.
         dtype (str | torch.dtype): Precision that the network computes in: 'float32', 'float16' or 'bfloat16'. All that
             is around it stays in float32.
 
@@ -70,7 +70,8 @@ class ConsistencyModelInferencer(BaseInferencer):
     ) -> None:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype)
-        self.config, self.checkpoint = find_model(model, checkpoint, cache_dir)
+        self.config, self.weights = resolve_model(model, checkpoint, cache_dir)
+        self.checkpoint = str(self.weights)
         self.average = average
         self.cache_dir = cache_dir
         self.sampler_config = sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
@@ -102,7 +103,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         One line on stderr warns of a precision that the processor emulates.
         """
         if not self.loaded:
-            self.model.load_checkpoint(self.checkpoint, self.average, self.cache_dir)
+            self.model.load_checkpoint(self.weights, self.average)
+            self.weights.release()
             warn_if_emulated(self.dtype, self.device)
             self.model.inference_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()

@@ -10,8 +10,9 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
-from mmcm.checkpoints.weights import average_name
 from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
 from mmcm.models.output_check import OutputCheck
@@ -112,21 +113,25 @@ class ConsistencyModel(BaseModel):
             average.load_state_dict(self.denoiser.state_dict())
 
     def load_checkpoint(
-        self, source: str | Path, average: str | None = None, cache_dir: str | Path | None = None
-    ) -> None:
+        self, source: str | Path | Checkpoint, average: str | None = None, cache_dir: str | Path | None = None
+    ) -> str | None:
         """Load the weights to sample with into the denoiser and each average.
 
         Args:
-            source (str): Path, URL, zoo name or work directory.
-            average (str, optional): Which weights of a training checkpoint; see `read_backbone`.
+            source (str | Path | Checkpoint): A checkpoint, or its path, URL, zoo name or work directory.
+            average (str, optional): Which weights of a training checkpoint; see `chosen_weights`.
             cache_dir (str | Path, optional): Where downloads are kept.
+
+        Returns:
+            str | None: Which weights these are; see `load_denoiser`.
 
         Raises:
             InputError: If the file cannot be found or read, or belongs to another denoiser; see `load_denoiser`.
         """
-        load_denoiser(self.denoiser, source, average, cache_dir)
+        used = load_denoiser(self.denoiser, source, average, cache_dir)
         for ema in self.emas.values():
             ema.load_state_dict(self.denoiser.state_dict())
+        return used
 
     def _averages(self) -> list[nn.Module]:
         return [*([] if self.target is None else [self.target]), *self.emas.values()]

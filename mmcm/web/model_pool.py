@@ -6,7 +6,6 @@ from pathlib import Path
 from threading import Event, RLock
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.checkpoints import cached_file
 from mmcm.checkpoints.locate import PACKAGE_PREFIX
 from mmcm.registry import SAMPLERS
 from mmcm.samplers import MultistepSampler
@@ -71,7 +70,7 @@ class Shelf:
     def check(self) -> None:
         """Build all models and find their weights, downloading where need be; an InputError if one cannot be had."""
         for name in self.names:
-            cached_file(self.get(name).checkpoint)
+            self.get(name).weights.locate()
 
     def close(self) -> None:
         """Have drawings stop at their next step, and begin none."""

@@ -370,7 +370,8 @@ def read_picture(path):
 
 
 def read_weights(path):
-    from mmcm.checkpoints.weights import digest, read_state_dict
+    from mmcm.checkpoints.formats.foreign_weights import read_state_dict
+    from mmcm.checkpoints.weights import digest
 
     digest(read_state_dict(path))
 
@@ -394,9 +395,9 @@ def read_parts(path):
 
 
 def read_last(path):
-    from mmcm.checkpoints import cached_file
+    from mmcm.checkpoints import resolve_checkpoint
 
-    cached_file(path)
+    resolve_checkpoint(path)
 
 
 BOMBS = {

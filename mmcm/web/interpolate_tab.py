@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling.interpolation import interpolate
-from mmcm.apis.sampling_result import Drawing
+from mmcm.apis.sampling.interpolation import interpolation_request
+from mmcm.apis.sampling_result import SamplingResult
 from mmcm.utils.checks import check_count
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import Shelf
@@ -95,18 +95,21 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         check_seed(last_seed, limits, 'the seed of the last picture')
         inferencer = shelf.get(name)
         ends = [labels_of(inferencer, label) for label in (first_label, last_label)]
-        ends = inferencer.choose_labels(None if None in ends else ends, 2, first_seed)
-        sampler = sampler_of_steps(inferencer, num_steps)
+        request = interpolation_request(
+            inferencer,
+            (first_seed, last_seed),
+            None if None in ends else ends,
+            num_images,
+            sampler_of_steps(inferencer, num_steps),
+        )
 
-        def work(show: Any) -> Drawing:
+        def work(show: Any) -> SamplingResult:
             shelf.warm_up(name, num_images)
-            return interpolate(
-                inferencer, (first_seed, last_seed), ends, num_images, sampler, callback=lambda *step: show()
-            )
+            return inferencer.sample(request, callback=lambda *step: show())
 
-        drawing = yield from streamed(shelf, work, gr.skip)
-        words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
-        yield sheet(drawing.pixels, COLUMNS), words
+        result = yield from streamed(shelf, work, gr.skip)
+        words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+        yield sheet(result.pixels, COLUMNS), words
 
     opening.add(
         lambda: run(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling_result import Drawing
+from mmcm.apis.sampling_result import SamplingResult
 from mmcm.samplers import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -21,8 +21,6 @@ from mmcm.web.streaming import DRAW, asked, streamed, told
 from mmcm.web.texts import shortened
 from mmcm.web.widgets import (
     check_seed,
-    draw_with,
-    label_captions,
     label_dropdown,
     labels_of,
     sampler_of_steps,
@@ -112,26 +110,26 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(seed, limits)
         inferencer = shelf.get(name)
-        labels = labels_of(inferencer, label)
-        sampler = choose_sampler(inferencer, num_steps, power)
-        labels = inferencer.choose_labels(labels, num_images, seed)
-        captions = label_captions(inferencer, labels)
-        estimates = Estimates(inferencer, num_images, sampler.num_steps)
+        request = inferencer.request(
+            num_images, labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
+        )
+        steps = request.sampler.num_steps
+        estimates = Estimates(inferencer, num_images, steps)
 
-        def work(show: Any) -> Drawing:
+        def work(show: Any) -> SamplingResult:
             def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
                 show(*(step, sigma, estimates.add(step, x0)) if live else ())
 
             shelf.warm_up(name, num_images)
-            return draw_with(inferencer, sampler, num_images, labels, seed, on_step)
+            return inferencer.sample(request, callback=on_step)
 
         def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
-            text = f'Step {step + 1} of {sampler.num_steps}, from noise of level **{sigma:.3g}**.'
-            return sheet(pixels, columns, captions), text
+            text = f'Step {step + 1} of {steps}, from noise of level **{sigma:.3g}**.'
+            return sheet(pixels, columns, request.names), text
 
-        drawing = yield from streamed(shelf, work, render)
-        words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
-        yield sheet(drawing.pixels, columns, captions), words
+        result = yield from streamed(shelf, work, render)
+        words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+        yield sheet(result.pixels, columns, result.names), words
 
     opening.add(
         lambda: run(
@@ -176,7 +174,7 @@ class Estimates:
         return self.pixels.clone()
 
 
-def choose_sampler(inferencer: ConsistencyModelInferencer, num_steps: int, power: Any) -> Sampler:
+def sampler_of(inferencer: ConsistencyModelInferencer, num_steps: int, power: Any) -> Sampler:
     """Return the sampler of a request: for two steps of a consistency model, the second level is 10 to the `power`."""
     if num_steps != 2 or not is_consistency_model(inferencer):
         return sampler_of_steps(inferencer, num_steps)

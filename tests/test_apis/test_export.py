@@ -56,7 +56,7 @@ def test_graph_is_the_model_with_its_noise_as_an_input(config):
     assert labels.tolist() == [0, 4, 9]
     assert noise.shape == (3, graph.num_draws, 1, 8, 8)
     assert torch.equal(graph(noise, labels), expected) and expected.std() > 0.1
-    assert len(graph.sigmas) == sampler.num_calls and graph.sigmas[0] == pytest.approx(80, rel=0.5)
+    assert len(graph.sigmas) == sampler.nfe and graph.sigmas[0] == pytest.approx(80, rel=0.5)
 
 
 def test_graph_leaves_the_model_as_it_is_and_shares_its_weights():

@@ -37,7 +37,7 @@ def test_one_level_is_one_call_on_the_noise_of_that_level():
     sampler = MultistepSampler(sigmas=(3.0,))
     result = sampler(denoise, noise, no_noise)
     ((x, sigma),) = seen
-    assert sampler.num_calls == sampler.num_steps == 1
+    assert sampler.nfe == sampler.num_steps == 1
     assert torch.equal(x, 3 * noise) and torch.equal(sigma, torch.tensor([3.0, 3.0]))
     assert torch.equal(result, torch.ones_like(noise))
 

@@ -57,25 +57,19 @@ def seed_sheet(
         inferencer = ConsistencyModelInferencer(
             row.model, row.checkpoint, device=device, sampler=row.sampler, average=row.average
         )
-        classes = None
-        if inferencer.model.num_classes is not None:
-            classes = inferencer.choose_labels(labels, len(seeds), list(seeds))
-        request = dict(labels=classes, seed=list(seeds), num_steps=row.num_steps)
-        inferencer.choose_sampler(row.num_steps)
+        classes = None if inferencer.model.num_classes is None else labels
         inferencers.append(inferencer)
-        requests.append(request)
+        requests.append(inferencer.request(len(seeds), classes, list(seeds), num_steps=row.num_steps))
     tiles, names = [], []
     for row, inferencer, request in zip(rows, inferencers, requests):
-        drawing = inferencer(len(seeds), output_type='data_sample', **request)
-        tiles.append(drawing.pixels)
-        names.append(f'{row.name or row.model}\n{counted(drawing.num_calls, "network call")}')
+        tiles.append(inferencer.sample(request).pixels)
+        names.append(f'{row.name or row.model}\n{counted(request.sampler.nfe, "network call")}')
         inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
-    classes_of_rows = [inferencer.names_of(request['labels']) for inferencer, request in zip(inferencers, requests)]
     side = max(max(images.shape[2:]) for images in tiles)
     return named_grid(
         [[on_square(image, side) for image in images] for images in tiles],
         names,
-        column_names(seeds, classes_of_rows),
+        column_names(seeds, [request.names for request in requests]),
         min_side,
     )
 

@@ -103,7 +103,7 @@ def with_constant_levels(sampler: Sampler) -> Sampler:
     if isinstance(sampler, KarrasSampler):
         levels = sampler.levels(torch.float32)
         sampler = copy(sampler)
-        sampler.levels = lambda dtype: levels
+        sampler.levels = lambda dtype: levels  # type: ignore[method-assign]  # of this copy alone
     return sampler
 
 
@@ -185,7 +185,7 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
     """Raise an InputError if `model`, which needs no weights yet, cannot be written to `out`; makes the folder."""
     if out.suffix not in FORMATS:
         raise InputError(f'{out} has to end in {" or ".join(FORMATS)}, which says the format.')
-    if torch.__version__ < (2, 9):
+    if torch.__version__ < '2.9':  # which compares as versions do
         raise InputError(f'exporting needs torch 2.9 or newer, this is {torch.__version__}: upgrade torch.')
     missing = [name for name in FORMATS[out.suffix].packages if find_spec(name) is None]
     if missing:
@@ -220,6 +220,7 @@ def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> N
             dynamic_shapes=({0: BATCH}, *({} for _ in names[1:])),  # named once, it is the name of all
             verbose=False,
         )
+    assert exported is not None, 'with dynamo=True torch returns the program'
     proto = exported.model_proto
     onnx.helper.set_model_props(proto, about)
     for item in (*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):

@@ -157,6 +157,7 @@ class ConsistencyModelInferencer(BaseInferencer):
                 noisy images and the estimate of the clean ones; see `Sampler`.
             callback_steps (int): It is called in every such step: 0, n, 2 n, ...
             progress (bool): Whether to show a progress bar on stderr.
+            **unknown: Other arguments, which are refused; for some of diffusers', the error names the counterpart.
 
         Raises:
             InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
@@ -219,7 +220,9 @@ class ConsistencyModelInferencer(BaseInferencer):
         )
         labels, seeds = request.labels, request.seeds
         images = self.postprocess(samples, None, output_type, labels, seeds)
-        return SamplingResult(images, samples.pixels, labels, seeds, samples.seconds, request.sampler.nfe, request.names)
+        return SamplingResult(
+            images, samples.pixels, labels, seeds, samples.seconds, request.sampler.nfe, request.names
+        )
 
     def preprocess(self, inputs: Sequence[int | str], batch_size: int = 1) -> Iterator[dict]:
         """Yield what `forward` takes: batches of requests for the classes `inputs`, image i with the seed i."""

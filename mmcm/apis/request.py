@@ -58,8 +58,10 @@ class SampleRequest:
 
     @cached_property
     def seeds(self) -> Sequence[int] | None:
-        """The seed of each image; None where `noise` does not come from seeds."""
-        return None if self.noise is not None else sample_seeds(self.num_images, self.seed)
+        """The seed of each image; None where `noise` takes their place."""
+        if self.noise is not None:
+            return None
+        return self.seed if isinstance(self.seed, list) else sample_seeds(self.num_images, self.seed)
 
     @property
     def names(self) -> list[str] | None:
@@ -68,7 +70,7 @@ class SampleRequest:
 
     def rows(self, part: slice) -> 'SampleRequest':
         """Return the request for the images `part` alone."""
-        assert self.noise is None, 'noise of generators depends on the whole request'
+        assert self.seeds is not None, 'noise of generators depends on the whole request'
         return replace(
             self,
             num_images=part.stop - part.start,
@@ -83,8 +85,11 @@ class SampleRequest:
         labels = None if self.label_shares is None else self.label_shares[part]
         if self.labels is not None:
             labels = torch.tensor(self.labels[part], dtype=torch.int64, device='cpu')
-        noise = SampleNoise(self.seeds[part]) if self.noise is None else self.noise(part)
-        return labels, noise, None if self.latents is None else self.latents[part]
+        latents = None if self.latents is None else self.latents[part]
+        if self.noise is not None:
+            return labels, self.noise(part), latents
+        assert self.seeds is not None, 'there are seeds where there is no noise'
+        return labels, SampleNoise(self.seeds[part]), latents
 
 
 class Target(Protocol):
@@ -103,7 +108,7 @@ class Target(Protocol):
         """Return the sampler with the steps of a request, its own ones where all are None."""
 
 
-def resolve_request(
+def resolve_request(  # noqa: D417, since `__call__` describes most arguments
     target: Target,
     num_images: int | None = None,
     labels: Any = None,

@@ -164,7 +164,7 @@ def sample_with_mmagic(
     sampler: dict[str, Any],
 ) -> 'tuple[SamplingResult, list[Path]]':
     """Have MMagic's inferencer sample `request` into `out`; return the result and the files."""
-    parameters = {key: extra[key] for key in ('batch_size', 'columns') if key in extra}
+    parameters = {key: extra[key] for key in SETTINGS[1:] if key in extra}
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.* is overridden by ')  # of its list of models: that is what we want
         editor = mmagic.MMagicInferencer(

@@ -173,6 +173,6 @@ def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInfere
     )
 
 
-def labels_of(words: Sequence[str] | None) -> list[str] | str | None:
+def labels_of(words: Sequence[str] | None) -> Sequence[str] | str | None:
     """Return the labels that the words of the command line mean: one word may be a rule for all images."""
     return words[0] if words and len(words) == 1 else words

@@ -18,8 +18,9 @@ LARGEST = 10**8  # requests, whose labels have to fit the memory
 
 @DATASETS.register_module()
 class SamplingRequests(Dataset):
-    """Requests i = 0 ... n - 1, each a `DataSample` with `sample_idx`, i, `sample_seed`, and, for conditional models,
-    `gt_label`.
+    """Requests i = 0 ... n - 1, each a `DataSample` with `sample_idx`, i, and `sample_seed`.
+
+    Those for conditional models also have `gt_label`.
 
     Args:
         num_samples (int): Number of images, n, at most 10^8.

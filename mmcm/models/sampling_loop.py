@@ -76,8 +76,5 @@ def sample_in_batches(
         pixels, images, steps = zip(*batches.run(batch, num_samples))
     seconds = time.perf_counter() - started
     return Samples(
-        torch.cat(pixels),
-        seconds,
-        torch.cat(images) if keep_images else None,
-        torch.cat(steps) if keep_steps else None,
+        torch.cat(pixels), seconds, torch.cat(images) if keep_images else None, torch.cat(steps) if keep_steps else None
     )

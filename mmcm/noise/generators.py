@@ -18,7 +18,6 @@ from mmcm.registry import NOISES
 from mmcm.utils.checks import as_list, has_length
 from mmcm.utils.errors import InputError
 
-
 Device = torch.device | str | None
 
 
@@ -84,8 +83,10 @@ class RequestNoise:
 
     def __init__(self, generator: torch.Generator | Sequence[torch.Generator], num_samples: int) -> None:
         one = isinstance(generator, torch.Generator)
-        given = [generator] if one else generator if isinstance(generator, (list, tuple)) else []
-        self.generators: list[torch.Generator] = list(given)
+        if isinstance(generator, torch.Generator):
+            self.generators = [generator]
+        else:
+            self.generators = list(generator) if isinstance(generator, (list, tuple)) else []
         if not self.generators or not all(isinstance(each, torch.Generator) for each in self.generators):
             raise InputError(f'generator has to be a torch.Generator, or a list of them, got {generator!r}.')
         if not one and len(self.generators) != num_samples:
@@ -271,11 +272,12 @@ def sample_seeds(num_samples: int, seed: int | Sequence[int] | Tensor) -> Sequen
     Raises:
         InputError: If they are no integers of 64 bits, or not one for each sample.
     """
-    seeds = as_seed(seed)
-    if not isinstance(seeds, list):
-        seeds = range(num_samples * seeds, num_samples * (seeds + 1))
+    seed = as_seed(seed)
+    if not isinstance(seed, list):
+        seeds = range(num_samples * seed, num_samples * (seed + 1))
         for end in (*seeds[:1], *seeds[-1:]):
             seeded(end)  # an InputError where it is too large
-    if len(seeds) != num_samples:
-        raise InputError(f'one seed per image is needed, or one for all: got {len(seeds)} for {num_samples} images.')
-    return seeds
+        return seeds
+    if len(seed) != num_samples:
+        raise InputError(f'one seed per image is needed, or one for all: got {len(seed)} for {num_samples} images.')
+    return seed

@@ -1,6 +1,6 @@
 """The tab that draws the same in one step, in two, and by solving a differential equation."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
@@ -12,15 +12,7 @@ from mmcm.web.limits import Limits
 from mmcm.web.model_pool import Shelf, is_consistency_model
 from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, told
-from mmcm.web.widgets import (
-    check_seed,
-    label_dropdown,
-    labels_of,
-    sampler_of_steps,
-    sheet,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
 SENTENCE = (
     'The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
@@ -96,7 +88,9 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     def show_diffusion_model(name: str) -> gr.Slider:
         return gr.Slider(**diffusion_steps(shelf, name, limits))
 
-    def run(few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int) -> Iterator[Any]:
+    def run(
+        few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int
+    ) -> Generator[Any, None, None]:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(seed, limits)
@@ -118,9 +112,7 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             for name, *_ in requests:
                 show()
                 shelf.warm_up(name, num_images)
-            return [
-                inferencer.sample(request, callback=lambda *step: show()) for _, inferencer, request in requests
-            ]
+            return [inferencer.sample(request, callback=lambda *step: show()) for _, inferencer, request in requests]
 
         # Nothing is shown before all is sampled: to make a grid takes time that would be counted.
         results = yield from streamed(shelf, work, gr.skip)

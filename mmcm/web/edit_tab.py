@@ -219,7 +219,12 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             return planned.draw(callback=lambda step, *_: show(step))
 
         def render(step: int) -> list[Any]:
-            return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...']
+            return [
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+                f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...',
+            ]
 
         edited = yield from streamed(shelf, work, render)
         yield [

@@ -1,6 +1,6 @@
 """The tab that draws what lies between two pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
@@ -88,7 +88,7 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
     def run(
         name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int, num_steps: int
-    ) -> Iterator[tuple[Any, str]]:
+    ) -> Generator[tuple[Any, str], None, None]:
         check_count('the number of pictures', num_images, least=2, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(first_seed, limits, 'the seed of the first picture')
@@ -114,8 +114,8 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     opening.add(
         lambda: run(
             shelf.names[0],
-            *(seed.value for seed in seeds),
-            *(label.value for label in labels),
+            *(seeds[0].value, seeds[1].value),
+            *(labels[0].value, labels[1].value),
             count.value,
             steps.value,
         ),

@@ -1,7 +1,7 @@
 """The tab that draws pictures."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.sampling_result import SamplingResult
-from mmcm.samplers import Sampler
+from mmcm.samplers import MultistepSampler, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_images
@@ -19,15 +19,7 @@ from mmcm.web.model_pool import Shelf, is_consistency_model
 from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, told
 from mmcm.web.texts import shortened
-from mmcm.web.widgets import (
-    check_seed,
-    label_dropdown,
-    labels_of,
-    sampler_of_steps,
-    sheet,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
 SENTENCE = 'The network turns noise into pictures, in one step or a few: choose a class and a seed, and press Draw.'
 DEFAULT_LABEL = 'balanced'
@@ -104,7 +96,7 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
     def run(
         name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int, live: bool
-    ) -> Iterator[tuple[Any, str]]:
+    ) -> Generator[tuple[Any, str], None, None]:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the pictures in a row', columns, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
@@ -185,9 +177,9 @@ def sampler_of(inferencer: ConsistencyModelInferencer, num_steps: int, power: An
 
 def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
     """Return the range of the second level and its default, in powers of ten; any range where there is none."""
-    if not is_consistency_model(inferencer):
-        return dict(minimum=-2, maximum=1, value=0)
     sampler = inferencer.sampler
+    if not isinstance(sampler, MultistepSampler):
+        return dict(minimum=-2, maximum=1, value=0)
     least = math.log10(sampler.sigma_min) if sampler.sigma_min > 0 else -3
     return dict(
         minimum=round(least + MARGIN, 2),
@@ -198,7 +190,8 @@ def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
 
 def default_power(inferencer: ConsistencyModelInferencer) -> float:
     """Return the second level of two steps as a power of ten."""
-    return round(math.log10(sampler_of_steps(inferencer, 2).sigmas[1]), 2) if is_consistency_model(inferencer) else 0
+    sampler = sampler_of_steps(inferencer, 2)
+    return round(math.log10(sampler.sigmas[1]), 2) if isinstance(sampler, MultistepSampler) else 0
 
 
 def level_in_words(power: float) -> str:

@@ -105,3 +105,15 @@ def test_images_keep_the_dtype_of_the_noise():
 def test_levels_that_cannot_be_are_refused(options, match):
     with pytest.raises(InputError, match=match):
         MultistepSampler(**options)
+
+
+def test_num_calls_is_the_former_name_of_nfe():
+    with pytest.warns(DeprecationWarning, match='nfe now'):
+        assert MultistepSampler(sigmas=(80.0, 1.5)).num_calls == 2
+    with pytest.warns(DeprecationWarning, match='num_calls of Former is to be called nfe'):
+
+        class Former(MultistepSampler):
+            num_calls = property(lambda self: 7)
+
+    former = Former(sigmas=(80.0,))
+    assert former.nfe == former.num_calls == 7

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 
 from mmcm.datasets import stack_samples
 from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.evaluation.features.base import FeatureExtractor
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.progress import progress_bar
@@ -42,7 +43,7 @@ def pixels_of(images: Tensor) -> Tensor:
     return images.flatten(1).float() / images[0].numel() ** 0.5
 
 
-def features_with(extractor: Callable) -> Describe:
+def features_with(extractor: FeatureExtractor) -> Describe:
     """Describe images by the features of `extractor`, an entry of the registry; distances are Euclidean."""
     return lambda images: extractor.extract(images).features.float()
 

@@ -88,7 +88,7 @@ def choose_metric(records: Sequence[dict], metric: str | None) -> str:
     shared = [key for key in keys[0] if all(key in others for others in keys[1:])]
     titles = {title.lower(): key for record in records for key, title in record.get('titles', {}).items()}
     key = shared[0] if metric is None and shared else titles.get(str(metric).lower(), metric)
-    if key not in shared:
+    if key is None or key not in shared:
         raise InputError(
             f'{metric or "a metric"} is not in all of the files: they share {", ".join(shared) or "none"}.'
         )

@@ -66,9 +66,7 @@ def interpolation_request(
     start, end = (SampleNoise([seed]).randn(1, *model.image_shape, device='cpu') for seed in (first, last))
     mixed = None
     if ends.labels is not None and model.num_classes is not None:
-        classes = torch.tensor(
-            ends.labels[:1] * 2 if labels is None else ends.labels, dtype=torch.int64, device='cpu'
-        )
+        classes = torch.tensor(ends.labels[:1] * 2 if labels is None else ends.labels, dtype=torch.int64, device='cpu')
         one_hot = torch.nn.functional.one_hot(classes, model.num_classes).float()
         mixed = torch.lerp(one_hot[:1], one_hot[1:], shares[:, None])
 

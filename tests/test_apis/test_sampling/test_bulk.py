@@ -82,8 +82,10 @@ def test_images_are_those_of_the_inferencer(inferencer, tmp_path):
         assert file['arr_0'].shape == (10, 8, 8, 1) and file['arr_1'].tolist() == list(range(10))
         expected = (drawn * 255).permute(0, 2, 3, 1).numpy()
         assert np.abs(file['arr_0'] - expected).max() <= 0.501
-    assert done.num_drawn == 10 and done.nfe == 2 and done.written == [tmp_path / 'x.npz']
+    assert done.num_drawn == done.num_images == 10 and done.nfe == 2 and done.written == [tmp_path / 'x.npz']
     assert leftovers(tmp_path) == []
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert done.num_calls == 2
 
 
 def test_unconditional_model_has_no_labels(tmp_path):

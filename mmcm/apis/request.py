@@ -93,7 +93,7 @@ class SampleRequest:
 
 
 class Target(Protocol):
-    """What a request is resolved against; `ConsistencyModelInferencer` is one."""
+    """Model and defaults that a request is resolved against; `ConsistencyModelInferencer` is one."""
 
     model: ConsistencyModel
     class_names: Names

@@ -1,6 +1,6 @@
-"""`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo.
+"""`demo/mmagic_inference_demo.py`: sample images from a config and a checkpoint, with the arguments of MMagic's demo.
 
-Where MMagic is installed, its inferencer draws them, else ours; they are the same. Pictures are edited by ours, since
+Where MMagic is installed, its inferencer samples them, else ours; the images are the same. Ours alone edits images:
 MMagic's inferencer of these models takes none.
 """
 
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def draw(args: Namespace) -> None:
-    """Draw what `args` ask for, write it, and say where it is."""
+    """Sample the images that `args` ask for, write them, and print where they are."""
     extra = extra_parameters(args, SETTINGS + SAMPLER_SETTINGS)
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
@@ -180,7 +180,7 @@ def sample_with_mmagic(
 
 
 def edit(args: Namespace) -> None:
-    """Edit the picture that `args` name, write the result, and say where it is."""
+    """Edit the image that `args` name, write the result, and print where it is."""
     extra = extra_parameters(args, EDITING_SETTINGS)
     if args.img is None or 'task' not in extra:
         raise InputError(
@@ -210,7 +210,7 @@ def edit(args: Namespace) -> None:
 
 
 def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
-    """Return --extra-parameters; an InputError if there is one that is not `known`, or an argument for other models."""
+    """Return --extra-parameters; an InputError for one that is not `known`, and for an argument of other models."""
     for name in ('video', 'trimap', 'text'):
         if getattr(args, name) is not None:
             raise InputError(f'--{name} is not for these models, which draw from labels and pictures. Leave it out.')
@@ -224,7 +224,7 @@ def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
 
 
 def find_mmagic() -> Any | None:
-    """Return the module that makes MMagic drive our models, or None where MMagic is not there, or not in order."""
+    """Return the module that lets MMagic sample from our models, or None where MMagic cannot be imported."""
     if find_spec('mmagic') is None:
         return None
     try:

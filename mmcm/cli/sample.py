@@ -1,4 +1,4 @@
-"""`mmcm sample`: any number of pictures into files, by any number of processes."""
+"""`mmcm sample`: sample any number of images into files, by any number of processes."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def device_of(name: str | None, local_rank: int) -> str | None:
-    """Return the device of a process: where no single GPU is named, those of the machine are dealt out."""
+    """Return the device of a process: its GPU of those of the machine, unless `name` is a single device."""
     if name not in (None, 'cuda'):
         return name
     import torch

@@ -1,4 +1,4 @@
-"""The tab that draws the same in one step, in two, and by solving a differential equation."""
+"""Tab that compares sampling in one step, in two, and by solving a differential equation."""
 
 from collections.abc import Generator
 from typing import Any
@@ -31,7 +31,7 @@ NO_CONSISTENCY_MODEL = (
 
 
 def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: the same seeds and classes in, a sheet for each way to draw out."""
+    """Build the tab: seeds and classes in, a grid for each kind of sampling out."""
     gr.Markdown(SENTENCE)
     few, many = shelf.consistency_models(), shelf.diffusion_models()
     if not few:
@@ -139,7 +139,7 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
 
 def partner(shelf: Shelf, name: str) -> str | None:
-    """Return the diffusion model that draws the same kind of pictures as model `name`, else any, None without one."""
+    """Return the diffusion model of the same images and classes as model `name`, else any, None without one."""
     model = shelf.get(name).model
     names = shelf.diffusion_models()
     alike = (

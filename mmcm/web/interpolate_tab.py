@@ -1,4 +1,4 @@
-"""The tab that draws what lies between two pictures."""
+"""Tab that samples images between two images."""
 
 from collections.abc import Generator
 from typing import Any
@@ -25,7 +25,7 @@ LABELS = (3, 8)  # of these, where a model has so many classes
 
 
 def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: two seeds and two classes in, a strip of pictures out."""
+    """Build the tab: two seeds and two classes in, a strip of images out."""
     gr.Markdown(SENTENCE)
     inferencer = shelf.get(shelf.names[0])
     seeds, labels = [], []
@@ -134,6 +134,6 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
 
 def end_labels(inferencer: ConsistencyModelInferencer) -> list[str]:
-    """Return the classes of the first and of the last picture by default: classes of any model that has some."""
+    """Return the default classes of the first and of the last image, which the model has if it has any."""
     most = (inferencer.model.num_classes or 1) - 1
     return list(map(str, LABELS if max(LABELS) <= most else (0, most)))

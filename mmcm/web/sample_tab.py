@@ -1,4 +1,4 @@
-"""The tab that draws pictures."""
+"""Tab that samples images."""
 
 import math
 from collections.abc import Generator
@@ -30,7 +30,7 @@ SHOW_LEVEL = '(power) => `Noise level of the second step: **${Number((10 ** powe
 
 
 def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: a model, a class and a seed in, a sheet of pictures out."""
+    """Build the tab: a model, a class and a seed in, a grid of images out."""
     gr.Markdown(SENTENCE)
     inferencer = shelf.get(shelf.names[0])
     with gr.Row():
@@ -144,11 +144,11 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
 
 class Estimates:
-    """All pictures of a request as they are while its batches are drawn.
+    """Estimates of all images of a request while its batches are sampled.
 
     Args:
         inferencer (ConsistencyModelInferencer): The model.
-        num_images (int): How many pictures; those that are not begun yet are grey.
+        num_images (int): Number of images; those that are not started yet are grey.
         num_steps (int): Steps of each batch.
     """
 
@@ -159,7 +159,7 @@ class Estimates:
         self.done = 0
 
     def add(self, step: int, x0: Tensor) -> Tensor:
-        """Take the estimates of a step, (N, C, H, W), and return those of all pictures, uint8, on the CPU."""
+        """Take the estimates of a step, (N, C, H, W), and return those of all images, uint8, on the CPU."""
         self.pixels[self.done : self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
         if step == self.num_steps - 1:
             self.done += len(x0)
@@ -195,5 +195,5 @@ def default_power(inferencer: ConsistencyModelInferencer) -> float:
 
 
 def level_in_words(power: float) -> str:
-    """Return what `SHOW_LEVEL` makes of a power of ten in the page."""
+    """Return the text that `SHOW_LEVEL` makes of a power of ten in the page."""
     return f'Noise level of the second step: **{10**power:.3g}**'

@@ -29,9 +29,11 @@ def test_images_and_steps_are_kept_where_they_are_asked_for():
 
 def test_callback_hears_of_each_step_of_each_batch():
     heard = []
-    sample_in_batches(
-        sample, 7, 4, ImagePreprocessor.destruct, callback=lambda step, sigma, x, x0: heard.append((step, sigma, len(x)))
-    )
+
+    def callback(step, sigma, x, x0):
+        heard.append((step, sigma, len(x)))
+
+    sample_in_batches(sample, 7, 4, ImagePreprocessor.destruct, callback=callback)
     assert heard == [(0, 80.0, 4), (1, 40.0, 4), (0, 80.0, 3), (1, 40.0, 3)]
 
 

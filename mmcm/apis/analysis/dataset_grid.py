@@ -1,4 +1,4 @@
-"""What a data set looks like: images of its classes, how many there are, of what size and colour."""
+"""Grid of a data set: images of its classes, and their number, sizes and colours."""
 
 from collections import Counter
 from typing import Any

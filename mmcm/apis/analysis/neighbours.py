@@ -1,7 +1,7 @@
-"""The training images that are nearest to samples: has a model learned its data by heart?
+"""Nearest training images of samples, which show whether a model has memorised its data.
 
-Distances say little by themselves. For scale there are those from training images to their own nearest neighbours: a
-sample that is much nearer to one than these are to each other has been memorised, or nearly.
+The scale is the distance from training images to their own nearest neighbours: a sample that is much nearer to a
+training image than these are to each other has been memorised, or nearly.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ Describe = Callable[[Tensor], Tensor]  # from uint8 (N, C, H, W) to float32 (N, 
 
 
 class Neighbours(NamedTuple):
-    """What lies next to each of N images.
+    """Nearest neighbours of each of N images.
 
     Attributes:
         indices (ndarray): (N, k) of the training images, the nearest first, int64.

@@ -1,4 +1,4 @@
-"""Samples of the same seeds by several models or samplers."""
+"""Grid of samples from the same seeds, by several models or samplers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from mmcm.visualization.grids import named_grid, on_square
 
 
 class Row(NamedTuple):
-    """What draws a row of the sheet.
+    """Model and sampler of a row of the grid.
 
     Attributes:
-        model (str): What the inferencer calls a model.
+        model (str): See ConsistencyModelInferencer.
         checkpoint (str, optional): See ConsistencyModelInferencer.
         average (str, optional): See ConsistencyModelInferencer.
         num_steps (int, optional): Steps of the sampler.
         sampler (dict): Another sampler, or changes to the model's.
-        name (str, optional): What to write beside the row; the model's name if None.
+        name (str, optional): Title of the row; the model's name if None.
     """
 
     model: str
@@ -38,17 +38,17 @@ def seed_sheet(
     device: str | None = None,
     min_side: int = 64,
 ) -> np.ndarray:
-    """Draw each row with the same seeds, and so with the same noise where images are of one size.
+    """Sample each row from the same seeds, and so from the same noise where images are of one size.
 
     Args:
-        rows (Sequence[Row]): What draws; all requests are checked before the first one is drawn.
+        rows (Sequence[Row]): The rows; all requests are checked before the first one is sampled.
         seeds (Sequence[int]): Seed of each column.
         labels (Sequence | str, optional): Classes of the columns, for the models that have any; see the inferencer.
         device (str, optional): See ConsistencyModelInferencer.
         min_side (int): Smaller images are magnified to about this side.
 
     Returns:
-        ndarray: The sheet, (H, W, 3), uint8 RGB.
+        ndarray: The grid, (H, W, 3), uint8 RGB.
     """
     if not rows or not seeds:
         raise InputError('at least one model and one seed are needed.')

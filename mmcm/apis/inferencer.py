@@ -11,20 +11,20 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from torch import Tensor
 
-from mmcm.apis.request import SampleRequest, names_of, resolve_request
+from mmcm.apis.request import SampleRequest, check_latents, names_of
 from mmcm.apis.resolve_model import find_model, pick_device, pick_dtype, sampler_config
 from mmcm.apis.sampling_result import Images, SamplingResult
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names
-from mmcm.datasets.labels import class_number
+from mmcm.datasets.labels import class_number, resolve_classes
 from mmcm.models.consistency_model import ConsistencyModel, drawing_config
 from mmcm.models.sampling_loop import Samples, sample_in_batches
-from mmcm.noise.generators import sample_seeds
+from mmcm.noise.generators import RequestNoise, as_seed, sample_seeds
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, Sampler
 from mmcm.structures import DataSample
 from mmcm.utils.batches import Batches
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
@@ -181,7 +181,58 @@ class ConsistencyModelInferencer(BaseInferencer):
         result = self.sample(request, output_type, on_step, progress)
         return result if return_dict else (result.images,)
 
-    request = resolve_request  # a method: checks a request, without loading the weights
+    def request(  # noqa: D417, since `__call__` describes most arguments
+        self,
+        num_images: int | None = None,
+        labels: Any = None,
+        seed: int | Sequence[int] | Tensor = 0,
+        batch_size: int | None = None,
+        num_steps: int | None = None,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        clip: bool = True,
+        sampler: Sampler | None = None,
+        default_images: int = 1,
+    ) -> SampleRequest:
+        """Check a request, and fill in the defaults of the model. No weights are loaded.
+
+        Args:
+            sampler (Sampler, optional): A sampler, in place of steps.
+            default_images (int): Number of images where neither `num_images` nor a list of labels, latents, seeds or
+                generators gives it.
+
+        Raises:
+            InputError: If the arguments do not fit the model, or each other.
+        """
+        if num_images is None:
+            lists = [values for values in (labels, latents, seed, generator) if has_length(values)]
+            num_images = max(map(len, lists), default=0) or default_images  # type: ignore[arg-type]
+        check_count('num_images', num_images)
+        check_flag('clip', clip)
+        if sampler is None:
+            sampler = self.choose_sampler(num_steps, timesteps, sigmas)
+        seed = as_seed(seed)
+        sample_seeds(num_images, seed)  # an InputError unless all are integers of 64 bits, as many as images
+        noise = None if generator is None else RequestNoise(generator, num_images)
+        if noise is not None:
+            seed = noise.seed  # random labels follow from it
+        batch_size = self.batch_size if batch_size is None else batch_size
+        check_count('batch_size', batch_size)
+        check_latents(latents, (num_images, *self.model.image_shape))
+        return SampleRequest(
+            int(num_images),
+            sampler,
+            int(batch_size),
+            seed,
+            clip,
+            resolve_classes(labels, num_images, self.model.num_classes, self.class_names),
+            self.model.num_classes,
+            self.class_names,
+            latents,
+            None if noise is None else noise.rows,
+        )
 
     def sample(
         self,

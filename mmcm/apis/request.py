@@ -3,24 +3,24 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmcm.datasets.class_names import Names
-from mmcm.datasets.labels import class_numbers, expand_labels
-from mmcm.models.consistency_model import ConsistencyModel
-from mmcm.noise.generators import Noise, RequestNoise, SampleNoise, as_seed, sample_seeds
+from mmcm.datasets.labels import expand_labels
+from mmcm.noise.generators import Noise, SampleNoise, sample_seeds
 from mmcm.samplers import Sampler
-from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Images to sample from one model. `resolve_request` checks all values; whatever samples trusts them.
+    """Images to sample from one model.
+
+    `ConsistencyModelInferencer.request` makes it, and checks all values; whatever samples trusts them.
 
     Attributes:
         num_images (int): Number of images, N.
@@ -90,93 +90,6 @@ class SampleRequest:
             return labels, self.noise(part), latents
         assert self.seeds is not None, 'there are seeds where there is no noise'
         return labels, SampleNoise(self.seeds[part]), latents
-
-
-class Target(Protocol):
-    """Model and defaults that a request is resolved against; `ConsistencyModelInferencer` is one."""
-
-    model: ConsistencyModel
-    class_names: Names
-
-    @property
-    def batch_size(self) -> int:
-        """Images per call of the network, where the request does not say."""
-
-    def choose_sampler(
-        self, num_steps: int | None, timesteps: Sequence[int] | None, sigmas: Sequence[float] | None
-    ) -> Sampler:
-        """Return the sampler with the steps of a request, its own ones where all are None."""
-
-
-def resolve_request(  # noqa: D417, since `__call__` describes most arguments
-    target: Target,
-    num_images: int | None = None,
-    labels: Any = None,
-    seed: int | Sequence[int] | Tensor = 0,
-    batch_size: int | None = None,
-    num_steps: int | None = None,
-    timesteps: Sequence[int] | None = None,
-    sigmas: Sequence[float] | None = None,
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
-    latents: Tensor | None = None,
-    clip: bool = True,
-    sampler: Sampler | None = None,
-    default_images: int = 1,
-) -> SampleRequest:
-    """Check the arguments of a request, and fill in the defaults of the model.
-
-    Args:
-        target (Target): The inferencer.
-        num_images, labels, seed, batch_size, num_steps, timesteps, sigmas, generator, latents, clip: See
-            `ConsistencyModelInferencer.__call__`.
-        sampler (Sampler, optional): A sampler, in place of steps; by default the target's own.
-        default_images (int): Number of images where neither `num_images` nor a list of labels, latents, seeds or
-            generators says it.
-
-    Raises:
-        InputError: If the arguments do not fit the model, or each other.
-    """
-    model = target.model
-    if num_images is None:
-        lists = [values for values in (labels, latents, seed, generator) if has_length(values)]
-        num_images = max(map(len, lists), default=0) or default_images  # type: ignore[arg-type]
-    check_count('num_images', num_images)
-    num_images = int(num_images)
-    check_flag('clip', clip)
-    if sampler is None:
-        sampler = target.choose_sampler(num_steps, timesteps, sigmas)
-    seed = as_seed(seed)
-    sample_seeds(num_images, seed)  # an InputError unless all are integers of 64 bits, as many as images
-    noise = None if generator is None else RequestNoise(generator, num_images)
-    if noise is not None:
-        seed = noise.seed  # random labels follow from it
-    batch_size = target.batch_size if batch_size is None else batch_size
-    check_count('batch_size', batch_size)
-    check_latents(latents, (num_images, *model.image_shape))
-    return SampleRequest(
-        num_images,
-        sampler,
-        int(batch_size),
-        seed,
-        clip,
-        resolve_classes(labels, num_images, model.num_classes, target.class_names),
-        model.num_classes,
-        target.class_names,
-        latents,
-        None if noise is None else noise.rows,
-    )
-
-
-def resolve_classes(labels: Any, num_images: int, num_classes: int | None, names: Names) -> list[int] | str | None:
-    """Return what `labels` means: class numbers, a rule ('random' for None), or None for an unconditional model."""
-    if num_classes is None:
-        if labels is not None:
-            raise InputError('labels were given, but the model is unconditional. Leave them out.')
-        return None
-    classes = class_numbers('random' if labels is None else labels, num_classes, names)
-    if not isinstance(classes, str) and len(classes) > num_images:
-        raise InputError(f'{len(classes)} labels are too many for {num_images} images.')
-    return classes
 
 
 def check_latents(latents: Any, shape: tuple[int, ...]) -> None:

@@ -16,6 +16,23 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 
 RULES = ('balanced', 'random')
+UNCONDITIONAL = 'labels were given, but the model is unconditional. Leave them out.'
+
+
+def resolve_classes(labels: Any, num_images: int, num_classes: int | None, names: Names) -> list[int] | str | None:
+    """Return the classes of a request: numbers, or a rule, by default 'random'; None for an unconditional model.
+
+    Raises:
+        InputError: If they do not fit the model, or there are more of them than images.
+    """
+    if num_classes is None:
+        if labels is not None:
+            raise InputError(UNCONDITIONAL)
+        return None
+    classes = class_numbers('random' if labels is None else labels, num_classes, names)
+    if not isinstance(classes, str) and len(classes) > num_images:
+        raise InputError(f'{len(classes)} labels are too many for {num_images} images.')
+    return classes
 
 
 def class_numbers(labels: Any, num_classes: int | None, names: Names | None = None) -> list[int] | str:
@@ -118,7 +135,7 @@ def check_labels(
     """
     if num_classes is None:
         if labels is not None:
-            raise InputError('labels were given, but the model is unconditional. Leave them out.')
+            raise InputError(UNCONDITIONAL)
         return None
     if labels is None:
         raise InputError(f'the model is class-conditional: give a label in [0, {num_classes - 1}] per image.')

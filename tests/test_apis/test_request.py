@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmcm.apis import SampleRequest
-from mmcm.apis.request import check_latents, names_of, resolve_classes
+from mmcm.apis.request import check_latents, names_of
 from mmcm.noise.generators import SampleNoise
 from mmcm.utils.errors import InputError
 
@@ -107,15 +107,6 @@ def test_request_of_generators_has_no_seeds(inferencer):
     assert request.seeds is None
     assert request.labels == inferencer.request(3, generator=torch.Generator().manual_seed(4)).labels
     assert inferencer.sample(request).seeds is None
-
-
-def test_classes_of_a_model_are_what_labels_mean():
-    names = (('zero', 'null'), ('one',))
-    assert resolve_classes(None, 3, None, ()) is None
-    assert resolve_classes(None, 3, 2, names) == 'random'
-    assert resolve_classes(['null', 'ONE', '0'], 3, 2, names) == [0, 1, 0]
-    with pytest.raises(InputError, match='the model is unconditional'):
-        resolve_classes('random', 3, None, ())
 
 
 def test_names_are_numbers_where_there_are_none():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcm.datasets.labels import check_labels, class_number, class_numbers, expand_labels
+from mmcm.datasets.labels import check_labels, class_number, class_numbers, expand_labels, resolve_classes
 from mmcm.utils.errors import InputError
 
 NAMES = (('zero', 'null'), ('one',), ('two',))
@@ -74,3 +74,11 @@ def test_labels_of_a_batch_are_one_for_each_sample():
 def test_labels_that_do_not_fit_a_batch_are_refused(labels, num_classes, match):
     with pytest.raises(InputError, match=match):
         check_labels(labels, 2, num_classes)
+
+
+def test_classes_of_a_model_are_what_labels_mean():
+    assert resolve_classes(None, 3, None, ()) is None
+    assert resolve_classes(None, 3, 3, NAMES) == 'random'
+    assert resolve_classes(['null', 'ONE', '0'], 3, 3, NAMES) == [0, 1, 0]
+    with pytest.raises(InputError, match='the model is unconditional'):
+        resolve_classes('random', 3, None, ())

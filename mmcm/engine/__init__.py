@@ -1,4 +1,4 @@
-"""What the runner of MMEngine needs beside the model: hooks, a loop, wrappers of the optimiser, safe loading."""
+"""Parts for MMEngine's runner: hooks, loops, wrappers of optimisers, strategies, safe loading."""
 
 import torch
 

@@ -92,7 +92,7 @@ def _count(length: int, size: int) -> int:
     return 1 if length <= size else math.ceil((length - size) / (size * (1 - OVERLAP))) + 1
 
 
-def tiled(denoise: Callable[[Tensor, Tensor, Tensor], Tensor], tiles: Tiles, batch_size: int) -> Denoise:
+def tiled(denoise: Callable[..., Tensor], tiles: Tiles, batch_size: int) -> Denoise:
     """Return the denoiser of pictures that are cut into `tiles`.
 
     Args:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcm.models.consistency_model import drawing_config
+from mmcm.models.consistency_model import inference_config
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
@@ -214,13 +214,10 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
     model.train().begin_step(0)
     parts = model(torch.rand(4, 1, 8, 8), DataSample.of(label=torch.tensor([0, 1, 2, 3])), mode='loss')
     assert parts['loss'].shape == (4,) and parts['loss'].isfinite().all()
-    watched = []
-    model.watch_losses = lambda sigma, loss: watched.append((sigma, loss))
     total, log = model.parse_losses(parts)
     torch.testing.assert_close(total, parts['loss'].mean())  # nothing else is minimised
     assert 'sigma' in parts and 'sigma' not in log
-    ((sigma, loss),) = watched
-    assert sigma.shape == loss.shape == (4,) and not (sigma.requires_grad or loss.requires_grad)
+    assert parts['sigma'].shape == (4,) and not parts['sigma'].requires_grad
     total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.denoiser.parameters())
     assert all(p.grad is not None for p in model.objective.parameters())
@@ -270,9 +267,9 @@ def test_teacher_of_another_architecture_is_refused_with_keys_and_shapes(tmp_pat
         model.init_weights()
 
 
-def test_drawing_config_builds_one_network():
+def test_inference_config_builds_one_network():
     config = model_config(objective=objective_config(), ema_decays=(0.9,))
-    model = MODELS.build(drawing_config(config))
+    model = MODELS.build(inference_config(config))
     assert model.target is None and not model.emas and model.objective is None
 
 
@@ -283,3 +280,17 @@ def test_root_registry_builds_the_model_under_another_default_scope():
     with DefaultScope.overwrite_default_scope('mmengine'):
         model = ROOT.build(model_config(type='mmcm.ConsistencyModel'))
     assert model.sample(1, 0).shape == (1, 1, 8, 8)
+
+
+def test_former_names_warn_and_work():
+    from mmcm.models import averages, consistency_model
+
+    model = build(ema_decays=(0.9,))
+    with pytest.warns(DeprecationWarning, match='drawing_denoiser is inference_denoiser now'):
+        assert model.drawing_denoiser is model.inference_denoiser
+    with pytest.warns(DeprecationWarning, match='drawing_config is inference_config now'):
+        assert consistency_model.drawing_config is inference_config
+    with pytest.warns(DeprecationWarning, match='follow is update_ema now'):
+        assert consistency_model.follow is averages.update_ema
+    with pytest.raises(AttributeError, match='no attribute'):
+        consistency_model.follows  # noqa: B018

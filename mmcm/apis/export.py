@@ -48,9 +48,7 @@ class SamplingGraph(nn.Module):
 
     def __init__(self, model: ConsistencyModel, sampler: Sampler | None = None) -> None:
         super().__init__()
-        sampler = sampler or model.sampler
-        if sampler is None:
-            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        sampler = model.checked_sampler(sampler)
         self.sampler = with_constant_levels(sampler)
         denoiser = model.inference_denoiser
         weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}

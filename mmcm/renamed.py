@@ -80,6 +80,7 @@ RENAMED = {
     'mmcm.utils.config_files': 'mmcm.zoo.config_files',
     'mmcm.utils.configs': 'mmcm.config',
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
+    'mmcm.utils.file_kinds': 'mmcm.checkpoints.file_kinds',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
     'mmcm.utils.network_pickle': 'mmcm.checkpoints.network_pickle',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
@@ -107,6 +108,7 @@ MOVED_NAMES = {
     ('mmcm.checkpoints', 'write_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
+    ('mmcm.utils.finite', 'OutputCheck'): 'mmcm.models.output_check',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'drawable'): 'mmcm.visualization.grids',
@@ -123,6 +125,23 @@ MOVED_NAMES = {
     ('mmcm.zoo', 'last_checkpoint'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'nearest'): 'mmcm.utils.nearest',
     ('mmcm.zoo', 'recorded_sha256'): 'mmcm.checkpoints',
+}
+
+
+# Names that changed: the new one in the same module, or with the path of another module.
+RENAMED_NAMES = {
+    ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
+    ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
+    ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
+    ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
+    ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+    ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
+    ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
+    ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
+    ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
+    ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
+    ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
+    ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
 }
 
 
@@ -144,11 +163,16 @@ class RenamedModules(MetaPathFinder, Loader):
 
 
 def moved_name(package: str, name: str) -> object:
-    """Return what `package` exported as `name`: the `__getattr__` of packages whose names have moved.
+    """Return what `package` exported as `name`: the `__getattr__` of modules whose names moved or changed.
 
     Raises:
         AttributeError: If it never exported it.
     """
+    if (package, name) in RENAMED_NAMES:
+        new = RENAMED_NAMES[package, name]
+        module, _, new_name = new.rpartition('.')
+        warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
+        return getattr(importlib.import_module(module or package), new_name)
     new = MOVED_NAMES.get((package, name))
     if new is None:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
-from mmcm.utils.finite import OutputCheck
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 

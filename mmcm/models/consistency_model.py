@@ -14,6 +14,7 @@ from mmcm.checkpoints.weights import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
+from mmcm.models.output_check import OutputCheck
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.objectives.base import Networks, Objective
@@ -23,7 +24,7 @@ from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, as_labels, labels_of
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import OutputCheck, check_given
+from mmcm.utils.finite import check_given
 
 
 class ConsistencyModel(BaseModel):

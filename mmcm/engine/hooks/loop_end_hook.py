@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner, Runner
 
-from mmcm.engine.loops.loop_ends import check_loops
+from mmcm.engine.loops import check_loops
 from mmcm.registry import HOOKS
 
 

@@ -19,7 +19,7 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SampleRequest:
     """Images to sample from one model.
 

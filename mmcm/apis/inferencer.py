@@ -26,6 +26,7 @@ from mmcm.structures import DataSample
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
+from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
 
@@ -221,6 +222,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         batch_size = self.batch_size if batch_size is None else batch_size
         check_count('batch_size', batch_size)
         check_latents(latents, (num_images, *self.model.image_shape))
+        if latents is not None:
+            check_given('latents', latents)
         return SampleRequest(
             int(num_images),
             sampler,

@@ -16,7 +16,6 @@ from mmcm.noise.generators import Noise, SampleNoise, sample_seeds
 from mmcm.samplers import Callback, Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import check_given
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +130,13 @@ class SampleRequest:
 
 
 def check_latents(latents: Any, shape: tuple[int, ...]) -> None:
-    """Raise an InputError unless `latents` is None, or a finite tensor of `shape`."""
+    """Raise an InputError unless `latents` is None, or a tensor of `shape`."""
     if latents is None:
         return
     if not isinstance(latents, Tensor):
         raise InputError(f'latents have to be a tensor, got {type(latents).__name__}: torch.as_tensor makes one.')
     if tuple(latents.shape) != shape:
         raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
-    check_given('latents', latents)
 
 
 def names_of(labels: Sequence[int] | None, class_names: Names) -> list[str] | None:

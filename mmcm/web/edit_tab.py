@@ -24,7 +24,7 @@ from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, submitted, told
 from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
-from mmcm.web.widgets import check_seed, label_captions, label_dropdown, labels_of, time_in_words
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, time_in_words
 
 SENTENCE = (
     'The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
@@ -219,7 +219,12 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             return planned.draw(callback=lambda step, *_: show(step))
 
         def render(step: int) -> list[Any]:
-            return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.sampler.num_steps} ...']
+            return [
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+                f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...',
+            ]
 
         edited = yield from streamed(shelf, work, render)
         yield [
@@ -353,7 +358,7 @@ def shown_results(
 
     Of large pictures only the first candidates are put back.
     """
-    captions = label_captions(inferencer, edited.labels) or [None] * len(edited.candidates)
+    captions = edited.names or [None] * len(edited.candidates)
     candidates = [(enlarged(to_pil(image)), text) for image, text in zip(edited.candidates, captions)]
     seen, known = (enlarged(to_pil(image)) for image in (edited.picture, edited.known))
     # A picture that is no more than the model sees would be shown twice.

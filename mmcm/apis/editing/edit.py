@@ -1,7 +1,5 @@
 """Editing a picture with a model that is ready to draw."""
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
@@ -17,17 +15,16 @@ from mmcm.apis.editing.edit_result import Edited
 from mmcm.apis.editing.images import Place, as_rgb, decoded, read_picture
 from mmcm.apis.editing.tasks import NUM_CANDIDATES, TASKS, WHOLE, Task, WholeTask
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.request import SampleRequest
 from mmcm.apis.steps import sampler_from
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
-from mmcm.noise.generators import SampleNoise
+from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import EditingOperator, Tiles, editing_sampler
 from mmcm.samplers import Callback, MultistepSampler, Sampler
-from mmcm.utils.batches import Batches
 from mmcm.utils.checks import as_list, check_choice, check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
-from mmcm.utils.progress import progress_bar
 
 Picture = Image.Image | np.ndarray | str | Path
 
@@ -43,9 +40,7 @@ class Plan:
         inferencer (ConsistencyModelInferencer): The model.
         image, operator: See `edit`.
         known (Tensor): What `operator` knows of `image`, (1, C, H, W).
-        labels (list[int], optional): The class of each candidate; None for unconditional models.
-        seeds (Sequence[int]): The seed of each candidate.
-        sampler (Sampler): How to draw.
+        request (SampleRequest): The candidates: their number, labels and seeds, and the sampler.
         shown, mask, place, tiles: See `mmcm.apis.editing.tasks.Task`.
         note (str): What part of the picture is edited, in words, and in how many tiles.
     """
@@ -54,9 +49,7 @@ class Plan:
     image: Tensor
     operator: EditingOperator
     known: Tensor
-    labels: list[int] | None
-    seeds: Sequence[int]
-    sampler: Sampler
+    request: SampleRequest
     shown: Tensor | None = None
     mask: Tensor | None = None
     place: Place | None = None
@@ -70,40 +63,33 @@ class Plan:
             keep_steps, progress: See `edit`.
             callback (Callable, optional): Called in each step of each batch; see `Sampler`.
         """
-        model, total, tiles_at_once = self.inferencer.load().model, len(self.seeds), self.inferencer.batch_size
-        batch_size = tiles_at_once if self.tiles is None else max(1, tiles_at_once // len(self.tiles))
-        steps = math.ceil(total / batch_size) * self.sampler.num_steps
-        started = time.perf_counter()
-        with progress_bar('editing', steps, shown=progress) as advance:
+        model, request = self.inferencer.load().model, self.request
+        batch_size = request.batch_size if self.tiles is None else max(1, request.batch_size // len(self.tiles))
 
-            def draw(part: slice) -> tuple[Tensor, Tensor | None]:
-                estimates = []
+        def batch(part: slice, on_step: Callback) -> Tensor:
+            labels, noise, _ = request.inputs(part)
+            return model.edit(
+                self.image,
+                self.operator,
+                labels,
+                part.stop - part.start,
+                noise,
+                request.sampler,
+                callback=on_step,
+                tiles=self.tiles,
+                batch_size=request.batch_size,
+            )[0]
 
-                def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
-                    advance()
-                    if callback is not None:
-                        callback(step, sigma, x, x0)
-                    if keep_steps:
-                        estimates.append(model.data_preprocessor.destruct(x0).cpu())
-
-                labels, seeds = None if self.labels is None else self.labels[part], self.seeds[part]
-                drawn = model.edit(
-                    self.image,
-                    self.operator,
-                    labels,
-                    len(seeds),
-                    SampleNoise(seeds),
-                    self.sampler,
-                    callback=on_step,
-                    tiles=self.tiles,
-                    batch_size=tiles_at_once,
-                )
-                candidates = model.data_preprocessor.destruct(drawn[0]).cpu()
-                return candidates, torch.stack(estimates, 1) if keep_steps else None
-
-            batches = list(Batches(batch_size).run(draw, total))
-        seconds = time.perf_counter() - started
-        candidates, estimates = zip(*batches)
+        samples = sample_in_batches(
+            batch,
+            request.num_images,
+            batch_size,
+            model.data_preprocessor.destruct,
+            request.sampler.num_steps,
+            callback,
+            'editing' if progress else '',
+            keep_steps=keep_steps,
+        )
         shown = self.image if self.shown is None else self.shown
         known, mask = self.known, None
         if self.mask is not None:
@@ -112,14 +98,14 @@ class Plan:
         return Edited(
             picture,
             known,
-            torch.cat(candidates),
-            self.labels,
-            seconds,
-            self.sampler.num_calls,
-            torch.cat(estimates) if keep_steps else None,
+            samples.pixels,
+            request.labels,
+            samples.seconds,
+            request.sampler.nfe,
+            samples.steps,
             mask,
             self.place,
-            self.inferencer.names_of(self.labels),
+            request.names,
             1 if self.tiles is None else len(self.tiles),
         )
 
@@ -170,11 +156,10 @@ def plan(
     """Check what `edit` is given; `further` are the last attributes of a `Plan`."""
     check_count('num_candidates', num_candidates)
     check_given('the pictures to edit', image)
-    seeds = inferencer.choose_seeds(seed, num_candidates)
-    labels = inferencer.choose_labels(labels, num_candidates, seed)
-    known = operator.to(image.device).degrade(image)
     sampler = sampler or editing_sampler(inferencer.sampler)
-    return Plan(inferencer, image, operator, known, labels, seeds, sampler, **further)
+    request = inferencer.request(num_candidates, labels, seed, sampler=sampler)
+    known = operator.to(image.device).degrade(image)
+    return Plan(inferencer, image, operator, known, request, **further)
 
 
 def edit_picture(
@@ -259,7 +244,7 @@ def plan_picture(
         sampler = sampler_for(inferencer, task, whole, num_steps, sigmas)
         count = whole.num_candidates if num_candidates is None else num_candidates
         check_count('num_candidates', count)
-        num_calls = whole.num_tiles * (sampler or editing_sampler(inferencer.sampler)).num_calls * count
+        num_calls = whole.num_tiles * (sampler or editing_sampler(inferencer.sampler)).nfe * count
         if num_calls <= max_calls:
             made = whole.make()
             height, width = made.tiles.shape

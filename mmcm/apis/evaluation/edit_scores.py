@@ -19,7 +19,7 @@ less certain than these say.
 
 import json
 import math
-import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,13 +34,11 @@ from mmcm.checkpoints.weights import digest
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.edit_baselines import Edit
 from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
-from mmcm.noise.generators import SampleNoise
+from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import Inpainting, editing_sampler
-from mmcm.samplers import Sampler
-from mmcm.utils.batches import Batches
+from mmcm.samplers import Callback, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 from mmcm.visualization.grids import named_grid
 
@@ -65,7 +63,7 @@ class EditScores:
             'candidate', the mean over the candidates of a picture, 'mean of candidates', and 'best candidate', the one
             that comes closest by PSNR: to find it takes the picture itself.
         seconds (float): How long the drawing took, loading not counted.
-        num_calls (int): Network calls per candidate.
+        nfe (int): Calls of the network per candidate.
     """
 
     pictures: Tensor
@@ -75,7 +73,13 @@ class EditScores:
     filled: dict[str, Tensor]
     results: dict[str, Similarity]
     seconds: float
-    num_calls: int
+    nfe: int
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Return means and standard errors over the pictures, by way to edit and measure, as in the file of scores."""
@@ -147,27 +151,25 @@ def score_edit(
     check_count('num_candidates', num_candidates)
     sampler = sampler or editing_sampler(inferencer.sampler)
     known, filled = fill_without_model(inferencer, pictures, edit)
-    total = len(pictures) * num_candidates
-    seeds = inferencer.choose_seeds(seed, total)
     if labels is not None and not isinstance(labels, str):
         labels = np.repeat(np.asarray(labels), num_candidates).tolist()
-    labels = inferencer.choose_labels(labels, total, seed)
-    model = inferencer.load().model
+    request = inferencer.request(len(pictures) * num_candidates, labels, seed, sampler=sampler)
+    model, size = inferencer.load().model, request.batch_size
     owner = torch.arange(len(pictures), device='cpu').repeat_interleave(num_candidates)  # the picture of each candidate
 
-    size = inferencer.batch_size
-    started = time.perf_counter()
-    with progress_bar('editing', math.ceil(total / size) * sampler.num_steps, shown=progress) as advance:
+    def batch(part: slice, on_step: Callback) -> Tensor:
+        classes, noise, _ = request.inputs(part)
+        images = as_images(pictures[owner[part]])
+        return model.edit(images, edit.operator, classes, 1, noise, request.sampler, callback=on_step)[:, 0]
 
-        def draw(part: slice) -> Tensor:
-            images, classes = as_images(pictures[owner[part]]), None if labels is None else labels[part]
-            drawn = model.edit(
-                images, edit.operator, classes, 1, SampleNoise(seeds[part]), sampler, callback=lambda *state: advance()
-            )
-            return model.data_preprocessor.destruct(drawn[:, 0]).cpu()
-
-        candidates = torch.cat(list(Batches(size).run(draw, total)))
-    seconds = time.perf_counter() - started
+    candidates, seconds, *_ = sample_in_batches(
+        batch,
+        request.num_images,
+        size,
+        model.data_preprocessor.destruct,
+        sampler.num_steps,
+        progress='editing' if progress else '',
+    )
     single = compare(candidates, pictures[owner], size)
     single = Similarity(*(values.unflatten(0, (-1, num_candidates)) for values in single))
     candidates = candidates.unflatten(0, (-1, num_candidates))
@@ -179,7 +181,7 @@ def score_edit(
         MEAN: compare(mean, pictures, size),
         BEST: Similarity(*(values.gather(1, best)[:, 0] for values in single)),
     }
-    return EditScores(pictures, known, candidates, mean, filled, results, seconds, sampler.num_calls)
+    return EditScores(pictures, known, candidates, mean, filled, results, seconds, sampler.nfe)
 
 
 def fill_without_model(
@@ -272,7 +274,7 @@ def record(
         weights=digest(inferencer.model.inference_denoiser.backbone.state_dict()),
         images=dict(fingerprint=fingerprint, items=list(items)),
         sampler=plain({'type': type(sampler).__name__, **settings}),
-        network_calls=sampler.num_calls,
+        network_calls=sampler.nfe,
         num_candidates=num_candidates,
         seed=seed,
         versions=dict(mmcm=__version__, torch=torch.__version__),

@@ -37,9 +37,10 @@ class Sampling(BaseModel):
     sampler: Sampler | None
 
     @property
-    def inference_denoiser(self) -> nn.Module:
+    def inference_denoiser(self) -> Denoiser:
         """The denoiser to sample with: the first average, or the trained one where no average is kept."""
-        return self.emas[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
+        networks: Any = self.emas  # a ModuleDict has modules of any kind
+        return networks[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
 
     @property
     def drawing_denoiser(self) -> Denoiser:

@@ -45,7 +45,7 @@ class Sampler(ABC):
         super().__init_subclass__(**options)
         if 'num_calls' in vars(cls) and 'nfe' not in vars(cls):  # a class that was written before `nfe`
             warnings.warn(f'num_calls of {cls.__name__} is to be called nfe now.', DeprecationWarning, stacklevel=2)
-            cls.nfe = vars(cls)['num_calls']
+            cls.nfe = vars(cls)['num_calls']  # type: ignore[method-assign]
 
     @property
     @abstractmethod

@@ -7,15 +7,7 @@ pytest.importorskip('gradio')
 from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import Shelf
-from mmcm.web.widgets import (
-    duration,
-    label_choices,
-    labels_of,
-    sampler_of_steps,
-    sheet,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.widgets import duration, label_choices, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
 
 @pytest.fixture(scope='module')

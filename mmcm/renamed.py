@@ -43,7 +43,7 @@ RENAMED = {
     'mmcm.editing.deblurring': 'mmcm.operators.deblurring',
     'mmcm.editing.guide': 'mmcm.operators.sdedit',
     'mmcm.editing.inpainting': 'mmcm.operators.inpainting',
-    'mmcm.editing.known_kept': 'mmcm.operators.data_consistency',
+    'mmcm.editing.known_kept': 'mmcm.models.editing',
     'mmcm.editing.pictures': 'mmcm.apis.editing.images',
     'mmcm.editing.super_resolution': 'mmcm.operators.super_resolution',
     'mmcm.editing.tasks': 'mmcm.apis.editing.tasks',
@@ -106,6 +106,7 @@ MOVED_NAMES = {
     ('mmcm.checkpoints', 'write_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
+    ('mmcm.operators', 'editing_sampler'): 'mmcm.models.editing',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'drawable'): 'mmcm.visualization.grids',
@@ -122,6 +123,22 @@ MOVED_NAMES = {
     ('mmcm.zoo', 'last_checkpoint'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'nearest'): 'mmcm.utils.nearest',
     ('mmcm.zoo', 'recorded_sha256'): 'mmcm.checkpoints',
+}
+# Names that a module had, and what they are now.
+RENAMED_NAMES = {
+    ('mmcm.apis.editing', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
+    ('mmcm.apis.editing', 'MOST_CALLS'): 'mmcm.apis.editing.request.MAX_CALLS',
+    ('mmcm.apis.editing', 'as_picture'): 'mmcm.apis.editing.images.open_image',
+    ('mmcm.apis.editing.edit_result', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
+    ('mmcm.apis.editing.images', 'decode_picture'): 'mmcm.apis.editing.images.decode_image',
+    ('mmcm.apis.editing.images', 'fit_picture'): 'mmcm.apis.editing.images.fit_image',
+    ('mmcm.apis.editing.images', 'read_picture'): 'mmcm.apis.editing.images.read_image',
+    ('mmcm.apis.editing.images', 'scaled_mask'): 'mmcm.apis.editing.images.scale_mask',
+    ('mmcm.apis.editing.images', 'scaled_picture'): 'mmcm.apis.editing.images.scale_image',
+    ('mmcm.models.editing', 'known_kept'): 'mmcm.models.editing.constrain',
+    ('mmcm.operators', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
+    ('mmcm.operators', 'known_kept'): 'mmcm.models.editing.constrain',
+    ('mmcm.operators.sdedit', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
 }
 
 
@@ -143,16 +160,19 @@ class RenamedModules(MetaPathFinder, Loader):
 
 
 def moved_name(package: str, name: str) -> object:
-    """Return what `package` exported as `name`: the `__getattr__` of packages whose names have moved.
+    """Return what `package` exported as `name`: the `__getattr__` of modules whose names have moved or changed.
 
     Raises:
         AttributeError: If it never exported it.
     """
-    new = MOVED_NAMES.get((package, name))
-    if new is None:
+    if (package, name) in MOVED_NAMES:
+        new, new_name = MOVED_NAMES[package, name], name
+    elif (package, name) in RENAMED_NAMES:
+        new, _, new_name = RENAMED_NAMES[package, name].rpartition('.')
+    else:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
-    warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
-    return getattr(importlib.import_module(new), name)
+    warnings.warn(f'{package}.{name} is {new}.{new_name} now.', DeprecationWarning, stacklevel=3)
+    return getattr(importlib.import_module(new), new_name)
 
 
 def install() -> None:

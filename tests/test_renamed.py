@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mmcm.renamed import MOVED_NAMES, RENAMED
+from mmcm.renamed import MOVED_NAMES, RENAMED, RENAMED_NAMES
 
 NEEDS = {'mmcm.apis.mmagic_bridge': 'mmagic', 'mmcm.web.controls': 'gradio', 'mmcm.web.events': 'gradio'}
 
@@ -27,6 +27,15 @@ def test_name_is_imported_from_its_old_package(package, name):
     with pytest.warns(DeprecationWarning, match=f'{package}.{name} is {MOVED_NAMES[package, name]}.{name} now'):
         value = getattr(importlib.import_module(package), name)
     assert value is getattr(importlib.import_module(MOVED_NAMES[package, name]), name)
+
+
+@pytest.mark.parametrize('module, name', RENAMED_NAMES)
+def test_name_is_found_by_its_old_one(module, name, monkeypatch):
+    monkeypatch.delitem(vars(importlib.import_module(module)), name, raising=False)  # a submodule, by its old name
+    new, _, new_name = RENAMED_NAMES[module, name].rpartition('.')
+    with pytest.warns(DeprecationWarning, match=f'{module}.{name} is {new}.{new_name} now'):
+        value = getattr(importlib.import_module(module), name)
+    assert value is getattr(importlib.import_module(new), new_name)
 
 
 def test_name_that_never_was_is_an_attribute_error():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmcm.apis.editing.edit import edit_picture
+from mmcm.apis.editing import edit_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser

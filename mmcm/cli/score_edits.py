@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     from mmcm.apis.data.resolve_dataset import find_dataset
     from mmcm.apis.evaluation import edit_scores
     from mmcm.apis.evaluation.scores import show
-    from mmcm.operators import editing_sampler
+    from mmcm.models.editing import editing_sampler
 
     inferencer = build_inferencer(args, device=args.device)
     sampler = editing_sampler(inferencer.sampler)

@@ -1,7 +1,6 @@
 """`ConsistencyModel`: a denoiser with its averages, an objective to train it by and a sampler to draw with."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,21 @@ from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.checkpoints.weights import average_name, load_weights
 from mmcm.curricula.fixed import check_decay
 from mmcm.denoisers import KarrasDenoiser, load_denoiser
+from mmcm.models.averages import evaluating
+from mmcm.models.editing import Editing
 from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks
-from mmcm.operators import EditingOperator, Tiles, editing_sampler, tiled
-from mmcm.operators import data_consistency as known_kept
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, as_labels, labels_of
 from mmcm.utils.batches import Batches
-from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import OutputCheck, check_given
 
 
 @MODELS.register_module()
-class ConsistencyModel(MMagicCalls, BaseModel):
+class ConsistencyModel(MMagicCalls, Editing, BaseModel):
     """A consistency model, or the diffusion model that one is distilled from.
 
     For drawing, a denoiser and a sampler suffice. With an objective come, where it needs them, the target network (an
@@ -321,75 +319,6 @@ class ConsistencyModel(MMagicCalls, BaseModel):
         check.finish()
         return images.clamp(-1, 1)
 
-    @torch.no_grad()
-    def edit(
-        self,
-        images: Tensor,
-        operator: EditingOperator,
-        labels: Tensor | Sequence[int] | int | None = None,
-        num_candidates: int = 1,
-        noise: SampleNoise | None = None,
-        sampler: Sampler | None = None,
-        clip: bool = True,
-        callback: Callback | None = None,
-        tiles: Tiles | None = None,
-        batch_size: int = 64,
-    ) -> Tensor:
-        """Draw pictures that agree with `images` in what `operator` knows: Song et al. (2023, Algorithm 4).
-
-        Args:
-            images (Tensor): Pictures in [-1, 1], (N, C, H, W), of the model's size, or of that of `tiles`; only what
-                the operator knows of them matters.
-            operator (EditingOperator): What is known.
-            labels (Tensor | Sequence[int] | int, optional): Class of each picture (N), of each candidate (N times K) or
-                one for all; exactly when the model is class-conditional.
-            num_candidates (int): Different results per picture, K.
-            noise (SampleNoise, optional): Where noise comes from; by default candidate k of picture n has the seed
-                n * K + k.
-            sampler (Sampler, optional): How to draw; `editing_sampler` says what is the default.
-            clip (bool): Whether each estimate is clipped to [-1, 1] before what is known is put back.
-            callback (Callable, optional): Called in each step, for all N times K candidates; see `Sampler`.
-            tiles (Tiles, optional): In which pictures of another size than the model's are denoised.
-            batch_size (int): Tiles per call of the network, at most.
-
-        Returns:
-            Tensor: The candidates, (N, K, C, H, W), float32, on the model's device. They may leave [-1, 1] a little,
-            as what is known of the pictures is kept up to the rounding of float32.
-
-        Raises:
-            InputError: If pictures, operator or labels do not fit the model.
-            NotFiniteError: If the network makes NaN or infinities; the message says why.
-        """
-        shape = self.image_shape if tiles is None else (self.image_shape[0], *tiles.shape)
-        if images.ndim != 4 or images.shape[1:] != shape or not len(images):
-            raise InputError(
-                f'the pictures to edit have to be of shape (N, {", ".join(map(str, shape))}), '
-                f'got {tuple(images.shape)}.'
-            )
-        check_count('num_candidates', num_candidates)
-        total = len(images) * num_candidates
-        if labels is not None:
-            labels = as_labels(labels).reshape(-1)
-            if len(labels) == len(images):
-                labels = labels.repeat_interleave(num_candidates)
-        labels = self.check_labels(labels, total)
-        check_given('the pictures to edit', images)
-        images = images.to(self._drawing_device, torch.float32)
-        operator = operator.to(self._drawing_device)
-        known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
-        sampler = sampler or editing_sampler(self.sampler)
-        noise = SampleNoise(range(total)) if noise is None else noise
-        # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
-        latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
-        check = OutputCheck(self.drawing_denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, self.drawing_denoiser, check)
-        if tiles is not None:
-            denoise = tiled(denoise, tiles, batch_size)
-        with evaluating(self.drawing_denoiser):
-            edited = check.note(sampler(known_kept(denoise, operator, known), latents, noise.randn_like, callback))
-        check.finish()
-        return edited.unflatten(0, (len(images), num_candidates))
-
     @property
     def _drawing_device(self) -> torch.device:
         return next(self.drawing_denoiser.parameters()).device
@@ -499,19 +428,6 @@ def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
 def drawing_config(config: dict) -> dict:
     """Return the config of a model without what only training needs: target, teacher and averages."""
     return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Have `module` in evaluation mode while the block runs."""
-    if not module.training:  # to set the mode of hundreds of modules takes as long as a small network
-        yield
-        return
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train()
 
 
 def frozen(module: nn.Module) -> nn.Module:

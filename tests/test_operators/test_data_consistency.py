@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmcm.operators import Inpainting, SuperResolution, editing_sampler
-from mmcm.operators import data_consistency as known_kept
+from mmcm.models.editing import constrain, editing_sampler
+from mmcm.operators import Inpainting, SuperResolution
 from mmcm.registry import OPERATORS
 from mmcm.samplers import DPM2Sampler, EulerAncestralSampler, EulerSampler, HeunSampler, MultistepSampler
 from support.parity import gaussian_consistency, gaussian_denoiser
@@ -14,7 +14,7 @@ def test_drawn_part_has_the_spread_of_the_data_whatever_is_known():
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 4:] = 1
     known = torch.full((1000, 1, 8, 8), 0.7)
-    denoise = known_kept(gaussian_consistency, Inpainting(mask), known)
+    denoise = constrain(gaussian_consistency, Inpainting(mask), known)
     edited = editing_sampler()(denoise, torch.randn(1000, 1, 8, 8), torch.randn_like)
     assert torch.equal(edited[..., :4], known[..., :4])
     assert edited[..., 4:].std() == pytest.approx(0.5, rel=0.02)
@@ -26,7 +26,7 @@ def test_every_sampler_can_edit(sampler):
     torch.manual_seed(0)
     operator = SuperResolution(2)
     known = operator.degrade(torch.rand(2, 1, 8, 8))
-    edited = sampler(known_kept(gaussian_denoiser, operator, known), torch.randn(2, 1, 8, 8), torch.randn_like)
+    edited = sampler(constrain(gaussian_denoiser, operator, known), torch.randn(2, 1, 8, 8), torch.randn_like)
     torch.testing.assert_close(operator.degrade(edited), known, rtol=0, atol=1e-5)
     assert (edited - known).std() > 0.1
 

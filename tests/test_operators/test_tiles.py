@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmcm.models.editing import constrain
 from mmcm.operators import Colorization, Tiles, tiled
-from mmcm.operators import data_consistency as known_kept
 from mmcm.operators.tiles import around, count_tiles, whole_picture
 from mmcm.samplers import MultistepSampler
 
@@ -89,5 +89,5 @@ def test_any_sampler_and_operator_take_tiles():
     drawn = []
     for denoise in (exact, tiled(exact, whole_picture(11, 19, 8), 64)):
         torch.manual_seed(0)
-        drawn.append(sampler(known_kept(denoise, operator, known), latents, torch.randn_like))
+        drawn.append(sampler(constrain(denoise, operator, known), latents, torch.randn_like))
     torch.testing.assert_close(drawn[0], drawn[1], rtol=1e-4, atol=1e-5)

@@ -34,8 +34,9 @@ from mmcm.checkpoints.weights import digest
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.edit_baselines import Edit
 from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
+from mmcm.models.editing import editing_sampler
 from mmcm.noise.generators import SampleNoise
-from mmcm.operators import Inpainting, editing_sampler
+from mmcm.operators import Inpainting
 from mmcm.samplers import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count

@@ -130,7 +130,7 @@ def test_of_large_pictures_only_the_first_results_are_put_back(models):
     edited = edit_picture(
         colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1], region='square'
     )
-    assert [len(first(edited, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
+    assert [len(first(edited, edited.place, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
 
 
 def test_picture_of_the_model_is_not_shown_twice(client, models, digit, paint):

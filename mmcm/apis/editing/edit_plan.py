@@ -185,8 +185,7 @@ def edit_picture(
         inferencer (ConsistencyModelInferencer): The model.
         task (str): One of `mmcm.apis.editing.TASKS`: 'inpaint', 'uncrop', 'colorize', 'super-resolve', 'deblur',
             'stroke', 'variations' or 'denoise'.
-        img (Image | ndarray | str | Path): The image: one of Pillow's, uint8 pixels (H, W, 3), (H, W, 4) or (H, W), or a
-            file.
+        img (Image | ndarray | str | Path): The image: Pillow's, pixels (H, W, 3), (H, W, 4) or (H, W), or a file.
         labels: The classes of the candidates; see `EditRequest`, as for all that follow.
         num_candidates (int, optional): How many results.
         seed (int | Sequence[int]): Seed of the results, or one for each.
@@ -283,7 +282,7 @@ def sampler_of(inferencer: ConsistencyModelInferencer, request: EditRequest) -> 
     """Return the sampler of `request`: its steps or levels, else those of the task, else `editing_sampler`."""
     task, num_steps, sigmas = request.task, request.num_steps, request.sigmas
     if sigmas is not None:
-        sigmas = as_list('sigmas', sigmas) if has_length(sigmas) else [sigmas]
+        sigmas = as_list('sigmas', sigmas if has_length(sigmas) else [sigmas])
         if task.starts_at is not None and sigmas[:1] != [task.starts_at]:
             raise InputError(
                 f'{task.name} starts at sigma {task.starts_at}, that of the noise in the picture, so sigmas '

@@ -132,7 +132,7 @@ RENAMED_NAMES = {
     ('mmcm.apis.editing.edit_result', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
     ('mmcm.apis.editing.images', 'decode_picture'): 'mmcm.apis.editing.images.decode_image',
     ('mmcm.apis.editing.images', 'fit_picture'): 'mmcm.apis.editing.images.fit_image',
-    ('mmcm.apis.editing.images', 'read_picture'): 'mmcm.apis.editing.images.read_image',
+    ('mmcm.apis.editing.images', 'read_picture'): 'mmcm.apis.editing.images.open_image',
     ('mmcm.apis.editing.images', 'scaled_mask'): 'mmcm.apis.editing.images.scale_mask',
     ('mmcm.apis.editing.images', 'scaled_picture'): 'mmcm.apis.editing.images.scale_image',
     ('mmcm.models.editing', 'known_kept'): 'mmcm.models.editing.constrain',

@@ -119,7 +119,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
         write_picture(steps_out, result.sheet_of_steps())
     written = result.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    count, calls = len(result.candidates), result.num_calls
+    count, calls = len(result.candidates), result.nfe
     print(
         f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {result.seconds:.2f} s on '
         f'{inferencer.device}, {calls} network call{"s" * (calls > 1)} per candidate'

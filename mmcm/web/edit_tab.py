@@ -222,7 +222,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         result = yield from streamed(shelf, work, render)
         yield [
             *shown_results(inferencer, result, painted, limits),
-            time_in_words(count, result.seconds, result.num_calls, inferencer.device),
+            time_in_words(count, result.seconds, result.nfe, inferencer.device),
         ]
 
     def open_with() -> Generator[list[Any], None, None]:

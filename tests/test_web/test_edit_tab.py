@@ -9,7 +9,7 @@ from gradio_client.exceptions import AppError
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.editing import TASKS, edit_picture
-from mmcm.apis.editing.images import fit_image, read_image
+from mmcm.apis.editing.images import fit_image, open_image
 from mmcm.datasets.digits import DigitsDataset
 from mmcm.datasets.photo_patches import PhotoPatches
 from mmcm.utils.errors import InputError
@@ -87,7 +87,7 @@ def test_candidates_are_those_of_the_command_line(client, models, digit, paint, 
     assert_enlarged(pictures, expected.candidates)
     assert_enlarged(shown(known)[0], [expected.picture, expected.known])
     assert captions == ([None] * 2 if label is None else ['3'] * 2)
-    assert 'per picture**: 2 pictures' in words and f'{expected.num_calls} network call' in words
+    assert 'per picture**: 2 pictures' in words and f'{expected.nfe} network call' in words
 
 
 def test_other_steps_and_levels_are_taken(client, models, digit):
@@ -117,7 +117,7 @@ def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tm
     picture = canvas(tmp_path / 'photo.jpg', tmp_path / 'layer.png')
     *_, pasted, _ = ask(client, models, model='colour', label='', picture=picture, count=1)
     (result,) = shown(pasted)[0]
-    photo = np.asarray(read_image(tmp_path / 'photo.jpg'))
+    photo = np.asarray(open_image(tmp_path / 'photo.jpg'))
     kept = np.ones(photo.shape[:2], bool)
     kept[512:700] = False
     assert pasted['visible'] and result.shape == (1024, 768, 3)

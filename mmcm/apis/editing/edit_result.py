@@ -1,5 +1,6 @@
 """`EditResult`: the candidates of an edit, as grids and as files."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class EditResult:
         candidates (Tensor): The results, (K, C, H, W).
         labels (list[int], optional): The class of each candidate; None for unconditional models.
         seconds (float): How long sampling took, without loading.
-        num_calls (int): Network calls per candidate (NFE).
+        nfe (int): Calls of the network per candidate.
         steps (Tensor, optional): Each candidate after each step, (K, S, C, H, W), with `keep_steps`.
         mask (Tensor, optional): White in what was edited, at the model's size, (1, H, W), for tasks with a mask.
         place (Place, optional): Where the results belong in the user's image, if they do.
@@ -44,12 +45,18 @@ class EditResult:
     candidates: Tensor
     labels: list[int] | None
     seconds: float
-    num_calls: int
+    nfe: int
     steps: Tensor | None = None
     mask: Tensor | None = None
     place: Place | None = None
     names: list[str] | None = None
     num_tiles: int = 1
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
 
     def __repr__(self) -> str:
         """Return one line without the images, which would fill pages."""
@@ -59,7 +66,7 @@ class EditResult:
         return (
             f'{type(self).__name__}({count} candidate{"s" * (count != 1)} of {height} x {width} pixels, '
             f'{place and f"in a picture of {place} pixels, "}{labels}'
-            f'{self.num_calls} network call{"s" * (self.num_calls != 1)} per candidate, {self.seconds:.2f} s)'
+            f'{self.nfe} network call{"s" * (self.nfe != 1)} per candidate, {self.seconds:.2f} s)'
         )
 
     def _repr_png_(self) -> bytes:

@@ -29,13 +29,26 @@ ImageLike = Image.Image | np.ndarray | str | Path
 
 
 def open_image(img: ImageLike, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
-    """Return an image of Pillow's, an array or a file in mode RGB or RGBA; `background` as in `read_image`.
+    """Read an image: one of Pillow's, pixels or the first image of a file, turned as its EXIF data says; see `as_rgb`.
+
+    Args:
+        img (Image | ndarray | str | Path): Pillow's image, uint8 pixels (H, W), (H, W, 3) or (H, W, 4), or a file.
+        background (str, optional): The colour that a transparent image is composited on, as `check_background` takes
+            it; None keeps the transparency.
+
+    Returns:
+        Image: Of mode RGB, or RGBA where transparency is kept and there is some.
 
     Raises:
-        InputError: If it is none of these, or `read_image` cannot read it.
+        InputError: If it is none of these, there is no such file, it holds no image, is broken, or has too many pixels,
+            which is checked before they are decoded.
     """
+
+    def convert(image: Image.Image) -> Image.Image:
+        return as_rgb(image, background)
+
     if isinstance(img, (str, Path)):
-        return read_image(img, background)
+        return decode_image(img, convert)
     if isinstance(img, np.ndarray):
         if img.dtype != np.uint8 or not (img.ndim == 2 or (img.ndim == 3 and img.shape[2] in (3, 4))) or not img.size:
             raise InputError(
@@ -45,25 +58,7 @@ def open_image(img: ImageLike, background: str | None = DEFAULT_BACKGROUND) -> I
         img = Image.fromarray(img)
     if not isinstance(img, Image.Image):
         raise InputError(f"a picture is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
-    return decoded(img, lambda image: as_rgb(image, background))
-
-
-def read_image(path: str | Path, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
-    """Read the first image of a file, turned as its EXIF data says; see `as_rgb`.
-
-    Args:
-        path (str | Path): The file.
-        background (str, optional): The colour that a transparent image is composited on, as `check_background` takes
-            it; None keeps the transparency.
-
-    Returns:
-        Image: Of mode RGB, or RGBA where transparency is kept and there is some.
-
-    Raises:
-        InputError: If there is no such file, it holds no image, is broken, or has too many pixels, which is checked
-            before they are decoded.
-    """
-    return decode_image(path, lambda image: as_rgb(image, background))
+    return decoded(img, convert)
 
 
 def decode_image(
@@ -81,7 +76,7 @@ def decode_image(
         name (str, optional): What errors call the image; its path if None.
 
     Raises:
-        InputError: See `read_image`.
+        InputError: See `open_image`.
     """
     path = Path(path)
     name = name or str(path)

@@ -20,6 +20,7 @@ The standard errors assume independent images. Patches of one photograph are ali
 import json
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ class EditScores:
             'candidate', the mean over the candidates of an image, 'mean of candidates', and 'best candidate', the one
             with the highest PSNR, which cannot be found without the original.
         seconds (float): How long sampling took, without loading.
-        num_calls (int): Network calls per candidate (NFE).
+        nfe (int): Calls of the network per candidate.
     """
 
     pictures: Tensor
@@ -76,7 +77,13 @@ class EditScores:
     filled: dict[str, Tensor]
     results: dict[str, Similarity]
     seconds: float
-    num_calls: int
+    nfe: int
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Return means and standard errors over the images, by way to edit and measure, as in the file of scores."""

@@ -21,7 +21,7 @@ def test_candidates_are_those_of_the_model(inferencer):
     assert edited.candidates.dtype == torch.uint8 and edited.candidates.shape == (3, 1, 8, 8)
     expected = inferencer.model.edit(IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)[0]
     assert torch.equal(edited.candidates, inferencer.model.data_preprocessor.destruct(expected))
-    assert edited.labels == [3, 3, 3] and edited.num_calls == 4
+    assert edited.labels == [3, 3, 3] and edited.nfe == 4
     assert torch.equal(edited.known[:, :4], edited.picture[:, :4]) and (edited.known[:, 4:] == 128).all()
 
 
@@ -76,7 +76,7 @@ def test_mask_may_lie_where_the_picture_does_not(inferencer):
 
 
 def test_many_levels_unless_told_otherwise(inferencer):
-    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1).num_calls == 39
+    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1).nfe == 39
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, fi
     planned = plan_picture(diffusion, task, np.zeros((8, 8), np.uint8), 3, num_candidates=1, num_steps=4)
     edited = planned.run(callback=lambda step, sigma, *_: heard.append((step, sigma)))
     assert [step for step, _ in heard] == [0, 1, 2, 3] and heard[0][1] == pytest.approx(first)
-    assert edited.num_calls == planned.sampler.num_calls == 7
+    assert edited.nfe == planned.sampler.num_calls == 7
 
 
 @pytest.mark.parametrize(

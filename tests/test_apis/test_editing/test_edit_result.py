@@ -71,3 +71,8 @@ def test_repr_is_one_line_and_a_notebook_shows_the_sheet():
         'EditResult(2 candidates of 64 x 64 pixels, labels [3, 4], 39 network calls per candidate, 1.00 s)'
     )
     assert np.array_equal(Image.open(io.BytesIO(edited._repr_png_())), edited.sheet())
+
+
+def test_number_of_network_calls_has_its_old_name_too():
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert numbered(2, None).num_calls == numbered(2, None).nfe == 39

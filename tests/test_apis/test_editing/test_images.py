@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, read_image, seen_square
+from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_square
 from mmcm.operators import Colorization, SDEdit
 from mmcm.utils.errors import InputError
 from support.pictures import png_header
@@ -27,7 +27,7 @@ def save(folder, image, name='a.png', **options):
     ],
 )
 def test_pixels_are_those_of_the_file_whatever_its_format(tmp_path, name, options):
-    picture = read_image(save(tmp_path, RGB, name, **options))
+    picture = open_image(save(tmp_path, RGB, name, **options))
     assert picture.mode == 'RGB' and np.array_equal(np.asarray(picture), RGB)
 
 
@@ -35,18 +35,18 @@ def test_photograph_is_turned_as_its_camera_was_held(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the top is on the right: turn by a quarter, clockwise
     path = save(tmp_path, np.repeat(np.repeat(RGB, 8, axis=0), 8, axis=1), 'a.jpg', exif=exif, quality=100)
-    picture = read_image(path).resize((6, 9), Image.Resampling.BOX)
+    picture = open_image(path).resize((6, 9), Image.Resampling.BOX)
     assert np.abs(np.asarray(picture).astype(int) - np.rot90(RGB, -1)).mean() < 10
 
 
 def test_grey_becomes_rgb(tmp_path):
-    assert np.array_equal(np.asarray(read_image(save(tmp_path, RGB[..., 0]))), np.repeat(RGB[..., :1], 3, axis=2))
+    assert np.array_equal(np.asarray(open_image(save(tmp_path, RGB[..., 0]))), np.repeat(RGB[..., :1], 3, axis=2))
 
 
 @pytest.mark.parametrize('dtype, suffix', [(np.uint16, 'png'), (np.uint16, 'tif'), (np.int32, 'tif')])
 def test_sixteen_bits_of_grey_become_eight(tmp_path, dtype, suffix):
     path = save(tmp_path, RGB[..., 0].astype(dtype) * 257, f'a.{suffix}')
-    assert np.array_equal(np.asarray(read_image(path))[..., 0], RGB[..., 0])
+    assert np.array_equal(np.asarray(open_image(path))[..., 0], RGB[..., 0])
 
 
 def test_each_of_sixteen_bits_becomes_the_nearest_of_eight():
@@ -56,14 +56,14 @@ def test_each_of_sixteen_bits_becomes_the_nearest_of_eight():
 
 def test_sixteen_bits_of_colour_become_eight(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), RGB[..., ::-1].astype(np.uint16) * 257)
-    assert np.array_equal(np.asarray(read_image(tmp_path / 'a.png')), RGB)
+    assert np.array_equal(np.asarray(open_image(tmp_path / 'a.png')), RGB)
 
 
 @pytest.mark.parametrize('background, level', [('white', 255), ('black', 0)])
 def test_transparent_parts_show_the_background(tmp_path, background, level):
     alpha = np.full((6, 9, 1), 255, np.uint8)
     alpha[2:] = 0
-    pixels = np.asarray(read_image(save(tmp_path, np.dstack([RGB, alpha])), background))
+    pixels = np.asarray(open_image(save(tmp_path, np.dstack([RGB, alpha])), background))
     assert np.array_equal(pixels[:2], RGB[:2]) and (pixels[2:] == level).all()
 
 
@@ -71,7 +71,7 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
     indexed = Image.fromarray(np.array([[0, 1]], np.uint8), 'P')
     indexed.putpalette([9, 9, 9, 7, 8, 9])
     indexed.save(tmp_path / 'a.png', transparency=0)
-    assert np.asarray(read_image(tmp_path / 'a.png')).tolist() == [[[255, 255, 255], [7, 8, 9]]]
+    assert np.asarray(open_image(tmp_path / 'a.png')).tolist() == [[[255, 255, 255], [7, 8, 9]]]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
 def test_what_is_no_picture_is_refused(tmp_path, content, match):
     (tmp_path / 'a.jpg').write_bytes(content)
     with pytest.raises(InputError, match=match):
-        read_image(tmp_path / 'a.jpg')
+        open_image(tmp_path / 'a.jpg')
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp', 'tif', 'bmp'])
@@ -96,7 +96,7 @@ def test_truncated_picture_is_refused(tmp_path, suffix):
     path = save(tmp_path, RGB, f'a.{suffix}')
     path.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 3])
     with pytest.raises(InputError, match='cannot be|no picture'):
-        read_image(path)
+        open_image(path)
 
 
 def test_too_large_a_picture_is_not_decoded(tmp_path, monkeypatch):
@@ -106,19 +106,19 @@ def test_too_large_a_picture_is_not_decoded(tmp_path, monkeypatch):
     (tmp_path / 'a.png').write_bytes(png_header(9000, 9000))
     monkeypatch.setattr('PIL.ImageFile.ImageFile.load', decode)
     with pytest.raises(InputError, match=f'9000 x 9000 pixels, .* more than {MAX_PIXELS}'):
-        read_image(tmp_path / 'a.png')
+        open_image(tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize('values', [np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70000, np.int32)])
 def test_values_without_a_white_are_refused(tmp_path, values):
     with pytest.raises(InputError, match='values'):
-        read_image(save(tmp_path, values, 'a.tif'))
+        open_image(save(tmp_path, values, 'a.tif'))
 
 
 @pytest.mark.parametrize('name, match', [('missing.png', 'there is no picture .*missing'), ('.', 'is a folder')])
 def test_missing_picture_is_named(tmp_path, name, match):
     with pytest.raises(InputError, match=match):
-        read_image(tmp_path / name)
+        open_image(tmp_path / name)
 
 
 def test_picture_of_the_models_size_stays_as_it_is():

@@ -138,6 +138,9 @@ RENAMED_NAMES = {
     ('mmcm.models.editing', 'known_kept'): 'mmcm.models.editing.constrain',
     ('mmcm.operators', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
     ('mmcm.operators', 'known_kept'): 'mmcm.models.editing.constrain',
+    ('mmcm.operators.tiles', 'around'): 'mmcm.apis.editing.tiling.tiles_around',
+    ('mmcm.operators.tiles', 'count_tiles'): 'mmcm.apis.editing.tiling.count_tiles',
+    ('mmcm.operators.tiles', 'whole_picture'): 'mmcm.apis.editing.tiling.covering_tiles',
     ('mmcm.operators.sdedit', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
 }
 

@@ -4,6 +4,7 @@ import torch
 from mmcm.models.editing import constrain
 from mmcm.noise.generators import SampleNoise
 from mmcm.operators import Denoising, SDEdit
+from mmcm.registry import OPERATORS
 from mmcm.samplers import MultistepSampler
 from support.digits import build
 from support.parity import gaussian_consistency
@@ -71,3 +72,8 @@ def test_denoised_pictures_have_the_spread_of_the_data_and_are_closer_to_them():
     assert denoised.std() == pytest.approx(0.5, rel=0.01)
     assert (denoised * clean).mean() == pytest.approx(0.25 * 0.5 / (0.25 + 0.16) ** 0.5, rel=0.02)
     assert (denoised - clean).std() < 0.9 * (noisy - clean).std()
+
+
+@pytest.mark.parametrize('name', ['SDEdit', 'Guide'])
+def test_sdedit_is_built_by_its_former_name_too(name):
+    assert type(OPERATORS.build(dict(type=name))) is SDEdit

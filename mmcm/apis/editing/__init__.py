@@ -4,6 +4,7 @@
 | --- | --- |
 | `request` | what a user may ask: each task and its arguments, declared once |
 | `images` | reading images, scaling them, putting results back |
+| `tiling` | the tiles in which a large image is edited |
 | `tasks` | from a task and an image to tensors and an operator |
 | `edit_plan` | a request that has been checked, and running it |
 | `edit_result` | the result, as grids and files |

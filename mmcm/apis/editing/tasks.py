@@ -39,6 +39,7 @@ from mmcm.apis.editing.request import (
     Variations,
     arguments_of,
 )
+from mmcm.apis.editing.tiling import count_tiles, covering_tiles, tiles_around
 from mmcm.operators import (
     Colorization,
     Deblurring,
@@ -49,7 +50,6 @@ from mmcm.operators import (
     SuperResolution,
     Tiles,
 )
-from mmcm.operators.tiles import around, count_tiles, whole_picture
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import MAX_PIXELS
 
@@ -160,7 +160,7 @@ def inpaint_whole(task: Inpaint, image: Image, shape: Shape, side: int | None) -
             f'the whole picture would be scaled from {image.width} x {image.height} to {width} x '
             f'{height} pixels, more than {MAX_PIXELS}: give a smaller side (--side), or --region square.'
         )
-    tiles = around(scale_mask(pixels, height, width)[..., 0], size)
+    tiles = tiles_around(scale_mask(pixels, height, width)[..., 0], size)
     rows, columns = zip(*tiles.corners)
     top, left, bottom, right = min(rows), min(columns), max(rows) + size, max(columns) + size
     across, down = image.width / width, image.height / height
@@ -245,7 +245,7 @@ def colorize_whole(task: Colorize, image: Image, shape: Shape, side: int | None)
         part = (0, 0, *image.size)
         scaled = to_tensor(scale_image(flattened(image), channels, part, height, width))
         place = Place(image, Colorization(), part=part)
-        return Prepared(scaled, Colorization(), place=place, tiles=whole_picture(height, width, size))
+        return Prepared(scaled, Colorization(), place=place, tiles=covering_tiles(height, width, size))
 
     return WholeImage(count_tiles(height, width, size), prepare)
 
@@ -280,7 +280,7 @@ def super_resolve_whole(task: SuperResolve, image: Image, shape: Shape, side: in
 
     def prepare() -> Prepared:
         pixels = own_pixels(image, shape).repeat(factor, axis=0).repeat(factor, axis=1)
-        return Prepared(to_tensor(pixels), operator, tiles=whole_picture(height, width, size))
+        return Prepared(to_tensor(pixels), operator, tiles=covering_tiles(height, width, size))
 
     return WholeImage(count_tiles(height, width, size), prepare)
 
@@ -316,7 +316,7 @@ def denoise_whole(task: Denoise, image: Image, shape: Shape, side: int | None) -
         return None
 
     def prepare() -> Prepared:
-        tiles = whole_picture(image.height, image.width, size)
+        tiles = covering_tiles(image.height, image.width, size)
         return Prepared(to_tensor(own_pixels(image, shape)), Denoising(), tiles=tiles)
 
     return WholeImage(count_tiles(image.height, image.width, size), prepare)

@@ -283,7 +283,7 @@ def test_tiles_are_drawn_alike_in_any_batches(inferencer, monkeypatch):
 def test_picture_that_takes_too_many_calls_is_not_scaled(inferencer, monkeypatch, task, options):
     """Which would take tens of GB here."""
     made = []
-    for name in ('scale_image', 'whole_picture'):
+    for name in ('scale_image', 'covering_tiles'):
         monkeypatch.setattr(f'mmcm.apis.editing.tasks.{name}', lambda *args: made.append(args))
     with pytest.raises(InputError, match='the whole picture takes .* network calls'):
         plan_picture(inferencer, task, ramp(400, 700), 3, region='whole', **options)

@@ -129,19 +129,19 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
 
 def interpolate_seeds(args: Namespace, out: Path, steps_out: Path | None = None) -> None:
     """Draw what lies between two seeds, and two labels."""
-    from mmcm.apis.sampling.interpolation import check_ends, interpolate
+    from mmcm.apis.sampling.interpolation import interpolation_request
     from mmcm.apis.sampling_result import check_out
 
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     sampler = inferencer.choose_sampler(args.num_steps, sigmas=args.sigmas)
-    check_ends(inferencer, args.seeds, args.labels, args.num_images)
+    request = interpolation_request(inferencer, args.seeds, args.labels, args.num_images, sampler)
     check_out(out)
-    drawing = interpolate(inferencer, args.seeds, args.labels, args.num_images, sampler)
+    drawing = inferencer.sample(request)
     written = drawing.save(out, args.num_images)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     print(
         f'Drew {args.num_images} images with {inferencer.checkpoint} in {drawing.seconds:.2f} s on '
-        f'{inferencer.device}, {drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image: {where}'
+        f'{inferencer.device}, {drawing.nfe} network call{"s" * (drawing.nfe > 1)} per image: {where}'
     )
 
 

@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     seconds = sum(each.seconds for each in scores.values())
     print(
         f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
-        f'{seconds:.1f} s on {inferencer.device}, {sampler.num_calls} network calls per candidate: {args.out}'
+        f'{seconds:.1f} s on {inferencer.device}, {sampler.nfe} network calls per candidate: {args.out}'
     )
 
 

@@ -13,18 +13,20 @@ from torch import Tensor, nn
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.checkpoints.weights import average_name, load_weights
 from mmcm.curricula.fixed import check_decay
+from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import KarrasDenoiser, load_denoiser
 from mmcm.models.averages import evaluating
 from mmcm.models.editing import Editing
 from mmcm.models.mmagic_calls import MMagicCalls
-from mmcm.noise.generators import SampleNoise
+from mmcm.models.sampling_loop import sample_in_batches
+from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.objectives.base import Networks
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
-from mmcm.structures import DataSample, as_labels, labels_of
+from mmcm.structures import DataSample, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import OutputCheck, check_given
+from mmcm.utils.finite import OutputCheck
 
 
 @MODELS.register_module()
@@ -256,7 +258,7 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         return super().parse_losses(parts)
 
     def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
-        """Draw the image of each sample from its `sample_seed` and its label."""
+        """Sample the image of each sample from its `sample_seed` and its label."""
         noise = SampleNoise([sample.sample_seed for sample in data_samples])
         images = self.sample(len(data_samples), labels_of(data_samples), noise)
         images = self.data_preprocessor.destruct(images)
@@ -267,30 +269,29 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
             drawn.append(sample)
         return drawn
 
-    @torch.no_grad()
     def sample(
         self,
         num_samples: int,
         labels: Tensor | Sequence[int] | int | None = None,
-        noise: SampleNoise | None = None,
+        noise: Noise | None = None,
         latents: Tensor | None = None,
         sampler: Sampler | None = None,
         clip: bool = True,
         callback: Callback | None = None,
         online: bool = False,
     ) -> Tensor:
-        """Draw images.
+        """Sample images, as one batch.
 
         Args:
-            num_samples (int): How many, N.
+            num_samples (int): Number of images, N.
             labels (Tensor | Sequence[int] | int, optional): Class of each image, or one for all; exactly when the model
                 is class-conditional.
-            noise (SampleNoise, optional): Where noise comes from; by default sample i has the seed i.
-            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W), in place of the first draw.
+            noise (Noise, optional): Source of noise; by default sample i has the seed i.
+            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W), in place of the first noise.
             sampler (Sampler, optional): A sampler other than the model's own.
             clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
             callback (Callable, optional): Called in each step; see `Sampler`.
-            online (bool): Whether the trained weights themselves draw, in place of their first average.
+            online (bool): Whether to use the trained weights themselves, in place of their first average.
 
         Returns:
             Tensor: Images in [-1, 1], (N, C, H, W), float32, on the model's device.
@@ -302,15 +303,30 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         sampler = sampler or self.sampler
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
-        denoiser = self.denoiser if online else self.drawing_denoiser
         labels = self.check_labels(labels, num_samples)
-        device = self._drawing_device
-        noise = SampleNoise(range(num_samples)) if noise is None else noise
         shape = (num_samples, *self.image_shape)
-        if latents is None:
-            latents = noise.randn(*shape, device=device)
-        elif tuple(latents.shape) != shape:
+        if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        noise = SampleNoise(range(num_samples)) if noise is None else noise
+        return self.generate(num_samples, labels, noise, latents, sampler, clip, callback, online)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        num_samples: int,
+        labels: Tensor | None,
+        noise: Noise,
+        latents: Tensor | None,
+        sampler: Sampler,
+        clip: bool = True,
+        callback: Callback | None = None,
+        online: bool = False,
+    ) -> Tensor:
+        """Sample images from arguments that are checked already; see `sample`, which checks them."""
+        denoiser = self.denoiser if online else self.drawing_denoiser
+        device = self._drawing_device
+        if latents is None:
+            latents = noise.randn(num_samples, *self.image_shape, device=device)
         latents = latents.to(device, torch.float32)
         check = OutputCheck(denoiser, latents=latents)
         denoise = self._denoise_with(labels, clip, denoiser, check)
@@ -336,9 +352,9 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         return denoise
 
     def draw(
-        self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options
+        self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options: Any
     ) -> Tensor:
-        """Draw any number of images, in batches.
+        """Sample any number of images, in batches.
 
         Args:
             seeds (Sequence[int]): The seed of each image.
@@ -349,8 +365,12 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         Returns:
             Tensor: Images, uint8, (N, C, H, W), on the CPU.
         """
-        batches = self.batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
-        return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
+
+        def batch(part: slice, on_step: Callback) -> Tensor:
+            some_labels = None if labels is None else labels[part]
+            return self.sample(part.stop - part.start, some_labels, SampleNoise(seeds[part]), **options)
+
+        return sample_in_batches(batch, len(seeds), batch_size, self.data_preprocessor.destruct).pixels
 
     def batches(
         self,
@@ -359,61 +379,20 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         noise_of: Callable[[slice], Any],
         batch_size: int | Batches,
         latents: Tensor | None = None,
-        **options,
+        **options: Any,
     ) -> Iterator[Tensor]:
-        """Draw `num_samples` images batch by batch; a batch that does not fit the device's memory is halved.
+        """Sample `num_samples` images batch by batch; see `draw`."""
 
-        Args:
-            num_samples (int): How many images.
-            labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
-            noise_of (Callable): From the slice of a batch to its source of noise, such as a `SampleNoise`.
-            batch_size (int | Batches): Images per call of the sampler, at most.
-            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
-            options: Further arguments of `sample`.
-
-        Returns:
-            Iterator[Tensor]: The images of each batch in [-1, 1], (B, C, H, W), on the model's device.
-        """
-
-        def draw(part: slice) -> Tensor:
+        def batch(part: slice) -> Tensor:
             some_labels = None if labels is None else labels[part]
             some_latents = None if latents is None else latents[part]
             return self.sample(part.stop - part.start, some_labels, noise_of(part), some_latents, **options)
 
-        return Batches.of(batch_size).run(draw, num_samples)
+        return Batches.of(batch_size).run(batch, num_samples)
 
     def check_labels(self, labels: Tensor | Sequence[int] | int | None, num_samples: int) -> Tensor | None:
-        """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model.
-
-        Shares of the classes, floating point (N, K), are returned as they are: between two labels lie mixtures.
-        """
-        if self.num_classes is None:
-            if labels is not None:
-                raise InputError('labels were given, but the model is unconditional. Leave them out.')
-            return None
-        if labels is None:
-            raise InputError(f'the model is class-conditional: give a label in [0, {self.num_classes - 1}] per image.')
-        labels = as_labels(labels)
-        if labels.is_floating_point():
-            if labels.shape != (num_samples, self.num_classes):
-                raise InputError(
-                    f'labels have to be integers, or shares of the classes of shape ({num_samples}, '
-                    f'{self.num_classes}), got {labels.dtype} of shape {tuple(labels.shape)}.'
-                )
-            check_given('shares of the classes', labels)
-            return labels
-        labels = labels.long().reshape(-1)
-        if len(labels) == 1:
-            labels = labels.expand(num_samples)
-        if len(labels) != num_samples:
-            raise InputError(f'one label per image is needed, or one for all: got {len(labels)} for {num_samples}.')
-        if not labels.is_cuda:  # labels on a device come from our own data sets; looking at them would wait for it
-            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
-            if len(wrong):
-                raise InputError(
-                    f'label {wrong[0].item()} is out of range: the model knows the classes 0 to {self.num_classes - 1}.'
-                )
-        return labels
+        """Return the labels of a batch as the network takes them; see `mmcm.datasets.labels.check_labels`."""
+        return check_labels(labels, num_samples, self.num_classes)
 
 
 def check_decays(decays: Sequence[float]) -> tuple[float, ...]:

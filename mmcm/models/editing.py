@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmcm.models.averages import evaluating
-from mmcm.noise.generators import SampleNoise
+from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.operators import EditingOperator, Tiles, tiled
 from mmcm.renamed import moved_name
@@ -34,7 +34,7 @@ class Editing(BaseModel):
         operator: EditingOperator,
         labels: Tensor | Sequence[int] | int | None = None,
         num_candidates: int = 1,
-        noise: SampleNoise | None = None,
+        noise: Noise | None = None,
         sampler: Sampler | None = None,
         clip: bool = True,
         callback: Callback | None = None,

@@ -1,8 +1,10 @@
 """What all samplers have in common: their contract, and the loop over noise levels that those of the ODE share."""
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,8 +31,20 @@ class Sampler(ABC):
 
     @property
     @abstractmethod
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """How often the denoiser, that is the network, is evaluated."""
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls of a sampler is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if 'num_calls' in vars(cls) and 'nfe' not in vars(cls):  # a class that was written before `nfe`
+            warnings.warn(f'num_calls of {cls.__name__} is to be called nfe now.', DeprecationWarning, stacklevel=2)
+            cls.nfe = vars(cls)['num_calls']
 
     @property
     @abstractmethod
@@ -81,7 +95,7 @@ class KarrasSampler(Sampler):
         return self._num_steps
 
     @property
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """How often the denoiser is evaluated: once per step."""
         return self.num_steps
 

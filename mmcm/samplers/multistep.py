@@ -87,7 +87,7 @@ class MultistepSampler(Sampler):
         return len(self.sigmas)
 
     @property
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """How often the denoiser is evaluated: once per level."""
         return len(self.sigmas)
 

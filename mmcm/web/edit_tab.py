@@ -23,7 +23,7 @@ from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, submitted, told
 from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
-from mmcm.web.widgets import check_seed, label_captions, label_dropdown, labels_of, time_in_words
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, time_in_words
 
 SENTENCE = (
     'The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
@@ -217,7 +217,12 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             return planned.run(callback=lambda step, *_: show(step))
 
         def render(step: int) -> list[Any]:
-            return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.sampler.num_steps} ...']
+            return [
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+                f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...',
+            ]
 
         result = yield from streamed(shelf, work, render)
         yield [
@@ -369,7 +374,7 @@ def shown_results(
 
     Of large images only the first candidates are put back.
     """
-    captions: Sequence[str | None] = label_captions(inferencer, result.labels) or [None] * len(result.candidates)
+    captions: Sequence[str | None] = result.names or [None] * len(result.candidates)
     candidates = [(enlarged(to_pil(image)), text) for image, text in zip(result.candidates, captions)]
     seen, known = (enlarged(to_pil(image)) for image in (result.picture, result.known))
     pasted: list[tuple[Image.Image, str | None]] = []

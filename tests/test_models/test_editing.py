@@ -248,7 +248,7 @@ def test_every_sampler_can_edit(sampler):
 
 
 def test_consistency_models_edit_in_many_levels_of_their_own_range():
-    assert editing_sampler().num_calls == 39
+    assert editing_sampler().nfe == 39
     levels = editing_sampler(MultistepSampler(sigmas=(50.0, 2.0), sigma_min=0.01)).sigmas
     schedule = MultistepSampler(indices=tuple(range(39)), num_scales=40, sigma_min=0.01, sigma_max=50.0).sigmas
     assert levels == pytest.approx(schedule, rel=1e-12)

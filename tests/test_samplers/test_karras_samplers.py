@@ -83,7 +83,7 @@ def test_number_of_calls_is_the_announced_one(kind, calls):
 
     sampler = kind(6)
     sampler(denoise, torch.ones(1, 1, 2, 2), torch.zeros_like)
-    assert len(seen) == sampler.num_calls == calls
+    assert len(seen) == sampler.nfe == calls
 
 
 @pytest.mark.parametrize('kind', ALL)

@@ -1,7 +1,5 @@
 """`Plan`: an edit whose request has been checked against the model, and running it."""
 
-import math
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +13,16 @@ from mmcm.apis.editing.images import ImageLike, Place, open_image
 from mmcm.apis.editing.request import MAX_CALLS, EditRequest, EditTask, Inpaint
 from mmcm.apis.editing.tasks import Prepared, opened, square, whole
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.request import SampleRequest
 from mmcm.apis.steps import sampler_from
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.models.editing import editing_sampler
-from mmcm.noise.generators import SampleNoise
+from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import EditingOperator, Inpainting, Tiles
 from mmcm.samplers import Callback, MultistepSampler, Sampler
-from mmcm.utils.batches import Batches
 from mmcm.utils.checks import as_list, check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
-from mmcm.utils.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,7 @@ class Plan:
         shown (Tensor): The image that the user gave, as the model sees it, (1, C, H, W) in [-1, 1].
         known (Tensor): What `operator` knows of it, (1, C, H, W).
         operator (EditingOperator): What is known.
-        labels (list[int], optional): The class of each candidate; None for unconditional models.
-        seeds (Sequence[int]): The seed of each candidate.
-        sampler (Sampler): How to sample.
+        request (SampleRequest): The candidates: their number, labels and seeds, and the sampler.
         task (EditTask, optional): The task; None where the user gave tensors.
         place (Place, optional): Where the results belong in the user's image.
         tiles (Tiles, optional): In which the image is edited, where it is of another size than the model's.
@@ -50,9 +45,7 @@ class Plan:
     shown: Tensor
     known: Tensor
     operator: EditingOperator
-    labels: list[int] | None
-    seeds: Sequence[int]
-    sampler: Sampler
+    request: SampleRequest
     task: EditTask | None = None
     place: Place | None = None
     tiles: Tiles | None = None
@@ -71,53 +64,47 @@ class Plan:
             progress (bool): See `edit`.
             callback (Callable, optional): Called in each step of each batch; see `Sampler`.
         """
-        model, total, tiles_at_once = self.inferencer.load().model, len(self.seeds), self.inferencer.batch_size
-        batch_size = tiles_at_once if self.tiles is None else max(1, tiles_at_once // len(self.tiles))
-        steps = math.ceil(total / batch_size) * self.sampler.num_steps
-        started = time.perf_counter()
-        with progress_bar('editing', steps, shown=progress) as advance:
+        model, request = self.inferencer.load().model, self.request
+        batch_size = request.batch_size if self.tiles is None else max(1, request.batch_size // len(self.tiles))
 
-            def sample(part: slice) -> tuple[Tensor, list[Tensor]]:
-                estimates: list[Tensor] = []
+        def batch(part: slice, on_step: Callback) -> Tensor:
+            labels, noise, _ = request.inputs(part)
+            return model.edit(
+                self.known,
+                self.operator,
+                labels,
+                part.stop - part.start,
+                noise,
+                request.sampler,
+                callback=on_step,
+                tiles=self.tiles,
+                batch_size=request.batch_size,
+                degraded=True,
+            )[0]
 
-                def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
-                    advance()
-                    if callback is not None:
-                        callback(step, sigma, x, x0)
-                    if keep_steps:
-                        estimates.append(model.data_preprocessor.destruct(x0).cpu())
-
-                labels, seeds = None if self.labels is None else self.labels[part], self.seeds[part]
-                candidates = model.edit(
-                    self.known,
-                    self.operator,
-                    labels,
-                    len(seeds),
-                    SampleNoise(seeds),
-                    self.sampler,
-                    callback=on_step,
-                    tiles=self.tiles,
-                    batch_size=tiles_at_once,
-                    degraded=True,
-                )
-                return model.data_preprocessor.destruct(candidates[0]).cpu(), estimates
-
-            batches = list(Batches(batch_size).run(sample, total))
-        seconds = time.perf_counter() - started
-        candidates, estimates = zip(*batches)
+        samples = sample_in_batches(
+            batch,
+            request.num_images,
+            batch_size,
+            model.data_preprocessor.destruct,
+            request.sampler.num_steps,
+            callback,
+            'editing' if progress else '',
+            keep_steps=keep_steps,
+        )
         known = self.known if self.mask is None else (1 - self.mask) * self.known  # as grey as the mask is white
         image, known = (model.data_preprocessor.destruct(tensor[0]).cpu() for tensor in (self.shown, known))
         return EditResult(
             image,
             known,
-            torch.cat(candidates),
-            self.labels,
-            seconds,
-            self.sampler.num_calls,
-            torch.cat([torch.stack(each, 1) for each in estimates]) if keep_steps else None,
+            samples.pixels,
+            request.labels,
+            samples.seconds,
+            request.sampler.nfe,
+            samples.steps,
             None if self.mask is None else (self.mask[0] * 255).round().to(torch.uint8),
             self.place,
-            self.inferencer.names_of(self.labels),
+            request.names,
             1 if self.tiles is None else len(self.tiles),
         )
 
@@ -231,7 +218,7 @@ def plan(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Plan:
     sampler = sampler_of(inferencer, request)
     note = f'the central square of {image.width} x {image.height} pixels at {width} x {height}'
     if found is not None:
-        num_calls, tiles = found.num_tiles * sampler.num_calls * count, found.num_tiles
+        num_calls, tiles = found.num_tiles * sampler.nfe * count, found.num_tiles
         if num_calls <= request.max_calls:
             prepared = found.prepare()
             high, wide = prepared.image.shape[2:]
@@ -271,11 +258,10 @@ def planned(
     image, operator, shown, place, tiles = prepared
     check_count('num_candidates', num_candidates)
     check_given('the pictures to edit', image)
-    seeds = inferencer.choose_seeds(seed, num_candidates)
-    classes = inferencer.choose_labels(labels, num_candidates, seed)
+    request = inferencer.request(num_candidates, labels, seed, sampler=sampler)
     known = operator.to(image.device).degrade(image)
     shown = image if shown is None else shown
-    return Plan(inferencer, shown, known, operator, classes, seeds, sampler, task, place, tiles, note)
+    return Plan(inferencer, shown, known, operator, request, task, place, tiles, note)
 
 
 def sampler_of(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Sampler:

@@ -19,7 +19,6 @@ The standard errors assume independent images. Patches of one photograph are ali
 
 import json
 import math
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,13 +35,11 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.edit_baselines import Edit
 from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
 from mmcm.models.editing import editing_sampler
-from mmcm.noise.generators import SampleNoise
+from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import Inpainting
-from mmcm.samplers import Sampler
-from mmcm.utils.batches import Batches
+from mmcm.samplers import Callback, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 from mmcm.visualization.grids import named_grid
 
@@ -154,33 +151,26 @@ def score_edit(
     check_count('num_candidates', num_candidates)
     sampler = sampler or editing_sampler(inferencer.sampler)
     known, filled = fill_without_model(inferencer, pictures, edit)
-    total = len(pictures) * num_candidates
-    seeds = inferencer.choose_seeds(seed, total)
     if labels is not None and not isinstance(labels, str):
         labels = np.repeat(np.asarray(labels), num_candidates).tolist()
-    labels = inferencer.choose_labels(labels, total, seed)
-    model = inferencer.load().model
+    request = inferencer.request(len(pictures) * num_candidates, labels, seed, sampler=sampler)
+    model, size = inferencer.load().model, request.batch_size
     owner = torch.arange(len(pictures), device='cpu').repeat_interleave(num_candidates)  # the image of each candidate
 
-    size = inferencer.batch_size
-    started = time.perf_counter()
-    with progress_bar('editing', math.ceil(total / size) * sampler.num_steps, shown=progress) as advance:
+    def batch(part: slice, on_step: Callback) -> Tensor:
+        classes, noise, _ = request.inputs(part)
+        given = known[owner[part]]
+        edited = model.edit(given, edit.operator, classes, 1, noise, request.sampler, callback=on_step, degraded=True)
+        return edited[:, 0]
 
-        def sample(part: slice) -> Tensor:
-            edited = model.edit(
-                known[owner[part]],
-                edit.operator,
-                None if labels is None else labels[part],
-                1,
-                SampleNoise(seeds[part]),
-                sampler,
-                callback=lambda *state: advance(),
-                degraded=True,
-            )
-            return model.data_preprocessor.destruct(edited[:, 0]).cpu()
-
-        candidates = torch.cat(list(Batches(size).run(sample, total)))
-    seconds = time.perf_counter() - started
+    candidates, seconds, *_ = sample_in_batches(
+        batch,
+        request.num_images,
+        size,
+        model.data_preprocessor.destruct,
+        sampler.num_steps,
+        progress='editing' if progress else '',
+    )
     single = compare(candidates, pictures[owner], size)
     single = Similarity(*(values.unflatten(0, (-1, num_candidates)) for values in single))
     candidates = candidates.unflatten(0, (-1, num_candidates))
@@ -193,7 +183,7 @@ def score_edit(
         BEST: Similarity(*(values.gather(1, best)[:, 0] for values in single)),
     }
     shown = model.data_preprocessor.destruct(known)
-    return EditScores(pictures, shown, candidates, mean, filled, results, seconds, sampler.num_calls)
+    return EditScores(pictures, shown, candidates, mean, filled, results, seconds, sampler.nfe)
 
 
 def fill_without_model(
@@ -286,7 +276,7 @@ def record(
         weights=digest(inferencer.model.drawing_denoiser.backbone.state_dict()),
         images=dict(fingerprint=fingerprint, items=list(items)),
         sampler=plain({'type': type(sampler).__name__, **settings}),
-        network_calls=sampler.num_calls,
+        network_calls=sampler.nfe,
         num_candidates=num_candidates,
         seed=seed,
         versions=dict(mmcm=__version__, torch=torch.__version__),

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -24,14 +25,14 @@ import numpy as np
 from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
 from mmcm.checkpoints.weights import digest
-from mmcm.noise.generators import as_seed, sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.bounded import read_json
-from mmcm.utils.checks import check_count, check_flag, has_length
+from mmcm.utils.checks import check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
 from mmcm.utils.finite import NotFiniteError
@@ -55,20 +56,28 @@ class BulkSampling:
         written (list[Path]): Those of them that this process wrote; the others had been there.
         num_drawn (int): Images that were drawn since this process began, by all; the others had been there.
         seconds (float): Time that the drawing took, loading and putting together not counted.
-        num_calls (int): Network calls per image.
+        nfe (int): Calls of the network per image.
+        num_images (int): Images of the request.
     """
 
     outs: list[Path]
     written: list[Path]
     num_drawn: int
     seconds: float
-    num_calls: int
+    nfe: int
+    num_images: int
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
 
 
 def sample_to_files(
     inferencer: ConsistencyModelInferencer,
     outs: Sequence[str | Path] | str | Path,
-    num_images: int,
+    num_images: int | None = None,
     labels: Sequence[int | str] | int | str | None = None,
     seed: int = 0,
     sampler: Sampler | None = None,
@@ -79,6 +88,7 @@ def sample_to_files(
     world_size: int = 1,
     progress: bool = False,
     force: bool | None = None,
+    **steps: Any,
 ) -> BulkSampling:
     """Draw images into files.
 
@@ -91,7 +101,7 @@ def sample_to_files(
         outs (Sequence[str | Path] | str | Path): Where to write, in as many forms as are named. By the suffix: `.npz`
             (`arr_0` uint8 (N, H, W, C), `arr_1` int64 labels), `.zip` or a folder of PNGs with `dataset.json`, `.png`
             for a sheet of all images. What has been drawn from the same request is left as it is.
-        num_images (int): How many, N.
+        num_images (int, optional): How many, N; by default one per label, or 1.
         labels (Sequence[int | str] | int | str, optional): Classes; see `ConsistencyModelInferencer`.
         seed (int): Seed of the run; image i draws from the seed i + N * `seed`.
         sampler (Sampler, optional): A sampler other than the inferencer's own.
@@ -103,6 +113,7 @@ def sample_to_files(
         world_size (int): How many processes there are.
         progress (bool): Whether process 0 shows progress on stderr.
         force (bool, optional): Whether files and folders that were drawn are replaced; None: files alone.
+        steps: `num_steps`, `timesteps` or `sigmas` in place of a sampler; see `ConsistencyModelInferencer`.
 
     Raises:
         InputError: If the arguments do not fit the model or each other, an output cannot be written or exists, the
@@ -121,74 +132,46 @@ def sample_to_files(
         for out in outs if rank == 0 else ():  # the other processes of the run draw for this one
             stack.enter_context(folder_made(out))
             stack.enter_context(locked(out, 'being drawn'))
-        return _sample_to_files(
-            inferencer,
-            outs,
-            num_images,
-            labels,
-            seed,
-            sampler,
-            batch_size,
-            columns,
-            clip,
-            rank,
-            world_size,
-            progress,
-            force,
-        )
+        if has_length(seed):
+            raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
+        request = inferencer.request(num_images, labels, seed, batch_size, sampler=sampler, clip=clip, **steps)
+        return _sample_to_files(inferencer, outs, request, columns, rank, world_size, progress, force)
 
 
 def _sample_to_files(
     inferencer: ConsistencyModelInferencer,
     outs: list[Path],
-    num_images: int,
-    labels: Any,
-    seed: int,
-    sampler: Sampler | None,
-    batch_size: int | None,
+    request: SampleRequest,
     columns: int | None,
-    clip: bool,
     rank: int,
     world_size: int,
     progress: bool,
     force: bool | None,
 ) -> BulkSampling:
-    """Draw images into files, whose names are checked; see `sample_to_files`."""
-    check_count('num_images', num_images)
-    batch_size = inferencer.batch_size if batch_size is None else batch_size
-    check_count('batch_size', batch_size)
-    check_flag('clip', clip)
-    if has_length(seed):
-        raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
-    # JSON knows no integers of NumPy's.
-    num_images, batch_size, seed = int(num_images), int(batch_size), as_seed(seed)
-    seeds = sample_seeds(num_images, seed)
-    for end in (seeds[0], seeds[-1]):
-        seeded(end)  # an InputError where it is too large
+    """Sample a request into files, whose names are checked; see `sample_to_files`."""
     channels, height, width = inferencer.model.image_shape
-    shape = (num_images, height, width, channels)
-    parts = Parts(outs[0].parent / f'{outs[0].name}.parts', shape, batch_size)
+    shape = (request.num_images, height, width, channels)
+    parts = Parts(outs[0].parent / f'{outs[0].name}.parts', shape, request.batch_size)
     _check_outs(outs, shape, columns)
     columns = columns and int(columns)
     if rank == 0:  # which writes `outs`; while it does, the others would find less room than there is
         for out in outs:
             remove_leftovers(out)  # now, for the room that they take
         _check_room([out for out in outs if not out.exists()], parts)  # before there are labels, maybe far too many
-    labels = inferencer.choose_labels(labels, num_images, seed)
-    sampler = inferencer.sampler if sampler is None else sampler
+    labels, sampler = request.labels, request.sampler
 
     origin = _plain(
         dict(
-            num_images=num_images,
-            seed=seed,
+            num_images=request.num_images,
+            seed=request.seed,
             labels=labels and hashlib.sha256(np.asarray(labels, '<i8')).hexdigest(),
             sampler=dict(vars(sampler), type=type(sampler).__name__),
-            clip=clip,
+            clip=request.clip,
             denoiser=inferencer.config.model.denoiser,
             mmcm=__version__,
         )
     )
-    settings = dict(batch_size=batch_size, device=inferencer.device.type)
+    settings = dict(batch_size=request.batch_size, device=inferencer.device.type)
 
     def origin_of(out: Path) -> dict:
         return {**origin, 'columns': columns} if image_archives.is_sheet(out) else origin
@@ -202,15 +185,13 @@ def _sample_to_files(
     inferencer.load()
     origin['weights'] = digest(inferencer.model.drawing_denoiser.backbone.state_dict())
     _check_unfinished(unfinished(), parts, {**origin, **settings}, force)
-    nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.num_calls)
-    batches = Batches(batch_size)  # for the whole run: what did not fit the memory once is not tried again
+    nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
+    batches = Batches(request.batch_size)  # for the whole run: what did not fit the memory once is not tried again
 
     def draw(index: int) -> float:
         """Draw a block, and return how many seconds that took."""
         started = time.monotonic()
-        block = parts.slice(index)
-        images = inferencer.model.draw(seeds[block], labels and labels[block], batches, sampler=sampler, clip=clip)
-        parts.write(index, images)
+        parts.write(index, inferencer.sample(request.rows(parts.slice(index)), batches=batches).pixels)
         return time.monotonic() - started
 
     started = time.monotonic()
@@ -235,11 +216,11 @@ def _sample_to_files(
     seconds = time.monotonic() - started
     written = unfinished() if rank == 0 else []
     for out in written:
-        images = ImageSet(shape, parts.blocks, labels, origin_of(out), inferencer.names_of(labels))
+        images = ImageSet(shape, parts.blocks, labels, origin_of(out), request.names)
         image_archives.write(out, images, columns)
     if rank == 0:
         parts.remove()
-    return BulkSampling(outs, written, report.total, seconds, sampler.num_calls)
+    return BulkSampling(outs, written, report.total, seconds, sampler.nfe, request.num_images)
 
 
 class Parts:

@@ -169,7 +169,7 @@ def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, fi
     planned = plan_picture(diffusion, task, np.zeros((8, 8), np.uint8), 3, num_candidates=1, num_steps=4)
     edited = planned.run(callback=lambda step, sigma, *_: heard.append((step, sigma)))
     assert [step for step, _ in heard] == [0, 1, 2, 3] and heard[0][1] == pytest.approx(first)
-    assert edited.nfe == planned.sampler.num_calls == 7
+    assert edited.nfe == planned.request.sampler.nfe == 7
 
 
 @pytest.mark.parametrize(

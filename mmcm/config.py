@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmcm.checkpoints.formats.mmagic_config import translate_config
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import content
 from mmcm.zoo import find_config, list_models
 from mmcm.zoo.external_bases import SCOPE, drop_own_scope
 
@@ -34,7 +35,7 @@ def read_config(name: str | Path, options: dict | None = None) -> Config:
     try:
         config = Config.fromfile(path)
         if config.get('default_scope') == SCOPE:
-            drop_own_scope(config._cfg_dict)
+            drop_own_scope(content(config))
         if options:
             config.merge_from_dict(options)
     except InputError as error:
@@ -49,6 +50,6 @@ def read_config(name: str | Path, options: dict | None = None) -> Config:
 
 def translated(config: Config) -> Config:
     """Return a config of MMagic's own implementation as one of ours, any other as it is; see `translate_config`."""
-    content = config.to_dict()
-    ours = translate_config(content)
-    return config if ours is content else Config(ours, filename=config.filename)
+    settings = config.to_dict()
+    ours = translate_config(settings)
+    return config if ours is settings else Config(ours, filename=config.filename)

@@ -1,15 +1,15 @@
 """Registries of mmcm, scope `mmcm`.
 
 Where MMEngine has a root registry of the same kind, ours is its child, so that `type='mmcm.ConsistencyModel'` works in
-the configs of any OpenMMLab library. Samplers, objectives and their parts (distances, curricula, weightings, solvers,
-tangents, noise-level distributions), noise generators and operators of editing are kinds that MMEngine does not know;
-they are roots of their own, under the same scope.
+the configs of any OpenMMLab library. Registries without a counterpart in MMEngine (samplers, objectives and their
+parts, noise generators, operators of editing) are roots of their own, under the same scope.
 
-Whatever is built here looks its parts up in the scope `mmcm` first and in MMEngine's root next, also when a library
-with another default scope (MMagic, say) builds the model that asks for them.
+Parts of a model are looked up in the scope `mmcm` first and in MMEngine's root next, also when a library with another
+default scope (MMagic, say) builds the model.
 """
 
 import re
+import warnings
 from difflib import get_close_matches
 from typing import Any
 
@@ -52,7 +52,7 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
 
 
 def no_type(registry: Registry, name: str) -> str:
-    """Return that nothing is registered as `name`, and what was probably meant, as the beginning of a question."""
+    """Return that nothing is registered as `name`, with the nearest names, as the beginning of a question."""
     known = list(registry.module_dict)
     above = registry.parent
     while above is not None:
@@ -63,7 +63,7 @@ def no_type(registry: Registry, name: str) -> str:
 
 
 def is_config_error(error: Exception) -> bool:
-    """Return whether `error`, raised by MMEngine as it built something, is the fault of the config."""
+    """Return whether `error`, raised while MMEngine builds a part, is the fault of the config."""
     return (
         re.search(
             r'unexpected keyword argument|missing \d+ required|is not in the .+ registry|None is not a callable|'
@@ -74,12 +74,18 @@ def is_config_error(error: Exception) -> bool:
     )
 
 
-def _registry(name: str, *locations: str, parent: Registry = None) -> Registry:
+def _registry(name: str, *locations: str, parent: Registry | None = None) -> Registry:
     return Registry(name, build_func=build_in_scope, parent=parent, scope=SCOPE, locations=list(locations))
 
 
 MODELS = _registry(
-    'model', 'mmcm.backbones', 'mmcm.denoisers', 'mmcm.models', 'mmcm.evaluation.features', parent=root.MODELS
+    'model',
+    'mmcm.backbones',
+    'mmcm.denoisers',
+    'mmcm.models',
+    'mmcm.mmagic',
+    'mmcm.evaluation.features',
+    parent=root.MODELS,
 )
 DATASETS = _registry('dataset', 'mmcm.datasets', parent=root.DATASETS)
 FUNCTIONS = _registry('function', 'mmcm.datasets', parent=root.FUNCTIONS)
@@ -88,7 +94,7 @@ METRICS = _registry('metric', 'mmcm.evaluation.metrics', parent=root.METRICS)
 EVALUATORS = _registry('evaluator', 'mmcm.evaluation.image_evaluator', parent=root.EVALUATOR)
 HOOKS = _registry('hook', 'mmcm.engine', parent=root.HOOKS)
 OPTIM_WRAPPERS = _registry('optim_wrapper', 'mmcm.engine', parent=root.OPTIM_WRAPPERS)
-# Without children of these, too, MMEngine warns of every part of a run that it takes from its own.
+# Empty children: without them, MMEngine warns of every part of a run that it builds from its root.
 VISUALIZERS = _registry('visualizer', 'mmcm.engine', parent=root.VISUALIZERS)
 VISBACKENDS = _registry('vis_backend', 'mmcm.engine', parent=root.VISBACKENDS)
 LOOPS = _registry('loop', 'mmcm.engine', parent=root.LOOPS)
@@ -109,6 +115,38 @@ CURRICULA = _registry('curriculum', 'mmcm.curricula')
 SOLVERS = _registry('ODE solver', 'mmcm.objectives')
 TANGENTS = _registry('tangent', 'mmcm.objectives')
 WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
-LEVELS = _registry('noise level distribution', 'mmcm.noise')
+SIGMA_DISTRIBUTIONS = _registry('sigma distribution', 'mmcm.noise')
+INDEX_DISTRIBUTIONS = _registry('index distribution', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')
 OPERATORS = _registry('editing operator', 'mmcm.operators')
+
+
+class _Levels:
+    """Stand-in for the former registry LEVELS: it registers a distribution as one of sigmas and as one of indices."""
+
+    @staticmethod
+    def register_module(name: str | None = None, force: bool = False, module: type | None = None) -> Any:
+        def register(module: type) -> type:
+            for registry in (SIGMA_DISTRIBUTIONS, INDEX_DISTRIBUTIONS):
+                registry.register_module(name, force, module)
+            return module
+
+        return register if module is None else register(module)
+
+    @staticmethod
+    def get(key: str) -> Any:
+        return SIGMA_DISTRIBUTIONS.get(key) or INDEX_DISTRIBUTIONS.get(key)
+
+    @classmethod
+    def build(cls, cfg: dict, *args: Any, **kwargs: Any) -> Any:
+        known = SIGMA_DISTRIBUTIONS.get(cfg['type']) is not None
+        return (SIGMA_DISTRIBUTIONS if known else INDEX_DISTRIBUTIONS).build(cfg, *args, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    if name != 'LEVELS':
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    warnings.warn(
+        'mmcm.registry.LEVELS is SIGMA_DISTRIBUTIONS and INDEX_DISTRIBUTIONS now.', DeprecationWarning, stacklevel=2
+    )
+    return _Levels

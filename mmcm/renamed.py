@@ -75,6 +75,7 @@ RENAMED = {
     'mmcm.interop.openai_trainer': 'mmcm.checkpoints.formats.openai_trainer',
     'mmcm.interop.trusted_config': 'mmcm.checkpoints.trusted_config',
     'mmcm.interop.weight_files': 'mmcm.checkpoints.write',
+    'mmcm.models.mmagic_calls': 'mmcm.mmagic.consistency_model',
     'mmcm.utils.checkpoint_files': 'mmcm.checkpoints.read',
     'mmcm.utils.config_files': 'mmcm.zoo.config_files',
     'mmcm.utils.configs': 'mmcm.config',

@@ -52,7 +52,7 @@ class SamplingGraph(nn.Module):
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
         self.sampler = with_constant_levels(sampler)
-        denoiser = model.drawing_denoiser
+        denoiser = model.inference_denoiser
         weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}
         self.denoiser = deepcopy(denoiser, weights)  # copies the modules alone: the mode of the model stays as it is
         self.eval()
@@ -190,7 +190,7 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
     missing = [name for name in FORMATS[out.suffix].packages if find_spec(name) is None]
     if missing:
         raise InputError(f'{out.suffix} files need packages that are missing: pip install {" ".join(missing)}')
-    size = 4 * sum(parameter.numel() for parameter in model.drawing_denoiser.parameters())
+    size = 4 * sum(parameter.numel() for parameter in model.inference_denoiser.parameters())
     if out.suffix == '.onnx' and size > ONNX_BYTES:
         raise InputError(f'an ONNX file holds at most 2 GiB, and the weights are {size / 2**30:.2f} GiB: write .pt2.')
     make_folder(out.parent)

@@ -17,7 +17,7 @@ from mmcm.apis.sampling_result import Images, SamplingResult
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names
 from mmcm.datasets.labels import class_number, resolve_classes
-from mmcm.models.consistency_model import ConsistencyModel, drawing_config
+from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.models.sampling_loop import Samples, sample_in_batches
 from mmcm.noise.generators import RequestNoise, as_seed, sample_seeds
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
@@ -86,7 +86,7 @@ class ConsistencyModelInferencer(BaseInferencer):
     def _init_model(self, cfg: Config, weights: str | None, device: torch.device) -> ConsistencyModel:
         """Build the model without weights; `load` reads them, when a request has proved to be one that can be met."""
         with torch.device('meta'):  # nothing is initialised in vain
-            return MODELS.build(drawing_config(cfg.model))
+            return MODELS.build(inference_config(cfg.model))
 
     def _init_pipeline(self, cfg: Config) -> Callable[[int | str], int]:
         """Return what turns a single input, the number or the name of a class, into its number."""
@@ -103,7 +103,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         if not self.loaded:
             self.model.load_checkpoint(self.checkpoint, self.average, self.cache_dir)
             warn_if_emulated(self.dtype, self.device)
-            self.model.drawing_denoiser.backbone.to(self.dtype)
+            self.model.inference_denoiser.backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True
         return self

@@ -91,7 +91,11 @@ def sampler_config(config: dict | None, checkpoint: str, changes: dict | None = 
     if changes:
         if 'type' in changes:
             return dict(changes)
-        for given, replaced in (('sigmas', ('indices', 'num_scales')), ('indices', ('sigmas',))):
+        for given, replaced in (
+            ('sigmas', ('indices', 'num_scales', 'num_steps')),
+            ('indices', ('sigmas',)),
+            ('num_steps', ('sigmas',)),
+        ):
             if given in changes:
                 config = {key: value for key, value in config.items() if key not in replaced}
         return {**config, **changes}

@@ -34,7 +34,7 @@ def sampler_with_steps(
     if not issubclass(kind, MultistepSampler):
         if num_steps is None:
             raise InputError(f'{kind.__name__} has no use for {next(iter(given))}: give num_steps.')
-        return SAMPLERS.build({**config, 'num_steps': num_steps})
+        return SAMPLERS.build({**config, 'num_steps': num_steps, 'sigmas': None})
     config = {key: value for key, value in config.items() if key not in ('indices', 'sigmas')}
     if sigmas is not None:
         config.pop('num_scales', None)
@@ -90,5 +90,6 @@ def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: int
         raise InputError(
             f'{config["type"]} has levels of its own below the first one: give one sigma, got {list(sigmas)}.'
         )
-    steps = {} if num_steps is None else dict(num_steps=num_steps)
-    return SAMPLERS.build({**config, 'sigma_max': sigmas[0], **steps})
+    if num_steps is None:
+        num_steps = SAMPLERS.build(config).num_steps
+    return SAMPLERS.build({**config, 'sigma_max': sigmas[0], 'num_steps': num_steps, 'sigmas': None})

@@ -7,6 +7,7 @@ load with no renaming. The attention's `qkv` holds first all queries, then all k
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import torch
 from mmengine.model import BaseModule
@@ -19,7 +20,8 @@ from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
 
-ACTIVATIONS = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
+Layer = TypeVar('Layer', bound=nn.Module)
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
 
 
 @MODELS.register_module()
@@ -171,7 +173,7 @@ class ADMUNet(BaseModule):
                 if labels is None
                 else 'labels were given, but the network is unconditional. Leave them out.'
             )
-        dtype = self.time_embed[0].weight.dtype
+        dtype = self.time_embed[0].get_parameter('weight').dtype
         embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
         if labels is not None:
             soft = labels.is_floating_point()
@@ -207,17 +209,21 @@ def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0) 
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def zeroed(module: nn.Module) -> nn.Module:
+def zeroed(module: Layer) -> Layer:
     """Set the parameters of `module` to zero, so that the branch it ends starts as the identity, and return it."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
 
 
-class Block(nn.Sequential):
+class Block(nn.ModuleList):
     """Layers in a row, of which the residual blocks also take the embedding."""
 
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(layers)
+
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """Apply the layers to `h` (N, C, H, W), with `embedding` (N, E)."""
         for layer in self:
             h = layer(h, embedding) if isinstance(layer, ResBlock) else layer(h)
         return h
@@ -255,6 +261,7 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Apply the block to `x` (N, C, H, W), with `embedding` (N, E)."""
         norm, activation, conv = self.in_layers
         h = activation(norm(x))
         if self.resample is not None:
@@ -291,6 +298,7 @@ class AttentionBlock(nn.Module):
         self.proj_out = zeroed(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply attention to `x` (N, C, H, W)."""
         batch, channels, height, width = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # (N, T, C): a view, if x is channels_last
         qkv = F.linear(tokens, self.qkv.weight.flatten(1), self.qkv.bias)
@@ -308,6 +316,7 @@ class Downsample(nn.Module):
         self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Halve the size of `x` (N, C, H, W)."""
         return self.op(x)
 
 
@@ -319,6 +328,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Double the size of `x` (N, C, H, W)."""
         return self.conv(nearest_upsample(x))
 
 

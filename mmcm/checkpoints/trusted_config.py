@@ -217,7 +217,8 @@ ATTENTION_SIDE = 128  # pixels of a feature map with attention, which compares e
 FEATURE_MAP = 2**28  # numbers in the widest feature map of one image, 1 GiB; 256 channels of 1024 pixels
 
 SCHEDULE = dict(sigma_min=SIGMA, sigma_max=SIGMA, rho=RHO)
-KARRAS = dict(num_steps=STEPS, **SCHEDULE)
+LEVELS_OF_STEPS = Maybe(Several(SIGMA, int(STEPS.high)))
+KARRAS = dict(num_steps=Maybe(STEPS), sigmas=LEVELS_OF_STEPS, **SCHEDULE)
 CHURN = dict(**KARRAS, s_churn=SIGMA, s_tmin=SIGMA, s_tmax=Number(0, math.inf), s_noise=SIGMA)
 
 
@@ -243,9 +244,14 @@ BACKBONES = dict(
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)
+C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
 DENOISERS = dict(
-    KarrasDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG),
-    TrigFlowDenoiser=dict(backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6))),
+    KarrasDenoiser=dict(
+        backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
+    ),
+    TrigFlowDenoiser=dict(
+        backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6)), c_noise=C_NOISE
+    ),
 )
 SAMPLERS = dict(
     MultistepSampler=dict(

@@ -1,4 +1,4 @@
-"""What MMEngine and torch raise while they build a run from its config, in one line each."""
+"""Report errors of MMEngine and torch while they build a run from its config, in one line each."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,9 @@ from mmcm.registry import build_in_scope, is_config_error, no_type
 from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import received
+from mmcm.utils.mmengine_compat import is_strategy
 
-# Methods of MMEngine's runners that build something, and the setting that they build it from.
+# Methods of MMEngine's runners that build a part, and the setting of that part.
 BUILDERS = dict(
     __init__='',
     from_cfg='',
@@ -57,14 +58,14 @@ LONGEST = 300  # characters of a setting in a message
 
 @contextmanager
 def built_from_config(config: Config | None = None) -> Iterator[None]:
-    """Turn what is raised while parts of a run are built into InputErrors that name the setting.
+    """Convert errors that are raised while parts of a run are built to InputErrors that name the setting.
 
-    It surrounds a whole run: MMEngine builds optimiser, loaders and loops only when they are first needed. What the
-    run raises when it is under way stays as it is, and so do failures of the machine. Where the variable
-    `MMCM_TRACEBACK` is set, the commands print the traceback of the first error, too.
+    The block is a whole run, as MMEngine builds optimiser, loaders and loops when they are first needed. Errors of a
+    running loop and failures of the machine are raised as they are. If the variable `MMCM_TRACEBACK` is set, the
+    commands also print the traceback of the first error.
 
     Args:
-        config (Config, optional): What is built, to tell which setting it was.
+        config (Config, optional): The config of the run, to find the setting.
     """
     try:
         yield
@@ -78,10 +79,10 @@ def built_from_config(config: Config | None = None) -> Iterator[None]:
 
 
 def building_failure(error: Exception, config: Config | None = None) -> str | None:
-    """Return in one line what could not be built; None if `error` is of something else.
+    """Return one line about the part that could not be built; None for an error of another kind.
 
     Args:
-        error (Exception): What was raised.
+        error (Exception): The error.
         config (Config, optional): See `built_from_config`.
     """
     if received():  # libraries make an error of their own of an interrupt
@@ -125,12 +126,11 @@ def is_building(frames: list[FrameType]) -> bool:
 
 def is_runner(owner: Any) -> bool:
     """Return whether `owner` is a runner of MMEngine or a strategy, which builds for one."""
-    strategy = any(kind.__module__.startswith('mmengine._strategy') for kind in type(owner).__mro__)
-    return strategy or isinstance(owner, (Runner, FlexibleRunner))
+    return is_strategy(owner) or isinstance(owner, (Runner, FlexibleRunner))
 
 
 def described(error: Exception, frames: list[FrameType], config: Config | None) -> str:
-    """Return what is wrong with which setting."""
+    """Return the name of the setting that could not be built, and the reason."""
     content = {} if config is None else config.to_dict()
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = re.sub(r'^(class `\w+` in \S+\.py: )+| in <[\w.]+ object at 0x\w+>$', '', ' '.join(text.split())).rstrip('.')
@@ -148,10 +148,10 @@ def described(error: Exception, frames: list[FrameType], config: Config | None) 
 
 
 def of_part(text: str, values: dict[str, Any], content: dict, show: bool) -> str:
-    """Return what is wrong with a part that `build_from_cfg` has built, whose variables are `values`.
+    """Return the reason why `build_from_cfg`, whose local variables are `values`, could not build a part.
 
     Args:
-        text (str): What the error says.
+        text (str): Message of the error.
         values (dict): The variables.
         content (dict): The whole config.
         show (bool): Whether to show the settings of the part.
@@ -174,12 +174,12 @@ def of_part(text: str, values: dict[str, Any], content: dict, show: bool) -> str
 
 
 def name_of(kind: Any) -> str:
-    """Return what a type is called in a config."""
+    """Return the name of a type in a config."""
     return kind if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
 
 
 def place_of(content: dict, met: Any) -> str | None:
-    """Return where the only dict of a config is for which `met` is true; None if there are none, or several."""
+    """Return the path of the only dict in a config for which `met` is true; None if there is not exactly one."""
     found = [path for path, value in walk(content) if isinstance(value, dict) and met(value)]
     return found[0] if len(found) == 1 else None
 

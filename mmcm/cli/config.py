@@ -59,7 +59,7 @@ def add_runner_arguments(parser: ArgumentParser) -> None:
 
 
 def runner_config(args: Namespace, subfolder: str = '') -> Config:
-    """Read the config that `args` name, with what they say of work directory and launcher.
+    """Read the config that `args` name, with their work directory and launcher.
 
     Args:
         args (Namespace): Of `add_runner_arguments`.
@@ -89,7 +89,7 @@ def runner_config(args: Namespace, subfolder: str = '') -> Config:
 
 
 def check_options(options: dict | None, config: str) -> None:
-    """Raise an InputError if one of `options` is of a setting that neither the `config` has, nor anyone reads."""
+    """Raise an InputError if one of `options` is a setting that is neither in the `config` nor known."""
     options = options or {}
     names = {key.split('.')[0] for key in options} - SETTINGS
     switched_off = [key for key, value in options.items() if value is None and re.fullmatch(r'default_hooks\.\w+', key)]
@@ -113,7 +113,7 @@ def check_options(options: dict | None, config: str) -> None:
 
 
 def check_size(size: int | None, datasets: dict[str, dict]) -> None:
-    """Raise an InputError if `size`, that of --size, has no part in any of the `datasets`.
+    """Raise an InputError if `size`, the value of --size, has no effect on any of the `datasets`.
 
     Args:
         size (int, optional): What was given.
@@ -128,7 +128,7 @@ def check_size(size: int | None, datasets: dict[str, dict]) -> None:
 
 
 def report_transparency(*datasets: 'ImageDataset') -> None:
-    """Print how many of the images that were read are transparent, if any, and what they were composited on."""
+    """Print how many of the read images are transparent, if any, and the colour that they were composited on."""
     for dataset in datasets:
         text = dataset.transparency and dataset.transparency.described()
         if text:
@@ -136,7 +136,7 @@ def report_transparency(*datasets: 'ImageDataset') -> None:
 
 
 def as_values(options: dict) -> dict:
-    """Return `options` as plain values, strings that are Python literals read as such, but for those of `PATHS`.
+    """Return `options` as plain values: strings that are Python literals are parsed, except for `PATHS`.
 
     Names with dots are settings of settings: `network.type=resnet50` is `network=dict(type='resnet50')`.
     """
@@ -151,7 +151,7 @@ def as_values(options: dict) -> dict:
                 return text
         return text
 
-    nested = {}
+    nested: dict[str, Any] = {}
     for name, setting in ConfigDict(options).to_dict().items():
         *path, last = name.split('.')
         place = nested

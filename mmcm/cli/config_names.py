@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.config import Config
-
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import find_base
 from mmcm.utils.nearest import nearest
 
-# The settings at the top level of a config that someone reads: MMEngine's runners, or we.
+# Settings at the top level of a config that MMEngine's runners or mmcm read.
 SETTINGS = frozenset(
     (
         'activation_checkpointing',
@@ -55,14 +54,14 @@ SETTINGS = frozenset(
         'work_dir',
     )
 )
-# The hooks that every runner of MMEngine has, whose settings need no type.
+# Hooks of every MMEngine runner, whose settings need no type.
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 BASE_NAME = re.compile(r'_base_\.(\w+)')  # in code and in text, as in '{{_base_.max_iters}}'
-ALIKE = 0.85  # how alike two names are of which one is the other one misspelt
+ALIKE = 0.85  # similarity of a name and its misspelling
 
 
 class File(NamedTuple):
-    """What a config file says of names at its top level.
+    """Names at the top level of a config file.
 
     Attributes:
         path (Path): Where it lies.
@@ -99,7 +98,7 @@ def check_file_names(path: Path, content: Mapping) -> None:
 
 
 def files_of(path: Path, used: frozenset[str] = frozenset()) -> Iterator[File]:
-    """Yield a config file in Python and those that it inherits from, the nearest first; none where one is not read so.
+    """Yield a config file in Python and its bases, the nearest first; nothing for files in other formats.
 
     Args:
         path (Path): The file.
@@ -117,14 +116,14 @@ def files_of(path: Path, used: frozenset[str] = frozenset()) -> Iterator[File]:
     yield File(path, {name.id for name in names if isinstance(name.ctx, ast.Store)} - {'_base_'}, set(used))
     for base in bases_of(tree):
         try:
-            found, _ = Config._get_cfg_path(base, str(path))
+            found, _ = find_base(base, str(path))
         except Exception:  # of a library that is not installed
             continue
         yield from files_of(Path(found), used)
 
 
 def bases_of(tree: ast.Module) -> list[str]:
-    """Return what a file inherits from, as it says."""
+    """Return the names of the bases of a file."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(getattr(target, 'id', None) == '_base_' for target in node.targets):
             try:

@@ -1,4 +1,4 @@
-"""Which of the processes of a run this is, as what has started them says in the environment."""
+"""Rank of this process in a run, by the environment variables of the launcher."""
 
 import os
 
@@ -6,15 +6,15 @@ from mmcm.utils.errors import InputError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 STARTED_BY = dict(pytorch='torchrun', slurm='srun', mpi='mpirun')
-# Where each launcher says which of how many processes this is, under the names that torch has for it.
+# The variables of each launcher for those of torch.
 PROCESS_VARIABLES = dict(
     pytorch=dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE'),
     slurm=dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'),
     mpi=dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE', LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'),
 )
-# What srun alone sets, for the processes of a step; a shell within a job has the job's other variables, too.
+# Variable that only srun sets, for the processes of a step; a shell within a job has the job's other variables.
 STEP_TASKS = 'SLURM_STEP_NUM_TASKS'
-TORCHRUN = 'TORCHELASTIC_RUN_ID'  # what torchrun sets beside the variables that are left over elsewhere
+TORCHRUN = 'TORCHELASTIC_RUN_ID'  # set by torchrun alone; the others may be left over
 HELP = 'what started the processes; default: what the variables of torchrun, srun or mpirun tell, if there are any'
 
 
@@ -43,7 +43,7 @@ def processes(launcher: str | None = None) -> tuple[int, int, int]:
     """Return the rank of this process, the number of processes, and the rank among those of this machine.
 
     Args:
-        launcher (str, optional): What started them; None: see `find_launcher`.
+        launcher (str, optional): The launcher; None: see `find_launcher`.
 
     Raises:
         InputError: If the variables of the launcher are not there, or no numbers that fit.
@@ -72,8 +72,8 @@ def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
     """Set the variables by which torch connects the processes, from those of the `launcher`.
 
     Args:
-        launcher (str): What started them, not 'none'.
-        local_rank (int): The rank among the processes of this machine, for launchers that do not say it.
+        launcher (str): The launcher, not 'none'.
+        local_rank (int): The rank among the processes of this machine, for launchers that do not set it.
 
     Raises:
         InputError: If there are no such variables, or process 0 cannot be found by them.
@@ -87,7 +87,7 @@ def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
                 f'there is no variable {source}.'
             )
     processes(launcher)
-    # MMEngine reads MPI's variable to choose the device, and this one to tell DDP of it.
+    # MMEngine reads MPI's variable to choose the device, and this one to pass it to DDP.
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if launcher == 'mpi' and os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') == os.environ['WORLD_SIZE']:
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
@@ -101,9 +101,9 @@ def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
 
 
 def check_devices(launcher: str, count: int) -> None:
-    """Raise an InputError if this machine has fewer than its processes need of `count` GPUs, 1 or more.
+    """Raise an InputError if this machine, with `count` GPUs (1 or more), has fewer than processes.
 
-    A task of Slurm or MPI may see but the one that is its own, which is number 0 for it.
+    A task of Slurm or MPI may see only its own GPU, as number 0.
     """
     variable = PROCESS_VARIABLES[launcher].get('LOCAL_RANK', 'LOCAL_RANK')
     local_rank = int(os.environ.get(variable, os.environ['LOCAL_RANK']))

@@ -1,4 +1,4 @@
-"""What a runner needs to know of the machine before it is built."""
+"""Build a runner for this machine: devices, launcher, installed packages."""
 
 import atexit
 import importlib.util
@@ -19,8 +19,8 @@ from mmcm.cli.launch import check_devices, set_torch_variables
 from mmcm.engine.console import brief_console
 from mmcm.utils.errors import InputError
 
-# MMEngine tells the runs of a process apart by name and second; one more run of that name waits for the next second, as
-# it would log into the files of the run before.
+# MMEngine identifies a run in a process by its name and second; another run of that name waits for the next second,
+# as it would log into the files of the run before.
 SECOND = '%Y%m%d_%H%M%S'
 _begun: dict[str | None, str] = {}
 

@@ -1,4 +1,4 @@
-"""Values of MMEngine's and torch's settings that these would take in silence, or refuse without their name."""
+"""Check values of MMEngine's and torch's settings that they accept in silence, or refuse without naming the setting."""
 
 import fnmatch
 import logging
@@ -70,7 +70,7 @@ PRIORITY: Rule = (
     ),
 )
 
-# Where a rule is in force; `*` stands for one name or a part of it.
+# The rule of each setting; `*` stands for one name or a part of it.
 RULES: dict[str, Rule] = {
     'train_cfg.max_iters': whole(1),
     'train_cfg.max_epochs': whole(1),
@@ -142,12 +142,12 @@ def check_value(path: str, value: Any) -> None:
 
 
 def is_at(path: str, pattern: str) -> bool:
-    """Return whether a place matches a pattern of as many names."""
+    """Return whether a place matches a pattern with as many names."""
     return path.count('.') == pattern.count('.') and fnmatch.fnmatchcase(path, pattern)
 
 
 def check_workers(name: str, loader: Mapping) -> None:
-    """Raise an InputError if a loader without workers has settings of workers."""
+    """Raise an InputError if a loader without workers has settings for workers."""
     if loader.get('num_workers', 0):
         return
     for setting in ('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context'):

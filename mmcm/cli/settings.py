@@ -1,4 +1,4 @@
-"""Checks of the names in a config before anything is built: each setting is one that somebody reads.
+"""Check the names of settings in a config, before anything is built from it.
 
 Types of values are checked beside them, where the class of a part says them; their range is checked by
 `mmcm.cli.setting_values`.
@@ -34,7 +34,7 @@ RUN = (
     'default_scope',
     'resume',
 )
-# Names at the top level that a training uses, and a test.
+# Settings at the top level for a training and for a test.
 TRAINING = (
     *RUN,
     'train_cfg',
@@ -62,13 +62,14 @@ PARTS = (
     registry.SOLVERS,
     registry.TANGENTS,
     registry.WEIGHTINGS,
-    registry.LEVELS,
+    registry.SIGMA_DISTRIBUTIONS,
+    registry.INDEX_DISTRIBUTIONS,
     registry.NOISES,
 )
 HOOKS = (registry.HOOKS, registry.SAMPLERS)
 LOOPS = (registry.LOOPS,)
 DATA = (registry.DATASETS, registry.DATA_SAMPLERS, registry.FUNCTIONS, registry.TRANSFORMS)
-# Where the types are registered that are named below a setting.
+# Registries of the types below a setting.
 REGISTRIES: dict[str, Sequence[Registry]] = {
     'model': PARTS,
     'default_hooks': HOOKS,
@@ -84,16 +85,16 @@ REGISTRIES: dict[str, Sequence[Registry]] = {
     'param_scheduler': (registry.PARAM_SCHEDULERS,),
     '*_evaluator': (registry.EVALUATORS, registry.METRICS, registry.MODELS, registry.DATASETS),
 }
-# What MMEngine takes out of the config of a part before it calls the class, by the name of the registry.
+# Settings that MMEngine removes from the config of a part before it calls the class, by the name of the registry.
 TAKEN_OUT = {
     'hook': ('priority',),
     'optim_wrapper': ('constructor', 'paramwise_cfg', 'optimizer'),
     'parameter scheduler': ('convert_to_iter_based',),
 }
-# They hand on what they do not know to a function that does not know it either, when the first file is written.
+# They pass unknown arguments on to a function that fails on them only when the first file is written.
 CLOSED = ('CheckpointHook', 'WholeCheckpointHook')
 
-# The parts that MMEngine builds by the registry of their kind.
+# Registry by which MMEngine builds each part.
 BUILT = {
     'optim_wrapper': registry.OPTIM_WRAPPERS,
     'optim_wrapper.optimizer': registry.OPTIMIZERS,
@@ -113,7 +114,7 @@ BUILT = {
     '*_dataloader.collate_fn': registry.FUNCTIONS,
     'model': registry.MODELS,
 }
-# What MMEngine takes where there is no type.
+# Default types of MMEngine.
 USUAL = {
     'val_cfg': 'ValLoop',
     'test_cfg': 'TestLoop',
@@ -122,7 +123,7 @@ USUAL = {
     'optim_wrapper': 'OptimWrapper',
 }
 LOADER = ('dataset', 'sampler', 'batch_sampler', 'collate_fn', 'worker_init_fn', 'num_batch_per_epoch')
-# Parts without a type whose names MMEngine looks up one by one, so that it does not notice another one.
+# Parts without a type, whose unknown settings MMEngine ignores.
 NAMES = {
     'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
     'env_cfg.mp_cfg': ('mp_start_method', 'opencv_num_threads'),
@@ -178,7 +179,7 @@ NEEDED = (
     'model.denoiser.backbone',
     'model.objective',
 )  # not None either
-# What MMEngine's runners need together.
+# Settings that MMEngine's runners need together.
 GROUPS = (
     ('train_dataloader', 'train_cfg', 'optim_wrapper'),
     ('val_dataloader', 'val_cfg', 'val_evaluator'),
@@ -188,7 +189,7 @@ LISTS = ('custom_hooks', 'visualizer.vis_backends')
 
 
 def check_settings(config: Config, parts: Sequence[str]) -> None:
-    """Raise an InputError if a setting of `config` is one that nobody reads, or has a value that cannot be used.
+    """Raise an InputError if `config` has an unknown setting, or a value that cannot be used.
 
     Args:
         config (Config): The config.
@@ -199,7 +200,7 @@ def check_settings(config: Config, parts: Sequence[str]) -> None:
     for path, value in settings:
         check_kind(path, value)
     check_scope(content.get('default_scope'))
-    flexible = config.get('runner_type') == 'FlexibleRunner'  # which may be told where to resume
+    flexible = config.get('runner_type') == 'FlexibleRunner'  # whose `resume` may be a path
     for path, value in settings:
         if not (flexible and path == 'resume'):
             check_value(path, value)
@@ -209,7 +210,7 @@ def check_settings(config: Config, parts: Sequence[str]) -> None:
     for name, value in content.items():
         if name.endswith('_dataloader') and isinstance(value, dict):
             check_workers(name, value)
-    if 'train_cfg' in parts:  # the commands that test say themselves what is missing
+    if 'train_cfg' in parts:  # commands for tests report missing parts themselves
         check_complete(config)
     if config.get('strategy') and config.get('runner_type', 'Runner') == 'Runner':
         raise InputError(
@@ -237,9 +238,12 @@ def check_kind(path: str, value: Any) -> None:
     plain = value is None or isinstance(value, (bool, int, float, str, list, tuple))
     if matching(path, DICTS) and plain and (value is not None or matching(path, NEEDED)):
         raise InputError(f'{path} has to be a dict of settings, got {value!r}.')
-    if matching(path, LISTS) and value is not None:
-        if not isinstance(value, (list, tuple)) or any(isinstance(each, (str, int, float)) for each in value):
-            raise InputError(f'{path} has to be a list of dicts, such as [dict(type=...)], got {value!r}.')
+    if (
+        matching(path, LISTS)
+        and value is not None
+        and (not isinstance(value, (list, tuple)) or any(isinstance(each, (str, int, float)) for each in value))
+    ):
+        raise InputError(f'{path} has to be a list of dicts, such as [dict(type=...)], got {value!r}.')
 
 
 def check_complete(config: Config) -> None:
@@ -255,7 +259,7 @@ def check_complete(config: Config) -> None:
 
 
 def check_scope(scope: Any) -> None:
-    """Raise an InputError if there is no library whose parts have this default scope."""
+    """Raise an InputError if no library has this default scope."""
     if scope is None or scope in registry.root.MODELS.children:
         return
     if not isinstance(scope, str) or importlib.util.find_spec(scope.split('.')[0]) is None:
@@ -265,7 +269,7 @@ def check_scope(scope: Any) -> None:
 
 
 def check_names(path: str, value: Any) -> None:
-    """Raise an InputError if `value`, a dict, has a name that nobody reads, or the class that it names refuses one."""
+    """Raise an InputError if `value`, a dict, has an unknown setting, or one that its class does not take."""
     if not isinstance(value, Mapping):
         return
     kind = value.get('type', None if value.get('constructor') else USUAL.get(path))
@@ -287,14 +291,14 @@ def check_names(path: str, value: Any) -> None:
 
 
 def check_known(path: str, value: Mapping, names: Sequence[str]) -> None:
-    """Raise an InputError if a dict has another name than `names`."""
+    """Raise an InputError if a dict has a key that is not in `names`."""
     unknown = next((name for name in value if name not in names), None)
     if unknown is not None:
         raise InputError(f'{path}: nothing reads a setting {unknown!r}{nearest(str(unknown), names)}.')
 
 
 def check_hooks(hooks: Mapping) -> None:
-    """Raise an InputError if `default_hooks` has settings of a hook, or leaves out one, that there is not."""
+    """Raise an InputError if `default_hooks` has settings for, or leaves out, a hook that does not exist."""
     names = (*MMENGINE_HOOKS, *(name for name, hook in hooks.items() if isinstance(hook, Mapping) and 'type' in hook))
     for name, hook in hooks.items():
         if isinstance(hook, Mapping) and 'type' not in hook and name not in MMENGINE_HOOKS:
@@ -304,7 +308,7 @@ def check_hooks(hooks: Mapping) -> None:
 def check_part(path: str, kind: Any, value: Mapping) -> None:
     """Raise an InputError if the class that `kind` names does not take the settings `value`.
 
-    What is not found is left to who builds it.
+    A class that is not found is left to the registry that builds it.
     """
     if not (isinstance(kind, str) or callable(kind)):
         raise InputError(f'{path}.type has to be a name, got {kind!r}.')
@@ -325,10 +329,11 @@ def check_part(path: str, kind: Any, value: Mapping) -> None:
 def registered(place: Registry | None, kind: str) -> Callable | None:
     """Return what is registered as `kind` in a registry or above it, None if nothing is.
 
-    No module is imported by the name, as MMEngine does.
+    Unlike MMEngine, it imports no module by the name.
     """
     scope, _, name = kind.rpartition('.')
-    place.import_from_location()
+    if place is not None:
+        place.import_from_location()
     while place is not None:
         if scope in ('', place.scope) and name in place.module_dict:
             return place.module_dict[name]

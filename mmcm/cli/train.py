@@ -66,7 +66,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
 
 def train(config: Config, again: str = 'the same command') -> 'Runner':
-    """Train as `config` says; return the runner.
+    """Train by `config`; return the runner.
 
     Args:
         config (Config): The config.
@@ -101,7 +101,7 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
 
 
 def alone(config: Config) -> AbstractContextManager:
-    """Return what keeps other runs from the work directory of this one; process 0 does it for all of them."""
+    """Return a lock of the work directory against other runs; process 0 takes it for all processes."""
     first = processes(config.get('launcher', 'none'))[0] == 0
     if not first:
         return nullcontext()
@@ -118,15 +118,15 @@ def early_end(
     last: 'LastCheckpoint',
     again: str,
 ) -> BaseException:
-    """Save what can be saved of a training that `error` has ended; return the error for the user.
+    """Save a training that `error` has ended, if possible; return the error for the user.
 
-    It is `error` itself if that says all, or is a fault of ours.
+    That is `error` itself where its message suffices, and for bugs.
     """
     number = getattr(error, 'number', signal.SIGINT) if isinstance(error, KeyboardInterrupt) else received()
     failure = machine_failure(error)
     if isinstance(error, FileNotFoundError) and not Path(config.work_dir).exists():
         failure = f'the work directory {config.work_dir} was removed, or its disk is not mounted.'
-    if number is not None and hook is not None and not isinstance(error, InputError):
+    if number is not None and runner is not None and hook is not None and not isinstance(error, InputError):
         try:
             hook.save(runner)
             runner.visualizer.close()
@@ -138,11 +138,11 @@ def early_end(
 
 
 def way_on(runner: 'Runner | None', hook: 'InterruptHook | None', last: 'LastCheckpoint', again: str) -> str:
-    """Return what is saved of a training that has ended early, and the command that goes on, in one line."""
+    """Return one line about the last checkpoint of a training that has ended early, with the command to resume it."""
     path = last.path()
     if path is None or not Path(path).exists():
         return f'No iteration is saved; to begin again: {again.replace(f" {RESUME}", "")}'
-    if hook is not None and hook.is_saved(runner) and hook.finished >= runner.max_iters:
+    if runner is not None and hook is not None and hook.is_saved(runner) and hook.finished >= runner.max_iters:
         return f'{path} is saved, the last of {hook.finished} iterations.'
     return f'{path} is the last checkpoint; to go on: {again.replace(f" {RESUME}", "")} {RESUME}'
 
@@ -156,7 +156,7 @@ def command_line(argv: Sequence[str] | None, prog: str | None, launcher: str) ->
 
 
 def launcher_command() -> str | None:
-    """Return the command line of torchrun, where it is the parent of this process and the system says it."""
+    """Return the command line of torchrun, where it is the parent of this process and the system has it."""
     try:
         parts = Path(f'/proc/{os.getppid()}/cmdline').read_text().rstrip('\0').split('\0')
     except OSError:
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def keep_other_runs(config: Config) -> None:
-    """Raise an InputError if the run would replace the checkpoints of another one; say where there is none to resume.
+    """Raise an InputError if the run would replace the checkpoints of another run; report if there is none to resume.
 
     A run that is resumed at an earlier checkpoint of its own folder may write the later ones again.
     """
@@ -225,7 +225,7 @@ def held_checkpoints(folder: Path) -> str:
 
 
 def use_micro_batches(config: Config, micro_batch: int) -> None:
-    """Exchange the training loop for one that splits its batches."""
+    """Replace the training loop by one that splits its batches."""
     kind = config.train_cfg.get('type')
     if kind not in ('IterBasedTrainLoop', 'MicroBatchTrainLoop'):
         raise InputError(f"--micro-batch needs train_cfg type 'IterBasedTrainLoop' in the config, got {kind!r}.")
@@ -246,7 +246,7 @@ def compile_networks(config: Config) -> None:
 
 
 def enable_amp(config: Config) -> None:
-    """Exchange the optimiser's wrapper for one of mixed precision: float16 with loss scaling, or bfloat16 on a CPU."""
+    """Replace the optimiser's wrapper by one of mixed precision: float16 with loss scaling, or bfloat16 on a CPU."""
     kind = config.optim_wrapper.get('type', 'OptimWrapper')
     if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
         return

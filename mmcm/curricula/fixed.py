@@ -1,7 +1,7 @@
-"""The curriculum of consistency distillation: none."""
+"""Constant curriculum, that of consistency distillation."""
 
+from mmcm.curricula.base import Stage, check_decay, check_scales
 from mmcm.registry import CURRICULA
-from mmcm.utils.errors import InputError
 
 
 @CURRICULA.register_module()
@@ -19,18 +19,6 @@ class FixedCurriculum:
         self.num_scales = num_scales
         self.target_decay = target_decay
 
-    def __call__(self, step: int) -> tuple[int, float]:
+    def __call__(self, step: int) -> Stage:
         """Return N and mu for training step `step`, counted from 0."""
-        return self.num_scales, self.target_decay
-
-
-def check_scales(num_scales: int) -> None:
-    """Raise an InputError unless there are two noise levels to compare."""
-    if num_scales < 2:
-        raise InputError(f'consistency needs two noise levels or more, got num_scales {num_scales}.')
-
-
-def check_decay(decay: float) -> None:
-    """Raise an InputError unless `decay` lies in [0, 1]."""
-    if not 0 <= decay <= 1:
-        raise InputError(f'a decay is a share of the old weights, in [0, 1], got {decay}.')
+        return Stage(self.num_scales, self.target_decay)

@@ -1,8 +1,8 @@
-"""The curriculum of consistency training (Song et al., 2023, arXiv 2303.01469, Appendix C)."""
+"""Progressive curriculum of consistency training (Song et al., 2023, arXiv 2303.01469, Appendix C)."""
 
 import math
 
-from mmcm.curricula.fixed import check_decay, check_scales
+from mmcm.curricula.base import Stage, check_decay, check_scales
 from mmcm.registry import CURRICULA
 from mmcm.utils.errors import InputError
 
@@ -39,11 +39,11 @@ class ProgressiveCurriculum:
         self.start_decay = start_decay
         self.adaptive = adaptive
 
-    def __call__(self, step: int) -> tuple[int, float]:
+    def __call__(self, step: int) -> Stage:
         """Return N(k) and mu(k) for training step `step`, counted from 0."""
         growth = step / self.total_steps * ((self.end_scales + 1) ** 2 - self.start_scales**2)
         intervals = max(math.ceil(math.sqrt(growth + self.start_scales**2) - 1), 1)
         decay = self.start_decay
         if self.adaptive:
             decay = self.start_decay ** (self.start_scales / intervals)
-        return intervals + 1, decay
+        return Stage(intervals + 1, decay)

@@ -2,7 +2,7 @@
 
 import math
 
-from mmcm.curricula.fixed import check_scales
+from mmcm.curricula.base import Stage, check_scales, check_stage_length
 from mmcm.registry import CURRICULA
 from mmcm.utils.errors import InputError
 
@@ -22,17 +22,17 @@ class HalvingCurriculum:
     def __init__(self, start_steps: int, stage_length: int) -> None:
         if start_steps < 1 or start_steps & (start_steps - 1):
             raise InputError(f'start_steps has to be a power of 2, to be halved down to 1, got {start_steps}.')
-        check_length(stage_length)
+        check_stage_length(stage_length)
         self.start_steps = start_steps
         self.stage_length = stage_length
 
-    def __call__(self, step: int) -> tuple[int, float]:
+    def __call__(self, step: int) -> Stage:
         """Return N for training step `step`, counted from 0, and 1."""
         stage = step // self.stage_length
         to_two = max(self.start_steps.bit_length() - 2, 0)  # stages before the one of two steps
         if stage < to_two:
-            return self.start_steps >> stage, 1.0
-        return max(min(self.start_steps, 2) >> (stage - to_two) // 2, 1), 1.0
+            return Stage(self.start_steps >> stage, 1.0)
+        return Stage(max(min(self.start_steps, 2) >> (stage - to_two) // 2, 1), 1.0)
 
 
 @CURRICULA.register_module()
@@ -58,17 +58,17 @@ class DoublingCurriculum:
         if self.stage_length < 1:
             raise InputError(f'{total_steps} total_steps are too few to double {start_scales} scales to {end_scales}.')
 
-    def __call__(self, step: int) -> tuple[int, float]:
+    def __call__(self, step: int) -> Stage:
         """Return N(k) for training step `step`, counted from 0, and 0."""
         stage = min(step // self.stage_length, self.end_scales.bit_length())  # 2^stage shall not grow without end
-        return min(self.start_scales << stage, self.end_scales) + 1, 0.0
+        return Stage(min(self.start_scales << stage, self.end_scales) + 1, 0.0)
 
 
 @CURRICULA.register_module()
 class ShrinkingCurriculum:
     """Easy consistency tuning (Geng et al., 2024, arXiv 2406.14548): the step from t to r shrinks in each stage.
 
-    A share below 2^-24 is none in single precision, and nothing is learned from it: the training should end before.
+    A ratio below 2^-24 is none in single precision, and nothing is learned from it: the training should end before.
 
     Args:
         stage_length (int): Training steps of a stage.
@@ -77,18 +77,12 @@ class ShrinkingCurriculum:
     """
 
     def __init__(self, stage_length: int, q: float = 2.0) -> None:
-        check_length(stage_length)
+        check_stage_length(stage_length)
         if not q > 1:
             raise InputError(f'q has to be above 1, got {q}.')
         self.stage_length = stage_length
         self.q = q
 
-    def __call__(self, step: int) -> float:
-        """Return q^-(stage + 1), the share of t by which the step goes down, for training step `step`."""
-        return self.q ** -(step // self.stage_length + 1)
-
-
-def check_length(stage_length: int) -> None:
-    """Raise an InputError unless a stage has a step."""
-    if stage_length < 1:
-        raise InputError(f'a stage needs at least one training step, got stage_length {stage_length}.')
+    def __call__(self, step: int) -> Stage:
+        """Return the ratio q^-(stage + 1) for training step `step`, counted from 0."""
+        return Stage(num_scales=None, target_decay=0.0, ratio=self.q ** -(step // self.stage_length + 1))

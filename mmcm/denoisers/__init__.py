@@ -1,7 +1,8 @@
-"""Denoisers D(x, sigma): preconditioning around a network."""
+"""Denoisers D(x, sigma): a network with preconditioning."""
 
+from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.checkpoint import load_denoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 
-__all__ = ['KarrasDenoiser', 'TrigFlowDenoiser', 'load_denoiser']
+__all__ = ['Denoiser', 'KarrasDenoiser', 'TrigFlowDenoiser', 'load_denoiser']

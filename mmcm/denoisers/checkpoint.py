@@ -16,6 +16,7 @@ from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffus
 from mmcm.checkpoints.weight_checks import check_weights
 from mmcm.checkpoints.weights import assign_weights, chosen_weights, read_content
 from mmcm.config import read_config
+from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.registry import MODELS
@@ -23,11 +24,14 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.file_kinds import is_safetensors, is_zip
 from mmcm.zoo import list_models
 
-SETTINGS = {KarrasDenoiser: ('boundary', 'sigma_data'), TrigFlowDenoiser: ('time_scale', 'sigma_data')}
+SETTINGS = {
+    KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
+    TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
+}
 
 
 def load_denoiser(
-    denoiser: nn.Module,
+    denoiser: Denoiser,
     source: str | Path,
     average: str | None = None,
     cache_dir: str | Path | None = None,
@@ -36,7 +40,7 @@ def load_denoiser(
     """Load the weights of a checkpoint into the network of `denoiser`.
 
     Args:
-        denoiser (nn.Module): The denoiser, with `backbone`.
+        denoiser (Denoiser): The denoiser.
         source (str | Path): Anything that `mmcm.checkpoints.cached_file` finds.
         average (str, optional): Which weights of it; see `read_backbone`.
         cache_dir (str | Path, optional): Where downloads are kept.
@@ -100,9 +104,9 @@ def settings_of(denoiser: nn.Module) -> dict[str, Any]:
     names = [name for name, kind in MODELS.module_dict.items() if kind is type(denoiser)]
     settings: dict[str, Any] = dict(type=names[0] if names else type(denoiser).__name__)
     if isinstance(denoiser, KarrasDenoiser):
-        settings.update(boundary=denoiser.offset > 0, sigma_data=denoiser.sigma_data)
+        settings.update(boundary=denoiser.offset > 0, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
     elif isinstance(denoiser, TrigFlowDenoiser):
-        settings.update(time_scale=denoiser.time_scale, sigma_data=denoiser.sigma_data)
+        settings.update(time_scale=denoiser.time_scale, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
     return settings
 
 
@@ -118,6 +122,9 @@ def described(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def compared(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings in which denoisers are equal that compute the same: TrigFlow's is EDM's without a time scale."""
-    if settings['type'] == TrigFlowDenoiser.__name__ and settings.get('time_scale') is None:
-        return dict(type=KarrasDenoiser.__name__, boundary=False, sigma_data=settings.get('sigma_data'))
-    return dict(settings)
+    if settings['type'] != TrigFlowDenoiser.__name__:
+        return dict(settings)
+    if settings.get('time_scale') is None:
+        kept = {key: settings.get(key) for key in ('sigma_data', 'c_noise')}
+        return dict(type=KarrasDenoiser.__name__, boundary=False, **kept)
+    return {key: value for key, value in settings.items() if key != 'c_noise'}

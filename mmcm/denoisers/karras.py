@@ -5,25 +5,26 @@ With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 230
 
 import math
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcm.denoisers.network import build_network
+from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.noise_conditioning import C_NOISE, DEFAULT
 from mmcm.noise.schedules import SIGMA_MIN
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_positive
 from mmcm.utils.errors import InputError
 
 
 @MODELS.register_module()
-class KarrasDenoiser(BaseModule):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, 250 log sigma), an estimate of the clean image.
+class KarrasDenoiser(Denoiser):
+    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise), an estimate of the clean image.
 
     Args:
         backbone (dict): Config of the network F.
         sigma_data (float): Standard deviation of the data; images lie in [-1, 1].
         sigma_min (float): Smallest noise level, epsilon in Song et al.
         boundary (bool): Whether D(x, sigma_min) = x has to hold, whatever F is. False is EDM's own preconditioning.
+        c_noise (str): Noise level as F takes it: '250 log sigma', which the released consistency models expect, or
+            'log(sigma) / 4', which the networks of EDM and EDM2 expect.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -33,26 +34,23 @@ class KarrasDenoiser(BaseModule):
         sigma_data: float = 0.5,
         sigma_min: float = SIGMA_MIN,
         boundary: bool = True,
+        c_noise: str = DEFAULT,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        check_positive('sigma_data', sigma_data)
+        super().__init__(backbone, sigma_data, c_noise, init_cfg)
         if not 0 <= sigma_min < math.inf:
             raise InputError(f'sigma_min has to be a number of at least 0, got {sigma_min}.')
-        self.backbone = build_network(backbone)
-        self.sigma_data = sigma_data
         self.offset = sigma_min if boundary else 0.0
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
         c_skip, c_out, c_in = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
-        # 250 log sigma, not EDM's log(sigma) / 4: the released weights expect it.
-        return c_skip * x + c_out * self.backbone(c_in * x, 250 * sigma.log(), labels)
+        return c_skip * x + c_out * self.backbone(c_in * x, C_NOISE[self.c_noise](sigma), labels)
 
     def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return c_skip, c_out and c_in, each with the shape of `sigma`.
 
-        As in the released code, only c_skip and the numerator of c_out see sigma - sigma_min.
+        As in the released code, sigma - sigma_min enters only c_skip and the numerator of c_out.
         """
         excess = sigma - self.offset
         variance = sigma**2 + self.sigma_data**2

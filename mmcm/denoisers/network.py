@@ -1,4 +1,4 @@
-"""Building the network F of a denoiser."""
+"""Network F of a denoiser."""
 
 from torch import nn
 
@@ -10,14 +10,14 @@ def build_network(config: dict) -> nn.Module:
     """Build a backbone, whose output has to have the channels of the images that it denoises.
 
     Args:
-        config (dict): Config of the network. One that does not tell `in_channels` and `out_channels` is not checked.
+        config (dict): Config of the network. A network without `in_channels` and `out_channels` is not checked.
 
     Raises:
         InputError: If the network has more or fewer channels at its end than at its beginning.
     """
     network = MODELS.build(config)
     channels, out_channels = (getattr(network, name, None) for name in ('in_channels', 'out_channels'))
-    if None not in (channels, out_channels) and channels != out_channels:
+    if channels is not None and out_channels is not None and channels != out_channels:
         # What learn_sigma=True of OpenAI's program makes: there, too, its sum with the image fails.
         learned = ' A learned variance (twice the channels) has no use in a consistency model.'
         raise InputError(

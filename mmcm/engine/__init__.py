@@ -1,4 +1,4 @@
-"""What the runner of MMEngine needs beside the model: hooks, a loop, wrappers of the optimiser, safe loading."""
+"""Parts for MMEngine's runner: hooks, loops, wrappers of optimisers, strategies, safe loading."""
 
 import torch
 
@@ -17,8 +17,8 @@ from mmcm.engine.hooks import (
     TrajectoryHook,
     WholeCheckpointHook,
 )
-from mmcm.engine.loops.micro_batch_train_loop import MicroBatchTrainLoop
-from mmcm.engine.optimizers.autocast_optim_wrapper import AutocastOptimWrapper
+from mmcm.engine.loops import MicroBatchTrainLoop
+from mmcm.engine.optimizers import AutocastOptimWrapper
 from mmcm.engine.resuming.safe_loading import load_training_checkpoint
 from mmcm.renamed import moved_name
 
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 if torch.distributed.is_available():  # some builds of torch come without
-    from mmcm.engine.optimizers.deepspeed import DeepSpeedOptimWrapper
-    from mmcm.engine.strategies.fsdp import FSDPStrategy, shard_denoisers
+    from mmcm.engine.optimizers import DeepSpeedOptimWrapper
+    from mmcm.engine.strategies import FSDPStrategy, shard_denoisers
 
     __all__ += ['DeepSpeedOptimWrapper', 'FSDPStrategy', 'shard_denoisers']
 

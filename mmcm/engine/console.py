@@ -1,4 +1,4 @@
-"""What of MMEngine's log is shown on the console: the log file gets all of it."""
+"""Filter of MMEngine's log on the console; the log file has all of it."""
 
 import logging
 import os
@@ -25,9 +25,9 @@ ABOUT_MMENGINE = (
 
 @contextmanager
 def brief_console() -> Iterator[None]:
-    """Keep long lists, and what MMEngine and torch say of themselves, off the console, for runners built in the block.
+    """Hide long lists and internal notes of MMEngine and torch on the console, for runners that are built in the block.
 
-    The lists are those of the environment, the config and the hooks, 200 lines before the first iteration.
+    The lists are of the environment, the config and the hooks: 200 lines before the first iteration.
     """
     initialise = MMLogger.__init__
 
@@ -52,14 +52,14 @@ def brief_console() -> Iterator[None]:
 
 
 def write_utf8(handler: logging.FileHandler) -> None:
-    """Have a log file be UTF-8, also where the locale has another encoding, which lacks characters of names."""
+    """Encode a log file as UTF-8, also where the encoding of the locale lacks characters of names."""
     handler.encoding, handler.errors = 'utf-8', 'backslashreplace'
     if handler.stream is not None:
         handler.stream.reconfigure(encoding=handler.encoding, errors=handler.errors)
 
 
 def end_with_reader(otherwise: Callable[[logging.LogRecord], None], record: logging.LogRecord) -> None:
-    """End the run where nobody reads the console any more; `logging` would print a traceback for each line."""
+    """End the run if the console is closed; `logging` would print a traceback for each line."""
     if isinstance(sys.exc_info()[1], BrokenPipeError):
         interrupts.reader_gone()
     else:
@@ -67,8 +67,8 @@ def end_with_reader(otherwise: Callable[[logging.LogRecord], None], record: logg
 
 
 def is_for_console(record: logging.LogRecord) -> bool:
-    """Return whether `record` is for whoever watches the run: neither a list nor about MMEngine itself."""
-    if record.levelno >= logging.ERROR or FOLDER not in record.pathname:  # hooks of the user have their say
+    """Return whether to show `record`: it is neither a list nor an internal note of MMEngine."""
+    if record.levelno >= logging.ERROR or FOLDER not in record.pathname:  # hooks of users may say anything
         return True
     text = record.getMessage()
     return not any(part in text for part in ABOUT_MMENGINE) and (record.levelno > logging.INFO or '\n' not in text)

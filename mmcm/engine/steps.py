@@ -1,11 +1,13 @@
-"""Steps of the optimiser and iterations of the runner."""
+"""Iterations of the runner per step of the optimiser."""
 
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
+
+from mmcm.utils.mmengine_compat import accumulative_counts
 
 
-def iterations_per_step(runner: Runner) -> int:
+def iterations_per_step(runner: Runner | FlexibleRunner) -> int:
     """Return how many iterations accumulate gradients for a step of the optimiser.
 
     `MicroBatchTrainLoop` makes several backward passes in one.
     """
-    return runner.optim_wrapper._accumulative_counts // getattr(runner.train_loop, 'num_parts', 1)
+    return accumulative_counts(runner.optim_wrapper) // getattr(runner.train_loop, 'num_parts', 1)

@@ -1,8 +1,8 @@
-"""MMagic's own inferencer drives our models: `import mmcm.mmagic.inferencer_bridge` is all that it takes.
+"""Register our models with MMagicInferencer, by `import mmcm.mmagic.inferencer_bridge`.
 
-It puts `consistency_models` on the list of MMagicInferencer, with our zoo as its settings, and makes models of MMagic's
-own, never released implementation out of our parts where MMagic's registry is asked for them. It needs MMagic, which
-`make mmagic` installs.
+It adds `consistency_models` to the list of MMagicInferencer, with our zoo as its settings, and lets MMagic's registry
+build configs of MMagic's own, never released implementation from our parts. It needs MMagic, which `make mmagic`
+installs.
 """
 
 import time
@@ -17,7 +17,7 @@ from torch import Tensor
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.sampling_result import SamplingResult, check_out
 from mmcm.checkpoints.formats.mmagic_config import MODEL, is_mmagic_model, translate_model
-from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.mmagic.consistency_model import ConsistencyModel
 from mmcm.noise.generators import sample_seeds
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
@@ -44,8 +44,8 @@ TASK = 'conditional'  # MMagic's own models are for 'Conditional GANs'
 class ConsistencyInferencer(ConditionalInferencer):
     """MMagic's inferencer of conditional models, for ours.
 
-    What it adds: our names for configs and checkpoints, checks of what it is given, one noise per image that follows
-    from the seed, models without classes, and settings of the sampler.
+    It adds our names for configs and checkpoints, checks of arguments, noise for each image by the seed, models without
+    classes, and settings of the sampler.
 
     Args:
         config (str | Config): A config, its path or its name, or the name of a model of the zoo.
@@ -65,10 +65,15 @@ class ConsistencyInferencer(ConditionalInferencer):
         extra_parameters: dict | None = None,
         seed: int = 2022,
     ) -> None:
-        self.extra_parameters = dict(num_batches=4, sample_model='orig', batch_size=None, columns=None, sampler=None)
+        self.extra_parameters: dict[str, Any] = dict(
+            num_batches=4, sample_model='orig', batch_size=None, columns=None, sampler=None
+        )
         self._update_extra_parameters(extra_parameters=extra_parameters)
         self.drawer = ConsistencyModelInferencer(
-            known_config(config), ckpt, device, sampler=self.extra_parameters['sampler']
+            known_config(config),
+            ckpt,
+            None if device is None else str(device),
+            sampler=self.extra_parameters['sampler'],
         )
         seed = sample_seeds(1, seed)[0]  # an InputError if it is none
         super().__init__(self.drawer.config, self.drawer.checkpoint, self.drawer.device, seed=seed % 2**32)
@@ -91,7 +96,7 @@ class ConsistencyInferencer(ConditionalInferencer):
         """Build no visualizer: the one of the config is for training."""
 
     def _update_extra_parameters(self, extra_parameters: dict | None = None, **kwargs: Any) -> None:
-        """Keep `extra_parameters`; an InputError if there is no such one."""
+        """Keep `extra_parameters`; an InputError for an unknown one."""
         for key, value in (extra_parameters or {}).items():
             if key not in self.extra_parameters:
                 raise InputError(
@@ -105,27 +110,27 @@ class ConsistencyInferencer(ConditionalInferencer):
             self.extra_parameters[key] = value
 
     def __call__(self, result_out_dir: str = '', **kwargs: Any) -> tuple:
-        """Draw and write; see `preprocess` and `visualize`."""
+        """Sample and write; see `preprocess` and `visualize`."""
         if result_out_dir:
             check_out(Path(result_out_dir))
         return super().__call__(result_out_dir=result_out_dir, **kwargs)
 
     def preprocess(self, label: Any = None) -> dict:
-        """Return what the model is asked for: `num_batches` images of the class `label`, or of random ones."""
+        """Return the call of the model: `num_batches` images of the class `label`, or of random classes."""
         num_images = self.extra_parameters['num_batches']
         labels = self.drawer.request(num_images, label, self.seed).labels
         options = dict(seed=self.seed, batch_size=self.extra_parameters['batch_size'] or self.drawer.batch_size)
         return {**super().preprocess(labels), 'sample_kwargs': options}
 
     def forward(self, inputs: dict) -> list[DataSample]:
-        """Draw, and note how long it took."""
+        """Sample, and measure the time."""
         started = time.perf_counter()
         preds = super().forward(inputs)
         self.seconds = time.perf_counter() - started
         return preds
 
     def visualize(self, preds: list[DataSample], result_out_dir: str | None = None) -> Tensor:
-        """Write the images: to a file as one sheet, or into a folder one by one.
+        """Write the images: to a file as one grid, or into a folder one by one.
 
         Returns:
             Tensor: RGB in [0, 1], (N, 3, H, W), on the CPU.
@@ -156,9 +161,9 @@ class InferencersWithOurs(Inferencers):
 
 
 def known_config(config: str | Path | Config) -> str | Config:
-    """Return what `ConsistencyModelInferencer` knows: of a path that MMagic made up from a setting, the last part.
+    """Return the config as `ConsistencyModelInferencer` takes it: the last part of a path that MMagic made of a name.
 
-    MMagic takes what a setting calls its config for a file of its own.
+    MMagic takes the config of a setting for a file of its own.
     """
     if isinstance(config, Config):
         return config
@@ -190,7 +195,7 @@ def build_model(**config: Any) -> ConsistencyModel:
 
 
 def register() -> None:
-    """Put our models on MMagic's lists. Doing it again changes nothing."""
+    """Add our models to MMagic's lists; repeated calls change nothing."""
     MMagicInferencer.init_inference_supported_models_cfg()  # which reads one file per model on the list
     if FAMILY not in MMagicInferencer.inference_supported_models:
         MMagicInferencer.inference_supported_models.append(FAMILY)

@@ -1,26 +1,24 @@
-"""`ConsistencyModel`: a denoiser with its averages, an objective to train it by and a sampler to draw with."""
+"""`ConsistencyModel`: a denoiser with its averages, its objective and its sampler."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
-from mmcm.checkpoints.weights import average_name, load_weights
-from mmcm.curricula.fixed import check_decay
+from mmcm.checkpoints.weights import average_name
 from mmcm.datasets.labels import check_labels
-from mmcm.denoisers import KarrasDenoiser, load_denoiser
-from mmcm.models.averages import evaluating
+from mmcm.denoisers import Denoiser, load_denoiser
+from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
 from mmcm.models.editing import Editing
-from mmcm.models.mmagic_calls import MMagicCalls
 from mmcm.models.sampling_loop import sample_in_batches
+from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
 from mmcm.noise.generators import Noise, SampleNoise
-from mmcm.objectives.base import Networks
+from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, labels_of
@@ -29,26 +27,25 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.finite import OutputCheck
 
 
-@MODELS.register_module()
-class ConsistencyModel(MMagicCalls, Editing, BaseModel):
+class ConsistencyModel(Editing):
     """A consistency model, or the diffusion model that one is distilled from.
 
-    For drawing, a denoiser and a sampler suffice. With an objective come, where it needs them, the target network (an
-    average inside the loss) and the teacher; averages for evaluation are kept as asked for. `AveragesHook` tells the
-    model the training step and updates the averages after the optimiser's.
+    Sampling needs a denoiser and a sampler. Training needs an objective, and where that asks for them the target
+    network (an average inside the loss) and a teacher. `AveragesHook` begins each training step and updates the
+    averages after the optimiser's step. The config type `ConsistencyModel` is `mmcm.mmagic.ConsistencyModel`, which
+    also answers calls of MMagic.
 
     Args:
         denoiser (dict): Config of D(x, sigma).
-        sampler (dict, optional): Config of the sampler; needed to draw.
+        sampler (dict, optional): Config of the sampler; needed to sample.
         objective (dict, optional): Config of the objective; needed to train.
         teacher (dict, optional): `checkpoint`, a path, URL, zoo name or work directory with the weights of a diffusion
             model; `average`, which of its weights (None: its first average); `denoiser`, where its config differs from
             the trained one's apart from the boundary condition, which a diffusion model has not.
         init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
             teacher's own weights.
-        ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first one draws.
+        ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
-        requests (dict, optional): What calls from MMagic draw where they do not say; see `MMagicCalls`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -61,58 +58,36 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         init_from: str | None = None,
         ema_decays: Sequence[float] = (),
         data_preprocessor: dict | None = None,
-        requests: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
-        self.set_requests(requests)
         self.denoiser = MODELS.build(denoiser)
-        self.sampler = None if sampler is None else SAMPLERS.build(sampler)
-        self.objective = None if objective is None else OBJECTIVES.build(objective)
+        self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
+        self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
+        check_teacher(self.objective, teacher, init_from)
         self.init_from = init_from
-        self.teacher_source = None
-        self.teacher = None
-        self.target = None
-        if self.objective is not None:
-            if self.objective.needs_target:
-                self.target = frozen(deepcopy(self.denoiser))
-            if self.objective.needs_teacher:
-                self._build_teacher(denoiser, teacher)
-        if self.teacher is None and (teacher is not None or init_from == 'teacher'):
-            raise InputError(
-                'a teacher was named, but the objective has no use for one. Leave out model.teacher and '
-                "init_from='teacher', or choose an objective that distils."
-            )
+        self.teacher_config = teacher
+        self.target: Denoiser | None = None
+        self.teacher: Denoiser | None = None
+        if self.objective is not None and self.objective.needs_target:
+            self.target = frozen(deepcopy(self.denoiser))
+        if self.objective is not None and teacher is not None:
+            self.teacher = build_teacher(teacher, self.denoiser, denoiser, self.objective)
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
         self.step: int | None = None  # set by begin_step; curricula are functions of it
-        self.watch_losses: Callable[[Tensor, Tensor], None] | None = None  # see parse_losses
-
-    def _build_teacher(self, denoiser: dict, teacher: dict | None) -> None:
-        unknown = set(teacher or ()) - {'checkpoint', 'average', 'denoiser'}
-        if unknown:
-            raise InputError(f'model.teacher takes checkpoint, average and denoiser, got {", ".join(sorted(unknown))}.')
-        if teacher is None or not teacher.get('checkpoint'):
-            raise InputError(
-                f'{type(self.objective).__name__} needs a teacher: set '
-                "model.teacher=dict(checkpoint='...') to a diffusion model's weights."
-            )
-        diffusion = dict(boundary=False) if isinstance(self.denoiser, KarrasDenoiser) else {}
-        config = Config(dict(denoiser={**deepcopy(denoiser), **diffusion}))
-        config.merge_from_dict(dict(denoiser=teacher.get('denoiser', {})))
-        if self.objective.needs_same_teacher and config.denoiser != {**dict.fromkeys(diffusion, True), **denoiser}:
-            raise InputError(
-                'the network becomes its own teacher, so both need the same denoiser, without a boundary '
-                'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.'
-            )
-        self.teacher = frozen(MODELS.build(config.denoiser))
-        self.teacher_source = {key: value for key, value in teacher.items() if key != 'denoiser'}
 
     @property
-    def drawing_denoiser(self) -> nn.Module:
-        """The denoiser that images are drawn with: the first average, or the trained one where none is kept."""
+    def inference_denoiser(self) -> nn.Module:
+        """The denoiser to sample with: the first average, or the trained one where no average is kept."""
         return self.emas[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
+
+    @property
+    def drawing_denoiser(self) -> Denoiser:
+        """Deprecated name of `inference_denoiser`."""
+        warnings.warn('drawing_denoiser is inference_denoiser now.', DeprecationWarning, stacklevel=2)
+        return self.inference_denoiser
 
     @property
     def num_classes(self) -> int | None:
@@ -128,31 +103,17 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
     def init_weights(self) -> None:
         """Initialise for training: read the teacher and the weights to start from, and start the averages there."""
         super().init_weights()
-        if self.teacher is not None:
-            try:
-                load_denoiser(self.teacher, self.teacher_source['checkpoint'], self.teacher_source.get('average'))
-            except InputError as error:
-                raise InputError(
-                    f'the teacher cannot be read (train it first, or name another one as '
-                    f'model.teacher.checkpoint): {error}'
-                ) from error
-        if self.init_from == 'teacher':
-            load_weights(self.denoiser.backbone, self.teacher.backbone.state_dict(), self.teacher_source['checkpoint'])
-        elif self.init_from:
-            try:
-                load_denoiser(self.denoiser, self.init_from, any_kind=True)  # tuning makes one kind of another
-            except InputError as error:
-                raise InputError(
-                    f'the weights to start from cannot be read (train them first, or name others as '
-                    f'model.init_from): {error}'
-                ) from error
+        if self.teacher is not None and self.teacher_config is not None:
+            load_teacher(self.teacher, self.teacher_config)
+        if self.init_from:
+            load_initial_weights(self.denoiser, self.init_from, self.teacher, self.teacher_config)
         for average in self._averages():
             average.load_state_dict(self.denoiser.state_dict())
 
     def load_checkpoint(
         self, source: str | Path, average: str | None = None, cache_dir: str | Path | None = None
     ) -> None:
-        """Load weights to draw with: into the denoiser and each average that is kept.
+        """Load the weights to sample with into the denoiser and each average.
 
         Args:
             source (str): Path, URL, zoo name or work directory.
@@ -160,7 +121,7 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
             cache_dir (str | Path, optional): Where downloads are kept.
 
         Raises:
-            InputError: If the file cannot be had or read, or belongs to another denoiser; see `load_denoiser`.
+            InputError: If the file cannot be found or read, or belongs to another denoiser; see `load_denoiser`.
         """
         load_denoiser(self.denoiser, source, average, cache_dir)
         for ema in self.emas.values():
@@ -189,16 +150,17 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         if self.objective is None or not self.objective.renews_teacher(step):
             return False
         for network in (self.teacher, *self._averages()):
-            follow(network, self.denoiser, decay=0.0)
+            if network is not None:
+                update_ema(network, self.denoiser, decay=0.0)
         return True
 
     @torch.no_grad()
     def update_averages(self) -> None:
-        """Let the target and all averages follow the online weights, once per step of the optimiser."""
-        if self.target is not None:
-            follow(self.target, self.denoiser, self.objective.target_decay(self._training_step()))
+        """Update the target and all averages with the online weights, once per step of the optimiser."""
+        if self.target is not None and self.objective is not None:
+            update_ema(self.target, self.denoiser, self.objective.target_decay(self._training_step()))
         for decay, ema in zip(self.ema_decays, self.emas.values()):
-            follow(ema, self.denoiser, decay)
+            update_ema(ema, self.denoiser, decay)
 
     def _training_step(self) -> int:
         if self.step is None:
@@ -210,35 +172,36 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
 
     def forward(
         self,
-        inputs: Tensor | dict | None = None,
+        inputs: Tensor | None = None,
         data_samples: DataSample | Sequence[DataSample] | None = None,
         mode: str = 'tensor',
     ) -> dict | list | Tensor:
-        """Compute a loss, or draw images.
+        """Compute the loss, or sample images.
 
         Args:
-            inputs (Tensor | dict, optional): 'loss': clean images in [-1, 1], (N, C, H, W). 'tensor': standard normal
-                noise of that shape. 'predict': not used. A dict is a call from MMagic, in any mode; see `MMagicCalls`.
+            inputs (Tensor, optional): 'loss': clean images in [-1, 1], (N, C, H, W). 'tensor': standard normal noise of
+                that shape. 'predict': not used.
             data_samples (DataSample | list, optional): Labels in `gt_label`, as one batched sample or one per image;
                 for 'predict' one per image, with its `sample_seed`.
             mode (str): 'loss', 'predict' or 'tensor'.
 
         Returns:
-            dict | list | Tensor: 'loss': the objective's parts. 'predict': the samples, with `fake_img`, uint8 RGB
+            dict | list | Tensor: 'loss': the objective's output. 'predict': the samples, with `fake_img`, uint8 RGB
             (C, H, W). 'tensor': images in [-1, 1], (N, C, H, W).
         """
-        if isinstance(inputs, dict):
-            return self.answer(inputs, data_samples)
-        if mode == 'loss':
+        if mode == 'loss' and inputs is not None:
             return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(data_samples)
-        if mode == 'tensor':
+        if mode == 'tensor' and inputs is not None:
             return self.sample(len(inputs), labels_of(data_samples), latents=inputs)
+        if mode == 'predict' and data_samples is not None and not isinstance(data_samples, DataSample):
+            return self.predict(data_samples)
+        if mode in ('loss', 'predict', 'tensor'):
+            needed = 'data_samples, one per image' if mode == 'predict' else 'inputs'
+            raise InputError(f'mode {mode!r} needs {needed}.')
         raise InputError(f"mode has to be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
     def loss(self, inputs: Tensor, data_samples: DataSample | Sequence[DataSample] | None = None) -> dict:
-        """Return the parts of the objective for clean `inputs` in [-1, 1], (N, C, H, W)."""
+        """Return the output of the objective for clean `inputs` in [-1, 1], (N, C, H, W)."""
         if self.objective is None:
             raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
         labels = None if self.num_classes is None else labels_of(data_samples)
@@ -246,16 +209,8 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         return self.objective(networks, inputs, labels, self._training_step())
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what is minimised, and the means for the log.
-
-        Noise levels have no place there: `watch_losses`, where it is set, is called with those of the images, (N,), and
-        with their losses, (N,), without gradients.
-        """
-        parts = dict(losses)
-        sigma = parts.pop('sigma', None)
-        if self.watch_losses is not None and sigma is not None:
-            self.watch_losses(sigma, parts['loss'].detach())
-        return super().parse_losses(parts)
+        """Return the loss to minimise, and the means for the log, which has none of the noise levels."""
+        return super().parse_losses({name: value for name, value in losses.items() if name != 'sigma'})
 
     def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
         """Sample the image of each sample from its `sample_seed` and its label."""
@@ -323,7 +278,7 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         online: bool = False,
     ) -> Tensor:
         """Sample images from arguments that are checked already; see `sample`, which checks them."""
-        denoiser = self.denoiser if online else self.drawing_denoiser
+        denoiser = self.denoiser if online else self.inference_denoiser
         device = self._drawing_device
         if latents is None:
             latents = noise.randn(num_samples, *self.image_shape, device=device)
@@ -337,11 +292,12 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
 
     @property
     def _drawing_device(self) -> torch.device:
-        return next(self.drawing_denoiser.parameters()).device
+        return next(self.inference_denoiser.parameters()).device
 
     def _denoise_with(self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
-        """Return the function of x and sigma that samplers take; `check` sees what the network makes, before it is
-        clipped. A third argument says which of the samples x are, where they are some.
+        """Return the function of x and sigma that samplers call; `check` sees its output before that is clipped.
+
+        A third argument has the indices of the samples that x holds, where it holds some of them.
         """
         labels = None if labels is None else labels.to(self._drawing_device)
 
@@ -395,25 +351,14 @@ class ConsistencyModel(MMagicCalls, Editing, BaseModel):
         return check_labels(labels, num_samples, self.num_classes)
 
 
-def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
-    """Return `decays` as a tuple; an InputError unless they are different numbers in [0, 1]."""
-    if not isinstance(decays, (list, tuple)) or len(set(decays)) < len(decays):
-        raise InputError(f'ema_decays has to be a list of different decays, such as (0.999, 0.9999), got {decays}.')
-    for decay in decays:
-        check_decay(decay)
-    return tuple(decays)
-
-
-def drawing_config(config: dict) -> dict:
-    """Return the config of a model without what only training needs: target, teacher and averages."""
+def inference_config(config: dict) -> dict:
+    """Return the config of a model without objective, teacher, averages and the other settings of training."""
     return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
 
 
-def frozen(module: nn.Module) -> nn.Module:
-    """Return `module` without gradients, in evaluation mode."""
-    return module.requires_grad_(False).eval()
-
-
-def follow(average: nn.Module, online: nn.Module, decay: float) -> None:
-    """Move the parameters of `average` towards those of `online`; `decay` is the share that stays."""
-    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in online.parameters()], 1 - decay)
+def __getattr__(name: str) -> object:
+    renamed = dict(drawing_config=inference_config, follow=update_ema)
+    if name not in renamed:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    warnings.warn(f'{name} is {renamed[name].__name__} now.', DeprecationWarning, stacklevel=2)
+    return renamed[name]

@@ -89,11 +89,11 @@ class Editing(BaseModel):
         noise = SampleNoise(range(total)) if noise is None else noise
         # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
         latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
-        check = OutputCheck(self.drawing_denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, self.drawing_denoiser, check)
+        check = OutputCheck(self.inference_denoiser, latents=latents)
+        denoise = self._denoise_with(labels, clip, self.inference_denoiser, check)
         if tiles is not None:
             denoise = tiled(denoise, tiles, batch_size)
-        with evaluating(self.drawing_denoiser):
+        with evaluating(self.inference_denoiser):
             edited = check.note(sampler(constrain(denoise, operator, known), latents, noise.randn_like, callback))
         check.finish()
         return edited.unflatten(0, (len(images), num_candidates))

@@ -1,4 +1,4 @@
-"""Between images as files and data sets have them and images as the models have them."""
+"""Images of data sets to images of models, and back."""
 
 import math
 from collections.abc import Sequence
@@ -40,9 +40,8 @@ class ImagePreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data (dict): `inputs`, images (N, C, H, W) or a list of (C, H, W), uint8 or float; may be absent, or be what
-                MMagic asks for, when images are to be drawn. Whatever else the model's `forward` takes is moved to the
-                device.
+            data (dict): `inputs`, images (N, C, H, W) or a list of (C, H, W), uint8 or float; None or a dict (a call of
+                MMagic) stays as it is. Other arguments of the model's `forward` are moved to the device.
             training (bool): Not used: nothing random happens here.
 
         Returns:
@@ -51,11 +50,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
         Raises:
             InputError: If there are values that are NaN or far beyond `value_range`.
         """
-        inputs: Tensor | Sequence[Tensor] | dict | None = data.get('inputs')
-        if inputs is None or isinstance(inputs, dict):
+        given: Tensor | Sequence[Tensor] | dict | None = data.get('inputs')
+        if given is None or isinstance(given, dict):
             return self.cast_data(data)
-        if not isinstance(inputs, Tensor):
-            inputs = torch.stack(list(inputs))
+        inputs = given if isinstance(given, Tensor) else torch.stack(list(given))
         self.check_range(inputs)
         data = self.cast_data({**data, 'inputs': inputs})
         inputs = data['inputs']
@@ -79,7 +77,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         raise InputError(
             f'{int(wrong.sum())} of {len(rows)} images of a batch have values that are NaN or beyond '
             f'{self.black:g} (black) to {white:g} (white), the first of them image {first} with '
-            f'{rows[first].min():g} to {rows[first].max():g}: mend the images, or set value_range of '
+            f'{rows[first].min():g} to {rows[first].max():g}: correct the images, or set value_range of '
             'ImagePreprocessor to the range that they have.'
         )
 

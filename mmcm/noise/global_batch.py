@@ -1,4 +1,4 @@
-"""Noise of training: drawn for the batch of all processes, of which each keeps its rows."""
+"""Noise of training: sampled for the batch of all processes, of which each keeps its rows."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,7 +10,7 @@ PART = 256  # images of the global batch whose noise is in memory at once, whate
 
 
 def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw noise levels and standard normal noise for a batch of images.
+    """Sample noise levels and standard normal noise for a batch of images.
 
     MMEngine's samplers deal the images of a global batch to the processes in turn, and so does this function with the
     random numbers, given generators in the same state everywhere (`StepSeedHook`): any number of processes sees the
@@ -36,7 +36,7 @@ def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Te
 
 
 def noise_in_parts(num_images: int, x0: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Draw noise like `x0` for `num_images`, a part of them at a time: where it starts, and the part."""
+    """Yield noise like `x0` for `num_images` in parts: the index of the first image, and the noise of the part."""
     for start in range(0, num_images, PART):
         num = min(PART, num_images - start)
         yield start, torch.randn(num, *x0.shape[1:], dtype=x0.dtype, device=x0.device)

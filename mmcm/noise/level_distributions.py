@@ -1,21 +1,25 @@
-"""At which noise levels a model is trained.
+"""Distributions of noise levels in training, of two kinds: over sigma, and over the indices of a schedule.
 
-Continuous distributions draw sigma itself. Discrete ones draw the index n of the interval [sigma_n, sigma_n+1] on a
-schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released code. Both draw on the
-CPU, whatever the device that trains.
+A sigma distribution samples sigma itself. An index distribution samples the index n of the interval
+[sigma_n, sigma_n+1] on a schedule of `num_scales` levels, which descends from sigma_max at index 0, as in the released
+code. Both sample on the CPU, whatever the device that trains.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigma
-from mmcm.registry import LEVELS
+from mmcm.registry import INDEX_DISTRIBUTIONS, SIGMA_DISTRIBUTIONS
 from mmcm.utils.errors import InputError
 
+SigmaDistribution = Callable[[int], Tensor]  # number of images -> their sigma, (num,), float32
+IndexDistribution = Callable[[Tensor, int], Tensor]  # schedule (num_scales,), number -> indices, (num,), int64
 
-@LEVELS.register_module()
+
+@SIGMA_DISTRIBUTIONS.register_module()
 class LognormalLevels:
     """log sigma ~ N(mean, std^2): the distribution that EDM is trained with (Karras et al., 2022, Table 1)."""
 
@@ -24,11 +28,11 @@ class LognormalLevels:
         self.std = std
 
     def __call__(self, num: int) -> Tensor:
-        """Draw `num` levels: (num,), float32."""
+        """Sample `num` noise levels: (num,), float32."""
         return torch.exp(self.mean + self.std * torch.randn(num, dtype=torch.float32, device='cpu'))
 
 
-@LEVELS.register_module()
+@SIGMA_DISTRIBUTIONS.register_module()
 class UniformLevels:
     """Uniform on the schedule of Karras et al. (2022, Eq. 5): each stretch of a sampler's steps equally often.
 
@@ -43,20 +47,20 @@ class UniformLevels:
         self.range = (sigma_min, sigma_max, rho)
 
     def __call__(self, num: int) -> Tensor:
-        """Draw `num` levels: (num,), float32."""
+        """Sample `num` noise levels: (num,), float32."""
         return karras_sigma(torch.rand(num, dtype=torch.float32, device='cpu'), *self.range)
 
 
-@LEVELS.register_module()
+@INDEX_DISTRIBUTIONS.register_module()
 class UniformIndices:
     """Each of the num_scales - 1 intervals equally often (Song et al., 2023, Algorithms 2 and 3)."""
 
     def __call__(self, sigmas: Tensor, num: int) -> Tensor:
-        """Draw `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
+        """Sample `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
         return torch.randint(len(sigmas) - 1, (num,), device='cpu')
 
 
-@LEVELS.register_module()
+@INDEX_DISTRIBUTIONS.register_module()
 class LognormalIndices:
     """Intervals in proportion to the mass that a lognormal distribution has in them.
 
@@ -65,7 +69,7 @@ class LognormalIndices:
     Args:
         mean (float): Mean of log sigma.
         std (float): Standard deviation of log sigma.
-        uniform (float): Share of the indices that is drawn uniformly instead, in [0, 1]; it keeps the ends trained.
+        uniform (float): Ratio of indices that are sampled uniformly instead, in [0, 1]; it keeps the ends trained.
     """
 
     def __init__(self, mean: float = -1.1, std: float = 2.0, uniform: float = 0.0) -> None:
@@ -82,5 +86,5 @@ class LognormalIndices:
         return (1 - self.uniform) * mass / mass.sum() + self.uniform / len(mass)
 
     def __call__(self, sigmas: Tensor, num: int) -> Tensor:
-        """Draw `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
+        """Sample `num` indices in [0, num_scales - 2] for the schedule `sigmas` (num_scales,): (num,), int64."""
         return torch.multinomial(self.probabilities(sigmas), num, replacement=True)

@@ -1,24 +1,27 @@
-"""Noise levels in proportion to how much they contribute to the loss (Nichol & Dhariwal, 2021, arXiv 2102.09672)."""
-
-from collections.abc import Callable
+"""Sigma distribution in proportion to the loss at each level (Nichol & Dhariwal, 2021, arXiv 2102.09672)."""
 
 import torch
 from mmengine.dist import all_gather
 from torch import Tensor, nn
 
+from mmcm.noise.level_distributions import SigmaDistribution
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
-from mmcm.registry import LEVELS
+from mmcm.registry import SIGMA_DISTRIBUTIONS
 from mmcm.utils.errors import InputError
 
 
-def build_levels_alone(config: dict) -> Callable[[int], Tensor]:
-    """Build a distribution of noise levels for an objective that has no losses to tell it.
+def build_sigma_distribution(config: dict, learns: bool = False) -> SigmaDistribution:
+    """Build a sigma distribution.
+
+    Args:
+        config (dict): Its config.
+        learns (bool): Whether the objective passes its losses to a distribution that learns from them.
 
     Raises:
-        InputError: If the distribution learns from losses.
+        InputError: If the distribution learns from losses, and the objective passes it none.
     """
-    levels = LEVELS.build(config)
-    if isinstance(levels, LossSecondMomentLevels):
+    levels = SIGMA_DISTRIBUTIONS.build(config)
+    if isinstance(levels, LossSecondMomentLevels) and not learns:
         raise InputError(
             'LossSecondMomentLevels learns from the losses of EDM; other objectives take LognormalLevels '
             'or UniformLevels.'
@@ -26,21 +29,25 @@ def build_levels_alone(config: dict) -> Callable[[int], Tensor]:
     return levels
 
 
-@LEVELS.register_module()
+@SIGMA_DISTRIBUTIONS.register_module()
 class LossSecondMomentLevels(nn.Module):
-    """Draw level i of a schedule with p_i ~ sqrt(E[L_i^2]), and divide its loss by p_i (Section 3.3).
+    """Sample level i of a schedule with p_i ~ sqrt(E[L_i^2]), and divide its loss by p_i (Section 3.3).
 
     The expectation is over the last losses at the level; until each level has enough of them, all are equally likely.
     They are part of the checkpoint.
 
     Args:
         num_levels (int): Levels of the schedule.
-        history (int): Losses that are remembered for each level.
-        uniform (float): Share of draws from all levels equally, in (0, 1]: no level is ever forgotten.
+        history (int): Number of last losses to keep for each level.
+        uniform (float): Ratio of images that sample all levels equally, in (0, 1]; it keeps every level trained.
         sigma_min (float): Smallest noise level, in the units of the data.
         sigma_max (float): Largest noise level.
         rho (float): How strongly the levels crowd near `sigma_min`.
     """
+
+    sigmas: Tensor
+    losses: Tensor
+    counts: Tensor
 
     def __init__(
         self,
@@ -73,11 +80,11 @@ class LossSecondMomentLevels(nn.Module):
         return torch.where(ready, learned, even)
 
     def forward(self, num: int) -> Tensor:
-        """Draw `num` levels: (num,), float32, on the device of the module."""
+        """Sample `num` noise levels: (num,), float32, on the device of the module."""
         return self.sigmas[torch.multinomial(self.probabilities(), num, replacement=True)]
 
     @torch.no_grad()
-    def _remember(self, index: Tensor, losses: Tensor) -> None:
+    def _keep(self, index: Tensor, losses: Tensor) -> None:
         size = self.losses.shape[1]
         same = index[:, None] == index
         earlier = same.tril(-1).sum(1)  # of the same level, in this batch
@@ -88,8 +95,8 @@ class LossSecondMomentLevels(nn.Module):
         self.counts += torch.bincount(index, minlength=len(self.counts))
 
     def weigh(self, losses: Tensor, sigma: Tensor) -> Tensor:
-        """Return `losses` (N,) with the weight 1 / (num_levels p_i) of their levels `sigma` (N,), and remember them."""
+        """Return `losses` (N,) with the weight 1 / (num_levels p_i) of their levels `sigma` (N,), and keep them."""
         index = torch.searchsorted(-self.sigmas, -sigma)
         weights = 1 / (len(self.sigmas) * self.probabilities()[index])
-        self._remember(torch.cat(all_gather(index)), torch.cat(all_gather(losses.detach().float())))
+        self._keep(torch.cat(all_gather(index)), torch.cat(all_gather(losses.detach().float())))
         return weights * losses

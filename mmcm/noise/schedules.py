@@ -1,4 +1,4 @@
-"""The noise levels of Karras et al. (2022, arXiv 2206.00364, Eq. 5), and the range that all methods here share."""
+"""Noise schedule of Karras et al. (2022, arXiv 2206.00364, Eq. 5), and its usual range."""
 
 import math
 

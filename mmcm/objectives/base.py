@@ -1,4 +1,4 @@
-"""What every objective is given, and what it has to say of itself."""
+"""Contract of all objectives."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -7,6 +7,8 @@ from typing import NamedTuple
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmcm.objectives.solvers import Denoise
+
 Denoiser = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, sigma, labels) -> x0
 
 
@@ -14,14 +16,20 @@ class Networks(NamedTuple):
     """The denoisers of a training step.
 
     Attributes:
-        online (Callable): The one that is trained.
-        target (Callable, optional): Its average inside the loss; None where the objective has no use for one.
-        teacher (Callable, optional): A frozen diffusion model; None where the objective learns from data alone.
+        online (Callable): The trained one.
+        target (Callable, optional): Its average inside the loss; None for objectives without `needs_target`.
+        teacher (Callable, optional): A frozen diffusion model; None for objectives without `needs_teacher`.
     """
 
     online: Denoiser
     target: Denoiser | None = None
     teacher: Denoiser | None = None
+
+    def teacher_with(self, labels: Tensor | None) -> Denoise:
+        """Return the teacher of an objective with `needs_teacher`, given the labels."""
+        teacher = self.teacher
+        assert teacher is not None
+        return lambda x, sigma: teacher(x, sigma, labels)
 
 
 class Objective(BaseModule, ABC):
@@ -46,12 +54,12 @@ class Objective(BaseModule, ABC):
             step (int): Training step, counted from 0.
 
         Returns:
-            dict: `loss` per image, (N,), of which the mean is minimised, and `sigma`, the noise level of each, (N,),
-            without gradients; the means of everything else are for the log.
+            dict: `loss` per image, (N,), whose mean is minimised, and `sigma`, the noise level of each, (N,), without
+            gradients. The log gets the means of all other entries.
         """
 
     def target_decay(self, step: int) -> float:
-        """Return the share of its old weights that the target network keeps in `step`."""
+        """Return the decay of the target network in `step`: the share of its old weights that it keeps."""
         raise NotImplementedError(f'{type(self).__name__} has no target network.')
 
     def renews_teacher(self, step: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the discrete consistency objectives share (Song et al., 2023, arXiv 2303.01469)."""
+"""Discrete consistency objectives (Song et al., 2023, arXiv 2303.01469)."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -6,11 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mmcm.curricula.base import Curriculum, scales_at
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
 from mmcm.objectives.base import Networks, Objective
-from mmcm.objectives.solvers import column
-from mmcm.registry import CURRICULA, DISTANCES, LEVELS, SOLVERS, WEIGHTINGS
+from mmcm.objectives.solvers import Denoise, column
+from mmcm.registry import CURRICULA, DISTANCES, INDEX_DISTRIBUTIONS, SOLVERS, WEIGHTINGS
 from mmcm.utils.random_state import get_random_state, set_random_state
 
 
@@ -23,7 +24,7 @@ class Consistency(Objective):
         curriculum (dict): Number of scales N and decay of the target network, by the training step.
         distance (dict): d(a, b).
         solver (dict): How to get from s_n to s_n+1.
-        levels (dict, optional): Distribution of the index n; UniformIndices if None.
+        levels (dict, optional): Index distribution, that of n; UniformIndices if None.
         weighting (dict, optional): Weight of each s_n; UniformWeighting if None.
         sigma_min (float): Smallest noise level, in the units of the data.
         sigma_max (float): Largest noise level.
@@ -45,44 +46,44 @@ class Consistency(Objective):
     ) -> None:
         super().__init__()
         check_range(sigma_min, sigma_max, rho)
-        self.curriculum = CURRICULA.build(curriculum)
+        self.curriculum: Curriculum = CURRICULA.build(curriculum)
         self.distance = DISTANCES.build(distance)
         self.solver = SOLVERS.build(solver)
-        self.levels = LEVELS.build(levels or dict(type='UniformIndices'))
+        self.levels = INDEX_DISTRIBUTIONS.build(levels or dict(type='UniformIndices'))
         self.weighting = WEIGHTINGS.build(weighting or dict(type='UniformWeighting'))
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
         self.rho = rho
 
     @abstractmethod
-    def estimate(self, networks: Networks, x0: Tensor, labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return what the solver takes for the clean image: a function of x (N, C, H, W) and sigma (N,)."""
+    def solver_denoiser(self, networks: Networks, x0: Tensor, labels: Tensor | None) -> Denoise:
+        """Return the denoiser that the solver steps with, a function of x (N, C, H, W) and sigma (N,)."""
 
     def weights(self, sigma: Tensor, next_sigma: Tensor) -> Tensor:
         """Return the weight of each interval from `sigma` (N,) to `next_sigma` (N,): (N,)."""
         return self.weighting(sigma)
 
     def target_decay(self, step: int) -> float:
-        """Return the share of its old weights that the target network keeps in `step`."""
-        return self.curriculum(step)[1]
+        """Return the decay of the target network in `step`: the share of its old weights that it keeps."""
+        return scales_at(self.curriculum, step)[1]
 
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the curriculum's numbers."""
-        num_scales, target_decay = self.curriculum(step)
+        num_scales, target_decay = scales_at(self.curriculum, step)
         sigmas = karras_sigmas(num_scales, self.sigma_min, self.sigma_max, self.rho)
         index, noise = draw_for_batch(lambda num: self.levels(sigmas, num), x0)
         sigma, next_sigma = sigmas[index].to(x0), sigmas[index + 1].to(x0)
 
         x = x0 + column(sigma) * noise
-        online, goal = consistency_pair(
+        online, target = consistency_pair(
             networks,
             x,
             sigma,
             next_sigma,
             labels,
-            lambda: self.solver(self.estimate(networks, x0, labels), x, sigma, next_sigma),
+            lambda: self.solver(self.solver_denoiser(networks, x0, labels), x, sigma, next_sigma),
         )
-        distance = self.distance(online, goal)
+        distance = self.distance(online, target)
         return dict(
             loss=self.weights(sigma, next_sigma) * distance,
             sigma=sigma,
@@ -113,13 +114,13 @@ def consistency_pair(
         take_step (Callable): Returns the images at `next_sigma`, (N, C, H, W).
     """
     random_state = get_random_state(x.device)
-    # The goal comes first: what the online network keeps for the backward pass would only be in the way.
+    # The target comes first: what the online network keeps for the backward pass would only be in the way.
     with torch.no_grad():
         next_x = take_step()
         set_random_state(random_state, x.device)
-        target = networks.online if networks.target is None else networks.target
-        goal = target(next_x, next_sigma, labels)
+        network = networks.online if networks.target is None else networks.target
+        target = network(next_x, next_sigma, labels)
     # Older versions of autocast would take the weights that they cast without gradients for the next pass, too.
     torch.clear_autocast_cache()
     set_random_state(random_state, x.device)
-    return networks.online(x, sigma, labels), goal
+    return networks.online(x, sigma, labels), target

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.noise.global_batch import draw_for_batch
-from mmcm.noise.loss_second_moment import build_levels_alone
+from mmcm.noise.loss_second_moment import build_sigma_distribution
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.solvers import column
 from mmcm.registry import OBJECTIVES, TANGENTS
@@ -30,10 +30,10 @@ class ContinuousConsistency(Objective):
         e^w(t) / D |F - F^- - g|^2 - w(t)
 
     with a learned w(t), so that all t count the same. r goes from 0 to 1 in the first steps. The denoiser has to be a
-    TrigFlowDenoiser. Subclasses say what x_t' is.
+    TrigFlowDenoiser. Subclasses define x_t'.
 
     Args:
-        levels (dict, optional): Distribution of sigma = sigma_data tan(t); lognormal(-1.0, 1.4), the paper's, if None.
+        levels (dict, optional): Sigma distribution of sigma_data tan(t); lognormal(-1.0, 1.4), the paper's, if None.
         warmup_steps (int): H, training steps over which r goes from 0 to 1; 10 000 in the paper.
         tangent (dict, optional): How dF^-/dt is computed; ForwardModeTangent if None.
         normaliser (float): c.
@@ -53,7 +53,7 @@ class ContinuousConsistency(Objective):
             raise InputError(
                 f'warmup_steps has to be 0 or more and normaliser positive, got {warmup_steps} and {normaliser}.'
             )
-        self.levels = build_levels_alone(levels or dict(type='LognormalLevels', mean=-1.0, std=1.4))
+        self.levels = build_sigma_distribution(levels or dict(type='LognormalLevels', mean=-1.0, std=1.4))
         self.warmup_steps = warmup_steps
         self.tangent = TANGENTS.build(tangent or dict(type='ForwardModeTangent'))
         self.normaliser = normaliser
@@ -105,8 +105,8 @@ class ContinuousConsistency(Objective):
         warmup = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
         tangent = -(cos**2) * (sigma_data * fixed - velocity) - warmup * (cos * sin * x_t + sigma_data * slope)
         size = torch.linalg.vector_norm(tangent.flatten(1), dim=1)
-        goal = fixed + tangent / column(size + self.normaliser)
-        error = (online - goal).square().flatten(1).mean(1)
+        target = fixed + tangent / column(size + self.normaliser)
+        error = (online - target).square().flatten(1).mean(1)
         log_weight = self.log_weight(t)
         return dict(
             loss=log_weight.exp() * error - log_weight,
@@ -140,8 +140,7 @@ class ContinuousConsistencyTraining(ContinuousConsistency):
 class ContinuousConsistencyDistillation(ContinuousConsistency):
     """sCD: dx_t/dt = sigma_data F_teacher(x_t / sigma_data, t). Arguments: see `ContinuousConsistency`.
 
-    In terms of the teacher's estimate of the clean image, whatever its parametrisation, that is
-    (cos(t) x_t - D) / sin(t).
+    In terms of the teacher's denoised image D, whatever its parametrisation, that is (cos(t) x_t - D) / sin(t).
     """
 
     needs_teacher = True
@@ -158,8 +157,8 @@ class ContinuousConsistencyDistillation(ContinuousConsistency):
     ) -> Tensor:
         """Return the slope of the teacher's trajectory."""
         cos, sin = column(t.cos()), column(t.sin())
-        estimate = networks.teacher(x_t / cos, sigma_data * t.tan(), labels)
-        return (cos * x_t - estimate) / sin
+        denoised = networks.teacher_with(labels)(x_t / cos, sigma_data * t.tan())
+        return (cos * x_t - denoised) / sin
 
 
 class LogWeight(BaseModule):
@@ -172,11 +171,16 @@ class LogWeight(BaseModule):
         channels (int): Number of features.
     """
 
+    frequencies: Tensor
+    phases: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
-        drawn = dict(generator=torch.Generator('cpu').manual_seed(0), dtype=torch.float32, device='cpu')
-        self.register_buffer('frequencies', 2 * math.pi * torch.randn(channels, **drawn), persistent=False)
-        self.register_buffer('phases', 2 * math.pi * torch.rand(channels, **drawn), persistent=False)
+        generator = torch.Generator('cpu').manual_seed(0)
+        normal = torch.randn(channels, generator=generator, dtype=torch.float32, device='cpu')
+        uniform = torch.rand(channels, generator=generator, dtype=torch.float32, device='cpu')
+        self.register_buffer('frequencies', 2 * math.pi * normal, persistent=False)
+        self.register_buffer('phases', 2 * math.pi * uniform, persistent=False)
         self.linear = nn.Linear(channels, 1, bias=False)
         nn.init.zeros_(self.linear.weight)
 

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from mmcm.curricula.base import Curriculum, ratio_at
 from mmcm.noise.global_batch import draw_for_batch
-from mmcm.noise.loss_second_moment import build_levels_alone
+from mmcm.noise.loss_second_moment import build_sigma_distribution
 from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.consistency import consistency_pair
 from mmcm.objectives.solvers import EulerStep, column
@@ -16,15 +17,15 @@ class EasyConsistencyTuning(Objective):
     """Turn a diffusion model into a consistency model: equal outputs at t and r, which moves from 0 towards t.
 
     r = max(t (1 - q^-(stage + 1) n(t)), 0) with n(t) = 1 + k sigmoid(-b t), and the weight is 1 / (t - r). Where r is 0
-    the goal is the clean image, so that the first stage goes on with the training of the diffusion model.
+    the target is the clean image, so that the first stage goes on with the training of the diffusion model.
 
     The boundary condition holds without a parametrisation of its own: EDM's has D(x, 0) = x.
 
     Args:
-        curriculum (dict): The share q^-(stage + 1), by the training step; ShrinkingCurriculum.
+        curriculum (dict): The ratio q^-(stage + 1), by the training step; ShrinkingCurriculum.
         distance (dict, optional): d(a, b); the l2 norm if None, the paper's for CIFAR-10.
-        levels (dict, optional): Distribution of t; lognormal(-1.1, 2.0), the paper's for CIFAR-10, if None.
-        k (float): How much farther than the stage's share the smallest levels step. With 0, n(t) is 1 throughout.
+        levels (dict, optional): Sigma distribution, that of t; lognormal(-1.1, 2.0), the paper's for CIFAR-10, if None.
+        k (float): How much farther than the stage's ratio the smallest levels step. With 0, n(t) is 1 throughout.
         b (float): How fast that fades with t.
     """
 
@@ -32,34 +33,34 @@ class EasyConsistencyTuning(Objective):
         self, curriculum: dict, distance: dict | None = None, levels: dict | None = None, k: float = 8.0, b: float = 1.0
     ) -> None:
         super().__init__()
-        self.curriculum = CURRICULA.build(curriculum)
+        self.curriculum: Curriculum = CURRICULA.build(curriculum)
         self.distance = DISTANCES.build(distance or dict(type='PseudoHuber', factor=0.0))
-        self.levels = build_levels_alone(levels or dict(type='LognormalLevels', mean=-1.1, std=2.0))
+        self.levels = build_sigma_distribution(levels or dict(type='LognormalLevels', mean=-1.1, std=2.0))
         self.k = k
         self.b = b
 
-    def next_level(self, t: Tensor, share: float) -> Tensor:
-        """Return r for the levels `t` (N,) and the stage's `share`: (N,)."""
+    def next_level(self, t: Tensor, ratio: float) -> Tensor:
+        """Return r for the levels `t` (N,) and the stage's `ratio`: (N,)."""
         n = 1 + self.k * torch.sigmoid(-self.b * t)
-        return (t * (1 - share * n)).clamp(min=0)
+        return (t * (1 - ratio * n)).clamp(min=0)
 
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
-        """Compute the loss per image; see `Objective`. The log also gets the stage's share q^-(stage + 1)."""
-        share = self.curriculum(step)
+        """Compute the loss per image; see `Objective`. The log gets the ratio, too, as `share`."""
+        ratio = ratio_at(self.curriculum, step)
         t, noise = draw_for_batch(self.levels, x0)
         t = t.to(x0)
-        r = self.next_level(t, share)
+        r = self.next_level(t, ratio)
         x = x0 + column(t) * noise
         # The network has no logarithm of the level 0, and its output there is not used.
         level = torch.where(r > 0, r, t)
-        online, goal = consistency_pair(
+        online, target = consistency_pair(
             networks, x, t, level, labels, lambda: EulerStep()(lambda x, sigma: x0, x, t, level)
         )
-        distance = self.distance(online, torch.where(column(r > 0), goal, x0))
+        distance = self.distance(online, torch.where(column(r > 0), target, x0))
         weights = torch.where(r < t, 1 / (t - r), 0)  # where r rounds to t, there is nothing to learn
         return dict(
             loss=weights * distance,
             sigma=t,
             distance=distance.detach(),
-            share=torch.tensor(share, dtype=torch.float32, device='cpu'),
+            share=torch.tensor(ratio, dtype=torch.float32, device='cpu'),
         )

@@ -10,13 +10,13 @@ from mmcm.registry import OBJECTIVES
 class ImprovedConsistencyTraining(ConsistencyTraining):
     """Consistency training without an average in the loss, and with better choices for all of its parts.
 
-    The goal is the trained network's own output, without gradients; the interval from s_n to s_n+1 has the weight
+    The target is the trained network's own output, without gradients; the interval from s_n to s_n+1 has the weight
     1 / (s_n - s_n+1).
 
     Args:
         curriculum (dict): Number of scales N by the training step; DoublingCurriculum in the paper.
         distance (dict, optional): PseudoHuber with the paper's c if None.
-        levels (dict, optional): LognormalIndices with the paper's mean and deviation if None.
+        levels (dict, optional): Index distribution; LognormalIndices with the paper's mean and deviation if None.
         **kwargs: See `Consistency`; a `weighting` multiplies the weight above.
     """
 

@@ -6,6 +6,7 @@ As in the released code of Song et al. (2023), which has it as a baseline.
 import torch
 from torch import Tensor
 
+from mmcm.curricula.base import Curriculum, scales_at
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigma
 from mmcm.objectives.base import Networks, Objective
@@ -22,8 +23,8 @@ class ProgressiveDistillation(Objective):
 
     Args:
         curriculum (dict): Number of steps N, by the training step.
-        distance (dict): d(a, b), between the network's estimate of the clean image and the one whose Euler step leads
-            to where the teacher came.
+        distance (dict): d(a, b), between the network's denoised image and the one whose Euler step leads to where the
+            teacher's two steps lead.
         weighting (dict, optional): Weight of each s_n; TruncatedSNRWeighting, the paper's, if None.
         sigma_min (float): Smallest noise level, in the units of the data.
         sigma_max (float): Largest noise level.
@@ -44,7 +45,7 @@ class ProgressiveDistillation(Objective):
     ) -> None:
         super().__init__()
         check_range(sigma_min, sigma_max, rho)
-        self.curriculum = CURRICULA.build(curriculum)
+        self.curriculum: Curriculum = CURRICULA.build(curriculum)
         self.distance = DISTANCES.build(distance)
         self.weighting = WEIGHTINGS.build(weighting or dict(type='TruncatedSNRWeighting'))
         self.solver = EulerStep()
@@ -56,23 +57,20 @@ class ProgressiveDistillation(Objective):
 
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the number of steps."""
-        num_steps = self.curriculum(step)[0]
+        num_steps = scales_at(self.curriculum, step)[0]
         index, noise = draw_for_batch(lambda num: torch.randint(num_steps, (num,), device='cpu'), x0)
         sigma, mid_sigma, next_sigma = (
             karras_sigma((index.double() + part) / num_steps, *self.range).to(x0) for part in (0, 0.5, 1)
         )
 
         x = x0 + column(sigma) * noise
+        denoise = networks.teacher_with(labels)
         with torch.no_grad():
-
-            def teacher(x: Tensor, sigma: Tensor) -> Tensor:
-                return networks.teacher(x, sigma, labels)
-
-            mid_x = self.solver(teacher, x, sigma, mid_sigma)
-            next_x = self.solver(teacher, mid_x, mid_sigma, next_sigma)
+            mid_x = self.solver(denoise, x, sigma, mid_sigma)
+            next_x = self.solver(denoise, mid_x, mid_sigma, next_sigma)
             slope = (next_x - x) / column(next_sigma - sigma)
-            goal = x - column(sigma) * slope
-        distance = self.distance(networks.online(x, sigma, labels), goal)
+            target = x - column(sigma) * slope
+        distance = self.distance(networks.online(x, sigma, labels), target)
         return dict(
             loss=self.weighting(sigma) * distance,
             sigma=sigma,

@@ -45,7 +45,7 @@ class FiniteDifferenceTangent:
 
     Args:
         step (float): How far to go to each side, in units of the direction. Rounding spoils small ones, and large ones
-            miss how fast a network turns that is told 250 log sigma.
+            miss how fast a network with c_noise = 250 log sigma turns.
     """
 
     def __init__(self, step: float = 5e-4) -> None:

@@ -39,7 +39,7 @@ class Tiles:
         return torch.outer(ramp, ramp) / ramp.max() ** 2
 
 
-def tiled(denoise: Callable[[Tensor, Tensor, Tensor], Tensor], tiles: Tiles, batch_size: int) -> Denoise:
+def tiled(denoise: Callable[..., Tensor], tiles: Tiles, batch_size: int) -> Denoise:
     """Return a denoiser of whole images from a denoiser of tiles.
 
     Args:

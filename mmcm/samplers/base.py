@@ -1,25 +1,26 @@
-"""What all samplers have in common: their contract, and the loop over noise levels that those of the ODE share."""
+"""Contract of all samplers, and the loop over noise levels that the solvers of the probability flow ODE share."""
 
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
+from mmcm.noise.schedules import LARGEST_SIGMA, RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
 Denoise = Callable[[Tensor, Tensor], Tensor]  # (x (N, C, H, W), sigma (N,)) -> x0, a closure over the labels
 RandnLike = Callable[[Tensor], Tensor]  # standard normal noise like its argument
-Callback = Callable[[int, float, Tensor, Tensor], None]  # (step, sigma, noisy x, estimate of x0)
+Callback = Callable[[int, float, Tensor, Tensor], None]  # (step, sigma, noisy x, denoised x0)
 
 
 class Sampler(ABC):
-    """A way to turn noise into images by calls of a denoiser.
+    """Algorithm that turns noise into images by calls of a denoiser.
 
     Coefficients are Python floats, so that no step waits for the device; images keep the dtype of the noise.
     """
@@ -27,12 +28,12 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def num_steps(self) -> int:
-        """How often the callback hears of progress."""
+        """Number of steps, each with one call of the callback."""
 
     @property
     @abstractmethod
     def nfe(self) -> int:
-        """How often the denoiser, that is the network, is evaluated."""
+        """NFE, the number of function evaluations: calls of the denoiser, that is of the network, for an image."""
 
     @property
     def num_calls(self) -> int:
@@ -49,20 +50,20 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def first_sigma(self) -> float:
-        """The noise level that the first step starts from."""
+        """Noise level that the first step starts from."""
 
     @abstractmethod
     def __call__(
         self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
     ) -> Tensor:
-        """Draw images.
+        """Sample images.
 
         Args:
-            denoise (Callable): Estimate of the clean image, from x (N, C, H, W) and sigma (N,).
+            denoise (Callable): Denoiser, from x (N, C, H, W) and sigma (N,) to x0 (N, C, H, W).
             noise (Tensor): Standard normal noise, (N, C, H, W); the sampler scales it.
             randn_like (Callable): Source of all further noise.
             callback (Callable, optional): Called in each step, after the denoiser, with the step from 0, the noise
-                level, the noisy images that the denoiser saw and its estimate. It must not change them.
+                level, the noisy images that the denoiser received and the denoised images. It must not change them.
 
         Returns:
             Tensor: Images, (N, C, H, W).
@@ -70,49 +71,65 @@ class Sampler(ABC):
 
 
 class KarrasSampler(Sampler):
-    """A sampler that goes down the levels of Karras et al. (2022, Eq. 5), and then to zero.
+    """Solver along the noise levels of Karras et al. (2022, Eq. 5), or along given ones, with a last step to zero.
 
     Args:
-        num_steps (int): Number of steps, at least 1.
-        sigma_min (float): Last level above zero, in the units of the data.
-        sigma_max (float): First level.
-        rho (float): How strongly the levels crowd near `sigma_min`.
+        num_steps (int, optional): Number of steps on the schedule, at least 1.
+        sigma_min (float): Last level of the schedule above zero, in the units of the data.
+        sigma_max (float): First level of the schedule.
+        rho (float): How strongly the levels of the schedule crowd near `sigma_min`.
+        sigmas (Sequence[float], optional): Noise levels in place of the schedule, strictly descending; a zero at the
+            end is optional. Give either these or `num_steps`.
     """
 
+    ends_at_zero = True  # whether a step from the last level to zero follows
+    sigmas: list[float] | None = None  # on the class: what samples are recorded with is vars(sampler)
+
     def __init__(
-        self, num_steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = RHO
+        self,
+        num_steps: int | None = None,
+        sigma_min: float = SIGMA_MIN,
+        sigma_max: float = SIGMA_MAX,
+        rho: float = RHO,
+        sigmas: Sequence[float] | None = None,
     ) -> None:
-        check_count('num_steps', num_steps)
         check_range(sigma_min, sigma_max, rho)
-        self._num_steps = num_steps
+        if num_steps is not None and sigmas is None:
+            check_count('num_steps', num_steps)
+            self._num_steps = num_steps
+        elif num_steps is None and sigmas is not None:
+            self.sigmas = check_levels(sigmas, self.ends_at_zero)
+            self._num_steps = len(self.sigmas) - 1
+        else:
+            raise InputError(f'give either num_steps or sigmas, got num_steps {num_steps} and sigmas {sigmas}.')
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
         self.rho = rho
 
     @property
     def num_steps(self) -> int:
-        """How often the callback hears of progress: once per step."""
+        """Number of steps, each with one call of the callback."""
         return self._num_steps
 
     @property
     def nfe(self) -> int:
-        """How often the denoiser is evaluated: once per step."""
+        """NFE: one call of the denoiser per step."""
         return self.num_steps
 
     @property
     def first_sigma(self) -> float:
-        """The noise level that the first step starts from: sigma_max."""
-        return self.sigma_max
+        """Noise level that the first step starts from: sigma_max, or the first of `sigmas`."""
+        return self.sigma_max if self.sigmas is None else self.sigmas[0]
 
     def __call__(
         self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
     ) -> Tensor:
-        """Draw images; see `Sampler`."""
-        x = noise * self.sigma_max
+        """Sample images; see `Sampler`."""
+        x = noise * self.first_sigma
         # In single precision the released code computes the levels in it, too: the first is 79.99998. Here the rounding
         # of a difference of two large numbers depends on that, so we follow.
         sigmas = self.levels(torch.float64 if noise.dtype == torch.float64 else torch.float32)
-        for step, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:])):
+        for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
             sigma, x = self.churn(sigma, x, randn_like)
             x0 = denoise(x, x.new_full((x.shape[0],), sigma))
             if callback is not None:
@@ -121,9 +138,12 @@ class KarrasSampler(Sampler):
         return x
 
     def levels(self, dtype: torch.dtype) -> list[float]:
-        """Return the level before the first step and after each, computed in `dtype`: num_steps + 1 numbers."""
-        sigmas = karras_sigmas(self.num_steps, self.sigma_min, self.sigma_max, self.rho, dtype)
-        return [*sigmas.tolist(), 0.0]
+        """Return the level before the first step and after each, num_steps + 1 numbers, the schedule's in `dtype`."""
+        if self.sigmas is not None:
+            return self.sigmas
+        num_scales = self.num_steps + (0 if self.ends_at_zero else 1)
+        sigmas = karras_sigmas(num_scales, self.sigma_min, self.sigma_max, self.rho, dtype).tolist()
+        return [*sigmas, 0.0] if self.ends_at_zero else sigmas
 
     def churn(self, sigma: float, x: Tensor, randn_like: RandnLike) -> tuple[float, Tensor]:
         """Return the level and the images that a step starts from; here unchanged."""
@@ -133,17 +153,40 @@ class KarrasSampler(Sampler):
     def advance(
         self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
     ) -> Tensor:
-        """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
+        """Return `x` (N, C, H, W), which denoises to `x0`, moved from level `sigma` to `next_sigma`."""
+
+
+def check_levels(sigmas: Sequence[float], ends_at_zero: bool) -> list[float]:
+    """Return the noise levels of a user, with a zero at the end if `ends_at_zero`.
+
+    Raises:
+        InputError: Unless they are numbers, strictly descend and are positive, but for a zero at the end.
+    """
+    levels = [float(sigma) for sigma in as_tuple(sigmas)]
+    if ends_at_zero and levels[-1:] != [0.0]:
+        levels.append(0.0)
+    if len(levels) < 2 or levels[0] >= LARGEST_SIGMA or not all(a > b >= 0 for a, b in pairwise(levels)):
+        raise InputError(
+            f'sigmas must be positive and strictly decrease, got {list(as_tuple(sigmas))}. Order them downwards, for '
+            'example (80.0, 9.0, 1.0, 0.1).'
+        )
+    return levels
+
+
+def as_tuple(levels: Any) -> tuple:
+    """Return one number, or a sequence of numbers, as a tuple."""
+    if isinstance(levels, (int, float)):
+        return (levels,)
+    if isinstance(levels, str) or not all(isinstance(level, (int, float)) for level in levels):
+        raise InputError(f'levels have to be numbers, such as (80.0, 1.5) or (0, 22), got {levels!r}.')
+    return tuple(levels)
 
 
 class ChurnSampler(KarrasSampler):
     """A second-order sampler that may raise the noise level before each step (Karras et al., 2022, Algorithm 2).
 
     Args:
-        num_steps (int): Number of steps, at least 1.
-        sigma_min (float): Last level above zero, in the units of the data.
-        sigma_max (float): First level.
-        rho (float): How strongly the levels crowd near `sigma_min`.
+        num_steps, sigma_min, sigma_max, rho, sigmas: See `KarrasSampler`.
         s_churn (float): How much noise is added over all steps; 0 makes the sampler deterministic.
         s_tmin (float): Smallest level at which noise is added.
         s_tmax (float): Largest level at which noise is added.
@@ -152,7 +195,7 @@ class ChurnSampler(KarrasSampler):
 
     def __init__(
         self,
-        num_steps: int,
+        num_steps: int | None = None,
         sigma_min: float = SIGMA_MIN,
         sigma_max: float = SIGMA_MAX,
         rho: float = RHO,
@@ -160,8 +203,9 @@ class ChurnSampler(KarrasSampler):
         s_tmin: float = 0.0,
         s_tmax: float = float('inf'),
         s_noise: float = 1.0,
+        sigmas: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(num_steps, sigma_min, sigma_max, rho)
+        super().__init__(num_steps, sigma_min, sigma_max, rho, sigmas)
         for name, value in (('s_churn', s_churn), ('s_tmin', s_tmin), ('s_tmax', s_tmax), ('s_noise', s_noise)):
             if not (isinstance(value, (int, float)) and value >= 0):
                 raise InputError(f'{name} has to be 0 or a positive number, got {value!r}; s_churn=0 turns churn off.')

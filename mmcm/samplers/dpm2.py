@@ -1,4 +1,4 @@
-"""DPM-Solver-2 as the reference program has it."""
+"""DPM-Solver-2, as in the reference program."""
 
 from torch import Tensor
 
@@ -15,13 +15,13 @@ class DPM2Sampler(ChurnSampler):
 
     @property
     def nfe(self) -> int:
-        """How often the denoiser is evaluated: 2 n."""
+        """NFE: 2 n."""
         return 2 * self.num_steps
 
     def advance(
         self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
     ) -> Tensor:
-        """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
+        """Return `x` (N, C, H, W), which denoises to `x0`, moved from level `sigma` to `next_sigma`."""
         middle = ((sigma ** (1 / 3) + next_sigma ** (1 / 3)) / 2) ** 3
         half_way = x + (x - x0) / sigma * (middle - sigma)
         slope = (half_way - denoise(half_way, x.new_full((x.shape[0],), middle))) / middle

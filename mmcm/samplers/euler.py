@@ -13,5 +13,5 @@ class EulerSampler(KarrasSampler):
     def advance(
         self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
     ) -> Tensor:
-        """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
+        """Return `x` (N, C, H, W), which denoises to `x0`, moved from level `sigma` to `next_sigma`."""
         return x + (x - x0) / sigma * (next_sigma - sigma)

@@ -1,4 +1,4 @@
-"""The sampler of EDM: Heun's second-order method with optional churn."""
+"""Sampler of EDM: Heun's second-order method with optional churn."""
 
 from torch import Tensor
 
@@ -12,13 +12,13 @@ class HeunSampler(ChurnSampler):
 
     @property
     def nfe(self) -> int:
-        """How often the denoiser is evaluated: 2 n - 1."""
+        """NFE: 2 n - 1."""
         return 2 * self.num_steps - 1
 
     def advance(
         self, denoise: Denoise, x: Tensor, x0: Tensor, sigma: float, next_sigma: float, randn_like: RandnLike
     ) -> Tensor:
-        """Take `x` (N, C, H, W), whose clean image is estimated as `x0`, from level `sigma` to `next_sigma`."""
+        """Return `x` (N, C, H, W), which denoises to `x0`, moved from level `sigma` to `next_sigma`."""
         slope = (x - x0) / sigma
         euler = x + slope * (next_sigma - sigma)
         if next_sigma == 0:

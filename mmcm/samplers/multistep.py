@@ -1,23 +1,22 @@
-"""The sampler of consistency models."""
+"""Multistep sampler of consistency models."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
 from mmcm.noise.schedules import LARGEST_SIGMA, RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigmas
 from mmcm.registry import SAMPLERS
-from mmcm.samplers.base import Callback, Denoise, RandnLike, Sampler
+from mmcm.samplers.base import Callback, Denoise, RandnLike, Sampler, as_tuple
 from mmcm.utils.errors import InputError
 
 
 @SAMPLERS.register_module()
 class MultistepSampler(Sampler):
-    """Song et al. (2023, Algorithm 1): estimate the image, add noise of the next level, estimate again.
+    """Song et al. (2023, Algorithm 1): denoise, add noise of the next level, denoise again.
 
-    One level is one-step sampling. The levels are given as they are, or by their indices among the `num_scales` levels
-    of the schedule that the model was trained with; index 0 is sigma_max.
+    One level is one-step sampling. `sigmas` gives the levels themselves, `indices` their places among the `num_scales`
+    levels of the schedule that the model was trained with; index 0 is sigma_max.
 
     Args:
         sigmas (Sequence[float] | float, optional): Noise levels, from sigma_max downwards, all above `sigma_min`.
@@ -26,7 +25,7 @@ class MultistepSampler(Sampler):
         sigma_min (float): Level at which no noise is left, in the units of the data.
         sigma_max (float): First level of the schedule.
         rho (float): How strongly the levels of the schedule crowd near `sigma_min`.
-        sigma_end (float, optional): Level to which the result is noised again; None leaves it clean.
+        sigma_end (float, optional): Noise level that is added to the result again; None adds no noise.
     """
 
     def __init__(
@@ -83,23 +82,23 @@ class MultistepSampler(Sampler):
 
     @property
     def num_steps(self) -> int:
-        """How often the callback hears of progress: once per level."""
+        """Number of steps: one per noise level."""
         return len(self.sigmas)
 
     @property
     def nfe(self) -> int:
-        """How often the denoiser is evaluated: once per level."""
+        """NFE: one call of the denoiser per noise level."""
         return len(self.sigmas)
 
     @property
     def first_sigma(self) -> float:
-        """The noise level that the first step starts from: the first of the levels."""
+        """Noise level that the first step starts from."""
         return self.sigmas[0]
 
     def __call__(
         self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
     ) -> Tensor:
-        """Draw images; see `Sampler`."""
+        """Sample images; see `Sampler`."""
         x = noise * self.sigmas[0]
         for step, (sigma, next_sigma) in enumerate(zip(self.sigmas, [*self.sigmas[1:], self.sigma_end])):
             x0 = denoise(x, x.new_full((x.shape[0],), sigma))
@@ -111,12 +110,3 @@ class MultistepSampler(Sampler):
     def add_noise(self, x0: Tensor, sigma: float, randn_like: RandnLike) -> Tensor:
         """Return `x0` (N, C, H, W), which counts as an image at level sigma_min, at level `sigma`."""
         return x0 + randn_like(x0) * math.sqrt(sigma**2 - self.sigma_min**2)
-
-
-def as_tuple(levels: Any) -> tuple:
-    """Return one number, or a sequence of numbers, as a tuple."""
-    if isinstance(levels, (int, float)):
-        return (levels,)
-    if isinstance(levels, str) or not all(isinstance(level, (int, float)) for level in levels):
-        raise InputError(f'levels have to be numbers, such as (80.0, 1.5) or (0, 22), got {levels!r}.')
-    return tuple(levels)

@@ -1,9 +1,11 @@
 """Models as MMEngine wraps them for several processes."""
 
+from typing import Any
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> Any:
     """Return the model inside `model`, or `model` itself if nothing wraps it."""
     return model.module if is_model_wrapper(model) else model

@@ -7,18 +7,16 @@ configs are.
 
 from typing import Any
 
-from mmengine.config import Config
-
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import replace_base_finder
 from mmcm.zoo.config_files import own_config, root
 
 SCOPE = 'mmcm'
 PREFIX = f'{SCOPE}::'
-_mmengines = Config._get_cfg_path
 
 
 def base_path(base: str, filename: str) -> tuple[str, str | None]:
-    """Return the path of a base config and its scope, in place of MMEngine's `Config._get_cfg_path`.
+    """Return the path of a base config and its scope, in place of MMEngine's own function.
 
     Args:
         base (str): What a config calls its base: 'mmcm::' and a path below our `configs`, or the name of one of them;
@@ -29,7 +27,7 @@ def base_path(base: str, filename: str) -> tuple[str, str | None]:
         InputError: If there is no such config of ours.
     """
     if not base.startswith(PREFIX):
-        return _mmengines(base, filename)
+        return _mmengine_base_path(base, filename)
     name = base[len(PREFIX) :]
     for path in (root() / 'configs' / name, root() / 'configs' / f'{name}.py'):
         if path.is_file():
@@ -51,4 +49,4 @@ def drop_own_scope(config: Any) -> None:
             drop_own_scope(part)
 
 
-Config._get_cfg_path = staticmethod(base_path)
+_mmengine_base_path = replace_base_finder(base_path)

@@ -10,7 +10,7 @@ def test_numbers_are_the_references():
     options = fixture.meta['fixed_fixed']
     curriculum = FixedCurriculum(options['start_scales'], options['start_ema'])
     steps, scales, decays = (fixture('fixed_fixed', name).tolist() for name in ('step', 'scales', 'target_ema'))
-    assert [curriculum(step) for step in steps] == list(zip(scales, decays))
+    assert [curriculum(step)[:2] for step in steps] == list(zip(scales, decays))
 
 
 @pytest.mark.parametrize('num_scales, decay', [(1, 0.5), (0, 0.5), (2, -0.1), (2, 1.1), (2, float('nan'))])

@@ -14,6 +14,7 @@ from support.digits import BACKBONE, build, model_config, objective_config
 DIFFUSION = dict(type='KarrasDenoiser', boundary=False)
 CONSISTENCY = dict(type='KarrasDenoiser')
 CONTINUOUS = dict(type='TrigFlowDenoiser', time_scale=1.0)
+QUARTER = 'log(sigma) / 4'
 TRIGONOMETRIC = dict(type='TrigFlowDenoiser')  # without a time scale, it computes what EDM's does
 
 
@@ -46,6 +47,11 @@ def write(path, weights, kind):
         (CONTINUOUS, CONSISTENCY, "type='TrigFlowDenoiser', and the config has 'KarrasDenoiser'"),
         (CONTINUOUS, TRIGONOMETRIC, 'time_scale=1.0, and the config has None'),
         (dict(DIFFUSION, sigma_data=0.25), DIFFUSION, 'sigma_data=0.25, and the config has 0.5'),
+        (
+            dict(DIFFUSION, c_noise=QUARTER),
+            DIFFUSION,
+            r"c_noise='log\(sigma\) / 4', and the config has '250 log sigma'",
+        ),
     ],
 )
 def test_other_kind_of_denoiser_is_refused(tmp_path, weights, theirs, ours, key, name):
@@ -68,6 +74,9 @@ def test_other_kind_of_denoiser_is_refused(tmp_path, weights, theirs, ours, key,
         (TRIGONOMETRIC, DIFFUSION),
         (dict(type='mmcm.KarrasDenoiser', boundary=True), CONSISTENCY),
         (CONTINUOUS, CONTINUOUS),
+        (dict(CONTINUOUS, c_noise=QUARTER), CONTINUOUS),
+        (dict(DIFFUSION, c_noise=QUARTER), dict(TRIGONOMETRIC, c_noise=QUARTER)),
+        (dict(DIFFUSION, c_noise='250 log sigma'), DIFFUSION),
     ],
 )
 def test_same_kind_of_denoiser_is_loaded(tmp_path, weights, theirs, ours):

@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmcm.datasets import DigitsDataset
-from mmcm.models import ConsistencyModel
+from mmcm.mmagic import ConsistencyModel
 from mmcm.registry import DATASETS
 from support.digits import BACKBONE, model_config
 from support.runs import config as our_config

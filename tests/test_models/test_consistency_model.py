@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcm.models.consistency_model import drawing_config
+from mmcm.models.consistency_model import inference_config
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
@@ -160,25 +160,6 @@ def test_teacher_stays_frozen_and_apart_when_it_is_renewed(tmp_path):
     assert not model.teacher.training and not any(p.requires_grad for p in model.teacher.parameters())
 
 
-@pytest.mark.parametrize(
-    'change',
-    [
-        dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE))),
-        dict(teacher=dict(checkpoint='edm.pt', denoiser=dict(sigma_data=0.25))),
-    ],
-)
-def test_network_that_could_not_become_its_own_teacher_is_refused(change):
-    curriculum = dict(type='HalvingCurriculum', start_steps=8, stage_length=3)
-    config = dict(
-        denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False),
-        objective=dict(type='ProgressiveDistillation', curriculum=curriculum, distance=dict(type='L2')),
-        teacher=dict(checkpoint='edm.pt'),
-    )
-    build(**config)
-    with pytest.raises(InputError, match='boundary=False'):
-        build(**{**config, **change})
-
-
 def test_only_stages_renew_teachers_and_averages():
     model = build(objective=objective_config(), ema_decays=(0.9,))
     randomise(model.denoiser, seed=5)
@@ -214,13 +195,10 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
     model.train().begin_step(0)
     parts = model(torch.rand(4, 1, 8, 8), DataSample.of(label=torch.tensor([0, 1, 2, 3])), mode='loss')
     assert parts['loss'].shape == (4,) and parts['loss'].isfinite().all()
-    watched = []
-    model.watch_losses = lambda sigma, loss: watched.append((sigma, loss))
     total, log = model.parse_losses(parts)
     torch.testing.assert_close(total, parts['loss'].mean())  # nothing else is minimised
     assert 'sigma' in parts and 'sigma' not in log
-    ((sigma, loss),) = watched
-    assert sigma.shape == loss.shape == (4,) and not (sigma.requires_grad or loss.requires_grad)
+    assert parts['sigma'].shape == (4,) and not parts['sigma'].requires_grad
     total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.denoiser.parameters())
     assert all(p.grad is not None for p in model.objective.parameters())
@@ -237,42 +215,9 @@ def test_training_without_the_step_says_what_is_missing():
         build(objective=objective_config()).loss(torch.zeros(1, 1, 8, 8), DataSample.of(label=0))
 
 
-def test_distillation_starts_from_the_teacher(tmp_path):
-    teacher = build(seed=3)
-    torch.save(teacher.denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
-    model = build(
-        objective=objective_config('ConsistencyDistillation'),
-        teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')),
-        init_from='teacher',
-        ema_decays=(0.9,),
-    )
-    model.init_weights()
-    expected = teacher.denoiser.backbone.state_dict()
-    for network in (model.teacher, model.denoiser, model.target, model.emas['0_9']):
-        assert all(torch.equal(network.backbone.state_dict()[key], value) for key, value in expected.items())
-    assert model.teacher.offset == 0 and model.denoiser.offset > 0  # only the student obeys the boundary condition
-
-
-def test_missing_teacher_is_named():
-    with pytest.raises(InputError, match='teacher'):
-        MODELS.build(model_config(objective=objective_config('ConsistencyDistillation')))
-    model = build(objective=objective_config('ConsistencyDistillation'), teacher=dict(checkpoint='work_dirs/none'))
-    with pytest.raises(InputError, match='work_dirs/none'):
-        model.init_weights()
-
-
-def test_teacher_of_another_architecture_is_refused_with_keys_and_shapes(tmp_path):
-    other = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, base_channels=64)))
-    path = str(tmp_path / 'other.pt')
-    torch.save(other.denoiser.backbone.state_dict(), path)
-    model = build(objective=objective_config('ConsistencyDistillation'), teacher=dict(checkpoint=path))
-    with pytest.raises(InputError, match=r'shapes differ: time_embed.0.weight \(256, 64\) instead of \(128, 32\)'):
-        model.init_weights()
-
-
-def test_drawing_config_builds_one_network():
+def test_inference_config_builds_one_network():
     config = model_config(objective=objective_config(), ema_decays=(0.9,))
-    model = MODELS.build(drawing_config(config))
+    model = MODELS.build(inference_config(config))
     assert model.target is None and not model.emas and model.objective is None
 
 
@@ -283,3 +228,17 @@ def test_root_registry_builds_the_model_under_another_default_scope():
     with DefaultScope.overwrite_default_scope('mmengine'):
         model = ROOT.build(model_config(type='mmcm.ConsistencyModel'))
     assert model.sample(1, 0).shape == (1, 1, 8, 8)
+
+
+def test_former_names_warn_and_work():
+    from mmcm.models import averages, consistency_model
+
+    model = build(ema_decays=(0.9,))
+    with pytest.warns(DeprecationWarning, match='drawing_denoiser is inference_denoiser now'):
+        assert model.drawing_denoiser is model.inference_denoiser
+    with pytest.warns(DeprecationWarning, match='drawing_config is inference_config now'):
+        assert consistency_model.drawing_config is inference_config
+    with pytest.warns(DeprecationWarning, match='follow is update_ema now'):
+        assert consistency_model.follow is averages.update_ema
+    with pytest.raises(AttributeError, match='no attribute'):
+        consistency_model.follows  # noqa: B018

@@ -5,7 +5,7 @@ from torch.overrides import TorchFunctionMode
 from mmcm.apis.editing.tiling import covering_tiles
 from mmcm.config import read_config
 from mmcm.datasets import DigitsDataset
-from mmcm.models.consistency_model import drawing_config
+from mmcm.models.consistency_model import inference_config
 from mmcm.models.editing import constrain, editing_sampler
 from mmcm.noise.generators import SampleNoise
 from mmcm.operators import Colorization, Deblurring, Inpainting, SuperResolution
@@ -169,7 +169,7 @@ def test_requests_that_cannot_be_met_are_refused(options, match):
 @pytest.fixture(scope='module')
 def shipped():
     """The model of digits, the classifier, and the first digits of the half that neither was trained on."""
-    model = MODELS.build(drawing_config(read_config('cd_1xb32_digits-8x8').model))
+    model = MODELS.build(inference_config(read_config('cd_1xb32_digits-8x8').model))
     model.load_checkpoint('digits')
     classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()

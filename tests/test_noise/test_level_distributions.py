@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from mmcm.noise import LognormalIndices, LognormalLevels, UniformIndices, UniformLevels, karras_sigmas
+from mmcm.registry import INDEX_DISTRIBUTIONS, SIGMA_DISTRIBUTIONS
 from mmcm.utils.errors import InputError
 from support.parity import Fixture
 
@@ -99,3 +100,28 @@ def test_levels_do_not_depend_on_the_default_dtype(levels, dtype):
     finally:
         torch.set_default_dtype(torch.float32)
     assert drawn.dtype == torch.float32 and torch.equal(drawn, expected)
+
+
+def test_distributions_over_sigma_and_over_indices_are_no_substitutes_for_each_other():
+    for registry, other in ((SIGMA_DISTRIBUTIONS, 'LognormalIndices'), (INDEX_DISTRIBUTIONS, 'LognormalLevels')):
+        with pytest.raises(InputError, match=f"there is no {registry.name} '{other}'"):
+            registry.build(dict(type=other))
+
+
+def test_former_registry_registers_a_distribution_for_both_uses():
+    import mmcm.registry
+
+    with pytest.warns(DeprecationWarning, match='LEVELS is SIGMA_DISTRIBUTIONS and INDEX_DISTRIBUTIONS now'):
+        levels = mmcm.registry.LEVELS
+    assert isinstance(levels.build(dict(type='UniformIndices')), UniformIndices)
+
+    @levels.register_module()
+    class Constant:
+        """Always the same."""
+
+    try:
+        assert SIGMA_DISTRIBUTIONS.get('Constant') is INDEX_DISTRIBUTIONS.get('Constant') is Constant
+        assert isinstance(levels.build(dict(type='Constant')), Constant)
+    finally:
+        for registry in (SIGMA_DISTRIBUTIONS, INDEX_DISTRIBUTIONS):
+            registry.module_dict.pop('Constant')

@@ -228,7 +228,7 @@ def test_easy_consistency_tuning_is_the_references(monkeypatch, case):
     t, r = fixture(case, 't'), fixture(case, 'r')
     (at_r, goal), (at_t, _) = online.calls  # the goal comes first
     assert_close(at_t[1], t, rtol=1e-6, atol=0)
-    assert_close(objective.next_level(t, objective.curriculum(step)), r, rtol=1e-6, atol=0)
+    assert_close(objective.next_level(t, objective.curriculum(step).ratio), r, rtol=1e-6, atol=0)
     assert_close(at_r[1][r > 0], r[r > 0], rtol=1e-6, atol=0)
     (((estimate, used), _),) = objective.distance.calls
     assert_close(estimate[:2].detach(), fixture(case, 'D_yt'), rtol=0, atol=1e-5)

@@ -33,7 +33,7 @@ def test_less_noise_keeps_more_of_the_picture():
 def test_noisy_picture_is_where_denoising_starts():
     model = build()
     denoised = model.edit(PICTURES, Denoising(), [3, 4], sampler=MultistepSampler(sigmas=(0.3,)))
-    expected = model.drawing_denoiser(PICTURES, torch.full((2,), 0.3), torch.tensor([3, 4])).clamp(-1, 1)
+    expected = model.inference_denoiser(PICTURES, torch.full((2,), 0.3), torch.tensor([3, 4])).clamp(-1, 1)
     torch.testing.assert_close(denoised[:, 0], expected)
 
 

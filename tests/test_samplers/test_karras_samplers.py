@@ -118,3 +118,42 @@ def test_options_that_cannot_be_are_refused(kind, options, match):
 def test_negative_churn_is_refused(kind):
     with pytest.raises(InputError, match='s_churn'):
         kind(4, s_churn=-1.0)
+
+
+@pytest.mark.parametrize('kind', ALL)
+def test_levels_of_the_schedule_given_as_sigmas_sample_the_same(kind):
+    schedule = kind(6)
+    levels = schedule.levels(torch.float32)
+    outputs = []
+    for sampler in (schedule, kind(sigmas=levels), kind(sigmas=[level for level in levels if level])):
+        torch.manual_seed(0)
+        outputs.append(sampler(gaussian_denoiser, torch.ones(2, 1, 2, 2), torch.randn_like))
+        assert (sampler.num_steps, sampler.num_calls) == (schedule.num_steps, schedule.num_calls)
+    # x starts at sigma_max, of which the first level is a rounding
+    assert torch.allclose(outputs[0], outputs[1], rtol=1e-5, atol=0) and torch.equal(outputs[1], outputs[2])
+
+
+def test_any_descending_levels_are_the_steps():
+    noted = []
+    sampler = EulerSampler(sigmas=(30.0, 7, 0.5))
+    sampler(gaussian_denoiser, torch.ones(1, 1, 1, 1), no_noise, lambda step, sigma, x, x0: noted.append((step, sigma)))
+    assert noted == [(0, 30.0), (1, 7.0), (2, 0.5)] and sampler.first_sigma == 30.0
+
+
+def test_student_of_progressive_distillation_ends_at_the_last_sigma():
+    sampler = ProgressiveDistillationSampler(sigmas=(30.0, 7.0, 0.5))
+    assert sampler.num_steps == 2 and sampler.levels(torch.float32) == [30.0, 7.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    'sigmas', [(), (0.0,), (1.0, 1.0), (1.0, 2.0), (2.0, -1.0), (float('inf'), 1.0), (1.0, 0.0, 0.0)]
+)
+def test_levels_that_do_not_descend_are_refused(sigmas):
+    with pytest.raises(InputError, match='sigmas must be positive and strictly decrease'):
+        HeunSampler(sigmas=sigmas)
+
+
+@pytest.mark.parametrize('options', [{}, dict(num_steps=3, sigmas=(2.0, 1.0))])
+def test_either_a_number_of_steps_or_levels_are_needed(options):
+    with pytest.raises(InputError, match='give either num_steps or sigmas'):
+        HeunSampler(**options)

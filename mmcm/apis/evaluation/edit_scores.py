@@ -273,7 +273,7 @@ def record(
         format=FORMAT,
         model=model,
         checkpoint=inferencer.checkpoint,
-        weights=digest(inferencer.model.drawing_denoiser.backbone.state_dict()),
+        weights=digest(inferencer.model.inference_denoiser.backbone.state_dict()),
         images=dict(fingerprint=fingerprint, items=list(items)),
         sampler=plain({'type': type(sampler).__name__, **settings}),
         network_calls=sampler.nfe,

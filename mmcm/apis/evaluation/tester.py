@@ -25,7 +25,7 @@ from mmcm.engine.loops.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
 from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
-from mmcm.models.consistency_model import drawing_config
+from mmcm.models.consistency_model import inference_config
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -55,7 +55,7 @@ class Tester:
         check_test_parts(config)
         config = copy.deepcopy(config)
         config.test_evaluator = evaluator_config(config)
-        config.model = drawing_config(config.model)
+        config.model = inference_config(config.model)
         for part in (
             'train_dataloader',
             'train_cfg',
@@ -105,7 +105,7 @@ class Tester:
         """Load weights of the checkpoint; see `read_backbone`."""
         self.model.load_checkpoint(self.checkpoint, average)
         self.ema = average_used(cached_file(self.checkpoint), average, self.model.denoiser.backbone)
-        self.weights = digest(self.model.drawing_denoiser.backbone.state_dict())
+        self.weights = digest(self.model.inference_denoiser.backbone.state_dict())
 
     def measure(self, name: str, sampler: dict, keep: Path | None = None, metric: str | None = None) -> Score:
         """Draw with a sampler and measure, through MMEngine's test loop.

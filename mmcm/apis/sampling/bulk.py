@@ -183,7 +183,7 @@ def _sample_to_files(
     if rank == 0:
         _check_room(unfinished(), parts)
     inferencer.load()
-    origin['weights'] = digest(inferencer.model.drawing_denoiser.backbone.state_dict())
+    origin['weights'] = digest(inferencer.model.inference_denoiser.backbone.state_dict())
     _check_unfinished(unfinished(), parts, {**origin, **settings}, force)
     nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
     batches = Batches(request.batch_size)  # for the whole run: what did not fit the memory once is not tried again

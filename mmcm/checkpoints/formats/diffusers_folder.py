@@ -27,6 +27,7 @@ STEM = 'diffusion_pytorch_model'
 SAMPLING = dict(s_noise=1.0, clip_denoised=True)
 RANGE = dict(sigma_min=0.002, sigma_max=80.0, rho=7.0)
 SIGMA_DATA = 0.5
+C_NOISE = '250 log sigma'
 NUM_SCALES = 40
 
 
@@ -154,6 +155,8 @@ def scheduler_config(model: Mapping[str, Any]) -> dict[str, Any]:
             f"a {PIPELINE} draws from consistency models of type 'KarrasDenoiser', not from {what}. "
             'Give the config of the consistency model, or convert to mmcm or openai.'
         )
+    if denoiser.get('c_noise', C_NOISE) != C_NOISE:
+        raise InputError(f'a {PIPELINE} gives its network {C_NOISE}, not {denoiser["c_noise"]}.')
     if str(sampler.get('type', 'MultistepSampler')).split('.')[-1] != 'MultistepSampler':
         raise InputError(f"a {PIPELINE} draws as a 'MultistepSampler' does, got sampler {sampler['type']!r}.")
     levels = {key: sampler.get(key, value) for key, value in RANGE.items()}

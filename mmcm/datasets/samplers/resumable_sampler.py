@@ -8,10 +8,11 @@ from mmengine.dataset import InfiniteSampler
 from torch import Tensor
 
 from mmcm.registry import DATA_SAMPLERS
+from mmcm.utils.mmengine_compat import SamplesFromStart
 
 
 @DATA_SAMPLERS.register_module()
-class ResumableSampler(InfiniteSampler):
+class ResumableSampler(SamplesFromStart, InfiniteSampler):
     """MMEngine's InfiniteSampler, which can begin anywhere: same order for same seed, process and number of processes.
 
     To begin late, the permutations of the epochs before are drawn and dropped; no image is read. `ResumeDataHook` sets
@@ -34,9 +35,6 @@ class ResumableSampler(InfiniteSampler):
             mine = order[place :: self.world_size]
             yield from mine.tolist()
             place += len(mine) * self.world_size - self.size
-
-    def _indices_of_rank(self) -> Iterator[int]:  # MMEngine's name
-        return self.indices_from(0)
 
     def _orders(self) -> Iterator[Tensor]:
         """Iterate over the orders of the epochs, each (size,), of all processes together."""

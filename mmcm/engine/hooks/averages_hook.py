@@ -1,4 +1,4 @@
-"""Curriculum and averages: what happens around the optimiser's step."""
+"""Curriculum and averages, around the optimiser's step."""
 
 from typing import Any
 
@@ -9,12 +9,13 @@ from mmcm.engine.resuming.loaded_checkpoint import fit_checkpoint
 from mmcm.engine.resuming.resumed_settings import Settings
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
+from mmcm.utils.mmengine_compat import resume_option
 from mmcm.utils.model_wrappers import unwrapped
 
 
 @HOOKS.register_module()
 class AveragesHook(Hook):
-    """Tell the model the training step, and let the target and the averages follow the weights after it.
+    """Begin each training step of the model, and update the target and the averages after it.
 
     A training step is a step of the optimiser, however many backward passes accumulate gradients for it. The averages
     are part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
@@ -27,9 +28,9 @@ class AveragesHook(Hook):
         self.settings: Settings | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Start the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
+        """Initialise the target and the averages that a loaded checkpoint lacks; see `fit_checkpoint`."""
         fit_checkpoint(runner, checkpoint)
-        if runner._resume:
+        if resume_option(runner):
             self.settings = Settings.of(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
@@ -41,9 +42,9 @@ class AveragesHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Begin the training step, with the first batch whose gradients it accumulates."""
         batches = iterations_per_step(runner)
-        if runner.iter % batches == 0 or unwrapped(runner.model).step is None:
-            if unwrapped(runner.model).begin_step(runner.iter // batches):
-                runner.optim_wrapper.optimizer.state.clear()
+        model = unwrapped(runner.model)
+        if (runner.iter % batches == 0 or model.step is None) and model.begin_step(runner.iter // batches):
+            runner.optim_wrapper.optimizer.state.clear()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None

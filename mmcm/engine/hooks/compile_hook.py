@@ -23,8 +23,8 @@ class CompileHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Mark the networks; they are compiled when they are first called."""
-        # Online and target network have to drop out the same features, though they are compiled apart: with torch's own
-        # random numbers in place of the compiler's.
+        # Online and target network, compiled separately, have to drop out the same features: that takes torch's own
+        # random numbers, not the compiler's.
         import torch._inductor.config as inductor  # here, since it takes long
 
         inductor.fallback_random = True

@@ -1,7 +1,8 @@
-"""What can be known of the data before the first step."""
+"""Checks of the data before the first step."""
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_world_size
@@ -24,13 +25,12 @@ NUM_LISTED = 10  # names of classes in an error
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Tell before the first step if data set, batches and model do not fit.
+    """Raise an InputError before the first step if data set, batches and model do not fit.
 
-    One image is read, for its shape; a data set that has `labels`, the classes of its images or None, is checked by
-    them, and other ones are left to the first step. Classes that have names have to be as many as the model's; their
-    names become `class_names` of the config, which each checkpoint holds. Classes that no image has are logged.
-
-    How many images are transparent is logged for up to `NUM_LOOKED_AT` of them.
+    It reads one image, for the shape, and checks the `labels` of a data set that has them; other data sets are checked
+    by the first step. Named classes have to be as many as those of the model; their names become `class_names` of the
+    config, and so are in each checkpoint. It logs classes without images, and how many of up to `NUM_LOOKED_AT` images
+    are transparent.
     """
 
     priority = 'VERY_HIGH'
@@ -55,7 +55,7 @@ class DataCheckHook(Hook):
 
 
 def check_size(num_images: int, batch_size: int, num_processes: int, counts: int) -> None:
-    """Raise an InputError if `num_images` are fewer than a step of the optimiser needs."""
+    """Raise an InputError if `num_images` is too small for a step of the optimiser."""
     needed = batch_size * num_processes * counts
     if num_images < needed:
         factors = [f'batch_size {batch_size}'] + [
@@ -99,8 +99,8 @@ def check_accumulation(runner: Runner, counts: int) -> None:
             )
 
 
-def look_for_transparency(dataset: object) -> str | None:
-    """Return how many of some images of `dataset`, evenly spread, are transparent, in words; None if none is.
+def look_for_transparency(dataset: Any) -> str | None:
+    """Return how many of some evenly spread images of `dataset` are transparent, in words; None if none is.
 
     Raises:
         InputError: If one of them cannot be read, which would end the training later.
@@ -112,7 +112,7 @@ def look_for_transparency(dataset: object) -> str | None:
     return dataset.transparency.described()
 
 
-def look_for_empty_classes(runner: Runner, dataset: object, model: nn.Module) -> None:
+def look_for_empty_classes(runner: Runner, dataset: Any, model: nn.Module) -> None:
     """Log which classes of a conditional `model` no image of `dataset` has."""
     num_classes = getattr(model, 'num_classes', None)
     if num_classes is None or dataset.labels is None:
@@ -125,10 +125,10 @@ def look_for_empty_classes(runner: Runner, dataset: object, model: nn.Module) ->
 
 
 def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> None:
-    """Give `config` the `names` of the classes of the data as its `class_names`.
+    """Set `class_names` of `config` to the `names` of the classes of the data.
 
-    A list of names in the config is kept. One that is called by its name ('imagenet1k') is kept where the data have no
-    names, WordNet's numbers (n01440764), or names of that list: else a recipe is used for other data.
+    A list of names in the config is kept. The name of a list ('imagenet1k') is kept if the data have no names,
+    WordNet's numbers (n01440764) or names of that list: else a recipe is used for other data.
 
     Raises:
         InputError: If there are not as many names as classes of a conditional `model`.
@@ -154,7 +154,7 @@ def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> No
 
 
 def are_named_by(names: Sequence[str], given: str | Sequence[str] | None) -> bool:
-    """Return whether the classes of data that are called `names` are those of `class_names=given` in a config."""
+    """Return whether `names`, of the classes of the data, are those of `class_names=given` in a config."""
     if not isinstance(given, str):
         return given is not None
     known = {other.lower() for others in class_names(given) for other in others}

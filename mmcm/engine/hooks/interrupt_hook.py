@@ -1,4 +1,4 @@
-"""Stopping a training at the end of a step, with a checkpoint, when the process is told to end."""
+"""Stop a training at the end of a step, with a checkpoint, on SIGINT and SIGTERM."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mmcm.engine.hooks.non_finite_guard_hook import NonFiniteGuardHook
 from mmcm.engine.steps import iterations_per_step
 from mmcm.utils import interrupts
 from mmcm.utils.failures import MachineFailure
+from mmcm.utils.mmengine_compat import save_checkpoint, set_iteration
 
 NOTICE = 'the training ends with this step and a checkpoint; a second signal ends it at once, without one'
 FOLDER_GONE = 1000  # in place of a signal: larger than any, so that it wins where processes compare
@@ -20,10 +21,10 @@ LAUNCHED_SAME_REQUEST = 10.0  # seconds; what has launched the processes passes 
 
 
 class StepBeginHook(Hook):
-    """Begin what an interrupt does not break up: a step. It belongs to an InterruptHook.
+    """Begin a step, which a signal does not interrupt. It belongs to an InterruptHook.
 
     Args:
-        interrupt (InterruptHook): It ends the step.
+        interrupt (InterruptHook): The hook that ends the step.
     """
 
     priority = 'HIGHEST'  # before anything of the step changes the state that a checkpoint holds
@@ -39,12 +40,12 @@ class StepBeginHook(Hook):
 class InterruptHook(Hook):
     """On SIGINT and SIGTERM, finish the step, save a checkpoint and raise `Interrupted`.
 
-    A resumed run then goes on as if nothing had happened: same weights, averages, optimiser, data and log. Where there
-    is one process, whatever is outside a step (waiting for data, validation, grids of samples) is interrupted at once,
-    and `save` is for whoever catches the exception. Several processes tell each other about signals at the end of
-    steps, all stop after the same one, and the main process saves.
+    A resumed run then goes on as if nothing had happened: same weights, averages, optimiser, data and log. A single
+    process is interrupted at once outside of a step (waiting for data, validation, grids of samples), and the code that
+    catches the exception calls `save`. Several processes exchange signals at the end of steps, stop after the same
+    step, and the main process saves.
 
-    The run also stops where its work directory has been removed, which otherwise only the next checkpoint would notice.
+    The run also stops if its work directory was removed; otherwise only the next checkpoint would fail.
 
     Use `add_to`: the hook needs a StepBeginHook beside it.
 
@@ -70,14 +71,14 @@ class InterruptHook(Hook):
         return hook
 
     def before_train(self, runner: Runner) -> None:
-        """Find out whether a signal may interrupt what is between steps."""
+        """Decide whether a signal may interrupt between steps."""
         # Other processes are in a step while this one waits for data; MMEngine's EMAHook exchanges weights to validate.
         self.holding = get_world_size() > 1 or any(isinstance(hook, EMAHook) for hook in runner.hooks)
         if get_world_size() > 1 and get_backend() != 'gloo':
             self.interval = ACCELERATOR_INTERVAL
 
     def begin_step(self) -> None:
-        """Begin a step: a signal is only noted from now on."""
+        """Begin a step: signals are only noted from now on."""
         notice = NOTICE if is_main_process() else ''
         interrupts.hold(notice, LAUNCHED_SAME_REQUEST if get_world_size() > 1 else interrupts.SAME_REQUEST)
         self.in_step = True
@@ -85,7 +86,7 @@ class InterruptHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """End the step; save and stop if a process was told to end."""
+        """End the step; save and stop if a process has received a signal."""
         if (runner.iter + 1) % iterations_per_step(runner):
             return  # gradients that are accumulated are in no checkpoint
         self.finished, self.in_step = runner.iter + 1, False
@@ -101,13 +102,14 @@ class InterruptHook(Hook):
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """End a long validation of several processes in the main one, which can save without the others."""
+        number = interrupts.received()
         if (
-            interrupts.received()
+            number
             and is_main_process()
             and isinstance(runner.model, DistributedDataParallel)
             and not any(isinstance(hook, EMAHook) for hook in runner.hooks)
         ):
-            raise interrupts.Interrupted(interrupts.received())
+            raise interrupts.Interrupted(number)
 
     def reason(self, runner: Runner) -> int:
         """Return the signal that one of the processes has received, FOLDER_GONE, or 0 to go on."""
@@ -123,7 +125,7 @@ class InterruptHook(Hook):
         return reason
 
     def checkpoint_hook(self, runner: Runner) -> CheckpointHook | None:
-        """Return the hook that saves by iterations, None if there is none: MMEngine resumes at no other place."""
+        """Return the hook that saves by iterations, None if there is none: only its checkpoints can be resumed."""
         return next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and not hook.by_epoch), None)
 
     def is_saved(self, runner: Runner) -> bool:
@@ -147,5 +149,5 @@ class InterruptHook(Hook):
             if isinstance(guard, NonFiniteGuardHook):
                 guard.check(runner)
         runner.logger.info(f'Saving checkpoint at {self.finished} iterations')
-        runner.train_loop._iter = self.finished - 1  # what saves adds 1, since a loop counts after the hooks of a step
-        hook._save_checkpoint(runner)
+        set_iteration(runner.train_loop, self.finished - 1)  # CheckpointHook adds 1: a loop counts after the hooks
+        save_checkpoint(hook, runner)

@@ -1,9 +1,9 @@
-"""Telling before a run which of its loops would never end."""
+"""Check before a run that its loops end."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner, Runner
 
-from mmcm.engine.loops.loop_ends import check_loops
+from mmcm.engine.loops import check_loops
 from mmcm.registry import HOOKS
 
 
@@ -11,7 +11,7 @@ from mmcm.registry import HOOKS
 class LoopEndHook(Hook):
     """Refuse a loop over epochs, a validation or a test whose sampler has no end, before weights are loaded.
 
-    The commands add it to each run that has none; see `check_loops`.
+    The commands add it to each run; see `check_loops`.
     """
 
     priority = 'HIGHEST'

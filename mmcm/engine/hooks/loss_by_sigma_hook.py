@@ -1,4 +1,4 @@
-"""Which noise levels the loss comes from."""
+"""Mean losses by ranges of the noise level."""
 
 from collections.abc import Sequence
 from math import inf
@@ -19,12 +19,12 @@ from mmcm.utils.model_wrappers import unwrapped
 class LossBySigmaHook(Hook):
     """Log the mean loss of the images in each range of noise levels, as `loss_by_sigma/<low>-<high>`.
 
-    It is the mean over all images of all processes since the log before, at the interval of the LoggerHook. Levels that
-    no image had are left out. In between the sums lie on the device, and nothing waits for them.
+    The mean is over all images of all processes since the log before, at the interval of the LoggerHook. Ranges without
+    images are left out. The sums stay on the device in between, and nothing waits for them.
 
     Args:
-        edges (Sequence[float]): Where one range ends and the next begins, ascending, in the units of sigma. The first
-            range begins at 0, the last one has no end.
+        edges (Sequence[float]): Bounds between the ranges, ascending, in the units of sigma. The first range begins at
+            0, the last one has no end.
     """
 
     priority = 'BELOW_NORMAL'  # after NonFiniteGuardHook
@@ -37,22 +37,24 @@ class LossBySigmaHook(Hook):
         self.sums = torch.zeros(0, dtype=torch.float32, device='cpu')
 
     def before_train(self, runner: Runner) -> None:
-        """Begin to listen."""
+        """Register `add` for the outputs of the objective."""
         self.edges = self.edges.to(get_device())
         # Of losses, and of images.
         self.sums = torch.zeros(len(self.names), 2, dtype=torch.float32, device=self.edges.device)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 0)
-        unwrapped(runner.model).watch_losses = self.add
+        objective = unwrapped(runner.model).objective
+        self.handle = objective.register_forward_hook(lambda module, inputs, output: self.add(**output))
 
-    def add(self, sigma: Tensor, loss: Tensor) -> None:
-        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,)."""
+    @torch.no_grad()
+    def add(self, sigma: Tensor, loss: Tensor, **others: Tensor) -> None:
+        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,); `others` are further outputs."""
         values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
         self.sums.index_add_(0, torch.bucketize(sigma.float().contiguous(), self.edges, right=True), values)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Log the means, if it is time to."""
+        """Log the means at the interval."""
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return
         sums = self.sums.cpu().double()
@@ -63,5 +65,5 @@ class LossBySigmaHook(Hook):
             runner.visualizer.add_scalars(means, step=runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """End listening."""
-        unwrapped(runner.model).watch_losses = None
+        """Remove `add` from the objective."""
+        self.handle.remove()

@@ -1,4 +1,4 @@
-"""Stopping where training has come to nothing."""
+"""Stop a training with a loss or weights that are not finite."""
 
 from copy import copy
 from itertools import islice
@@ -16,6 +16,7 @@ from mmcm.engine.resuming.last_checkpoint import LastCheckpoint
 from mmcm.engine.steps import iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError, first_of
+from mmcm.utils.mmengine_compat import indices_of_rank
 from mmcm.utils.model_wrappers import unwrapped
 
 NEVER = 2**62
@@ -27,14 +28,13 @@ SHOWN = 8  # names or numbers in a message
 class NonFiniteGuardHook(Hook):
     """Stop training when a loss is not finite, before anything of it gets into a checkpoint.
 
-    The losses are read where they lie only every `interval` iterations, and in all processes before a checkpoint is
-    saved, so that the guard makes no iteration wait for the device; the first bad iteration is named all the same. In
-    mixed precision a single infinite gradient is normal and passes, since the optimiser skips that step. Gradients can
-    be NaN where the loss is not; the loss of the next iteration would be the first to show it, so the trained weights
-    are looked at as well after each step of the optimiser.
+    The losses are read from the device every `interval` iterations, and in all processes before a checkpoint, so that
+    no other iteration waits for the device; the error names the first bad iteration all the same. In mixed precision a
+    single infinite gradient is normal, and the optimiser skips that step. Gradients can be NaN where the loss is not,
+    and only the next loss would show it; so the trained weights are checked, too, after each step of the optimiser.
 
     Args:
-        interval (int): Iterations between two looks.
+        interval (int): Iterations between two checks.
     """
 
     priority = 'HIGH'  # before averages, samples and checkpoints
@@ -47,14 +47,14 @@ class NonFiniteGuardHook(Hook):
         self.last_checkpoint: LastCheckpoint | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Forget the losses of another run, and note whether the work directory has a checkpoint of one."""
+        """Drop the losses of another run, and note its last checkpoint in the work directory."""
         self.unread = []
         self.last_checkpoint = LastCheckpoint(runner.work_dir, resumed=runner.iter > 0)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Keep the losses, and look at them if it is time to."""
+        """Keep the losses; check them at the interval."""
         if outputs:
             # Copies, since compiled code may use the memory of its results again.
             values = {name: value.detach().clone() for name, value in outputs.items() if isinstance(value, Tensor)}
@@ -69,15 +69,15 @@ class NonFiniteGuardHook(Hook):
             self.check(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look at the losses: checkpoints may be saved here."""
+        """Check the losses: checkpoints may be saved here."""
         self.check(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Look at the losses: the best checkpoint is saved after a validation."""
+        """Check the losses: the best checkpoint is saved after a validation."""
         self.check(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Look at what is to be saved. Only the main process gets here."""
+        """Check the weights to save. Only the main process gets here."""
         bad = first_bad(self.unread)
         if bad is not None:
             self.stop(runner, bad[0], [describe(runner, *bad)])
@@ -103,7 +103,7 @@ class NonFiniteGuardHook(Hook):
             self.stop(runner, int(first), [text for text in all_gather_object(mine) if text])
 
     def stop(self, runner: Runner, iteration: int, descriptions: list[str]) -> None:
-        """Raise an InputError that says where, why and how to go on."""
+        """Raise an InputError with the place, the reason and the way to go on."""
         where = f'iteration {iteration + 1} (training step {iteration // iterations_per_step(runner)}, counted from 0)'
         finding = f'the loss of {where} is not finite'
         if all(WEIGHTS in text for text in descriptions):
@@ -114,8 +114,8 @@ class NonFiniteGuardHook(Hook):
         )
 
     def advice(self, runner: Runner) -> str:
-        """Return what to change and where to go on from."""
-        good = self.last_checkpoint.path()
+        """Return the settings to change and the checkpoint to go on from."""
+        good = self.last_checkpoint and self.last_checkpoint.path()
         change = 'a smaller learning rate, optim_wrapper.clip_grad or full precision may help'
         if good:
             return f'The last good checkpoint is {good}: go on from it with --resume; {change}.'
@@ -130,18 +130,19 @@ def weight_norm(model: nn.Module) -> Tensor:
             value = weight.detach()
             value = value.float() if value.dtype == torch.float16 else value  # whose squares leave its range
             groups.setdefault((value.device, value.dtype), []).append(value)
-    return sum(torch.stack(torch._foreach_norm(group)).float().sum() for group in groups.values())
+    norms = [torch.stack(torch._foreach_norm(group)).float().sum() for group in groups.values()]
+    return sum(norms, start=torch.zeros((), dtype=torch.float32, device='cpu'))
 
 
 def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> tuple[int, dict[str, float]] | None:
-    """Return the first iteration with a loss that is not finite, and what was not finite in it; None if all were."""
+    """Return the first iteration whose loss is not finite, and its values that are not; None if all are finite."""
     entries = [(iteration, name, value) for iteration, parts in losses for name, value in parts.items()]
     finite: dict[int, bool] = {}
     for device in {value.device for _, _, value in entries}:  # one transfer for each
         here = [index for index, entry in enumerate(entries) if entry[2].device == device]
         finite.update(zip(here, torch.stack([entries[index][2].isfinite().all() for index in here]).tolist()))
     bad = [entries[index] for index in sorted(finite) if not finite[index]]
-    # What MMEngine minimises is the sum of all that has 'loss' in its name; the rest is for the log.
+    # MMEngine minimises the sum of all values with 'loss' in their name; the others are for the log.
     iterations = [iteration for iteration, name, _ in bad if 'loss' in name or name == WEIGHTS]
     if not iterations:
         return None
@@ -153,7 +154,7 @@ def first_bad(losses: list[tuple[int, dict[str, Tensor]]]) -> tuple[int, dict[st
 
 
 def describe(runner: Runner, iteration: int, parts: dict[str, float]) -> str:
-    """Return what was not finite in this process, and on which images; the log gets all of them."""
+    """Return the values that are not finite in this process, and their images; the log gets all of these."""
     text = f'process {get_rank()}: ' + ', '.join(f'{name} {value}' for name, value in parts.items())
     images = images_of(runner.train_dataloader, iteration)
     if images is None:
@@ -171,7 +172,7 @@ def images_of(loader: DataLoader, iteration: int) -> list[int] | None:
     start = iteration * loader.batch_size
     if isinstance(loader.sampler, ResumableSampler):
         return list(islice(loader.sampler.indices_from(start), loader.batch_size))
-    return list(islice(copy(loader.sampler)._indices_of_rank(), start, start + loader.batch_size))
+    return list(islice(indices_of_rank(copy(loader.sampler)), start, start + loader.batch_size))
 
 
 def saves_checkpoint(runner: Runner) -> bool:

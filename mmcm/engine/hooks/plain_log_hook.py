@@ -17,8 +17,8 @@ class PlainLogHook(Hook):
     """Write the log that a checkpoint carries without pickled code, and read it back when the run is resumed.
 
     MMEngine pickles its `HistoryBuffer`s, NumPy scalars and the functions of schedules, which torch's safe unpickler
-    refuses. A checkpoint written with this hook holds tensors and plain values alone, so that every torch and every
-    tool can read it safely.
+    refuses. A checkpoint written with this hook holds tensors and plain values alone: every torch and every tool can
+    read it safely.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

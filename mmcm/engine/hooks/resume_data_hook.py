@@ -1,4 +1,4 @@
-"""Going on with the data where a run has stopped."""
+"""Resume the data of a run at their place."""
 
 from itertools import chain, repeat
 
@@ -13,17 +13,16 @@ from mmcm.registry import HOOKS
 class ResumeDataHook(Hook):
     """Start the loader of a resumed run at its place, instead of reading all images before it once more.
 
-    MMEngine's loop takes one batch from the loader for every iteration before. With a `ResumableSampler` it gets
-    nothing for these, at no cost, and then the batches of a loader that begins at the right image. (Workers have begun
-    with the first batches before the checkpoint is read; these few are dropped.) Other samplers know only one place to
-    begin at, and there the log says how long the way is.
+    MMEngine's loop takes one batch from the loader for every iteration before. With a `ResumableSampler` it gets None
+    for these, at no cost, and then the batches of a loader that begins at the right image. (Workers begin with the
+    first batches before the checkpoint is read; these few are dropped.) Other samplers begin only at the first image,
+    and the log reports how many images are read again.
 
-    The images are the ones that an undisturbed run sees. What transforms draw at random in workers is not: it begins
-    anew.
+    The images are those of an undisturbed run. Random numbers of transforms in workers are not: they begin anew.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Put the loader at its place, if the run is resumed."""
+        """Set the start of the loader, if the run is resumed."""
         loop, loader = runner.train_loop, runner.train_dataloader
         if not runner.iter or not isinstance(loop, IterBasedTrainLoop):  # a run over epochs goes on with a whole one
             return

@@ -1,4 +1,4 @@
-"""Looking at what a model draws while it is trained."""
+"""Grids of samples during training."""
 
 import numpy as np
 import torch
@@ -17,19 +17,18 @@ MOST_ROWS = 10
 
 @HOOKS.register_module()
 class SampleGridHook(SheetHook):
-    """Draw a sheet of images at fixed seeds every `interval` iterations and at the end.
+    """Write a grid of samples at fixed seeds every `interval` iterations and at the end, to `samples/iter_<n>.png`.
 
-    It is written to `samples/iter_<n>.png`, see SheetHook. Rows are classes, as far as there are any, and where classes
-    have names, captions name them. Where images exceed `max_cost`, columns are left out, and rows only where one column
-    is too many.
+    Rows are classes, if the model has any, with their names as captions, if they have names. Where the images exceed
+    `max_cost`, there are fewer columns, and fewer rows only where one column is too many. See SheetHook.
 
     Args:
-        interval (int): Iterations between two sheets.
-        rows (int, optional): Rows of the sheet; by default as many as the model has classes, at most 10, and 10 for
+        interval (int): Iterations between two grids.
+        rows (int, optional): Rows of the grid; by default as many as the model has classes, at most 10, and 10 for
             models without classes.
-        columns (int): Columns of the sheet.
+        columns (int): Columns of the grid.
         seed (int): Seed of the images.
-        batch_size (int): Images per call of the sampler; it bounds the memory that they take beside the training.
+        batch_size (int): Images per call of the sampler; it bounds their memory.
         max_cost (int): See SheetHook.
     """
 
@@ -71,6 +70,8 @@ class SampleGridHook(SheetHook):
         for start in range(0, number, self.batch_size):
             batch = [requests[index]['data_samples'] for index in range(start, min(start + self.batch_size, number))]
             images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
-        names = None if labels is None else runner.cfg.get('class_names')
-        captions = None if names is None else [class_names(names)[label][0] for label in labels]
+        names = runner.cfg.get('class_names')
+        captions = None
+        if labels is not None and names is not None:
+            captions = [class_names(names)[label][0] for label in labels]
         return grid(torch.stack(images), columns, captions=captions)

@@ -1,4 +1,4 @@
-"""What hooks that draw a sheet of pictures now and then have in common."""
+"""Base of hooks that write a grid of images at an interval."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -19,21 +19,21 @@ COUNTED_ONCE = 64 * 64  # pixels
 
 
 class SheetHook(Hook):
-    """Draw a sheet every `interval` iterations and at the end, after the checkpoint of the same iteration.
+    """Write a grid of images every `interval` iterations and at the end, after the checkpoint of the same iteration.
 
-    It is written to `<name>/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...). A
-    line of the log announces it. Its cost is bounded: where its images would take more than `max_cost`, there are
-    fewer. `default_hooks=dict(<switch>=None)` leaves sheets out.
+    It goes to `<name>/iter_<n>.png` in the work directory and to the runner's visualizer (TensorBoard, ...), and a line
+    of the log announces it. Where its images would cost more than `max_cost`, there are fewer.
+    `default_hooks=dict(<switch>=None)` leaves grids out.
 
     Args:
-        interval (int): Iterations between two sheets.
-        max_cost (int): Network calls for a sheet, the sum over its images; a call for an image of more than 64 x 64
-            pixels counts as many times as it has so many pixels. At least one image is drawn.
+        interval (int): Iterations between two grids.
+        max_cost (int): NFE of a grid, the sum over its images; a network call for an image of more than 64 x 64 pixels
+            counts as many times as it has so many pixels. A grid has at least one image.
     """
 
     name: str  # of the folder, and for the visualizer
-    switch: str  # what default_runtime.py calls the hook
-    priority = 'LOWEST'  # after the averages, and after the checkpoint: a sheet may take long
+    switch: str  # name of the hook in default_runtime.py
+    priority = 'LOWEST'  # after the averages, and after the checkpoint: a grid may take long
 
     def __init__(self, interval: int, max_cost: int = MAX_COST) -> None:
         check_count('max_cost', max_cost)
@@ -42,16 +42,16 @@ class SheetHook(Hook):
 
     @abstractmethod
     def sheet(self, runner: Runner) -> np.ndarray:
-        """Return the sheet, (H, W, 3), uint8 RGB."""
+        """Return the grid, (H, W, 3), uint8 RGB."""
 
     def affordable(self, runner: Runner, num_images: int, num_calls: int) -> int:
-        """Return how many of `num_images` may be drawn with `num_calls` network calls each, 1 or more."""
+        """Return how many of `num_images` with `num_calls` network calls each `max_cost` allows, 1 or more."""
         *_, height, width = unwrapped(runner.model).image_shape
         cost = num_calls * max(1, height * width / COUNTED_ONCE)
         return min(num_images, max(1, int(self.max_cost / cost)))
 
     def announce(self, runner: Runner, num_images: int, wanted: int, num_calls: int) -> None:
-        """Say in the log what is going to be drawn, which may take long."""
+        """Log the number of images and their cost, as they may take long."""
         fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'
         runner.logger.info(
             f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
@@ -59,21 +59,21 @@ class SheetHook(Hook):
         )
 
     def file_name(self, runner: Runner) -> str:
-        """Return the name of the file for a sheet of this iteration."""
+        """Return the file name for the grid of this iteration."""
         return f'iter_{runner.iter + 1}.png'
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Draw a sheet, if it is time to."""
+        """Write a grid at the interval."""
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             self.draw(runner)
 
     def draw(self, runner: Runner) -> Path | None:
-        """Draw a sheet now; return its path, None where the network makes NaN or infinities.
+        """Write a grid now; return its path, None where the network makes NaN or infinities.
 
-        Each process draws, and the main one writes: where the weights are sharded, none can draw alone. A sheet that
-        cannot be drawn does not end the training, which has a guard of its own.
+        Each process samples, since none can alone where the weights are sharded; the main one writes. A grid that fails
+        does not end the training, which has a guard of its own.
         """
         try:
             sheet = self.sheet(runner)

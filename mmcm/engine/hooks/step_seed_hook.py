@@ -12,10 +12,9 @@ from mmcm.registry import HOOKS
 class StepSeedHook(Hook):
     """Seed torch before each iteration from the run's seed and the iteration, the same in each process.
 
-    Noise, noise levels and dropout of an iteration then do not depend on the ones before: a run that was stopped and
-    resumed goes on as one that was not, with no generator's state in the checkpoint. Where the arithmetic is
-    deterministic, as on a CPU, both end with the same weights, bit for bit. `draw_for_batch` sees to it that no two
-    processes train on the same noise.
+    Noise, noise levels and dropout of an iteration then do not depend on the iterations before: a resumed run goes on
+    as an uninterrupted one, with no generator's state in the checkpoint. Where the arithmetic is deterministic, as on a
+    CPU, both end with the same weights, bit for bit. `draw_for_batch` gives each process noise of its own.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:

@@ -1,12 +1,13 @@
-"""Looking at how a model goes from noise to images while it is trained."""
+"""Trajectories from noise to images during training."""
 
 import numpy as np
 import torch
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcm.datasets.sampling_requests import request_labels
 from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
+from mmcm.models import ConsistencyModel
 from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.noise.schedules import SIGMA_MIN, karras_sigmas
 from mmcm.registry import HOOKS, SAMPLERS
@@ -17,24 +18,23 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
 from mmcm.visualization.grids import named_grid
 
-FEWEST = 4  # levels that show a way
+FEWEST = 4  # levels of a trajectory
 
 
 @HOOKS.register_module()
 class TrajectoryHook(SheetHook):
-    """Draw the way from noise to images at fixed seeds, every `interval` iterations and at the end.
+    """Write the trajectories of fixed seeds every `interval` iterations and at the end, to `trajectories/iter_<n>.png`.
 
-    Of each seed there are two rows, what the denoiser saw and the image that it estimated, and a column for each noise
-    level of the sampler; of many levels, some that lie evenly among them. Of a MultistepSampler of the model with fewer
-    than 4 levels, which would tell nothing of the way, a schedule of as many levels as there may be columns is shown in
-    place of its own. The noisy images are scaled to the spread of clean ones. The sheet is written to
-    `trajectories/iter_<n>.png`, see SheetHook.
+    Each seed has two rows, the input of the denoiser and the denoised image, with a column for each noise level of the
+    sampler; of many levels, some evenly spaced ones. A MultistepSampler of the model with fewer than 4 levels has no
+    trajectory to show, and a schedule with `columns` levels takes its place. The noisy images are scaled to the spread
+    of clean ones. See SheetHook.
 
     Args:
-        interval (int): Iterations between two sheets.
+        interval (int): Iterations between two grids.
         num_samples (int): Number of seeds; conditional models get the classes 0, 1, ....
-        columns (int): Largest number of noise levels on the sheet, 2 or more.
-        sampler (dict, optional): Config of a sampler to look at in place of the model's own, such as
+        columns (int): Largest number of noise levels in the grid, 2 or more.
+        sampler (dict, optional): Config of a sampler in place of the model's own, such as
             dict(type='MultistepSampler', sigmas=(80.0, 10.0, 1.0)).
         seed (int): Seed of the images.
         max_cost (int): See SheetHook.
@@ -60,9 +60,8 @@ class TrajectoryHook(SheetHook):
         self.seeds = sample_seeds(num_samples, seed)
 
     def before_train(self, runner: Runner) -> None:
-        """Tell before the first step if there is nothing to draw with."""
-        if self.sampler is None and unwrapped(runner.model).sampler is None:
-            raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
+        """Raise an InputError before the first step if there is no sampler."""
+        self.sampler_for(unwrapped(runner.model).sampler)
 
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
@@ -77,21 +76,23 @@ class TrajectoryHook(SheetHook):
         return named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
 
     def sampler_for(self, sampler: Sampler | None) -> Sampler:
-        """Return the sampler to look at in a model that draws with `sampler`."""
+        """Return the sampler of the trajectories, for a model with `sampler`."""
         if self.sampler is not None:
             return self.sampler
+        if sampler is None:
+            raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
         if not isinstance(sampler, MultistepSampler) or sampler.num_steps >= FEWEST:
             return sampler
         lowest = sampler.sigma_min or SIGMA_MIN
         levels = karras_sigmas(self.columns + 1, lowest, sampler.first_sigma).tolist()[:-1]
         return MultistepSampler(sigmas=levels, sigma_min=sampler.sigma_min)
 
-    def trajectory(self, model: nn.Module, num_samples: int | None = None) -> list[tuple[float, Tensor, Tensor]]:
-        """Return the levels of the sheet, each sigma with noisy images and estimates, (N, C, H, W), uint8.
+    def trajectory(self, model: ConsistencyModel, num_samples: int | None = None) -> list[tuple[float, Tensor, Tensor]]:
+        """Return the levels of the grid: each sigma, with noisy and denoised images, (N, C, H, W), uint8.
 
         Args:
-            model (nn.Module): The model.
-            num_samples (int, optional): N, the first ones of the seeds; None: all of them.
+            model (ConsistencyModel): The model.
+            num_samples (int, optional): N, for the first N seeds; None: all of them.
         """
         seeds = self.seeds[:num_samples]
         sampler = self.sampler_for(model.sampler)

@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all."""
+"""Atomic checkpoints."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 
 from mmcm.registry import HOOKS
 from mmcm.utils.files import make_folder, write_bytes
+from mmcm.utils.mmengine_compat import SavesStep
 
 
 class WholeFileBackend(LocalBackend):
-    """Local files that appear under their name only when they are whole."""
+    """Local files that get their name only when they are complete."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write `obj` beside `filepath`, then rename it."""
@@ -26,16 +27,18 @@ register_backend('mmcm.whole', WholeFileBackend, force=True)
 
 
 @HOOKS.register_module()
-class WholeCheckpointHook(CheckpointHook):
+class WholeCheckpointHook(SavesStep, CheckpointHook):
     """MMEngine's CheckpointHook, for runs that may be killed at any time.
 
-    A checkpoint, and the file `last_checkpoint` that says where to resume, are renamed when they are written; before
-    that, an outdated checkpoint is not removed. So there is always one to resume from, also with `max_keep_ckpts=1`.
-    Arguments: see `CheckpointHook`. What `out_dir` and `backend_args` may name beside local folders stays as it is.
+    A checkpoint, and the file `last_checkpoint` with the place to resume, get their names when they are complete; only
+    then the outdated checkpoint is removed. So there is always one to resume from, also with `max_keep_ckpts=1`.
+    Arguments: see `CheckpointHook`. Other places than local folders in `out_dir` and `backend_args` stay as they are.
     """
 
+    backend_args: dict | None
+
     def before_train(self, runner: Runner) -> None:
-        """Choose how to write, and clear away what a killed process has left half written."""
+        """Choose the backend, and remove incomplete files of a killed process."""
         folder = str(self.out_dir or runner.work_dir)
         if self.backend_args is None and self.file_client_args is None and '://' not in folder:
             self.backend_args = dict(backend='mmcm.whole')
@@ -44,8 +47,11 @@ class WholeCheckpointHook(CheckpointHook):
             for part in (*Path(self.out_dir).glob('.*.pth.*.part'), *Path(runner.work_dir).glob('.last_checkpoint.*')):
                 part.unlink()
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        # MMEngine's version removes the outdated checkpoint first, and writes `last_checkpoint` in place.
+    def save_step(self, runner: Runner | FlexibleRunner, step: int, meta: dict[str, Any]) -> None:
+        """Write the checkpoint of `step`, then `last_checkpoint`, then remove the outdated checkpoint.
+
+        MMEngine's version removes first, and writes `last_checkpoint` in place.
+        """
         outdated = None
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:

@@ -1,4 +1,4 @@
-"""Whether loops over data come to an end."""
+"""Check that loops over data come to an end."""
 
 import copy
 import random
@@ -13,30 +13,28 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, FlexibleRunner, Runne
 from torch.utils.data import DataLoader
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import built_loops
 from mmcm.utils.random_state import undisturbed
 
-LOADERS = dict(_train_loop='train_dataloader', _val_loop='val_dataloader', _test_loop='test_dataloader')
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-PATIENCE = 16  # passes over the data, after which a sampler that still gives images has no end
+PATIENCE = 16  # passes over the data, after which a sampler that still yields images is endless
 
 
 def check_loops(runner: Runner | FlexibleRunner) -> None:
-    """Raise an InputError if a loop that `runner` has built waits for the end of data that have none."""
-    for name, loader in LOADERS.items():
-        loop = getattr(runner, name, None)
-        if isinstance(loop, BaseLoop):
-            check_loop(loop, loader)
+    """Raise an InputError if a loop that `runner` has built waits for the end of endless data."""
+    for loader, loop in built_loops(runner).items():
+        check_loop(loop, loader)
 
 
 def check_loop(loop: BaseLoop, name: str) -> None:
-    """Raise an InputError if `loop` waits for the end of data that have none.
+    """Raise an InputError if `loop` waits for the end of endless data.
 
-    Loops that count iterations begin anew where data end. MMEngine's loops over epochs, validation and tests go on
-    until the loader has nothing left, whatever its length is.
+    Loops that count iterations begin anew at the end of the data. MMEngine's loops over epochs, validation and tests
+    end with the loader, whatever its length is.
 
     Args:
-        loop (BaseLoop): The loop; of one that is not MMEngine's nothing is known.
-        name (str): What the config calls its loader.
+        loop (BaseLoop): The loop; one that is not MMEngine's passes.
+        name (str): The name of its loader in the config.
     """
     if not isinstance(loop, (EpochBasedTrainLoop, ValLoop, TestLoop)):
         return
@@ -62,10 +60,10 @@ def endless_sampler(loader: DataLoader) -> str | None:
     return type(outer).__name__ if isinstance(outer, InfiniteSampler) or gives_on(outer) else None
 
 
-def gives_on(sampler: Iterable) -> bool:
-    """Return whether `sampler` gives more than many times its length; those of torch and MMEngine are known to end.
+def gives_on(sampler: Any) -> bool:
+    """Return whether `sampler` yields more than many times its length; those of torch and MMEngine are known to end.
 
-    A copy of it is asked, which draws from copies of its generators.
+    It iterates over a copy, with copies of the generators.
     """
     parts = sampler, getattr(sampler, 'sampler', None)
     if all(part is None or ends(part) for part in parts) or not hasattr(sampler, '__len__'):

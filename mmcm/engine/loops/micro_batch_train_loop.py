@@ -1,4 +1,4 @@
-"""Training with less memory: a batch goes through the network in parts."""
+"""Training loop with micro-batches, for less memory."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmcm.registry import LOOPS
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import multiply_accumulative_counts, set_iteration
 
 
 @LOOPS.register_module()
@@ -19,8 +20,8 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
 
     MMEngine's `accumulative_counts` makes an iteration of each part, so that everything that counts iterations (length
     of the run, learning rate schedule, intervals, names of checkpoints) has to be scaled with it. Here an iteration
-    stays what it was: the same images, and one step of the optimiser. `micro_batch` is no part of the recipe, and may
-    change when a run is resumed. Only the noise differs, since it is drawn for one part after the other.
+    still has the same images and one step of the optimiser. `micro_batch` is no part of the recipe, and may change when
+    a run is resumed. Only the noise differs, since it is sampled for each part in turn.
 
     Args:
         runner (Runner): The runner.
@@ -53,13 +54,13 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
         """Train; return the model."""
         wrapper = self.runner.optim_wrapper
         # MMEngine initialised them before, one iteration being one backward pass.
-        wrapper._accumulative_counts *= self.num_parts
+        multiply_accumulative_counts(wrapper, self.num_parts)
         wrapper.initialize_count_status(self.runner.model, self.iter * self.num_parts, self.max_iters * self.num_parts)
         return super().run()
 
     def run_iter(self, data_batch: Any) -> None:
         """Train on one batch, part by part; the log gets the means of the parts."""
-        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=data_batch)
+        self.runner.call_hook('before_train_iter', batch_idx=self.iter, data_batch=data_batch)
         starts = range(0, self.num_parts * self.micro_batch, self.micro_batch)
         logs = [
             self.runner.model.train_step(
@@ -68,12 +69,12 @@ class MicroBatchTrainLoop(IterBasedTrainLoop):
             for start in starts
         ]
         outputs = {name: torch.stack([log[name].detach().float() for log in logs]).mean(0) for name in logs[0]}
-        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
-        self._iter += 1
+        self.runner.call_hook('after_train_iter', batch_idx=self.iter, data_batch=data_batch, outputs=outputs)
+        set_iteration(self, self.iter + 1)
 
 
 def rows_of(batch: Any, rows: slice) -> Any:
-    """Return some rows of everything in `batch` that has one row per image."""
+    """Return `rows` of everything in `batch` that has one row per image."""
     if isinstance(batch, dict):
         return {key: rows_of(value, rows) for key, value in batch.items()}
     if isinstance(batch, BaseDataElement):

@@ -1,4 +1,4 @@
-"""Mixed precision where MMEngine's own wrapper does not go."""
+"""Mixed precision on the CPU."""
 
 import logging
 from collections.abc import Iterator

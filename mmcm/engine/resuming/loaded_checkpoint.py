@@ -20,6 +20,7 @@ from mmcm.engine.resuming.resumed_trainer import resume_trainer
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import load_option, resume_option
 from mmcm.utils.model_wrappers import unwrapped
 
 SHARDED = ('_fsdp_wrapped_module', '_flat_param')  # in the names of parameters that lie in shards
@@ -38,8 +39,9 @@ def fit_checkpoint(runner: Runner | FlexibleRunner, checkpoint: dict[str, Any]) 
     model = unwrapped(runner.model)
     if not isinstance(model, ConsistencyModel) or ('state_dict' not in checkpoint and 'meta' in checkpoint):
         return  # not ours, or DeepSpeed's, which keeps the weights elsewhere
-    resumed = bool(runner._resume)
-    source = str(runner._resume if isinstance(runner._resume, str) else runner._load_from or runner.work_dir)
+    resume = resume_option(runner)
+    resumed = bool(resume)
+    source = str(resume if isinstance(resume, str) else load_option(runner) or runner.work_dir)
     trainer = checkpoint.pop('openai_trainer', None)
     if resumed and trainer is None and 'meta' not in checkpoint:
         raise InputError(

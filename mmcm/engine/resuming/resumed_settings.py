@@ -17,8 +17,8 @@ from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 from torch import Tensor
 
 from mmcm.utils.errors import InputError, first_of
+from mmcm.utils.mmengine_compat import SCHEDULER_PROGRESS, SCHEDULER_STEP
 
-PROGRESS = {'last_step', '_global_step', '_last_value', 'verbose', 'optimizer'}  # of a schedule; all else is set
 DERIVED = {'base_values', 'total_iters', 'param_name'}  # named by what they follow from
 PREFIXES = ('initial_', 'max_', 'min_')  # under which schedules note in a group what they start from
 SHOWN = 5  # settings in a line of the log
@@ -115,7 +115,7 @@ class Settings:
         for scheduler, here, there in zip(schedulers, self.schedulers, self.saved):
             kind, steps = type(scheduler).__name__, steps_of(runner)[scheduler.by_epoch]
             settings, others = (
-                {key for key, value in state.items() if key not in PROGRESS and not callable(value)}
+                {key for key, value in state.items() if key not in SCHEDULER_PROGRESS and not callable(value)}
                 for state in (here, there)
             )
             changed = sorted(key for key in settings & others if not same(here[key], there[key]))
@@ -124,8 +124,8 @@ class Settings:
             elif changed:
                 named = [key for key in changed if key not in DERIVED] or changed
                 yield from (f'{kind}.{key} {shown(here[key])} ({shown(there[key])})' for key in named)
-            elif there.get('_global_step') != steps:
-                yield f'{kind} at step {steps} ({shown(there.get("_global_step"))})'
+            elif there.get(SCHEDULER_STEP) != steps:
+                yield f'{kind} at step {steps} ({shown(there.get(SCHEDULER_STEP))})'
 
 
 def step(runner: Runner | FlexibleRunner) -> None:

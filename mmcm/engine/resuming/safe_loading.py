@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import mmengine.runner._flexible_runner
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -14,6 +13,7 @@ from mmcm.checkpoints.formats.foreign_weights import describe
 from mmcm.checkpoints.formats.openai_trainer import find_trainer_files, read_trainer_checkpoint
 from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import checkpoint_schemes, runner_modules
 
 READ_HERE = ('', 'http://', 'https://')
 
@@ -80,9 +80,9 @@ def find_latest_checkpoint(work_dir: str) -> str | None:
     return None if found is None else str(found)
 
 
-for module in (mmengine.runner, mmengine.runner.runner, mmengine.runner._flexible_runner):
+for module in runner_modules():
     module.find_latest_checkpoint = find_latest_checkpoint
 
 CheckpointLoader.register_scheme(
-    prefixes=[prefix for prefix in CheckpointLoader._schemes if prefix not in READ_HERE], loader=refuse, force=True
+    prefixes=[prefix for prefix in checkpoint_schemes() if prefix not in READ_HERE], loader=refuse, force=True
 )

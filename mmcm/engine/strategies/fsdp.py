@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine._strategy import FSDPStrategy as MMEngineFSDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from torch import nn
@@ -14,13 +13,16 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mmcm.objectives.continuous_consistency import ContinuousConsistency
 from mmcm.registry import FUNCTIONS, STRATEGIES
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import saves_whole_weights, seed_strategy, strategies
+
+MMEngineFSDPStrategy: Any = strategies().FSDPStrategy
 
 
 @STRATEGIES.register_module()
 class FSDPStrategy(MMEngineFSDPStrategy):
-    """MMEngine's strategy with defaults that fit a model with averages, for CPUs as well, and one that can resume.
+    """MMEngine's strategy with defaults for a model with averages; it runs on CPUs, too, and can resume.
 
-    Checkpoints are whole ones under the ordinary names, so that whatever reads those of a single process reads these.
+    Checkpoints are whole ones under the ordinary names, as those of a single process.
 
     Args:
         model_wrapper (dict, optional): Arguments of `MMFullyShardedDataParallel`. Its `auto_wrap_policy` has to make
@@ -40,7 +42,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
 
     def build_model(self, model: Any) -> nn.Module:
         """Build the model with the weights that MMEngine's Runner, which builds it before all else, starts from."""
-        self._set_randomness(**self.randomness)
+        seed_strategy(self, self.randomness)
         model = super().build_model(model)
         check_shardable(model)
         return model
@@ -55,8 +57,8 @@ class FSDPStrategy(MMEngineFSDPStrategy):
         return super().build_optim_wrapper(optim_wrapper, model)
 
     def save_checkpoint(self, filename: str, **kwargs) -> None:
-        """Save a checkpoint, which appears under its name only when it is whole."""
-        if not self._is_full_state_dict() or '://' in filename:
+        """Save a checkpoint, which gets its name only when it is complete."""
+        if not saves_whole_weights(self) or '://' in filename:
             super().save_checkpoint(filename, **kwargs)
             return
         path = Path(filename)
@@ -66,7 +68,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
             part.replace(path)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the optimiser's state; MMEngine 0.10.7 gives torch the arguments in an order of the past."""
+        """Load the optimiser's state; MMEngine 0.10.7 passes torch the arguments in a former order."""
         optimizer = self.optim_wrapper.optimizer
         state_dict = FullyShardedDataParallel.optim_state_dict_to_load(
             model=self.model, optim=optimizer, optim_state_dict=state_dict

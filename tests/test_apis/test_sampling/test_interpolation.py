@@ -40,7 +40,7 @@ def test_picture_halfway_has_the_mean_of_both_noises_and_of_both_labels(inferenc
     angle = torch.cosine_similarity(*(noise.double().flatten(1) for noise in noises)).arccos()
     halfway = (sum(noises) / (2 * (angle / 2).cos())).float()  # as long as the two, between them
     middle = interpolate(inferencer, (5, 9), (3, 8), 3, sampler).pixels[1]
-    weights = inferencer.model.drawing_denoiser.backbone.label_emb.weight
+    weights = inferencer.model.inference_denoiser.backbone.label_emb.weight
     with torch.no_grad():
         weights[3] = (weights[3] + weights[8]) / 2
     expected = inferencer(1, 3, latents=halfway, sigmas=(80.0,)).pixels[0]

@@ -66,7 +66,7 @@ def test_means_of_the_ranges_since_the_log_before(tmp_path, train_cfg):
             if losses:
                 expected[f'loss_by_sigma/{name}'][2 * log + 2] = pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert found == expected and len(expected) == 3
-    assert runner.model.watch_losses is None
+    assert not runner.model.objective._forward_hooks
 
 
 def test_text_of_the_log_stays_as_it_was(tmp_path):

@@ -20,7 +20,7 @@ class Calls(Hook):
         self.images = 0
 
     def before_run(self, runner):
-        runner.model.drawing_denoiser.backbone.register_forward_hook(
+        runner.model.inference_denoiser.backbone.register_forward_hook(
             lambda module, inputs, output: self.count(len(output))
         )
 
@@ -126,7 +126,7 @@ class Diverged(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter == 0:
             with torch.no_grad():
-                runner.model.drawing_denoiser.backbone.out[2].bias.fill_(float('nan'))
+                runner.model.inference_denoiser.backbone.out[2].bias.fill_(float('nan'))
 
 
 def test_sheets_of_what_is_not_finite_are_left_out_and_the_training_goes_on(tmp_path):

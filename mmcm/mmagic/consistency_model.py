@@ -1,4 +1,4 @@
-"""How MMagic calls a generative model: its inferencer, its hooks and its metrics."""
+"""`ConsistencyModel` as MMagic's inferencers, hooks and metrics call it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,33 +7,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcm import models
 from mmcm.datasets.sampling_requests import request_labels
 from mmcm.noise.generators import SampleNoise, as_seed, sample_seeds
-from mmcm.registry import NOISES
+from mmcm.registry import MODELS, NOISES
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
 
 DEFAULTS = dict(num_samples=4, batch_size=None, seed=None, noise=None)
 
 
-class MMagicCalls:
-    """What `ConsistencyModel` answers to MMagic: samples with images as MMagic has them, BGR in three channels.
+@MODELS.register_module()
+class ConsistencyModel(models.ConsistencyModel):
+    """A consistency model that also takes the calls of MMagic: `model(dict(num_batches=4))`, `infer`, `noise_fn`.
+
+    It is what the config type `ConsistencyModel` builds, so that one config serves both libraries. Samples that MMagic
+    asks for have images as MMagic has them, BGR in three channels.
 
     Args:
-        requests (dict, optional): What is drawn where a call does not say: `num_samples`; `batch_size`, by default all
-            at once; `seed`, from which the noise and random labels follow, by default torch's own random state;
-            `noise`, the name of a noise generator for that seed, by default one generator per image.
+        denoiser (dict): See `mmcm.models.ConsistencyModel`, as for all arguments but `requests`.
+        requests (dict, optional): Defaults of MMagic's calls: `num_samples`; `batch_size`, by default all at once;
+            `seed` of the noise and of random labels, by default from torch's own random state; `noise`, the name of a
+            noise generator for that seed, by default one generator per image.
+        **kwargs: See `mmcm.models.ConsistencyModel`.
     """
 
-    def set_requests(self, requests: dict | None) -> None:
-        """Keep `requests`, or raise an InputError if there is no such setting."""
+    def __init__(self, denoiser: dict, *args: Any, requests: dict | None = None, **kwargs: Any) -> None:
         unknown = set(requests or ()) - set(DEFAULTS)
         if unknown:
             raise InputError(f'model.requests takes {", ".join(DEFAULTS)}, got {", ".join(sorted(unknown))}.')
+        super().__init__(denoiser, *args, **kwargs)
         self.requests = {**DEFAULTS, **(requests or {})}
 
+    def forward(
+        self,
+        inputs: Tensor | dict | None = None,
+        data_samples: DataSample | Sequence[DataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict | list | Tensor:
+        """Answer a call of MMagic if `inputs` is a dict, in any mode; else see `mmcm.models.ConsistencyModel`."""
+        if isinstance(inputs, dict):
+            return self.answer(inputs, data_samples)
+        return super().forward(inputs, data_samples, mode)
+
     def answer(self, inputs: dict, data_samples: DataSample | Sequence[DataSample] | None = None) -> list:
-        """Draw what a call of MMagic asks for.
+        """Sample what a call of MMagic asks for.
 
         Args:
             inputs (dict): `num_batches`, the number of images; `labels`, one for all or one for each, random by
@@ -66,13 +84,13 @@ class MMagicCalls:
         samples = []
         for index in range(num_images):
             label = None if labels is None else labels[index]
-            images = {name: DataSample(fake_img=drawn[name][index]) for name in drawn}
-            fields = images if len(images) > 1 else dict(fake_img=images[which].fake_img)
+            each = {name: DataSample(fake_img=drawn[name][index]) for name in drawn}
+            fields = each if len(each) > 1 else dict(fake_img=each[which].fake_img)
             samples.append(DataSample.of(label, sample_model=which, **fields))
         return samples
 
     def infer(self, class_id: int | Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray | list]:
-        """Draw the `requests` of the model.
+        """Sample the `requests` of the model.
 
         Args:
             class_id (int | Sequence[int], optional): The class of the images; random by default.

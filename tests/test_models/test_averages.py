@@ -1,0 +1,29 @@
+import pytest
+import torch
+from torch import nn
+
+from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
+from mmcm.utils.errors import InputError
+
+
+@pytest.mark.parametrize('decay', [0.0, 0.9, 1.0])
+def test_average_keeps_the_share_of_its_weights_that_the_decay_says(decay):
+    average, online = frozen(nn.Linear(3, 2)), nn.Linear(3, 2)
+    expected = [decay * old + (1 - decay) * new for old, new in zip(average.parameters(), online.parameters())]
+    update_ema(average, online, decay)
+    torch.testing.assert_close(list(average.parameters()), expected, rtol=0, atol=1e-7, check_device=False)
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_mode_is_restored(training):
+    module = nn.Linear(1, 1).train(training)
+    with pytest.raises(RuntimeError), evaluating(module):
+        assert not module.training
+        raise RuntimeError
+    assert module.training is training
+
+
+@pytest.mark.parametrize('decays', [(0.9, 0.9), 0.9, (1.1,), (-0.1,)])
+def test_decays_are_different_numbers_from_0_to_1(decays):
+    with pytest.raises(InputError):
+        check_decays(decays)

@@ -1,17 +1,18 @@
 """Build mmcm, with its configs and tools inside the wheel, where `mim` looks for them (`mmcm/.mim`)."""
 
-import os
+from itertools import chain
 from pathlib import Path
 from runpy import run_path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
+PAGES = ('CHANGELOG.md', 'CITATION.cff', 'SECURITY.md')
 EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun', 'web', 'completion')
 
 
 class BuildWithMim(build_py):
-    """Copy `mim_sources` to `mmcm/.mim` of the build; the source tree, and so an editable install, has none."""
+    """Copy `mim_sources` to `mmcm/.mim` of the build. An editable install has no such folder."""
 
     mim_sources = ('configs', 'demo', 'tools', 'model-index.yml')
 
@@ -19,18 +20,18 @@ class BuildWithMim(build_py):
         """Build the package, then add the copies."""
         super().run()
         for target, source in self.mim_mapping().items():
-            self.mkpath(os.path.dirname(target))
+            self.mkpath(str(Path(target).parent))
             self.copy_file(source, target)
 
     def mim_mapping(self) -> dict[str, str]:
         """Return {file of the build: file of the source tree}."""
         if self.editable_mode:
             return {}
-        mim = os.path.join(self.build_lib, 'mmcm', '.mim')
-        return {os.path.join(mim, source): source for source in self.list_mim_sources()}
+        mim = Path(self.build_lib, 'mmcm', '.mim')
+        return {str(mim / source): source for source in self.list_mim_sources()}
 
     def list_mim_sources(self) -> list[str]:
-        """Return the files that `mim_sources` names, relative to the source tree."""
+        """Return the files in `mim_sources`, relative to the source tree."""
         paths = (
             path
             for source in map(Path, self.mim_sources)
@@ -39,8 +40,9 @@ class BuildWithMim(build_py):
         return sorted(str(path) for path in paths if not path.is_dir() and '__pycache__' not in path.parts)
 
     def get_source_files(self) -> list[str]:
-        """Return what an sdist has to hold, so that a wheel can be built from it."""
-        return super().get_source_files() + self.list_mim_sources() + sorted(map(str, Path('requirements').iterdir()))
+        """Return the files of an sdist: all that a wheel is built from, and the pages for users of the source."""
+        requirements = sorted(map(str, Path('requirements').iterdir()))
+        return [*super().get_source_files(), *self.list_mim_sources(), *requirements, *PAGES]
 
     def get_output_mapping(self) -> dict[str, str]:
         """Return {file of the build: file of the source tree} for every file."""
@@ -62,7 +64,7 @@ extras = {name: read_requirements(name) for name in EXTRAS}
 
 setup(
     name='mmcm',
-    version=run_path(os.path.join('mmcm', 'version.py'))['__version__'],
+    version=run_path('mmcm/version.py')['__version__'],
     description='Consistency models for MMEngine: sample, edit, train, distil and evaluate them from config files',
     long_description=Path('README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
@@ -72,14 +74,16 @@ setup(
     keywords='consistency models, diffusion models, image generation, MMEngine, MMagic',
     classifiers=[
         'Development Status :: 4 - Beta',
-        # What the tests run on, and no more: docs/versions.md.
+        'Intended Audience :: Science/Research',
+        # Only what the tests run on: docs/versions.md.
         'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3.11',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
     ],
     python_requires='>=3.10',
     install_requires=read_requirements('runtime'),
-    extras_require={**extras, 'all': sorted(set(sum(extras.values(), [])))},
+    extras_require={**extras, 'all': sorted(set(chain(*extras.values())))},
     packages=find_packages(include=['mmcm', 'mmcm.*']),
     include_package_data=False,
     package_data={'mmcm': ['py.typed', 'datasets/data/*', 'weights/*.safetensors']},

@@ -1,9 +1,8 @@
 """Time the training loader: images/s of packed ImageNet-64, and of JPEGs beside bare OpenCV in the same processes.
 
-Bare OpenCV decodes a file and scales it to a square, without cropping, and is measured twice. `INTER_AREA` is the peer
-to compare with: it smooths, as the boxes and the bicubic filter of the released models' data do. OpenCV's default,
-`INTER_LINEAR`, looks at four pixels of some thirty when it scales 375 x 500 to 64 x 64: faster, and another, aliased
-image. It is there to show what the filter costs.
+Bare OpenCV decodes a file and scales it to a square, without cropping, and is measured twice. `INTER_AREA` is the peer:
+it smooths, as the box and bicubic filters of the released models' data do. OpenCV's default, `INTER_LINEAR`, reads four
+pixels of some thirty when it scales 375 x 500 to 64 x 64: faster, but aliased. It shows what the filter costs.
 """
 
 import statistics
@@ -26,7 +25,7 @@ from mmcm.datasets.imagenet64 import SPLITS
 from mmcm.registry import DATASETS
 
 SIDE = 64
-JPEG_SIZE = (375, 500)  # that of most photographs of ImageNet
+JPEG_SIZE = (375, 500)  # of most photographs of ImageNet
 JPEG_BATCH = 64
 
 
@@ -62,7 +61,7 @@ def write_imagenet64(folder: Path, count: int) -> None:
 
 
 def write_jpegs(folder: Path, count: int) -> None:
-    """Write `count` JPEGs of quality 90, of about 100 kB, as those of ImageNet are."""
+    """Write `count` JPEGs of quality 90 and about 100 kB, like those of ImageNet."""
     random = np.random.RandomState(0)
     for index in range(count):
         image = sum(
@@ -88,7 +87,7 @@ def loader(dataset: object, batch_size: int, workers: int) -> Iterator:
 
 
 def rate(batches: Iterator, count: int) -> float:
-    """Return images/s over `count` batches, once those that lay ready are used up."""
+    """Return images/s over `count` batches, after the prefetched ones."""
     for _ in range(count // 4):
         next(batches)
     started = time.perf_counter()
@@ -98,7 +97,7 @@ def rate(batches: Iterator, count: int) -> float:
 
 def report(name: str, batches: Iterator, rounds: int, count: int) -> None:
     """Print the images/s of a loader."""
-    rate(batches, count)  # the first time, all wait for the processes, and for the disk
+    rate(batches, count)  # the first time includes the start of processes and the disk
     rates = sorted(rate(batches, count) for _ in range(rounds))
     print(f'{name}: {statistics.median(rates):.0f} images/s ({rates[0]:.0f} to {rates[-1]:.0f})', flush=True)
 
@@ -127,7 +126,7 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=256)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--folder', help='where to write the data, 2.5 GB; default: that of temporary files')
+    parser.add_argument('--folder', help='where to write the data, 2.5 GB; default: the temporary folder')
     args = parser.parse_args()
     torch.set_num_threads(1)
     init_default_scope('mmcm')

@@ -1,4 +1,4 @@
-"""Time drawing, ours against diffusers' pipeline with the same weights: calls in turn, and from nothing."""
+"""Time sampling, ours against diffusers' pipeline with the same weights: calls in turn, and fresh processes."""
 
 import statistics
 import subprocess
@@ -17,7 +17,7 @@ from mmcm.config import read_config
 from mmcm.registry import MODELS
 from mmcm.zoo import find
 
-# A fresh process, from nothing to one picture.
+# A fresh process, from its start to one image.
 STARTS = dict(
     mmcm='from mmcm.apis import ConsistencyModelInferencer as Model; Model({!r}, device={!r})(num_images=1)',
     diffusers='from diffusers import ConsistencyModelPipeline as Model\n'
@@ -92,7 +92,7 @@ def main() -> None:
                 code = STARTS[name].format(path, args.device)
                 subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, stderr=subprocess.DEVNULL)
 
-            compare('from nothing to one picture', args.starts, lambda: start('mmcm'), lambda: start('diffusers'))
+            compare('fresh process to one image', args.starts, lambda: start('mmcm'), lambda: start('diffusers'))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Measure the memory that a step of consistency training takes, with and without recomputed activations.
+"""Measure the memory of a step of consistency training, with and without recomputed activations.
 
 The network is that of ImageNet 64x64 with random weights; each variant runs in a process of its own, whose peak of
 resident memory is read at its end.
@@ -40,8 +40,8 @@ def main() -> None:
 
 
 def measure(args: Namespace) -> dict:
-    """Return the peak of resident memory before and after a step, in GB, and the step's seconds."""
-    config = Config.fromfile(find_config('edm_8xb512-imagenet1k-64x64')).model
+    """Return the peak of resident memory before and after a step, in GB, and the seconds of the step."""
+    config = Config.fromfile(find_config('edm_8xb512_imagenet1k-64x64')).model
     config.denoiser.update(boundary=True)
     config.denoiser.backbone.use_checkpoint = bool(args.use_checkpoint)
     config.objective = dict(
@@ -53,7 +53,7 @@ def measure(args: Namespace) -> dict:
     model = MODELS.build(config).train()
     model.step = 0
     micro_batch = args.micro_batch or args.batch_size
-    # Plain SGD keeps no moments: what an optimiser adds is known, and the same for both.
+    # SGD keeps no moments, which would add the same to both variants.
     wrapper = OptimWrapper(
         torch.optim.SGD(model.denoiser.parameters(), lr=1e-4, foreach=False),
         accumulative_counts=args.batch_size // micro_batch,

@@ -1,4 +1,4 @@
-"""Time one network call of the ImageNet 64x64 architecture, ours against diffusers', in turn."""
+"""Time one evaluation of the ImageNet 64x64 network, ours against diffusers', in turn."""
 
 import statistics
 import time

@@ -1,9 +1,9 @@
-"""Time training steps against the network calls that they cannot do without.
+"""Time training steps against the network evaluations that they need at least.
 
 Consistency training needs a forward and a backward pass of the trained network and a forward pass of the target;
-distillation two more of the teacher. Both are measured in turn, on weights that are not zero anywhere: the objective
-with its backward pass against these bare calls, and a whole step, with the updates of target and average, against the
-bare calls and the optimiser.
+distillation two more of the teacher. Both are measured in turn, with no weight at zero: the objective with its backward
+pass against these bare evaluations, and a whole step, with the updates of target and average, against the bare
+evaluations and the optimiser.
 """
 
 import statistics
@@ -58,7 +58,7 @@ def main() -> None:
     )
     generator = torch.Generator(args.device).manual_seed(0)
     with torch.no_grad():
-        for parameter in model.parameters():  # zeros, where training starts, take other times
+        for parameter in model.parameters():  # with zeros, as at the start of training, times differ
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator, device=args.device)
     model.begin_step(0)
     wrapper = OptimWrapper(torch.optim.RAdam(model.denoiser.parameters(), lr=1e-6))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw pictures: `python demo/mmagic_inference_demo.py --model-config CONFIG --result-out-dir OUT`; see `--help`."""
+"""Sample images with the arguments of MMagic's demo: see `--help`."""
 
 from mmcm.cli.main import script
 

@@ -1,7 +1,7 @@
-"""A sheet of images from a file that `mmcm export` wrote, with neither mmcm nor torch.
+"""Sample a grid of images from an ONNX file of `mmcm export`, without mmcm and torch.
 
 mmcm export --model digits --out digits.onnx
-python demo/onnx_inference_demo.py digits.onnx sheet.png
+python demo/onnx_inference_demo.py digits.onnx grid.png
 """
 
 import sys
@@ -12,7 +12,7 @@ import onnxruntime
 from PIL import Image
 
 if Path(sys.argv[2]).exists():
-    sys.exit(f'error: {sys.argv[2]} exists: name another file.')
+    sys.exit(f'error: {sys.argv[2]} exists: give another name.')
 session = onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])
 noise = np.random.default_rng(0).standard_normal((100, *session.get_inputs()[0].shape[1:]), np.float32)
 num_classes = session.get_modelmeta().custom_metadata_map.get('num_classes')  # None if the model has no classes
@@ -21,5 +21,5 @@ labels = {} if num_classes is None else dict(labels=np.arange(100) % int(num_cla
 tiles = np.pad(((images + 1) * 127.5).round().astype(np.uint8), [(0, 0), (0, 0), (1, 1), (1, 1)])
 _, channels, height, width = tiles.shape
 rows = tiles.reshape(10, 10, channels, height, width).transpose(0, 3, 1, 4, 2)  # (row, y, column, x, channel)
-sheet = Image.fromarray(rows.reshape(10 * height, 10 * width, channels).squeeze())
-sheet.resize([max(1, 64 // width) * side for side in sheet.size], Image.Resampling.NEAREST).save(sys.argv[2])
+grid = Image.fromarray(rows.reshape(10 * height, 10 * width, channels).squeeze())
+grid.resize([max(1, 64 // width) * side for side in grid.size], Image.Resampling.NEAREST).save(sys.argv[2])

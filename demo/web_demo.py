@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The models in a browser: `python demo/web_demo.py`; see `--help`."""
+"""Start the web page of `mmcm web`: `python demo/web_demo.py`; see `--help`."""
 
 from mmcm.cli.main import script
 

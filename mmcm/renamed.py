@@ -80,6 +80,7 @@ RENAMED = {
     'mmcm.utils.config_files': 'mmcm.zoo.config_files',
     'mmcm.utils.configs': 'mmcm.config',
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
+    'mmcm.utils.file_kinds': 'mmcm.checkpoints.file_kinds',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
     'mmcm.utils.network_pickle': 'mmcm.checkpoints.network_pickle',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
@@ -108,6 +109,7 @@ MOVED_NAMES = {
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
     ('mmcm.operators', 'editing_sampler'): 'mmcm.models.editing',
+    ('mmcm.utils.finite', 'OutputCheck'): 'mmcm.models.output_check',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'drawable'): 'mmcm.visualization.grids',
@@ -125,24 +127,38 @@ MOVED_NAMES = {
     ('mmcm.zoo', 'nearest'): 'mmcm.utils.nearest',
     ('mmcm.zoo', 'recorded_sha256'): 'mmcm.checkpoints',
 }
-# Names that a module had, and what they are now.
+
+
+# Names that changed: the new one in the same module, or with the path of another module.
 RENAMED_NAMES = {
     ('mmcm.apis.editing', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
     ('mmcm.apis.editing', 'MOST_CALLS'): 'mmcm.apis.editing.request.MAX_CALLS',
     ('mmcm.apis.editing', 'as_picture'): 'mmcm.apis.editing.images.open_image',
-    ('mmcm.apis.editing.edit_result', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
-    ('mmcm.apis.editing.images', 'decode_picture'): 'mmcm.apis.editing.images.decode_image',
-    ('mmcm.apis.editing.images', 'fit_picture'): 'mmcm.apis.editing.images.fit_image',
-    ('mmcm.apis.editing.images', 'read_picture'): 'mmcm.apis.editing.images.open_image',
-    ('mmcm.apis.editing.images', 'scaled_mask'): 'mmcm.apis.editing.images.scale_mask',
-    ('mmcm.apis.editing.images', 'scaled_picture'): 'mmcm.apis.editing.images.scale_image',
-    ('mmcm.models.editing', 'known_kept'): 'mmcm.models.editing.constrain',
+    ('mmcm.apis.editing.edit_result', 'Edited'): 'EditResult',
+    ('mmcm.apis.editing.images', 'decode_picture'): 'decode_image',
+    ('mmcm.apis.editing.images', 'fit_picture'): 'fit_image',
+    ('mmcm.apis.editing.images', 'read_picture'): 'open_image',
+    ('mmcm.apis.editing.images', 'scaled_mask'): 'scale_mask',
+    ('mmcm.apis.editing.images', 'scaled_picture'): 'scale_image',
+    ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
+    ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
+    ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
+    ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
+    ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+    ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
+    ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
+    ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
+    ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
+    ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
+    ('mmcm.models.editing', 'known_kept'): 'constrain',
     ('mmcm.operators', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
     ('mmcm.operators', 'known_kept'): 'mmcm.models.editing.constrain',
     ('mmcm.operators.tiles', 'around'): 'mmcm.apis.editing.tiling.tiles_around',
     ('mmcm.operators.tiles', 'count_tiles'): 'mmcm.apis.editing.tiling.count_tiles',
     ('mmcm.operators.tiles', 'whole_picture'): 'mmcm.apis.editing.tiling.covering_tiles',
-    ('mmcm.operators.sdedit', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
+    ('mmcm.operators.sdedit', 'Guide'): 'SDEdit',
+    ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
+    ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
 }
 
 
@@ -164,19 +180,21 @@ class RenamedModules(MetaPathFinder, Loader):
 
 
 def moved_name(package: str, name: str) -> object:
-    """Return what `package` exported as `name`: the `__getattr__` of modules whose names have moved or changed.
+    """Return what `package` exported as `name`: the `__getattr__` of modules whose names moved or changed.
 
     Raises:
         AttributeError: If it never exported it.
     """
-    if (package, name) in MOVED_NAMES:
-        new, new_name = MOVED_NAMES[package, name], name
-    elif (package, name) in RENAMED_NAMES:
-        new, _, new_name = RENAMED_NAMES[package, name].rpartition('.')
-    else:
+    if (package, name) in RENAMED_NAMES:
+        new = RENAMED_NAMES[package, name]
+        module, _, new_name = new.rpartition('.')
+        warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
+        return getattr(importlib.import_module(module or package), new_name)
+    new = MOVED_NAMES.get((package, name))
+    if new is None:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
-    warnings.warn(f'{package}.{name} is {new}.{new_name} now.', DeprecationWarning, stacklevel=3)
-    return getattr(importlib.import_module(new), new_name)
+    warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
+    return getattr(importlib.import_module(new), name)
 
 
 def install() -> None:

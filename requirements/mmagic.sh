@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Make an environment with MMagic 1.2.0 and this checkout of mmcm: `requirements/mmagic.sh .venv-mmagic`.
-#     PYTHON=python3.11          the Python to make it with; the pinned versions are for 3.11
-#     XDG_CACHE_HOME=DIR         where the compiled mmcv is kept, below mmcm/wheels (default: ~/.cache)
+# Create an environment with MMagic 1.2.0 and this checkout of mmcm: `requirements/mmagic.sh .venv-mmagic`.
+#     PYTHON=python3.11          the Python of the environment; the pinned versions are for 3.11
+#     XDG_CACHE_HOME=DIR         cache of the compiled mmcv, below mmcm/wheels (default: ~/.cache)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=${1:?usage: requirements/mmagic.sh FOLDER}
@@ -10,11 +10,11 @@ pins=requirements/mmagic.txt
 
 found=$("$python" -c 'import platform; print(platform.python_version())')
 if [[ $found != 3.11.* ]]; then
-    echo "error: the versions in $pins are for Python 3.11, and $python is $found: name another one, PYTHON=python3.11" >&2
+    echo "error: the versions in $pins are for Python 3.11, and $python is $found: choose another one, PYTHON=python3.11" >&2
     exit 2
 fi
 if ! command -v "${CXX:-c++}" >/dev/null; then
-    echo 'error: mmcv has to be compiled, and there is no C++ compiler: install g++' >&2
+    echo 'error: mmcv must be compiled, and there is no C++ compiler: install g++' >&2
     exit 2
 fi
 
@@ -23,7 +23,7 @@ pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 pin() { grep -m 1 -E "^$1[=<]" "$pins"; }
 
 # mmcv compiles against the installed torch, with the installed setuptools, for about ten minutes on two cores. pip's own
-# cache does not know for which torch a wheel was built, so the wheel is kept in a folder that says so.
+# cache does not record the torch of a wheel, so the wheel is kept in a folder named after it.
 pip install "$(pin torch)" "$(pin torchvision)" "$(pin setuptools)" wheel ninja psutil
 wheels=${XDG_CACHE_HOME:-$HOME/.cache}/mmcm/wheels/$("$venv/bin/python" -c 'if True:
     import platform, torch

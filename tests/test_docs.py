@@ -1,14 +1,32 @@
 import re
+import shlex
+from ast import literal_eval
+from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from mmcm.cli.main import COMMANDS
+from mmcm.registry import DATASETS
+from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/datasets/*.md', 'configs/*/*.md', 'benchmarks/*.md')
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
+README_WORDS = 900  # counted as `wc -w` does; longer text belongs in docs/
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding='utf-8')
+
+
+def anchors(page):
+    """Return the anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r'^```.*?^```', '', page.read_text(encoding='utf-8'), flags=re.DOTALL | re.MULTILINE)
+    headings = (heading.replace('`', '') for heading in re.findall(r'^#+ (.*)$', text, re.MULTILINE))
+    return {re.sub(r'[^\w\- ]', '', heading.strip().lower()).replace(' ', '-') for heading in headings}
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -16,28 +34,42 @@ def test_page_has_no_blanks_and_its_links_and_commands_lead_to_files(page):
     text = page.read_text(encoding='utf-8')
     assert not re.findall(r'@[A-Z]+@', text)
     assert 'mmcm[' not in text  # pip would look for it on an index
-    links = [link.split('#')[0] for link in re.findall(r'\]\(([^)]+)\)', text) if not link.startswith('http')]
+    links = [link.partition('#') for link in re.findall(r'\]\(([^)]+)\)', text) if not link.startswith('http')]
     files = re.findall(r'(?:configs|tools|demo|docs|requirements|benchmarks)/[\w/.-]+\.(?:py|md|txt|sh)', text)
-    missing = [name for name in links if name and not (page.parent / name).exists()]
+    missing = [name for name, _, _ in links if name and not (page.parent / name).exists()]
     missing += [name for name in files if not (ROOT / name).exists() and not (page.parent / name).exists()]
     assert not missing
+    targets = [(page.parent / name if name else page, anchor) for name, _, anchor in links if anchor]
+    assert [(str(target), anchor) for target, anchor in targets if anchor not in anchors(target)] == []
 
 
 @pytest.mark.parametrize('name', ['README.md', 'README_zh-CN.md'])
-def test_both_readmes_list_all_commands_and_link_all_pages(name):
-    text = (ROOT / name).read_text(encoding='utf-8')
-    table = re.search('<!-- commands begin -->(.*)<!-- commands end -->', text, re.DOTALL)[1]
+def test_readme_is_short_and_links_all_pages(name):
+    text = read(name)
+    assert len(text.split()) <= README_WORDS
+    pages = {page.relative_to(ROOT).as_posix() for page in PAGES if page.parent.parent == ROOT}
+    missing = {page for page in pages if f']({page})' not in text}
+    assert missing == ({'docs/migration_zh-CN.md'} if name == 'README.md' else set())
+
+
+def test_page_of_data_sets_links_all_of_them_and_names_their_types():
+    text = read('docs/datasets.md')
+    pages = [f'datasets/{page.name}' for page in PAGES if page.parent.name == 'datasets']
+    assert [page for page in pages if f']({page})' not in text] == []
+    rows = re.findall(r'^\|[^|]+\|([^|]+)\|', text, re.MULTILINE)[2:]
+    types = re.findall(r'`(\w+)`', ' '.join(rows))
+    assert len(types) >= 10 and [name for name in types if DATASETS.get(name) is None] == []
+
+
+def test_page_of_commands_lists_all_of_them():
+    table = re.search('<!-- commands begin -->(.*)<!-- commands end -->', read('docs/commands.md'), re.DOTALL)[1]
     rows = [row.split('|')[1] for row in table.strip().splitlines()[2:]]
     assert sorted(re.findall(r'`([\w-]+)`', ' '.join(rows))) == sorted(COMMANDS)
-    pages = [str(page.relative_to(ROOT)) for page in PAGES if page.is_relative_to(ROOT / 'docs')]
-    assert [page for page in pages if f']({page}' not in text] == []
 
 
-@pytest.mark.parametrize('name, title', [('README.md', 'Model zoo'), ('README_zh-CN.md', '模型库')])
-def test_both_readmes_list_all_models(name, title):
-    text = (ROOT / name).read_text(encoding='utf-8')
-    section = re.search(f'^## {title}$(.*?)^## ', text, re.DOTALL | re.MULTILINE)[1]
-    first_cells = [row.split('|')[1] for row in section.splitlines() if row.startswith('| `')]
+def test_page_of_the_zoo_lists_all_models():
+    table = read('docs/zoo.md').split('\n\n')[1]
+    first_cells = [row.split('|')[1] for row in table.splitlines() if row.startswith('| `')]
     assert sorted(re.findall(r'`(\w+)`', ' '.join(first_cells))) == sorted(model.name for model in list_models())
 
 
@@ -45,3 +77,61 @@ def test_pages_come_in_both_languages():
     for page in PAGES:
         if page.name == 'README.md' and page.parent.name != 'benchmarks':
             assert (page.parent / 'README_zh-CN.md').exists(), page
+
+
+@pytest.mark.parametrize('name', ['diffusers', 'openai'])
+def test_tables_of_migration_have_the_same_rows_in_both_languages(name):
+    tables = [
+        re.findall(r'^\| `(\w+)` \|([^|]*)\|', text.split(f'<!-- {name} begins -->')[1].split('<!-- ')[0], re.MULTILINE)
+        for text in (read('docs/migration.md'), read('docs/migration_zh-CN.md'))
+    ]
+    assert tables[0] and tables[0] == tables[1]
+
+
+@pytest.mark.parametrize('page', ['CONTRIBUTING.md', 'docs/architecture.md'])
+def test_modules_that_developers_are_sent_to_exist(page):
+    modules = re.findall(r'`((?:[a-z_]+/)+\w+\.py)`', read(page))
+    assert modules
+    assert [name for name in modules if not (ROOT / 'mmcm' / name).exists() and not (ROOT / name).exists()] == []
+
+
+def test_page_of_the_architecture_has_the_layers_in_order():
+    table = read('docs/architecture.md').split('## Layers')[1].split('##')[0]
+    described = re.findall(r'`(\w+)`', ' '.join(re.findall(r'^\| (`[^|]*) \|', table, re.MULTILINE)))
+    floors = re.search(r'^FLOORS = (\[.*?\])', read('tests/test_architecture.py'), re.DOTALL | re.MULTILINE)[1]
+    assert described == [name for name in reversed(literal_eval(floors)) if name != '__main__']
+
+
+def commands(page):
+    """Return (variables, arguments) of each `mmcm` in the shell blocks of a page."""
+    blocks = re.findall(r'^```(?:sh|shell|bash)\n(.*?)^```', page.read_text(encoding='utf-8'), re.DOTALL | re.MULTILINE)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if 'mmcm ' in line]
+    parts = [list(part) for line in words for separator, part in groupby(line, '&&'.__eq__) if not separator]
+    cuts = [(part, part.index('mmcm')) for part in parts if 'mmcm' in part]
+    return [(dict(word.split('=', 1) for word in part[:at] if '=' in word), part[at + 1 :]) for part, at in cuts]
+
+
+@pytest.mark.parametrize(
+    'page', [page for page in PAGES if commands(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_commands_of_the_page_have_arguments_that_exist(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'password.txt').write_text('me:a long password')
+    (tmp_path / 'password.txt').chmod(0o600)
+    for variables, (name, *arguments) in commands(page):
+        module = import_module(f'mmcm.cli.{name.replace("-", "_")}')
+        with monkeypatch.context() as environment:
+            for variable, value in variables.items():
+                environment.setenv(variable, value)
+            try:
+                module.parse_args(arguments)
+            except (SystemExit, InputError) as error:
+                pytest.fail(f'mmcm {name} {shlex.join(arguments)}: {error}')
+
+
+@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md', 'docs/sampling.md'])
+def test_first_python_of_the_page_writes_its_image(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(read(page).split('```python\n')[1].split('```')[0], page, 'exec'), {})
+    assert (tmp_path / 'digits.png').is_file()

@@ -27,6 +27,9 @@ SOURCES = (
     'setup.py',
     'pyproject.toml',
     'README.md',
+    'CHANGELOG.md',
+    'CITATION.cff',
+    'SECURITY.md',
     'LICENSE',
 )
 
@@ -41,7 +44,7 @@ def build(hook, source, folder):
 
 @pytest.fixture(scope='module')
 def source(tmp_path_factory):
-    """Return a copy of the project, as a build leaves files beside the sources."""
+    """Return a copy of the project: a build writes files beside the sources."""
     folder = tmp_path_factory.mktemp('source')
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -129,7 +132,7 @@ def test_what_the_tested_versions_bring_is_pinned_too():
 
 
 def test_wheel_holds_the_data_of_the_package(wheel):
-    for pattern in ('datasets/data/*.npz', 'weights/*.safetensors'):
+    for pattern in ('py.typed', 'datasets/data/*.npz', 'weights/*.safetensors'):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'mmcm').glob(pattern)}
         assert files, pattern
         assert files <= set(wheel.namelist())
@@ -154,5 +157,6 @@ def test_wheel_from_the_source_distribution_is_the_same(source, wheel, tmp_path)
     sdist = build('build_sdist', source, tmp_path / 'sdist')
     shutil.unpack_archive(sdist, tmp_path)
     unpacked = tmp_path / sdist.name.removesuffix('.tar.gz')
+    assert [name for name in SOURCES if not (unpacked / name).exists()] == []
     with ZipFile(build('build_wheel', unpacked, tmp_path / 'wheel')) as archive:
         assert sorted(archive.namelist()) == sorted(wheel.namelist())

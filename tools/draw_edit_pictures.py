@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw the picture of edits in the README, docs/images/editing_inpaint.jpg: scratches and an island, taken out."""
+"""Make the image of edits in the README, docs/images/editing_inpaint.jpg: scratches and an island are removed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from mmcm.utils.outputs import claimed
 OUT = Path(__file__).parents[1] / 'docs' / 'images' / 'editing_inpaint.jpg'
 SCRATCHES = (((340, 40), (620, 190)), ((20, 60), (300, 330)))  # pixels of china.jpg
 ISLAND = (425, 222, 503, 246)
-GAP = 8  # pixels between the pictures
+GAP = 8  # pixels between the images
 
 
 @command
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw(out: Path) -> None:
-    """Draw the picture."""
+    """Write the image."""
     photo, _ = read_photos()
     mask = Image.new('L', photo.size)
     paint = ImageDraw.Draw(mask)

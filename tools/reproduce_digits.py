@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Train every method on the digits, measure them, and write the tables and pictures of the documentation.
+"""Train every method on the digits, measure them, and write the tables and images of the documentation.
 
 Scores are those of the shipped classifier, of nine independent judges and of the sliced Wasserstein distance (see
 `configs/digits/judges_1xb32_digits-8x8.py`). `--shipped` trains nothing and measures the models that come with mmcm.
 
-Each step is a command of its own, printed before it runs. What has run before, in the same work directory, is not run
-again: the script goes on where it was stopped.
+Each step is a command of its own, printed before it runs. A step that has finished in the same work directory is not
+repeated: the script goes on where it was stopped.
 """
 
 import json
@@ -27,7 +27,7 @@ from mmcm.utils.system import usable_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER = 'edm'
-METHODS = {  # method: what tells its config where the teacher is
+METHODS = {  # method: the option for the checkpoint of the teacher
     'edm': None,
     'cd': 'model.teacher.checkpoint',
     'pd': 'model.teacher.checkpoint',
@@ -50,7 +50,7 @@ SHIPPED = {  # zoo name: its config, and the samplers that it is measured with
     'digits': ('configs/digits/cd-finetune_1xb64_digits-8x8.py', 'onestep,twostep'),
     'edm_digits': ('configs/digits/edm_1xb32_digits-8x8.py', 'config'),
 }
-TIMED = 300  # iterations that a training's time is taken from
+TIMED = 300  # iterations by which the time of a training is estimated
 printing = Lock()
 
 
@@ -65,7 +65,7 @@ def read_config(method: str) -> Config:
 
 
 def run(command: Sequence[str], log: Path, threads: int) -> None:
-    """Run a Python `command` of the repository with its output in `log`."""
+    """Run a Python script of the repository, its output in `log`."""
     with printing:
         print('python', *command, flush=True)
     with log.open('w', encoding='utf-8') as file:
@@ -82,13 +82,13 @@ def run(command: Sequence[str], log: Path, threads: int) -> None:
 
 
 def train(method: str, seed: int, folder: Path, threads: int) -> None:
-    """Train `method`, unless it is done."""
+    """Train `method`, unless its last checkpoint exists."""
     work_dir = folder / method
     if (work_dir / f'iter_{length_of(method)}.pth').exists():
         return
     work_dir.mkdir(parents=True, exist_ok=True)
     options = [f'randomness.seed={seed}', *teacher_options(method, folder)]
-    if method == 'pd':  # the student of each number of steps is the checkpoint at the end of its stage
+    if method == 'pd':  # each number of steps has its student: the checkpoint at the end of its stage
         curriculum = read_config('pd').model.objective.curriculum
         options += [
             f'default_hooks.checkpoint.interval={curriculum.stage_length}',
@@ -104,12 +104,12 @@ def length_of(method: str) -> int:
 
 
 def teacher_options(method: str, folder: Path) -> list[str]:
-    """Return the option that tells `method` where the teacher is."""
+    """Return the option that sets the teacher of `method`."""
     return [f'{METHODS[method]}={folder / TEACHER}'] if METHODS[method] else []
 
 
 def seconds_of(method: str, folder: Path) -> float:
-    """Return how long a training takes that has all cores for itself, from its first iterations, run anew."""
+    """Estimate the seconds of a training on all cores, from a separate run of its first iterations."""
     work_dir = folder.parent / 'timing' / method
     scalars = list(work_dir.glob('*/vis_data/scalars.json'))
     if not scalars:
@@ -131,7 +131,7 @@ def seconds_of(method: str, folder: Path) -> float:
 
 
 def tests(method: str, work_dir: Path) -> dict[Path, tuple[Path, list[str]]]:
-    """Return, for each file of scores, the checkpoint and the names of the samplers that it is of."""
+    """Return for each file of scores the checkpoint and the names of its samplers."""
     config = read_config(method)
     names = list(config.get('samplers', ['config']))
     if method != 'pd':
@@ -146,10 +146,10 @@ def tests(method: str, work_dir: Path) -> dict[Path, tuple[Path, list[str]]]:
 
 
 def measure(method: str, folder: Path, threads: int) -> None:
-    """Test `method` with each of its samplers and draw a sheet of one image per class and column."""
+    """Measure `method` with each of its samplers, and write a grid of ten images per class."""
     work_dir = folder / method
     for scores, (checkpoint, names) in tests(method, work_dir).items():
-        if not (scores.exists() and drawn_of(scores).exists()):
+        if not (scores.exists() and images_of(scores).exists()):
             command = [
                 'tools/test.py',
                 config_path(method),
@@ -161,11 +161,11 @@ def measure(method: str, folder: Path, threads: int) -> None:
                 '--out',
                 str(scores),
                 '--out-dir',
-                str(drawn_of(scores)),
+                str(images_of(scores)),
                 '--force',
             ]
             run(command, scores.with_suffix('.txt'), threads)
-        judge([drawn_of(scores) / f'{name}.npz' for name in names], judged_of(scores), threads)
+        judge([images_of(scores) / f'{name}.npz' for name in names], judged_of(scores), threads)
     sheet = work_dir / 'sheet.png'
     if not sheet.exists():
         run(
@@ -189,18 +189,18 @@ def measure(method: str, folder: Path, threads: int) -> None:
         )
 
 
-def drawn_of(scores: Path) -> Path:
-    """Return the folder of the images that a file of scores is of."""
+def images_of(scores: Path) -> Path:
+    """Return the folder of the images that belong to a file of scores."""
     return scores.with_name(scores.stem.replace('scores', 'drawn'))
 
 
 def judged_of(scores: Path) -> Path:
-    """Return the file of what the judges say of the images that a file of scores is of."""
+    """Return the file of the scores by judges that belongs to a file of scores."""
     return scores.with_name(scores.name.replace('scores', 'judged'))
 
 
 def judge(samples: Sequence[Path], out: Path, threads: int, options: Sequence[str] = ()) -> None:
-    """Have the judges measure files of images, unless it is done."""
+    """Let the judges measure files of images, unless `out` exists."""
     if not out.exists():
         run(
             [
@@ -221,13 +221,13 @@ def judge(samples: Sequence[Path], out: Path, threads: int, options: Sequence[st
 
 
 def read_judged(path: Path) -> dict[str, dict[str, float]]:
-    """Return what the judges have measured, by the name of the file of images."""
+    """Return the scores by judges, by the name of the file of images."""
     scores = json.loads(path.read_text(encoding='utf-8'))['scores']
     return {Path(score['sampler']).stem: score['metrics'] for score in scores}
 
 
 def judge_halves(work_dir: Path, threads: int) -> dict[str, float]:
-    """Return what the judges say of the even half of the real digits, against the odd half."""
+    """Return the scores by judges of the even half of the real digits, against the odd half."""
     from mmcm.registry import DATASETS  # torch takes seconds
 
     half = DATASETS.build(dict(type='DigitsDataset', split='train'))
@@ -242,7 +242,7 @@ def judge_halves(work_dir: Path, threads: int) -> dict[str, float]:
 def judge_columns(metrics: dict[str, float], halves: dict[str, float]) -> list[str]:
     """Return the cells of a table: sliced Wasserstein distance; median and range of all judges, and of each kind.
 
-    A judge's value is the Fréchet distance in its features, in units of that between the halves of the real digits.
+    A judge's value is the Fréchet distance in its features, divided by that between the halves of the real digits.
     """
     ratios = {}
     for key, value in metrics.items():
@@ -257,11 +257,11 @@ def judge_columns(metrics: dict[str, float], halves: dict[str, float]) -> list[s
 
 
 def judge_table(rows: Sequence[tuple[str, int | None, dict[str, float]]], halves: dict[str, float]) -> str:
-    """Return the table of what the judges say, in Markdown.
+    """Return the table of the scores by judges, in Markdown.
 
     Args:
-        rows (Sequence[tuple]): For each row its name, the network calls and what the judges have measured.
-        halves (dict): What the judges have measured of the halves of the real digits.
+        rows (Sequence[tuple]): For each row its name, the NFE and the scores by judges.
+        halves (dict): Scores by judges of the halves of the real digits.
     """
     kinds = list(dict.fromkeys(found[1] for key in halves if (found := JUDGE.fullmatch(key))))
     header = ['Images', 'Network calls', 'sliced Wasserstein', 'nine judges', *kinds]
@@ -273,7 +273,7 @@ def judge_table(rows: Sequence[tuple[str, int | None, dict[str, float]]], halves
 
 
 def judged_rows(method: str, folders: Sequence[Path]) -> list[tuple[str, int | None, dict[str, float]]]:
-    """Return the rows of `judge_table` of a method: what the judges say, as the mean over trainings in `folders`."""
+    """Return the rows of `judge_table` of a method: means over the trainings in `folders`."""
     rows = []
     for scores in tests(method, folders[0] / method):
         judged = [read_judged(judged_of(folder / method / scores.name)) for folder in folders]
@@ -285,7 +285,7 @@ def judged_rows(method: str, folders: Sequence[Path]) -> list[tuple[str, int | N
 
 
 def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, int | None, dict[str, float]]]:
-    """Return the rows of `judge_table` of the models that come with mmcm."""
+    """Return the rows of `judge_table` of the shipped models."""
     rows = []
     for name, (config, samplers) in SHIPPED.items():
         scores, drawn = work_dir / f'{name}.json', work_dir / name
@@ -316,7 +316,7 @@ def measure_shipped(work_dir: Path, threads: int) -> list[tuple[str, int | None,
 
 
 def read_scores(method: str, work_dir: Path) -> dict[str, dict]:
-    """Return what was written of each sampler of `method`, by its name, fewest network calls first."""
+    """Return the scores of each sampler of `method`, by its name, the smallest NFE first."""
     scores = [
         score for path in tests(method, work_dir) for score in json.loads(path.read_text(encoding='utf-8'))['scores']
     ]
@@ -324,7 +324,7 @@ def read_scores(method: str, work_dir: Path) -> dict[str, dict]:
 
 
 def train_and_measure(method: str, folder: Path, threads: int) -> None:
-    """Do all that one row of the table needs."""
+    """Train and measure `method`: all that its rows of the tables need."""
     train(method, int(folder.name.removeprefix('seed')), folder, threads)
     measure(method, folder, threads)
 
@@ -332,7 +332,7 @@ def train_and_measure(method: str, folder: Path, threads: int) -> None:
 def table(
     work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str], short: bool = False
 ) -> str:
-    """Return the table of means and, over several seeds, ranges, in Markdown; if `short`, of fewest calls alone."""
+    """Return the table of means, with ranges over several seeds, in Markdown; if `short`, of the smallest NFE alone."""
     lines = [
         '| Method | Network calls | ' + ' | '.join(columns.values()) + ' | training |',
         '| :-- | --: |' + ' --: |' * (len(columns) + 1),
@@ -356,7 +356,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def write_between(path: Path, name: str, content: str) -> None:
-    """Exchange what stands between the comments `name` begins and ends in a Markdown file."""
+    """Replace the text between the comments `name begins` and `name ends` in a Markdown file."""
     begin, end = f'<!-- {name} begins -->', f'<!-- {name} ends -->'
     text = path.read_text(encoding='utf-8')
     found = re.search(f'{re.escape(begin)}.*?{re.escape(end)}', text, re.DOTALL)
@@ -373,7 +373,7 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_digits'))
     parser.add_argument('--jobs', type=int, default=1, help='trainings at a time, which share the cores')
     parser.add_argument('--shipped', action='store_true', help='train nothing: measure the models that come with mmcm')
-    parser.add_argument('--write-docs', action='store_true', help='write table and pictures into docs/')
+    parser.add_argument('--write-docs', action='store_true', help='write tables and images into docs/')
     args = parser.parse_args()
 
     work_dir = args.work_dir.resolve()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Train the models of photo patches, measure how well they edit, and write table and pictures of the documentation.
+"""Train the models of photo patches, measure their edits, and write the table and images of the documentation.
 
-Each step is a command of its own, printed before it runs. What has run before, in the same work directory, is not run
-again: the script goes on where it was stopped. With `--model`, nothing is trained, and that one is measured, each time.
+Each step is a command of its own, printed before it runs. A step that has finished in the same work directory is not
+repeated: the script goes on where it was stopped. With `--model`, nothing is trained: that model is measured each time.
 """
 
 import json
@@ -15,7 +15,7 @@ from reproduce_digits import METHODS, ROOT, TEACHER, run, write_between
 from mmcm.utils.system import usable_cores
 
 FOLDER = ROOT / 'configs' / 'photo_patches'
-HEADS = {  # page: the head of its table, the names of edits and of what fills in the rest
+HEADS = {  # page: the head of its table, the names of edits and of methods
     'README.md': (
         '| Edit | By | PSNR, dB | pooled PSNR, dB | SSIM |',
         {'colorize': 'colorization', 'super-resolve': '4x super-resolution', 'inpaint': '25 % inpainting'},
@@ -50,7 +50,7 @@ def available() -> list[str]:
 
 
 def train(method: str, work_dir: Path, threads: int) -> None:
-    """Train `method`, unless it is done."""
+    """Train `method`, unless its last checkpoint exists."""
     folder = work_dir / method
     config = config_path(method)
     if (folder / f'iter_{Config.fromfile(config).train_cfg.max_iters}.pth').exists():
@@ -63,7 +63,7 @@ def train(method: str, work_dir: Path, threads: int) -> None:
 
 
 def measure(model: str, folder: Path, options: list[str], threads: int, again: bool) -> dict:
-    """Measure `model`, unless that is done in `folder` and not to be done `again`, and return the scores."""
+    """Return the scores of `model`, measured anew if `again` or where `folder` has none."""
     scores = folder / 'edits.json'
     if again or not scores.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,16 +98,16 @@ def table(scores: dict, page: str) -> str:
 def main() -> None:
     """Run the script."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--method', choices=available(), default='cd', help='the recipe that is run, and measured')
-    parser.add_argument('--model', help='measure this one, as `mmcm edit` takes it, and train none')
-    parser.add_argument('--num-images', type=int, default=256, help='pictures to edit, at most')
-    parser.add_argument('--num-candidates', type=int, default=8, help='results per picture')
-    parser.add_argument('--steps', type=int, help='of the sampler; default: as many as `mmcm edit` takes')
+    parser.add_argument('--method', choices=available(), default='cd', help='the recipe to run and measure')
+    parser.add_argument('--model', help='measure this model, as `mmcm edit` takes it, and train none')
+    parser.add_argument('--num-images', type=int, default=256, help='images to edit, at most')
+    parser.add_argument('--num-candidates', type=int, default=8, help='results per image')
+    parser.add_argument('--steps', type=int, help='of the sampler; default: those of `mmcm edit`')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_photo_patches'))
     parser.add_argument(
         '--write-docs',
         action='store_true',
-        help='write the table into configs/photo_patches and the pictures into docs/images',
+        help='write the table into configs/photo_patches and the images into docs/images',
     )
     args = parser.parse_args()
 

@@ -1,9 +1,11 @@
 _base_ = [
-    '../_base_/models/adm_32x32_cifar.py',
+    '../_base_/models/adm_cifar10-32x32.py',
     '../_base_/datasets/cifar10_32x32.py',
+    '../_base_/objectives/cd.py',
     '../_base_/schedules/radam.py',
     '../_base_/default_runtime.py',
 ]
+_base_.model.merge(_base_.pop('method'))
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=8 * 64)
 train_cfg = dict(max_iters=800000)
@@ -11,11 +13,6 @@ optim_wrapper = dict(optimizer=dict(lr=4e-4))
 num_scales = 18
 model = dict(
     teacher=dict(checkpoint='work_dirs/edm_8xb64_cifar10-32x32'),
-    init_from='teacher',
-    objective=dict(
-        type='ConsistencyDistillation',
-        curriculum=dict(type='FixedCurriculum', num_scales=num_scales, target_decay=0.0),
-        distance=dict(type='LPIPS'),
-    ),
-    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=num_scales),
+    objective=dict(curriculum=dict(num_scales=num_scales, target_decay=0.0)),
+    sampler=dict(num_scales=num_scales),
 )

@@ -1,9 +1,11 @@
 _base_ = [
-    '../_base_/models/consistency_adm_64x64.py',
+    '../_base_/models/adm_imagenet9-64x64.py',
     '../_base_/datasets/imagenet9_64x64.py',
+    '../_base_/objectives/ct.py',
     '../_base_/schedules/radam.py',
     '../_base_/default_runtime.py',
 ]
+_base_.model.merge(_base_.pop('method'))
 train_dataloader = dict(batch_size=16)
 auto_scale_lr = dict(base_batch_size=16)
 max_iters = 800000
@@ -11,13 +13,6 @@ train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 end_scales = 150
 model = dict(
-    denoiser=dict(backbone=dict(num_classes=9)),
-    objective=dict(
-        type='ConsistencyTraining',
-        curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.95, total_steps=max_iters
-        ),
-        distance=dict(type='L2'),
-    ),
-    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=end_scales + 1),
+    objective=dict(curriculum=dict(end_scales=end_scales, total_steps=max_iters), distance=dict(type='L2')),
+    sampler=dict(num_scales=end_scales + 1),
 )

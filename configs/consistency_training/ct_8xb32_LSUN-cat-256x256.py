@@ -1,4 +1,19 @@
-_base_ = './ct_8xb32_LSUN-bedroom-256x256.py'
+_base_ = [
+    '../_base_/models/adm_lsun-256x256.py',
+    '../_base_/datasets/lsun_cat_256x256.py',
+    '../_base_/objectives/ct.py',
+    '../_base_/schedules/radam.py',
+    '../_base_/default_runtime.py',
+]
+_base_.model.merge(_base_.pop('method'))
 checkpoint = 'ct_cat256'
-train_dataloader = dict(dataset=dict(data_root='data/lsun/cat'))
-test_evaluator = dict(reference='lsun_cat256')
+train_dataloader = dict(batch_size=32)
+auto_scale_lr = dict(base_batch_size=8 * 32)
+max_iters = 1000000
+train_cfg = dict(max_iters=max_iters)
+optim_wrapper = dict(optimizer=dict(lr=5e-5))  # as for bedrooms
+end_scales = 150
+model = dict(
+    objective=dict(curriculum=dict(end_scales=end_scales, total_steps=max_iters)),
+    sampler=dict(num_scales=end_scales + 1),
+)

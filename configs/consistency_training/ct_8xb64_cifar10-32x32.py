@@ -1,9 +1,11 @@
 _base_ = [
-    '../_base_/models/adm_32x32_cifar.py',
+    '../_base_/models/adm_cifar10-32x32.py',
     '../_base_/datasets/cifar10_32x32.py',
+    '../_base_/objectives/ct.py',
     '../_base_/schedules/radam.py',
     '../_base_/default_runtime.py',
 ]
+_base_.model.merge(_base_.pop('method'))
 train_dataloader = dict(batch_size=64)
 auto_scale_lr = dict(base_batch_size=8 * 64)
 max_iters = 800000
@@ -11,12 +13,6 @@ train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=4e-4))
 end_scales = 150
 model = dict(
-    objective=dict(
-        type='ConsistencyTraining',
-        curriculum=dict(
-            type='ProgressiveCurriculum', start_scales=2, end_scales=end_scales, start_decay=0.9, total_steps=max_iters
-        ),
-        distance=dict(type='LPIPS'),
-    ),
-    sampler=dict(type='MultistepSampler', indices=(0,), num_scales=end_scales + 1),
+    objective=dict(curriculum=dict(end_scales=end_scales, start_decay=0.9, total_steps=max_iters)),
+    sampler=dict(num_scales=end_scales + 1),
 )

@@ -1,16 +1,11 @@
 _base_ = [
-    '../_base_/models/adm_8x8.py',
+    '../_base_/models/adm_digits-8x8.py',
     '../_base_/datasets/digits_8x8.py',
+    '../_base_/objectives/ect.py',
     '../_base_/samplers/multistep_digits.py',
     '../_base_/schedules/digits.py',
 ]
+_base_.model.merge(_base_.pop('method'))
 max_iters = 3600
 train_cfg = dict(max_iters=max_iters)
-model = dict(
-    denoiser=dict(boundary=False),
-    init_from='work_dirs/edm_1xb32_digits-8x8',
-    objective=dict(
-        type='EasyConsistencyTuning', curriculum=dict(type='ShrinkingCurriculum', stage_length=max_iters // 4)
-    ),
-    sampler=dict(type='MultistepSampler', indices=(0,)),
-)
+model = dict(init_from='work_dirs/edm_1xb32_digits-8x8', objective=dict(curriculum=dict(stage_length=max_iters // 4)))

@@ -1,16 +1,13 @@
 _base_ = [
-    '../_base_/models/adm_32x32_cifar.py',
+    '../_base_/models/adm_cifar10-32x32.py',
     '../_base_/datasets/cifar10_32x32.py',
+    '../_base_/objectives/ect.py',
     '../_base_/schedules/radam.py',
     '../_base_/default_runtime.py',
 ]
+_base_.model.merge(_base_.pop('method'))
 train_dataloader = dict(batch_size=128, dataset=dict(flip=False))
 auto_scale_lr = dict(base_batch_size=128)
 train_cfg = dict(max_iters=200000)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
-model = dict(
-    denoiser=dict(boundary=False, backbone=dict(dropout=0.2)),
-    init_from='work_dirs/edm_8xb64_cifar10-32x32',
-    objective=dict(type='EasyConsistencyTuning', curriculum=dict(type='ShrinkingCurriculum', stage_length=25000)),
-    sampler=dict(type='MultistepSampler', indices=(0,)),
-)
+model = dict(denoiser=dict(backbone=dict(dropout=0.2)), init_from='work_dirs/edm_8xb64_cifar10-32x32')

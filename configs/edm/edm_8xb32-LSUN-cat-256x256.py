@@ -1,4 +1,2 @@
-_base_ = './edm_8xb32-LSUN-bedroom-256x256.py'
-checkpoint = 'edm_cat256_ema'
-train_dataloader = dict(dataset=dict(data_root='data/lsun/cat'))
-test_evaluator = dict(reference='lsun_cat256')
+_deprecation_ = dict(expected='configs/edm/edm_8xb32_LSUN-cat-256x256.py')
+_base_ = './edm_8xb32_LSUN-cat-256x256.py'

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import SampleNoise
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
-from mmcm.utils.finite import OutputCheck
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
@@ -48,9 +48,7 @@ class SamplingGraph(nn.Module):
 
     def __init__(self, model: ConsistencyModel, sampler: Sampler | None = None) -> None:
         super().__init__()
-        sampler = sampler or model.sampler
-        if sampler is None:
-            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        sampler = model.checked_sampler(sampler)
         self.sampler = with_constant_levels(sampler)
         denoiser = model.inference_denoiser
         weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}

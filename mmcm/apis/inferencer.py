@@ -18,7 +18,7 @@ from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names
 from mmcm.datasets.labels import class_number, resolve_classes
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
-from mmcm.models.sampling_loop import Samples, sample_in_batches
+from mmcm.models.sampling_loop import Samples
 from mmcm.noise.generators import RequestNoise, as_seed, sample_seeds
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, Sampler
@@ -227,7 +227,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             int(batch_size),
             seed,
             clip,
-            resolve_classes(labels, num_images, self.model.num_classes, self.class_names),
+            resolve_classes(labels, self.model.num_classes, self.class_names, num_images),
             self.model.num_classes,
             self.class_names,
             latents,
@@ -251,24 +251,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             progress (bool): Whether to show a progress bar on stderr.
             batches (Batches, optional): A batch size that several requests share, in place of the request's own.
         """
-        model = self.load().model
-
-        def batch(part: slice, on_step: Callback) -> Tensor:
-            labels, noise, latents = request.inputs(part)
-            return model.generate(
-                part.stop - part.start, labels, noise, latents, request.sampler, request.clip, on_step
-            )
-
-        samples = sample_in_batches(
-            batch,
-            request.num_images,
-            request.batch_size if batches is None else batches,
-            model.data_preprocessor.destruct,
-            request.sampler.num_steps,
-            callback,
-            'sampling' if progress else '',
-            keep_images=output_type in ('np', 'pt'),
-        )
+        self.load()
+        samples = request.run(self.model, callback, progress, batches, keep_images=output_type in ('np', 'pt'))
         labels, seeds = request.labels, request.seeds
         images = self.postprocess(samples, None, output_type, labels, seeds)
         return SamplingResult(

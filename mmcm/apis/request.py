@@ -10,13 +10,16 @@ from torch import Tensor
 
 from mmcm.datasets.class_names import Names
 from mmcm.datasets.labels import expand_labels
+from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.sampling_loop import Samples, sample_in_batches
 from mmcm.noise.generators import Noise, SampleNoise, sample_seeds
-from mmcm.samplers import Sampler
+from mmcm.samplers import Callback, Sampler
+from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SampleRequest:
     """Images to sample from one model.
 
@@ -90,6 +93,41 @@ class SampleRequest:
             return labels, self.noise(part), latents
         assert self.seeds is not None, 'there are seeds where there is no noise'
         return labels, SampleNoise(self.seeds[part]), latents
+
+    def run(
+        self,
+        model: ConsistencyModel,
+        callback: Callback | None = None,
+        progress: bool = False,
+        batches: Batches | None = None,
+        keep_images: bool = False,
+        online: bool = False,
+    ) -> Samples:
+        """Sample the images from `model`, whose weights are loaded.
+
+        Args:
+            model (ConsistencyModel): The model.
+            callback (Callable, optional): Called in each step of each batch; see `Sampler`.
+            progress (bool): Whether to show a progress bar on stderr.
+            batches (Batches, optional): A batch size that several requests share, in place of the request's own.
+            keep_images (bool): Whether to return the images before their conversion to uint8, too.
+            online (bool): Whether to use the trained weights themselves, in place of their first average.
+        """
+
+        def batch(part: slice, on_step: Callback) -> Tensor:
+            number = part.stop - part.start
+            return model.generate(number, *self.inputs(part), self.sampler, self.clip, on_step, online)
+
+        return sample_in_batches(
+            batch,
+            self.num_images,
+            self.batch_size if batches is None else batches,
+            model.data_preprocessor.destruct,
+            self.sampler.num_steps,
+            callback,
+            'sampling' if progress else '',
+            keep_images,
+        )
 
 
 def check_latents(latents: Any, shape: tuple[int, ...]) -> None:

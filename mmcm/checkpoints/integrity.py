@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from mmcm.utils.bounded import JSON_BYTES, Unreadable, open_directory, parse_json
-from mmcm.utils.file_kinds import stand_in
+from mmcm.utils.stand_ins import stand_in
 
 
 def why_incomplete(path: Path, suffix: str) -> str | None:

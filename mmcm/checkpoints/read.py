@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from mmcm.checkpoints.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
 from mmcm.checkpoints.network_pickle import refuse_network_pickle
 from mmcm.checkpoints.safe_globals import allow_history_buffers, supports_training_checkpoints
 from mmcm.checkpoints.torch_files import check_torch_file
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
-from mmcm.utils.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
 from mmcm.utils.pickle_check import ForeignName
 
 SHOWN = 100  # characters of an error of a library

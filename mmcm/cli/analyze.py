@@ -1,4 +1,4 @@
-"""`mmcm analyze`: pictures of scores, samples and data."""
+"""`mmcm analyze`: figures of scores, samples and data."""
 
 import json
 from argparse import Namespace
@@ -20,14 +20,14 @@ if TYPE_CHECKING:  # which load torch
     from mmcm.apis.analysis.one_seed import Row
     from mmcm.datasets.image_dataset import ImageDataset
 
-SAMPLED = 100  # images of a model, where nobody says how many
+SAMPLED = 100  # default number of samples of a model
 SOURCES = 'folder or zip of images, npz (arr_0 uint8 NHWC), lmdb of LSUN, or config (its training data)'
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Draw pictures of scores, samples and data.',
+        'Plot scores, samples and data.',
         prog,
         examples=(
             'calls ct.json cd.json ict.json --metric FID --out calls.png',
@@ -41,17 +41,17 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
     calls = commands.add_parser(
         'calls',
-        description='Draw a metric against network calls per image, a line for each method.',
+        description='Plot a metric against network calls per image (NFE), a line for each method.',
         help='a metric against network calls',
     )
     calls.add_argument('scores', nargs='+', type=Path, help='JSON files that `mmcm test --out` wrote')
     calls.add_argument('--metric', help='such as FID or frechet/distance; default: the first that all files have')
-    calls.add_argument('--names', nargs='+', metavar='NAME', help='what to call the files; default: their configs')
+    calls.add_argument('--names', nargs='+', metavar='NAME', help='names of the files; default: their configs')
     calls.add_argument('--log', action='store_true', help='a logarithmic axis for the metric')
 
     seeds = commands.add_parser(
         'seeds',
-        description='Draw samples of the same seeds by several models or samplers, a row for each.',
+        description='Show samples of the same seeds by several models or samplers, a row for each.',
         help='samples of one seed across models and samplers',
     )
     seeds.add_argument(
@@ -84,7 +84,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
     neighbours = commands.add_parser(
         'neighbours',
-        description='Find the training images that are nearest to samples: has a model learned its data by heart?',
+        description='Find the training images nearest to samples, to see whether a model has memorised its data.',
         help='nearest training images of samples',
     )
     neighbours.add_argument('samples', nargs='?', help=f'{SOURCES}; or give --model')
@@ -102,7 +102,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         type=int,
         default=16,
         metavar='N',
-        help='samples on the sheet, those nearest to training images; default: %(default)s',
+        help='samples on the grid, those nearest to training images; default: %(default)s',
     )
     neighbours.add_argument(
         '--real',
@@ -123,8 +123,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
     dataset = commands.add_parser(
         'dataset',
-        description='Draw a sheet of a data set: images of its classes, counts, sizes, colours.',
-        help='sheet of a data set',
+        description='Show a data set on a grid: images of its classes, counts, sizes, colours.',
+        help='grid of a data set',
     )
     dataset.add_argument('data', help=SOURCES)
     dataset.add_argument('--rows', type=int, default=10, metavar='N', help='classes to show; default: %(default)s')
@@ -145,7 +145,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         )
         each.add_background()
     for name, each in commands.choices.items():
-        each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the picture, such as {name}.png')
+        each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the image file, such as {name}.png')
         each.add_force()
     args = parser.parse_args(argv)
     if args.what == 'neighbours':
@@ -154,7 +154,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
 
 def settle_samples(args: Namespace) -> None:
-    """Set `model` or `samples` of `args`, and how many images of the model to take."""
+    """Set `model` or `samples` of `args`, and the number of samples."""
     if args.num_images is not None and args.model is None:  # `SAMPLES DATA --draw N` named the model so
         args.model, args.samples = args.samples, None
     if (args.model is None) == (args.samples is None):
@@ -168,7 +168,7 @@ def settle_samples(args: Namespace) -> None:
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    from mmcm.utils.images import check_suffix, write_picture  # torch is loaded for arguments in order
+    from mmcm.utils.images import check_suffix, write_picture  # here: torch is loaded only for valid arguments
 
     check_suffix(args.out)
     texts = getattr(args, 'json', None)
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def calls(args: Namespace) -> tuple:
-    """Draw a metric against network calls."""
+    """Plot a metric against the NFE."""
     from mmcm.apis.analysis.nfe import draw_curves, read_curves
 
     title, curves = read_curves(args.scores, args.metric, args.names)
@@ -193,7 +193,7 @@ def calls(args: Namespace) -> tuple:
 
 
 def seeds(args: Namespace) -> tuple:
-    """Draw samples of the same seeds."""
+    """Make a grid of samples of the same seeds."""
     from mmcm.apis.analysis.one_seed import seed_sheet
 
     rows = [row_of(*words) for words in args.row]
@@ -201,7 +201,7 @@ def seeds(args: Namespace) -> tuple:
 
 
 def row_of(model: str, *words: str) -> 'Row':
-    """Return the row that the words after --row mean."""
+    """Parse the words after --row."""
     from mmcm.apis.analysis.one_seed import Row
 
     texts = settings('--row', words)
@@ -247,7 +247,7 @@ def neighbours(args: Namespace) -> tuple:
 
 
 def opened(sources: Sequence[str], size: int | None, background: str | None) -> 'list[ImageDataset]':
-    """Return the data sets that `sources` mean; an InputError if none of them has image files that `size` is for."""
+    """Open the data sets `sources`; raise an InputError if `size` is given and none of them has image files."""
     from mmcm.apis.data.resolve_dataset import build_images, dataset_config, on_background
 
     configs = on_background([dataset_config(source, size) for source in sources], background)
@@ -256,9 +256,9 @@ def opened(sources: Sequence[str], size: int | None, background: str | None) -> 
 
 
 def read_like(model: 'ImageDataset', data: 'ImageDataset', source: str, args: Namespace) -> 'ImageDataset':
-    """Return the `data` that `source` means, with the channels of `model`, if they can be read so.
+    """Return `data`, reopened from `source` with the channels of `model` if possible.
 
-    Whether the images in files are grey is not known before: they are read in colours.
+    Files are decoded to colours by default, since grey images are not known in advance.
     """
     from mmcm.apis.data.resolve_dataset import find_dataset
 
@@ -269,7 +269,7 @@ def read_like(model: 'ImageDataset', data: 'ImageDataset', source: str, args: Na
 
 
 def drawn(model: str, number: int) -> 'ImageDataset':
-    """Return so many images of a model as a data set."""
+    """Return samples of a model as a data set."""
     from mmcm.apis.inferencer import ConsistencyModelInferencer
     from mmcm.datasets.image_arrays import ImageArrays
 
@@ -280,7 +280,7 @@ def drawn(model: str, number: int) -> 'ImageDataset':
 
 
 def extractor_of(name: str, *words: str) -> Any:
-    """Return the feature extractor of a type with settings, or the one that the metrics of a config look through."""
+    """Return the feature extractor of a type with settings, or that of the metrics in a config."""
     from mmcm.apis.data.resolve_dataset import named_config
     from mmcm.evaluation.features.shared import shared_extractor
     from mmcm.registry import MODELS
@@ -296,7 +296,7 @@ def extractor_of(name: str, *words: str) -> Any:
 
 
 def dataset(args: Namespace) -> tuple:
-    """Draw a sheet of a data set."""
+    """Make a grid of a data set."""
     from mmcm.apis.analysis.dataset_grid import dataset_sheet, described
 
     (data,) = opened([args.data], args.size, args.background)

@@ -1,7 +1,7 @@
 """Completion of command lines by bash and zsh, through argcomplete (the extra `completion`).
 
-`eval "$(register-python-argcomplete mmcm)"` has the shell run `mmcm` with `_ARGCOMPLETE` set whenever a user asks for a
-completion, with what was typed so far in `COMP_LINE`.
+After `eval "$(register-python-argcomplete mmcm)"`, the shell runs `mmcm` for each completion, with `_ARGCOMPLETE` set
+and the typed text in `COMP_LINE`.
 """
 
 import os
@@ -9,11 +9,11 @@ from argparse import Action, ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
-ASKED = '_ARGCOMPLETE'  # 1: the words begin with the name of the program; 2: with its second word
+ASKED = '_ARGCOMPLETE'  # 1: words count from the name of the program; 2: from its second word
 
 
 def complete(parser: ArgumentParser) -> None:
-    """Answer the shell and end the process, if the shell asks; otherwise do nothing."""
+    """Complete for the shell and end the process if it was started for that; otherwise do nothing."""
     if ASKED in os.environ:
         import argcomplete
 
@@ -21,9 +21,9 @@ def complete(parser: ArgumentParser) -> None:
 
 
 def asked_command(names: Iterable[str]) -> str | None:
-    """Return the command, one of `names`, whose arguments the shell asks for; None if it asks for a command.
+    """Return the command, one of `names`, whose arguments are to be completed; None if it is the command itself.
 
-    From then on the words count as those of that command.
+    From then on, words count from that of the command.
     """
     words = os.environ.get('COMP_LINE', '').split()
     if len(words) < 2 or words[1] not in names or os.environ.get('COMP_LINE', '').endswith(f' {words[1]}'):
@@ -33,12 +33,12 @@ def asked_command(names: Iterable[str]) -> str | None:
 
 
 def with_models(action: Action) -> Action:
-    """Have the shell complete the value of `action` to names of the zoo, files and folders."""
+    """Complete the value of `action` to names of the zoo, files and folders."""
     return _completed(action, lambda: [model.name for model in _zoo().list_models()])
 
 
 def with_configs(action: Action) -> Action:
-    """Have the shell complete the value of `action` to names of our configs, files and folders."""
+    """Complete the value of `action` to names of our configs, files and folders."""
     return _completed(action, lambda: [path.stem for path in _zoo().list_configs()])
 
 
@@ -48,7 +48,7 @@ def _completed(action: Action, names: Any) -> Action:
 
         return [name for name in names() if name.startswith(prefix)] + list(FilesCompleter()(prefix))
 
-    action.completer = completer
+    action.completer = completer  # type: ignore[attr-defined]  # which argcomplete reads
     return action
 
 

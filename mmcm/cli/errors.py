@@ -1,9 +1,10 @@
-"""How commands end when their input cannot be used, the machine fails, they are interrupted, or nobody reads on."""
+"""Exit of commands: one line on stderr for unusable input, failures of the machine and interrupts."""
 
 import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -19,23 +20,23 @@ TYPE = InputError.__name__
 
 
 def command(main: Callable[..., None]) -> Callable[..., None]:
-    """Let `main` end with one line on stderr where something else than a fault of ours ends it.
+    """Decorate `main` so that all ends but bugs print one line on stderr.
 
-    The exit code is 2 where it raises an InputError, a config cannot be built or the machine fails, 130 after SIGINT,
-    143 after SIGTERM. Where the reader of the output has ended, as `head` does, it ends with 141 and without a line.
+    The exit code is 2 for an InputError, a config that cannot be built or a failure of the machine, 130 after SIGINT
+    and 143 after SIGTERM. If the reader of the output has ended, as `head` does, it is 141, without a line.
 
-    Where the variable `MMCM_TRACEBACK` is set, the traceback of an error that is told in one line comes before it, and
-    with it that of what it was made from.
+    With the environment variable `MMCM_TRACEBACK`, the traceback of the error and of its causes precedes the line.
     """
 
     @wraps(main)
-    def run(*args, **kwargs):
+    def run(*args: Any, **kwargs: Any) -> None:
         streams.make_usable()
+        warnings.filterwarnings('default', 'The config file .* deprecated', DeprecationWarning)  # MMEngine's notes
         with interruptible():
             try:
                 run_and_report(main, *args, **kwargs)
             except BrokenPipeError:
-                if not streams.abandoned():  # then it was another pipe
+                if not streams.abandoned():  # it was another pipe
                     raise
                 leave_quietly()
 
@@ -43,7 +44,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def run_and_report(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """Call `main`, and print what has ended it as one line."""
+    """Call `main`, and print the reason of its end as one line."""
     try:
         run_and_flush(main, *args, **kwargs)
     except InputError as error:
@@ -54,8 +55,9 @@ def run_and_report(main: Callable[..., None], *args: Any, **kwargs: Any) -> None
     except KeyboardInterrupt:
         stop(Interrupted())
     except Exception as error:
-        if received():  # libraries make an error of their own of an exception that they do not expect
-            stop(Interrupted(received()))
+        signal = received()
+        if signal:  # libraries turn an unexpected exception into an error of their own
+            stop(Interrupted(signal))
         if isinstance(error, BrokenPipeError) and streams.abandoned():
             raise
         failure = machine_failure(error) or building_failure(error)
@@ -66,7 +68,7 @@ def run_and_report(main: Callable[..., None], *args: Any, **kwargs: Any) -> None
 
 
 def run_and_flush(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """Call `main` and write out what it has printed: as Python ends, nobody could handle a closed pipe."""
+    """Call `main` and flush its output: a closed pipe could not be handled when Python ends."""
     try:
         main(*args, **kwargs)
     except SystemExit:  # after help, for example
@@ -76,8 +78,8 @@ def run_and_flush(main: Callable[..., None], *args: Any, **kwargs: Any) -> None:
 
 
 def building_failure(error: Exception) -> str | None:
-    """Return in one line what could not be built from a config; None if `error` is of something else."""
-    if 'mmengine' not in sys.modules:  # then nothing was built, and its import would take long
+    """Describe in one line what could not be built from a config; return None for other errors."""
+    if 'mmengine' not in sys.modules:  # nothing was built, and the import would be slow
         return None
     from mmcm.cli import building
 
@@ -85,14 +87,14 @@ def building_failure(error: Exception) -> str | None:
 
 
 def show_traceback() -> None:
-    """Print the traceback of the exception that is handled, if the user has asked for it."""
+    """Print the traceback of the current exception, if the user wants it."""
     if os.environ.get(TRACEBACK):
         traceback.print_exc()
 
 
 def fail(message: str) -> None:
-    """Print an error as one line and leave with exit code 2."""
-    # A worker process that reads data puts its traceback in front; MMEngine the class that it was building.
+    """Print an error as one line and exit with code 2."""
+    # A worker process that reads data prepends its traceback, MMEngine the class that it was building.
     message = re.sub(rf'^Caught {TYPE} in .*\n[\w.]*{TYPE}: ', '', message, flags=re.DOTALL)
     message = re.sub(r'^(class `\w+` in \S+\.py: )+', '', ' '.join(message.split()))
     message = printable(message)
@@ -103,19 +105,19 @@ def fail(message: str) -> None:
 
 
 def leave_quietly() -> None:
-    """Leave without a line: nobody reads the output any more."""
+    """Exit without a line: nobody reads the output any more."""
     for stream in streams.abandoned():
         streams.silence(stream)
     sys.exit(128 + PIPE_CLOSED)
 
 
 def stop(interrupt: Interrupted) -> None:
-    """Print how a command was interrupted as one line, and leave with the exit code of the signal."""
+    """Print how a command was interrupted as one line, and exit with the code of the signal."""
     if interrupt.number == PIPE_CLOSED:
         leave_quietly()
-    if is_first_process():  # one of all processes speaks
+    if is_first_process():  # of all processes, only the first prints
         try:
             print(interrupt, file=sys.stderr, flush=True)
-        except BrokenPipeError:  # Ctrl-C has ended who reads it, `tee` for example
+        except BrokenPipeError:  # Ctrl-C has also ended the reader, `tee` for example
             streams.silence(sys.stderr)
     sys.exit(interrupt.exit_code)

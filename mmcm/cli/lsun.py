@@ -1,4 +1,4 @@
-"""`tools/dataset_converters/lsun.py`: LSUN's database as image files."""
+"""`tools/dataset_converters/lsun.py`: export LSUN's database as image files."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         '--corrupt',
         choices=ON_CORRUPT,
         default=ON_CORRUPT[0],
-        help='what to do about images that cannot be decoded; those that are skipped are listed in '
+        help='what to do with images that cannot be decoded; skipped ones are listed in '
         'corrupt.txt; default: %(default)s',
     )
     parser.add_workers('read and write images')

@@ -1,4 +1,4 @@
-"""`mmcm`: one entry point to all commands. Each is a module of this package, imported only when it is asked for."""
+"""Entry point `mmcm` of all commands. Each is a module of this package, imported on use."""
 
 import importlib
 import os
@@ -13,22 +13,22 @@ from mmcm.utils.errors import InputError
 from mmcm.version import __version__
 
 COMMANDS = {
-    'sample': 'draw pictures, from one to millions',
-    'edit': 'inpaint, colorize, enlarge or vary a picture',
-    'web': 'draw, edit, interpolate and compare in a browser',
+    'sample': 'generate images, from one to millions',
+    'edit': 'inpaint, colorize, enlarge or vary an image',
+    'web': 'sample, edit, interpolate and compare in a browser',
     'train': 'train a model from a config',
-    'test': 'measure what a model draws, or anyone has drawn',
+    'test': 'measure samples of a model, or any images',
     'search': 'find the noise levels of a few-step sampler',
-    'score-edits': 'measure how well a model edits pictures',
-    'analyze': 'draw scores, samples, neighbours and data',
-    'pack': 'put a data set into one file that is quick to read',
-    'statistics': 'take the statistics of real images',
+    'score-edits': 'measure how well a model edits images',
+    'analyze': 'plot scores, samples, neighbours and data',
+    'pack': 'pack a data set into one file that is fast to read',
+    'statistics': 'compute the statistics of real images',
     'lsun': "write LSUN's database to image files",
-    'download': 'fetch checkpoints of the zoo',
-    'convert': 'between files of OpenAI, diffusers and mmcm',
+    'download': 'download checkpoints of the zoo',
+    'convert': 'convert between files of OpenAI, diffusers and mmcm',
     'export': 'write a model as ONNX or for torch.export',
-    'publish': 'write the weights of a run to a file to hand out',
-    'zoo': 'list the models that can be asked for by name',
+    'publish': 'write the weights of a run to a file for others',
+    'zoo': 'list the models that have a name',
 }
 
 
@@ -37,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first argument names."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
     if ASKED in os.environ:
-        name, rest = asked_command(COMMANDS), []
-        if name is None:
+        completed = asked_command(COMMANDS)
+        if completed is None:
             complete_commands()
             return
+        name, rest = completed, []
     if name in ('-h', '--help'):
         print(help_text())
     elif name == '--version':
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def complete_commands() -> None:
-    """Answer the shell that asks for the name of a command."""
+    """Complete the name of a command for the shell."""
     parser = CommandParser('', 'mmcm')
     parser.add_argument('--version', action='store_true')
     parser.add_argument('command', choices=list(COMMANDS))
@@ -63,7 +64,7 @@ def complete_commands() -> None:
 
 @command
 def script(name: str, argv: Sequence[str] | None = None) -> None:
-    """Run the command `name` in a script of its own; its imports take seconds, in which signals arrive, too."""
+    """Run the command `name` as a script; signals are handled during its imports, which take seconds."""
     importlib.import_module(f'mmcm.cli.{name}').main(argv)
 
 
@@ -78,7 +79,7 @@ def help_text() -> str:
         [
             'usage: mmcm COMMAND ...',
             '',
-            'Consistency models: draw, edit, train, distil, measure.',
+            'Consistency models: sample, edit, train, distil, measure.',
             '',
             'commands:',
             *lines,

@@ -103,7 +103,7 @@ def recipe_of(run: Path) -> str | None:
 
     The copy of the config that MMEngine writes into a work directory is not used: reading it would run it.
     """
-    ours = {path.stem: path for path in list_configs()}
+    ours = {path.stem: path for path in list_configs(former_names=True)}
     copies = sorted(run.glob('*.py')) if run.is_dir() else []
     return next((str(ours[path.stem]) for path in copies if path.stem in ours), None)
 

@@ -1,8 +1,9 @@
-"""`mmcm pack`: any data set into one file that is mapped, not decoded."""
+"""`mmcm pack`: write any data set into one file that is mapped, not decoded."""
 
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
@@ -11,7 +12,7 @@ from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.outputs import claimed
 
-LISTED = 20  # of what could not be read
+LISTED = 20  # corrupt images
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
@@ -72,7 +73,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
     """Return the config of the data set to pack.
 
     Raises:
-        InputError: If there is none, it changes images at random, or it says its size itself.
+        InputError: If there is none, it changes images at random, or `size` is given although it has its own.
     """
     import inspect
 
@@ -85,7 +86,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
     options = as_values(options)
     kind = DATASETS.module_dict.get(source)
     if kind is not None:
-        config = dict(type=source)
+        config: dict[str, Any] = dict(type=source)
         required = [
             name
             for name, parameter in inspect.signature(kind).parameters.items()
@@ -96,7 +97,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
             size = None
         missing = [f'{name}=VALUE' for name in required if name not in (*config, *options)]
         if missing:
-            raise InputError(f'{source} has to be told more: add --options {" ".join(missing)}.')
+            raise InputError(f'{source} needs more arguments: add --options {" ".join(missing)}.')
     else:
         try:
             config = dataset_config(source, size)
@@ -109,7 +110,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
             size = None
     if size is not None:
         raise InputError(
-            f'--size is for images in files; {source} says itself what size they have. Leave it out, or '
+            f'--size is for images in files, and {source} sets the size of its images itself. Leave it out, or '
             'give its folder instead.'
         )
     config = dataset_config({**config, **options}, background=background)
@@ -135,7 +136,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def write(out: Path, args: Namespace) -> None:
-    """Pack what `args` name into `out`."""
+    """Pack the data set of `args` into `out`."""
     config = source_config(args.source, args.size, args.options, args.background)
 
     from mmcm.apis.data.packing import pack
@@ -154,7 +155,7 @@ def write(out: Path, args: Namespace) -> None:
         print(f'... and {len(done.corrupt) - LISTED} more; dataset.json in the file has up to {MOST_REASONS:,} of them')
     if done.composited:
         print(done.composited)
-    if done.empty_classes != empty:  # since what could not be read is left out
+    if done.empty_classes != empty:  # corrupt images are left out
         print(done.empty_classes)
     found = f', {done.num_found} of them by an earlier run' if done.num_found else ''
     print(

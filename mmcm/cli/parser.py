@@ -1,4 +1,4 @@
-"""The parser of every command: help with examples, errors of one line, completion by the shell."""
+"""Argument parser of all commands: help with examples, one-line errors, completion by the shell."""
 
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -11,7 +11,7 @@ from mmcm.utils.system import usable_cores
 
 
 class Deprecated(Action):
-    """Stores the value of an option under its former name, and names the present one."""
+    """Action of an option under its former name, which stores the value and prints the new name."""
 
     def __init__(self, *args: Any, new: str, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -27,10 +27,10 @@ class CommandParser(ArgumentParser):
     """A parser whose errors are InputErrors, which `command` prints as one line.
 
     Args:
-        description (str): What the command does.
-        prog (str, optional): What the user called it: 'mmcm train' behind `mmcm`, else the name of the script.
-        examples (Sequence[str]): Command lines that work, shown below the arguments, each without the program's name.
-        options: What argparse itself hands to the parsers of subcommands.
+        description (str): Description of the command.
+        prog (str, optional): Name of the program: 'mmcm train' through `mmcm`, else the name of the script.
+        examples (Sequence[str]): Command lines for the help, without the name of the program.
+        options: Options of argparse for the parsers of subcommands.
     """
 
     def __init__(self, description: str, prog: str | None = None, examples: Sequence[str] = (), **options: Any) -> None:
@@ -39,7 +39,7 @@ class CommandParser(ArgumentParser):
             self.epilog = '\n'.join(['examples:', *(f'  {self.prog} {example}' for example in examples)])
 
     def add_workers(self, what: str) -> None:
-        """Add `--workers`, how many processes do `what`: by default one for each core that we may use."""
+        """Add `--workers`, the number of processes that do `what`: by default one per usable core."""
         self.add_argument(
             '--workers',
             type=int,
@@ -49,30 +49,29 @@ class CommandParser(ArgumentParser):
         )
 
     def add_deprecated(self, old: str, new: str) -> None:
-        """Accept the option `old`, which help does not list, as another name of the option `new`."""
+        """Accept the option `old`, absent from the help, as a former name of the option `new`."""
         action = self._option_string_actions[new]
-        self.add_argument(
-            old, dest=action.dest, type=action.type, help=SUPPRESS, default=SUPPRESS, action=Deprecated, new=new
-        )
+        kind: Any = action.type
+        self.add_argument(old, dest=action.dest, type=kind, help=SUPPRESS, default=SUPPRESS, action=Deprecated, new=new)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Namespace | None = None) -> Namespace:
-        """Parse the arguments, or answer the shell that asks how they go on."""
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the arguments, or complete them for the shell."""
         complete(self)
         return super().parse_args(args, namespace)
 
     def add_force(self) -> None:
-        """Add `--force`, without which nothing that is there is replaced."""
-        self.add_argument('--force', action='store_true', help='replace outputs that are there already')
+        """Add `--force`, the permission to replace existing outputs."""
+        self.add_argument('--force', action='store_true', help='replace existing outputs')
 
     def add_background(self) -> None:
-        """Add `--background`, what transparent images are composited on."""
+        """Add `--background`, the colour behind transparent images."""
         self.add_argument(
             '--background',
             metavar='COLOUR',
-            help="what transparent image files are composited on: a colour, as a name or '#rrggbb', or 'none', which "
-            'leaves their alpha channel out; default: white, or what a config says',
+            help="colour behind transparent image files, a name or '#rrggbb', or 'none', which drops their alpha "
+            'channel; default: white, or the colour in a config',
         )
 
     def error(self, message: str) -> NoReturn:
         """Raise `message` as an InputError."""
-        raise InputError(f'{message}; {self.prog} --help tells of all arguments')
+        raise InputError(f'{message}; {self.prog} --help lists all arguments')

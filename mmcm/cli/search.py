@@ -1,4 +1,4 @@
-"""`tools/search_timesteps.py`: find the noise levels by which a multistep sampler draws best."""
+"""`tools/search_timesteps.py`: find the best noise levels of a multistep sampler."""
 
 import json
 from argparse import Namespace
@@ -25,8 +25,8 @@ EVALUATIONS = 'evaluations.json'  # in the work directory
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Find the noise levels by which a multistep sampler draws best, and write them as a config. A search that was '
-        'stopped goes on when the same command is given again: every evaluation is kept in the work directory.',
+        'Find the best noise levels of a multistep sampler, and write them as a config. A stopped search goes on when '
+        'the same command is given again: every evaluation is kept in the work directory.',
         prog,
         examples=(
             '--model digits --steps 2 --metric frechet/distance',
@@ -39,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         type=int,
         default=2,
         metavar='K',
-        help='network calls, 2 or more, the first one at the highest level; default: %(default)s',
+        help='network calls (NFE), 2 or more, the first one at the highest level; default: %(default)s',
     )
     parser.add_argument(
         '--metric', default='frechet/distance', help='what to judge by, a metric of the config; default: %(default)s'
@@ -96,7 +96,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
 
 def search(config: Config, args: Namespace) -> None:
-    """Search, print the table, and write it and the config of what was found."""
+    """Search, print the table, and write it and the config of the best sampler."""
     from mmengine.dist import is_main_process  # torch is loaded only to draw
 
     from mmcm.apis.evaluation import timestep_search
@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def table_beside(config: Path) -> Path:
-    """Return the file for the table of all evaluations, beside the config of the best."""
+    """Return the path of the table of all evaluations, beside the config of the best sampler."""
     return config.with_suffix('.json')
 
 

@@ -1,4 +1,4 @@
-"""`tools/dataset_converters/reference_statistics.py`: what a network of features sees in real images, into a file."""
+"""`tools/dataset_converters/reference_statistics.py`: write the statistics of a network's features of real images."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def write(path: Path, args: Namespace) -> None:
-    """Compute the statistics that `args` ask for, and write them."""
+    """Compute the statistics of `args`, and write them."""
     from mmcm.apis.data.resolve_dataset import dataset_config  # torch is loaded only for arguments in order
     from mmcm.cli.building import built_from_config
     from mmcm.evaluation.features.shared import channels_for
@@ -111,18 +111,20 @@ def write(path: Path, args: Namespace) -> None:
             reference.want('table')
         statistics = reference.made()
     write_statistics(path, statistics)
+    features = statistics.features
+    assert features is not None  # a file may lack them, but they are computed here
     spatial = f' and {len(statistics.spatial.mean)} spatial ones' if statistics.spatial else ''
     print(
-        f'Wrote {path}: {statistics.features.num_images} images of {args.dataset}, seen by {statistics.kind}, '
-        f'{len(statistics.features.mean)} features{spatial}.'
+        f'Wrote {path}: {features.num_images} images of {args.dataset}, seen by {statistics.kind}, '
+        f'{len(features.mean)} features{spatial}.'
     )
 
 
 def changed_data(dataset: str, options: dict | None) -> str | dict:
-    """Return the training data of the config called `dataset`, changed by `options`; its name where there are none.
+    """Return the training data of the config `dataset`, changed by `options`; without options, return `dataset`.
 
     Raises:
-        InputError: If there are options, and it is no config or names no data.
+        InputError: If there are options, and `dataset` is no config or names no data.
     """
     if not options:
         return dataset
@@ -137,13 +139,13 @@ def changed_data(dataset: str, options: dict | None) -> str | dict:
 
 
 def default_extractor(dataset: str, options: dict | None = None) -> dict:
-    """Return the config of the extractor by which the config called `dataset` is evaluated, else of InceptionV3."""
+    """Return the config of the extractor that the config `dataset` is evaluated with, else of InceptionV3."""
     from mmcm.apis.data.resolve_dataset import named_config
     from mmcm.evaluation.features.shared import REFERENCE
 
     try:
         evaluator = named_config(dataset, options).get('test_evaluator')
-    except InputError:  # it is no config, but images
+    except InputError:  # it is no config but images
         evaluator = None
     return first_extractor(evaluator) or dict(type=REFERENCE)
 

@@ -1,26 +1,28 @@
-"""Standard streams that any command may write to: whatever their encoding is, and also where the caller closed them."""
+"""Standard streams that work with any encoding, and also if the caller closed them."""
 
 import codecs
 import io
 import os
 import sys
+from typing import TextIO
 
 from mmcm.utils.system import has_reader
 
 NAMES = ('stdin', 'stdout', 'stderr')
-AS_BYTES = 'mmcm.as_bytes'  # names of files keep the bytes that they have, as Python prints them in the C locale
+AS_BYTES = 'mmcm.as_bytes'  # names of files keep their bytes, as in Python's C locale
 
 
 def make_usable() -> None:
-    """Open the standard streams that are closed on nothing, and have all of them write any character.
+    """Open closed standard streams on the null device, and let all of them write any character.
 
-    Where a stream is closed, Python has None for it, prints for stderr to stdout, and the next file that is opened gets
-    its number: what a library then prints would go into that file.
+    For a closed stream, Python has None, prints for stderr to stdout, and gives its number to the next opened file,
+    which would then get the output of libraries.
     """
     for number, name in enumerate(NAMES):
         if getattr(sys, name) is None:
             fill(number)
-            setattr(sys, name, open(number, 'w' if number else 'r', encoding='utf-8', closefd=False))
+            mode = 'w' if number else 'r'
+            setattr(sys, name, open(number, mode, encoding='utf-8', closefd=False))  # noqa: SIM115  (of the process)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             if stream.errors == 'strict':
@@ -30,7 +32,7 @@ def make_usable() -> None:
 
 
 def fill(number: int) -> None:
-    """Have the file of this number be nothing, unless there is one by now."""
+    """Open the null device under this number, unless the number is in use by now."""
     try:
         os.fstat(number)
     except OSError:
@@ -41,8 +43,8 @@ def fill(number: int) -> None:
         os.set_inheritable(number, True)
 
 
-def as_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Write characters that stand for bytes of a name as these, and others as escapes: an error handler of codecs."""
+def as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode escaped bytes of names as these bytes, and others as escapes: an error handler of codecs."""
     try:
         return codecs.lookup_error('surrogateescape')(error)
     except UnicodeError:
@@ -52,9 +54,9 @@ def as_bytes(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(AS_BYTES, as_bytes)
 
 
-def abandoned() -> list[io.TextIOBase]:
-    """Return those of stdout and stderr that are pipes which nobody reads any more."""
-    found = []
+def abandoned() -> list[TextIO]:
+    """Return those of stdout and stderr that are pipes without a reader."""
+    found: list[TextIO] = []
     for stream in (sys.stdout, sys.stderr):
         try:
             if not has_reader(stream):
@@ -64,8 +66,8 @@ def abandoned() -> list[io.TextIOBase]:
     return found
 
 
-def silence(stream: io.TextIOBase) -> None:
-    """Have a stream write to nothing: also what Python flushes as it ends."""
+def silence(stream: TextIO) -> None:
+    """Redirect a stream to the null device, also for the flush when Python ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

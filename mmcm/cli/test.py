@@ -1,4 +1,4 @@
-"""`tools/test.py`: draw images from a checkpoint and measure them, or measure anyone's."""
+"""`tools/test.py`: sample from a checkpoint and measure the images, or measure existing images."""
 
 import sys
 from argparse import ArgumentTypeError, Namespace
@@ -21,7 +21,7 @@ from mmcm.utils.outputs import check_outputs, claimed, folder_made
 if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.evaluation.scores import Score
 
-SOME_FILE = 'config.npz'  # whose name in the folder of --out-dir is as long as others
+SOME_FILE = 'config.npz'  # a typical name in the folder of --out-dir, for the checks
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
@@ -88,7 +88,7 @@ def listed(text: str) -> list[str]:
 def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
     """Measure each of the samplers with each of the averages."""
     from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
-    from mmcm.apis.evaluation.saved_samples import check_keepable  # torch is loaded only to draw
+    from mmcm.apis.evaluation.saved_samples import check_saving  # torch is loaded only to draw
     from mmcm.apis.evaluation.tester import Tester
     from mmcm.cli.building import built_from_config
 
@@ -104,8 +104,8 @@ def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
                 for name in samplers
             }
             channels, height, width = tester.model.image_shape
-            check_keepable(list(places.values()), (tester.num_samples, height, width, channels))
-        scores = []
+            check_saving(list(places.values()), (tester.num_samples, height, width, channels))
+        scores: list[Score] = []
         with claimed({'--out-dir': list(places.values())}, args.force):
             for average in averages:
                 if scores:
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         print(f'note: measuring {args.checkpoint}, the checkpoint that the config names', file=sys.stderr)
     check_settings(config, TEST)
     set_requests(config, num_samples=args.num_images, seed=args.seed)
-    config.test_evaluator = evaluator_config(config)  # as the file of scores is to tell it
+    config.test_evaluator = evaluator_config(config)  # as the file of scores records it
     prepare(config, args)
     with ExitStack() as stack:
         stack.enter_context(claimed({'--out': args.out}, args.force, read))
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def measure(config: Config, args: Namespace) -> None:
-    """Measure what `args` ask for, print the scores and write them."""
+    """Measure the images of `args`, print the scores and write them."""
     from mmengine.dist import is_main_process
 
     from mmcm.apis.evaluation.scores import plain, record, show, table
@@ -151,10 +151,10 @@ def measure(config: Config, args: Namespace) -> None:
 
     requests = None
     if args.samples:
-        from mmcm.apis.evaluation.image_sets import measure_given
+        from mmcm.apis.evaluation.image_sets import measure_image_sets
 
         args.checkpoint = None
-        scores = measure_given(config, args.samples, args.background)
+        scores = measure_image_sets(config, args.samples, args.background)
     else:
         check_test_parts(config)
         if args.checkpoint is None:

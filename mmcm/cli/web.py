@@ -1,4 +1,4 @@
-"""`mmcm web`: the models in a browser."""
+"""`mmcm web`: web demo of the models."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ LARGEST_PORT = 65535
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Serve a page to draw, edit, interpolate and compare with, by default to this machine alone and with the '
+        'Serve a page to sample, edit, interpolate and compare, by default to this machine alone and with the '
         'models that come with the package. Nothing that visitors do leaves the machine.',
         prog,
         examples=(
@@ -36,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         action='extend',
         default=[],
         metavar='NAME',
-        help='models to choose from, as `mmcm sample --model` takes them; default: those that come with the package',
+        help='models to choose from, as for `mmcm sample --model`; default: those in the package',
     )
     parser.add_argument(
         '--checkpoint',
@@ -57,14 +57,14 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         action='extend',
         default=[],
         metavar='NAME',
-        help='further names by which browsers call the server, with a port unless it is the usual one, for example of '
-        'a proxy; requests by other names are refused',
+        help='further names of the server in browsers, such as of a proxy, with a port unless it is the usual one; '
+        'requests to other names are refused',
     )
     secret = parser.add_mutually_exclusive_group()
     secret.add_argument(
         '--auth-file',
         metavar='FILE',
-        help=f'file whose first line is the USER:PASSWORD that visitors have to know; ${VARIABLE} may hold it, too',
+        help=f'file whose first line is the USER:PASSWORD of visitors; or set ${VARIABLE}',
     )
     secret.add_argument(
         '--auth', metavar='USER:PASSWORD', help='the same as an argument, which other users of this machine can see'
@@ -80,21 +80,17 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         type=int,
         default=limits.queue,
         metavar='N',
-        help='requests that may wait; further ones are turned away; default: %(default)s',
+        help='requests that may wait; further ones are refused; default: %(default)s',
     )
     parser.add_argument(
         '--max-upload-mb',
         type=int,
         default=limits.upload_bytes // MEGABYTE,
         metavar='N',
-        help='size of an uploaded picture, in units of 2^20 bytes; default: %(default)s',
+        help='size of an uploaded image, in units of 2^20 bytes; default: %(default)s',
     )
     parser.add_argument(
-        '--max-images',
-        type=int,
-        default=limits.images,
-        metavar='N',
-        help='pictures of one request; default: %(default)s',
+        '--max-images', type=int, default=limits.images, metavar='N', help='images of one request; default: %(default)s'
     )
     args = parser.parse_args(argv)
     check_count('--port', args.port, 0, LARGEST_PORT)
@@ -112,7 +108,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a server that listens at `host`."""
+    """Return whether a server at `host` is reachable from this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -123,7 +119,7 @@ def is_loopback(host: str) -> bool:
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    from mmcm.web.server import serve  # torch and Gradio are loaded only for arguments in order
+    from mmcm.web.server import serve  # here: torch and Gradio are loaded only for valid arguments
 
     limits = Limits(images=args.max_images, upload_bytes=args.max_upload_mb * MEGABYTE, queue=args.queue)
     serve(

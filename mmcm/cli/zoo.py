@@ -59,8 +59,12 @@ def describe(model: ZooModel, cache_dir: str | None = None) -> dict[str, Any]:
         if there.is_file():
             size = there.stat().st_size
             state = 'partial' if there == part else 'cached' if addresses(model) else 'packaged'
+    fields = asdict(model)
+    for result in fields['results']:
+        if 'NFE' in result:
+            result['Calls'] = result['NFE']  # its name in former releases
     return dict(
-        asdict(model),
+        fields,
         config=str(root() / model.config),
         card=model.card and str(root() / model.card),
         addresses=addresses(model),
@@ -105,11 +109,14 @@ def page(entry: dict[str, Any]) -> str:
     fields = [
         ('method', f'{entry["method"]} ({entry["collection"]})'),
         ('data', f'{entry["dataset"]}, {entry["resolution"]} x {entry["resolution"]} pixels{classes}'),
+        ('network', entry['parameters'] and f'{entry["parameters"] / 1e6:.1f} million parameters'),
         ('config', entry['config']),
         *(('address', address) for address in entry['addresses']),
         ('SHA-256', entry['sha256'] or (entry['recorded_sha256'] and f'{entry["recorded_sha256"]} (as downloaded)')),
         ('two steps', sampler and f'indices {sampler["indices"]} of {sampler["num_scales"]} levels'),
         *(('scores', f'{_calls(result)}: {_metrics(result)}') for result in entry['results'] if result['Metrics']),
+        ('source', entry['source']),
+        ('trained', entry['released'] and f'the model {entry["released"]}'),
         ('card', entry['card']),
         ('file', where if entry['path'] else 'none: train it with the config'),
     ]
@@ -118,7 +125,7 @@ def page(entry: dict[str, Any]) -> str:
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     scores = [
-        (name, value, result['Calls'])
+        (name, value, result['NFE'])
         for result in entry['results']
         for name, value in list(result['Metrics'].items())[:1]
     ]
@@ -135,7 +142,7 @@ def _megabytes(size: int) -> str:
 
 
 def _calls(result: dict[str, Any]) -> str:
-    return f'{result["Calls"]} network call{"s" * (result["Calls"] > 1)}'
+    return f'{result["NFE"]} network call{"s" * (result["NFE"] > 1)}'
 
 
 def _metrics(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Data sets: what is learned, and what is asked for."""
+"""Data sets of training images, and of requests for samples."""
 
 from mmcm.datasets.cifar import CIFAR10, CIFAR100
 from mmcm.datasets.collate import stack_samples

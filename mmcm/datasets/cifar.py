@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,135 +12,32 @@ from mmcm.datasets.formats.numpy_pickle import PickledArray, read_numpy_pickle
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import open_plain
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 PAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 SHAPE = (3, 32, 32)
 CIFAR10_CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 CIFAR100_CLASSES = dict(
-    fine=(
-        'apple',
-        'aquarium fish',
-        'baby',
-        'bear',
-        'beaver',
-        'bed',
-        'bee',
-        'beetle',
-        'bicycle',
-        'bottle',
-        'bowl',
-        'boy',
-        'bridge',
-        'bus',
-        'butterfly',
-        'camel',
-        'can',
-        'castle',
-        'caterpillar',
-        'cattle',
-        'chair',
-        'chimpanzee',
-        'clock',
-        'cloud',
-        'cockroach',
-        'couch',
-        'crab',
-        'crocodile',
-        'cup',
-        'dinosaur',
-        'dolphin',
-        'elephant',
-        'flatfish',
-        'forest',
-        'fox',
-        'girl',
-        'hamster',
-        'house',
-        'kangaroo',
-        'keyboard',
-        'lamp',
-        'lawn mower',
-        'leopard',
-        'lion',
-        'lizard',
-        'lobster',
-        'man',
-        'maple tree',
-        'motorcycle',
-        'mountain',
-        'mouse',
-        'mushroom',
-        'oak tree',
-        'orange',
-        'orchid',
-        'otter',
-        'palm tree',
-        'pear',
-        'pickup truck',
-        'pine tree',
-        'plain',
-        'plate',
-        'poppy',
-        'porcupine',
-        'possum',
-        'rabbit',
-        'raccoon',
-        'ray',
-        'road',
-        'rocket',
-        'rose',
-        'sea',
-        'seal',
-        'shark',
-        'shrew',
-        'skunk',
-        'skyscraper',
-        'snail',
-        'snake',
-        'spider',
-        'squirrel',
-        'streetcar',
-        'sunflower',
-        'sweet pepper',
-        'table',
-        'tank',
-        'telephone',
-        'television',
-        'tiger',
-        'tractor',
-        'train',
-        'trout',
-        'tulip',
-        'turtle',
-        'wardrobe',
-        'whale',
-        'willow tree',
-        'wolf',
-        'woman',
-        'worm',
+    fine=tuple(
+        (
+            'apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge, bus, '
+            'butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud, cockroach, couch, '
+            'crab, crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox, girl, hamster, house, kangaroo, '
+            'keyboard, lamp, lawn mower, leopard, lion, lizard, lobster, man, maple tree, motorcycle, mountain, mouse, '
+            'mushroom, oak tree, orange, orchid, otter, palm tree, pear, pickup truck, pine tree, plain, plate, poppy, '
+            'porcupine, possum, rabbit, raccoon, ray, road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, '
+            'snail, snake, spider, squirrel, streetcar, sunflower, sweet pepper, table, tank, telephone, television, '
+            'tiger, tractor, train, trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm'
+        ).split(', ')
     ),
-    coarse=(
-        'aquatic mammals',
-        'fish',
-        'flowers',
-        'food containers',
-        'fruit and vegetables',
-        'household electrical devices',
-        'household furniture',
-        'insects',
-        'large carnivores',
-        'large man-made outdoor things',
-        'large natural outdoor scenes',
-        'large omnivores and herbivores',
-        'medium mammals',
-        'non-insect invertebrates',
-        'people',
-        'reptiles',
-        'small mammals',
-        'trees',
-        'vehicles 1',
-        'vehicles 2',
+    coarse=tuple(
+        (
+            'aquatic mammals, fish, flowers, food containers, fruit and vegetables, household electrical devices, '
+            'household furniture, insects, large carnivores, large man-made outdoor things, large natural outdoor '
+            'scenes, large omnivores and herbivores, medium mammals, non-insect invertebrates, people, reptiles, small '
+            'mammals, trees, vehicles 1, vehicles 2'
+        ).split(', ')
     ),
 )
 
@@ -150,46 +48,41 @@ class CIFAR(ImageArrays):
     Args:
         data_root (str): Where the archive was unpacked: the folder that holds `folder`.
         split (str): 'train', 50 000 images, or 'test', 10 000.
-        label_key (bytes): What the files call the labels.
-        classes, dataset_type, labelled, flip, pipeline: See ImageArrays.
-        check_md5 (bool): Whether the files have to be the published ones, by their MD5 digests.
+        labelled, flip, pipeline: See ImageArrays.
+        check_md5 (bool): Whether to require the MD5 digests of the published files.
 
     Raises:
-        InputError: If a file is missing or damaged, contains anything but images and labels, or is another one than was
-            published.
+        InputError: If a file is missing or damaged, contains anything but images and labels, or is not the published
+            one.
     """
 
-    name: str  # what people call it
-    folder: str
-    splits: dict[str, dict[str, str]]  # of each, names of files and their MD5 digests
+    name: ClassVar[str]
+    dataset_type: ClassVar[str]
+    folder: ClassVar[str]
+    splits: ClassVar[dict[str, dict[str, str]]]  # for each split, the MD5 digests of its files
+    label_key: bytes  # of the labels in a file
+    classes: Sequence[str]
 
     def __init__(
         self,
         data_root: str,
-        split: str,
-        label_key: bytes,
-        classes: Sequence[str],
-        dataset_type: str,
-        labelled: bool,
-        flip: bool,
-        pipeline: Sequence[dict] | None,
-        check_md5: bool,
+        split: str = 'train',
+        labelled: bool = True,
+        flip: bool = False,
+        pipeline: Sequence[dict] | None = None,
+        check_md5: bool = True,
     ) -> None:
-        if split not in self.splits:
-            raise InputError(f'split has to be one of {", ".join(self.splits)}, got {split!r}.')
+        check_choice('split', split, tuple(self.splits))
         folder = Path(data_root) / self.folder
         batches = [
-            self.read_batch(folder / name, digest if check_md5 else None, label_key, len(classes))
-            for name, digest in self.splits[split].items()
+            self.read_batch(folder / name, digest if check_md5 else None) for name, digest in self.splits[split].items()
         ]
         images = torch.from_numpy(np.concatenate([images for images, _ in batches]))
         labels = [label for _, labels in batches for label in labels]
-        super().__init__([images], labels, classes, dataset_type, labelled, flip, pipeline)
+        super().__init__([images], labels, self.classes, self.dataset_type, labelled, flip, pipeline)
 
-    def read_batch(
-        self, path: Path, digest: str | None, label_key: bytes, num_classes: int
-    ) -> tuple[np.ndarray, list[int]]:
-        """Return the images (N, 3, 32, 32), uint8, and the labels of a file, whose MD5 is `digest` unless None."""
+    def read_batch(self, path: Path, digest: str | None) -> tuple[np.ndarray, list[int]]:
+        """Return the images (N, 3, 32, 32), uint8, and the labels of a file; its MD5 has to be `digest` unless None."""
         try:
             with open_plain(path) as file:
                 content = file.read()
@@ -207,18 +100,20 @@ class CIFAR(ImageArrays):
                     f'again from {PAGE}, or set check_md5=False if it is meant to be another one.'
                 )
         batch = read_numpy_pickle(content, path)
-        values = (batch.get(key) for key in (b'data', label_key)) if isinstance(batch, dict) else (None, None)
+        values = (batch.get(key) for key in (b'data', self.label_key)) if isinstance(batch, dict) else (None, None)
         pixels, labels = values
         pixels = pixels.array if isinstance(pixels, PickledArray) else None
         if pixels is None or pixels.ndim != 2 or pixels.shape[1] != np.prod(SHAPE) or not isinstance(labels, list):
             raise InputError(
                 f'{path} is no batch of {self.name}: `data`, N x {np.prod(SHAPE)} bytes, and '
-                f'`{label_key.decode()}`, a list, are expected. Download it again from {PAGE}.'
+                f'`{self.label_key.decode()}`, a list, are expected. Download it again from {PAGE}.'
             )
-        if len(labels) != len(pixels) or not all(type(label) is int and 0 <= label < num_classes for label in labels):
+        if len(labels) != len(pixels) or not all(
+            type(label) is int and 0 <= label < len(self.classes) for label in labels
+        ):
             raise InputError(
                 f'{path} has {len(pixels)} images and {len(labels)} labels: one from 0 to '
-                f'{num_classes - 1} for each is expected. Download it again from {PAGE}.'
+                f'{len(self.classes) - 1} for each is expected. Download it again from {PAGE}.'
             )
         return pixels.reshape(-1, *SHAPE), labels
 
@@ -231,8 +126,9 @@ class CIFAR10(CIFAR):
     """
 
     name = 'CIFAR-10'
+    dataset_type = 'cifar10'
     folder = 'cifar-10-batches-py'
-    splits = dict(
+    splits: ClassVar = dict(
         train=dict(
             data_batch_1='c99cafc152244af753f735de768cd75f',
             data_batch_2='d4bba439e000b95fd0a9bffe97cbabec',
@@ -242,22 +138,13 @@ class CIFAR10(CIFAR):
         ),
         test=dict(test_batch='40351d587109b95175f43aff81a1287e'),
     )
-
-    def __init__(
-        self,
-        data_root: str,
-        split: str = 'train',
-        labelled: bool = True,
-        flip: bool = False,
-        pipeline: Sequence[dict] | None = None,
-        check_md5: bool = True,
-    ) -> None:
-        super().__init__(data_root, split, b'labels', CIFAR10_CLASSES, 'cifar10', labelled, flip, pipeline, check_md5)
+    label_key = b'labels'
+    classes = CIFAR10_CLASSES
 
 
 @DATASETS.register_module()
 class CIFAR100(CIFAR):
-    """CIFAR-100, with labels 0 (apple) to 99 (worm), or those of 20 groups of five classes.
+    """CIFAR-100, with labels 0 (apple) to 99 (worm), or with those of 20 groups of five classes.
 
     Args:
         labels (str): 'fine', the classes, or 'coarse', the groups.
@@ -266,8 +153,9 @@ class CIFAR100(CIFAR):
     """
 
     name = 'CIFAR-100'
+    dataset_type = 'cifar100'
     folder = 'cifar-100-python'
-    splits = dict(
+    splits: ClassVar = dict(
         train=dict(train='16019d7e3df5f24257cddd939b257f8d'), test=dict(test='f0ef6b0ae62326f3e7ffdfab6717acfc')
     )
 
@@ -281,16 +169,7 @@ class CIFAR100(CIFAR):
         pipeline: Sequence[dict] | None = None,
         check_md5: bool = True,
     ) -> None:
-        if labels not in CIFAR100_CLASSES:
-            raise InputError(f'labels has to be one of {", ".join(CIFAR100_CLASSES)}, got {labels!r}.')
-        super().__init__(
-            data_root,
-            split,
-            f'{labels}_labels'.encode(),
-            CIFAR100_CLASSES[labels],
-            'cifar100',
-            labelled,
-            flip,
-            pipeline,
-            check_md5,
-        )
+        check_choice('labels', labels, tuple(CIFAR100_CLASSES))
+        self.label_key = f'{labels}_labels'.encode()
+        self.classes = CIFAR100_CLASSES[labels]
+        super().__init__(data_root, split, labelled, flip, pipeline, check_md5)

@@ -1,6 +1,6 @@
-"""The names of classes, so that a person can ask for a 'king penguin' and not for 145."""
+"""Names of classes, from 'king penguin' to label 145."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from mmcm.datasets.mnist import CLASSES as MNIST
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 
-Names = tuple[tuple[str, ...], ...]  # for each class its names, the usual one first
+Names = tuple[tuple[str, ...], ...]  # for each class its names, the preferred one first
 
 
 @cache
 def imagenet1k() -> Names:
-    """Return the names that WordNet has for the 1000 classes of ILSVRC 2012, sorted by wnid."""
+    """Return WordNet's names of the 1000 classes of ILSVRC 2012, sorted by wnid."""
     lines = (Path(__file__).parent / 'data' / 'imagenet1k_classes.txt').read_text(encoding='utf-8').splitlines()
     return tuple(tuple(name.strip() for name in line.split(',')) for line in lines)
 
 
 MOST_LISTED = 20  # names in an error
-LISTS = dict(
+LISTS: dict[str, Callable[[], Names]] = dict(
     imagenet1k=imagenet1k,
     imagenet9=lambda: tuple((name,) for name in IMAGENET9),
     cifar10=lambda: tuple((name,) for name in CIFAR10_CLASSES),
@@ -34,8 +34,8 @@ def class_names(source: str | Sequence[str]) -> Names:
     """Return the names of classes.
 
     Args:
-        source (str | Sequence[str]): What a config has as `class_names`: 'imagenet1k', 'imagenet9', 'cifar10',
-            'cifar100', 'mnist', or the name of each class.
+        source (str | Sequence[str]): `class_names` of a config: 'imagenet1k', 'imagenet9', 'cifar10', 'cifar100',
+            'mnist', or the name of each class.
 
     Raises:
         InputError: If there is no such list.
@@ -48,22 +48,21 @@ def class_names(source: str | Sequence[str]) -> Names:
 
 
 def own_names(classes: Sequence[str]) -> list[str]:
-    """Return the names of the classes of a data set; none where these are only their numbers, 0, 1, ..."""
+    """Return the names of the classes of a data set, or none if they are only numbers, 0, 1, ..."""
     return [] if all(name == str(label) for label, name in enumerate(classes)) else list(classes)
 
 
 def label_of(name: str, names: Names) -> int:
-    """Return the class that is called `name`, in any case; what is the usual name of one class means that one.
+    """Return the label of the class `name`, in any case; the preferred name of a class takes precedence.
 
     Raises:
-        InputError: If no class bears the name (the message gives the nearest names), or more than one does.
+        InputError: If no class has the name (the message suggests the nearest names), or more than one has.
     """
     wanted = name.strip().lower()
-    usual = [label for label, (first, *_) in enumerate(names) if first.lower() == wanted]
-    found = usual or [label for label, others in enumerate(names) if wanted in map(str.lower, others)]
+    preferred = [label for label, (first, *_) in enumerate(names) if first.lower() == wanted]
+    found = preferred or [label for label, others in enumerate(names) if wanted in map(str.lower, others)]
     if not found:
-        known = (other for others in names for other in others)
-        known = list(known)
+        known = [other for others in names for other in others]
         near = nearest(name, known) or (f'; there are {", ".join(known)}' if len(known) <= MOST_LISTED else '')
         raise InputError(f'no class is called {name!r}{near}; or give its number')
     if len(found) > 1:

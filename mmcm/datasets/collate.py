@@ -1,4 +1,4 @@
-"""How training samples become a batch."""
+"""Collation of training samples into a batch."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ def stack_samples(samples: dict | Sequence[dict]) -> dict:
 
     Args:
         samples (Sequence[dict] | dict): Each with `inputs`, an image (C, H, W), and, where it has a class, `gt_label`,
-            an int. What a data set has fetched at one go (`__getitems__`) is one dictionary, stacked already.
+            an int. The result of a batched fetch (`__getitems__`) is one dictionary, already stacked.
 
     Returns:
-        dict: `inputs`, (N, C, H, W), and `data_samples`, one DataSample for the whole batch: making and moving one for
-        every image would cost more than the images of small models do.
+        dict: `inputs`, (N, C, H, W), and `data_samples`, one DataSample for the whole batch: making and moving one per
+        image would cost more than the images of small models.
     """
     if isinstance(samples, dict):
         return dict(inputs=samples['inputs'], data_samples=DataSample.of(label=samples['gt_label']))

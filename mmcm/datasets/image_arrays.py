@@ -1,4 +1,4 @@
-"""Images that lie in arrays: in memory, or in files that are mapped into it."""
+"""Bases of data sets whose images are arrays, in memory or in mapped files."""
 
 import hashlib
 from abc import abstractmethod
@@ -20,19 +20,19 @@ class ImageArrays(ImageDataset):
     """Images in one tensor or several.
 
     Args:
-        parts (Sequence[Tensor]): Each (N_k, C, H, W), uint8, RGB where C is 3, in this order; views of other layouts
-            may be given, such as of (N_k, H, W, C).
+        parts (Sequence[Tensor]): Each (N_k, C, H, W), uint8, RGB if C is 3, in this order; views of other layouts, such
+            as of (N_k, H, W, C), are allowed.
         labels, classes, dataset_type, flip: See ImageDataset.
-        labelled (bool): Whether images carry their class as a label.
-        pipeline (Sequence[dict], optional): Transforms, from `img` (H, W, C), uint8, BGR as mmcv has it, to `inputs`;
-            `PackImage` has to be the last one. Without any, images are handed out as they are, a batch at a time,
-            which costs next to nothing.
+        labelled (bool): Whether images have their class as a label.
+        pipeline (Sequence[dict], optional): Transforms, from `img` (H, W, C), uint8, BGR as in mmcv, to `inputs`;
+            `PackImage` has to be the last one. Without a pipeline, images are returned unchanged, a batch at a time,
+            at almost no cost.
     """
 
     def __init__(
         self,
         parts: Sequence[Tensor],
-        labels: Sequence[int] | None,
+        labels: Sequence[int] | np.ndarray | None,
         classes: Sequence[str],
         dataset_type: str,
         labelled: bool = True,
@@ -47,51 +47,57 @@ class ImageArrays(ImageDataset):
 
     @property
     def images(self) -> Tensor:
-        """All images, (N, C, H, W): no copy where they lie in one tensor."""
+        """All images, (N, C, H, W); no copy if they are one tensor."""
         return self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Return (C, H, W) of the images, before the pipeline."""
-        return tuple(self.parts[0].shape[1:])
+        channels, height, width = self.parts[0].shape[1:]
+        return channels, height, width
 
     @property
     def content_digest(self) -> str:
-        """What tells the values from all others, in hexadecimal digits."""
+        """Digest of the values, in hexadecimal digits."""
         sha = hashlib.sha256(repr((self.num_images, self.image_shape)).encode())
         for part in self.parts:
             for block in part.split(HASHED_AT_ONCE):
-                sha.update(block.contiguous().numpy())
+                sha.update(block.contiguous().numpy().data)
         return sha.hexdigest()
 
     @property
     def fingerprint(self) -> str:
-        """See ImageDataset: of the values, and of what is made of them."""
+        """See ImageDataset: of the values and of the processing."""
         return hashlib.sha256(repr((self.content_digest, self.flip, self.pipeline_config)).encode()).hexdigest()
 
     def read(self, position: int) -> dict:
-        """Return image `position`, or what the pipeline makes of it."""
-        part = int(np.searchsorted(self.ends, position, side='right'))
-        image = self.parts[part][position - int(self.ends[part])]  # counted from its end
+        """Return image `position`, or the output of the pipeline for it."""
+        part, row = self.place_of(position)
+        image = self.parts[part][row]
         if self.pipeline is None:
             return dict(inputs=image.contiguous())
         return self.pipeline(dict(img=np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())))
 
+    def place_of(self, position: int) -> tuple[int, int]:
+        """Return the part of image `position`, and its index in the part."""
+        part = int(np.searchsorted(self.ends, position, side='right'))
+        return part, position - int(self.ends[part]) + len(self.parts[part])
+
     def __getitems__(self, indices: Sequence[int]) -> object:
-        """Return a batch, as DataLoader asks for it: one dictionary of stacked values, or with a pipeline a list."""
+        """Return a batch for DataLoader: one dictionary of stacked values, or with a pipeline a list."""
         if self.pipeline is not None:
             return [self[index] for index in indices]
-        indices = np.asarray(indices)
-        mirrored, positions = np.divmod(indices, self.num_images)
+        items = np.asarray(indices)
+        mirrored, positions = np.divmod(items, self.num_images)
         inputs = self.gathered(positions)
         if mirrored.any():
             pixels, chosen = inputs.numpy(), mirrored > 0
             pixels[chosen] = torch.from_numpy(pixels[chosen]).flip(-1).numpy()
-        return dict(inputs=inputs, gt_label=None if self.labels is None else torch.from_numpy(self.labels[indices]))
+        return dict(inputs=inputs, gt_label=None if self.labels is None else torch.from_numpy(self.labels[items]))
 
     def gathered(self, positions: np.ndarray) -> Tensor:
         """Return a copy of the images at `positions`, (B, C, H, W)."""
-        # index_select goes over whole rows, and so does NumPy; indexing by a tensor is several times as slow.
+        # index_select and NumPy copy whole rows; indexing by a tensor is several times slower.
         if len(self.parts) == 1:
             return self.parts[0].index_select(0, torch.from_numpy(positions)).contiguous()
         images = torch.empty(len(positions), *self.image_shape, dtype=torch.uint8, device='cpu')
@@ -105,17 +111,17 @@ class ImageArrays(ImageDataset):
 
 
 class MappedImages(ImageArrays):
-    """Images in files that are mapped: every process maps them for itself, whatever way it is started.
+    """Images in mapped files; each process maps them itself, whether it is forked or spawned.
 
-    Args: See ImageArrays; `parts` has to be what `map_parts` returns.
+    Args: See ImageArrays; `parts` has to be the result of `map_parts`.
     """
 
     @abstractmethod
     def map_parts(self) -> list[Tensor]:
-        """Return the parts, here and in any process that the data set is sent to."""
+        """Return the parts, in this process and in any that the data set is sent to."""
 
     def __getstate__(self) -> dict:
-        """Leave the images out, which would be copied."""
+        """Leave out the images, which would be copied."""
         return {key: value for key, value in vars(self).items() if key != 'parts'}
 
     def __setstate__(self, state: dict) -> None:
@@ -124,7 +130,7 @@ class MappedImages(ImageArrays):
 
 
 def file_digest(paths: Sequence[Path]) -> str:
-    """Return what tells files from all others without their being read: of their names, sizes and times."""
+    """Return a digest of the names, sizes and times of files, without reading them."""
     sha = hashlib.sha256()
     for path in paths:
         status = path.stat()

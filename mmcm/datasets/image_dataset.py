@@ -1,4 +1,4 @@
-"""What all data sets of images have in common."""
+"""Base of all data sets of images."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ from torch.utils.data import Dataset
 from mmcm.datasets.formats.image_names import listed
 from mmcm.datasets.transparency import Transparency
 
-MAX_LABEL = 10**6 - 1  # more classes than this are no classes, and would fill the memory
+MAX_LABEL = 10**6 - 1  # more classes are a mistake, and would fill the memory
 
 
 class ImageDataset(Dataset):
-    """Images with or without classes; what their labels are is known without an image being read.
+    """Images with or without classes; their labels are known without reading an image.
 
     Args:
-        num_images (int): Number of images, mirror images not counted.
-        labels (Sequence[int], optional): Class of each image, an index of `classes`; None where images have none.
-        classes (Sequence[str]): Names of the classes; not used where images have none.
+        num_images (int): Number of images, without mirror images.
+        labels (Sequence[int], optional): Class of each image, an index of `classes`; None without classes.
+        classes (Sequence[str]): Names of the classes; unused without labels.
         dataset_type (str): Name of the kind of data set, for MMEngine's `metainfo`.
-        flip (bool): Whether the mirror images belong to the data set, too: item N + i is image i, its left and right
-            exchanged. To the learner, that is a flip with probability 0.5, but there is nothing random in it, so that
-            a resumed run sees what it would have seen.
+        flip (bool): Whether the data set includes the mirror images: item N + i is image i with left and right
+            exchanged. In training, that is a flip with probability 0.5, but without a random number: a resumed run
+            sees the same items as an uninterrupted one.
 
     Attributes:
-        labels (ndarray, optional): Class of each item, mirror images included, int64; None where images have none.
-        transparency (Transparency, optional): What transparent images are composited on, and how many of those that
-            were read there are; None where no image can be transparent.
+        labels (ndarray, optional): Class of each item, mirror images included, int64; None without classes.
+        transparency (Transparency, optional): Background of transparent images, and their number so far; None if no
+            image can be transparent.
     """
 
     transparency: Transparency | None = None
@@ -35,45 +35,45 @@ class ImageDataset(Dataset):
     def __init__(
         self,
         num_images: int,
-        labels: Sequence[int] | None,
+        labels: Sequence[int] | np.ndarray | None,
         classes: Sequence[str],
         dataset_type: str,
         flip: bool = False,
     ) -> None:
         self.num_images = num_images
         self.flip = flip
-        # An array, not a list: what worker processes share stays shared, since no reference counts lie in it.
+        # An array, not a list: without reference counts, worker processes keep sharing the memory.
         self.labels = None if labels is None else np.tile(np.asarray(labels, np.int64), 2 if flip else 1)
         self.metainfo = dict(dataset_type=dataset_type, classes=() if labels is None else tuple(classes))
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes, as the network needs it; None where images have none."""
+        """Number of classes, as the network needs it; None without classes."""
         return len(self.metainfo['classes']) or None
 
     @property
     def empty_classes(self) -> str | None:
-        """Which classes have no image, in words; None if each has one, or images have no classes."""
+        """Description of the classes without images; None if each has one, or there are no classes."""
         if self.labels is None:
             return None
         return classes_without_images(self.labels, self.metainfo['classes'])
 
     @property
     def apart(self) -> Sequence[int]:
-        """Items that have no pixel in common, as many as there are: all but the mirror images."""
+        """The largest set of items without common pixels: all but the mirror images."""
         return range(self.num_images)
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """What tells these images from all others, in hexadecimal digits; found without decoding them."""
+        """Digest that identifies these images, in hexadecimal digits, found without decoding them."""
 
     @abstractmethod
     def read(self, position: int) -> dict:
-        """Return `inputs`, uint8 (C, H, W), RGB where C is 3, of image `position`, below `num_images`."""
+        """Return `inputs`, uint8 (C, H, W), RGB if C is 3, of image `position`, below `num_images`."""
 
     def source_of(self, index: int) -> str:
-        """Return where item `index` comes from, as a message may have it."""
+        """Return the source of item `index`, for messages."""
         return f'image {index % self.num_images}'
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class ImageDataset(Dataset):
 
 
 def classes_without_images(labels: np.ndarray, names: Sequence[str]) -> str | None:
-    """Return which classes no image has, in words; None if there are none.
+    """Describe the classes without images; return None if there are none.
 
     Args:
         labels (ndarray): The class of each image.

@@ -1,4 +1,4 @@
-"""Images in a folder or a zip file, with or without classes."""
+"""Data set of the images in a folder or zip file, with or without classes."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmcm.datasets.class_names import own_names
-from mmcm.datasets.formats.image_archive import Archive, ImageFolderFiles, ImageZipFiles, open_archive
+from mmcm.datasets.formats.image_archive import Archive, StoredImages, open_archive
 from mmcm.datasets.formats.image_names import LABELS_FILE, composed, is_image, listed, odd_classes, plain_path, shown
 from mmcm.datasets.formats.packed_names import PackedNames
 from mmcm.datasets.image_dataset import MAX_LABEL
@@ -16,36 +16,35 @@ from mmcm.datasets.image_files import ImageFiles, log_remarks, no_images
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import JSON_BYTES, JSON_VALUES, Unreadable, parse_json
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 LABEL_BYTES = 64  # of an entry in dataset.json, beside the name
-WAYS = ('folder', 'file_name')  # of telling the class of an image
-
-Files = ImageFolderFiles | ImageZipFiles
+WAYS = ('folder', 'file_name')  # sources of the class of an image
 
 
 @DATASETS.register_module()
 class ImageFolder(ImageFiles):
-    """Every image below a folder, or in a zip file.
+    """All images in a folder, at any depth, or in a zip file.
 
-    Where images have classes, these are told by the first of the following that is there:
+    Classes come from the first available of these sources:
 
-    - with `classes_from='file_name'`, what comes before the first underscore of the names of the files;
-    - `dataset.json`, as StyleGAN (Karras et al., 2020) and EDM (2022) keep it beside the images:
+    - with `classes_from='file_name'`, the part of a file name before its first underscore;
+    - `dataset.json`, which StyleGAN (Karras et al., 2020) and EDM (2022) write beside the images:
       `{"labels": [["00000/img00000000.png", 6], ...]}`, the label of each image, 0, 1, ...;
-    - the names of the subfolders: for ImageNet the 1000 wnids, in the order that the released models number them.
+    - the names of the subfolders: for ImageNet the 1000 wnids, in the order of the labels of the released models.
 
-    Names, sorted by code points, are the classes 0, 1, ...; a subfolder is one whether it has images or not. Where
-    nothing but one folder lies around the subfolders or `dataset.json`, it is looked through. Images beside the
-    subfolders are left out if they are fewer than these. One line of the log says what was left out.
+    Names, sorted by code points, are the classes 0, 1, ...; an empty subfolder is a class, too. Single folders around
+    the subfolders or `dataset.json` are skipped. Images beside the subfolders are left out if they are fewer than the
+    subfolders; one line of the log says so.
 
     Args:
         data_root (str): The folder, or a `.zip`.
-        pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`, out of a zip file) to `inputs`.
-        labelled (bool): Whether images carry their class as a label.
+        pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`, from a zip file) to `inputs`.
+        labelled (bool): Whether images have their class as a label.
         flip (bool): See ImageDataset.
         classes_from (str): 'folder' or 'file_name'.
-        background (str): See ImageFiles.
+        background (str): See EncodedImages.
 
     Raises:
         InputError: If there are no images, or with `labelled` not one class for each.
@@ -60,10 +59,11 @@ class ImageFolder(ImageFiles):
         classes_from: str = 'folder',
         background: str = DEFAULT_BACKGROUND,
     ) -> None:
-        if classes_from not in WAYS:
-            raise InputError(f'classes_from has to be one of {", ".join(WAYS)}, got {classes_from!r}.')
+        check_choice('classes_from', classes_from, WAYS)
         archive = open_archive(data_root, 'set data_root to where the images lie.')
-        labels, classes, remarks = None, (), []
+        labels: np.ndarray | None = None
+        classes: tuple[str, ...] = ()
+        remarks: list[str] = []
         if labelled and classes_from == 'folder':
             archive.look_through()
         files = archive.images()
@@ -83,11 +83,11 @@ class ImageFolder(ImageFiles):
         super().__init__(files, labels, classes, 'image_folder', pipeline, flip, background)
 
 
-def without_loose_images(archive: Archive, files: Files) -> tuple[Files, list[str]]:
-    """Return those of `files` that lie in the folders of classes, and what is to be said of the others.
+def without_loose_images(archive: Archive, files: StoredImages) -> tuple[StoredImages, list[str]]:
+    """Return those of `files` in the folders of classes, and remarks on the others.
 
     Raises:
-        InputError: If the others are as many as the folders of images.
+        InputError: If there are at least as many others as folders with images.
     """
     loose = archive.loose_images()
     if not loose:
@@ -103,12 +103,12 @@ def without_loose_images(archive: Archive, files: Files) -> tuple[Files, list[st
 
 
 def among(names: Sequence[str]) -> str:
-    """Return how many others there are beside the first of `names`, in words."""
+    """Return the number of names after the first, in words."""
     return f', and so do {len(names) - 1} others' if len(names) > 1 else ''
 
 
 def remarks_on(archive: Archive, classes: Sequence[str]) -> list[str]:
-    """Return what is to be said of how the files of `archive` became images of `classes`, after `images`."""
+    """Return remarks on `classes` and on the files of `archive` that `images` left out."""
     remarks = odd_classes(own_names(classes))
     if archive.prefix:
         remarks.append(f'the classes are those in {shown(archive.prefix)}')
@@ -116,7 +116,7 @@ def remarks_on(archive: Archive, classes: Sequence[str]) -> list[str]:
 
 
 def labels_by_folder(names: PackedNames, folders: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the labels, and the names of the classes, of images in subfolders, all of which are `folders`."""
+    """Return the labels and the names of the classes of images in the subfolders `folders`."""
     classes = sorted(set(map(composed, folders)))
     index = {name: label for label, name in enumerate(classes)}
     label_of = {os.fsencode(folder): index[composed(folder)] for folder in folders}
@@ -124,9 +124,9 @@ def labels_by_folder(names: PackedNames, folders: Sequence[str]) -> tuple[np.nda
 
 
 def labels_by_file_name(names: PackedNames, archive: Archive) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the labels, and the names of the classes, that the names of files begin with.
+    """Return the labels and the names of the classes from the beginnings of file names.
 
-    Those of images of a format that is not read are among the classes, too.
+    Images in unsupported formats contribute to the classes, too.
     """
     found = []
     for name in names:
@@ -144,10 +144,10 @@ def labels_by_file_name(names: PackedNames, archive: Archive) -> tuple[np.ndarra
 
 
 def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
-    """Return the labels (N,), int64, that `content` of the file `path` gives the images called `names`.
+    """Return the labels (N,), int64, of the images `names` from the `content` of the file `path`.
 
     Raises:
-        InputError: If it is no such file, or does not give one label to each of the images, and to nothing else.
+        InputError: If it is no such file, or does not have exactly one label for each of the images.
     """
     expected = '{"labels": [["00000/img00000000.png", 6], ...]} is expected, the file and the label of each image.'
     try:
@@ -188,7 +188,7 @@ def read_labels(content: bytes, names: PackedNames, path: Path) -> np.ndarray:
 
 
 def labels_bytes(names: PackedNames) -> int:
-    """Return how many bytes the file of labels may have: JSON may take six for one of a name."""
+    """Return the largest size of the file of labels: JSON may take six bytes for one of a name."""
     return JSON_BYTES + 6 * len(names.content) + LABEL_BYTES * len(names)
 
 

@@ -1,4 +1,4 @@
-"""Images in one npz file: what `mmcm pack` and `mmcm sample` write, the reference batches of ADM, anyone's samples."""
+"""Image pack: images in one npz file, of `mmcm pack`, `mmcm sample`, ADM's reference batches or other programs."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from mmcm.utils.bounded import Unreadable, parse_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import REPAIR, NpzFile, open_npz
 
-IMAGES, LABELS = 'arr_0', 'arr_1'  # as numpy.savez calls what it is given without names
+IMAGES, LABELS = 'arr_0', 'arr_1'  # names that numpy.savez gives to arrays without names
 NOTES = 'dataset.json'
 
 
@@ -25,8 +25,8 @@ NOTES = 'dataset.json'
 class ImagePack(MappedImages):
     """The images `arr_0` of an npz file, uint8 (N, H, W, C), RGB or grey, with the labels `arr_1`, integers (N,).
 
-    What is stored in the file is mapped: it need not fit into memory, and all processes of a machine share it. What is
-    compressed is read into memory.
+    Stored arrays are mapped: they need not fit into memory, and all processes of a machine share them. Compressed
+    arrays are read into memory.
 
     Args:
         data_file (str): The file.
@@ -34,10 +34,10 @@ class ImagePack(MappedImages):
         flip, pipeline: See ImageArrays.
 
     Attributes:
-        notes (dict): What the file says of itself, in `dataset.json`; nothing where others wrote it.
+        notes (dict): The content of `dataset.json` in the file, empty if there is none.
 
     Raises:
-        InputError: If the file is missing or damaged, holds no such images, or has no labels, and `labelled` is True.
+        InputError: If the file is missing or damaged, holds no such images, or no labels although `labelled` is True.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ImagePack(MappedImages):
 
     @property
     def content_digest(self) -> str:
-        """See ImageArrays: the digest that was taken when the pack was written, else path, size and time."""
+        """See ImageArrays: the digest in the notes, else that of path, size and time."""
         digests = self.notes.get('sha256')
         if digests is None:
             return file_digest([self.path])
@@ -84,13 +84,13 @@ def read_images(file: NpzFile) -> np.ndarray:
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         raise InputError(
             f'{IMAGES} in {file.path} has the shape {images.shape}: (N, H, W, C) is expected, at least '
-            f'one image, with 3 channels, RGB, or 1. {_mended(images.shape)}'
+            f'one image, with 3 channels, RGB, or 1. {_repair(images.shape)}'
         )
     return images
 
 
-def _mended(shape: tuple[int, ...]) -> str:
-    """Say how an array x of a wrong shape becomes images."""
+def _repair(shape: tuple[int, ...]) -> str:
+    """Return advice on how to make images of an array x of a wrong shape."""
     if 0 in shape:
         return 'It is empty: write the images again.'
     for fits, what, change in (
@@ -129,7 +129,7 @@ def read_labels(file: NpzFile, num_images: int) -> np.ndarray:
 
 
 def read_notes(file: NpzFile) -> dict[str, Any]:
-    """Return what `file` says of itself, if anything."""
+    """Return the content of `dataset.json` in `file`, empty if there is none."""
     if NOTES not in file.entries:
         return {}
     try:
@@ -143,7 +143,7 @@ def read_notes(file: NpzFile) -> dict[str, Any]:
 
 
 def check_notes(notes: dict[str, Any]) -> None:
-    """Raise Unreadable if the classes or the digests in `notes` are none."""
+    """Raise Unreadable if the classes or the digests in `notes` are of another type."""
     classes, digests = notes.get('classes'), notes.get('sha256')
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise Unreadable('its classes are no list of names')

@@ -1,4 +1,4 @@
-"""ImageNet, scaled down to 64 x 64 pixels by its publishers (Chrabaszcz et al., 2017, arXiv 1707.08819)."""
+"""ImageNet at 64 x 64 pixels, scaled down by its publishers (Chrabaszcz et al., 2017, arXiv 1707.08819)."""
 
 import logging
 import math
@@ -13,6 +13,7 @@ from torch import Tensor
 from mmcm.datasets.image_arrays import MappedImages, file_digest
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import read_text
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 from mmcm.utils.npz import open_npz
 
@@ -24,13 +25,14 @@ SPLITS = dict(train=tuple(f'train_data_batch_{number}.npz' for number in range(1
 
 @DATASETS.register_module()
 class ImageNet64(MappedImages):
-    """The npz files of the downsampled ImageNet, mapped; 3 x 64 x 64 or, from those of other sizes, 3 x S x S.
+    """The npz files of the downsampled ImageNet, mapped; 3 x 64 x 64 or, for other sizes, 3 x S x S.
 
     An image is a row of `data`: all its red values, row by row, then green and blue. `labels` are 1 to 1000, the
-    ILSVRC2012_ID of the development kit, which is not the order of the wnids (1 is n02119789, the kit fox) that the
-    released models and `ImageFolder` number classes by. With `map_clsloc.txt` of that kit in `data_root` (lines such as
-    `n02119789 1 kit_fox`), labels are those of the sorted wnids, 0 to 999. Without it, they are ILSVRC2012_ID - 1,
-    which will do for training anew, but not to go on from released weights, nor to ask for classes by their names.
+    ILSVRC2012_ID of the development kit. That is not the order of the wnids (1 is n02119789, the kit fox), which
+    defines the labels of the released models and of `ImageFolder`. With `map_clsloc.txt` of that kit in `data_root`
+    (lines such as `n02119789 1 kit_fox`), labels are those of the sorted wnids, 0 to 999. Without it, they are
+    ILSVRC2012_ID - 1, which suffices for training from scratch, but neither for released weights nor for names of
+    classes.
 
     Args:
         data_root (str): The folder of `train_data_batch_1.npz` to `_10.npz`, or of `val_data.npz`.
@@ -49,8 +51,7 @@ class ImageNet64(MappedImages):
         flip: bool = False,
         pipeline: Sequence[dict] | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        check_choice('split', split, tuple(SPLITS))
         root = Path(data_root)
         self.paths = [root / name for name in SPLITS[split]]
         missing = [path.name for path in self.paths if not path.is_file()]
@@ -60,7 +61,8 @@ class ImageNet64(MappedImages):
                 f'({PAGE}) into data_root.'
             )
         parts = self.map_parts()
-        labels, classes = None, ()
+        labels: np.ndarray | None = None
+        classes: tuple[str, ...] = ()
         if labelled:
             labels = np.concatenate([read_labels(path, len(part)) for path, part in zip(self.paths, parts)])
             classes = tuple(str(number) for number in range(1, NUM_CLASSES + 1))
@@ -95,13 +97,12 @@ class ImageNet64(MappedImages):
 
     def source_of(self, index: int) -> str:
         """See ImageDataset."""
-        position = index % self.num_images
-        part = int(np.searchsorted(self.ends, position, side='right'))
-        return f'image {position - int(self.ends[part]) + len(self.parts[part])} of {self.paths[part]}'
+        part, row = self.place_of(index % self.num_images)
+        return f'image {row} of {self.paths[part]}'
 
 
 def read_images(path: Path) -> np.ndarray:
-    """Return `data` of a file as (N, 3, S, S), uint8; an InputError if it has another form."""
+    """Return `data` of a file as (N, 3, S, S), uint8; raise an InputError if it has another form."""
     data = open_npz(path)['data']
     side = math.isqrt(data.shape[1] // 3) if data.ndim == 2 else 0
     if data.dtype != np.uint8 or not side or not data.size or data.shape[1] != 3 * side**2:
@@ -113,7 +114,7 @@ def read_images(path: Path) -> np.ndarray:
 
 
 def read_labels(path: Path, num_images: int) -> np.ndarray:
-    """Return `labels` of a file less one, 0 to 999; an InputError unless there is one for each image."""
+    """Return `labels` of a file minus 1, 0 to 999; raise an InputError unless there is one for each image."""
     labels = open_npz(path)['labels']
     if labels.dtype.kind not in 'iu' or labels.shape != (num_images,):
         raise InputError(
@@ -129,7 +130,7 @@ def read_labels(path: Path, num_images: int) -> np.ndarray:
 
 
 def read_wnids(path: Path) -> list[str]:
-    """Return the wnids in the order of their ILSVRC2012_ID; an InputError unless the file tells that of each."""
+    """Return the wnids in the order of their ILSVRC2012_ID; raise an InputError unless the file has them all."""
     try:
         lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
         wnids = {int(line[1]): line[0] for line in lines}

@@ -14,7 +14,7 @@ from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 
 NUM_WNIDS = 1000
-GROUPS = dict(  # the first and the last of the 1000 classes of each group
+GROUPS = dict(  # first and last of the 1000 classes of each group
     dog=(151, 268),
     cat=(281, 285),
     frog=(30, 32),
@@ -29,20 +29,20 @@ GROUPS = dict(  # the first and the last of the 1000 classes of each group
 
 @DATASETS.register_module()
 class ImageNet9(ImageFiles):
-    """The images of ImageNet that belong to a group, labelled 0 to 8: dog, cat, frog, turtle, bird, monkey, ...
+    """The images of ImageNet in a group, with labels 0 to 8: dog, cat, frog, turtle, bird, monkey, ...
 
-    Only 203 of the 1000 folders are read, but all have to be there: class i of ImageNet is wnid i of the sorted ones.
+    Only 203 of the 1000 folders are read, but all have to exist: class i of ImageNet is wnid i of the sorted ones.
 
     Args:
         data_root (str): The training or the validation images of ImageNet, one folder per wnid (`n01440764`, ...), or a
             `.zip` of these folders.
-        pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`, out of a zip file) to `inputs`.
-        labelled (bool): Whether images carry their group as a label.
+        pipeline (Sequence[dict]): Transforms, from `img_path` (and `img_bytes`, from a zip file) to `inputs`.
+        labelled (bool): Whether images have their group as a label.
         flip (bool): See ImageDataset.
-        background (str): See ImageFiles.
+        background (str): See EncodedImages.
 
     Raises:
-        InputError: If the folder is missing, has not 1000 wnids, or no image for one of those that are read.
+        InputError: If the folder is missing, does not have 1000 wnids, or has no image for one that is read.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ImageNet9(ImageFiles):
         super().__init__(
             files,
             [group_of[wnid] for wnid in found] if labelled else None,
-            GROUPS,
+            tuple(GROUPS),
             'imagenet9',
             pipeline,
             flip,

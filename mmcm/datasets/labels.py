@@ -19,19 +19,21 @@ RULES = ('balanced', 'random')
 UNCONDITIONAL = 'labels were given, but the model is unconditional. Leave them out.'
 
 
-def resolve_classes(labels: Any, num_images: int, num_classes: int | None, names: Names) -> list[int] | str | None:
+def resolve_classes(
+    labels: Any, num_classes: int | None, names: Names = (), most: int | None = None
+) -> list[int] | str | None:
     """Return the classes of a request: numbers, or a rule, by default 'random'; None for an unconditional model.
 
     Raises:
-        InputError: If they do not fit the model, or there are more of them than images.
+        InputError: If they do not fit the model, or there are more of them than `most`, the number of images.
     """
     if num_classes is None:
         if labels is not None:
             raise InputError(UNCONDITIONAL)
         return None
     classes = class_numbers('random' if labels is None else labels, num_classes, names)
-    if not isinstance(classes, str) and len(classes) > num_images:
-        raise InputError(f'{len(classes)} labels are too many for {num_images} images.')
+    if not isinstance(classes, str) and most is not None and len(classes) > most:
+        raise InputError(f'{len(classes)} labels are too many for {most} images.')
     return classes
 
 

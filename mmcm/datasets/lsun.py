@@ -1,4 +1,4 @@
-"""LSUN (Yu et al., 2015): millions of photographs of one kind of scene or thing, as the lmdb that is handed out."""
+"""LSUN (Yu et al., 2015): millions of photographs of one kind of scene or object, in the published lmdb."""
 
 import hashlib
 import os
@@ -9,14 +9,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-from mmengine.dataset import Compose
 
 from mmcm.checkpoints import cache_folder
+from mmcm.datasets.encoded_images import EncodedImages
 from mmcm.datasets.formats.packed_names import PackedNames
-from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
-from mmcm.datasets.transparency import Transparency
-from mmcm.registry import DATASETS, TRANSFORMS
+from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 from mmcm.utils.npz import open_npz
@@ -24,21 +22,21 @@ from mmcm.utils.npz import open_npz
 PAGE = 'https://www.yf.io/p/lsun'
 DATA_FILE = 'data.mdb'
 KEYS_FILE = 'mmcm_keys.npz'
-HASHED = 16  # images that the fingerprint looks at
+HASHED = 16  # images that the fingerprint reads
 
 
 @DATASETS.register_module()
-class LSUN(ImageDataset):
+class LSUN(EncodedImages):
     """The images of a category, in the order of their keys in the database; they have no classes.
 
     Args:
         data_root (str): The unpacked folder, `bedroom_train_lmdb`, which holds `data.mdb`.
         pipeline (Sequence[dict]): Transforms, from `img_path` and `img_bytes` to `inputs`.
         flip (bool): See ImageDataset.
-        background (str): See ImageFiles.
+        background (str): See EncodedImages.
 
     Raises:
-        InputError: If that is no database of images, or the package lmdb is missing.
+        InputError: If it is no database of images, or the package lmdb is missing.
     """
 
     def __init__(
@@ -46,20 +44,17 @@ class LSUN(ImageDataset):
     ) -> None:
         self.database = Database(Path(data_root))
         self.keys = self.database.keys()
-        super().__init__(len(self.keys), None, (), 'lsun', flip)
-        self.transparency = Transparency(background, self.num_images)
-        self.pipeline_config = list(pipeline)
-        self.pipeline = Compose([TRANSFORMS.build(transform) for transform in pipeline])
+        super().__init__(len(self.keys), None, (), 'lsun', pipeline, flip, background)
 
     @property
     def fingerprint(self) -> str:
-        """See ImageDataset: the keys, the size of the database, some images, and what is made of them."""
+        """See ImageDataset: of the keys, the size of the database, some images, and the processing."""
         sha = hashlib.sha256(
             repr((self.pipeline_config, self.flip, self.database.size, self.transparency.background)).encode()
         )
-        sha.update(self.keys.content)
-        # The same images may be stored in another form, with the same keys, in a file whose size was set beforehand.
-        # Its time is not looked at: a copy is the same data set.
+        sha.update(self.keys.content.data)
+        # The keys and the preset file size do not show whether images are encoded in another way, so some are read.
+        # The time is left out: a copy is the same data set.
         for position in np.linspace(0, self.num_images - 1, HASHED, dtype=int).tolist():
             sha.update(self.encoded(position))
         return sha.hexdigest()
@@ -69,20 +64,19 @@ class LSUN(ImageDataset):
         return f'{self.database.root}/{os.fsdecode(self.keys[index % self.num_images])}'
 
     def encoded(self, position: int) -> bytes:
-        """Return image `position` as it is stored, a WebP."""
+        """Return the encoded image `position`, a WebP."""
         content = self.database.read(self.keys[position])
         if content is None:
             raise InputError(f'{self.source_of(position)} is not there any more: start again.')
         return content
 
-    def read(self, position: int) -> dict:
-        """Return what the pipeline makes of an image."""
-        sample = dict(img_path=self.source_of(position), img_bytes=self.encoded(position))
-        return self.transparency.read(self.pipeline, sample, position)
+    def sample(self, position: int) -> dict:
+        """See EncodedImages."""
+        return dict(img_path=self.source_of(position), img_bytes=self.encoded(position))
 
 
 class Database:
-    """An lmdb that is only read. It may be pickled, and used after a fork: each process opens it for itself.
+    """A read-only lmdb. It may be pickled and used after a fork: each process opens it itself.
 
     Args:
         root (Path): The folder that holds `data.mdb`.
@@ -97,7 +91,7 @@ class Database:
                 f'bedroom_train_lmdb ({PAGE}). Exported images are read by ImageFolder, with '
                 'labelled=False.'
             )
-        self._shared = None
+        self._shared: Environment | None = None
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, '_shared': None}
@@ -108,7 +102,7 @@ class Database:
         return (self.root / DATA_FILE).stat().st_size
 
     def read(self, key: bytes) -> bytes | None:
-        """Return the value of `key`; None if there is none."""
+        """Return the value of `key`, or None."""
         lmdb, environment = import_lmdb(), self._environment()
         try:
             with environment.begin() as transaction:
@@ -119,13 +113,13 @@ class Database:
     def keys(self) -> PackedNames:
         """Return all keys, in the order of the database.
 
-        To list three million takes minutes where the file is not in memory, so they are kept: beside it if that can be
-        written to, else below the cache of downloads.
+        Listing three million takes minutes if the file is not in memory, so the list is kept: beside the database if
+        that folder is writable, else in the cache of downloads.
         """
         status = (self.root / DATA_FILE).stat()
         stamp = np.array([status.st_size, status.st_mtime_ns])
         for place in key_places(self.root):
-            # A list that is damaged is no list.
+            # A damaged list is ignored.
             with suppress(InputError):
                 kept = open_npz(place)
                 if np.array_equal(kept['stamp'], stamp):
@@ -161,7 +155,7 @@ class Database:
 
 
 class Environment:
-    """A database that is open, for as long as someone has this object.
+    """An open database; it is closed with the last reference to this object.
 
     Args:
         path (str): The folder.
@@ -169,19 +163,19 @@ class Environment:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.opened = self.process = None
+        self.opened: Any = None
+        self.process: int | None = None
 
     def of_this_process(self) -> Any:
-        """Return lmdb's environment; what was opened before a fork is closed and opened again."""
+        """Return lmdb's environment, reopened if it was opened before a fork."""
         if self.process != os.getpid():
             self.close()
-            # Without a lock, since nobody writes, and the folder may be read-only. Reading ahead helps those who read
-            # in order: training does not.
+            # No lock: nobody writes, and the folder may be read-only. No read-ahead: training reads in random order.
             lmdb = import_lmdb()
             self.opened = lmdb.open(self.path, readonly=True, lock=False, readahead=False, create=False)
-            size = os.path.getsize(os.path.join(self.path, DATA_FILE))
+            size = (Path(self.path) / DATA_FILE).stat().st_size
             needed = (self.opened.info()['last_pgno'] + 1) * self.opened.stat()['psize']
-            if size < needed:  # to read where the file has ended would kill the process
+            if size < needed:  # reading beyond the end of a mapped file would kill the process
                 self.close()
                 raise lmdb.CorruptedError(f'it has {size} bytes of {needed}')
             self.process = os.getpid()
@@ -197,12 +191,12 @@ class Environment:
         self.close()
 
 
-# lmdb opens a path only once in a process, but two data sets may lie there: one to learn from, one to compare with.
-OPENED = WeakValueDictionary()
+# lmdb opens a path only once in a process, but two data sets may use it: one for training, one as a reference.
+OPENED: WeakValueDictionary[str, Environment] = WeakValueDictionary()
 
 
 def import_lmdb() -> Any:
-    """Return the package; an InputError that names it if it is missing."""
+    """Return the package lmdb; raise an InputError that names it if it is missing."""
     try:
         import lmdb
     except ImportError as error:
@@ -211,6 +205,6 @@ def import_lmdb() -> Any:
 
 
 def key_places(root: Path) -> list[Path]:
-    """Return where the keys of a database may be kept, the best place first."""
+    """Return the possible files for the keys of a database, the preferred one first."""
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     return [root / KEYS_FILE, cache_folder() / 'lsun' / f'{name}.npz']

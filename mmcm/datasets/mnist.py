@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -19,12 +19,13 @@ import torch
 from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import Unreadable, check_unpacked, open_plain, read_exactly
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 PAGE = 'http://yann.lecun.com/exdb/mnist/'
 SIDE = 28  # pixels
 CLASSES = tuple('0123456789')
-SPLITS = dict(train='train', test='t10k')  # how their files' names begin
+SPLITS = dict(train='train', test='t10k')  # prefixes of file names
 UNSIGNED_BYTES = 0x0800
 
 
@@ -34,7 +35,7 @@ class MNIST(ImageArrays):
 
     Args:
         data_root (str): The folder of `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same two of `t10k`,
-            or of these names with `.gz`.
+            or of these with `.gz`.
         split (str): 'train', 60 000 images, or 'test', 10 000.
         labelled, pipeline: See ImageArrays. `CenterPad(size=32)` and `PackImage` make images of 32 x 32.
 
@@ -45,8 +46,7 @@ class MNIST(ImageArrays):
     def __init__(
         self, data_root: str, split: str = 'train', labelled: bool = True, pipeline: Sequence[dict] | None = None
     ) -> None:
-        if split not in SPLITS:
-            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        check_choice('split', split, tuple(SPLITS))
         stem = Path(data_root) / SPLITS[split]
         images = read_idx(Path(f'{stem}-images-idx3-ubyte'), num_dims=3)
         labels = read_idx(Path(f'{stem}-labels-idx1-ubyte'), num_dims=1)
@@ -68,7 +68,7 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
     """Return the array of unsigned bytes, of `num_dims` dimensions, in the IDX file `path` or, if none, in `path`.gz.
 
     Raises:
-        InputError: If neither can be read, or the file has another magic number or another length than it says.
+        InputError: If neither can be read, or the magic number or the length is wrong.
     """
     packed = path.with_name(f'{path.name}.gz')
     if packed.exists() and not path.exists():
@@ -77,7 +77,8 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
     try:
         with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
-            return _read_idx(gzip.GzipFile(fileobj=file) if path == packed else file, num_dims, size, path == packed)
+            stream = cast(BinaryIO, gzip.GzipFile(fileobj=file) if path == packed else file)
+            return _read_idx(stream, num_dims, size, path == packed)
     except Unreadable as error:
         raise InputError(f'{path} {error}. {again}') from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -90,7 +91,7 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
 
 
 def _read_idx(stream: BinaryIO, num_dims: int, size: int, compressed: bool) -> np.ndarray:
-    """Return the array in `stream`, which is read out of a file of `size` bytes."""
+    """Return the array in `stream`, which reads from a file of `size` bytes."""
     header = struct.Struct(f'>{1 + num_dims}I')
     start = stream.read(header.size)
     magic, *shape = header.unpack(start) if len(start) == header.size else (0,)
@@ -110,4 +111,4 @@ def _read_idx(stream: BinaryIO, num_dims: int, size: int, compressed: bool) -> n
         content = read_exactly(stream, expected)
     except Unreadable as error:
         raise Unreadable(f'is truncated, or of another kind, behind its header: {error}') from error
-    return np.frombuffer(content, np.uint8).reshape(shape)  # writable, as torch wants it
+    return np.frombuffer(content, np.uint8).reshape(shape)  # writable, as torch requires

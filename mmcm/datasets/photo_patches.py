@@ -1,4 +1,4 @@
-"""Patches of the two photographs that come with scikit-learn: real colours, with no download."""
+"""Patches of the two photographs in scikit-learn: real colours without a download."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,18 +12,19 @@ from torch import Tensor
 
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.registry import DATASETS
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 PHOTOS = ('china.jpg', 'flower.jpg')
-HALVINGS = (0, 1)  # the photographs at full and at half size: more of their structure in a patch
-SPLITS = dict(train=(1 / 3, 1.0), test=(0.0, 1 / 3))  # parts of the width; the left third is held out
+HALVINGS = (0, 1)  # full and half size, where a patch shows more structure
+SPLITS = dict(train=(1 / 3, 1.0), test=(0.0, 1 / 3))  # ranges of the width; the left third is held out
 
 
 @DATASETS.register_module()
 class PhotoPatches(ImageDataset):
     """Every patch of `china.jpg` and `flower.jpg` (`sklearn.datasets.load_sample_images`), at full and at half size.
 
-    Item i is a place: patches overlap. None of 'train' shares a pixel with one of 'test'.
+    Patches overlap; none of 'train' shares a pixel with one of 'test'.
 
     Args:
         split (str): 'train', the right two thirds of the photographs, or 'test', the left third.
@@ -31,12 +32,11 @@ class PhotoPatches(ImageDataset):
         flip (bool): See ImageDataset.
 
     Raises:
-        InputError: If scikit-learn is not installed, or a patch is larger than what it is cut out of.
+        InputError: If scikit-learn is not installed, or a patch is larger than a photograph.
     """
 
     def __init__(self, split: str = 'train', size: int = 32, flip: bool = False) -> None:
-        if split not in SPLITS:
-            raise InputError(f'split has to be one of {", ".join(SPLITS)}, got {split!r}.')
+        check_choice('split', split, tuple(SPLITS))
         self.size = size
         self.photos = [shrunk(photo, halvings, SPLITS[split]) for photo in read_photos() for halvings in HALVINGS]
         shapes = [photo.shape[1:] for photo in self.photos]
@@ -48,9 +48,9 @@ class PhotoPatches(ImageDataset):
 
     @property
     def apart(self) -> Sequence[int]:
-        """See ImageDataset: those that lie side by side, from the top left corner of each photograph at each size.
+        """See ImageDataset: the tiles of each photograph at each size, from the top left corner.
 
-        The two sizes count as two photographs, though they show the same.
+        The two sizes count as two photographs, although they show the same.
         """
         return [
             int(end) + (top - rows) * columns + left
@@ -64,7 +64,7 @@ class PhotoPatches(ImageDataset):
         """See ImageDataset."""
         sha = hashlib.sha256(repr((self.size, self.flip)).encode())
         for photo in self.photos:
-            sha.update(photo.contiguous().numpy())
+            sha.update(photo.contiguous().numpy().data)
         return sha.hexdigest()
 
     def patch(self, position: int) -> Tensor:
@@ -79,16 +79,16 @@ class PhotoPatches(ImageDataset):
         return dict(inputs=self.patch(position).clone())
 
     def __getitems__(self, indices: Sequence[int]) -> dict:
-        """Return a batch, as DataLoader asks for it."""
+        """Return a batch for DataLoader."""
         patches = [self.patch(index % self.num_images) for index in indices]
         mirrored = [patch.flip(-1) if index >= self.num_images else patch for index, patch in zip(indices, patches)]
         return dict(inputs=torch.stack(mirrored), gt_label=None)
 
 
 def read_photos() -> list[Image.Image]:
-    """Return the photographs; they are read from scikit-learn's folder, without importing it, which takes seconds."""
+    """Read the photographs from the folder of scikit-learn, whose import would take seconds."""
     package = find_spec('sklearn')
-    if package is None:
+    if package is None or package.origin is None:
         raise InputError('the photographs come with scikit-learn, which is not installed: pip install scikit-learn.')
     folder = Path(package.origin).parent / 'datasets' / 'images'
     return [Image.open(folder / name).convert('RGB') for name in PHOTOS]
@@ -96,6 +96,6 @@ def read_photos() -> list[Image.Image]:
 
 def shrunk(photo: Image.Image, halvings: int, part: tuple[float, float]) -> Tensor:
     """Return `part` of the width of a photograph, its sides halved `halvings` times, uint8, (3, H, W)."""
-    left, right = (round(share * photo.width) for share in part)
+    left, right = (round(fraction * photo.width) for fraction in part)
     pixels = np.array(photo.crop((left, 0, right, photo.height)).reduce(2**halvings))
     return torch.from_numpy(pixels).permute(2, 0, 1)

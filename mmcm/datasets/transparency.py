@@ -1,4 +1,4 @@
-"""What is behind the transparent images of a data set, and how many of them there are."""
+"""Background and number of the transparent images of a data set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ UNREAD, OPAQUE, TRANSPARENT = range(3)
 
 
 class Transparency:
-    """The background of a data set, and which of its images were transparent when they were read.
+    """The background of a data set, and a record of the transparent images among those read so far.
 
-    The states lie in shared memory, so that what worker processes read is counted in this one.
+    The record lies in shared memory, so the reads of worker processes are counted, too.
 
     Args:
         background (str): See `mmcm.datasets.transforms.load_image.check_background`.
@@ -30,7 +30,7 @@ class Transparency:
         self.states = torch.zeros(num_images, dtype=torch.uint8, device='cpu').share_memory_()
 
     def read(self, pipeline: Callable[[dict], Any], sample: dict, position: int) -> Any:
-        """Return what `pipeline`, which begins with `LoadImage`, makes of `sample`, the image at `position`."""
+        """Return the output of `pipeline`, which begins with `LoadImage`, for `sample`, the image at `position`."""
         sample['background'] = self.background
         result = pipeline(sample)
         self.states[position] = TRANSPARENT if sample.get('transparent') else OPAQUE
@@ -41,18 +41,18 @@ class Transparency:
         return int(self.states[position]) == TRANSPARENT
 
     def merge(self, states: Tensor) -> None:
-        """Count what another process of a distributed run has read, whose `states` these are."""
+        """Add the `states` of another process of a distributed run."""
         torch.maximum(self.states, states, out=self.states)
 
     def described(self) -> str | None:
-        """Return how many of the images that were read are transparent, in words; None if none is."""
+        """Describe the number of transparent images among those read so far; return None if there are none."""
         return transparency_in_words(
             int((self.states == TRANSPARENT).sum()), int((self.states != UNREAD).sum()), self.background
         )
 
 
 def transparency_in_words(count: int, total: int, background: str) -> str | None:
-    """Return what was done to `count` transparent images among `total`; None if there are none."""
+    """Describe the treatment of `count` transparent images among `total`; return None if there are none."""
     if not count:
         return None
     images = f'{count} of {total} images with transparency'

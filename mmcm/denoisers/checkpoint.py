@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from mmcm.checkpoints import cached_file, config_text, parse_config
+from mmcm.checkpoints.file_kinds import is_safetensors, is_zip
 from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffusers_config
 from mmcm.checkpoints.weight_checks import check_weights
 from mmcm.checkpoints.weights import assign_weights, chosen_weights, read_content
@@ -21,7 +22,6 @@ from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.utils.file_kinds import is_safetensors, is_zip
 from mmcm.zoo import list_models
 
 SETTINGS = {

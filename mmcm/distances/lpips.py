@@ -1,8 +1,8 @@
 """LPIPS, a distance between the features of VGG16 (Zhang et al., 2018, arXiv 1801.03924, Eq. 1).
 
-Version 0.1 of its weights, in the form that Song et al. (2023) train consistency models with: the released code takes
-the LPIPS of piq with `replace_pooling=True`, where VGG16 pools by averages, not by maxima. The values are therefore not
-those of the package lpips.
+Version 0.1 of its weights, in the form that Song et al. (2023) train consistency models with: the released code uses
+the LPIPS of piq with `replace_pooling=True`, whose VGG16 pools by averages, not by maxima. The values therefore differ
+from those of the package lpips.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from mmcm.utils.errors import InputError
 
 VGG16 = 'https://download.pytorch.org/models/vgg16-397923af.pth'
 HEADS = 'https://github.com/photosynthesis-team/photosynthesis.metrics/releases/download/v0.4.0/lpips_weights.pt'
-# piq publishes no digest of its file; the download keeps the one it has met first.
+# piq publishes no digest of its file; the download records the first one.
 PUBLISHED_SHA256 = {VGG16: '397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0'}
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the five blocks
@@ -40,17 +40,21 @@ class LPIPS(BaseModule):
     to 224 x 224 first; see `prepare`.
 
     The weights are constants. `init_weights` reads them, and they are part of no checkpoint. Each of the two files is
-    named by its path or its http or https address; what is downloaded is kept, see `mmcm.checkpoints.cached_file`.
+    given by its path or its http or https address; downloads are cached, see `mmcm.checkpoints.cached_file`.
 
     Args:
         backbone (str | Path): Convolutions of VGG16, a state dict with torchvision's keys (`features.0.weight`, ...);
-            others are not looked at. 553 MB by default.
+            others are ignored. 553 MB by default.
         heads (str | Path): Weight of each channel of each block: a list of five tensors, as piq has it, or a state dict
             with the keys of the package lpips (`lin0.model.1.weight`, ...).
         backbone_sha256 (str, optional): Digest that `backbone` must have, in hexadecimal digits. torchvision's own file
             is always checked.
         heads_sha256 (str, optional): Digest that `heads` must have.
     """
+
+    is_init: bool
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -71,16 +75,15 @@ class LPIPS(BaseModule):
                 block.append(Convolution(in_channels, channels))
                 in_channels = channels
             self.blocks.append(block)
-        # of the images of ImageNet, for each channel in [0, 1]
+        # Of the images of ImageNet, for each channel in [0, 1].
         for name, values in (('mean', (0.485, 0.456, 0.406)), ('std', (0.229, 0.224, 0.225))):
-            values = torch.tensor(values, dtype=torch.float32)
-            self.register_buffer(name, values.view(3, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(3, 1, 1), persistent=False)
 
     def init_weights(self) -> None:
         """Read the weights, and download what is not on this machine. The second call does nothing.
 
         Raises:
-            InputError: If a file cannot be had or read, has another digest, or holds something else. The message names
+            InputError: If a file cannot be downloaded or read, has another digest, or other content. The message names
                 the argument, and where to put a file that cannot be downloaded.
         """
         if self.is_init:
@@ -89,7 +92,7 @@ class LPIPS(BaseModule):
         self._read(
             'heads',
             'the weights of the channels',
-            {f'lin{i}.model.1.weight': head.weight for i, head in enumerate(self.heads)},
+            {f'lin{i}.model.1.weight': head.weight for i, head in enumerate(self.heads) if isinstance(head, Head)},
         )
         self.is_init = True
 
@@ -97,7 +100,7 @@ class LPIPS(BaseModule):
         """Yield the tensors under their names in torchvision's VGG16, which also counts ReLUs and poolings."""
         index = 0
         for block in self.blocks:
-            for layer in block:
+            for layer in block.children():
                 if isinstance(layer, Convolution):
                     yield f'features.{index}.weight', layer.weight
                     yield f'features.{index}.bias', layer.bias
@@ -106,12 +109,12 @@ class LPIPS(BaseModule):
 
     def _read(self, argument: str, content: str, expected: Mapping[str, Tensor]) -> None:
         source = self.sources[argument]
-        mend = f'set model.objective.distance.{argument} to a file that holds {content}'
+        fix = f'set model.objective.distance.{argument} to a file that holds {content}'
         try:
             path = cached_file(source, sha256=self.digests[argument] or PUBLISHED_SHA256.get(source))
             found = named_tensors(read_checkpoint(path, mapped=True))
         except InputError as error:
-            raise InputError(f'LPIPS needs {content}: {error}; or {mend}') from error
+            raise InputError(f'LPIPS needs {content}: {error}; or {fix}') from error
         problems = [f'{name} is missing' for name in expected if name not in found]
         problems += [
             f'{name} is of shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}'
@@ -121,7 +124,7 @@ class LPIPS(BaseModule):
         if problems:
             more = f' and {len(problems) - 3} more' if len(problems) > 3 else ''
             raise InputError(
-                f'LPIPS needs {content}, which {path} does not hold: {", ".join(problems[:3])}{more}; {mend}'
+                f'LPIPS needs {content}, which {path} does not hold: {", ".join(problems[:3])}{more}; {fix}'
             )
         check_finite({name: found[name] for name in expected}, path)
         for name, tensor in expected.items():
@@ -136,7 +139,7 @@ class LPIPS(BaseModule):
         return self.compare(prepare(a), prepare(b))
 
     def compare(self, a: Tensor, b: Tensor) -> Tensor:
-        """Compare `a` and `b` (N, 3, H, W), in [0, 1], in the size that they have, 16 x 16 pixels or more: (N,).
+        """Compare `a` and `b` (N, 3, H, W), in [0, 1], at their size, 16 x 16 pixels or more: (N,).
 
         Raises:
             InputError: If the weights have not been read.
@@ -147,9 +150,9 @@ class LPIPS(BaseModule):
                 'through a Runner does.'
             )
         a, b = ((images - self.mean) / self.std for images in (a, b))
-        distance = 0.0
+        distance: Any = 0.0
         for block, head in zip(self.blocks, self.heads):
-            # Block by block: of a b that needs no gradient (the goal of a consistency loss) nothing is kept.
+            # Block by block: nothing is kept of a b without gradient, the target of a consistency loss.
             a, b = block(a), block(b)
             distance = distance + head((unit_length(a) - unit_length(b)).square())
         return distance
@@ -181,7 +184,7 @@ def unit_length(features: Tensor) -> Tensor:
 
 
 def named_tensors(content: Any) -> dict[str, Tensor]:
-    """Return the tensors of a file by name: those of a state dict, or a list's under the names that lpips has for them.
+    """Return the tensors of a file by name; those of a list get the names of the package lpips.
 
     Heads (1, C, 1, 1) become (C,).
     """
@@ -194,7 +197,10 @@ def named_tensors(content: Any) -> dict[str, Tensor]:
 
 
 class Convolution(nn.Module):
-    """3 x 3 convolution and ReLU, with constants for weights."""
+    """3 x 3 convolution and ReLU with constant weights."""
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -208,7 +214,9 @@ class Convolution(nn.Module):
 
 
 class Head(nn.Module):
-    """Weighted sum over the channels and average over space, with constants for weights."""
+    """Weighted sum over the channels and average over space, with constant weights."""
+
+    weight: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Distances that compare pixel by pixel. Each takes two batches (N, C, H, W) and returns a distance per image, (N,)."""
+"""Pixelwise distances. Each takes two batches (N, C, H, W) and returns a distance per image, (N,)."""
 
 import math
 
@@ -24,8 +24,8 @@ class L2:
     """Mean squared difference: the squared l2 norm over the number of values, as in the released code.
 
     Args:
-        size (int, optional): Height and width in pixels that both images are resized to first, whether that makes them
-            smaller or larger; 32 is what the released code calls l2-32. None compares them as they are.
+        size (int, optional): Height and width in pixels to which both images are resized first; 32 is l2-32 of the
+            released code. None compares them at their size.
 
     Raises:
         InputError: If `size` is not a positive whole number.

@@ -1,4 +1,4 @@
-"""The Gaussian that is fitted to features: its mean and covariance, in float64, from batches of any size."""
+"""Gaussian fitted to features: mean and covariance, in float64, from batches of any size."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from mmcm.utils.errors import InputError
 
 
 class Gaussian(NamedTuple):
-    """What is known of a set of features.
+    """Mean and covariance of a set of features.
 
     Attributes:
         mean (ndarray): (D,), float64.
         covariance (ndarray): (D, D), float64, unbiased: divided by one less than the number of images.
-        num_images (int, optional): How many images; None where a file does not tell.
+        num_images (int, optional): Number of images; None if a file does not say.
     """
 
     mean: np.ndarray
@@ -22,16 +22,16 @@ class Gaussian(NamedTuple):
 
 
 class RunningGaussian:
-    """Mean and covariance of features that come in batches; its memory does not depend on how many there are.
+    """Mean and covariance of features that come in batches, in constant memory.
 
-    Means and squared deviations of parts are merged by the formula of Chan, Golub and LeVeque (1979), which does not
-    lose digits as the difference of large sums would.
+    Means and squared deviations of parts are merged by the formula of Chan, Golub and LeVeque (1979), which loses no
+    digits, unlike the difference of large sums.
     """
 
     def __init__(self) -> None:
         self.num_images = 0
-        self.mean = 0.0
-        self.deviations = 0.0  # sum of (x - mean) (x - mean)^T
+        self.mean: np.ndarray = np.zeros(())
+        self.deviations: np.ndarray = np.zeros(())  # sum of (x - mean) (x - mean)^T
 
     def update(self, features: np.ndarray) -> None:
         """Add the features (N, D) of a batch."""
@@ -43,19 +43,19 @@ class RunningGaussian:
             self._deviate(rows.T @ rows)
 
     def merge(self, other: 'RunningGaussian') -> None:
-        """Add what another one, of another process, say, has seen."""
+        """Add the features of another one, of another process for example."""
         if other.num_images:
             step = self._move(other.num_images, other.mean)
             self._deviate(other.deviations + np.outer(step, step))
 
     def result(self) -> Gaussian:
-        """Return the Gaussian; an InputError if there were fewer than 2 images."""
+        """Return the Gaussian; raise an InputError if there are fewer than 2 images."""
         if self.num_images < 2:
             raise InputError(f'a covariance needs at least 2 images, got {self.num_images}: take more.')
         return Gaussian(self.mean, self.deviations / (self.num_images - 1), self.num_images)
 
     def _move(self, number: int, mean: np.ndarray) -> np.ndarray:
-        """Move the mean by `number` images of another mean; return the vector whose square the deviations grow by."""
+        """Move the mean by `number` images of another mean; return the vector whose square joins the deviations."""
         total = self.num_images + number
         step = mean - self.mean
         grown = step * (self.num_images * number / total) ** 0.5
@@ -65,7 +65,7 @@ class RunningGaussian:
 
     def _deviate(self, deviations: np.ndarray) -> None:
         """Add to the deviations, of which there may be millions, in place."""
-        if isinstance(self.deviations, np.ndarray):
+        if self.deviations.ndim:
             self.deviations += deviations
         else:
             self.deviations = deviations

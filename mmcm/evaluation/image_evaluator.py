@@ -10,11 +10,11 @@ from mmcm.registry import EVALUATORS, METRICS
 
 @EVALUATORS.register_module()
 class ImageEvaluator(Evaluator):
-    """An evaluator whose metrics need not name the same things each.
+    """An evaluator whose metrics share their extractor and reference.
 
     Args:
-        metrics (Sequence[dict]): Configs of metrics. Those that take an `extractor` or a `reference`, and name none,
-            get the shared one.
+        metrics (Sequence[dict]): Configs of metrics. A metric that takes an `extractor` or a `reference`, and names
+            none, gets the shared one.
         extractor (dict, optional): Config of the feature extractor.
         reference (dict | str, optional): The real images: config of a data set, or path or URL of an npz file.
     """
@@ -27,7 +27,7 @@ class ImageEvaluator(Evaluator):
 
 
 def build_metric(config: dict, shared: dict) -> BaseMetric:
-    """Build a metric with those of the `shared` arguments that it takes and `config` does not name."""
+    """Build a metric, with `shared` as defaults of those arguments that it takes."""
     metric = METRICS.get(config['type'])
     known = {} if metric is None else signature(metric).parameters
     defaults = {name: value for name, value in shared.items() if value is not None and name in known}

@@ -1,4 +1,4 @@
-"""What one process knows, told to the others."""
+"""Communication of Python objects between the processes of a run."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,10 +7,9 @@ from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 
 
 def from_each_process(part: Any) -> Iterator[Any]:
-    """Yield what each process has given as its `part`, in the order of their ranks.
+    """Yield the `part` of each process, in the order of their ranks.
 
-    One part is on its way at a time, since together they might not fit the memory. All processes have to take all of
-    them.
+    One part is sent at a time, since together they might not fit the memory. All processes have to consume all parts.
     """
     for rank in range(get_world_size()):
         box = [part if rank == get_rank() else None]
@@ -19,7 +18,7 @@ def from_each_process(part: Any) -> Iterator[Any]:
 
 
 def from_main_process(value: Any) -> Any:
-    """Return the `value` that the main process has given."""
+    """Return the `value` of the main process."""
     box = [value]
     broadcast_object_list(box)
     return box[0]

@@ -1,8 +1,8 @@
-"""What is known of a set of real images in the features of one network, and the file that it is kept in.
+"""Statistics of real images in the features of one network, and their file format.
 
-The file is an npz with the names that Dhariwal & Nichol (2021) use, `mu`, `sigma` (features), `mu_s` and `sigma_s`
+The file is an npz with the names of Dhariwal & Nichol (2021), `mu`, `sigma` (features), `mu_s` and `sigma_s`
 (spatial features), in float64. Ours add `num_images`, `extractor` and `dataset` (fingerprints), `kind` (the extractor's
-name) and, where they were asked for, the features of all images, `features` (N, D), in float32.
+name) and, on request, the features of all images, `features` (N, D), in float32.
 """
 
 from pathlib import Path
@@ -18,7 +18,8 @@ from mmcm.utils.npz import NpzFile
 FLOATS = 'fiu'  # kinds of dtypes
 MAX_FEATURES = 2**13  # whose covariance has 512 MB; InceptionV3 has 2048 features
 MAX_TEXT = 2**12  # bytes of a name or a digest
-GAUSSIANS = dict(features=('mu', 'sigma'), spatial=('mu_s', 'sigma_s'))  # as entries are called in the file
+GAUSSIANS = dict(features=('mu', 'sigma'), spatial=('mu_s', 'sigma_s'))  # names of entries in the file
+PARTS = (*GAUSSIANS, 'table')  # fields of Statistics with data
 
 
 class Statistics(NamedTuple):
@@ -26,9 +27,9 @@ class Statistics(NamedTuple):
 
     Attributes:
         features (Gaussian, optional): Of the features.
-        spatial (Gaussian, optional): Of the spatial features; None where the extractor makes none.
+        spatial (Gaussian, optional): Of the spatial features; None if the extractor has none.
         table (ndarray, optional): The features themselves, (N, D), float32.
-        kind (str, optional): Name of the extractor, None where the file does not tell, as those of others do not.
+        kind (str, optional): Name of the extractor, None in files of other programs.
         extractor (str, optional): Its fingerprint.
         dataset (str, optional): Fingerprint of the data set.
     """
@@ -40,8 +41,17 @@ class Statistics(NamedTuple):
     extractor: str | None = None
     dataset: str | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither a Gaussian nor a table."""
+        return all(getattr(self, part) is None for part in PARTS)
+
+    def completed(self, other: 'Statistics') -> 'Statistics':
+        """Return these statistics, with what they lack taken from `other`."""
+        return self._replace(**{name: value for name, value in other._asdict().items() if getattr(self, name) is None})
+
     def size(self, part: str) -> int | None:
-        """Return the dimensions of `part`, 'features', 'spatial' or 'table'; None where it is not known."""
+        """Return the dimensions of `part`, 'features', 'spatial' or 'table'; None if it is missing."""
         known = getattr(self, part)
         if known is None:
             return None
@@ -49,24 +59,24 @@ class Statistics(NamedTuple):
 
 
 def read_statistics(file: NpzFile) -> Statistics:
-    """Return the statistics in `file`, those that it has.
+    """Return the statistics that `file` has.
 
     Raises:
-        InputError: If they do not fit each other.
+        InputError: If an entry has another form.
     """
     number = read_number(file, 'num_images') if 'num_images' in file else None
     parts = {part: read_gaussian(file, *names, number) for part, names in GAUSSIANS.items() if names[0] in file}
     texts = {name: read_text(file, name) for name in ('kind', 'extractor', 'dataset') if name in file}
-    table = file['features'] if 'features' in file else None
+    table = file['features'] if 'features' in file else None  # noqa: SIM401  (get would raise an InputError)
     if table is not None and table.ndim != 2:
         raise InputError(f'features in {file.path} have the shape {table.shape}: (N, D) is expected.')
     if table is not None and table.dtype.kind != 'f':
         raise InputError(f'features in {file.path} are {table.dtype}: floating point numbers are expected.')
-    return Statistics(**parts, **texts, table=table)
+    return Statistics(parts.get('features'), parts.get('spatial'), table, **texts)
 
 
 def read_gaussian(file: NpzFile, mean_name: str, covariance_name: str, num_images: int | None) -> Gaussian:
-    """Return a mean and a covariance in `file`; an InputError if they are none."""
+    """Return a mean and a covariance in `file`; raise an InputError if they have another form."""
     mean, covariance = file[mean_name], file[covariance_name]
     if mean.dtype.kind not in FLOATS or covariance.dtype.kind not in FLOATS:
         raise InputError(
@@ -87,7 +97,7 @@ def read_gaussian(file: NpzFile, mean_name: str, covariance_name: str, num_image
 
 
 def read_number(file: NpzFile, name: str) -> int:
-    """Return a whole number in `file`; an InputError if it is none."""
+    """Return a whole number in `file`; raise an InputError if it is none."""
     array = file[name]
     if array.dtype.kind not in 'iu' or array.size != 1:
         raise InputError(
@@ -97,7 +107,7 @@ def read_number(file: NpzFile, name: str) -> int:
 
 
 def read_text(file: NpzFile, name: str) -> str:
-    """Return a text in `file`; an InputError if it is none."""
+    """Return a text in `file`; raise an InputError if it is none."""
     array = file[name]
     if array.dtype.kind != 'U' or array.size != 1 or array.dtype.itemsize > MAX_TEXT:
         raise InputError(f'{name} in {file.path} is {array.dtype} of the shape {array.shape}: a text is expected.')
@@ -105,7 +115,7 @@ def read_text(file: NpzFile, name: str) -> str:
 
 
 def write_statistics(path: Path, statistics: Statistics) -> None:
-    """Write `statistics` to a file that appears whole; an InputError if it cannot be written."""
+    """Write `statistics` to a file that appears whole; raise an InputError if it cannot be written."""
     arrays = {name: getattr(statistics, name) for name in ('kind', 'extractor', 'dataset')}
     arrays['features'] = statistics.table
     for part, names in GAUSSIANS.items():

@@ -1,10 +1,9 @@
 """`ConsistencyModel`: a denoiser with its averages, its objective and its sampler."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +14,14 @@ from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
 from mmcm.models.editing import Editing
-from mmcm.models.sampling_loop import sample_in_batches
+from mmcm.models.output_check import OutputCheck
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, labels_of
-from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import OutputCheck
 
 
 class ConsistencyModel(Editing):
@@ -255,15 +252,19 @@ class ConsistencyModel(Editing):
             InputError: If labels, latents or sampler do not fit.
             NotFiniteError: If the network makes NaN or infinities; the message says why.
         """
-        sampler = sampler or self.sampler
-        if sampler is None:
-            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
         labels = self.check_labels(labels, num_samples)
         shape = (num_samples, *self.image_shape)
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
         noise = SampleNoise(range(num_samples)) if noise is None else noise
-        return self.generate(num_samples, labels, noise, latents, sampler, clip, callback, online)
+        return self.generate(num_samples, labels, noise, latents, self.checked_sampler(sampler), clip, callback, online)
+
+    def checked_sampler(self, sampler: Sampler | None = None) -> Sampler:
+        """Return `sampler`, by default the model's own; an InputError if there is none."""
+        sampler = sampler or self.sampler
+        if sampler is None:
+            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        return sampler
 
     @torch.no_grad()
     def generate(
@@ -306,45 +307,6 @@ class ConsistencyModel(Editing):
             return x0.clamp(-1, 1) if clip else x0
 
         return denoise
-
-    def draw(
-        self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options: Any
-    ) -> Tensor:
-        """Sample any number of images, in batches.
-
-        Args:
-            seeds (Sequence[int]): The seed of each image.
-            labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
-            batch_size (int | Batches): Images per call of the sampler. The images do not depend on it, the memory does.
-            options: Further arguments of `sample`.
-
-        Returns:
-            Tensor: Images, uint8, (N, C, H, W), on the CPU.
-        """
-
-        def batch(part: slice, on_step: Callback) -> Tensor:
-            some_labels = None if labels is None else labels[part]
-            return self.sample(part.stop - part.start, some_labels, SampleNoise(seeds[part]), **options)
-
-        return sample_in_batches(batch, len(seeds), batch_size, self.data_preprocessor.destruct).pixels
-
-    def batches(
-        self,
-        num_samples: int,
-        labels: Sequence[int] | None,
-        noise_of: Callable[[slice], Any],
-        batch_size: int | Batches,
-        latents: Tensor | None = None,
-        **options: Any,
-    ) -> Iterator[Tensor]:
-        """Sample `num_samples` images batch by batch; see `draw`."""
-
-        def batch(part: slice) -> Tensor:
-            some_labels = None if labels is None else labels[part]
-            some_latents = None if latents is None else latents[part]
-            return self.sample(part.stop - part.start, some_labels, noise_of(part), some_latents, **options)
-
-        return Batches.of(batch_size).run(batch, num_samples)
 
     def check_labels(self, labels: Tensor | Sequence[int] | int | None, num_samples: int) -> Tensor | None:
         """Return the labels of a batch as the network takes them; see `mmcm.datasets.labels.check_labels`."""

@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmcm.models.averages import evaluating
+from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.operators import EditingOperator, Tiles, tiled
@@ -19,7 +20,7 @@ from mmcm.samplers import Callback, Denoise, MultistepSampler, Sampler
 from mmcm.structures import as_labels
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import OutputCheck, check_given
+from mmcm.utils.finite import check_given
 
 NUM_LEVELS = 39  # of 40, the schedule of the released models; the last one has no noise
 

@@ -1,0 +1,1 @@
+"""Files, checks, errors and other tools that know nothing of models."""

@@ -1,4 +1,4 @@
-"""Whether arguments that a config gives are such as a class or a function takes, by its signature."""
+"""Checks of the arguments in a config against the signature of a class or function."""
 
 import inspect
 import math
@@ -12,20 +12,20 @@ from typing import Any, Optional, Union
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 
-NOT_ARGUMENTS = ('type', '_scope_', '_delete_')  # keys of a config that name its class, or where to look for it
+NOT_ARGUMENTS = ('type', '_scope_', '_delete_')  # keys of a config that MMEngine reads itself
 SEQUENCES = (list, tuple, Sequence, Iterable)
 CHECKED = (bool, int, float, type(None))
 UNIONS = (Union, types.UnionType)
 
 
 def check_arguments(called: Callable, given: Mapping[str, Any], place: str = '', more: Sequence[str] = ()) -> None:
-    """Raise an InputError if `called` does not take one of the arguments `given`, or takes another type of value.
+    """Raise an InputError unless `called` takes all arguments `given`, by name and by type.
 
     Args:
         called (Callable): A class or a function.
         given (Mapping): Names and values of arguments; `NOT_ARGUMENTS` are left out.
-        place (str): Where the config gives them, such as 'optim_wrapper.optimizer'.
-        more (Sequence[str]): Names that are taken out of the config before the class is called.
+        place (str): Path of the config that gives them, such as 'optim_wrapper.optimizer'.
+        more (Sequence[str]): Further names, which are removed from the config before the call.
     """
     name = getattr(called, '__name__', str(called))
     parameters, open_ended = parameters_of(called)
@@ -43,9 +43,9 @@ def check_arguments(called: Callable, given: Mapping[str, Any], place: str = '',
 
 
 def parameters_of(called: Callable) -> tuple[dict[str, Any], bool]:
-    """Return the parameters of a class or a function with their types, and whether it takes more by any name.
+    """Return the parameters of a class or function with their types, and whether it takes any further name.
 
-    A class that passes more on (`**kwargs`) is taken to do so to the next one that it inherits from.
+    A class with `**kwargs` is assumed to pass them to the next class that it inherits from.
     """
     found: dict[str, Any] = {}
     functions = [called]
@@ -69,7 +69,7 @@ def parameters_of(called: Callable) -> tuple[dict[str, Any], bool]:
 
 
 def hints_of(function: Callable) -> dict[str, Any]:
-    """Return the types of the parameters of `function`, but for those that cannot be looked up."""
+    """Return the types of the parameters of `function`, except those that cannot be resolved."""
     try:
         return typing.get_type_hints(function)
     except Exception:  # some of the names are imported for type checkers alone
@@ -81,9 +81,9 @@ def hints_of(function: Callable) -> dict[str, Any]:
 
 
 def not_met(hint: Any, value: Any) -> str | None:
-    """Return in words what `value` should have been, None if it is of the type `hint` or nothing is known of that.
+    """Describe the type that `value` should have; None if it has the type `hint` or cannot be checked.
 
-    Only booleans, numbers and lists of them are looked at.
+    Only booleans, numbers and lists of them are checked.
     """
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in UNIONS:
@@ -102,20 +102,20 @@ def not_met(hint: Any, value: Any) -> str | None:
 
 
 def union_not_met(parts: tuple, value: Any) -> str | None:
-    """Return what `not_met` does of a value that may be of several types."""
+    """Apply `not_met` to a union of types."""
     known = [part for part in parts if part in CHECKED or typing.get_origin(part) in SEQUENCES]
     others = [part for part in parts if part not in known]
     if isinstance(value, (list, tuple)):
         known = [part for part in known if typing.get_origin(part) in SEQUENCES] or known
-    wanted = [not_met(part, value) for part in known]
+    wanted = [text for part in known if (text := not_met(part, value)) is not None]
     scalar = value is None or isinstance(value, (str, bool, Number))
-    if None in wanted or (isinstance(value, str) and str in others) or (others and not scalar):
+    if len(wanted) < len(known) or (isinstance(value, str) and str in others) or (others and not scalar):
         return None
     return ' or '.join(dict.fromkeys(wanted)) if known and known != [type(None)] else None
 
 
 def sequence_not_met(origin: Any, parts: tuple, value: Any) -> str | None:
-    """Return what `not_met` does of a list or tuple; other values are left to the class, which may take them, too."""
+    """Apply `not_met` to the items of a list or tuple; other values are left to the class."""
     if not isinstance(value, (list, tuple)):
         return None
     fixed = origin is tuple and Ellipsis not in parts

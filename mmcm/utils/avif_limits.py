@@ -1,7 +1,7 @@
-"""How many pixels an AVIF may ask its decoder for, which trusts the AV1 data and not the size that the file declares.
+"""Pixel count of an AVIF from its AV1 data, which the decoder trusts, not the size that the file declares.
 
-The file (ISO/IEC 14496-12 and 23008-12) is a list of boxes; `meta` tells where the items lie, whose data are OBUs of
-AV1 ("AV1 Bitstream & Decoding Process Specification", section 5). Single pictures alone are taken.
+The file (ISO/IEC 14496-12 and 23008-12) is a list of boxes; `meta` gives the places of the items, whose data are OBUs
+of AV1 ("AV1 Bitstream & Decoding Process Specification", section 5). Only single images are accepted.
 """
 
 import struct
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 from mmcm.utils.bounded import Unreadable
 
-MOST_BOXES = 2**12  # boxes or items in one place; a picture has ten
+MOST_BOXES = 2**12  # boxes or items in one place; an image has ten
 CODED = b'av01'
 TEXTS = frozenset((b'Exif', b'mime'))  # items that are not decoded
 SEQUENCE_HEADER = 1  # kind of an OBU
-REFERENCES = 8  # frames that a decoder keeps of data that are no single picture
+REFERENCES = 8  # frames that a decoder keeps of data that are no single image
 
 
 def is_avif(content: bytes) -> bool:
-    """Return whether a file begins as an AVIF does."""
+    """Return whether a file begins like an AVIF."""
     return content[4:8] == b'ftyp' and content[8:12] in (b'avif', b'avis', b'mif1', b'msf1')
 
 
@@ -25,7 +25,7 @@ def coded_pixels(content: bytes) -> int:
     """Return how many pixels the decoder may allocate for an item of an AVIF.
 
     Raises:
-        Unreadable: If it is animated, made of tiles, damaged, or has its size where it is not looked for.
+        Unreadable: If it is animated, made of tiles, damaged, or has its size in an unsupported place.
     """
     try:
         boxes = unique(boxes_in(content, 0, len(content)), b'meta')
@@ -35,7 +35,7 @@ def coded_pixels(content: bytes) -> int:
         parts = unique(boxes_in(content, start + 4, end), b'iloc', b'iinf')
         kinds = item_kinds(content, *parts[b'iinf'][0])
         if not TEXTS | {CODED} >= set(kinds.values()):
-            raise Unreadable('it is put together of several pictures')
+            raise Unreadable('it is composed of several images')
         within = parts.get(b'idat', [(0, 0)])[0]
         pixels, read = 0, 0
         for item, data in items(content, *parts[b'iloc'][0], within):
@@ -50,8 +50,8 @@ def coded_pixels(content: bytes) -> int:
 
 
 def boxes_in(content: bytes, start: int, end: int) -> dict[bytes, list[tuple[int, int]]]:
-    """Return where the contents of boxes lie, by their kinds."""
-    found = {}
+    """Return the places (start, end) of the contents of boxes, by their kinds."""
+    found: dict[bytes, list[tuple[int, int]]] = {}
     for _ in range(MOST_BOXES):
         if start >= end:
             return found
@@ -69,7 +69,7 @@ def boxes_in(content: bytes, start: int, end: int) -> dict[bytes, list[tuple[int
 
 
 def unique(boxes: dict[bytes, list[tuple[int, int]]], *kinds: bytes) -> dict[bytes, list[tuple[int, int]]]:
-    """Return `boxes`, each of whose `kinds`, and `idat`, is there once."""
+    """Return `boxes`; raise Unreadable unless each of `kinds` is present once, and `idat` at most once."""
     if any(len(boxes.get(kind, ())) != 1 for kind in kinds) or len(boxes.get(b'idat', ())) > 1:
         raise Unreadable('a box is missing, or there twice')
     return boxes
@@ -89,12 +89,13 @@ def item_kinds(content: bytes, start: int, end: int) -> dict[int, bytes]:
 
 
 def items(content: bytes, start: int, end: int, within: tuple[int, int]) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the data of each item that the box `iloc` tells the place of.
+    """Yield the number and the data of each item that the box `iloc` locates.
 
     Args:
         content (bytes): The file.
-        start, end (int): Where the content of the box lies.
-        within (tuple[int, int]): Where that of `idat` does.
+        start (int): Start of the content of the box.
+        end (int): End of the content of the box.
+        within (tuple[int, int]): Start and end of the content of `idat`.
     """
     version, sizes, more = content[start], content[start + 4], content[start + 5]
     place = start + 6
@@ -144,7 +145,7 @@ def sequence_headers(data: bytes) -> Iterator[bytes]:
 
 
 def leb128(data: bytes, place: int) -> tuple[int, int]:
-    """Return the number at `place`, in seven bits a byte, and the place behind it."""
+    """Return the number at `place`, with seven bits per byte, and the place after it."""
     value = 0
     for index in range(8):
         value |= (data[place + index] & 127) << 7 * index
@@ -154,7 +155,7 @@ def leb128(data: bytes, place: int) -> tuple[int, int]:
 
 
 def pixels_of(header: bytes) -> int:
-    """Return how many pixels frames behind a sequence header may have, all that a decoder keeps of them together."""
+    """Return the largest number of pixels of the frames that a decoder keeps for a sequence header."""
     bits, place = int.from_bytes(header[:64].ljust(64, b'\0'), 'big'), 0
 
     def number(width: int) -> int:
@@ -179,11 +180,11 @@ def pixels_of(header: bytes) -> int:
     across, down = number(4) + 1, number(4) + 1
     if single:
         return (number(across) + 1) * (number(down) + 1)
-    return REFERENCES << across + down  # each frame may have a size of its own in so many bits
+    return REFERENCES << across + down  # each frame may have its own size of so many bits
 
 
 def why_avif_refused(content: bytes, most: int) -> str | None:
-    """Say why no decoder is to be given an AVIF, which may have `most` pixels; None if one may be."""
+    """Return why an AVIF must not be decoded if it may have `most` pixels; None if it may be."""
     try:
         pixels = coded_pixels(content)
     except Unreadable as error:

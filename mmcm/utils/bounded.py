@@ -1,8 +1,8 @@
-"""Readers that take no more memory than a file may ask for. `docs/security.md` lists the bounds.
+"""Bounded readers: files, JSON and zip entries within limits of memory, which `docs/security.md` lists.
 
-A file of someone else may declare any size. These readers check declared sizes against the size of the file before they
-allocate, and unpack in pieces. They raise `Unreadable`, a reason; who calls them knows what the file is for, and makes
-an InputError of it.
+An untrusted file may declare any size. These readers check declared sizes against the size of the file before they
+allocate, and unpack in pieces. They raise `Unreadable` with a reason; the caller knows the purpose of the file, and
+raises an InputError from it.
 """
 
 import errno
@@ -19,35 +19,35 @@ from typing import Any, BinaryIO
 from mmcm.utils.system import open_at_once
 
 MiB = 2**20
-PIECE = MiB  # bytes that are read or unpacked at once
-# Compressed data may have 64 MiB, which a statistics file (33 MB), MNIST (47 MB) and any image need not exceed, and
-# beyond that 20 times the bytes that it has in the file: images compress by less than 10, zeros by 1000.
+PIECE = MiB  # bytes read or unpacked at once
+# Compressed data may unpack to 64 MiB, more than a statistics file (33 MB), MNIST (47 MB) or any image needs, or else
+# to 20 times their size in the file: images compress by less than 10, zeros by 1000.
 UNPACKED_BYTES = 64 * MiB
 UNPACKED_RATIO = 20
-JSON_BYTES = 16 * MiB  # the largest JSON file that we know, labels apart, has 200 kB; as a str, each may take 4 bytes
+JSON_BYTES = 16 * MiB  # the largest known JSON file, labels apart, has 200 kB; as a str, a byte may take 4
 JSON_VALUES = 10**6  # a value takes up to 240 bytes, a dictionary of one key
 MAX_DEPTH = 64  # of containers within containers; known files have up to 10, and hash, == and repr recur as deep
 TEXT_BYTES = MiB  # a path, a digest, a list of class names
-ENTRIES = 2**16  # of an archive that is no collection of images: a checkpoint has one for each tensor
-ENTRY_BYTES = 256  # that an entry has in the directory on average, at most
+ENTRIES = 2**16  # of an archive other than a collection of images: a checkpoint has one for each tensor
+ENTRY_BYTES = 256  # maximum average size of an entry in the directory
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 1  # flag of an entry of a zip file
 LOCAL_HEADER = struct.Struct('<4s22xHH')  # signature, and the lengths of the name and of the extra field
 LOCAL_SIGNATURE = b'PK\x03\x04'
 UTF8_NAME = 0x800  # flag of an entry whose name is UTF-8, not code page 437
-UNICODE_PATH = 0x7075  # the extra field with a second name: behind a version and a checksum, in UTF-8
-EXTRA_FIELD = struct.Struct('<HH')  # what an extra field begins with: its kind and its length
+UNICODE_PATH = 0x7075  # the extra field with a second name in UTF-8, behind a version and a checksum
+EXTRA_FIELD = struct.Struct('<HH')  # header of an extra field: its kind and its length
 
 
 class Unreadable(ValueError):
-    """Why a file, or a part of it, is not read."""
+    """Reason why a file, or a part of it, is not read."""
 
 
 def open_plain(path: str | Path) -> BinaryIO:
     """Open a plain file for reading, or a link to one.
 
     Raises:
-        OSError: If it cannot be opened, or is a pipe or a device, which may have no end or keep a reader waiting.
+        OSError: If it cannot be opened, or is a pipe or a device, which may have no end or block a reader.
     """
     file = open_at_once(path)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -61,23 +61,23 @@ def read_file(path: str | Path, most: int = TEXT_BYTES, pipes: bool = False) -> 
 
     Args:
         path (str | Path): The file.
-        most (int): Bytes that it may have.
+        most (int): Maximum number of bytes.
         pipes (bool): Whether it may be a pipe or a device, which only a user's own arguments should name.
 
     Raises:
-        Unreadable: If it has more.
+        Unreadable: If it has more bytes.
         OSError: If it cannot be read, or is no plain file.
     """
-    with open(path, 'rb') if pipes else open_plain(path) as file:
+    with Path(path).open('rb') if pipes else open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = b'' if size > most else file.read(size + 1)
-        if size < len(content) <= most:  # the size of a pipe is 0, and a file may grow
-            content = bytearray(content)
-            while len(content) <= most and (piece := file.read(PIECE)):
-                content += piece
-    if max(size, len(content)) > most:
+        pieces = [b'' if size > most else file.read(size + 1)]
+        length = len(pieces[0])
+        while size < length <= most and (piece := file.read(PIECE)):  # the size of a pipe is 0, and a file may grow
+            pieces.append(piece)
+            length += len(piece)
+    if max(size, length) > most:
         raise Unreadable(f'it has more than {most} bytes')
-    return bytes(content)
+    return b''.join(pieces)
 
 
 def read_text(path: str | Path, most: int = TEXT_BYTES) -> str:
@@ -92,9 +92,9 @@ def parse_json(content: bytes | str, most: int = JSON_BYTES, values: int = JSON_
     """Return the value of a JSON text.
 
     Args:
-        content (bytes | str): The text, UTF-8 where it is bytes.
-        most (int): Bytes that it may have.
-        values (int): Values that it may have, whose objects take more memory than the text.
+        content (bytes | str): The text; bytes are UTF-8.
+        most (int): Maximum number of bytes.
+        values (int): Maximum number of values, whose objects take more memory than the text.
 
     Raises:
         Unreadable: If it is no JSON, has more bytes or values, or nests deeper than `MAX_DEPTH`.
@@ -102,13 +102,12 @@ def parse_json(content: bytes | str, most: int = JSON_BYTES, values: int = JSON_
     if len(content) > most:
         raise Unreadable(f'its JSON has {len(content)} bytes, more than {most}')
     try:
-        text = content
         if isinstance(content, bytes):
-            text = content.decode(json.detect_encoding(content), 'surrogatepass')
+            content = content.decode(json.detect_encoding(content), 'surrogatepass')
     except ValueError as error:
         raise Unreadable(f'it is no JSON ({error})') from error
-    # Structure without strings; each removal is linear in the length, whatever the text is.
-    structure = re.sub('"[^"]*"?', '', text.replace('\\\\', '').replace('\\"', ''))
+    # Structure without strings; each removal takes linear time.
+    structure = re.sub('"[^"]*"?', '', content.replace('\\\\', '').replace('\\"', ''))
     if sum(map(structure.count, '[{,')) > values:
         raise Unreadable(f'its JSON has more than {values} values')
     depth = deepest = 0
@@ -118,7 +117,7 @@ def parse_json(content: bytes | str, most: int = JSON_BYTES, values: int = JSON_
     if deepest > MAX_DEPTH:
         raise Unreadable(f'its JSON nests {deepest} deep, more than {MAX_DEPTH}')
     try:
-        return json.loads(text)
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f'it is no JSON ({error})') from error
 
@@ -129,7 +128,7 @@ def read_json(path: str | Path, most: int = JSON_BYTES, pipes: bool = False) -> 
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
-    """Raise Unreadable if `packed` compressed bytes may not become `unpacked` bytes."""
+    """Raise Unreadable if `packed` compressed bytes may not unpack to `unpacked` bytes."""
     limit = max(UNPACKED_BYTES, UNPACKED_RATIO * packed)
     if unpacked > limit:
         raise Unreadable(
@@ -139,10 +138,10 @@ def check_unpacked(unpacked: int, packed: int) -> None:
 
 
 def read_exactly(stream: BinaryIO, size: int) -> bytearray:
-    """Return all that is left in `stream`, which has to be `size` bytes. It is read in pieces, and one byte further.
+    """Return the rest of `stream`, which has to be `size` bytes. It is read in pieces, and one byte further.
 
     Raises:
-        Unreadable: If it has fewer or more.
+        Unreadable: If it is shorter or longer.
     """
     content = bytearray()
     while len(content) <= size and (piece := stream.read(min(PIECE, size + 1 - len(content)))):
@@ -153,10 +152,10 @@ def read_exactly(stream: BinaryIO, size: int) -> bytearray:
 
 
 def unpack(stream: BinaryIO, packed: int, size: int) -> bytearray:
-    """Return what `packed` bytes of `stream`, raw DEFLATE data, become: `size` bytes.
+    """Unpack `packed` bytes of `stream`, raw DEFLATE data, to `size` bytes.
 
     Raises:
-        Unreadable: If the data are damaged, or become fewer or more bytes, or more than `check_unpacked` allows.
+        Unreadable: If the data are damaged, or unpack to fewer or more bytes, or to more than `check_unpacked` allows.
     """
     check_unpacked(size, packed)
     decompressor, content = zlib.decompressobj(-zlib.MAX_WBITS), bytearray()
@@ -168,7 +167,7 @@ def unpack(stream: BinaryIO, packed: int, size: int) -> bytearray:
                 packed -= len(data)
             piece = decompressor.decompress(data, min(PIECE, size + 1 - len(content)))
             if not data and not piece:
-                break  # it ends before its data do
+                break  # the stream ends before its data
             content += piece
     except zlib.error as error:
         raise Unreadable(f'its compressed data are damaged ({error})') from error
@@ -183,12 +182,10 @@ def open_directory(path: str | Path, images: bool = False) -> list[zipfile.ZipIn
 
     Args:
         path (str | Path): The file.
-        images (bool): Whether it may have any number of entries, at some 700 bytes of memory each. Without it, it may
-            have `ENTRIES`.
+        images (bool): Whether any number of entries is allowed, at some 700 bytes of memory each, instead of `ENTRIES`.
 
     Raises:
-        Unreadable: If it is no zip file, its directory is damaged or too large, or readers could take the name of an
-            entry for different ones.
+        Unreadable: If it is no zip file, its directory is damaged or too large, or an entry has two names.
         OSError: If it cannot be read.
     """
     try:
@@ -200,7 +197,7 @@ def open_directory(path: str | Path, images: bool = False) -> list[zipfile.ZipIn
                 entries = archive.infolist()
     except (OSError, Unreadable):
         raise
-    except Exception as error:  # a damaged directory raises whatever its fields lead to
+    except Exception as error:  # a damaged directory raises anything
         raise Unreadable(f'it is no whole zip file ({error or type(error).__name__})') from error
     if not images and len(entries) > ENTRIES:
         raise Unreadable(f'it has {len(entries)} entries, more than {ENTRIES}')
@@ -216,8 +213,8 @@ def open_directory(path: str | Path, images: bool = False) -> list[zipfile.ZipIn
 def _check_name(entry: zipfile.ZipInfo, images: bool) -> None:
     """Raise Unreadable if an entry has two names.
 
-    Python 3.12 prefers the Unicode path to the name, and torch does not read it. Zip programs write it beside a name in
-    a character set of their own, so an image may have one where its name is not ASCII.
+    Python 3.12 prefers the Unicode path to the name, and torch ignores it. Zip programs write it beside a name in their
+    own character set, so an image may have one if its name is not ASCII.
     """
     name, extra = entry.orig_filename, entry.extra
     if not images and entry.filename != name:  # 'a\0b' is cut at NUL, and names change where os.sep is not '/'
@@ -236,15 +233,16 @@ def read_entry(file: BinaryIO, entry: zipfile.ZipInfo, most: int | None = None) 
     Args:
         file (BinaryIO): The zip file, at any position.
         entry (ZipInfo): The entry, from `open_directory`.
-        most (int, optional): Bytes that it may have.
+        most (int, optional): Maximum number of bytes.
 
     Raises:
-        Unreadable: If it is damaged, encrypted or has more.
+        Unreadable: If it is damaged, encrypted or larger.
     """
     if most is not None and entry.file_size > most:
         raise Unreadable(f'it has {entry.file_size} bytes, more than {most}')
     check_readable(entry)
     file.seek(data_start(file, entry))
+    content: bytes | bytearray
     if entry.compress_type == zipfile.ZIP_STORED:
         content = file.read(min(entry.compress_size, entry.file_size))
         if len(content) != entry.file_size:
@@ -263,7 +261,7 @@ def check_readable(entry: zipfile.ZipInfo) -> None:
 
 
 def data_start(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
-    """Return where the data of an entry begin in `file`; raise Unreadable if its header is damaged."""
+    """Return the offset of the data of an entry in `file`; raise Unreadable if its header is damaged."""
     file.seek(entry.header_offset)
     header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size or not header.startswith(LOCAL_SIGNATURE):
@@ -272,7 +270,7 @@ def data_start(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
 
 
 class _Limited:
-    """A file of which no more than `most` bytes may be read at once: zipfile reads a directory so."""
+    """A file that reads no more than `most` bytes at once: zipfile reads a directory at once."""
 
     def __init__(self, file: BinaryIO, most: int) -> None:
         self.file, self.most = file, most

@@ -1,5 +1,5 @@
-"""What is done about images that cannot be read, where many are written anew."""
+"""Corrupt images: options of the commands that pack or export many images."""
 
 ON_CORRUPT = ('stop', 'skip')  # the first is the default
-LEAVE_OUT = '--corrupt skip leaves such images out'  # what an error of the first one says
-MOST_REASONS = 10_000  # that a pack and its journal hold, which are read within a bound of 16 MiB
+LEAVE_OUT = '--corrupt skip leaves such images out'  # advice of errors with 'stop'
+MOST_REASONS = 10_000  # stored in a pack and its journal, whose readers take at most 16 MiB

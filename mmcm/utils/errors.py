@@ -1,26 +1,26 @@
-"""What the package raises when the user's input cannot be used."""
+"""`InputError`, and helpers for its messages."""
 
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-TRACEBACK = 'MMCM_TRACEBACK'  # the variable of the environment that asks for tracebacks beside messages of one line
+TRACEBACK = 'MMCM_TRACEBACK'  # environment variable: print tracebacks in addition to one-line messages
 
 
 class InputError(ValueError):
-    """A path, name, number or file that was given cannot be used.
+    """A path, name, number or file of the user cannot be used.
 
-    The message is one line that says what was given, what was expected and how to mend it. The command line tools print
-    it without a traceback and leave with exit code 2; any other exception is a fault of ours and keeps its traceback.
+    The message is one line that says what was given, what was expected and how to fix it. Commands print it without a
+    traceback and exit with code 2. Any other exception is a bug and keeps its traceback.
     """
 
 
 def printable(text: str) -> str:
-    """Return `text` without characters that terminals obey or outputs cannot take; a file may have any in its name."""
+    """Escape control characters and others that cannot be printed; a file name may contain any."""
     return ''.join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def first_of(items: Iterable[Any], most: int = 3) -> str:
-    """Return the first `most` of `items` as text, with '...' where there are more."""
+    """Return the first `most` of `items` as text, with '...' if there are more."""
     (*shown,) = map(str, islice(items, most + 1))
     return ', '.join(shown[:most]) + (', ...' if len(shown) > most else '')

@@ -1,13 +1,14 @@
-"""Failures of the machine, or of other processes on it, in one line each: no fault of the program or of its input."""
+"""Failures of the machine or of another process, described in one line each."""
 
 import errno
 import re
+from typing import TypeGuard
 
 from mmcm.utils.errors import InputError
 
 SHOWN = 100  # characters of a name that is too long
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What torch's gloo and NCCL say when a process that they are connected to is gone.
+# Errors of gloo and NCCL when a connected process is gone.
 DISCONNECTED = re.compile(
     r'Connection (closed|reset) by peer|Broken pipe|Connection was likely closed|remote process exited|'
     r'Socket closed|recvValue failed|sendBytes failed|Timed out waiting \d+ms',
@@ -16,11 +17,11 @@ DISCONNECTED = re.compile(
 
 
 class MachineFailure(RuntimeError):
-    """Something that the program needs is gone. The message is one sentence that names it."""
+    """A resource of the machine is gone. The message is one sentence that names it."""
 
 
 def machine_failure(error: BaseException) -> str | None:
-    """Return what has failed, in one or two sentences; None if `error` does not come from the machine."""
+    """Describe a failure of the machine in one or two sentences; return None for any other `error`."""
     text = str(error)
     if isinstance(error, MachineFailure):
         return text
@@ -46,6 +47,6 @@ def machine_failure(error: BaseException) -> str | None:
     return None
 
 
-def is_full(error: BaseException | None) -> bool:
-    """Return whether `error` says that a disk, or what a user may have of it, is full."""
+def is_full(error: BaseException | None) -> TypeGuard[OSError]:
+    """Return whether `error` means that a disk or a quota is full."""
     return isinstance(error, OSError) and error.errno in FULL

@@ -1,4 +1,4 @@
-"""Where results are written: folders that can be, and files and folders that appear whole or not at all."""
+"""Writing results: folders, and files that appear whole or not at all."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ TOKEN_BYTES = 6  # of the random part of temporary names
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` if need be; raise an InputError if it cannot be written to."""
+    """Make `folder` if it does not exist; raise an InputError if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # the latter for a name with a null character
@@ -27,18 +27,18 @@ def make_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it appears under its name only when it is whole."""
+    """Write a file, which appears under its name only when it is whole."""
     with appearing(path) as part:
         part.write_bytes(content)
 
 
 @contextmanager
 def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Path]:
-    """Yield where to write a file or a folder; when the block has ended well, that takes the place of `path`.
+    """Yield a temporary path for a file or a folder, which replaces `path` when the block ends without an error.
 
     Args:
-        path (Path): The name that it gets. What has it already is replaced.
-        advice (str): What the error tells the user to do.
+        path (Path): The final path.
+        advice (str): Advice of the error message.
 
     Raises:
         InputError: If it cannot be written.
@@ -47,7 +47,7 @@ def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Pat
     try:
         yield part
         if part.is_dir() and path.is_dir():
-            path.replace(old)  # a folder that is not empty cannot be replaced at one go
+            path.replace(old)  # a folder that is not empty cannot be replaced in one step
         try:
             part.replace(path)
         except OSError:
@@ -62,18 +62,18 @@ def appearing(path: Path, advice: str = 'Choose another place.') -> Iterator[Pat
 
 
 def temporary(path: Path, kind: str = 'part') -> Path:
-    """Return a name beside `path` that no other process uses, also on another machine that shares the folder."""
+    """Return a path beside `path` that no other process uses, even on another machine that shares the folder."""
     return path.with_name(f'.{path.name}.{secrets.token_hex(TOKEN_BYTES)}.{kind}')
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Return the name of a hidden file beside `path`: of its lock, for example."""
+    """Return the path of a hidden file beside `path`, such as its lock."""
     path = Path(os.path.abspath(path))  # '.' has no name
     return path.with_name(f'.{path.name}{suffix}')
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes have left of writing `path`, and put back what one of them had put aside."""
+    """Remove temporary files of killed processes that wrote `path`, and restore a folder that one was replacing."""
     pattern = f'.{glob.escape(path.name)}.{"[0-9a-f]" * 2 * TOKEN_BYTES}'
     for old in path.parent.glob(f'{pattern}.old'):
         with suppress(OSError):
@@ -85,7 +85,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there and can be removed."""
+    """Remove a file or a folder, if it exists and can be removed."""
     with suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -94,13 +94,13 @@ def remove(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise an InputError unless a file `path` can be written; makes the folder it lies in. Nothing else is left."""
+    """Raise an InputError unless a file `path` can be written; make its folder, and leave nothing else."""
     if path.is_dir():
         raise InputError(f'{path} is a folder: name a file in it.')
     make_folder(path.parent)
     probe = temporary(path)
     try:
-        probe.touch()  # permissions do not tell everything: root may, and /proc takes no files
+        probe.touch()  # permissions are not enough: root has them all, and /proc takes no files
     except OSError as error:
         raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
     remove(probe)

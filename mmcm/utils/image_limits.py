@@ -1,6 +1,6 @@
-"""What an encoded image may ask of its decoder. `docs/security.md` lists the bounds.
+"""Limits of encoded images, checked before a decoder runs. `docs/security.md` lists them.
 
-A decoder allocates what a header declares, and libraries trust the lengths in it. These checks look at the bytes first.
+Decoders allocate what a header declares and trust the lengths in it. These checks read the bytes first.
 """
 
 import struct
@@ -13,7 +13,7 @@ try:
 except ImportError:
     AVIF_IS_READ = False
 
-# Formats are told by content, and Pillow's other decoders are not reached. Folders and archives are searched for these
+# The content decides the format; Pillow's other decoders are never called. Folders and archives are searched for these
 # suffixes.
 SUFFIXES_OF = {
     'PNG': ('.png', '.apng'),
@@ -27,43 +27,27 @@ SUFFIXES_OF = {
 FORMATS = tuple(SUFFIXES_OF)
 SUFFIXES = sum(SUFFIXES_OF.values(), ())
 MAX_PIXELS = 2**26  # 67 million, 200 MB when decoded
-# An image may have 4096 x 4096 pixels whatever its file has, and more only with half a bit for each, which every
-# photograph has: the pixels of a drawing that compresses better cost memory that its file does not announce.
+# An image may have 4096 x 4096 pixels whatever the size of its file, and more only with half a bit for each, as every
+# photograph has: the pixels of a drawing that compresses better cost memory that its file size does not suggest.
 FREE_PIXELS = 2**24
 PIXELS_PER_BYTE = 16
 MAX_IMAGE_BYTES = 2**29  # MAX_PIXELS of 16-bit RGBA, uncompressed
 SCANNED_PIXELS = 2**30  # of a JPEG, over all of its scans, each of which goes over all pixels; cameras write 1 or 10
 MAX_SEGMENTS = 2**16  # chunks of a PNG, segments of a JPEG; the largest known images have some 30 000
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-# Chunks that OpenCV does not decode to memory, or only to that of a palette. Others are left to Pillow, which bounds
-# compressed texts and profiles.
-PLAIN_CHUNKS = frozenset(
-    (
-        b'IHDR',
-        b'PLTE',
-        b'IDAT',
-        b'IEND',
-        b'tRNS',
-        b'gAMA',
-        b'cHRM',
-        b'sRGB',
-        b'bKGD',
-        b'pHYs',
-        b'sBIT',
-        b'tIME',
-        b'tEXt',
-        b'eXIf',
-    )
-)
+# Chunks for which OpenCV allocates nothing or a palette. PNGs with others are left to Pillow, which limits compressed
+# texts and profiles.
+PLAIN_CHUNKS = frozenset(b'IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB bKGD pHYs sBIT tIME tEXt eXIf'.split())
 TEXT_CHUNK_BYTES = 2**16
 
 
 def why_refused(content: bytes, width: int, height: int) -> str | None:
-    """Say why no decoder is to be given an encoded image, or None.
+    """Return why an encoded image must not be decoded, or None.
 
     Args:
         content (bytes): The file.
-        width, height (int): What it declares, in pixels.
+        width (int): Declared width in pixels.
+        height (int): Declared height in pixels.
     """
     pixels = width * height
     avif = is_avif(content)
@@ -82,7 +66,7 @@ def why_refused(content: bytes, width: int, height: int) -> str | None:
 
 
 def is_plain_png(content: bytes) -> bool:
-    """Return whether a PNG has chunks that lie within the file, and none but those that OpenCV may be given."""
+    """Return whether all chunks of a PNG lie within the file and may be given to OpenCV."""
     for number, (kind, length, whole) in enumerate(png_chunks(content)):
         if not whole or kind not in PLAIN_CHUNKS or number == MAX_SEGMENTS:
             return False
@@ -94,7 +78,7 @@ def is_plain_png(content: bytes) -> bool:
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, bool]]:
-    """Yield of each chunk of a PNG the kind, the declared length, and whether it lies within the file."""
+    """Yield the kind and the declared length of each chunk of a PNG, and whether it lies within the file."""
     position = len(PNG_SIGNATURE)
     while position + 12 <= len(content):
         length, kind = struct.unpack_from('>I4s', content, position)

@@ -1,4 +1,4 @@
-"""Images as files, and as pixels of NumPy and Pillow."""
+"""Conversion of images to NumPy, Pillow and files."""
 
 import io
 import math
@@ -24,13 +24,13 @@ def to_pixels(image: Tensor) -> np.ndarray:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """Return an image (C, H, W), uint8 with one or three channels, as one of Pillow's, of mode L or RGB."""
+    """Return an image (C, H, W), uint8 with one or three channels, as a Pillow image of mode L or RGB."""
     pixels = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def check_picture_path(path: Path) -> None:
-    """Raise an InputError unless a picture could be written to `path`; makes the folder it lies in."""
+    """Raise an InputError unless an image can be written to `path`, whose folder is created."""
     check_suffix(path)
     make_folder(path.parent)
     if path.is_dir():
@@ -38,9 +38,9 @@ def check_picture_path(path: Path) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Raise an InputError unless `path` has the suffix of a picture."""
+    """Raise an InputError unless `path` has a suffix of an image format."""
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f'{path} has no suffix of a picture ({", ".join(SUFFIXES)}).')
+        raise InputError(f'{path} has no suffix of an image ({", ".join(SUFFIXES)}).')
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:

@@ -1,8 +1,8 @@
-"""SIGINT (Ctrl-C) and SIGTERM (preemption, `kill`), handled in one way by all commands.
+"""Handling of SIGINT (Ctrl-C) and SIGTERM (preemption, `kill`), the same for all commands.
 
-Inside `interruptible` a signal raises `Interrupted`, in the main thread, wherever the program is. Between `hold` and
-`release` it is only recorded, and whoever holds it asks `received` where the program can stop. A second signal ends the
-process at once; files are not broken by that, since they appear whole (`mmcm.utils.files.appearing`).
+Inside `interruptible`, a signal raises `Interrupted` in the main thread. Between `hold` and `release` it is only
+recorded; the caller polls `received` where it can stop. A second signal ends the process at once; no file is broken,
+since files appear whole (`mmcm.utils.files.appearing`).
 """
 
 import os
@@ -17,8 +17,8 @@ from types import TracebackType
 from mmcm.utils.system import after_fork_in_child
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PIPE_CLOSED = 13  # SIGPIPE, which Windows has not: nobody reads the output any more
-NAMES = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
+PIPE_CLOSED = 13  # SIGPIPE, by number since Windows lacks it: nobody reads the output any more
+NAMES: dict[int, str] = {signal.SIGINT: 'Ctrl-C (SIGINT)', signal.SIGTERM: 'SIGTERM'}
 # `timeout` signals its child and then the group that the child belongs to; launchers and schedulers do the same.
 # A signal that follows the first one within this time belongs to the same request.
 SAME_REQUEST = 0.5  # seconds
@@ -26,21 +26,21 @@ GRACE = 10.0  # seconds in which a child outlives a SIGTERM of another process t
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was told to end, by SIGINT or SIGTERM.
+    """End of the process, requested by SIGINT or SIGTERM.
 
     Args:
         number (int): The signal.
-        advice (str): What is kept and how to go on, for the user.
+        advice (str): Which results are kept and how to continue, for the user.
     """
 
     def __init__(self, number: int = signal.SIGINT, advice: str = '') -> None:
         super().__init__(number)
-        self.number = number if number == PIPE_CLOSED else signal.Signals(number)
+        self.number: int = number if number == PIPE_CLOSED else signal.Signals(number)
         self.advice = advice
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a process that this signal ends, as shells count: 130 or 143."""
+        """Exit code of a process that this signal ended, by the convention of shells: 130 or 143."""
         return 128 + self.number
 
     def __str__(self) -> str:
@@ -50,13 +50,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """What the handlers know; there is one set of signal handlers in a process."""
+    """State of the signal handlers, one set per process."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self, process: int | None = None) -> None:
-        """Forget what was received; `process` is the one whose handlers are installed, None if they are not."""
+        """Forget received signals; `process` has the handlers installed, None if no process has."""
         self.process = process
         self.received: int | None = None
         self.moment = 0.0
@@ -69,12 +69,12 @@ _state = _State()
 
 
 def received() -> int | None:
-    """Return the signal that this process has received inside `interruptible`, None if there was none."""
+    """Return the signal received inside `interruptible`, or None."""
     return _state.received
 
 
 def reader_gone() -> None:
-    """Take it as a signal that nobody reads the output any more, which is recorded while signals are held."""
+    """Treat a closed output pipe as a signal, which is recorded while signals are held."""
     if _state.received is None:
         _state.received, _state.moment = PIPE_CLOSED, time.monotonic()
     if not _state.held:
@@ -82,11 +82,11 @@ def reader_gone() -> None:
 
 
 def hold(notice: str = '', same_request: float = SAME_REQUEST) -> None:
-    """Record signals from now on, without an exception, until `release`.
+    """Record signals without an exception until `release`.
 
     Args:
-        notice (str): What to write to stderr when a signal arrives.
-        same_request (float): Seconds after a signal in which another one does not end the process.
+        notice (str): Text for stderr when a signal arrives.
+        same_request (float): Seconds after a signal within which a second one does not end the process.
     """
     _state.notice = notice
     _state.same_request = same_request
@@ -94,7 +94,7 @@ def hold(notice: str = '', same_request: float = SAME_REQUEST) -> None:
 
 
 def release() -> None:
-    """Let signals raise `Interrupted` again; raise it now if one has been recorded meanwhile."""
+    """Let signals raise `Interrupted` again; raise it now if one was recorded meanwhile."""
     was_held, _state.held = _state.held, False
     if was_held and _state.received is not None:
         raise Interrupted(_state.received)
@@ -102,9 +102,9 @@ def release() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have SIGINT and SIGTERM raise `Interrupted` in the block, but for those that the parent process had ignored.
+    """Have SIGINT and SIGTERM raise `Interrupted` in the block, except signals that the parent process ignored.
 
-    Nested blocks are one; outside the main thread, where Python allows no handlers, it does nothing.
+    Nested blocks count as one. Outside the main thread, where Python allows no handlers, it does nothing.
     """
     if _state.process == os.getpid() or threading.current_thread() is not threading.main_thread():
         yield
@@ -125,7 +125,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def advising(advice: str) -> Iterator[None]:
-    """Add `advice`, what is kept and how to go on, to an interrupt of the block."""
+    """Add `advice` (which results are kept, how to continue) to an interrupt of the block."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -134,9 +134,9 @@ def advising(advice: str) -> Iterator[None]:
 
 @contextmanager
 def unseen_by_children() -> Iterator[None]:
-    """Have processes that are spawned in the block never see SIGINT; they need `end_with_parent`.
+    """Hide SIGINT from processes that are spawned in the block; they need `end_with_parent`.
 
-    Terminals send it to them as well, and each would print a traceback. Forked processes need neither.
+    Terminals signal them, too, and each would print a traceback. Forked processes need neither.
     """
     if not hasattr(signal, 'pthread_sigmask'):
         yield
@@ -149,11 +149,14 @@ def unseen_by_children() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process, which `multiprocessing` has started, as soon as its parent has ended, however that ended."""
+    """End this process, started by `multiprocessing`, as soon as its parent has ended for any reason."""
     import multiprocessing  # here: until the handlers are installed, imports are not protected
 
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
     def wait() -> None:
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -171,15 +174,15 @@ def _handle(number: int, frame: object) -> None:
     if not _state.held:
         raise Interrupted(number)
     if _state.notice:
-        with suppress(OSError):  # Ctrl-C also ends who reads it, `tee` for example
+        with suppress(OSError):  # Ctrl-C also ends the reader, `tee` for example
             os.write(2, f'{NAMES[number]}: {_state.notice}\n'.encode())
 
 
 def _in_child() -> None:
-    """Ignore SIGINT, and for a while SIGTERM unless the parent sent it.
+    """Ignore SIGINT in a forked child, and SIGTERM for `GRACE` seconds unless the parent sent it.
 
-    Terminals and schedulers signal a whole group of processes. A child that ended at once would fail a step of the
-    parent that is to be finished and saved.
+    Terminals and schedulers signal a whole group of processes. If a child ended at once, the step that the parent is
+    about to finish and save would fail.
     """
     if _state.process is None:
         return
@@ -194,13 +197,13 @@ def _in_child() -> None:
 
 
 def _excepthook_of_child(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say nothing where the parent has closed a connection: it has ended, and `multiprocessing` was handing it data."""
+    """Print no traceback when the parent has ended and closed a connection of `multiprocessing`."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)
 
 
 def _obey(parent: int) -> None:
-    # Two signals that come at nearly the same time are one, that of the parent may be lost: so this ends, too.
+    # Two signals at nearly the same time merge into one, so that of the parent may be lost: end after GRACE anyway.
     if signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         signal.sigtimedwait({signal.SIGTERM}, GRACE)
     os._exit(0)  # as torch's own handler for its workers does; to torch another code is a failure

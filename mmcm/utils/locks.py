@@ -1,4 +1,8 @@
-"""One process at a time for an output, a store or a work directory, by a lock file that says who has it."""
+"""Locks: one process at a time for an output, a store or a work directory, by a lock file that names its owner.
+
+`filelock` is used where POSIX locks are missing (`utils/system.py`): it locks by flock, which forked workers hold on to
+after the process that made them was killed.
+"""
 
 import errno
 import os
@@ -13,31 +17,31 @@ from mmcm.utils import system
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import beside, make_folder
 
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # of file systems that know none
-OWNER_BYTES = 200  # that are read of a lock file
-_ours: set[str] = set()  # the system lets one process lock a file twice
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # on file systems without locks
+OWNER_BYTES = 200  # read from a lock file
+_ours: set[str] = set()  # locks of this process, which the system would grant twice
 
 
 def is_first_process() -> bool:
-    """Return whether this is the one of all processes of a run that writes its outputs."""
+    """Return whether this process of a run writes its outputs."""
     return os.environ.get('RANK', '0') == '0'
 
 
 @contextmanager
 def locked(path: Path, doing: str, what: Path | None = None, hint: str = '') -> Iterator[None]:
-    """Keep other processes from what they do with `path` at the same time.
+    """Lock `path` against other processes and other tasks of this process.
 
-    The lock is a hidden file beside `path`, which goes at the end. The system lets go of it when the process ends,
-    however it ends. Where the file system knows no locks, there is none.
+    The lock is a hidden file beside `path`, which is removed at the end. The system releases it when the process ends,
+    however it ends. On file systems without locks there is none.
 
     Args:
-        path (Path): What is written.
-        doing (str): What is done with it, such as 'being written', for the message.
-        what (Path, optional): What the message calls it, if not `path`.
-        hint (str): What else the message says to be done.
+        path (Path): The path to lock.
+        doing (str): The work, such as 'being written', for the message.
+        what (Path, optional): Another path for the message.
+        hint (str): More advice for the message.
 
     Raises:
-        InputError: If another process holds it, or nothing can be written beside `path`.
+        InputError: If another process holds the lock, or nothing can be written beside `path`.
     """
     place = beside(path, '.lock')
     key = os.path.abspath(place)
@@ -66,14 +70,14 @@ def locked(path: Path, doing: str, what: Path | None = None, hint: str = '') -> 
 
 
 def _take(place: Path, key: str, stack: ExitStack) -> BinaryIO:
-    """Return the lock file, locked; a BlockingIOError whose text is the owner if another one has it."""
+    """Return the locked lock file; raise a BlockingIOError that names the owner if there is one."""
     while True:
         if key in _ours:
             raise BlockingIOError(_owner(None))
         try:
             file = place.open('a+b', buffering=0)
         except FileNotFoundError:
-            make_folder(place.parent)  # another process removed it, which had made it for nothing
+            make_folder(place.parent)  # another process may have removed it as empty
             file = place.open('a+b', buffering=0)
         opened = stack.enter_context(ExitStack())
         opened.callback(file.close)
@@ -83,17 +87,17 @@ def _take(place: Path, key: str, stack: ExitStack) -> BinaryIO:
             if error.errno in NO_LOCKS:
                 return file
             raise BlockingIOError(_owner(file)) from error
-        # Who held it may have removed the file since it was opened: then others lock another one.
+        # The owner may have removed the file since it was opened: then others lock a new one.
         if place.exists() and os.path.samestat(os.fstat(file.fileno()), place.stat()):
             return file
         opened.close()
 
 
 def _owner(file: BinaryIO | None) -> str:
-    """Return what a lock file says of the process that has it."""
-    text = ''
+    """Return the owner that a lock file names; without a file it is this process."""
     if file is None:
         return 'another task of this process'
+    text = ''
     with suppress(OSError):
         file.seek(0)
         text = file.read(OWNER_BYTES).decode('utf-8', 'replace')

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Say which of `names` are close to `name`.
+    """Suggest those of `names` that are close to `name`.
 
     Args:
-        name (str): What was asked for.
-        names (Iterable[str]): What there is.
+        name (str): The unknown name.
+        names (Iterable[str]): The known names.
 
     Returns:
-        str: The end of a sentence, such as `', nearest: a, b'`; empty where nothing is close.
+        str: The end of a sentence, such as `', nearest: a, b'`; empty if none is close.
     """
     by_lower = {known.lower(): known for known in sorted(names)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)

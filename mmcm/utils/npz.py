@@ -1,7 +1,7 @@
-"""Arrays in npz files, mapped from the disk where they are stored and not compressed.
+"""npz files: arrays that are mapped from the disk if they are stored without compression.
 
-An npz file is a zip (PKWARE's APPNOTE.TXT) of npy files (`numpy.lib.format`). What is stored in it lies there as it
-would in a file of its own, at an offset that the zip tells.
+An npz file is a zip (PKWARE's APPNOTE.TXT) of npy files (`numpy.lib.format`). A stored array lies in it as in a file of
+its own, at an offset that follows from the zip. `numpy.load` maps no array inside an npz.
 """
 
 import io
@@ -11,41 +11,41 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from mmcm.utils.bounded import JSON_BYTES, Unreadable, check_readable, data_start, open_directory, read_entry
 from mmcm.utils.errors import InputError
-from mmcm.utils.file_kinds import stand_in
+from mmcm.utils.stand_ins import stand_in
 
 SUFFIX = '.npy'
-MAX_DIMS = 32  # that NumPy 1 has
+MAX_DIMS = 32  # of NumPy 1
 REPAIR = 'Copy it again, or write it anew, by mmcm pack or numpy.savez.'
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
     (3, 0): np.lib.format.read_array_header_2_0,  # which differs in names of fields alone, beyond Latin-1
 }
-# Without it, Linux counts the private mapping as memory, and refuses one that is larger than that; Python names it only
-# since 3.13.
+# Without it, as in numpy.memmap, Linux counts a private mapping as memory, and refuses one larger than the memory;
+# Python names it since 3.13.
 NO_RESERVE = getattr(mmap, 'MAP_NORESERVE', 0x4000 if sys.platform == 'linux' else 0)
-NPY_HEADER_BYTES = 2**14  # of which numpy itself takes 10 000; what follows is the array
+NPY_HEADER_BYTES = 2**14  # numpy reads up to 10 000 of them
 
 
 class Layout(NamedTuple):
-    """What the header of an npy file declares.
+    """Declarations in the header of an npy file.
 
     Attributes:
-        shape (tuple[int, ...]): Of the array.
-        order (str): 'F' if it lies by columns, 'C' otherwise.
-        dtype (dtype): Of its values.
+        shape (tuple[int, ...]): Shape of the array.
+        order (str): 'F' if the array is stored by columns, else 'C'.
+        dtype (dtype): Type of its values.
         offset (int): Bytes in front of the values.
         size (int): Bytes of the values.
     """
 
     shape: tuple[int, ...]
-    order: str
+    order: Literal['C', 'F']
     dtype: np.dtype
     offset: int
     size: int
@@ -54,15 +54,15 @@ class Layout(NamedTuple):
 class NpzFile(Mapping):
     """The arrays of an npz file by their names, without `.npy`.
 
-    An array that is stored is mapped: its values come from the disk when they are looked at, and what is written into
-    it is never written to the file. Its checksum is not looked at. Any other is read whole whenever it is asked for.
+    A stored array is mapped: its values are read from the disk when they are used, and what is written into it is never
+    written to the file. Its checksum is not verified. A compressed array is read whole each time it is accessed.
 
     Args:
         path (str | Path): The file.
 
     Raises:
-        InputError: If it cannot be read or is no npz; asking for an array raises it where there is none of that name,
-            or it is damaged or holds Python objects, which are never unpickled.
+        InputError: If the file cannot be read or is no npz; on access, if there is no array of that name, or it is
+            damaged or holds Python objects, which are never unpickled.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -103,10 +103,10 @@ class NpzFile(Mapping):
         return sum(1 for _ in self)
 
     def read(self, name: str, most: int = JSON_BYTES) -> bytes:
-        """Return the entry that is called `name` in the zip, suffix and all.
+        """Return the content of the zip entry `name`, with its suffix.
 
         Raises:
-            InputError: If there is none, it is damaged, or it has more than `most` bytes.
+            InputError: If there is no such entry, it is damaged, or it has more than `most` bytes.
         """
         if name not in self.entries:
             raise InputError(f'{self.path} has no entry {name}, but {", ".join(self.entries) or "none at all"}.')
@@ -118,7 +118,7 @@ class NpzFile(Mapping):
 
     @cached_property
     def _content(self) -> mmap.mmap:
-        """The whole file; what is written into it stays in this process."""
+        """The whole file, mapped copy-on-write."""
         with self.path.open('rb') as file:
             if not hasattr(mmap, 'MAP_PRIVATE'):  # Windows
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -137,7 +137,7 @@ class NpzFile(Mapping):
         if not layout.size:
             try:
                 return np.empty(layout.shape, layout.dtype)
-            except ValueError as error:  # of sizes that are too large, whatever number is 0
+            except ValueError as error:  # another dimension is too large
                 raise Unreadable(f'its header declares too large an array ({error})') from error
         if start + layout.offset + layout.size > len(self._content):
             raise Unreadable('the file ends before it does')
@@ -145,18 +145,18 @@ class NpzFile(Mapping):
 
 
 class _Objects(Unreadable):
-    """An array holds Python objects."""
+    """Reason: an array holds Python objects."""
 
 
-def read_layout(start: bytes, size: int) -> Layout:
-    """Return what the header of an npy file declares.
+def read_layout(start: bytes | bytearray, size: int) -> Layout:
+    """Return the declarations in the header of an npy file.
 
     Args:
-        start (bytes): How the file begins.
-        size (int): Bytes that it has in all.
+        start (bytes | bytearray): The beginning of the file.
+        size (int): Bytes of the whole file.
 
     Raises:
-        Unreadable: If it has no such header, or the array that it declares is not of that size.
+        Unreadable: If there is no header, or the declared array does not fit the file.
     """
     stream = io.BytesIO(start)
     try:
@@ -166,7 +166,7 @@ def read_layout(start: bytes, size: int) -> Layout:
         shape, by_columns, dtype = read_header(stream)
     except Unreadable:
         raise
-    except Exception as error:  # numpy evaluates the header as a Python literal, whatever that raises
+    except Exception as error:  # numpy evaluates the header as a Python literal, which raises anything
         raise Unreadable(f'its header is damaged ({" ".join(str(error).split()) or type(error).__name__})') from error
     if dtype.hasobject:
         raise _Objects('it holds Python objects')

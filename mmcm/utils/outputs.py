@@ -1,7 +1,7 @@
-"""Where a command may write: one place for all of them decides, before any work is done.
+"""Outputs of commands: checked and locked before any work is done.
 
-A file of the user's is replaced only where the user says so (`--force`); two commands never write to one place at once;
-a name that no file can have, a place that cannot be written to, and an output that is an input are refused.
+An existing file is replaced only with `--force`; two commands never write to one path at once; a name that no file can
+have, a folder that cannot be written to, and an output that is an input are refused.
 """
 
 import os
@@ -14,11 +14,11 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.locks import is_first_process, locked
 
-# Bytes that names of locks and unfinished files have beside the name of the output. The longest is the temporary one
-# of a pack's journal: `..NAME.unfinished.json.0123456789ab.part`.
+# Bytes that names of locks and unfinished files add to the name of the output. The longest is the temporary file of a
+# pack's journal: `..NAME.unfinished.json.0123456789ab.part`.
 ADDED_TO_NAME = 36
 ADDED_TO_PATH = 100  # for names inside folders, such as /00000/img00000000.png
-NAME_BYTES, PATH_BYTES = 255, 4096  # where the system does not say
+NAME_BYTES, PATH_BYTES = 255, 4096  # if the system has no `pathconf`
 Paths = str | Path | Sequence[str | Path] | None
 
 
@@ -30,25 +30,24 @@ def claimed(
     folders: bool = False,
     inside: Sequence[str] | None = None,
 ) -> Iterator[None]:
-    """Check that outputs may be written, make the folders they lie in, and keep other processes from writing to them.
+    """Check that outputs may be written, make their folders, and lock them against other processes.
 
-    Folders that are made for nothing, since the block has written nothing into them, go at the end.
+    New folders that are still empty after the block are removed.
 
     Args:
-        outs (Mapping): Where results are to be written, one or several paths, by the names of their arguments; those
-            that are None are not asked for.
-        force (bool): Whether what is there may be replaced.
-        inputs (Mapping, optional): What is read, likewise; names of models, which are no paths, may be among them.
+        outs (Mapping): Output paths, one, several or None, by the names of their arguments.
+        force (bool): Whether existing files may be replaced.
+        inputs (Mapping, optional): Input paths likewise; names of models may be among them.
         folders (bool): Whether an output may be a folder.
-        inside (Sequence[str], optional): The files that are written into an output that is a folder. If None, it has
-            to be empty.
+        inside (Sequence[str], optional): The files that are written into an output folder. If None, the folder has to
+            be empty.
 
     Raises:
-        InputError: If one may not be written.
+        InputError: If an output may not be written.
     """
     check_outputs(outs, force, inputs, folders, inside)
     with ExitStack() as stack:
-        for _, path in listed(outs):
+        for _, path in named_paths(outs):
             stack.enter_context(folder_made(Path(os.path.abspath(path))))
             if is_first_process():
                 stack.enter_context(locked(path, 'being written'))
@@ -63,15 +62,15 @@ def check_outputs(
     inside: Sequence[str] | None = None,
 ) -> None:
     """Raise an InputError unless outputs may be written; see `claimed`. Nothing is made."""
-    outs = listed(outs)
-    for _, path in outs:
+    paths = named_paths(outs)
+    for _, path in paths:
         check_name(path)
-    taken = {}
-    for name, path in listed(inputs or {}):
-        with suppress(OSError, RuntimeError, ValueError):  # which is told where it is read
+    taken: dict[Path, str] = {}
+    for name, path in named_paths(inputs or {}):
+        with suppress(OSError, RuntimeError, ValueError):  # reported when the input is read
             if os.path.lexists(path.expanduser()):
                 taken[path.expanduser().resolve()] = name
-    for name, path in outs:
+    for name, path in paths:
         place = path.resolve()
         if place in taken:
             raise InputError(f'{name} {path} is the file of {taken[place]}, which it would replace: name another one.')
@@ -87,18 +86,18 @@ def check_outputs(
         taken[place] = name
 
 
-def listed(places: Mapping[str, Paths]) -> list[tuple[str, Path]]:
-    """Return each path of `places` with the name of its argument."""
+def named_paths(arguments: Mapping[str, Paths]) -> list[tuple[str, Path]]:
+    """Return each path of `arguments` with the name of its argument."""
     return [
         (name, Path(path))
-        for name, paths in places.items()
+        for name, paths in arguments.items()
         if paths is not None
         for path in ([paths] if isinstance(paths, (str, Path)) else paths)
     ]
 
 
 def check_name(path: Path) -> None:
-    """Raise an InputError if no file can have the name `path`, or its unfinished file could not have its own."""
+    """Raise an InputError if no file can have the name `path`, or its unfinished file would have too long a name."""
     text = str(path)
     wrong = next((character for character in path.name if unicodedata.category(character) == 'Cc'), None)
     if '\0' in text or wrong is not None:
@@ -120,7 +119,7 @@ def check_name(path: Path) -> None:
 
 
 def limit(path: Path, name: str, default: int) -> int:
-    """Return how many bytes the file system has for names, or for paths, where `path` is to be."""
+    """Return how many bytes the file system of `path` allows for names, or for paths."""
     if hasattr(os, 'pathconf'):
         for folder in path.parents:
             with suppress(OSError, ValueError):
@@ -135,7 +134,7 @@ def cut(text: str) -> str:
 
 
 def check_kind(path: Path, folders: bool = False) -> None:
-    """Raise an InputError if there is something else at `path` than what is to be written."""
+    """Raise an InputError if `path` exists and is no plain file, or, without `folders`, a folder."""
     if path.is_dir():
         if not folders:
             raise InputError(f'{path} is a folder: name a file in it.')
@@ -157,7 +156,7 @@ def check_free(name: str, path: Path, inside: Sequence[str] | None = None) -> No
 
 
 def next_free(paths: Iterable[Path]) -> list[Path]:
-    """Return `paths`, or where one of them exists, the first of their numbered names that are all free: x_2.py."""
+    """Return `paths`, or if one of them exists, the same names with the first free number: x_2.py."""
     paths = list(paths)
     number, found = 1, paths
     while any(map(os.path.lexists, found)):
@@ -168,12 +167,12 @@ def next_free(paths: Iterable[Path]) -> list[Path]:
 
 @contextmanager
 def folder_made(path: Path) -> Iterator[None]:
-    """Make the folder that `path` lies in; at the end, remove what was made and is empty, `path` included."""
+    """Make the folder of `path`; at the end, remove new folders that are empty, `path` included."""
     new = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     try:
         make_folder(path.parent)
         yield
     finally:
         for folder in new:
-            with suppress(OSError):  # from files, and folders that are not empty
+            with suppress(OSError):  # of files, and folders that are not empty
                 folder.rmdir()

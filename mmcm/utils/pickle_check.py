@@ -1,9 +1,9 @@
-"""What a pickle would do, found from its opcodes before anything runs them.
+"""Static check of a pickle: its opcodes are followed before anything runs them.
 
-A pickle is a program. torch's restricted unpickler and ours call nothing but what they know, and still a program can
-nest tuples until hashing them overflows the stack, name a place in a table that takes gigabytes, or ask for storages
-that are larger than the file. `check_pickle` follows the program without making its objects: it bounds their number and
-depth, and returns what the program names, calls and expects to find beside it.
+A pickle is a program. torch's restricted unpickler and ours call only known functions, but a program can still nest
+tuples until hashing them overflows the stack, address a memo entry that takes gigabytes, or request storages that are
+larger than the file. `check_pickle` follows the program without making its objects: it limits their number and depth,
+and returns what the program names, calls and expects beside it.
 """
 
 import pickletools
@@ -13,25 +13,17 @@ from typing import Any, BinaryIO, NamedTuple
 from mmcm.utils.bounded import MAX_DEPTH, Unreadable
 
 MAX_OPCODES = 10**6  # a checkpoint has 25 for each tensor, CIFAR-100 up to 700 000
-MAX_EXPANDED = 10**7  # values, where one that is used twice counts twice: who compares or prints them sees them so
+MAX_EXPANDED = 10**7  # values; one that is used twice counts twice, as it does when compared or printed
 MAX_INTEGER_BYTES = 64
-SHORT = 256  # bytes of strings that are looked at, as names and keys are; longer ones are values
+SHORT = 256  # bytes of strings that are inspected, as names and keys are; longer ones are values
 
 CONSTANTS = dict(NONE=None, NEWTRUE=True, NEWFALSE=False)
 NUMBERS = frozenset(('INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT'))
 STRINGS = frozenset(
     (
-        'STRING',
-        'BINSTRING',
-        'SHORT_BINSTRING',
-        'UNICODE',
-        'BINUNICODE',
-        'SHORT_BINUNICODE',
-        'BINUNICODE8',
-        'BINBYTES',
-        'SHORT_BINBYTES',
-        'BINBYTES8',
-    )
+        'STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES '
+        'BINBYTES8'
+    ).split()
 )
 EMPTY = dict(EMPTY_LIST='list', EMPTY_DICT='dict', EMPTY_TUPLE='tuple', EMPTY_SET='set')
 FROM_MARK = dict(TUPLE='tuple', LIST='list', DICT='dict')
@@ -46,7 +38,7 @@ class Node:
 
     Attributes:
         kind (str): 'list', 'dict', 'tuple', 'set', 'global', 'call' or 'persistent'.
-        items (list): What it holds, keys and values of a dictionary alike; of a call, the function and its arguments.
+        items (list): Its items; of a dictionary, keys and values; of a call, the function and its arguments.
         name (str): Of a global, `module.name`.
     """
 
@@ -55,7 +47,7 @@ class Node:
     def __init__(self, kind: str, items: list, name: str = '') -> None:
         self.kind, self.items, self.name = kind, items, name
         # As it is made; a list may become deeper, which `check_depth` finds.
-        self.levels = 1 + max((item.levels for item in items if isinstance(item, Node)), default=0)
+        self.levels: int = 1 + max((item.levels for item in items if isinstance(item, Node)), default=0)
 
 
 class Long:
@@ -63,7 +55,7 @@ class Long:
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether a value holds no others, as those do that are hashed at once."""
+    """Return whether a value holds no others, so that hashing it is cheap."""
     if isinstance(value, Node):
         # Bytes, in protocols below 3, and what is imported.
         return value.kind == 'global' or (value.kind == 'call' and value.items[0].name == '_codecs.encode')
@@ -71,22 +63,22 @@ def is_plain(value: Any) -> bool:
 
 
 class ForeignName(Unreadable):
-    """A pickle names something that it may not use."""
+    """A pickle names a function or class that it may not use."""
 
 
 class Pickled(NamedTuple):
-    """What a pickle would do.
+    """Result of following a pickle.
 
     Attributes:
-        value (Any): What it makes, as a `Node` where it is no plain value.
-        persistent (list[Node]): What it expects to find beside it, see pickle's persistent ids.
+        value (Any): The value that it makes, a `Node` unless it is plain.
+        persistent (list[Node]): Objects that it expects beside it, see pickle's persistent ids.
     """
 
     value: Any
     persistent: list[Node]
 
 
-Check = Callable[[list], str | None]  # from the arguments of a call to what is wrong with them
+Check = Callable[[list], str | None]  # maps the arguments of a call to the fault in them, or None
 
 
 def check_pickle(
@@ -95,13 +87,13 @@ def check_pickle(
     names: Callable[[str], bool],
     states: Mapping[str, Check | None],
 ) -> Pickled:
-    """Follow the pickle that `stream` is at, and leave it behind its end.
+    """Follow the pickle at the position of `stream`, and leave the stream after its end.
 
     Args:
-        stream (BinaryIO): Where it is; reading more than there is has to end where the data do.
-        callables (Mapping): What it may call, by `module.name`, each with a check of the arguments of a call, or None.
-        names (Callable): Whether it may name something that it does not call.
-        states (Mapping): To the results of which calls it may give a state, each with a check of `[state]`, or None.
+        stream (BinaryIO): The stream; reading more than there is has to end with the data.
+        callables (Mapping): Functions that it may call, by `module.name`, each with a check of the arguments, or None.
+        names (Callable): Whether it may name something without calling it.
+        states (Mapping): Functions whose results it may give a state, each with a check of `[state]`, or None.
 
     Raises:
         ForeignName: If it names anything else.
@@ -122,7 +114,7 @@ def check_pickle(
 
 
 def check_depth(nodes: list[Node]) -> None:
-    """Raise Unreadable if any of `nodes` holds itself, or too many values or levels of them."""
+    """Raise Unreadable if any of `nodes` holds itself, or too many values or levels."""
     measured: dict[int, tuple[int, int]] = {}  # depth and number of values; (0, 0) while it is being measured
     for root in nodes:
         if id(root) in measured:
@@ -156,7 +148,7 @@ def check_depth(nodes: list[Node]) -> None:
 
 
 class _Follower:
-    """The stack and the table of an unpickler, of nodes in place of values."""
+    """Stack and memo of an unpickler, with nodes in place of values."""
 
     def __init__(
         self, callables: Mapping[str, Check | None], names: Callable[[str], bool], states: Mapping[str, Check | None]
@@ -268,7 +260,7 @@ class _Follower:
         self.check_plain(items[::2])
 
     def check_plain(self, items: list) -> None:
-        """Take as keys only what is hashed at once: plain values, and tuples of them."""
+        """Raise Unreadable unless keys are plain values or tuples of them, whose hashes are cheap."""
         for item in items:
             parts = item.items if isinstance(item, Node) and item.kind == 'tuple' else [item]
             if not all(map(is_plain, parts)):
@@ -283,7 +275,7 @@ class _Follower:
     def build(self, state: Any) -> None:
         node = self.top()
         function = node.items[0].name if isinstance(node, Node) and node.kind == 'call' else None
-        if function not in self.states:
+        if function is None or function not in self.states:
             raise Unreadable(f'its pickle gives a state to {function or "what takes none"}')
         check = self.states[function]
         wrong = check([state]) if check else None

@@ -1,4 +1,4 @@
-"""In which precision networks are built; which ones the processor computes in itself, and how slow the others are."""
+"""Precisions: the default dtype for building networks, and which dtypes the CPU emulates, how slowly."""
 
 import sys
 import time
@@ -8,11 +8,11 @@ from functools import cache
 
 import torch
 
-SLOW = 2.0  # times as long as in float32: what takes longer is worth a line
+SLOW = 2.0  # times as long as in float32, above which a warning is printed
 SIZES = (64, 256)  # of the square matrices whose product is timed; the larger ones where these are quick
-SECONDS = 0.1  # for the products in one size and precision; the larger size is left out where one takes longer
-REPEATS = 4  # at most; the quickest counts, since the first sets up the arithmetic and other programs run
-# What oneDNN, which computes torch's products on CPUs, answers for the instruction sets that it may use.
+SECONDS = 0.1  # for the products in one size and precision; the larger size is skipped if one takes longer
+REPEATS = 4  # at most; the fastest counts: the first includes set-up, and other programs interfere
+# Queries of oneDNN, which computes torch's products on CPUs, for the instruction sets that it may use.
 SUPPORT = {torch.bfloat16: '_is_mkldnn_bf16_supported', torch.float16: '_is_mkldnn_fp16_supported'}
 INSTRUCTIONS = {  # of x86 processors, under torch's names for their presence
     torch.bfloat16: ('_is_avx512_bf16_supported', '_is_amx_tile_supported'),
@@ -22,9 +22,9 @@ INSTRUCTIONS = {  # of x86 processors, under torch's names for their presence
 
 @contextmanager
 def standard_defaults() -> Iterator[None]:
-    """Have torch make float32 tensors on the CPU within the block, where nobody asks for others.
+    """Make float32 and the CPU torch's defaults within the block.
 
-    It is for building networks, whose parameters are of torch's default dtype, which a caller may have changed.
+    Networks are built in it: their parameters have torch's default dtype, which a caller may have changed.
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
@@ -36,25 +36,25 @@ def standard_defaults() -> Iterator[None]:
 
 
 def is_native(dtype: torch.dtype) -> bool | None:
-    """Return whether the CPU has instructions for products in `dtype`; None where neither torch nor oneDNN says so."""
+    """Return whether the CPU has instructions for products in `dtype`; None if neither torch nor oneDNN reports it."""
     if dtype not in SUPPORT:
         return True
     supported = _answer(torch.ops.mkldnn, SUPPORT[dtype]) if torch.backends.mkldnn.is_available() else None
     if supported and any(_answer(torch.cpu, name) for name in INSTRUCTIONS[dtype]):
         return True
-    # oneDNN also says yes where it puts bfloat16 together from AVX-512, and for processors that are not x86.
+    # oneDNN also answers yes if it composes bfloat16 from AVX-512, and for processors that are not x86.
     return None if supported or supported is None else False
 
 
 def slowdown(dtype: torch.dtype) -> float:
-    """Return how many times as long a matrix product takes on the CPU in `dtype` as in float32; measured once."""
+    """Return the time of a matrix product on the CPU in `dtype`, relative to float32; measured once."""
     return _measured(dtype, torch.get_num_threads())
 
 
 def is_emulated(dtype: torch.dtype, device: torch.device) -> bool:
-    """Return whether products in `dtype` are emulated on `device`, and much slower than in float32 for it.
+    """Return whether `device` emulates products in `dtype` and is therefore much slower than in float32.
 
-    Instructions are looked for first; where there are none, or nothing is known of them, a small product is timed.
+    Without known instructions for `dtype`, a small product is timed.
     """
     return device.type == 'cpu' and is_native(dtype) is not True and slowdown(dtype) > SLOW
 
@@ -63,9 +63,9 @@ def emulation_notice(dtype: torch.dtype, device: torch.device, instead: str) -> 
     """Return one line for the user if `device` emulates `dtype`, else None.
 
     Args:
-        dtype (torch.dtype): The precision that was asked for.
-        device (torch.device): Where the network computes.
-        instead (str): What to do instead, an imperative.
+        dtype (torch.dtype): The requested precision.
+        device (torch.device): Device of the network.
+        instead (str): Advice, an imperative.
     """
     if not is_emulated(dtype, device):
         return None
@@ -84,7 +84,7 @@ def warn_if_emulated(dtype: torch.dtype, device: torch.device) -> None:
 
 
 def _answer(module: object, name: str) -> bool | None:
-    """Call a private function of torch's; None in versions that have none of this name."""
+    """Call a private function of torch; return None in versions without it."""
     try:
         return bool(getattr(module, name)())
     except (AttributeError, RuntimeError):

@@ -1,8 +1,9 @@
-"""The state of the random number generators that a forward pass on a device, or a transform, may use."""
+"""State of the random number generators behind dropout and transforms."""
 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ def set_random_state(state: Tensor, device: torch.device) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put back the generators of the CPU after the block, so that nobody misses the numbers drawn in it."""
+    """Restore the generators of the CPU after the block."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -31,7 +32,7 @@ def undisturbed() -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def _module(device: torch.device):
+def _module(device: torch.device) -> ModuleType:
     return getattr(torch, device.type)  # torch.cuda, torch.mps, torch.xpu
 
 

@@ -1,7 +1,6 @@
-"""What operating systems do in different ways, each behind one function.
+"""Calls that differ between operating systems, each behind one function.
 
-The rest of the package calls nothing that only POSIX has: `fcntl`, `os.pread`, `os.O_NONBLOCK` and the like are missing
-on Windows.
+No other module calls POSIX-only functions: `fcntl`, `os.pread`, `os.O_NONBLOCK` and others are missing on Windows.
 """
 
 import errno
@@ -16,25 +15,25 @@ from typing import BinaryIO, TextIO
 try:
     import fcntl
 except ImportError:
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 RENAMES_OPEN_FILES = os.name != 'nt'
 _seeking = threading.Lock()
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, which may be fewer than the machine has."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def after_fork_in_child(call: Callable[[], None]) -> None:
-    """Have each process that is forked from now on run `call` first, where there are forks."""
+    """Have each process that is forked from now on run `call` first, on systems with forks."""
     if hasattr(os, 'register_at_fork'):
         os.register_at_fork(after_in_child=call)
 
 
 def has_reader(stream: TextIO) -> bool:
-    """Return whether somebody may still read what is written to `stream`, a pipe; False where the system cannot say."""
+    """Return whether the pipe `stream` still has a reader; False on systems that do not report it."""
     if not hasattr(select, 'poll'):
         return False
     pipe = select.poll()
@@ -43,7 +42,7 @@ def has_reader(stream: TextIO) -> bool:
 
 
 def open_at_once(path: str | Path) -> BinaryIO:
-    """Open a file for reading; of a named pipe, without waiting for who writes into it."""
+    """Open a file for reading, without waiting for the writer of a named pipe."""
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, 'O_NONBLOCK', 0))
@@ -54,7 +53,7 @@ def open_at_once(path: str | Path) -> BinaryIO:
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
     """Return up to `size` bytes of a file from `offset` on.
 
-    Threads, and where there are forks also processes, may share the open file: no read depends on its position.
+    Threads and forked processes may share the open file: no read depends on its position.
     """
     if hasattr(os, 'pread'):
         return os.pread(file.fileno(), size, offset)
@@ -76,7 +75,7 @@ def write_at(file: BinaryIO, offset: int, content: bytes) -> None:
 
 
 def reserve(file: BinaryIO, size: int) -> bool:
-    """Take `size` bytes of the disk for a file; False where the system or the file system cannot.
+    """Reserve `size` bytes of the disk for a file; False where the system or the file system cannot.
 
     Raises:
         OSError: If the disk has less room.
@@ -94,16 +93,16 @@ def reserve(file: BinaryIO, size: int) -> bool:
 
 @contextmanager
 def held(file: BinaryIO, path: Path) -> Iterator[None]:
-    """Keep other processes from holding the open file `file`, whose path is `path`, at the same time.
+    """Lock the open file `file`, whose path is `path`, against other processes.
 
-    The system lets go when this process ends, however it ends. On POSIX systems it also does when the file is closed,
-    and processes that were forked meanwhile do not hold the file. Elsewhere `<path>.lock` is locked.
+    The system releases the lock when this process ends for any reason. On POSIX systems, closing the file releases it,
+    too, and processes that were forked meanwhile do not inherit it. On other systems, `<path>.lock` is locked.
 
     Raises:
         OSError: If another process holds it.
     """
     if fcntl is not None:
-        # Not flock, nor filelock, which uses it: forked workers would hold the file on when this process is killed.
+        # Neither flock nor filelock, which uses it: forked workers would keep the lock when this process is killed.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     else:

@@ -1,4 +1,4 @@
-"""Plots as pixels, without a window, and words that stand on pictures."""
+"""Figures of Matplotlib as pixels, without a window, and their labels."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -14,19 +14,19 @@ DPI = 100  # pixels per inch
 
 
 def new_figure(width: int, height: int) -> 'Figure':
-    """Return an empty figure of so many pixels, whose parts are moved so that no label is cut off."""
-    from matplotlib.figure import Figure  # here, since it takes long
+    """Return an empty figure of `width` x `height` pixels, whose layout cuts off no label."""
+    from matplotlib.figure import Figure  # here, since the import is slow
 
     return Figure((width / DPI, height / DPI), DPI, layout='constrained')
 
 
 def literal(name: str) -> str:
-    """Return a name as Matplotlib shows it, letter by letter, with ? for bytes of a name that are no characters."""
+    """Escape a name for Matplotlib, with ? for bytes that are no characters."""
     return drawable(name).replace('$', r'\$')
 
 
 def rendered(figure: 'Figure') -> np.ndarray:
-    """Return the picture of `figure`, (H, W, 3), uint8 RGB; letters that the font lacks are boxes."""
+    """Render `figure` to pixels, (H, W, 3), uint8 RGB; letters that the font lacks are boxes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

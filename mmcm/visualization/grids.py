@@ -1,20 +1,22 @@
-"""Grids: many images of one size on one white image, with captions and names."""
+"""Grids of images: many images of one size on a white background, with captions and names."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from mmcm.renamed import moved_name
 from mmcm.utils.images import to_pixels
 
 CAPTION_HEIGHT = 16  # pixels
 GAP = 4  # pixels between images on a grid
 TILE_SIDE = 64  # pixels to which smaller images are magnified on a grid
-SHEET_SIDE = 256  # pixels to which a grid of few small images is magnified, so that it can be seen
-FONT = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.4, thickness=1)
+GRID_SIDE = 256  # pixels to which a grid of few small images is magnified
+FONT: dict[str, Any] = dict(fontFace=cv2.FONT_HERSHEY_SIMPLEX, fontScale=0.4, thickness=1)
 
 
 def grid(
@@ -23,22 +25,22 @@ def grid(
     min_side: int | None = None,
     captions: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Lay images out on a white sheet, row by row.
+    """Lay images out in a grid on white, row by row.
 
     Args:
         images (Tensor | Sequence[Tensor]): uint8, N times (C, H, W), all of one size.
         columns (int, optional): Images per row; about as many as rows if None.
         min_side (int, optional): Smaller images are magnified, pixel by pixel, to about this side; None: to
-            `TILE_SIDE`, or so far that the longer side of the sheet is `SHEET_SIDE`, whichever is larger.
+            `TILE_SIDE`, or until the longer side of the grid is `GRID_SIDE`, whichever is larger.
         captions (Sequence[str], optional): A word to write below each image, shortened to its width.
 
     Returns:
-        ndarray: The sheet, (H, W, 3), uint8 RGB.
+        ndarray: The grid, (H, W, 3), uint8 RGB.
     """
     tiles = [to_pixels(image) for image in images]
     columns = min(columns or math.ceil(math.sqrt(len(tiles))), len(tiles))
     if min_side is None:
-        min_side = max(TILE_SIDE, SHEET_SIDE // max(columns, math.ceil(len(tiles) / columns)))
+        min_side = max(TILE_SIDE, GRID_SIDE // max(columns, math.ceil(len(tiles) / columns)))
     factor = max(1, min_side // tiles[0].shape[0])
     tiles = [tile.repeat(factor, axis=0).repeat(factor, axis=1) for tile in tiles]
     if captions is not None:
@@ -48,12 +50,12 @@ def grid(
         ]
     height, width, _ = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
-    sheet = np.full((GAP + rows * (height + GAP), GAP + columns * (width + GAP), 3), 255, np.uint8)
+    canvas = np.full((GAP + rows * (height + GAP), GAP + columns * (width + GAP), 3), 255, np.uint8)
     for index, tile in enumerate(tiles):
         top = GAP + index // columns * (height + GAP)
         left = GAP + index % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
 
 
 def named_grid(
@@ -63,28 +65,28 @@ def named_grid(
     min_side: int | None = None,
     captions: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Lay images out in rows and columns that have names, of one line or several.
+    """Lay images out in rows and columns with names, of one line or several.
 
     Args:
-        rows (Sequence): Each as many images (C, H, W), uint8, as there are columns; all of one size.
-        row_names (Sequence[str]): What to write to the left of each row.
-        column_names (Sequence[str]): What to write above each column.
+        rows (Sequence): For each row, one image (C, H, W), uint8, per column; all of one size.
+        row_names (Sequence[str]): Names to the left of the rows.
+        column_names (Sequence[str]): Names above the columns.
         min_side (int, optional): See `grid`.
         captions (Sequence[str], optional): See `grid`.
 
     Returns:
-        ndarray: The sheet, (H, W, 3), uint8 RGB.
+        ndarray: The grid, (H, W, 3), uint8 RGB.
     """
-    sheet = grid([image for row in rows for image in row], len(column_names), min_side, captions)
-    height, width = ((length - GAP) // number for length, number in zip(sheet.shape, (len(rows), len(column_names))))
+    body = grid([image for row in rows for image in row], len(column_names), min_side, captions)
+    height, width = ((length - GAP) // number for length, number in zip(body.shape, (len(rows), len(column_names))))
     top = CAPTION_HEIGHT * max(len(name.split('\n')) for name in column_names)
     left = 2 * GAP + max(_text_width(name) for name in row_names)
-    named = np.full((top + sheet.shape[0], left + sheet.shape[1], 3), 255, np.uint8)
+    named = np.full((top + body.shape[0], left + body.shape[1], 3), 255, np.uint8)
     head = np.hstack([caption(width, name, top) for name in column_names])
     side = np.vstack([caption(left, name, height) for name in row_names])
     named[:top, left + GAP // 2 :][:, : head.shape[1]] = head
     named[top + GAP // 2 :, :left][: len(side)] = side
-    named[top:, left:] = sheet
+    named[top:, left:] = body
     return named
 
 
@@ -102,7 +104,7 @@ def on_square(image: Tensor, side: int) -> Tensor:
 
 
 def caption(width: int, text: str, height: int = CAPTION_HEIGHT) -> np.ndarray:
-    """Return a white strip, (height, width, 3), with the lines of `text` in its middle."""
+    """Return a white strip, (height, width, 3), with the lines of `text` in the centre."""
     strip = np.full((height, width, 3), 255, np.uint8)
     lines = text.split('\n')
     for index, line in enumerate(map(drawable, lines)):
@@ -113,7 +115,7 @@ def caption(width: int, text: str, height: int = CAPTION_HEIGHT) -> np.ndarray:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return `text`, of one line, cut so that a caption of `width` pixels has room for it."""
+    """Return `text`, of one line, cut to fit a caption of `width` pixels."""
     if _text_width(text) <= width:
         return text
     return next((cut for end in range(len(text) - 1, 0, -1) if _text_width(cut := f'{text[:end]}..') <= width), '')
@@ -125,5 +127,9 @@ def _text_width(text: str) -> int:
 
 
 def drawable(text: str) -> str:
-    """Return `text` with ? for what is no character: bytes of a name, on which OpenCV ends the process."""
+    """Replace bytes that are no characters by ?: OpenCV ends the process at them."""
     return text.encode('utf-8', 'replace').decode()
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

@@ -1,4 +1,4 @@
-"""Answers that the server gives itself, in one line, where a request does not reach Gradio."""
+"""One-line answers of the server itself, for requests that do not reach Gradio."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,11 +11,11 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Refused(Exception):
-    """A request is not met.
+    """A request is refused.
 
     Args:
         status (int): HTTP status of the answer.
-        why (str): One line, which holds nothing of the request.
+        why (str): One line, without any content of the request.
         headers (tuple[str, str]): Further headers of the answer, as names and values.
     """
 
@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 async def refuse(send: Send, refused: Refused) -> None:
-    """Answer a request with an error, in one line."""
+    """Answer a request with an error of one line."""
     body = json.dumps(dict(detail=str(refused))).encode()
     headers = [('content-type', 'application/json'), ('content-length', str(len(body))), *refused.headers]
     await send(
@@ -40,7 +40,7 @@ async def refuse(send: Send, refused: Refused) -> None:
 
 
 def header(scope: Message, name: str) -> str:
-    """Return a header of a request, '' if it has none; raise Refused if it has several."""
+    """Return a header of a request, or ''; raise Refused if it has several of the name."""
     values = [value for key, value in scope['headers'] if key == name.encode()]
     if len(values) > 1:
         raise Refused(400, f'A request has one header {name}.')

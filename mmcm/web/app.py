@@ -1,4 +1,4 @@
-"""The page of the web demo."""
+"""Page of the web demo, with its tabs, style and scripts."""
 
 import json
 from typing import Any
@@ -15,12 +15,12 @@ from mmcm.web.sample_tab import sample_tab
 from mmcm.web.uploads import UploadsOnly
 
 TITLE = 'Consistency models'
-SENTENCE = 'Pictures out of noise in one step or a few, drawn on this machine: nothing leaves it.'
-# Fonts that are there: Gradio's own would be asked of a server of fonts.
+SENTENCE = 'Images from noise in one step or a few, computed on this machine: nothing leaves it.'
+# Local fonts: Gradio's own would be requested from a font server.
 FONTS = ('system-ui', 'sans-serif')
 MONO_FONTS = ('ui-monospace', 'monospace')
-# Small pictures are enlarged by whole numbers: where the browser scales a sheet, it repeats pixels, too. Above it is
-# room for its name and its buttons, which would lie over the pictures.
+# Small images are enlarged by whole numbers; where the browser scales a grid, it repeats pixels, too. The space above
+# a grid is for its name and its buttons, which would cover the images.
 CSS = """
 .sheet img { image-rendering: pixelated; object-fit: scale-down; }
 .sheet .image-container { padding-top: 2.25rem; }
@@ -31,7 +31,7 @@ CSS = """
 }
 footer { display: none !important; }
 """
-# Gradio's page says nothing where an upload is refused: the button that was pressed would seem to do nothing.
+# Gradio's page does not report a refused upload: the button would seem to do nothing.
 TELL_REFUSED = """
 () => {
     const ask = window.fetch;
@@ -48,15 +48,13 @@ TELL_REFUSED = """
 }
 """
 TOO_LARGE = (
-    'The picture is too large: {} MB are taken, and the page sends it as a PNG file, also what was a JPEG '
-    'file. Make it smaller and upload it again.'
+    'The image is too large: the limit is {} MB, and the page sends it as a PNG file, even from a JPEG file. '
+    'Make it smaller and upload it again.'
 )
 
 
 def build_app(shelf: Shelf, limits: Limits, opening: Opening) -> gr.Blocks:
-    """Build the page: a tab for each thing that can be done with the models of `shelf`, which shows what `opening`
-    draws.
-    """
+    """Build the page, whose tabs use the models of `shelf` and open with the results of `opening`."""
     with UploadsOnly(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
         gr.Markdown(f'# {TITLE}\n{SENTENCE}')
         with gr.Tab('Sample', id='sample'):
@@ -74,7 +72,7 @@ def build_app(shelf: Shelf, limits: Limits, opening: Opening) -> gr.Blocks:
 
 
 def page_options(limits: Limits) -> dict[str, Any]:
-    """Return how the page looks, as Gradio wants to hear of it when the page is served."""
+    """Return the options of Gradio for the look of the page, which it takes when the page is served."""
     too_large = json.dumps(TOO_LARGE.format(limits.upload_bytes >> 20))
     return dict(
         theme=gr.themes.Default(font=FONTS, font_mono=MONO_FONTS),

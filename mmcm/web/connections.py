@@ -1,4 +1,4 @@
-"""Connections: a limited number for each visitor, and an end to those that stay silent."""
+"""Connections of the server: limits per visitor and in total, and a timeout for silent ones."""
 
 from asyncio import TimerHandle
 from typing import Any
@@ -12,10 +12,10 @@ from mmcm.web.visitors import visitor_at
 
 
 def limited_protocol(limits: Limits) -> type[H11Protocol]:
-    """Return uvicorn's protocol with the limits of connections, which it has no settings for."""
+    """Return uvicorn's protocol with limits of connections, for which uvicorn has no settings."""
 
     class LimitedProtocol(H11Protocol):
-        """HTTP on a connection that ends unless requests come: each has to be whole in `Limits.idle_seconds`."""
+        """HTTP with a timeout: a request has to be complete within `Limits.idle_seconds`."""
 
         visitor = ''
         silence: TimerHandle | None = None
@@ -24,8 +24,8 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             """See `H11Protocol`."""
             super().connection_made(transport)
             self.visitor = visitor_at(self.client[0] if self.client else '')
-            theirs = sum(getattr(other, 'visitor', None) == self.visitor for other in self.connections)
-            if theirs > limits.visitor_connections or len(self.connections) > limits.connections:
+            own = sum(getattr(other, 'visitor', None) == self.visitor for other in self.connections)
+            if own > limits.visitor_connections or len(self.connections) > limits.connections:
                 transport.write(
                     b'HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n'
                     + b''.join(b'%s: %s\r\n' % pair for pair in secured([]))
@@ -36,12 +36,12 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             self.wait()
 
         def wait(self) -> None:
-            """Expect a request."""
+            """Start the timeout for the next request."""
             self.stop_waiting()
             self.silence = self.loop.call_later(limits.idle_seconds, self.transport.abort)
 
         def stop_waiting(self) -> None:
-            """Expect none."""
+            """Stop the timeout."""
             if self.silence is not None:
                 self.silence.cancel()
                 self.silence = None
@@ -56,7 +56,7 @@ def limited_protocol(limits: Limits) -> type[H11Protocol]:
             """See `H11Protocol`."""
             self.wait()
             super().on_response_complete()
-            if not self.cycle.response_complete:  # the next request had come already
+            if not self.cycle.response_complete:  # the next request has already arrived
                 self.stop_waiting()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -1,4 +1,4 @@
-"""How the server ends: quietly at the first signal, in seconds whatever is computed, and at once at the second."""
+"""Shutdown of the server by signals: within seconds at the first, at once at the second."""
 
 import os
 import shutil
@@ -10,19 +10,19 @@ from types import FrameType
 
 from mmcm.utils.interrupts import SIGNALS
 
-SECONDS = 5  # in which the server ends by itself, unless a step is computed that takes longer
+SECONDS = 5  # until the process ends even if a step is still being computed
 
 
 class Ending:
-    """What signals do to the server.
+    """Signal handlers of the server.
 
-    The first one stops it. A step of a large network takes minutes, and Python waits for threads, which cannot be
+    The first signal stops it. A step of a large network takes minutes, and Python waits for threads, which cannot be
     stopped: after `SECONDS`, the process ends without them.
 
     Attributes:
-        folder (str, optional): A folder that goes with the process, also where that does not end by itself.
+        folder (str, optional): A folder to remove at the end of the process, however it ends.
         stop (Callable, optional): Called at the first signal; without it, the signal interrupts the block.
-        timer (Timer, optional): Ends the process; running since the first signal.
+        timer (Timer, optional): Ends the process; it runs since the first signal.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Ending:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Have signals end the block, which is no error."""
+        """Have signals end the block without an error."""
         # `nohup` ignores signals on purpose.
         before = {
             number: signal.signal(number, self.handle)
@@ -50,7 +50,7 @@ class Ending:
                 self.timer.cancel()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal."""
         if self.timer is not None:
             self.leave(128 + number)
         self.timer = Timer(SECONDS, self.leave, [0])
@@ -61,7 +61,7 @@ class Ending:
         self.stop()
 
     def leave(self, code: int) -> None:
-        """End the process at once, whatever its threads do."""
+        """End the process at once, without waiting for its threads."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
         os._exit(code)

@@ -1,4 +1,4 @@
-"""How visitors call the files of the server: `files/<digest>/<name>`, and never by their place on its disk."""
+"""Public names of files of the server, `files/<digest>/<name>`, in place of their paths on its disk."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from urllib.parse import quote
 from mmcm.web.answers import Message, Refused, Send
 
 PREFIX = 'files/'
-TEXTS = (b'application/json', b'text/html', b'text/plain', b'text/event-stream')  # kinds of answers that name files
+TEXTS = (b'application/json', b'text/html', b'text/plain', b'text/event-stream')  # types of answers that name files
 
 
 class FilePaths:
-    """Names for the files below the folder of uploads and results.
+    """Public names of the files in the folder of uploads and results.
 
     Args:
-        folder (str | Path): Where Gradio keeps them.
+        folder (str | Path): The folder, of Gradio.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -28,47 +28,47 @@ class FilePaths:
         self.spellings = sorted((spelling.encode() for spelling in spelled), key=len, reverse=True)
 
     def hidden(self, text: bytes) -> bytes:
-        """Return the text of an answer with names in place of paths."""
+        """Replace the paths in the text of an answer by public names."""
         for spelling in self.spellings:
             text = text.replace(spelling + b'/', PREFIX.encode()).replace(spelling, PREFIX.encode()[:-1])
         return text
 
     def real(self, name: str) -> str:
-        """Return the path that a name means; raise Refused for all that is no name of a file."""
+        """Return the path of a public name; raise Refused for any other text."""
         parts = name.removeprefix(PREFIX).split('/')
         if not name.startswith(PREFIX) or '\0' in name or any(part in ('', '.', '..') for part in parts):
             raise Refused(403, 'The request names a file that was not uploaded.')
         return f'{self.folder}/{"/".join(parts)}'
 
     def restored(self, value: Any) -> Any:
-        """Return what a request says, with paths in place of the names of files."""
+        """Replace the public names in the values of a request by paths."""
         if isinstance(value, list):
             return [self.restored(each) for each in value]
         if not isinstance(value, dict):
             return value
         value = {key: self.restored(each) for key, each in value.items()}
-        if isinstance(value.get('path'), str):  # Gradio reads and fetches what else it says, such as `url`
+        if isinstance(value.get('path'), str):  # other keys, such as `url`, would be read or fetched by Gradio
             value = dict(path=self.real(value['path']), meta=dict(_type='gradio.FileData'))
         return value
 
 
 class HidingPaths:
-    """A `send` for an answer of Gradio that hands its text on with paths hidden; other answers go through as they are.
+    """A `send` for an answer of Gradio that hides paths in texts; other answers pass unchanged.
 
     Args:
-        send (Callable): Where the answer goes.
-        paths (FilePaths): The names.
+        send (Callable): The next `send`.
+        paths (FilePaths): The public names.
     """
 
     def __init__(self, send: Send, paths: FilePaths) -> None:
         self.send = send
         self.paths = paths
-        self.start = None
+        self.start: Message | None = None
         self.kind = b''
         self.text = b''
 
     async def __call__(self, message: Message) -> None:
-        """Take a message of the answer."""
+        """Process a message of the answer."""
         if message['type'] == 'http.response.start':
             self.kind = dict(message['headers']).get(b'content-type', b'').split(b';')[0]
             encoded = b'content-encoding' in dict(message['headers'])
@@ -88,7 +88,7 @@ class HidingPaths:
                 await self.whole()
 
     async def stream(self, message: Message) -> None:
-        """Hand on the events that are whole; an event ends with an empty line."""
+        """Send the complete events; an event ends with an empty line."""
         self.text += message.get('body', b'')
         more = message.get('more_body', False)
         whole, end, rest = self.text.rpartition(b'\n\n') if more else (self.text, b'', b'')
@@ -97,7 +97,8 @@ class HidingPaths:
             await self.send({**message, 'body': self.paths.hidden(whole + end)})
 
     async def whole(self) -> None:
-        """Hand on an answer whose length has become known."""
+        """Send the complete answer, with its new length."""
+        assert self.start is not None
         text = self.paths.hidden(self.text)
         headers = [
             (name, str(len(text)).encode() if name == b'content-length' and self.text else value)

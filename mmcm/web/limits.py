@@ -1,4 +1,4 @@
-"""What a visitor of the web demo may ask for at most."""
+"""Limits of requests, visitors and the server of the web demo."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ MOST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that a request, a visitor, or the server takes. A visitor is an address; see `mmcm.web.visitors`.
+    """Upper limits of a request, a visitor and the server. A visitor is an address; see `mmcm.web.visitors`.
 
     Attributes:
-        images (int): Pictures of one request.
+        images (int): Images of one request.
         steps (int): Steps of the sampler.
         seed (int): The largest seed.
         text (int): Characters of a text in a request.
         upload_bytes (int): Size of an uploaded file.
-        upload_pixels (int): Pixels of an uploaded picture, as its header tells them.
-        visitor_bytes (int): Size of all that a visitor uploads within `kept_seconds`.
-        kept_bytes (int): Size of all uploads and results that are kept at a time; further requests are turned away.
-        kept_seconds (float): How long uploads and results are kept.
-        broken_seconds (float): How long what has come of an upload is kept after it broke off.
-        connections (int): Connections that are open at a time, of which a page needs a few.
-        visitor_connections (int): Connections of one visitor.
-        idle_seconds (float): How long a connection may be silent before its request is whole.
-        sessions (int): Visitors whose choices are remembered; those of others are what they were when the page opened.
-        pasted_pixels (int): Pixels of all results of one request at the size of the picture.
-        queue (int): Requests that wait while one is drawn; further ones are turned away.
-        silent_seconds (float): How long a request waits, or is drawn, while nobody listens for its answer.
+        upload_pixels (int): Pixels of an uploaded image, as declared in its header.
+        visitor_bytes (int): Total size of the uploads of a visitor within `kept_seconds`.
+        kept_bytes (int): Total size of all uploads and results on the disk; further requests are refused.
+        kept_seconds (float): Lifetime of uploads and results.
+        broken_seconds (float): Lifetime of an incomplete upload.
+        connections (int): Open connections; a page needs a few.
+        visitor_connections (int): Open connections of one visitor.
+        idle_seconds (float): Timeout of a connection without a complete request.
+        sessions (int): Visitors whose choices are stored; for others, they are as when the page opened.
+        pasted_pixels (int): Pixels of all results of one request at the size of the image.
+        queue (int): Requests that wait while one is computed; further ones are refused.
+        silent_seconds (float): Time for which a request waits or is computed while nobody listens for its answer.
     """
 
     images: int = 100
@@ -49,5 +49,5 @@ class Limits:
 
     @property
     def visitor_queue(self) -> int:
-        """Requests of one visitor that wait: half of all."""
+        """Waiting requests of one visitor: half of all."""
         return (self.queue + 1) // 2

@@ -1,4 +1,4 @@
-"""What the tabs show before their visitor has asked for anything: drawn once, when the server has started."""
+"""First contents of the tabs, sampled once when the server has started."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -10,18 +10,18 @@ import gradio as gr
 from mmcm.utils.errors import InputError
 from mmcm.web.model_pool import Shelf
 
-PATIENCE = 10  # seconds that a page waits for what is just being drawn
-PAUSE = 1  # seconds until what a visitor's request ended is tried again
+PATIENCE = 10  # seconds that a page waits for contents in progress
+PAUSE = 1  # seconds until contents that a visitor's request interrupted are tried again
 
 
 class Tab(NamedTuple):
-    """A tab that opens with something.
+    """A tab with first contents.
 
     Attributes:
-        draw (Callable): Returns the generator that an event has for its answer; its last values are shown.
-        outputs (Sequence): The controls for these values.
-        values (list): The values, when there are some.
-        done (Event): Set when there are, or will be none.
+        draw (Callable): Returns a generator as of an event; its last values are the contents.
+        outputs (Sequence): The widgets for these values.
+        values (list): The values, empty until they are ready.
+        done (Event): Set when the values are ready, or will never be.
     """
 
     draw: Callable[[], Generator]
@@ -31,7 +31,7 @@ class Tab(NamedTuple):
 
 
 class Opening:
-    """Draws with the models of a shelf, while no visitor asks for a drawing.
+    """Samples the first contents, while no visitor waits for a result.
 
     Args:
         shelf (Shelf): The models.
@@ -42,11 +42,11 @@ class Opening:
         self.tabs: list[Tab] = []
 
     def add(self, draw: Callable[[], Generator], outputs: Sequence[Any]) -> None:
-        """Have a tab open with what an event would answer."""
+        """Register the first contents of a tab, the answer of an event."""
         self.tabs.append(Tab(draw, outputs, [], Event()))
 
     def show_on(self, page: gr.Blocks) -> None:
-        """Show what was drawn to everyone who opens the page."""
+        """Show the first contents to everyone who opens the page."""
         for tab in self.tabs:
             page.load(
                 self.values_of(tab),
@@ -58,7 +58,7 @@ class Opening:
             )
 
     def values_of(self, tab: Tab) -> Callable[[], Any]:
-        """Return the function of the event that shows a tab."""
+        """Return the function that shows the contents of a tab."""
 
         def show() -> Any:
             tab.done.wait(PATIENCE)
@@ -67,14 +67,14 @@ class Opening:
         return show
 
     def start(self) -> None:
-        """Draw, in a thread of its own, which does not keep the process."""
+        """Sample in a daemon thread."""
         Thread(target=self.draw, daemon=True).start()
 
     def draw(self) -> None:
-        """Draw all tabs, one after the other."""
+        """Sample for all tabs, one after the other."""
         try:
             for tab in self.tabs:
-                with suppress(InputError, gr.Error):  # whoever asks for the same is told
+                with suppress(InputError, gr.Error):  # a visitor with the same request sees the error
                     while not tab.values and not self.shelf.closing.is_set():
                         self.shelf.asked.clear()
                         tab.values.extend(self.last_of(tab.draw()))
@@ -85,7 +85,7 @@ class Opening:
                 tab.done.set()
 
     def last_of(self, steps: Generator) -> list[Any]:
-        """Return the last values of a generator; none if a visitor asks for a drawing, or the server ends."""
+        """Return the last values of a generator; none if a visitor sends a request, or the server ends."""
         last = []
         for values in steps:
             last = values

@@ -1,7 +1,7 @@
-"""Which `Host` and `Origin` are the server's own.
+"""Check of `Host` and `Origin`: only requests to and from the server's own addresses are answered.
 
-A page of another site cannot read our answers, unless its name comes to mean our address (DNS rebinding): then the
-browser sends that name as `Host`. It can send requests, whose `Origin` and `Sec-Fetch-Site` say where they come from.
+A page of another site cannot read our answers, unless its name resolves to our address (DNS rebinding): then the
+browser sends that name as `Host`. It can send requests, but their `Origin` and `Sec-Fetch-Site` name the other site.
 """
 
 import re
@@ -18,14 +18,14 @@ DEFAULT_PORTS = dict(http=80, https=443)
 
 
 class Authority(NamedTuple):
-    """A name or address, and a port, None where none is written."""
+    """A name or address, and a port or None."""
 
     name: str
     port: int | None
 
 
 def parse_authority(text: str) -> Authority | None:
-    """Return the name and the port of `name`, `name:port` or `[::1]:port`, None for anything else."""
+    """Parse `name`, `name:port` or `[::1]:port`; return None for anything else."""
     match = AUTHORITY.fullmatch(text)
     if match is None:
         return None
@@ -34,7 +34,7 @@ def parse_authority(text: str) -> Authority | None:
 
 
 def plain_address(name: str) -> str | None:
-    """Return an IP address in its one spelling, IPv4 out of IPv6 included; None for names."""
+    """Return an IP address in its canonical form, mapped IPv4 as IPv4; None for names."""
     try:
         address = ip_address(name.strip('[]'))
     except ValueError:
@@ -45,26 +45,28 @@ def plain_address(name: str) -> str | None:
 class Origins:
     """The addresses under which visitors reach the server.
 
-    These are, with the port of the connection: the address of this machine that the connection came to, `localhost` if
-    that is a loopback address, and `host`. Without a port, or with the port they name, those `allowed`.
+    These are, with the port of the connection: the local address of the connection, `localhost` if that is a loopback
+    address, and `host`; and the names `allowed`, with their own port or without one.
 
     Args:
-        host (str): What the server was asked to listen at.
-        allowed (Sequence[str]): Other names, such as that of a proxy: `demo.example.org` or `demo.example.org:8443`.
+        host (str): The host to listen at.
+        allowed (Sequence[str]): Other names, such as of a proxy: `demo.example.org` or `demo.example.org:8443`.
     """
 
     def __init__(self, host: str = '127.0.0.1', allowed: Sequence[str] = ()) -> None:
         self.host = plain_address(host) or host.lower()
-        self.allowed = [parse_authority(name) for name in allowed]
-        for name, parsed in zip(allowed, self.allowed):
+        self.allowed: list[Authority] = []
+        for name in allowed:
+            parsed = parse_authority(name)
             if parsed is None:
                 raise InputError(
                     '--allowed-host has to be a name or an address, with its port unless that is the '
                     f'usual one, such as demo.example.org or demo.example.org:8443; got {name!r}.'
                 )
+            self.allowed.append(parsed)
 
     def check(self, scope: Message) -> None:
-        """Raise Refused if a request names another host, or was sent by a page of another site."""
+        """Raise Refused if a request names another host, or comes from a page of another site."""
         host = parse_authority(header(scope, 'host'))
         if host is None or not self.knows(host, scope):
             raise Refused(
@@ -80,7 +82,7 @@ class Origins:
             raise Refused(403, 'Requests from other sites are not answered.')
 
     def knows(self, host: Authority, scope: Message) -> bool:
-        """Return whether `host` is the server's own name on the connection of a request."""
+        """Return whether `host` is a name of the server on the connection of a request."""
         address, local_port = scope['server']
         local = plain_address(address)
         names = {local, self.host}
@@ -94,10 +96,10 @@ class Origins:
         )
 
     def own(self, origin: str, host: Authority) -> bool:
-        """Return whether `origin` is that of the page: the `host` of the request, or an allowed one, by its port."""
+        """Return whether `origin` is that of the page: the `host` of the request or an allowed one, with its port."""
         match = ORIGIN.fullmatch(origin)
         named = parse_authority(match[2]) if match else None
-        if named is None:
+        if match is None or named is None:
             return False
         default = DEFAULT_PORTS[match[1].lower()]
 

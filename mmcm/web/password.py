@@ -1,4 +1,4 @@
-"""The password of the page, by HTTP's basic authentication: without it, nothing is answered at all."""
+"""Password of the page, by HTTP basic authentication: without it, no request is answered."""
 
 import base64
 import binascii
@@ -18,15 +18,15 @@ VARIABLE = 'MMCM_WEB_AUTH'
 FORM = 'has to be USER:PASSWORD, with a password of at least {} characters'
 SHORTEST = 8  # characters of a password
 TRIES = 10  # wrong passwords that an address may send at once
-SECONDS = 5  # after which it may send one more
-MOST_ADDRESSES = 10_000  # whose wrong passwords are counted
+SECONDS = 5  # until it may send one more
+MOST_ADDRESSES = 10_000  # addresses whose wrong passwords are counted
 
 
 class Password:
-    """The user name and the password that every request has to bring.
+    """Check of the user name and the password of every request.
 
-    Wrong ones are counted for each address: after `TRIES`, it has one try every `SECONDS`, and those in between are
-    refused unseen.
+    Wrong ones are counted per address: after `TRIES`, it has one try every `SECONDS`, and those in between are refused
+    unread.
 
     Args:
         secret (str): USER:PASSWORD.
@@ -36,10 +36,10 @@ class Password:
     def __init__(self, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.digest = digest(secret.encode())
         self.clock = clock
-        self.wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()  # number of wrong tries left to forget, when
+        self.wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()  # wrong tries, and the time of the last
 
     def check(self, scope: Message) -> None:
-        """Raise Refused unless a request brings the password."""
+        """Raise Refused unless a request has the password."""
         given = header(scope, 'authorization')
         ask = ('www-authenticate', 'Basic realm="mmcm web", charset="UTF-8"')
         if not given:
@@ -48,7 +48,7 @@ class Password:
         count = self.count(visitor)
         if count > TRIES - 1:
             raise Refused(429, 'Too many wrong passwords: try again in a few seconds.', ('retry-after', str(SECONDS)))
-        # Digests have one length, so that the time of the comparison says nothing of the password's.
+        # Digests have a fixed length: the time of the comparison reveals nothing of the password.
         if not hmac.compare_digest(digest(credentials(given)), self.digest):
             self.wrong[visitor] = (count + 1, self.clock())
             self.wrong.move_to_end(visitor)
@@ -57,7 +57,7 @@ class Password:
             raise Refused(401, 'The user name or the password is wrong.', ask)
 
     def count(self, visitor: str) -> float:
-        """Return how many wrong passwords an address has sent, less those that time has made good for."""
+        """Return the number of wrong passwords of an address, minus one per `SECONDS` since the last."""
         count, when = self.wrong.get(visitor, (0, 0))
         return max(0, count - (self.clock() - when) / SECONDS)
 
@@ -68,7 +68,7 @@ def digest(text: bytes) -> bytes:
 
 
 def credentials(given: str) -> bytes:
-    """Return USER:PASSWORD out of the header of a request, b'' if it is none of basic authentication."""
+    """Return USER:PASSWORD from the header of a request, b'' if it is no basic authentication."""
     kind, _, encoded = given.partition(' ')
     try:
         return base64.b64decode(encoded.strip(), validate=True) if kind.lower() == 'basic' else b''
@@ -77,10 +77,10 @@ def credentials(given: str) -> bytes:
 
 
 def read_secret(given: str | None, path: str | None) -> str | None:
-    """Return USER:PASSWORD as it was given, from a file, or from the environment; None if it is nowhere.
+    """Return USER:PASSWORD from the argument, a file or the environment; None without any.
 
     Raises:
-        InputError: If it is something else, or the file cannot be read.
+        InputError: If it has another form, or the file cannot be read.
     """
     name, secret = '--auth', given
     if path is not None:
@@ -96,5 +96,5 @@ def read_secret(given: str | None, path: str | None) -> str | None:
         return None
     user, colon, password = secret.partition(':')
     if not user or not colon or len(password) < SHORTEST or not secret.isprintable():
-        raise InputError(f'{name} {FORM.format(SHORTEST)}.')  # what was given is a secret
+        raise InputError(f'{name} {FORM.format(SHORTEST)}.')  # the message must not contain the secret
     return secret

@@ -1,4 +1,4 @@
-"""How much visitors may upload, each of them and all together."""
+"""Quotas of uploads, per visitor and in total."""
 
 import os
 import time
@@ -10,16 +10,16 @@ from pathlib import Path
 from mmcm.web.answers import Refused
 from mmcm.web.limits import Limits
 
-FULL = 'The server holds as many pictures as it has room for. They go within about an hour; try again later.'
-YOURS = 'You have uploaded as much as a visitor may. It is forgotten within about an hour; try again later.'
+FULL = 'The server has no room for more images. Old ones are removed within about an hour; try again later.'
+YOURS = 'You have uploaded as much as a visitor may. Uploads expire within about an hour; try again later.'
 
 
 class Quotas:
     """Uploads of the last hour.
 
     Args:
-        limits (Limits): How much each visitor may upload, and how much there may be of all, results included.
-        folder (str | Path): Where Gradio keeps uploads and results.
+        limits (Limits): Limits per visitor, and in total with results.
+        folder (str | Path): Gradio's folder of uploads and results.
         clock (Callable): Returns the time in seconds.
     """
 
@@ -27,17 +27,17 @@ class Quotas:
         self.limits = limits
         self.folder = Path(folder)
         self.clock = clock
-        self.arriving: Counter[str] = Counter()  # bytes of the uploads of visitors that are under way
-        self.kept: dict[str, dict[str, tuple[float, int]]] = {}  # visitor: path: when it came, bytes
+        self.arriving: Counter[str] = Counter()  # bytes of unfinished uploads, by visitor
+        self.kept: dict[str, dict[str, tuple[float, int]]] = {}  # visitor: path: time of arrival, bytes
 
     def check_room(self) -> None:
-        """Raise Refused if uploads and results take all the room there is."""
+        """Raise Refused if uploads and results fill all the space."""
         if size_of(self.folder) + sum(self.arriving.values()) > self.limits.kept_bytes:
             raise Refused(503, FULL)
 
     @contextmanager
     def upload(self, visitor: str, size: int) -> Iterator[None]:
-        """Count `size` bytes of a visitor's upload, which arrive while the block runs; Refused if they are too many."""
+        """Count `size` bytes of a visitor's upload during the block; raise Refused if they are too many."""
         self.arriving[visitor] += size
         try:
             if self.bytes_of(visitor) + self.arriving[visitor] > self.limits.visitor_bytes:
@@ -49,25 +49,25 @@ class Quotas:
                 del self.arriving[visitor]
 
     def bytes_of(self, visitor: str) -> int:
-        """Return how many bytes of a visitor's uploads are kept."""
+        """Return the number of bytes of a visitor's uploads on the disk."""
         oldest = self.clock() - self.limits.kept_seconds
         files = {path: each for path, each in self.kept.get(visitor, {}).items() if each[0] > oldest}
         self.kept[visitor] = files
         return sum(size for _, size in files.values())
 
     def keep(self, visitor: str, paths: Sequence[str]) -> None:
-        """Count the files that an upload has left. A repeated file counts once: the page sends its canvas often."""
+        """Count the files of an upload. A repeated file counts once: the page sends its canvas often."""
         files = self.kept.setdefault(visitor, {})
         for path in paths:
             with suppress(OSError):
-                files[path] = (self.clock(), os.path.getsize(path))
+                files[path] = (self.clock(), Path(path).stat().st_size)
 
     def forget(self) -> None:
-        """Forget visitors of whose uploads none is kept."""
+        """Forget visitors without uploads on the disk."""
         self.kept = {visitor: self.kept[visitor] for visitor in list(self.kept) if self.bytes_of(visitor)}
 
     def tidy(self) -> None:
-        """Remove what Gradio forgets: files older than it keeps them, and uploads that broke off."""
+        """Remove files that Gradio leaves behind: expired ones and incomplete uploads."""
         now = self.clock()
         for place, folders, names in os.walk(self.folder, topdown=False):
             for name in names:
@@ -83,10 +83,10 @@ class Quotas:
 
 
 def size_of(folder: Path) -> int:
-    """Return how many bytes the files below `folder` have; they may go meanwhile."""
+    """Return the total size of the files below `folder`, some of which may vanish meanwhile."""
     size = 0
     for place, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                size += os.path.getsize(os.path.join(place, name))
+                size += Path(place, name).stat().st_size
     return size

@@ -1,4 +1,4 @@
-"""The bodies of requests: JSON of the few forms that the page sends, checked before Gradio sees it."""
+"""Bodies of requests: JSON in the few forms that the page sends, checked before Gradio reads it."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from mmcm.web.file_paths import FilePaths
 from mmcm.web.limits import Limits
 
 NAME = re.compile(r'[A-Za-z0-9_-]{1,64}')  # of a session or an event
-DEPTH = 8  # of lists and objects in each other
-VALUES = 1000  # in all of them
+DEPTH = 8  # of nested lists and objects
+VALUES = 1000  # in total
 BOUNDARY = re.compile(r"""boundary=("[^"]{1,70}"|[^\s;"]{1,70})""")
 
 
 def parse_json(body: bytes, limits: Limits) -> dict[str, Any]:
-    """Return the JSON object that is the body of a request.
+    """Parse the body of a request, a JSON object.
 
     Raises:
-        Refused: If it is none, or is too deep or long, or has numbers or texts beyond what any event takes.
+        Refused: If it is none, is too deep or long, or has numbers or texts beyond the limits of all events.
     """
     try:
         values = json.loads(body, parse_constant=no_number, parse_int=whole_number, parse_float=real_number)
@@ -34,19 +34,19 @@ def parse_json(body: bytes, limits: Limits) -> dict[str, Any]:
 
 
 def no_number(text: str) -> NoReturn:
-    """Raise a ValueError, as JSON has no NaN or Infinity."""
+    """Raise a ValueError: JSON has no NaN or Infinity."""
     raise ValueError
 
 
 def whole_number(text: str) -> int:
-    """Return an integer that fits 64 bits; a ValueError otherwise."""
+    """Return an integer of at most 64 bits; raise a ValueError otherwise."""
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
         raise ValueError
     return int(text)
 
 
 def real_number(text: str) -> float:
-    """Return a finite number; a ValueError otherwise."""
+    """Return a finite number; raise a ValueError otherwise."""
     number = float(text)
     if abs(number) == float('inf'):
         raise ValueError
@@ -54,7 +54,7 @@ def real_number(text: str) -> float:
 
 
 def check_size(values: Any, limits: Limits) -> None:
-    """Raise Refused if there are too many values, too deep ones, or too long texts."""
+    """Raise Refused if values are too many or too deep, or texts too long."""
     waiting = [(values, 1)]
     count = 0
     while waiting:
@@ -75,12 +75,12 @@ def check_size(values: Any, limits: Limits) -> None:
 
 
 def event_body(values: dict[str, Any], inputs: Mapping[int, int], paths: FilePaths) -> bytes:
-    """Return the body of a request that an event be computed, with all that Gradio is to see of it.
+    """Return the body of a request to compute an event, with only the keys that Gradio needs.
 
     Args:
-        values (dict): What was sent.
-        inputs (Mapping[int, int]): How many values each event takes, by its number.
-        paths (FilePaths): The names of files.
+        values (dict): The body of the visitor.
+        inputs (Mapping[int, int]): Number of values of each event, by its number.
+        paths (FilePaths): The public names of files.
     """
     index, data = values.get('fn_index'), values.get('data')
     if isinstance(index, bool) or not isinstance(index, int) or index not in inputs:
@@ -98,7 +98,7 @@ def event_body(values: dict[str, Any], inputs: Mapping[int, int], paths: FilePat
 
 
 def cancel_body(values: dict[str, Any], inputs: Mapping[int, int]) -> bytes:
-    """Return the body of a request that an event be stopped."""
+    """Return the body of a request to stop an event."""
     index = values.get('fn_index')
     if isinstance(index, bool) or not isinstance(index, int) or index not in inputs:
         raise Refused(400, 'fn_index has to be the number of an event.')
@@ -108,7 +108,7 @@ def cancel_body(values: dict[str, Any], inputs: Mapping[int, int]) -> bytes:
 
 
 def reset_body(values: dict[str, Any]) -> bytes:
-    """Return the body of a request that an event begin anew."""
+    """Return the body of a request to restart an event."""
     return json.dumps(dict(event_id=name_in(values, 'event_id'))).encode()
 
 
@@ -121,7 +121,7 @@ def name_in(values: Mapping[str, Any], key: str) -> str:
 
 
 def check_kind(path_is_upload: bool, kind: str) -> None:
-    """Raise Refused unless the `content-type` of a request is the one of its path."""
+    """Raise Refused unless the `content-type` of a request fits its path."""
     bare = kind.split(';')[0].strip().lower()
     if path_is_upload and (bare != 'multipart/form-data' or BOUNDARY.search(kind) is None):
         raise Refused(415, 'An upload has to be multipart/form-data with a boundary.')

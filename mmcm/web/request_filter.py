@@ -1,13 +1,14 @@
-"""What stands before Gradio: requests that the page never makes do not get through."""
+"""Filter of requests in front of Gradio, which only passes requests that the page makes."""
 
 import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import parse_qs
 
+from mmcm.renamed import moved_name
 from mmcm.web.answers import App, Message, Receive, Refused, Send, header, refuse
 from mmcm.web.file_paths import FilePaths, HidingPaths
 from mmcm.web.limits import Limits
@@ -19,7 +20,7 @@ from mmcm.web.security_headers import is_page, secured
 from mmcm.web.visitors import visitor_of
 
 API = '/gradio_api'
-# Gradio takes others as well, among them such as run programs on what was uploaded, or write a file for who asks.
+# Gradio accepts others as well, some of which run programs on uploads or write files for the visitor.
 GETS = (
     '/',
     '/config',
@@ -29,34 +30,39 @@ GETS = (
     *(f'{API}/{name}' for name in ('info', 'queue/data', 'queue/status', 'startup-events', 'upload_progress')),
 )
 FILE, HEARTBEAT = f'{API}/file=', f'{API}/heartbeat/'
-FOLDERS = ('/assets/', '/static/', FILE, HEARTBEAT)  # of which all is asked for
+FOLDERS = ('/assets/', '/static/', FILE, HEARTBEAT)  # prefixes of further paths
 UPLOAD, JOIN, RUN, CANCEL, RESET = (
     f'{API}/{name}' for name in ('upload', 'queue/join', 'run/predict', 'cancel', 'reset')
 )
 POSTS = (UPLOAD, JOIN, RUN, CANCEL, RESET)
 LISTEN = f'{API}/queue/data'
-FILES = 4  # in one upload: a painted picture is sent as its layers
-OVERHEAD = 1 << 20  # bytes of a body beside its files
+FILES = 4  # in one upload: a painted image is sent as its layers
+OVERHEAD = 1 << 20  # bytes of a body besides its files
 LONGEST_PATH = 2000  # bytes of a path with its query
-LONGEST_WORDS = 200  # characters by which Gradio refuses a request
-FORWARDED = (b'forwarded', b'x-forwarded-', b'x-gradio-', b'x-real-ip')  # by which Gradio would say who it is
+LONGEST_WORDS = 200  # characters of a refusal by Gradio
+FORWARDED = (
+    b'forwarded',
+    b'x-forwarded-',
+    b'x-gradio-',
+    b'x-real-ip',
+)  # headers from which Gradio would take its address
 UNREADABLE = 'The body of the upload cannot be read.'
 MISTAKE = 'The server has made a mistake at this request: its log says more.'
 
 
-class Guard:
-    """An ASGI application around Gradio's, which answers whoever asks, whatever they ask.
+class RequestFilter:
+    """An ASGI application around Gradio's that answers every request, if only by a refusal.
 
     Args:
-        app (Callable): Gradio's.
-        limits (Limits): What a request may hold; the body of an upload may be of `FILES` files and a little more, any
-            other body is small.
-        quotas (Quotas): How much visitors may upload.
-        paths (FilePaths): Names for the files of the server.
-        origins (Origins): The addresses under which the server is reached.
-        password (Password, optional): What visitors have to bring.
+        app (Callable): Gradio's application.
+        limits (Limits): Limits of a request; the body of an upload may have `FILES` files and `OVERHEAD`, any other
+            body `OVERHEAD`.
+        quotas (Quotas): Quotas of uploads.
+        paths (FilePaths): Public names of files.
+        origins (Origins): The addresses under which visitors reach the server.
+        password (Password, optional): The password of visitors.
         waiting (Waiting, optional): The queue.
-        inputs (Mapping[int, int]): How many values each event takes, by its number.
+        inputs (Mapping[int, int]): Number of values of each event, by its number.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class Guard:
         self.inputs = inputs or {}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer a request, or have Gradio answer it."""
+        """Answer a request, or pass it to Gradio."""
         if scope['type'] == 'lifespan':
             await self.app(scope, receive, send)
         elif scope['type'] != 'http':
@@ -91,15 +97,15 @@ class Guard:
                 await self.answer(scope, receive, answer)
             except Refused as refused:
                 await answer.refuse(refused)
-            except Exception as error:  # of Gradio, which has answered by itself where it could
-                if scope['path'] == UPLOAD and not isinstance(error, OSError):  # its parser raises whatever it likes
+            except Exception as error:  # of Gradio, which answers by itself if it can
+                if scope['path'] == UPLOAD and not isinstance(error, OSError):  # its parser raises anything
                     await answer.refuse(Refused(400, UNREADABLE))
                 elif not answer.left:
                     logging.getLogger('mmcm').exception(MISTAKE)
                     await answer.refuse(Refused(500, MISTAKE))
 
     async def answer(self, scope: Message, receive: Receive, answer: 'Answer') -> None:
-        """Answer a request; raise Refused if it may not be made."""
+        """Answer a request; raise Refused if it is not permitted."""
         self.origins.check(scope)
         if self.password is not None:
             self.password.check(scope)
@@ -122,7 +128,7 @@ class Guard:
     async def get(self, scope: Message, receive: Receive, answer: 'Answer') -> None:
         """Answer a request without a body."""
         path = scope['path']
-        listening = nullcontext()
+        listening: AbstractContextManager = nullcontext()
         if path.startswith(FILE):
             path = FILE + self.paths.real(path.removeprefix(FILE))
             scope = {**scope, 'path': path, 'raw_path': path.encode()}
@@ -137,24 +143,24 @@ class Guard:
             await self.app(scope, receive, answer)
 
     async def upload(self, scope: Message, receive: Receive, answer: 'Answer') -> None:
-        """Answer a request that brings files."""
+        """Answer a request with files."""
         most = OVERHEAD + FILES * self.limits.upload_bytes
         size = announced(scope, most)
-        visitor, said = visitor_of(scope), b''
+        visitor, reply = visitor_of(scope), b''
 
         async def listen(message: Message) -> None:
-            nonlocal said
-            said += message.get('body', b'')
+            nonlocal reply
+            reply += message.get('body', b'')
             await answer(message)
 
         with self.quotas.upload(visitor, size or most):
             await asyncio.to_thread(self.quotas.check_room)
             await self.app(scope, self.counted(receive, most, answer), listen)
-            if answer.started and said.startswith(b'['):  # the paths of the files
-                self.quotas.keep(visitor, json.loads(said))
+            if answer.started and reply.startswith(b'['):  # the paths of the files
+                self.quotas.keep(visitor, json.loads(reply))
 
     async def post(self, scope: Message, receive: Receive, answer: 'Answer') -> None:
-        """Answer a request whose body is JSON."""
+        """Answer a request with a JSON body."""
         announced(scope, OVERHEAD)
         counted = self.counted(receive, OVERHEAD, answer)
         body = b''
@@ -183,9 +189,7 @@ class Guard:
         await self.app(with_body(scope, body), once(body, receive), answer)
 
     def counted(self, receive: Receive, most: int, answer: 'Answer') -> Receive:
-        """Return a `receive` by which the visitor has left as soon as a body becomes longer than `most` bytes, or no
-        more of it comes.
-        """
+        """Return a `receive` that disconnects when a body exceeds `most` bytes or stops arriving."""
         received = 0
         whole = False
 
@@ -211,26 +215,26 @@ class Guard:
 
 
 class Answer:
-    """A `send` for one answer, which protects it, and keeps paths and Gradio's own words for mistakes out of it.
+    """A `send` for one answer that adds protective headers, and hides paths and Gradio's messages for errors.
 
     Args:
-        send (Callable): Where the answer goes.
-        paths (FilePaths): Names for the files of the server.
+        send (Callable): The next `send`.
+        paths (FilePaths): Public names of files.
     """
 
     def __init__(self, send: Send, paths: FilePaths) -> None:
         self.send = send
         self.hiding = HidingPaths(self.protected, paths)
         self.started = False
-        self.broken = False  # Gradio says that it failed, and will raise why
-        self.status = 0  # of an answer by which Gradio refuses a request
-        self.words = b''  # of this answer
-        self.left = False  # the visitor
-        self.too_long: Refused | None = None  # why the body was not read to its end
+        self.broken = False  # whether Gradio reports a failure, whose exception follows
+        self.status = 0  # of a refusal by Gradio
+        self.words = b''  # of a refusal by Gradio
+        self.left = False  # whether the visitor has disconnected
+        self.too_long: Refused | None = None  # reason why the body was not read to its end
         self.pending: Message | None = None
 
     async def __call__(self, message: Message) -> None:
-        """Take a message of Gradio."""
+        """Process a message of Gradio."""
         if message['type'] == 'http.response.start':
             plain = dict(message['headers']).get(b'content-type', b'').startswith(b'text/plain')
             self.broken = plain and message['status'] == 500
@@ -246,7 +250,7 @@ class Answer:
             await refuse(self.hiding, Refused(self.status, words))
 
     async def protected(self, message: Message) -> None:
-        """Hand on a message, with headers that protect what is shown."""
+        """Send a message, the first one with protective headers."""
         if message['type'] == 'http.response.start' and is_page(message):
             self.pending = message
         elif self.pending is not None:
@@ -259,19 +263,20 @@ class Answer:
             await self.send(message)
 
     async def begin(self, message: Message, page: bytes = b'') -> None:
-        """Hand on the beginning of an answer."""
+        """Send the beginning of an answer."""
         self.started = True
         await self.send({**message, 'headers': secured(list(message['headers']), page)})
 
     async def refuse(self, refused: Refused) -> None:
-        """Answer that a request is not met, unless an answer has begun, or the visitor has left."""
+        """Refuse a request, unless an answer has begun or the visitor has disconnected."""
         if not self.started and not self.left:
             await refuse(self.protected, self.too_long or refused)
 
 
 def forwarded(scope: Message) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a request for Gradio: none by which visitors say who they or the server were, and none that
-    asks for an answer that is compressed, since paths are replaced in it.
+    """Return the headers of a request for Gradio, without claims about addresses.
+
+    Nor may an answer be compressed in which paths are to be replaced.
     """
     plain = not scope['path'].startswith(('/assets/', '/static/'))
     return [
@@ -282,7 +287,7 @@ def forwarded(scope: Message) -> list[tuple[bytes, bytes]]:
 
 
 def query_name(scope: Message, key: str) -> str:
-    """Return the name of a session, or an upload, in the query of a request."""
+    """Return the name of a session or an upload in the query of a request."""
     names = parse_qs(scope['query_string'].decode('latin-1')).get(key, [])
     if len(names) != 1 or NAME.fullmatch(names[0]) is None:
         raise Refused(400, f'{key} has to be a name of at most 64 letters, digits, hyphens and underscores.')
@@ -290,7 +295,7 @@ def query_name(scope: Message, key: str) -> str:
 
 
 def announced(scope: Message, most: int) -> int:
-    """Return how long the body of a request is to be, 0 if its header does not tell; Refused if it is too long."""
+    """Return the length of the body in the header of a request, or 0; raise Refused if it is too long."""
     length = header(scope, 'content-length')
     size = int(length) if length.isdigit() else 0
     if size > most:
@@ -307,10 +312,14 @@ def with_body(scope: Message, body: bytes) -> Message:
 
 
 def once(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that has a body, and then what comes from the visitor."""
+    """Return a `receive` with a body, followed by the messages of the visitor."""
     messages = [dict(type='http.request', body=body, more_body=False)]
 
     async def take() -> Message:
         return messages.pop() if messages else await receive()
 
     return take
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

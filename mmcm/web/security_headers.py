@@ -1,4 +1,4 @@
-"""Headers by which a browser keeps the page, and what it shows, apart from other sites."""
+"""Security headers, by which browsers isolate the page and its contents from other sites."""
 
 import base64
 import hashlib
@@ -14,8 +14,8 @@ COMMON = (
     ('cross-origin-opener-policy', 'same-origin'),
     ('permissions-policy', 'camera=(), microphone=(), geolocation=(), display-capture=()'),
 )
-# Gradio's page has scripts in its text, which are named by their digests, and styles, which change as it runs. Its
-# events' `js` is text that it makes a function of.
+# Gradio's page has inline scripts, which are listed by their digests, and styles that change as it runs. It compiles
+# the `js` of events from text.
 PAGE = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'{}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
@@ -23,15 +23,15 @@ PAGE = (
 )
 REST = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 SCRIPT = re.compile(rb'<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>', re.DOTALL)
-OF_GRADIO = (b'access-control-', b'server')  # beginnings of names of headers that no answer has
+OF_GRADIO = (b'access-control-', b'server')  # prefixes of headers that are removed
 
 
 def secured(headers: list[tuple[bytes, bytes]], page: bytes = b'') -> list[tuple[bytes, bytes]]:
-    """Return the headers of an answer with those that protect it.
+    """Return the headers of an answer with security headers.
 
     Args:
-        headers (list): Gradio's.
-        page (bytes): The text, if the answer is the page.
+        headers (list): Gradio's headers.
+        page (bytes): The text of the answer, if it is the page.
     """
     policy = PAGE.format(''.join(f" '{digest}'" for digest in digests(page))) if page else REST
     added = [*COMMON, ('content-security-policy', policy)]
@@ -43,10 +43,10 @@ def secured(headers: list[tuple[bytes, bytes]], page: bytes = b'') -> list[tuple
 
 
 def digests(page: bytes) -> list[str]:
-    """Return the digests of the scripts in the text of a page, as a policy names them."""
+    """Return the digests of the scripts in the text of a page, in the form of a policy."""
     return ['sha256-' + base64.b64encode(hashlib.sha256(script).digest()).decode() for script in SCRIPT.findall(page)]
 
 
 def is_page(message: Message) -> bool:
-    """Return whether an answer that begins is HTML."""
+    """Return whether the first message of an answer declares HTML."""
     return any(name.lower() == b'content-type' and value.startswith(b'text/html') for name, value in message['headers'])

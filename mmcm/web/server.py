@@ -1,4 +1,4 @@
-"""The server of the web demo: a socket, a temporary folder of its own, and an end that leaves nothing behind."""
+"""Server of the web demo, with its socket and its temporary folder, which is removed at the end."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any
@@ -15,8 +15,8 @@ from mmcm.utils.errors import InputError
 from mmcm.web.ending import Ending
 from mmcm.web.limits import Limits
 
-SECONDS_TO_CLOSE = 2  # for connections that are open
-SECONDS_TO_TIDY = 1  # between looks at what can be forgotten
+SECONDS_TO_CLOSE = 2  # for open connections at the end
+SECONDS_TO_TIDY = 1  # between removals of expired files and requests
 
 
 def serve(
@@ -30,24 +30,25 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     secret: str | None = None,
 ) -> None:
-    """Serve the web demo until the process is interrupted or told to end.
+    """Serve the web demo until SIGINT or SIGTERM.
 
-    Where a step that is computed would take longer than a few seconds, the process ends with exit code 0 in place of a
-    return; at a second signal it ends at once, with 128 and the number of the signal.
+    If the current step takes longer than a few seconds, the process ends with exit code 0 instead of a return. At a
+    second signal it ends at once, with 128 plus the number of the signal.
 
     Args:
         models (Sequence[str]): See `mmcm.web.model_pool.Shelf`.
         host (str): Address to listen at; only 127.0.0.1 and ::1 are for this machine alone.
         port (int): Port to listen at; 0 takes any that is free.
-        device, dtype: See `ConsistencyModelInferencer`.
-        limits (Limits, optional): What a visitor may ask for.
+        device (str, optional): See `ConsistencyModelInferencer`.
+        dtype (str): See `ConsistencyModelInferencer`.
+        limits (Limits, optional): Limits of requests.
         checkpoint (str, optional): Weights for the one model that `models` names.
-        allowed_hosts (Sequence[str]): Further names of the server; see `mmcm.web.origins.Origins`. With any, a proxy on
-            this machine is believed whom it speaks for.
-        secret (str, optional): USER:PASSWORD that visitors have to know.
+        allowed_hosts (Sequence[str]): Further names of the server; see `mmcm.web.origins.Origins`. With any, the
+            forwarded addresses of a proxy on this machine are trusted.
+        secret (str, optional): USER:PASSWORD of visitors.
 
     Raises:
-        InputError: If Gradio is not installed, a model cannot be had, or the address cannot be listened at.
+        InputError: If Gradio is not installed, a model is unavailable, or the address cannot be bound.
     """
     limits = limits or Limits()
     if find_spec('gradio') is None:
@@ -69,7 +70,7 @@ def serve(
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket bound to `host` and `port`; an InputError if it cannot be."""
+    """Yield a socket bound to `host` and `port`; raise an InputError if it cannot be bound."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -94,13 +95,13 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def temporary_folder() -> Iterator[str]:
-    """Yield a folder, in which all lies that Gradio and others write meanwhile, and which goes when the block ends."""
+    """Yield a folder for all files of Gradio and others, which is removed after the block."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix='mmcm-web-', ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
         try:
-            # YAPF, which MMEngine imports, and Matplotlib, which Gradio does, keep caches in the home folder. YAPF's
-            # variable is read by others, too, whose caches are to stay where they are: it is for that import alone.
+            # YAPF, imported by MMEngine, and Matplotlib, imported by Gradio, write caches to the home folder. Other
+            # programs read YAPF's variable, too, so it is set for that import only.
             with environment(XDG_CACHE_HOME=folder):
                 import mmengine.config  # noqa: F401
             with environment(GRADIO_ANALYTICS_ENABLED='False', GRADIO_TEMP_DIR=folder, MPLCONFIGDIR=folder):
@@ -111,7 +112,7 @@ def temporary_folder() -> Iterator[str]:
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Have environment variables while the block runs."""
+    """Set environment variables during the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -136,14 +137,15 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     from mmcm.web.file_paths import FilePaths
     from mmcm.web.opening import Opening
     from mmcm.web.quotas import Quotas
-    from mmcm.web.request_filter import Guard
+    from mmcm.web.request_filter import RequestFilter
     from mmcm.web.waiting import Waiting
 
     class Server(uvicorn.Server):
-        """uvicorn's server, whose signals `ending` takes."""
+        """uvicorn's server, without its signal handlers: `ending` has its own."""
 
-        def capture_signals(self) -> AbstractContextManager:
-            return nullcontext()
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
 
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
@@ -163,14 +165,14 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
                 await waiting.tidy()
                 quotas.forget()
                 await asyncio.to_thread(quotas.tidy)
-            except Exception:  # the next look may find all well
+            except Exception:  # the next one may succeed
                 logging.getLogger('mmcm').exception('The server could not tidy up.')
 
     def stop() -> None:
         shelf.closing.set()
         server.should_exit = True
 
-    # Its parser writes a line for everything in an upload that it cannot read, which the visitor is told.
+    # Its parser logs each unreadable part of an upload, which the answer to the visitor reports anyway.
     logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
     opening = Opening(shelf)
     page = build_app(shelf, limits, opening)
@@ -190,10 +192,10 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     )
     quotas, waiting = Quotas(limits, get_upload_folder()), Waiting(page, limits)
     inputs = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
-    guard = Guard(app, limits, quotas, FilePaths(get_upload_folder()), origins, password, waiting, inputs)
+    filtered = RequestFilter(app, limits, quotas, FilePaths(get_upload_folder()), origins, password, waiting, inputs)
     server = Server(
         uvicorn.Config(
-            guard,
+            filtered,
             log_level='critical',
             http=limited_protocol(limits),
             ws='none',
@@ -211,7 +213,7 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
 
 
 def announce(listener: socket.socket, asks: bool = False) -> None:
-    """Print where the page is, and whom it is for: those who know the password, if it `asks` for one."""
+    """Print the address of the page and who can use it; `asks` says whether there is a password."""
     host, port, *_ = listener.getsockname()
     address = ip_address(host)
     shown = {'0.0.0.0': '127.0.0.1', '::': '[::1]'}.get(host, f'[{host}]' if address.version == 6 else host)

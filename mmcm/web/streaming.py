@@ -1,4 +1,4 @@
-"""What all events of the web demo have in common: whose turn it is, how errors are told, how steps are shown."""
+"""Events of the web demo: their order, their errors, and the streaming of their steps."""
 
 import html
 from collections.abc import Callable, Generator, Iterator
@@ -16,7 +16,7 @@ from mmcm.utils.errors import InputError
 from mmcm.web.model_pool import Shelf
 from mmcm.web.texts import cut
 
-DRAW = dict(concurrency_id='draw', concurrency_limit=1)  # of every event that draws: one at a time, of all visitors
+DRAW = dict(concurrency_id='draw', concurrency_limit=1)  # of all events that sample: one at a time for all visitors
 PATIENCE = 0.5  # seconds
 MISTAKE = 'The server has made a mistake at this request: its log says more.'
 
@@ -24,15 +24,16 @@ Result = TypeVar('Result')
 
 
 class Stopped(gr.Error):
-    """The visitor has left, or the server is about to end: nobody waits for the drawing."""
+    """The visitor has left, or the server is about to end: nobody waits for the result."""
 
     def __init__(self) -> None:
-        super().__init__('The drawing was stopped, since the server ends.', print_exception=False)
+        super().__init__('Sampling was stopped, since the server ends.', print_exception=False)
 
 
 def told(function: Callable) -> Callable:
-    """Have the errors of an event's function, or generator, shown to the visitor, those that are mistakes of ours in
-    general words: the log has the rest.
+    """Show the errors of an event's function or generator to the visitor.
+
+    Bugs are shown in general words; the log has the details.
     """
     if isgeneratorfunction(function):
 
@@ -51,7 +52,7 @@ def told(function: Callable) -> Callable:
 
 
 def asked(shelf: Shelf, function: Callable[..., Generator]) -> Callable[..., Generator]:
-    """Have the generator of an event go before what is drawn for nobody in particular, and its errors shown."""
+    """Give the generator of an event precedence over the first contents of the page, and show its errors."""
 
     @wraps(function)
     def run(*args: Any) -> Generator:
@@ -70,36 +71,37 @@ def errors_shown() -> Iterator[None]:
         raise
     except InputError as error:
         raise shown_error(str(error)) from error
-    except CancelledError as error:  # the server ends, and what waited for the thread is not drawn
+    except CancelledError as error:  # the server ends, and waiting work is cancelled
         raise Stopped from error
     except Exception as error:
         raise gr.Error(MISTAKE) from error  # which Gradio prints, with its cause
 
 
 def shown_error(message: str) -> gr.Error:
-    """Return an error as the page shows it; what the visitor gave may be in it, and is text there, not markup."""
+    """Return an error for the page, in which input of the visitor is escaped."""
     return gr.Error(html.escape(cut(' '.join(message.split())), quote=False), print_exception=False)
 
 
 def streamed(
     shelf: Shelf, work: Callable[[Callable[..., None]], Result], render: Callable[..., Any]
 ) -> Generator[Any, None, Result]:
-    """Draw in the thread of `shelf`, and show steps meanwhile: `drawing = yield from streamed(...)`.
+    """Sample in the thread of `shelf` and show steps meanwhile, by `result = yield from ...` of this generator.
 
     Args:
         shelf (Shelf): The models.
-        work (Callable): What draws. It is called with a function `show`, and calls that in every step: with what is to
-            be shown, or with nothing, since `show` also stops the drawing when the visitor has left.
-        render (Callable): From what was shown to the outputs of the event. It is called outside the thread that draws.
+        work (Callable): The function that samples. It gets a function `show` and calls it in every step, with the
+            values to show or without any: `show` also stops sampling when the visitor has left.
+        render (Callable): Converts the values of `show` to the outputs of the event, outside the sampling thread.
 
     Yields:
-        The outputs of each step that is shown, and in between, now and then, that they stay as they are: only there
-        Gradio can close a generator whose visitor has left.
+        The outputs of each shown step, and in between, regularly, unchanged outputs: only at a yield can Gradio close a
+        generator whose visitor has left.
 
     Returns:
-        What `work` returns.
+        The result of `work`.
     """
-    left, steps = Event(), SimpleQueue()
+    left = Event()
+    steps: SimpleQueue[tuple | None] = SimpleQueue()
 
     def show(*step: Any) -> None:
         if left.is_set() or shelf.closing.is_set():
@@ -109,7 +111,7 @@ def streamed(
 
     def run() -> Result:
         try:
-            show()  # others may have drawn for long
+            show()  # the visitor may have left while others were served
             return work(show)
         finally:
             steps.put(None)
@@ -130,8 +132,8 @@ def streamed(
 
 
 def submitted(shelf: Shelf, work: Callable[..., Result], *args: Any) -> Future[Result]:
-    """Have the thread of `shelf` do work; Stopped if the server is about to end."""
+    """Submit work to the thread of `shelf`; raise Stopped if the server is about to end."""
     try:
         return shelf.worker.submit(work, *args)
-    except RuntimeError as error:  # which a pool that was shut down raises
+    except RuntimeError as error:  # of a pool after its shutdown
         raise Stopped from error

@@ -1,4 +1,4 @@
-"""What visitors send: files are looked at before anything decodes them, and only those that were uploaded are read."""
+"""Uploads of visitors: only uploaded files are read, and their limits are checked before decoding."""
 
 import html
 from abc import ABCMeta
@@ -24,13 +24,13 @@ from mmcm.web.streaming import shown_error
 
 
 class UploadsOnly(gr.Blocks):
-    """Blocks that take from a request no file but an uploaded one.
+    """Blocks that read only uploaded files of a request.
 
-    Gradio itself fetches what an address in place of a file's path names, for whatever component.
+    Gradio itself downloads an address in place of a file's path, for any component.
     """
 
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **kwargs: Any) -> list:
-        """See `gr.Blocks`; a gr.Error of one line if the values cannot be used."""
+        """See `gr.Blocks`; raise a gr.Error of one line if the values cannot be used."""
         check_values(block_fn.inputs, inputs)
         traverse(inputs, check_uploaded, is_file_obj)
         try:
@@ -38,18 +38,18 @@ class UploadsOnly(gr.Blocks):
         except gr.Error as error:
             raise shown_error(html.unescape(error.message)) from error
         except (ValueError, TypeError, KeyError, AttributeError, ComponentProcessingError) as error:
-            raise shown_error('A value of the request cannot be read.') from error  # such as half of a picture
+            raise shown_error('A value of the request cannot be read.') from error  # such as of half an image
 
 
 def check_uploaded(file: dict) -> dict:
-    """Return what a request says of a file, if it lies in the folder of uploads; raise a gr.Error otherwise."""
+    """Return the `file` of a request if it lies in the folder of uploads; raise a gr.Error otherwise."""
     if not is_in_or_equal(file['path'], get_upload_folder()):
         raise gr.Error('The request names a file that was not uploaded.', print_exception=False)
     return file
 
 
 class Unwritten(ComponentMeta):
-    """Makes the class of a component as Gradio does, but writes no file of its events (.pyi) beside the module."""
+    """Gradio's metaclass of components, without writing a stub file (.pyi) beside the module."""
 
     def __new__(cls, name: str, bases: tuple, attributes: dict) -> type:
         """See `ComponentMeta`."""
@@ -58,13 +58,12 @@ class Unwritten(ComponentMeta):
 
 @dataclass(frozen=True)
 class Painted:
-    """A picture, and what was painted on it. All that is there is of one size.
+    """An image and the paint on it, all of one size.
 
     Attributes:
-        background (Image, optional): The picture, of mode RGB; None for paint on a blank canvas.
-        mask (Image, optional): 255 where there is paint and 0 elsewhere, of mode L; None where there is none at all.
-        sketch (Image, optional): The picture, or a white canvas, with the paint on it, of mode RGB; None if there is
-            neither.
+        background (Image, optional): The image, of mode RGB; None for paint on a blank canvas.
+        mask (Image, optional): 255 under paint and 0 elsewhere, of mode L; None without paint.
+        sketch (Image, optional): The image, or a white canvas, with the paint on it, of mode RGB; None without both.
     """
 
     background: Image.Image | None = None
@@ -73,28 +72,28 @@ class Painted:
 
 
 class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
-    """A picture that can be painted on, in one layer; an event's function gets it as `Painted`.
+    """An image to paint on, in one layer; an event's function gets it as `Painted`.
 
-    The browser turns photographs as their EXIF data says, and sends paint of the picture's size.
+    The browser applies the EXIF orientation, and sends paint in the size of the image.
 
     Args:
-        limits (Limits): How large the picture may be.
+        limits (Limits): Limits of the image.
         options: See `gr.ImageEditor`.
     """
 
     is_template = True  # the page shows it as an ImageEditor
-    accept_blobs = None  # by which a page would send all that changes, to be kept in memory without a limit
+    accept_blobs = None  # otherwise, a page could fill the memory with every change of the image
 
     def __init__(self, limits: Limits, **options: Any) -> None:
         self.limits = limits
         super().__init__(**options)
 
     def get_config(self, cls: type | None = None) -> dict[str, Any]:
-        """Return what the page is told, which follows from the parameters of `gr.ImageEditor`."""
+        """Return the config for the page, from the parameters of `gr.ImageEditor`."""
         return super().get_config(cls or gr.ImageEditor)
 
     def preprocess(self, payload: EditorData | None) -> Painted:
-        """Return what a request holds; a gr.Error if its files cannot be used."""
+        """Return the paint of a request; raise a gr.Error if its files cannot be used."""
         try:
             return self.read(payload or EditorData())
         except InputError as error:
@@ -122,7 +121,7 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
         return Painted(background, mask, sketch)
 
     def decode(self, file: FileData, name: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-        """Return what `convert` makes of a file, if it is not too large; `name` is what errors call it."""
+        """Decode and `convert` a file, called `name` in messages, unless it is too large."""
         path = Path(file.path)
         most = self.limits.upload_bytes
         if path.is_file() and path.stat().st_size > most:

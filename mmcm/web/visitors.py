@@ -1,4 +1,4 @@
-"""Who a visitor is to the limits that hold for each of them: an address."""
+"""Identity of a visitor for limits: an address."""
 
 from ipaddress import IPv6Address, ip_address
 
@@ -11,9 +11,7 @@ def visitor_of(scope: Message) -> str:
 
 
 def visitor_at(address: str) -> str:
-    """Return the visitor of an address: the address itself, or the network of an IPv6 address, of which one may use
-    any.
-    """
+    """Return the visitor of an address: itself, or its /64 network for IPv6, in which one may use any address."""
     try:
         parsed = ip_address(address.partition('%')[0])
     except ValueError:

@@ -1,7 +1,7 @@
-"""The requests that wait for their turn: only of visitors who listen for the answer, and not all of one visitor.
+"""Queue of waiting requests, limited per visitor and to visitors who listen for the answer.
 
-Gradio computes what has joined its queue whether or not anybody reads the answer. What this module asks of its queue,
-which has no public interface, is only asked here.
+Gradio computes each request in its queue, even if nobody reads the answer. Its queue has no public interface; only this
+module uses it.
 """
 
 import time
@@ -22,20 +22,20 @@ FORGOTTEN = 'The request was forgotten, since nobody waited for its answer: try 
 
 
 class Waiting:
-    """The queue, with an end for requests to whose session nobody listens.
+    """The queue, from which requests of silent sessions are removed.
 
     Args:
-        blocks (gr.Blocks): The page, whose queue it is.
-        limits (Limits): How many may wait, and how long without a listener.
-        clock (Callable): Returns the time in seconds, as Gradio's queue counts it.
+        blocks (gr.Blocks): The page with the queue.
+        limits (Limits): Limits of waiting requests and of silence.
+        clock (Callable): Returns the time in seconds, on the clock of Gradio's queue.
     """
 
     def __init__(self, blocks: Any, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.blocks = blocks
         self.limits = limits
         self.clock = clock
-        self.listeners: Counter[str] = Counter()  # open streams of a session
-        self.left: dict[str, float] = {}  # when the last listener of a session went
+        self.listeners: Counter[str] = Counter()  # number of open streams, by session
+        self.left: dict[str, float] = {}  # time when the last listener of a session left
 
     @property
     def queue(self) -> Any:
@@ -43,23 +43,23 @@ class Waiting:
         return self.blocks._queue
 
     def waiting(self) -> list[Any]:
-        """Return the requests that wait, oldest first."""
+        """Return the waiting requests, oldest first."""
         waiting = [event for queue in self.queue.event_queue_per_concurrency_id.values() for event in queue.queue]
         return sorted(waiting, key=lambda event: event.enqueue_time)
 
     def running(self) -> list[Any]:
-        """Return the requests whose answers are computed."""
+        """Return the requests in progress."""
         return [event for job in self.queue.active_jobs if job for event in job]
 
     def silence(self, event: Any) -> float:
-        """Return for how many seconds nobody has listened for the answer of a request."""
+        """Return the seconds for which nobody has listened for the answer of a request."""
         if self.listeners[event.session_hash]:
             return 0
         return self.clock() - max(event.enqueue_time, self.left.get(event.session_hash, 0))
 
     @contextmanager
     def listening(self, session: str) -> Iterator[None]:
-        """Count the visitor who reads the answers of `session` while the block runs."""
+        """Count a listener for the answers of `session` during the block."""
         self.listeners[session] += 1
         try:
             yield
@@ -70,7 +70,7 @@ class Waiting:
                 self.left[session] = self.clock()
 
     async def admit(self, visitor: str) -> None:
-        """Make room for one more request of `visitor`, in place of one that nobody waits for; or raise Refused."""
+        """Make room for a request of `visitor`, by removing a silent one if necessary; or raise Refused."""
         waiting = self.waiting()
         own = [event for event in waiting if visitor_of(event.request.scope) == visitor]
         if len(own) >= self.limits.visitor_queue:
@@ -85,7 +85,7 @@ class Waiting:
             await self.forget(silent[0])
 
     async def tidy(self) -> None:
-        """Forget the requests that nobody has listened for in `Limits.silent_seconds`, also those that are computed."""
+        """Remove the requests, waiting or in progress, that were silent for `Limits.silent_seconds`."""
         for event in [*self.waiting(), *self.running()]:
             if event.alive and self.silence(event) > self.limits.silent_seconds:
                 await self.forget(event)
@@ -93,6 +93,6 @@ class Waiting:
         self.left = {session: when for session, when in self.left.items() if when > oldest}
 
     async def forget(self, event: Any) -> None:
-        """Take a request out of the queue, and leave word for who should listen yet."""
+        """Remove a request from the queue, with a message for a listener that may still come."""
         self.queue.send_message(event, ProcessCompletedMessage(output=dict(error=FORGOTTEN), success=False))
         await self.queue.clean_events(event_id=event._id)

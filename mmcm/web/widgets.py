@@ -1,4 +1,4 @@
-"""What the tabs of the web demo share: choices of classes, checks of numbers, sheets, and times in words."""
+"""Widgets and checks that the tabs of the web demo share, and their grids, captions and times."""
 
 import math
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from mmcm.web.limits import Limits
 from mmcm.web.model_pool import is_consistency_model
 from mmcm.web.texts import shortened
 
-SHEET_WIDTH = 720  # pixels that small pictures in a row take together, if each has room enough
-SMALLEST_SIDE, LARGEST_SIDE = 64, 256  # pixels to which small pictures are enlarged, by whole numbers
-FREE_STEPS = 2  # of consistency models, whatever their schedule
-SECOND_SIGMA = 0.8  # of these
+GRID_WIDTH = 720  # pixels of a row of small images
+SMALLEST_SIDE, LARGEST_SIDE = 64, 256  # pixels to which small images are enlarged, by whole numbers
+FREE_STEPS = 2  # steps of consistency models with any schedule
+SECOND_SIGMA = 0.8  # noise level of the second of these steps
 LONGEST_LABEL = 200  # characters; the longest name of a class of ImageNet has 121
 LETTER_WIDTH = 8  # pixels of a caption
 
 
 def label_choices(inferencer: ConsistencyModelInferencer, rules: Sequence[str] = RULES) -> list[tuple[str, str]]:
-    """Return the classes of a model as (what is shown, value), after the `rules` by which they can be dealt out."""
+    """Return pairs of text and value: the `rules` for choosing labels, then the classes of a model."""
     if inferencer.model.num_classes is None:
         return []
     names = [name for name, *_ in inferencer.class_names]
@@ -38,16 +38,16 @@ def label_choices(inferencer: ConsistencyModelInferencer, rules: Sequence[str] =
 def label_dropdown(
     inferencer: ConsistencyModelInferencer, value: str, rules: Sequence[str] = RULES, **options: Any
 ) -> gr.Dropdown:
-    """Return a choice of the model's classes, where `value` is chosen; it is hidden for unconditional models.
+    """Return a dropdown of the model's classes, set to `value`; it is hidden for unconditional models.
 
-    Other names of a class can be typed, so what comes back is any text, which `labels_of` of the request judges.
+    Visitors may type other names of a class, so the value can be any text; `labels_of` checks it.
     """
     choices = label_choices(inferencer, rules)
     return gr.Dropdown(choices, value=value, visible=bool(choices), allow_custom_value=True, **options)
 
 
 def labels_of(inferencer: ConsistencyModelInferencer, label: Any) -> str | None:
-    """Return what a visitor chose as the class; None for unconditional models, whatever the hidden choice says."""
+    """Return the class that a visitor chose; None for unconditional models, whose dropdown is hidden."""
     if inferencer.model.num_classes is None:
         return None
     if not isinstance(label, str) or not label.strip() or len(label) > LONGEST_LABEL:
@@ -56,12 +56,12 @@ def labels_of(inferencer: ConsistencyModelInferencer, label: Any) -> str | None:
 
 
 def check_seed(seed: Any, limits: Limits, name: str = 'seed') -> None:
-    """Raise an InputError unless `seed` is one that a visitor may give."""
+    """Raise an InputError unless `seed` is within the limits."""
     check_count(name, seed, 0, limits.seed)
 
 
 def steps_range(inferencer: ConsistencyModelInferencer, limits: Limits) -> dict[str, int]:
-    """Return the range of the steps of a model, and how many it takes by itself."""
+    """Return the range of the number of steps of a model, and its default."""
     config = inferencer.sampler_config
     most = limits.steps
     if is_consistency_model(inferencer):
@@ -70,7 +70,7 @@ def steps_range(inferencer: ConsistencyModelInferencer, limits: Limits) -> dict[
 
 
 def sampler_of_steps(inferencer: ConsistencyModelInferencer, num_steps: int) -> Sampler:
-    """Return the sampler with `num_steps`: at its own levels, those of its schedule, or, for two, at usual ones."""
+    """Return the sampler with `num_steps`: at its own levels, those of its schedule, or for two steps at usual ones."""
     if num_steps == inferencer.sampler.num_steps:
         return inferencer.sampler
     if num_steps == 2 and is_consistency_model(inferencer) and not inferencer.sampler_config.get('num_scales'):
@@ -79,9 +79,9 @@ def sampler_of_steps(inferencer: ConsistencyModelInferencer, num_steps: int) -> 
 
 
 def sheet(
-    pixels: Tensor, columns: int | None = None, captions: Sequence[str] | None = None, width: int = SHEET_WIDTH
+    pixels: Tensor, columns: int | None = None, captions: Sequence[str] | None = None, width: int = GRID_WIDTH
 ) -> np.ndarray:
-    """Return pictures (N, C, H, W), uint8, on one sheet, (H, W, 3): small ones enlarged by a whole number."""
+    """Return a grid, (H, W, 3), of images (N, C, H, W), uint8, with small ones enlarged by a whole number."""
     columns = min(columns or math.ceil(math.sqrt(len(pixels))), len(pixels))
     side = min(max(SMALLEST_SIDE, width // columns), LARGEST_SIDE)
     if captions is not None:
@@ -91,7 +91,7 @@ def sheet(
 
 
 def time_in_words(num_images: int, seconds: float, nfe: int, device: Any) -> str:
-    """Say how long pictures took, and how often the network was called for each."""
+    """Describe the time of images and their number of network calls."""
     calls = f'{nfe} network call{"s" * (nfe > 1)}'
     if num_images == 1:
         return f'**{duration(seconds)}** for the picture, {calls}, on {device}.'

@@ -1,11 +1,12 @@
-"""The models that can be asked for by name, and the configs that draw from them.
+"""The models that can be asked for by name, the recipes without weights, and their configs and scores.
 
 Nothing is listed here: `model-index.yml` names the `metafile.yml` files, and these describe the models, both in the
 format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
 
 - of a model: `Sampler`, the two-step points of the checkpoint; `Mirrors`, further addresses of its file; `SHA256`, the
-  digest of the file where one is known;
-- of a result: `Calls`, the network calls per image;
+  digest of the file where one is known; `Source`, where its scores were published; `Released`, the model that was
+  trained by a recipe, and has its scores;
+- of a result: `NFE`, the network evaluations per image;
 - of a collection: `Model Card`.
 """
 
@@ -35,13 +36,16 @@ class ZooModel:
         collection (str, optional): The method, as the metafile's `Collections` names it.
         sampler (dict, optional): The checkpoint's own points for `MultistepSampler`, such as
             `{'indices': (0, 22), 'num_scales': 40}`.
-        results (tuple[dict]): Task, dataset, metrics and the network calls that they took, as in the metafile.
+        results (tuple[dict]): Task, dataset, metrics and the network evaluations (NFE) per image, as in the metafile.
         sha256 (str, optional): Digest of the weights in hexadecimal digits.
         mirrors (tuple[str]): Further addresses of the weights, in the order in which to try them.
         method (str, optional): How it was trained, 'CD lpips' for example.
         resolution (int, optional): Height and width of its images, in pixels.
         num_classes (int, optional): How many classes it was trained with; None for unconditional models.
         card (str, optional): The model card, as a path below `root()`.
+        parameters (int, optional): How many parameters the network has.
+        source (str, optional): Where the results were published; 'measured here' where they were not.
+        released (str, optional): For a recipe, the model of the zoo that was trained by it.
     """
 
     name: str
@@ -57,6 +61,9 @@ class ZooModel:
     resolution: int | None = None
     num_classes: int | None = None
     card: str | None = None
+    parameters: int | None = None
+    source: str | None = None
+    released: str | None = None
 
     @property
     def config_file(self) -> Path:
@@ -65,7 +72,7 @@ class ZooModel:
 
 
 def list_models() -> list[ZooModel]:
-    """List the models of the zoo, in the order of the metafiles.
+    """List the models of the zoo that have weights, in the order of the metafiles.
 
     Returns:
         list[ZooModel]: Every model; the caller may change what it gets.
@@ -73,11 +80,16 @@ def list_models() -> list[ZooModel]:
     Raises:
         InputError: If a metafile is incomplete or two models bear the same name.
     """
-    return copy.deepcopy(list(_read_models(root())))
+    return copy.deepcopy([model for model in _read_models(root()) if model.weights])
+
+
+def list_recipes() -> list[ZooModel]:
+    """List the entries of the metafiles without weights: recipes to train, with the scores that were published."""
+    return copy.deepcopy([model for model in _read_models(root()) if not model.weights])
 
 
 def find(name: str) -> ZooModel:
-    """Look up a model by its name.
+    """Look up a model or a recipe by its name.
 
     Args:
         name (str): Name of a model, `cd_imagenet64_l2` for example.
@@ -88,7 +100,7 @@ def find(name: str) -> ZooModel:
     Raises:
         InputError: If no model bears that name; the message gives the nearest ones.
     """
-    models = {model.name: model for model in list_models()}
+    models = {model.name: model for model in (*list_models(), *list_recipes())}
     if name not in models:
         raise InputError(f'no model {name!r} in the zoo{nearest(name, models)}; mmcm zoo lists all')
     return models[name]
@@ -147,5 +159,8 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         method=metadata.get('Method'),
         resolution=metadata.get('Resolution'),
         num_classes=metadata.get('Classes'),
-        card=cards.get(collection),
+        card=cards.get(collection) if collection else None,
+        parameters=metadata.get('Parameters'),
+        source=entry.get('Source'),
+        released=entry.get('Released'),
     )

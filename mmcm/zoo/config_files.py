@@ -54,13 +54,13 @@ def own_config(name: str) -> Path:
     Raises:
         InputError: If there is no such config, or more than one; the message gives the nearest names.
     """
-    configs = list_configs()
+    configs = list_configs(former_names=True)
     wanted = Path(name).name.removesuffix('.py')
     matches = [file for file in configs if file.stem == wanted] if len(Path(name).parts) == 1 else []
     if not matches:
         raise InputError(
             f'no config {name!r}: neither a file nor a name below {root() / "configs"}'
-            f'{nearest(wanted, {file.stem for file in configs})}'
+            f'{nearest(wanted, {file.stem for file in list_configs()})}'
         )
     if len(matches) > 1:
         raise InputError(
@@ -70,6 +70,11 @@ def own_config(name: str) -> Path:
     return matches[0]
 
 
-def list_configs() -> list[Path]:
-    """List the configs that come with mmcm and can be asked for by their base names."""
-    return [file for file in sorted((root() / 'configs').rglob('*.py')) if '_base_' not in file.parts]
+def list_configs(former_names: bool = False) -> list[Path]:
+    """List the configs that come with mmcm and can be asked for by their base names.
+
+    Args:
+        former_names (bool): Whether to list the former names of configs, too: files that only name the new one.
+    """
+    files = [file for file in sorted((root() / 'configs').rglob('*.py')) if '_base_' not in file.parts]
+    return [file for file in files if former_names or not file.read_text('utf-8').startswith('_deprecation_')]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.interruptions import assert_same_end, command, end, interrupt_at_random, start
+from support.interrupted_training import assert_same_end, command, end, interrupt_at_random, start
 
 ITERATIONS = 120
 REACH = 50  # iterations at most between two interrupts, so that a training has several

@@ -25,7 +25,7 @@ from mmcm.apis.data.resolve_dataset import images_config
 from mmcm.apis.editing.images import open_image
 from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
 from mmcm.apis.evaluation.scores import FORMAT
-from mmcm.apis.sampling.bulk import Parts
+from mmcm.apis.sampling.bulk import ImageBlocks
 from mmcm.apis.sampling.image_archives import read_origin
 from mmcm.checkpoints import cached_file, config_text, parse_config
 from mmcm.checkpoints.download import _Part, recorded_sha256
@@ -233,7 +233,8 @@ def read_last(path):
 
 
 def read_blocks(path):
-    return Parts(path.parent, (8, 8, 8, 3), 4).check(dict(a=1, b=[2]))
+    journal = ImageBlocks(path.parent, (8, 8, 8, 3), 4).journal
+    return journal.check(dict(a=1, b=[2]), journal.read())
 
 
 PNG = encoded('PNG')
@@ -313,9 +314,7 @@ TARGETS = dict(
     idx_gz=Target(
         [gzip.compress(idx(PIXELS[..., 0]))], mutate.of_gzip, at('x.gz', lambda path: read_idx(path.with_suffix(''), 3))
     ),
-    cifar=Target(
-        cifar_batches(), mutate.of_pickle, at('x', lambda path: cifar_dataset().read_batch(path, None, b'labels', 10))
-    ),
+    cifar=Target(cifar_batches(), mutate.of_pickle, at('x', lambda path: cifar_dataset().read_batch(path, None))),
     image_zip=Target([zipped(FOLDER), zipped(FOLDER, zipfile.ZIP_DEFLATED)], OF_ZIP, at('x.zip', read_images_of)),
     labels=Target([LABELS], mutate.of_json, at('dataset.json', read_labelled)),
     **{

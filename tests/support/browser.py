@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import os
 import shutil
@@ -160,7 +161,7 @@ class Page:
 
         element = self.one(selector)
         actions = ActionChains(self.driver).move_to_element_with_offset(element, *offsets[0]).click_and_hold()
-        for (x, y), (next_x, next_y) in zip(offsets, offsets[1:]):
+        for (x, y), (next_x, next_y) in itertools.pairwise(offsets):
             actions.move_by_offset(next_x - x, next_y - y)
         actions.release().perform()
 

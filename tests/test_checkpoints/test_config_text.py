@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from mmcm.checkpoints import config_text, parse_config, text_and_size
 from mmcm.utils.errors import InputError
-from support.interop import model_config
+from support.diffusers_models import model_config
 
 TEXT = "model = dict(size=(1, 2), sampler=dict(indices=[0, 22], sigmas=None, rho=-7.0), type='A')\nname = {'a b': 1}\n"
 

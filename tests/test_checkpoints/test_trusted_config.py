@@ -23,9 +23,9 @@ from mmcm.config import read_config
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.web.model_pool import Shelf
-from mmcm.zoo import list_models
+from mmcm.zoo import list_configs, list_models
 from support.digits import BACKBONE, build, model_config, write_config
-from support.hostile import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
+from support.hostile_checkpoints import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
 from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -237,7 +237,7 @@ def test_networks_of_billions_of_weights_are_within_the_bounds():
 
 
 def test_every_config_and_released_model_passes():
-    for path in sorted((ROOT / 'configs').glob('*/*.py')):
+    for path in list_configs():
         config = read_config(path)
         if config.get('model', {}).get('type') == 'ConsistencyModel':
             assert checked_config(config.to_dict(), path)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mmcm.checkpoints.write import write_safetensors, write_torch
 from mmcm.utils.errors import InputError
-from support.interop import same
+from support.diffusers_models import same
 
 DTYPES = pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
 

@@ -184,7 +184,7 @@ def test_dataset(tmp_path, capsys):
 def test_mistakes_are_one_line(tmp_path, capsys):
     out = tmp_path / 'x.png'
     assert 'no such folder' in error_of(capsys, 'dataset', 'no such folder', '--out', out)
-    assert 'suffix of a picture' in error_of(capsys, 'dataset', DATA, '--out', tmp_path / 'x.txt')
+    assert 'suffix of an image' in error_of(capsys, 'dataset', DATA, '--out', tmp_path / 'x.txt')
     assert 'cannot be read as scores' in error_of(capsys, 'calls', ROOT / 'model-index.yml', '--out', out)
     (tmp_path / 'scores.json').write_text('{"format": 1, "scores": 3}')
     assert 'holds no scores of format 1' in error_of(capsys, 'calls', tmp_path / 'scores.json', '--out', out)

@@ -15,10 +15,10 @@ from mmcm.checkpoints import cached_file, config_text, parse_config
 from mmcm.checkpoints.formats.diffusers_folder import read_weights, write_folder
 from mmcm.checkpoints.weights import digest, read_backbone
 from mmcm.cli.convert import config_of, main
+from support.diffusers_models import VARIANTS, backbone, empty, model_config, same, weights_of
 from support.digits import build, objective_config, randomise
 from support.digits import model_config as digits_config
 from support.hub_server import HubServer
-from support.interop import VARIANTS, backbone, empty, model_config, same, weights_of
 
 BACKBONE = backbone()
 WEIGHTS = weights_of(BACKBONE)

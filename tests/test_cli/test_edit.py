@@ -14,7 +14,7 @@ from mmcm.cli.edit import main
 from mmcm.datasets import DigitsDataset
 from mmcm.registry import MODELS
 from support.digits import BACKBONE, build, model_config, write_config
-from support.pictures import png_header
+from support.image_folders import png_header
 
 ROOT = Path(__file__).parents[2]
 COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))

@@ -14,7 +14,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.main import main as mmcm
 from mmcm.utils.errors import InputError
 from support.file_server import serving
-from support.interruptions import PATIENCE
+from support.interrupted_training import PATIENCE
 
 
 class Damaged(Dataset):

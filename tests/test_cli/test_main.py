@@ -40,7 +40,7 @@ def test_wrong_argument_is_one_line(capsys):
         main(['train', 'some_config', '--speed', '9'])
     assert end.value.code == 2
     assert capsys.readouterr().err == (
-        'error: unrecognized arguments: --speed 9; mmcm train --help tells of all arguments\n'
+        'error: unrecognized arguments: --speed 9; mmcm train --help lists all arguments\n'
     )
 
 

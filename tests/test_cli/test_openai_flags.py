@@ -16,7 +16,7 @@ from mmcm.noise.generators import DeterministicNoise, PerSampleNoise, RequestNoi
 from mmcm.registry import MODELS, OBJECTIVES
 from support.parity import Fixture, adm_config, manifest
 
-README = Path(__file__).parents[2] / 'README.md'
+PAGE = Path(__file__).parents[2] / 'docs' / 'migration.md'
 # In the order of the program's help: of the script, then of model and diffusion.
 FLAGS = (
     'training_mode generator clip_denoised num_samples batch_size sampler s_churn s_tmin s_tmax s_noise steps '
@@ -27,8 +27,8 @@ FLAGS = (
 
 
 def rows():
-    """Return {flag: its counterpart} of the table in the README."""
-    text = README.read_text(encoding='utf-8')
+    """Return {flag: its counterpart} of the table in docs/migration.md."""
+    text = PAGE.read_text(encoding='utf-8')
     table = text[text.index('<!-- openai begins -->') : text.index('<!-- openai ends -->')]
     return {flag: ours.strip().strip('`') for flag, ours in re.findall(r'^\| `(\w+)` \|([^|]*)\|', table, re.MULTILINE)}
 
@@ -37,7 +37,7 @@ def options(*words):
     return parse_args(['--model', 'digits', '--out', 'x.npz', *words])
 
 
-def test_every_flag_has_a_row_in_the_readme():
+def test_every_flag_has_a_row_in_the_documentation():
     assert list(rows()) == FLAGS
 
 
@@ -133,7 +133,7 @@ def test_kinds_of_generator():
 )
 def test_samplers_and_their_steps(name, kind):
     draw = ConsistencyModelInferencer('digits', device='cpu', sampler=dict(type=kind, num_steps=40))
-    assert draw.choose_sampler(num_steps=5).num_steps == 5 and kind in README.read_text(encoding='utf-8')
+    assert draw.choose_sampler(num_steps=5).num_steps == 5 and kind in PAGE.read_text(encoding='utf-8')
 
 
 def test_settings_of_the_sampler_change_the_images(tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from mmcm.cli.pack import main
 from mmcm.datasets import DigitsDataset, ImagePack
-from support.pictures import files, write_folder, write_transparent_folder
+from support.image_folders import files, write_folder, write_transparent_folder
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_command_names_classes_without_images(folder, tmp_path, capsys):
             ['SamplingRequests', '--options', 'num_samples=5', '--out', 'x.npz'],
             'SamplingRequests is no data set of images',
         ),
-        (['CIFAR10', '--out', 'x.npz'], 'CIFAR10 has to be told more: add --options data_root=VALUE'),
+        (['CIFAR10', '--out', 'x.npz'], 'CIFAR10 needs more arguments: add --options data_root=VALUE'),
         (
             ['CIFAR10', '--options', 'data_root=5', '--out', 'x.npz'],
             '5/cifar-10-batches-py/data_batch_1 cannot be read',

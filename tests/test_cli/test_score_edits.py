@@ -6,7 +6,7 @@ import pytest
 
 from mmcm.cli.score_edits import main
 from support.digits import write_colour_model, write_config
-from support.pictures import files, write_folder
+from support.image_folders import files, write_folder
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_search_that_was_killed_goes_on(tmp_path):
     killed = subprocess.run(
         [
             sys.executable,
-            ROOT / 'tests/support/killed.py',
+            ROOT / 'tests/support/kill_when.py',
             f'{cache_of}.exists() and len(json.loads({cache_of}.read_text())) >= 2',
             ROOT / 'tools/search_timesteps.py',
             *arguments,

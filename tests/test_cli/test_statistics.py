@@ -10,7 +10,7 @@ from mmcm.cli.statistics import default_extractor, main
 from mmcm.evaluation import reference
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
-from support.pictures import write_transparent_folder
+from support.image_folders import write_transparent_folder
 
 DIGITS = 'cd_1xb32_digits-8x8'
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')

@@ -186,7 +186,7 @@ def foreign_npz(path, number=5000):
 
 
 def test_samples_of_another_program_are_measured(tmp_path, capsys):
-    images, labels = foreign_npz(tmp_path / 'theirs.npz')
+    images, _ = foreign_npz(tmp_path / 'theirs.npz')
     np.savez_compressed(tmp_path / 'bare.npz', images[:1000])
     written = test_command(tmp_path, '--samples', tmp_path / 'theirs.npz', tmp_path / 'bare.npz')
     printed = capsys.readouterr().out
@@ -264,7 +264,7 @@ def test_nothing_is_drawn_where_real_images_are_too_few(capsys, tmp_path, monkey
     error = refusal(
         capsys, CONFIG, '--work-dir', tmp_path, '--cfg-options', f'test_evaluator.reference={tmp_path / "rgb.npz"}'
     )
-    assert 'rgb.npz: DigitsClassifier looks at digits' in error
+    assert 'rgb.npz: DigitsClassifier takes digits' in error
 
 
 def test_all_samples_are_looked_at_before_one_is_measured(capsys, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from mmcm.engine.resuming.loaded_checkpoint import check_strategy
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from support.digits import randomise
-from support.openai_trainer import write_trainer_folder
+from support.openai_trainer_files import write_trainer_folder
 
 DIGITS = 'configs/digits/ct_1xb32_digits-8x8.py'
 QUICK = [

@@ -16,8 +16,8 @@ from mmcm.cli.config import runner_config
 from mmcm.cli.test import main as measure
 from mmcm.cli.train import main as train
 from mmcm.utils.errors import InputError
+from support.image_folders import write_transparent_folder
 from support.patience import PATIENCE
-from support.pictures import write_transparent_folder
 
 ROOT = Path(__file__).parents[2]
 QUICK = [

@@ -1,4 +1,8 @@
+import os
 import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -6,12 +10,25 @@ import torch
 from mmengine.config import Config
 
 from mmcm.apis.evaluation.tester import build_evaluator, evaluator_config
-from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS
-from mmcm.zoo import list_models
+from mmcm.config import read_config
+from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS, OBJECTIVES, SAMPLERS
+from mmcm.zoo import find_config, list_models
 from support.parity import manifest
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-FILES = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_')
+RENAMED = {  # the former names of configs; the file at each is a note with the new name
+    '_base_/models/adm_28x28_mnist.py': '_base_/models/adm_mnist-28x28.py',
+    '_base_/models/adm_32x32_cifar.py': '_base_/models/adm_cifar10-32x32.py',
+    '_base_/models/adm_32x32_photo.py': '_base_/models/adm_photo-patches-32x32.py',
+    '_base_/models/adm_8x8.py': '_base_/models/adm_digits-8x8.py',
+    '_base_/models/consistency_adm_256x256.py': '_base_/models/adm_lsun-256x256.py',
+    '_base_/models/consistency_adm_64x64.py': '_base_/models/adm_imagenet-64x64.py',
+    '_base_/objectives/distillation_minutes.py': '_base_/objectives/cd_minutes.py',
+    'edm/edm_8xb32-LSUN-bedroom-256x256.py': 'edm/edm_8xb32_LSUN-bedroom-256x256.py',
+    'edm/edm_8xb32-LSUN-cat-256x256.py': 'edm/edm_8xb32_LSUN-cat-256x256.py',
+    'edm/edm_8xb512-imagenet1k-64x64.py': 'edm/edm_8xb512_imagenet1k-64x64.py',
+}
+FILES = sorted(set(CONFIGS.glob('[!_]*/*.py')) - {CONFIGS / name for name in RENAMED})
 PAPER = [
     f'consistency_models/consistency_models_{rest}.py'
     for rest in (
@@ -62,6 +79,74 @@ def test_batch_size_is_what_the_name_promises(path):
     assert config.train_dataloader.batch_size == batch_size
     if 'auto_scale_lr' in config:
         assert config.auto_scale_lr.base_batch_size == devices * batch_size
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_name_is_method_batch_data_and_size(path):
+    if path.parent.name != 'consistency_models':  # whose names are those of MMagic
+        _, data = re.fullmatch(r'([a-z0-9-]+)_\d+xb\d+_([A-Za-z0-9-]+-\d+x\d+)', path.stem).groups()
+        size = max(map(int, re.findall(r'(\d+)x(\d+)$', data)[0]))
+        model = Config.fromfile(path).model
+        assert model.type != 'ConsistencyModel' or model.denoiser.backbone.image_size == size
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_recipe_takes_samplers_objectives_data_and_classes_from_bases(path):
+    code = path.read_text()
+    types = set(re.findall(r"type='(\w+)'", code))
+    if not path.stem.startswith('classifier'):  # no consistency models
+        assert not types & {*OBJECTIVES.module_dict, *SAMPLERS.module_dict, *CURRICULA.module_dict}
+        assert 'num_classes' not in code and 'data_root' not in code
+
+
+@pytest.mark.parametrize('kind', ['OBJECTIVES', 'SAMPLERS'])
+def test_objective_and_sampler_stand_in_one_base_each(kind):
+    registry = dict(OBJECTIVES=OBJECTIVES, SAMPLERS=SAMPLERS)[kind]
+    bases = '\n'.join(path.read_text() for path in (CONFIGS / '_base_').rglob('*.py'))
+    counts = Counter(name for name in re.findall(r"type='(\w+)'", bases) if name in registry.module_dict)
+    assert len(counts) >= 3 and set(counts.values()) == {1}
+
+
+@pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md'])
+def test_recipe_in_the_page_of_the_bases_can_be_read(page, tmp_path):
+    (code,) = re.findall('```python\n(.*?)```', (CONFIGS / '_base_' / page).read_text('utf-8'), re.DOTALL)
+    (tmp_path / 'own.py').write_text(code)
+    model = MODELS.build(read_config(tmp_path / 'own.py').model)
+    assert model.objective.curriculum(model.objective.curriculum.total_steps - 1)[0] == 151
+
+
+@pytest.mark.parametrize('old', RENAMED)
+def test_former_name_of_a_config_warns_and_is_the_new_one(old):
+    expected = Config.fromfile(CONFIGS / RENAMED[old]).to_dict()
+    with pytest.warns(DeprecationWarning, match=re.escape(RENAMED[old])):
+        config = Config.fromfile(CONFIGS / old).to_dict()
+    if old.startswith('_base_/objectives'):  # it had the objective as a variable
+        assert config['distillation'] == expected.pop('method')['objective']
+        config.pop('distillation')
+    assert config == expected
+
+
+@pytest.mark.parametrize('old', RENAMED)
+@pytest.mark.parametrize('kind', ['path', 'mmcm::'])
+def test_former_name_of_a_config_is_a_base(old, kind, tmp_path):
+    base = f'mmcm::{old}' if kind == 'mmcm::' else str(CONFIGS / old)
+    (tmp_path / 'own.py').write_text(f'_base_ = {base!r}\n')
+    with pytest.warns(DeprecationWarning, match=re.escape(RENAMED[old])):
+        assert read_config(tmp_path / 'own.py').to_dict()
+
+
+@pytest.mark.parametrize('old', [name for name in RENAMED if not name.startswith('_base_')])
+def test_former_name_of_a_recipe_is_found(old):
+    assert find_config(Path(old).stem) == find_config(f'configs/{old}').absolute() == CONFIGS / old
+
+
+def test_command_notes_the_new_name_of_a_config(tmp_path):
+    command = [sys.executable, '-m', 'mmcm', 'statistics', 'edm_8xb512-imagenet1k-64x64', '--out', 'none.npz']
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(CONFIGS.parent)}
+    )
+    assert result.returncode == 2 and 'there is no data folder' in result.stderr
+    assert 'Please use configs/edm/edm_8xb512_imagenet1k-64x64.py instead' in result.stderr
 
 
 def test_judges_of_the_digits_have_a_network_and_a_name_each():

@@ -121,7 +121,7 @@ def test_base_configs_fit_each_other(root):
     config = Config.fromfile(CONFIGS / 'datasets' / 'cifar10_32x32.py').train_dataloader.dataset
     dataset = DATASETS.build({**config, 'data_root': str(root), 'check_md5': False})
     assert len(dataset) == 40 and config.data_root == 'data/cifar10'
-    config = Config.fromfile(CONFIGS / 'models' / 'adm_32x32_cifar.py').model.denoiser.backbone
+    config = Config.fromfile(CONFIGS / 'models' / 'adm_cifar10-32x32.py').model.denoiser.backbone
     with torch.device('meta'):
         backbone = MODELS.build(config)
         images = torch.empty(2, *dataset[0]['inputs'].shape)

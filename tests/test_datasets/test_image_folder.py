@@ -57,7 +57,7 @@ def test_images_without_classes_may_lie_anywhere(folder):
     assert dataset.metainfo['classes'] == ()
 
 
-@pytest.mark.parametrize('name, size', [('edm_8xb512-imagenet1k-64x64', 64), ('edm_8xb32-LSUN-cat-256x256', 256)])
+@pytest.mark.parametrize('name, size', [('edm_8xb512_imagenet1k-64x64', 64), ('edm_8xb32_LSUN-cat-256x256', 256)])
 def test_shipped_configs_give_the_model_rgb(tmp_path, name, size):
     write_image(tmp_path / 'n01' / 'red.png', (255, 0, 0), size=(size + 9, size))
     config = Config.fromfile(CONFIGS / f'{name}.py')

@@ -77,8 +77,10 @@ def test_labels_that_do_not_fit_a_batch_are_refused(labels, num_classes, match):
 
 
 def test_classes_of_a_model_are_what_labels_mean():
-    assert resolve_classes(None, 3, None, ()) is None
-    assert resolve_classes(None, 3, 3, NAMES) == 'random'
-    assert resolve_classes(['null', 'ONE', '0'], 3, 3, NAMES) == [0, 1, 0]
+    assert resolve_classes(None, None) is None
+    assert resolve_classes(None, 3, NAMES) == 'random'
+    assert resolve_classes(['null', 'ONE', '0'], 3, NAMES) == [0, 1, 0]
+    with pytest.raises(InputError, match='3 labels are too many for 2 images'):
+        resolve_classes([0, 1, 2], 3, most=2)
     with pytest.raises(InputError, match='the model is unconditional'):
-        resolve_classes('random', 3, None, ())
+        resolve_classes('random', None)

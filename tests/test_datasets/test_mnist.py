@@ -70,7 +70,7 @@ def test_base_configs_fit_each_other(tmp_path):
     write(tmp_path, 'train', packed=True)
     config = Config.fromfile(CONFIGS / 'datasets' / 'mnist_28x28.py').train_dataloader.dataset
     dataset = DATASETS.build({**config, 'data_root': str(tmp_path)})
-    config = Config.fromfile(CONFIGS / 'models' / 'adm_28x28_mnist.py').model.denoiser.backbone
+    config = Config.fromfile(CONFIGS / 'models' / 'adm_mnist-28x28.py').model.denoiser.backbone
     with torch.device('meta'):
         backbone = MODELS.build(config)
         images = torch.empty(2, *dataset[0]['inputs'].shape)

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 from mmcm.datasets import ImageFolder, stack_samples
 from mmcm.datasets.transparency import Transparency
 from mmcm.utils.errors import InputError
-from support.pictures import write_folder, write_transparent_folder
+from support.image_folders import write_folder, write_transparent_folder
 
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
 

@@ -151,7 +151,7 @@ def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys
 @pytest.mark.slow
 def test_sharded_training_resumes_where_it_stopped(tmp_path):
     """Also with a teacher, also where that is renewed on the way."""
-    renewed = run(tmp_path, 'pd', 2, base='fsdp') + ['model.objective.curriculum.stage_length=3']
+    renewed = [*run(tmp_path, 'pd', 2, base='fsdp'), 'model.objective.curriculum.stage_length=3']
     train(run(tmp_path, 'edm', 1))
     train_in_two_processes(renewed)
     undisturbed = weights(tmp_path, 'pd', 'fsdp')

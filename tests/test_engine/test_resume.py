@@ -77,7 +77,7 @@ def run_and_kill(command, checkpoint):
     """Run `command`, a script of Python's, and kill it as soon as it has written `checkpoint`."""
     python, *script = command
     killed = subprocess.run(
-        [python, TESTS / 'killed.py', f'Path({str(checkpoint)!r}).exists()', *script],
+        [python, TESTS / 'support' / 'kill_when.py', f'Path({str(checkpoint)!r}).exists()', *script],
         cwd=ROOT,
         capture_output=True,
         text=True,

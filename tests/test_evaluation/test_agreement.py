@@ -11,8 +11,8 @@ from mmcm.evaluation.gaussian import RunningGaussian
 from mmcm.evaluation.metrics.frechet_distance import frechet_distance
 from mmcm.evaluation.metrics.kernel_distance import kernel_distance
 from mmcm.structures import DataSample
-from support.inception import random_images, random_inception
-from support.measuring import EXTRACTOR, measure
+from support.random_inception import random_images, random_inception
+from support.synthetic_images import EXTRACTOR, measure
 
 
 def frechet(x, y):

@@ -5,7 +5,7 @@ from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.evaluation.image_evaluator import ImageEvaluator
 from mmcm.registry import EVALUATORS, METRICS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, drawn
+from support.synthetic_images import EXTRACTOR, METRICS_OF_ALL_KINDS, REAL, drawn
 
 SHARED = dict(extractor=EXTRACTOR, reference=REAL)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcm.apis.evaluation.image_sets import measure_given
+from mmcm.apis.evaluation.image_sets import measure_image_sets
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.registry import DATASETS
 
@@ -19,7 +19,7 @@ def judged(samples, **reference):
     config = Config.fromfile(ROOT / 'configs/digits/judges_1xb32_digits-8x8.py')
     config.launcher = 'none'
     config.test_evaluator.reference.update(reference)
-    return measure_given(config, [samples])[0].metrics
+    return measure_image_sets(config, [samples])[0].metrics
 
 
 @pytest.fixture(scope='module')

@@ -11,8 +11,8 @@ from mmcm.evaluation.reference import PUBLISHED, Reference, shared_reference, sp
 from mmcm.evaluation.statistics import write_statistics
 from mmcm.registry import DATASETS, METRICS
 from mmcm.utils.errors import InputError
-from support.inception import plain_inception, random_images, random_inception
-from support.measuring import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.random_inception import plain_inception, random_images, random_inception
+from support.synthetic_images import EXTRACTOR, FEATURES, REAL, SPATIAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 OTHER = dict(type='IntegerNetwork', seed=1)
 IMAGES = MadeUpImages(60, seed=5)
@@ -245,7 +245,7 @@ def test_too_few_real_images_are_known_before_they_are_looked_at(tmp_path):
 def test_real_images_that_do_not_fit_the_extractor_are_named(tmp_path):
     np.savez(tmp_path / 'rgb.npz', np.zeros((3, 8, 8, 3), np.uint8))
     extractor = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
-    with pytest.raises(InputError, match='rgb.npz: DigitsClassifier looks at digits'):
+    with pytest.raises(InputError, match='rgb.npz: DigitsClassifier takes digits'):
         Reference(str(tmp_path / 'rgb.npz'), extractor).gaussian()
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -81,7 +83,7 @@ def test_exact_consistency_function_leaves_the_error_of_the_solver_alone():
     torch.manual_seed(0)
     losses = [mean_distillation_loss(num_scales) for num_scales in (161, 321, 641)]
     assert losses[-1] < 1e-6
-    for coarse, fine in zip(losses, losses[1:]):
+    for coarse, fine in itertools.pairwise(losses):
         assert coarse / fine == pytest.approx(8, rel=0.15)
 
 

@@ -34,7 +34,9 @@ def test_steps_of_all_stages_are_the_references(case):
     for stage, expected in zip(options['stages'], fixture(case, 'r_by_stage')):
         # In t (1 - share n) two numbers close to 1 cancel, so their rounding counts, not that of r: for each program an
         # eps for the sigmoid, one for its product with k, and half of one for each sum and product after that.
-        close(objective.next_level(fixture('t'), objective.curriculum(stage).ratio), expected, 2 * 4, scale=fixture('t'))
+        close(
+            objective.next_level(fixture('t'), objective.curriculum(stage).ratio), expected, 2 * 4, scale=fixture('t')
+        )
 
 
 def test_first_stage_goes_on_with_the_training_of_the_diffusion_model(monkeypatch):

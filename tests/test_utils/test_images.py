@@ -62,8 +62,8 @@ def test_picture_that_cannot_be_written_is_refused(tmp_path, name):
 @pytest.mark.parametrize(
     'name, match',
     [
-        ('a.xyz', 'no suffix of a picture'),
-        ('a', 'no suffix of a picture'),
+        ('a.xyz', 'no suffix of an image'),
+        ('a', 'no suffix of an image'),
         ('folder.png', 'is a folder'),
         ('file/a.png', 'cannot be made a folder'),
     ],

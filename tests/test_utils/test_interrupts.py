@@ -9,7 +9,7 @@ import pytest
 
 from mmcm.utils import interrupts
 from mmcm.utils.interrupts import Interrupted, advising, interruptible
-from support.interruptions import PATIENCE, end, runs, start, wait_for
+from support.interrupted_training import PATIENCE, end, runs, start, wait_for
 
 
 def send(number):
@@ -170,5 +170,5 @@ def test_signal_during_imports_ends_quietly():
     process = start([sys.executable, 'tools/train.py', 'edm_1xb32_digits-8x8'])
     assert wait_for(process, lambda: 'libtorch' in Path(f'/proc/{process.pid}/maps').read_text())
     process.send_signal(signal.SIGINT)
-    code, out, error = end(process)
+    code, _, error = end(process)
     assert code == 130 and len(error.splitlines()) == 1 and error.startswith('stopped by Ctrl-C'), error

@@ -11,7 +11,7 @@ from gradio_client.exceptions import AppError
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.web.compare_tab import partner
 from mmcm.web.model_pool import Shelf
-from support.web_sheets import pixels, tiles
+from support.web_grids import pixels, tiles
 
 SEED = 5
 

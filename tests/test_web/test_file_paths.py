@@ -83,5 +83,5 @@ def test_events_of_a_stream_go_on_as_soon_as_they_are_whole(tmp_path):
 
 def test_pictures_go_through_as_they_are(tmp_path):
     content = f'{tmp_path}/'.encode()
-    start, body = answered(FilePaths(tmp_path), b'image/png', content)
+    _, body = answered(FilePaths(tmp_path), b'image/png', content)
     assert body['body'] == content

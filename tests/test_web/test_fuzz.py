@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip('gradio')
 
-from support.pictures import png_header
+from support.image_folders import png_header
 
 ENDPOINTS = ('queue/join', 'run/predict', 'cancel', 'reset', 'upload', 'call/sample', 'component_server', 'vibe-edit/')
 VALUES = (
@@ -180,6 +180,6 @@ def test_any_request_gets_a_line_and_none_a_traceback(web, seed, rounds):
 )
 @pytest.mark.parametrize('path', ['queue/data', 'upload_progress', 'heartbeat/%00', 'file=', 'file=files/%2e%2e/a'])
 def test_addresses_of_any_form_get_a_line(web, path, query):
-    status, headers, answer = web.request('GET', f'/gradio_api/{path}{query}')
+    status, _, answer = web.request('GET', f'/gradio_api/{path}{query}')
     assert status in (400, 403, 414)
     assert '\n' not in json.loads(answer)['detail'] and len(answer) < 300

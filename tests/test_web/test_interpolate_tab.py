@@ -8,7 +8,7 @@ from gradio_client.exceptions import AppError
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.sampling.interpolation import interpolate
 from mmcm.web.interpolate_tab import end_labels
-from support.web_sheets import pixels, tiles
+from support.web_grids import pixels, tiles
 
 ASKED = dict(model='digits', first_seed=4, last_seed=7, first_label='3', last_label='8', count=5, steps=1)
 

@@ -12,7 +12,7 @@ from mmcm.web.limits import Limits
 from mmcm.web.origins import Origins
 from mmcm.web.password import Password
 from mmcm.web.quotas import Quotas
-from mmcm.web.request_filter import CANCEL, FILES, JOIN, OVERHEAD, RESET, RUN, UPLOAD, Guard
+from mmcm.web.request_filter import CANCEL, FILES, JOIN, OVERHEAD, RESET, RUN, UPLOAD, RequestFilter
 
 EVENT = b'{"data": [1], "fn_index": 5, "session_hash": "x"}'
 KINDS = {UPLOAD: b'multipart/form-data; boundary=x'}
@@ -43,7 +43,7 @@ def guard(tmp_path):
         await send(dict(type='http.response.body', body=b''))
 
     limits = Limits(upload_bytes=1000, kept_bytes=FILES * 1000 + OVERHEAD + 500, idle_seconds=600)
-    stood = Guard(app, limits, Quotas(limits, tmp_path), FilePaths(tmp_path), Origins(), inputs={5: 1})
+    stood = RequestFilter(app, limits, Quotas(limits, tmp_path), FilePaths(tmp_path), Origins(), inputs={5: 1})
 
     async def answer(chunks, path=UPLOAD, method='POST', headers=(), kind='http', query=b''):
         incoming = [

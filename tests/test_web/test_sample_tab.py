@@ -11,7 +11,7 @@ from gradio_client.exceptions import AppError
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.utils.finite import NotFiniteError
 from mmcm.web.sample_tab import Estimates, level_in_words
-from support.web_sheets import pixels, tiles
+from support.web_grids import pixels, tiles
 
 SEED = 7
 ASKED = dict(model='digits', label='3', count=4, steps=1, power=0.0, seed=SEED, columns=2, live=False)

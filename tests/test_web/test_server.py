@@ -20,7 +20,7 @@ pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError
 from mmcm.web.server import announce, environment, listening, temporary_folder
-from support.pictures import png_header
+from support.image_folders import png_header
 from support.web_server import PATIENCE, ROOT
 
 

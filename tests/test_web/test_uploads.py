@@ -15,7 +15,7 @@ from gradio.data_classes import FileData
 from mmcm.web import uploads
 from mmcm.web.limits import Limits
 from mmcm.web.uploads import PaintedPicture, check_uploaded
-from support.pictures import png_header
+from support.image_folders import png_header
 
 ROTATED = 6  # EXIF orientation: to be shown turned to the right
 ORIENTATION = 274

@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +6,21 @@ import pytest
 import yaml
 
 from mmcm.utils.errors import InputError
-from mmcm.zoo import ZooModel, catalog, config_files, find, find_config, list_models, root
+from mmcm.zoo import ZooModel, catalog, config_files, find, find_config, list_models, list_recipes, root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = ('consistency_models', 'edm')
+METHODS = (
+    'consistency_distillation',
+    'consistency_training',
+    'ect',
+    'edm',
+    'ict',
+    'photo_patches',
+    'progressive_distillation',
+    'scm',
+)
+DEPRECATED = '_deprecation_'  # in a config: it only notes its new name
 INDEX = 'Import:\n- configs/a/metafile.yml\n- configs/b/metafile.yml\n'
 CD = """
 - Name: cd
@@ -18,7 +28,7 @@ CD = """
   Config: configs/a/cd_64x64.py
   Sampler: {indices: [0, 22], num_scales: 40}
   Results:
-  - {Task: conditional, Dataset: imagenet1k, Calls: 1, Metrics: {FID: 6.2}}
+  - {Task: conditional, Dataset: imagenet1k, NFE: 1, Metrics: {FID: 6.2}}
   Metadata: {Method: CD lpips, Resolution: 64, Classes: 1000}
   Weights: https://localhost/cd.pt
   Mirrors: [https://localhost/mirror/cd.pt]
@@ -79,16 +89,21 @@ def test_metafile_entry_becomes_a_model(small_zoo):
             dataset='imagenet1k',
             collection='Consistency Models',
             sampler={'indices': (0, 22), 'num_scales': 40},
-            results=({'Task': 'conditional', 'Dataset': 'imagenet1k', 'Calls': 1, 'Metrics': {'FID': 6.2}},),
+            results=({'Task': 'conditional', 'Dataset': 'imagenet1k', 'NFE': 1, 'Metrics': {'FID': 6.2}},),
             sha256='abc',
             mirrors=('https://localhost/mirror/cd.pt',),
             method='CD lpips',
             resolution=64,
             num_classes=1000,
             card='configs/a/MODEL_CARD.md',
-        ),
-        ZooModel(name='recipe', config='configs/b/recipe.py'),
+        )
     ]
+
+
+def test_entry_without_weights_is_a_recipe_and_no_model(small_zoo):
+    recipe = ZooModel(name='recipe', config='configs/b/recipe.py')
+    assert list_recipes() == [recipe] and find('recipe') == recipe
+    assert [model.name for model in list_models()] == ['cd']
 
 
 def test_changing_what_was_listed_does_not_change_the_zoo(small_zoo):
@@ -130,7 +145,7 @@ def released():
     entries = []
     for folder in FOLDERS:
         metafile = (REPOSITORY / 'configs' / folder / 'metafile.yml').read_text(encoding='utf-8')
-        entries += yaml.safe_load(metafile)['Models']
+        entries += [entry for entry in yaml.safe_load(metafile)['Models'] if 'Weights' in entry]
     return entries
 
 
@@ -150,9 +165,55 @@ def test_every_model_of_the_zoo_names_a_config_that_exists():
 def test_resolution_and_classes_of_the_zoo_are_those_of_the_configs():
     from mmcm.config import read_config
 
-    for model in list_models():
+    for model in (*list_models(), *list_recipes()):
         backbone = read_config(model.config).model.denoiser.backbone
         assert (model.resolution, model.num_classes) == (backbone.image_size, backbone.get('num_classes')), model.name
+
+
+def test_parameters_of_the_zoo_are_those_of_the_networks():
+    import torch
+
+    from mmcm.config import read_config
+    from mmcm.registry import MODELS
+
+    sizes = {}
+    for model in (*list_models(), *list_recipes()):
+        config = read_config(model.config).model.denoiser.backbone
+        if str(config) not in sizes:
+            with torch.device('meta'):
+                network = MODELS.build(config)
+            sizes[str(config)] = sum(parameter.numel() for parameter in network.parameters())
+        assert model.parameters == sizes[str(config)], model.name
+
+
+def test_every_recipe_of_a_method_stands_in_its_metafile():
+    listed = {model.config for model in (*list_models(), *list_recipes())}
+    for folder in METHODS:
+        configs = [
+            path for path in (REPOSITORY / 'configs' / folder).glob('*.py') if DEPRECATED not in path.read_text()
+        ]
+        assert configs and {str(path.relative_to(REPOSITORY)) for path in configs} <= listed
+
+
+def test_every_folder_of_configs_has_a_metafile_in_the_index():
+    folders = sorted(path.parent.name for path in (REPOSITORY / 'configs').glob('[!_]*/README.md'))
+    index = yaml.safe_load((REPOSITORY / 'model-index.yml').read_text(encoding='utf-8'))['Import']
+    assert sorted(index) == [f'configs/{folder}/metafile.yml' for folder in folders]
+
+
+def test_scores_have_a_source_and_a_number_of_evaluations():
+    for model in (*list_models(), *list_recipes()):
+        for result in model.results:
+            assert not result['Metrics'] or (result['NFE'] > 0 and model.source), model.name
+
+
+def test_recipe_of_a_released_model_is_the_config_that_samples_from_it():
+    from mmcm.config import read_config
+
+    recipes = [recipe for recipe in list_recipes() if recipe.released]
+    assert len(recipes) == 9
+    for recipe in recipes:
+        assert find(recipe.released).weights and read_config(recipe.config).checkpoint == recipe.released
 
 
 def test_every_packaged_weight_of_the_zoo_exists():
@@ -170,40 +231,3 @@ def test_listing_the_zoo_needs_no_torch():
     code = 'import sys, mmcm.zoo as zoo; zoo.list_models(); print({"torch", "mmengine", "rich"} & set(sys.modules))'
     listed = subprocess.run([sys.executable, '-c', code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert listed.stdout.strip() == 'set()'
-
-
-def table_rows(readme):
-    """Return name, data, metric, files of the configs, two-step points and address of each row of the table."""
-    rows = []
-    for line in readme.read_text(encoding='utf-8').splitlines():
-        cells = [cell.strip() for cell in line.strip('|').split('|')]
-        if not line.startswith('| `'):
-            continue
-        points = tuple(map(int, re.findall(r'\d+', cells[4]))) or None
-        configs = tuple(re.findall(r'\]\((?:\./|\.\./edm/)([^)]+)\)', cells[3]))
-        url = re.fullmatch(r'\[(.+)\.pt\]\((.+)\)', cells[-1])
-        assert url[1] == cells[0].strip('`')
-        rows.append((cells[0].strip('`'), cells[1], cells[2].strip('-'), configs, points, url[2]))
-    return rows
-
-
-@pytest.mark.parametrize('name', ['README.md', 'README_zh-CN.md'])
-def test_tables_say_what_the_metafiles_say(name):
-    rows = table_rows(REPOSITORY / 'configs' / 'consistency_models' / name)
-    expected = []
-    for entry in released():
-        config, sampler = Path(entry['Config']).name, entry.get('Sampler')
-        configs = (config, config.replace('onestep', 'multistep')) if sampler else (config,)
-        points = (*sampler['indices'], sampler['num_scales']) if sampler else None
-        metric = entry['Metadata']['Method'].partition(' ')[2]
-        expected.append((entry['Name'], entry['Results'][0]['Dataset'], metric, configs, points, entry['Weights']))
-    assert sorted(rows, key=repr) == sorted(expected, key=repr)
-    assert len(rows) == 12
-
-
-@pytest.mark.parametrize('folder', FOLDERS)
-def test_links_of_the_readmes_lead_to_files(folder):
-    for readme in (REPOSITORY / 'configs' / folder).glob('README*.md'):
-        links = re.findall(r'\]\(([^)]+)\)', readme.read_text(encoding='utf-8'))
-        local = [link for link in links if not link.startswith('https://')]
-        assert [link for link in local if not (readme.parent / link.split('#')[0]).is_file()] == []

@@ -43,8 +43,19 @@ def test_config_inherits_from_ours(tmp_path, base):
 
 
 def test_parts_of_ours_are_bases_too(tmp_path):
-    path = write(tmp_path, ['mmcm::_base_/default_runtime.py', 'mmcm::_base_/models/adm_8x8.py'])
+    path = write(tmp_path, ['mmcm::_base_/default_runtime.py', 'mmcm::_base_/models/adm_digits-8x8.py'])
     assert read_config(path).default_scope == 'mmcm'
+
+
+def test_recipe_of_a_user_is_put_together_from_parts_of_ours(tmp_path):
+    parts = ('models/adm_digits-8x8', 'datasets/digits_8x8', 'objectives/cd_minutes', 'schedules/digits')
+    (tmp_path / 'own.py').write_text(
+        f"""_base_ = {[f'mmcm::_base_/{part}.py' for part in parts]!r}
+_base_.model.merge(_base_.pop('method'))
+model = dict(teacher=dict(checkpoint='work_dirs/edm_1xb32_digits-8x8'))
+"""
+    )
+    assert read_config(tmp_path / 'own.py').model == read_config('cd_1xb32_digits-8x8').model
 
 
 @LEFT_OPEN

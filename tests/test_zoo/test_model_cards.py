@@ -47,7 +47,7 @@ def test_card_has_every_section_and_names_every_model(card):
 @pytest.mark.parametrize('card', CARDS)
 def test_scores_of_the_card_are_those_of_the_metafile(card):
     assert scores(card) == [
-        (model.name, result['Calls'], result['Metrics'])
+        (model.name, result['NFE'], result['Metrics'])
         for model in CARDS[card]
         for result in model.results
         if result['Metrics']

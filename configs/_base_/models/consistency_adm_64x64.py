@@ -1,19 +1,2 @@
-# The released networks for ImageNet at 64 x 64 pixels: 296 million parameters.
-model = dict(
-    type='ConsistencyModel',
-    denoiser=dict(
-        type='KarrasDenoiser',
-        backbone=dict(
-            type='ADMUNet',
-            image_size=64,
-            base_channels=192,
-            num_res_blocks=3,
-            attention_resolutions=(32, 16, 8),
-            channel_mult=(1, 2, 3, 4),
-            num_head_channels=64,
-            scale_shift_norm=True,
-            resblock_updown=True,
-        ),
-    ),
-    ema_decays=(0.9999432189950708, 0.999, 0.9999),
-)
+_deprecation_ = dict(expected='_base_/models/adm_imagenet-64x64.py')
+_base_ = './adm_imagenet-64x64.py'

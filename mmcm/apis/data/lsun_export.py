@@ -1,6 +1,8 @@
-"""LSUN's database as files, cropped and scaled as the data of the released models were (Dhariwal & Nichol, 2021)."""
+"""LSUN export: the images of a database as files, cropped and scaled like the released models' data.
 
-import json
+See Dhariwal & Nichol (2021, arXiv 2105.05233).
+"""
+
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +17,7 @@ import cv2
 
 from mmcm.datasets.lsun import LSUN
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
-from mmcm.utils.bounded import read_json
+from mmcm.utils.block_store import BlockStore, Journal
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
@@ -25,7 +27,7 @@ from mmcm.utils.locks import locked
 from mmcm.utils.outputs import check_free, check_outputs, folder_made
 from mmcm.utils.progress import progress_bar
 
-FORMATS = dict(  # suffix, and what OpenCV is told beside
+FORMATS = dict(  # suffix, and the options of OpenCV
     png=('.png', lambda quality: [cv2.IMWRITE_PNG_COMPRESSION, 6]),
     jpeg=('.jpg', lambda quality: [cv2.IMWRITE_JPEG_QUALITY, quality]),
     webp=('.webp', lambda quality: [cv2.IMWRITE_WEBP_QUALITY, quality]),
@@ -35,19 +37,19 @@ SETTINGS_FILE = 'export.json'
 CORRUPT_FILE = 'corrupt.txt'
 IS_OURS = re.compile(rf'\d{{5}}|{re.escape(CORRUPT_FILE)}')  # names that an export writes
 PER_FOLDER = 1000  # images in a folder, which a process writes at a time
-START = 'spawn'  # how these processes begin
+START = 'spawn'  # how worker processes begin
 
 
 class Export(NamedTuple):
-    """What there is when an export has ended."""
+    """Result of an export."""
 
-    num_written: int  # now
+    num_written: int
     num_found: int  # of an earlier run
-    corrupt: list[str]  # where they come from and why, a line each
+    corrupt: list[str]  # source and reason, a line each
 
 
 class Settings(NamedTuple):
-    """What each image becomes; see `export_lsun`."""
+    """Format of the images; see `export_lsun`."""
 
     format: str
     size: int | None
@@ -68,25 +70,25 @@ def export_lsun(
 ) -> Export:
     """Write the images of a database to `out`/00000/00000000.png and so on, in its order.
 
-    An export that was stopped goes on where it is called again. Each file is whole or not there. Where none could be
-    written, nothing is left.
+    A stopped export resumes when it is called again. Each file appears whole or not at all. Nothing is left if no
+    image could be written.
 
     Args:
         data_root (str): See LSUN.
-        out (Path): The folder for the images, for `corrupt.txt`, which lists those that could not be decoded, and for
-            `export.json`, which says what has been made here.
+        out (Path): The folder for the images, for `corrupt.txt`, which lists images that could not be decoded, and for
+            `export.json`, which holds the settings.
         file_format (str): 'png', 'jpeg', 'webp' or 'original': the bytes as they are in the database.
-        size (int, optional): Height and width of the images in pixels; not cropped nor scaled if None.
+        size (int, optional): Height and width of the images in pixels; neither cropped nor scaled if None.
         quality (int): Of 'jpeg' and 'webp', 1 to 100.
-        max_images (int, optional): How many at most, the first ones.
-        corrupt (str): What is done about an image that cannot be decoded: 'stop' or 'skip'.
+        max_images (int, optional): Export at most so many, the first ones.
+        corrupt (str): What to do with an image that cannot be decoded: 'stop' or 'skip'.
         workers (int): Number of processes.
         progress (bool): Whether to show a bar.
-        force (bool): Whether files that are there are replaced, instead of going on behind those of this export.
+        force (bool): Whether existing files are replaced, instead of kept as those of this export.
 
     Raises:
-        InputError: If the database or the folder cannot be used, another process is writing into it, or it holds an
-            export with other settings or, where no export has begun, files of the names that this one writes.
+        InputError: If the database or the folder cannot be used, another process is writing into the folder, or it
+            holds an export with other settings or, before any export, files of the names that this one writes.
     """
     check_count('workers', workers)
     check_count('quality', quality, most=100)
@@ -125,22 +127,30 @@ def export(
     force: bool = False,
 ) -> Export:
     """See `export_lsun`."""
-    remember(out, {**settings._asdict(), 'source': dataset.fingerprint}, force)
+    advice = 'choose another folder, empty this one, or give --force to replace its files'
+    journal = Journal(out / SETTINGS_FILE, 'an export', advice, indent=2)
+    request = {**settings._asdict(), 'source': dataset.fingerprint}
+    found_request = None if force else journal.read()
+    journal.check(request, found_request)
+    if found_request is None:
+        make_folder(out)
+        journal.write(request)
     total = min(len(dataset), max_images or len(dataset))
     blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
     folders = [out / f'{number:05d}' for number in range(len(blocks))]
     work = partial(write_block, dataset, settings, corrupt == 'stop', force)
-    written, found, bad = 0, 0, []
-    with progress_bar('exporting', len(blocks), progress, 'blocks') as move_on:
+    done = []
+    with progress_bar('exporting', len(blocks), progress, 'blocks') as advance:
         for block in results(work, folders, blocks, min(workers, len(blocks))):
-            written, found, bad = written + block.num_written, found + block.num_found, bad + block.corrupt
-            move_on()
+            done.append(block)
+            advance()
+    bad = [line for block in done for line in block.corrupt]
     write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
-    return Export(written, found, bad)
+    return Export(sum(block.num_written for block in done), sum(block.num_found for block in done), bad)
 
 
 def remove_if_empty(out: Path, made: bool) -> None:
-    """Remove folders without images; if nothing else is in `out`, its settings, too, and itself where it was `made`."""
+    """Remove folders without images; if nothing else is in `out`, its settings, and `out` itself if it was `made`."""
     with suppress(OSError):  # from folders that are not empty
         for folder in out.glob('[0-9]*'):
             folder.rmdir()
@@ -157,7 +167,7 @@ def results(
     if workers == 1:
         yield from map(work, folders, blocks)
         return
-    # Spawned, not forked: this process may have threads, of torch or OpenCV. Each of them leaves the other cores alone.
+    # Spawned, not forked: this process may have threads of torch or OpenCV.
     with ProcessPoolExecutor(workers, get_context(START), begin_worker) as pool:
         try:
             with unseen_by_children():
@@ -174,50 +184,28 @@ def results(
 
 
 def begin_worker() -> None:
-    """Begin a process that writes images."""
+    """Set up a process that writes images, on one core."""
     cv2.setNumThreads(0)
     end_with_parent()
 
 
-def remember(out: Path, settings: dict, force: bool = False) -> None:
-    """Write down what is made in `out`; an InputError if it is something else already, unless that is replaced."""
-    make_folder(out)
-    path = out / SETTINGS_FILE
-    if path.exists() and not force:
-        try:
-            known = read_json(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f'{path} cannot be read: choose another folder, or empty this one.') from error
-        if known != settings:
-            raise InputError(
-                f'{out} holds an export of another database, or with other settings ({path}): choose '
-                'another folder, empty this one, or give --force to replace its files.'
-            )
-    else:
-        write_bytes(path, (json.dumps(settings, indent=2) + '\n').encode())
-
-
 def write_block(dataset: LSUN, settings: Settings, stop: bool, force: bool, folder: Path, block: range) -> Export:
-    """Write the images of `block` that are not in `folder` yet, by `force` also those that are."""
-    make_folder(folder)
+    """Write the images of `block` that are missing in `folder`, with `force` all of them."""
     suffix = '.webp' if settings.format == ORIGINAL else FORMATS[settings.format][0]
-    written, found, bad = 0, 0, []
-    for position in block:
-        path = folder / f'{position:08d}{suffix}'
-        if path.exists() and not force:
-            found += 1
-            continue
+    store = BlockStore(folder, f'{{:08d}}{suffix}')  # of one image each
+    store.open()
+    positions = block if force else store.missing(block)
+    bad = []
+    for position in positions:
         try:
-            # What is kept as it is has to be an image, too.
-            pixels = dataset.read(position)['img']
+            pixels = dataset.read(position)['img']  # also before original bytes are written: they may be no image
         except InputError as error:
             if stop:
                 raise InputError(f'{error} {LEAVE_OUT}, and goes on from there.') from error
             bad.append(str(error))
             continue
-        write_bytes(path, dataset.encoded(position) if settings.format == ORIGINAL else encode(pixels, settings))
-        written += 1
-    return Export(written, found, bad)
+        store.write(position, dataset.encoded(position) if settings.format == ORIGINAL else encode(pixels, settings))
+    return Export(len(positions) - len(bad), len(block) - len(positions), bad)
 
 
 def encode(pixels: Any, settings: Settings) -> bytes:

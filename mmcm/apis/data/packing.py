@@ -1,7 +1,7 @@
-"""Packing a data set into one npz file that can be mapped; see `mmcm.datasets.ImagePack`.
+"""Packing: a data set becomes one npz file that can be mapped; see `mmcm.datasets.ImagePack`.
 
-Worker processes read chunks of images; this process writes them in their order, so the same images make the same bytes
-whatever the number of workers.
+Worker processes read chunks of images; this process writes them in their order, so the bytes of the file do not depend
+on the number of workers.
 """
 
 import hashlib
@@ -36,20 +36,19 @@ from mmcm.version import __version__
 
 CHUNK_BYTES = 2**22  # a chunk has about so many,
 CHUNK_IMAGES = 256  # but no more images than that
-SAVE_INTERVAL = 1.0  # seconds between entries into the journal, which wait for the disk
+SAVE_INTERVAL = 1.0  # seconds between writes of the journal, which wait for the disk
 
 
 @dataclass(frozen=True)
 class Packing:
-    """What has been packed.
+    """Result of packing.
 
     Attributes:
-        num_images (int): How many images the pack holds.
-        corrupt (list[str]): What could not be read: for each image the place and the reason.
-        num_found (int): How many of the images an earlier run had packed.
-        composited (str, optional): How many of them are transparent, and on what they were composited, in words; None
-            if none is.
-        empty_classes (str, optional): Which classes have no image, in words; None if each has one.
+        num_images (int): Number of images in the pack.
+        corrupt (list[str]): Place and reason of each image that could not be read.
+        num_found (int): Number of images that an earlier run had packed.
+        composited (str, optional): Number of transparent images and their background, in words; None if there are none.
+        empty_classes (str, optional): The classes without images, in words; None if there are none.
     """
 
     num_images: int
@@ -69,15 +68,15 @@ def pack(
 ) -> Packing:
     """Write the images of `dataset` and their labels to `out`, mirror images not included.
 
-    A run that was killed goes on where it was when it is started again, also by another number of processes, and ends
-    with the same bytes. The room is taken before the first image is read.
+    A killed run resumes when it is started again, by any number of processes, and ends with the same bytes. The disk
+    space is reserved before the first image is read.
 
     Args:
-        dataset (ImageDataset): What to pack: images of one size, none of them changed at random.
-        out (str | Path): The npz file; what is there already is replaced.
-        source (dict, optional): What the pack is to say of where it is from, in plain values.
-        workers (int): How many processes read images; with 1, this one does.
-        corrupt (str): What to do with an image that cannot be read: 'stop', which keeps what is done, or 'skip'.
+        dataset (ImageDataset): Images of one size, none of them changed at random.
+        out (str | Path): The npz file; an existing one is replaced.
+        source (dict, optional): The source that the pack records, in plain values.
+        workers (int): Number of processes that read images; with 1, this one does.
+        corrupt (str): What to do with an image that cannot be read: 'stop', which keeps the packed images, or 'skip'.
         progress (bool): Whether to show a bar on stderr.
 
     Raises:
@@ -88,11 +87,11 @@ def pack(
     check_choice('corrupt', corrupt, ON_CORRUPT)
     out = Path(out)
     num_images = dataset.num_images
-    model, shape = _first_image(dataset, corrupt)
-    chunks = _Chunks(dataset, shape, model)
+    first, shape = _first_image(dataset, corrupt)
+    chunks = _Chunks(dataset, shape, first)
     request = dict(
         fingerprint=dataset.fingerprint,
-        labels=None if dataset.labels is None else hashlib.sha256(dataset.labels[:num_images]).hexdigest(),
+        labels=None if dataset.labels is None else hashlib.sha256(dataset.labels[:num_images].data).hexdigest(),
         shape=shape,
         num_images=num_images,
         chunk_size=chunks.size,
@@ -106,15 +105,15 @@ def pack(
         if progress and done:
             print(f'{file.part} holds {num_found} images already', file=sys.stderr)
         with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores: as asked for
+            warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores
             loader = iter(
                 DataLoader(
                     chunks,
                     batch_size=None,
                     sampler=range(done, len(chunks)),
                     num_workers=workers if workers > 1 else 0,
-                    collate_fn=_as_it_is,
-                    worker_init_fn=_one_thread,
+                    collate_fn=_unchanged,
+                    worker_init_fn=_one_core,
                 )
             )
         try:
@@ -138,12 +137,12 @@ def pack(
                         saved = time.monotonic()
                     advance()
         except KeyboardInterrupt as error:
-            kept = (
+            message = (
                 f'{file.num_rows} images are packed: the same command goes on from there.'
                 if file.num_rows
                 else 'No image had been packed yet.'
             )
-            raise Interrupted(getattr(error, 'number', signal.SIGINT), kept) from None
+            raise Interrupted(getattr(error, 'number', signal.SIGINT), message) from None
         except RuntimeError as error:
             if 'DataLoader worker' not in str(error):
                 raise
@@ -168,16 +167,18 @@ def pack(
         )
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
     transparency = dataset.transparency
-    composited = transparency and transparency_in_words(num_transparent, len(kept), transparency.background)
+    composited = (
+        None if transparency is None else transparency_in_words(num_transparent, len(kept), transparency.background)
+    )
     empty = None if labels is None else classes_without_images(labels, dataset.metainfo['classes'])
     return Packing(len(kept), reasons, num_found, composited, empty)
 
 
 def verify(path: str | Path) -> dict[str, Any]:
-    """Return what a pack says of itself, once its images and labels have been found to be those that were written.
+    """Compare the images and labels of a pack with its digests, and return its notes.
 
     Raises:
-        InputError: If they are not, or the file has no digests.
+        InputError: If they differ, or the file has no digests.
     """
     file = open_npz(path)
     notes = read_notes(file)
@@ -188,10 +189,11 @@ def verify(path: str | Path) -> dict[str, Any]:
     sha = hashlib.sha256()
     step = max(1, READ_AT_ONCE // images[0].nbytes)
     for start in range(0, len(images), step):
-        sha.update(np.ascontiguousarray(images[start : start + step]))
+        sha.update(np.ascontiguousarray(images[start : start + step]).data)
     found = dict(images=sha.hexdigest())
     if 'labels' in expected:
-        found['labels'] = hashlib.sha256(np.ascontiguousarray(read_labels(file, len(images)), '<i8')).hexdigest()
+        labels = np.ascontiguousarray(read_labels(file, len(images)), '<i8')
+        found['labels'] = hashlib.sha256(labels.data).hexdigest()
     wrong = [name for name in found if found[name] != expected.get(name)]
     if wrong:
         raise InputError(
@@ -203,7 +205,7 @@ def verify(path: str | Path) -> dict[str, Any]:
 
 @dataclass
 class _Chunk:
-    """Images that were read, uint8 (B, H, W, C), index and reason of those that are corrupt, or what does not fit."""
+    """Images, uint8 (B, H, W, C), with index and reason of corrupt ones, or a message about an image that misfits."""
 
     rows: torch.Tensor
     corrupt: list[tuple[int, str]]
@@ -212,18 +214,18 @@ class _Chunk:
 
 
 class _Chunks(Dataset):
-    """The images of a data set, many at a time.
+    """The images of a data set in chunks.
 
     Args:
         dataset (ImageDataset): The data set.
-        shape (tuple[int, int, int]): (H, W, C) that all images have to have.
-        model (int): The image that has it.
+        shape (tuple[int, int, int]): Required (H, W, C) of all images.
+        first (int): Index of an image of this shape.
     """
 
-    def __init__(self, dataset: ImageDataset, shape: tuple[int, int, int], model: int) -> None:
+    def __init__(self, dataset: ImageDataset, shape: tuple[int, int, int], first: int) -> None:
         self.dataset = dataset
         self.shape = shape
-        self.model = model
+        self.first = first
         self.size = min(CHUNK_IMAGES, max(1, CHUNK_BYTES // math.prod(shape)))
 
     def __len__(self) -> int:
@@ -245,7 +247,7 @@ class _Chunks(Dataset):
             if tuple(image.shape) != self.shape:
                 sizes = [
                     f'{self.dataset.source_of(place)} has {width} x {height} pixels in {channels} channels'
-                    for place, (height, width, channels) in ((self.model, self.shape), (position, image.shape))
+                    for place, (height, width, channels) in ((self.first, self.shape), (position, image.shape))
                 ]
                 return _Chunk(
                     nothing,
@@ -259,12 +261,12 @@ class _Chunks(Dataset):
 
 
 def in_short(skipped: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Return index and reason of the images that are left out, without the reasons beyond `MOST_REASONS`."""
+    """Return index and reason of skipped images, with `MOST_REASONS` reasons at most."""
     return [(index, reason if number < MOST_REASONS else '') for number, (index, reason) in enumerate(skipped)]
 
 
 def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, int, int]]:
-    """Return the index and the shape (H, W, C) of the first image that can be read."""
+    """Return the index and the shape (H, W, C) of the first readable image."""
     for index in range(dataset.num_images):
         try:
             channels, height, width = dataset[index]['inputs'].shape
@@ -276,17 +278,17 @@ def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, i
     raise InputError(f'none of the {dataset.num_images} images can be read.')
 
 
-def _as_it_is(chunk: _Chunk) -> _Chunk:
+def _unchanged(chunk: Any) -> Any:
     return chunk
 
 
-def _one_thread(_: int) -> None:
+def _one_core(_: int) -> None:
     """Leave the other cores to the other processes."""
     cv2.setNumThreads(0)
 
 
 def check_nothing_random(transforms: Sequence[dict]) -> None:
-    """Raise an InputError if one of `transforms` is random: a pack would hold one outcome of it for ever."""
+    """Raise an InputError if one of `transforms` is random: a pack would hold a single outcome of it."""
     for transform in transforms:
         if str(transform['type']).split('.')[-1].startswith('Random'):
             raise InputError(

@@ -1,4 +1,4 @@
-"""From what a user calls a data set to its config, and to its images as they are, without augmentation."""
+"""Resolving data sets: from a user's name, path or config to the config of a data set without augmentation."""
 
 import logging
 from collections.abc import Sequence
@@ -25,22 +25,22 @@ from mmcm.utils.npz import open_npz
 from mmcm.zoo import list_models
 
 MIRRORING = ('RandomFlip',)  # transforms of a training pipeline that are left out
-ANY_LABELS = 2**40  # bytes; the data set bounds them by the number of images
+ANY_LABELS = 2**40  # bytes; the data set limits them by the number of images
 
 
 class NoDataError(InputError):
-    """What was given is no data set of any kind."""
+    """The source is no data set of any kind."""
 
 
 def find_dataset(
     source: str | Path | dict, size: int | None = None, channels: int | None = None, background: str | None = None
 ) -> ImageDataset:
-    """Return the data set that `source` means; see `dataset_config` and `build_images`."""
+    """Build the data set that `source` names; see `dataset_config` and `build_images`."""
     return build_images(dataset_config(source, size, channels, background))
 
 
 def build_images(config: dict) -> ImageDataset:
-    """Build the `config` of a data set; an InputError if it is none of images."""
+    """Build a data set of images from its `config`; raise an InputError if it is another one."""
     dataset = DATASETS.build(config)
     if not isinstance(dataset, ImageDataset):
         raise InputError(f'{config["type"]} is no data set of images: ImageFolder or CIFAR10 would be one.')
@@ -50,22 +50,22 @@ def build_images(config: dict) -> ImageDataset:
 def dataset_config(
     source: str | Path | dict, size: int | None = None, channels: int | None = None, background: str | None = None
 ) -> dict:
-    """Return the config of the data set that `source` means, without mirror images.
+    """Return the config of the data set that `source` names, without mirror images.
 
     Args:
         source (str | Path | dict): A config file, the name of one that comes with mmcm or of a model of the zoo (its
             training data), an npz of images (`arr_0`), an lmdb of LSUN, a folder or a zip of images, or the config of a
             data set.
-        size (int, optional): What lies in files is cut and scaled to squares of so many pixels; None leaves it as it
-            is. Other data sets have their own size, or say it in their config.
-        channels (int, optional): What lies in files or in an npz is to be grey, 1, or to have colours, 3. With None,
-            files have colours, and an npz what is in it. Other data sets have their own number of channels.
-        background (str, optional): What transparent images are composited on; see ImageFiles. With None, it is white,
-            or what a config says.
+        size (int, optional): Crop and scale image files to squares of so many pixels; None keeps their size. Other data
+            sets have their own size, or set it in their config.
+        channels (int, optional): Read image files or an npz as grey, 1, or RGB, 3. With None, files are RGB, and an npz
+            keeps its channels. Other data sets have their own number of channels.
+        background (str, optional): Background of transparent images; see ImageFiles. None means white, or the setting
+            of a config.
 
     Raises:
-        InputError: If there is no such data, or `background` is given for images that are no files; reading an image
-            raises it if it has colours and is to be grey.
+        InputError: If there is no such data, or `background` is set for a data set without image files; reading an
+            image raises it if the image has colours and is to be grey.
     """
     return on_background([config_of(source, size, channels)], background)[0]
 
@@ -98,10 +98,10 @@ def config_of(source: str | Path | dict, size: int | None, channels: int | None)
 
 
 def on_background(configs: Sequence[dict], background: str | None) -> list[dict]:
-    """Return the `configs` of data sets, with `background` in those of image files, unless it is None.
+    """Set `background` in the `configs` of image files, unless it is None, and return all of them.
 
     Raises:
-        InputError: If that is no background, or none of the data sets has image files.
+        InputError: If `background` is not valid, or none of the data sets has image files.
     """
     if background is None:
         return list(configs)
@@ -118,10 +118,10 @@ def on_background(configs: Sequence[dict], background: str | None) -> list[dict]
 
 
 def named_config(name: str | Path, options: dict | None = None) -> Config:
-    """Read the config file `name`, or that of the model of the zoo that is called so, changed by `options`.
+    """Read the config file `name`, or that of the model `name` of the zoo, changed by `options`.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no such file or model.
     """
     models = {model.name: model.config_file for model in list_models()}
     return read_config(models.get(str(name), name), options)
@@ -130,16 +130,16 @@ def named_config(name: str | Path, options: dict | None = None) -> Config:
 def images_config(
     path: Path, size: int | None = None, by_subfolder: bool = True, channels: int | None = None
 ) -> dict | None:
-    """Return the config of the images in an npz, a folder or a zip, with labels where they have any.
+    """Return the config of the images in an npz, a folder or a zip, with labels if they have any.
 
     Args:
-        path (Path): Where they are.
+        path (Path): The npz, folder or zip.
         size (int, optional): See `dataset_config`.
-        by_subfolder (bool): Whether the subfolders of image files are classes, where no `dataset.json` says more.
+        by_subfolder (bool): Whether the subfolders of image files are classes if there is no `dataset.json`.
         channels (int, optional): See `dataset_config`.
 
     Returns:
-        dict, optional: None if it is nothing of the kind.
+        dict, optional: None if `path` is nothing of the kind.
 
     Raises:
         InputError: If it cannot be read.
@@ -159,8 +159,8 @@ def images_config(
 def is_labelled(path: Path, by_subfolder: bool) -> bool:
     """Return whether the images of a folder or a zip have classes: by their `dataset.json`, else by subfolders.
 
-    Where there are as many images beside subfolders of images as there are such subfolders, or more, the log says that
-    none has a class.
+    If at least as many images lie beside the subfolders of images as there are subfolders, no image has a class, which
+    the log reports.
     """
     archive = open_archive(path, 'name a folder or a zip of images.')
     archive.look_through()
@@ -169,7 +169,7 @@ def is_labelled(path: Path, by_subfolder: bool) -> bool:
         try:
             return parse_json(stated)['labels'] is not None
         except (Unreadable, TypeError, KeyError):
-            return True  # it is too long to have none, or the data set says what is wrong with it
+            return True  # it is too long to have none, or the data set reports its error
     if not by_subfolder or not archive.class_folders():
         return False
     number, loose = len(set(archive.image_folders())), archive.loose_images()
@@ -185,7 +185,7 @@ def is_labelled(path: Path, by_subfolder: bool) -> bool:
 
 
 def unmirrored(config: dict) -> dict:
-    """Return the `config` of a data set without what mirrors images; an InputError if its pipeline is none."""
+    """Return the `config` of a data set without mirroring; raise an InputError if its pipeline is not valid."""
     config = Config(dict(config)).to_dict()
     check_pipeline(config.get('pipeline'))
     if config.get('flip'):
@@ -209,8 +209,8 @@ def check_pipeline(pipeline: Any) -> None:
 
 
 def pipeline_for(size: int | None, channels: int | None = None) -> Sequence[dict]:
-    """Return the transforms from a file to an image: squares of `size` pixels, or as it is; see `dataset_config`."""
+    """Return the transforms from a file to an image, a square of `size` pixels if given; see `dataset_config`."""
     crop = [] if size is None else [dict(type='CenterCropToSquare', size=size)]
-    # What is read from a file has colours.
+    # Files are read as RGB.
     pack = dict(type='PackImage') if channels in (None, 3) else dict(type='PackImage', channels=channels)
     return [dict(type='LoadImage'), *crop, pack]

@@ -1,4 +1,4 @@
-"""Measuring images that are there, whoever drew them, by the metrics of a config."""
+"""Measuring existing images, of any origin, by the metrics of a config."""
 
 import time
 from collections.abc import Sequence
@@ -25,21 +25,27 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.samplers import WholeBatches
 from mmcm.evaluation.metrics import LabelAccuracy
 from mmcm.registry import DATASETS
+from mmcm.renamed import moved_name
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
-BATCH_SIZE = 100  # where the config names none
+BATCH_SIZE = 100  # if the config names none
 
 
-class GivenSamples(Dataset):
-    """Images as if they had been drawn: `DataSample` with `sample_idx`, `fake_img` and, where known, `gt_label`.
+def __getattr__(name: str) -> object:
+    """Return what has another name now."""
+    return moved_name(__name__, name)
+
+
+class ImageSetSamples(Dataset):
+    """Images in the form of generated ones: `DataSample` with `sample_idx`, `fake_img` and, if known, `gt_label`.
 
     Args:
         images (ImageDataset): The images.
-        shape (tuple[int, int, int], optional): Channels, height and width that they have to have. Grey images that
-            were read as RGB count as grey where that is asked for.
-        num_classes (int, optional): Labels have to be below.
+        shape (tuple[int, int, int], optional): Required channels, height and width. RGB images of equal channels count
+            as grey if one channel is required.
+        num_classes (int, optional): Labels have to be below this number.
 
     Raises:
         InputError: If a label is not, or, when it is read, an image has another shape.
@@ -48,10 +54,11 @@ class GivenSamples(Dataset):
     def __init__(self, images: ImageDataset, shape: tuple[int, int, int] | None, num_classes: int | None) -> None:
         self.images = images
         self.shape = shape
-        wrong = [] if images.labels is None or num_classes is None else (images.labels >= num_classes).nonzero()[0]
-        if len(wrong):
+        labels = images.labels
+        if labels is not None and num_classes is not None and labels.max() >= num_classes:
+            first = int((labels >= num_classes).argmax())
             raise InputError(
-                f'{images.source_of(wrong[0])} has label {images.labels[wrong[0]]}, and the config has '
+                f'{images.source_of(first)} has label {labels[first]}, and the config has '
                 f'{num_classes} classes, from 0.'
             )
 
@@ -78,25 +85,25 @@ def described(shape: Sequence[int]) -> str:
     return f'{width} x {height} pixels of {channels} channel{"s" if channels > 1 else ""}'
 
 
-def given_config(source: str | Path) -> dict:
+def image_set_config(source: str | Path) -> dict:
     """Return the config of the images of an npz file, a zip file or a folder, with labels where it has any.
 
     Raises:
         InputError: If there are none.
     """
     path = Path(source).expanduser()
-    # Names tell no labels here: how the one who drew the images numbers them is not known.
+    # Folder names are no labels here: their numbering is not that of the config.
     config = images_config(path, by_subfolder=False)
     if config is None:
         raise InputError(f'{path} is neither a folder, an .npz nor a .zip: name images to measure.')
     return config
 
 
-def measure_given(config: Config, sources: Sequence[str | Path], background: str | None = None) -> list[Score]:
-    """Measure the images of each of `sources` by the `test_evaluator` of `config`; all processes have to call it.
+def measure_image_sets(config: Config, sources: Sequence[str | Path], background: str | None = None) -> list[Score]:
+    """Measure the images of each of `sources` by the `test_evaluator` of `config`, in all processes together.
 
-    Metrics of labels are left out for images without. Transparent image files are composited on `background`, white by
-    default; see ImageFiles.
+    Metrics of labels are left out for images without labels. Transparent image files are composited on `background`,
+    white by default; see ImageFiles.
 
     Raises:
         InputError: If the config has no metrics, or images do not fit it.
@@ -111,19 +118,19 @@ def measure_given(config: Config, sources: Sequence[str | Path], background: str
         shape = (backbone.get('in_channels', 3), backbone.image_size, backbone.image_size)
     if config.launcher != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
-    configs = on_background([given_config(source) for source in sources], background)
-    given = [GivenSamples(DATASETS.build(source), shape, backbone.get('num_classes')) for source in configs]
-    for samples in given:
-        samples[0]  # so that an image of another shape is told before the images of other sources are measured
-    evaluators = [evaluator_for(samples, str(source), config) for samples, source in zip(given, sources)]
+    configs = on_background([image_set_config(source) for source in sources], background)
+    sets = [ImageSetSamples(DATASETS.build(source), shape, backbone.get('num_classes')) for source in configs]
+    for samples in sets:
+        samples[0]  # so that an image of another shape is reported before the other sources are measured
+    evaluators = [evaluator_for(samples, str(source), config) for samples, source in zip(sets, sources)]
     return [
         measure(samples, str(source), evaluator, batch_size)
-        for samples, source, evaluator in zip(given, sources, evaluators)
+        for samples, source, evaluator in zip(sets, sources, evaluators)
     ]
 
 
-def evaluator_for(samples: GivenSamples, name: str, config: Config) -> Evaluator:
-    """Return what measures `samples`; an InputError if they are too few, or it measures nothing of them."""
+def evaluator_for(samples: ImageSetSamples, name: str, config: Config) -> Evaluator:
+    """Return the evaluator of `samples`; an InputError if they are too few, or no metric is left for them."""
     evaluator = build_evaluator(evaluator_config(config))
     if not evaluator.metrics:
         raise InputError('the config does not say what to measure: test_evaluator has no metrics.')
@@ -139,7 +146,7 @@ def evaluator_for(samples: GivenSamples, name: str, config: Config) -> Evaluator
     return evaluator
 
 
-def measure(samples: GivenSamples, name: str, evaluator: Evaluator, batch_size: int) -> Score:
+def measure(samples: ImageSetSamples, name: str, evaluator: Evaluator, batch_size: int) -> Score:
     """Measure one set of images."""
     started = time.monotonic()
     batches = WholeBatches(DefaultSampler(samples, shuffle=False, seed=0), batch_size)

@@ -1,7 +1,7 @@
-"""The samplers that a config has names for, so that one run can measure several.
+"""Named samplers of a config, so that one run can measure several.
 
 `samplers = dict(twostep=dict(indices=(0, 22)), heun=dict(type='HeunSampler', num_steps=18))` at the top level of a
-config: each entry says what differs from `model.sampler`, or, with a `type`, is a sampler of its own.
+config: each entry is a change of `model.sampler`, or, with a `type`, a sampler of its own.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 
 OWN = 'config'  # the name of the config's own sampler
-FIRST = 'onestep'  # the name of its first level alone, where it has levels and no `samplers` of that name
+FIRST = 'onestep'  # the name of its first level alone, unless `samplers` has that name
 
 
 def named_samplers(config: Config, checkpoint: str) -> dict[str, dict]:
@@ -46,7 +46,7 @@ def choose_samplers(config: Config, checkpoint: str, names: Sequence[str] = (OWN
     """Return the configs of the samplers `names` of `config`.
 
     Raises:
-        InputError: If there is none of that name, or one cannot be built.
+        InputError: If there is no sampler of a name, or one cannot be built.
     """
     known = named_samplers(config, checkpoint)
     for name in names:

@@ -1,24 +1,23 @@
-"""`Score`, what was measured of one set of images, and tables and files of many.
+"""Scores: the metrics of one set of images, and tables and files of many.
 
 The file is JSON, written whole, with
 
-- `format`: 1, the number of this description;
-- `config`, `checkpoint`: as they were given; null where there was none;
-- `requests`: what was drawn, for every score the same: `num_samples`, `seed` (image i draws from the seed
-  i + num_samples * seed), `labels` (the rule, or the labels), and whatever else the config says of it; null where
-  nothing was drawn;
+- `format`: 1, the version of this description;
+- `config`, `checkpoint`: the arguments; null if there was none;
+- `requests`: the requests of all scores: `num_samples`, `seed` (image i has the seed i + num_samples * seed), `labels`
+  (the rule, or the labels), and all other settings in the config; null if no images were generated;
 - `evaluator`: the config of the metrics, with extractors and references;
-- `fingerprints`: for each metric, by its prefix, of its `extractor` and its `reference`, as far as they have one;
-- `titles`: for metrics that have one, the field's name, such as FID;
-- `versions` of mmcm, torch, mmengine, numpy and Python; `device`; `processes`, how many there were;
+- `fingerprints`: of the `extractor` and the `reference` of each metric, by its prefix, if they have one;
+- `titles`: the field's names of metrics, such as FID, if they have one;
+- `versions` of mmcm, torch, mmengine, numpy and Python; `device`; `processes`, their number;
 - `scores`: a list with, for each set of images,
-    - `sampler`: the name of the sampler, or the path of the file that was judged,
-    - `sampler_config`: its settings, `network_calls` per image; null for files,
-    - `ema`: the decay of the average that drew, 'online', or null where the checkpoint has one set of weights,
-    - `weights`: SHA-256 of names and values of the weights that drew; null for files,
-    - `fingerprint`: of the images that were judged; null for drawn ones,
-    - `num_samples`, `seconds` for drawing and measuring,
-    - `metrics`: from `prefix/name` to the value, in full precision; null where it is not finite.
+    - `sampler`: the name of the sampler, or the path of the measured file,
+    - `sampler_config`: its settings, `network_calls` (NFE) per image; null for files,
+    - `ema`: the decay of the average, 'online', or null if the checkpoint has one set of weights,
+    - `weights`: SHA-256 of names and values of the weights; null for files,
+    - `fingerprint`: of the measured images; null for generated ones,
+    - `num_samples`, `seconds` of sampling and measuring,
+    - `metrics`: from `prefix/name` to the value, in full precision; null if it is not finite.
 """
 
 import json
@@ -27,6 +26,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mmengine
 import numpy as np
@@ -41,20 +41,20 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Score:
-    """What was measured of one set of images.
+    """Metrics of one set of images.
 
     Attributes:
-        sampler (str): The name of the sampler, or the path of the file that was judged.
+        sampler (str): The name of the sampler, or the path of the measured file.
         metrics (dict[str, float]): Values by `prefix/name`.
         titles (dict[str, str]): The field's names of some of them, such as FID.
         fingerprints (dict[str, dict[str, str]]): Of the extractor and the reference of each metric, by its prefix.
         num_samples (int): Number of images.
-        seconds (float): Time that drawing and measuring took.
+        seconds (float): Time of sampling and measuring.
         sampler_config (dict, optional): Config of the sampler; None for files.
-        network_calls (int, optional): Network calls per image; None for files.
-        ema (str, optional): Which weights drew: the decay of an average, 'online'; None where there is one set only.
-        weights (str, optional): Digest of the weights that drew; None for files.
-        fingerprint (str, optional): Of the images that were judged; None for drawn ones.
+        network_calls (int, optional): NFE per image; None for files.
+        ema (str, optional): The decay of the average, or 'online'; None if there is one set of weights only.
+        weights (str, optional): Digest of the weights; None for files.
+        fingerprint (str, optional): Of the measured images; None for generated ones.
     """
 
     sampler: str
@@ -104,7 +104,7 @@ def table(scores: Sequence[Score]) -> list[list[str]]:
 def show(rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout: with lines on a terminal, else as plain text with columns two blanks apart."""
     if sys.stdout.isatty():
-        from rich.console import Console  # it is not imported where nothing is to be shown
+        from rich.console import Console  # imported only for terminals
         from rich.table import Table
 
         grid = Table(rows[0][0], show_edge=False)
@@ -120,11 +120,9 @@ def show(rows: Sequence[Sequence[str]]) -> None:
         print('  '.join(cells).rstrip())
 
 
-def record(
-    scores: Sequence[Score], config: Config, checkpoint: str | None = None, requests: dict | None = None
-) -> bytes:
-    """Return the content of a file of `scores`; the description of this module says what is in it."""
-    shared = ('titles', 'fingerprints')  # told once
+def record(scores: Sequence[Score], config: Config, checkpoint: str | None = None, requests: Any = None) -> bytes:
+    """Return the content of a file of `scores`, which the docstring of this module describes."""
+    shared = ('titles', 'fingerprints')  # written once for all scores
     entries = [{name: value for name, value in vars(score).items() if name not in shared} for score in scores]
     content = dict(
         format=FORMAT,
@@ -148,8 +146,8 @@ def record(
     return (json.dumps(content, indent=2, allow_nan=False) + '\n').encode()
 
 
-def plain(value: dict | list | tuple | float | str | None) -> dict | list | float | str | None:
-    """Return `value` as JSON has it: lists for tuples, null for numbers that are not finite, else texts."""
+def plain(value: Any) -> Any:
+    """Return `value` in the types of JSON: lists for tuples, None for numbers that are not finite, else strings."""
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

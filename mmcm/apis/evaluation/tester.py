@@ -1,10 +1,10 @@
-"""`Tester`: a model that is built once, and measured with any of its samplers and any of its weights."""
+"""`Tester`: build a model once, and measure it with any of its samplers and weights."""
 
 import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config
-from mmcm.apis.evaluation.saved_samples import KeptSamples
+from mmcm.apis.evaluation.saved_samples import SaveSamplesHook
 from mmcm.apis.evaluation.scores import Score, plain
 from mmcm.checkpoints import cached_file
 from mmcm.checkpoints.weights import chosen_weights, digest, read_backbone, read_content
@@ -23,9 +23,9 @@ from mmcm.datasets.samplers import WholeBatches
 from mmcm.engine.console import brief_console
 from mmcm.engine.loops.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
-from mmcm.models.consistency_model import inference_config
+from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -35,19 +35,19 @@ from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
 REQUESTS = 'SamplingRequests'
-TRAINING_DATA = 'train'  # names the data of the config itself as a reference
+TRAINING_DATA = 'train'  # the reference that means the training data of the config
 
 
 class Tester:
-    """Draws what the `test_dataloader` of a config asks for, and measures it by its `test_evaluator`.
+    """Generate the images that the `test_dataloader` of a config requests, and measure them by its `test_evaluator`.
 
     Args:
         config (Config): With `model`, `test_dataloader`, `test_evaluator` and `test_cfg`. It is not changed.
         checkpoint (str): Path, URL, zoo name or work directory.
-        averages (Sequence[str | None]): Which weights are going to be asked for; see `read_backbone`.
+        averages (Sequence[str | None]): The weights that will be loaded; see `read_backbone`.
 
     Raises:
-        InputError: If the config does not say what to measure, the checkpoint cannot be had, or it has no such
+        InputError: If the config does not say what to measure, the checkpoint cannot be found, or it has no such
             weights.
     """
 
@@ -67,18 +67,18 @@ class Tester:
         ):
             config.pop(part, None)
         config.load_from, config.resume = None, False
-        self.checkpoint = checkpoint = str(checkpoint)  # an option may have made a number of a name
-        path = cached_file(checkpoint)  # a missing file is told before anything is built
-        if len(averages) > 1:  # so that the last one of them is not missed when the first one has been measured
+        self.checkpoint = checkpoint = str(checkpoint)  # an option may have parsed a name as a number
+        path = cached_file(checkpoint)  # a missing file is reported before anything is built
+        if len(averages) > 1:  # a missing average is reported before any is measured
             for average in averages:
                 read_backbone(path, average)
         with brief_console(), standard_defaults():
             self.runner = Runner.from_cfg(config)
         check_loop(self.runner.test_loop, 'test_dataloader')  # before weights and references are read
         self.config = config
-        self.model = unwrapped(self.runner.model)
-        self.kept = KeptSamples()
-        self.runner.register_hook(self.kept)
+        self.model = cast(ConsistencyModel, unwrapped(self.runner.model))
+        self.saving = SaveSamplesHook()
+        self.runner.register_hook(self.saving)
         self.progress = ProgressHook()
         self.runner.register_hook(self.progress)
         self.ema: str | None = None
@@ -87,17 +87,17 @@ class Tester:
 
     @property
     def num_samples(self) -> int:
-        """How many images are drawn."""
+        """Number of generated images."""
         return len(self.runner.test_loop.dataloader.dataset)
 
     def fingerprints(self, metric: str | None = None) -> dict[str, dict[str, str]]:
-        """Return what files of weights and of real images contain that are to be used; see `fingerprints_of`.
+        """Return the fingerprints of the extractors and references of the metrics; see `fingerprints_of`.
 
         Args:
-            metric (str, optional): For this metric alone, such as 'frechet/distance'.
+            metric (str, optional): Of this metric alone, such as 'frechet/distance'.
 
         Raises:
-            InputError: If there is no such metric, or a file cannot be had.
+            InputError: If there is no such metric, or a file cannot be found.
         """
         return fingerprints_of(build_evaluator(self.config.test_evaluator, metric).metrics)
 
@@ -105,15 +105,15 @@ class Tester:
         """Load weights of the checkpoint; see `read_backbone`."""
         self.model.load_checkpoint(self.checkpoint, average)
         self.ema = average_used(cached_file(self.checkpoint), average, self.model.denoiser.backbone)
-        self.weights = digest(self.model.inference_denoiser.backbone.state_dict())
+        self.weights = digest(self.model.inference_denoiser.get_submodule('backbone').state_dict())
 
     def measure(self, name: str, sampler: dict, keep: Path | None = None, metric: str | None = None) -> Score:
-        """Draw with a sampler and measure, through MMEngine's test loop.
+        """Sample and measure, through MMEngine's test loop.
 
         Args:
-            name (str): What the sampler is called.
+            name (str): Name of the sampler.
             sampler (dict): Its config.
-            keep (Path, optional): An npz file for what is drawn.
+            keep (Path, optional): An npz file for the images.
             metric (str, optional): Compute this metric alone, such as 'frechet/distance'; None computes all.
 
         Raises:
@@ -126,8 +126,8 @@ class Tester:
         if isinstance(loop.dataloader.batch_sampler, WholeBatches):
             check_collecting(loop.evaluator.metrics)
         check_ahead(loop.evaluator.metrics, self.num_samples)
-        self.kept.path = keep
-        self.kept.origin = dict(
+        self.saving.path = keep
+        self.saving.origin = dict(
             num_images=self.num_samples,
             sampler=plain(sampler),
             ema=self.ema,
@@ -153,7 +153,7 @@ class Tester:
 
 
 class ProgressHook(Hook):
-    """Reports each batch of MMEngine's test loop to `advance`, of `progress_bar`."""
+    """Report each batch of MMEngine's test loop to `advance`, of `progress_bar`."""
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Report a batch."""
@@ -161,7 +161,7 @@ class ProgressHook(Hook):
 
 
 def check_test_parts(config: Config) -> None:
-    """Raise an InputError unless `config` says what to draw, and what to measure of it."""
+    """Raise an InputError unless `config` says what to generate and measure."""
     for part in ('test_dataloader', 'test_evaluator', 'test_cfg'):
         if config.get(part) is None:
             raise InputError(f'the config does not say what to measure: it has no {part}.')
@@ -169,38 +169,38 @@ def check_test_parts(config: Config) -> None:
 
 
 def set_requests(config: Config, **settings: int | None) -> None:
-    """Set `num_samples` or `seed` of what `config` asks for; None leaves it as it is.
+    """Set `num_samples` or `seed` of the requests of `config`; None leaves a setting unchanged.
 
     Raises:
-        InputError: If the config asks for no images by number and seed.
+        InputError: If the config requests no images by number and seed.
     """
     settings = {name: value for name, value in settings.items() if value is not None}
     requests = (config.get('test_dataloader') or {}).get('dataset') or {}
     if str(requests.get('type')).split('.')[-1] == REQUESTS:
-        requests.setdefault('seed', 0)  # so that what is written of it says so
+        requests.setdefault('seed', 0)  # so that the file of scores records it
     elif settings:
         raise InputError(
-            f'{" and ".join(settings)} are of images that are drawn on request, and the test_dataloader '
+            f'{" and ".join(settings)} are of images that are generated on request, and the test_dataloader '
             f'of the config has no dataset of type {REQUESTS}.'
         )
     requests.update(settings)
 
 
 def evaluator_config(config: Config) -> dict | list | None:
-    """Return the `test_evaluator` of `config`, where data sets are the references that are called by a name.
+    """Return the `test_evaluator` of `config` with data sets in place of references by name.
 
-    `reference='train'` becomes the training data, not mirrored; a folder, a zip, or a config other than this one, what
-    `dataset_config` makes of it. Files and names of `Reference` stay as they are.
+    `reference='train'` becomes the training data without mirror images; a folder, a zip or another config becomes its
+    `dataset_config`. Files and names of `Reference` stay.
 
     Raises:
-        InputError: If there are no such data, or it is no config.
+        InputError: If there are no such data, or the evaluator is no config.
     """
     evaluator = config.get('test_evaluator')
     if not (evaluator is None or isinstance(evaluator, (dict, list, tuple))):
         raise InputError(f'test_evaluator has to be the config of an evaluator, got {evaluator!r}.')
     dataset = (config.get('train_dataloader') or {}).get('dataset')
 
-    def resolved(part: dict | list | None, extractor: dict | None = None) -> dict | list | None:
+    def resolved(part: Any, extractor: dict | None = None) -> Any:
         if isinstance(part, (list, tuple)):
             return [resolved(each, extractor) for each in part]
         if not isinstance(part, dict):
@@ -223,10 +223,10 @@ def evaluator_config(config: Config) -> dict | list | None:
 
 
 def named_reference(source: str, channels: int | None = None) -> dict | str:
-    """Return the config of the data set that `source` names; what `Reference` looks up itself stays as it is.
+    """Return the config of the data set that `source` names; names that `Reference` looks up itself stay.
 
     Args:
-        source (str): What was given as a reference.
+        source (str): A reference.
         channels (int, optional): See `dataset_config`.
     """
     path = Path(source).expanduser()
@@ -235,21 +235,21 @@ def named_reference(source: str, channels: int | None = None) -> dict | str:
     try:
         return dataset_config(source, channels=channels)
     except NoDataError:
-        return source  # `Reference` says what there could be
+        return source  # `Reference` raises the error
 
 
 def check_ahead(metrics: Sequence[BaseMetric], num_samples: int) -> None:
-    """Raise an InputError if one of `metrics` has no value of so many images, or cannot compare with the real ones."""
+    """Raise an InputError if one of `metrics` has no value for so many images, or does not fit its reference."""
     for metric in metrics:
-        if isinstance(metric, ExtractingMetric):
+        if isinstance(metric, FeatureMetric):
             metric.check_ahead(num_samples)
 
 
-def build_evaluator(config: dict, metric: str | None = None) -> Evaluator:
-    """Build the evaluator of a config, or a list of configs, of metrics.
+def build_evaluator(config: dict | list | None, metric: str | None = None) -> Evaluator:
+    """Build the evaluator of a config, or of a list of configs of metrics.
 
     Args:
-        config (dict | list): As MMEngine's `test_evaluator`.
+        config (dict | list, optional): MMEngine's `test_evaluator`.
         metric (str, optional): Keep only what this metric, such as 'frechet/distance', needs.
 
     Raises:
@@ -272,7 +272,7 @@ def build_evaluator(config: dict, metric: str | None = None) -> Evaluator:
 
 
 def check_collecting(metrics: Sequence[BaseMetric]) -> None:
-    """Raise an InputError if a metric would lose images that are dealt out in whole batches."""
+    """Raise an InputError if a metric would lose images that `WholeBatches` distributes."""
     if get_world_size() > 1:
         for metric in metrics:
             if type(metric).evaluate is BaseMetric.evaluate:
@@ -284,13 +284,13 @@ def check_collecting(metrics: Sequence[BaseMetric]) -> None:
 
 
 def titles_of(metrics: Sequence[BaseMetric]) -> dict[str, str]:
-    """Return the field's names, such as FID, of what `metrics` compute, for those that have one."""
+    """Return the field's names, such as FID, of the values of `metrics` that have one."""
     return {key: title for metric in metrics for key, title in getattr(metric, 'titles', {}).items()}
 
 
 def fingerprints_of(metrics: Sequence[BaseMetric]) -> dict[str, dict[str, str]]:
-    """Return the fingerprints of the `extractor` and the `reference` of each metric that has any, by its prefix."""
-    found = {}
+    """Return the fingerprints of the `extractor` and the `reference` of each metric that has one, by its prefix."""
+    found: dict[str, dict[str, str]] = {}
     for metric in metrics:
         parts = {part: getattr(getattr(metric, part, None), 'fingerprint', None) for part in ('extractor', 'reference')}
         found.setdefault(str(metric.prefix), {}).update({part: text for part, text in parts.items() if text})
@@ -298,7 +298,7 @@ def fingerprints_of(metrics: Sequence[BaseMetric]) -> dict[str, dict[str, str]]:
 
 
 def average_used(path: Path, average: str | None, network: nn.Module | None = None) -> str | None:
-    """Return which weights of a checkpoint are read where `average` is asked for; None if it has one set only."""
+    """Return the name of the weights that `average` selects in a checkpoint; None if it has one set only."""
     if average is not None:
         return average
     return chosen_weights(read_content(path), path, average, network)[1]

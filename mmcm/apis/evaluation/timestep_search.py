@@ -1,19 +1,19 @@
-"""Search for the noise levels by which a multistep sampler draws best (Song et al., 2023, arXiv 2303.01469, Section 3).
+"""Search for the best noise levels of a multistep sampler (Song et al., 2023, arXiv 2303.01469, Section 3).
 
 The levels lie on a schedule of `num_scales` levels; the first one is that of the sampler, the others are searched for.
-A search asks a function for the score of tuples of indices, and the function is free to remember.
+A search calls a function for the score of tuples of indices; the function may cache its values.
 
-- `ternary_search`: the paper's greedy search. One level after the other, each below those that are found already, by
-  ternary search over the indices, which takes the score to be a unimodal function of the next level. The released
-  script also draws at both ends of the interval, the level before and the last one of the schedule; a level given
-  twice, or without noise, is no other level here, and they are left out. Of what it has drawn for a level, the best
-  one is taken, not the middle of the last interval: where the score is noisy, that one may be worse.
-- `grid_search`: all combinations of a coarse grid, then steps from the best one to the best of its neighbours, half as
-  far apart each time that there is none. It searches for all levels together, and takes nothing to be unimodal.
+- `ternary_search`: the paper's greedy search. It finds one level after the other, in descending order, by ternary
+  search over the indices, which assumes that the score is a unimodal function of the next level. The released script
+  also evaluates both ends of the interval, the level before and the last one of the schedule; they are left out here,
+  since a repeated level, or one without noise, adds none. The result is the best evaluated level, not the middle of the
+  last interval, which may be worse if the score is noisy.
+- `grid_search`: all combinations of a coarse grid, then steps from the best one to its best neighbour, at half the
+  distance each time that no neighbour is better. It searches for all levels together, and assumes no unimodality.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import combinations, product
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from mmcm.samplers import MultistepSampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
-Loss = Callable[[tuple[int, ...]], float]  # from the indices of all levels to what is to be small
+Loss = Callable[[tuple[int, ...]], float]  # from the indices of all levels to the value to minimise
 SPACINGS = ('karras', 'log')
 LOWER = ('distance', 'spatial_distance')  # names of metrics that are better when lower
 HIGHER = ('score', 'precision', 'recall', 'accuracy')
@@ -35,18 +35,18 @@ def ternary_search(loss: Loss, num_steps: int, last: int) -> tuple[int, ...]:
 
     Args:
         loss (Callable): The score of a tuple of indices; lower is better.
-        num_steps (int): How many levels, 2 or more, the first one, 0, among them.
-        last (int): The largest index that may be found.
+        num_steps (int): Number of levels, 2 or more, including the first one, 0.
+        last (int): The largest index allowed.
     """
-    found = (0,)
+    found: tuple[int, ...] = (0,)
     while len(found) < num_steps:
-        tried = {}
+        tried: dict[int, float] = {}
 
-        def of(index: int, found: tuple[int, ...] = found, tried: dict = tried) -> float:
+        def of(index: int, found: tuple[int, ...] = found, tried: dict[int, float] = tried) -> float:
             tried[index] = loss((*found, index))
             return tried[index]
 
-        low, high = found[-1] + 1, last - (num_steps - len(found) - 1)  # room is left for the levels to come
+        low, high = found[-1] + 1, last - (num_steps - len(found) - 1)  # leaves room for the next levels
         while high - low > 2:
             third = (high - low) // 3
             if of(low + third) < of(high - third):
@@ -55,18 +55,18 @@ def ternary_search(loss: Loss, num_steps: int, last: int) -> tuple[int, ...]:
                 low += third
         for index in range(low, high + 1):
             of(index)
-        found = (*found, min(tried, key=lambda index: (tried[index], index)))
+        found = (*found, min((value, index) for index, value in tried.items())[1])
     return found
 
 
 def grid_search(loss: Loss, num_steps: int, last: int, num_points: int = 6) -> tuple[int, ...]:
-    """Return the indices, ascending from 0, that the best neighbours of the best point of a coarse grid lead to.
+    """Return the indices, ascending from 0, found by descent from the best point of a coarse grid.
 
     Args:
         loss (Callable): The score of a tuple of indices; lower is better.
-        num_steps (int): How many levels, 2 or more, the first one, 0, among them.
-        last (int): The largest index that may be found.
-        num_points (int): Points of the coarse grid, for all levels the same ones, at least `num_steps` - 1.
+        num_steps (int): Number of levels, 2 or more, including the first one, 0.
+        last (int): The largest index allowed.
+        num_points (int): Points of the coarse grid, the same for all levels, at least `num_steps` - 1.
     """
     points = np.unique(np.linspace(1, last, min(num_points, last)).round().astype(int)).tolist()
     stride = max(1, last // len(points))
@@ -81,25 +81,25 @@ def grid_search(loss: Loss, num_steps: int, last: int, num_points: int = 6) -> t
     return best
 
 
-def smallest(loss: Loss, points: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the first one of `points` with the smallest loss."""
+def smallest(loss: Loss, points: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the first of `points` with the smallest loss."""
     return min(points, key=loss)
 
 
 def is_ascending(indices: Sequence[int]) -> bool:
     """Return whether each index is larger than the one before."""
-    return all(a < b for a, b in zip(indices, indices[1:]))
+    return all(a < b for a, b in pairwise(indices))
 
 
 METHODS = dict(ternary=ternary_search, grid=grid_search)
 
 
 def levels_of(sampler: dict, num_scales: int | None = None, spacing: str = 'karras') -> list[float]:
-    """Return the noise levels that may be found: the first one is that of the sampler, the last one has noise left.
+    """Return the candidate noise levels: the first one is that of the sampler, the last one is above zero.
 
     Args:
         sampler (dict): Config of a `MultistepSampler`.
-        num_scales (int, optional): Number of levels of the schedule, its end without noise among them; by default that
+        num_scales (int, optional): Number of levels of the schedule, including its end without noise; by default that
             of the sampler.
         spacing (str): 'karras', the schedule of the models, or 'log', equal factors between levels.
 
@@ -129,16 +129,16 @@ def levels_of(sampler: dict, num_scales: int | None = None, spacing: str = 'karr
 
 
 def sampler_at(sampler: dict, sigmas: Sequence[float]) -> dict:
-    """Return the config of the `sampler` with other levels, which stand in it as they are, whatever its schedule was.
+    """Return the config of the `sampler` with the levels `sigmas` in place of its schedule.
 
-    The schedule of a released checkpoint, which replaces indices, then has no part in it.
+    The schedule of a released checkpoint, which replaces indices, then has no effect.
     """
     kept = {key: value for key, value in sampler.items() if key not in ('indices', 'num_scales', 'sigmas')}
     return {**kept, 'sigmas': tuple(float(sigma) for sigma in sigmas)}
 
 
 def is_lower_better(metric: str) -> bool:
-    """Return whether a `metric`, such as 'frechet/distance', is better when lower; an InputError if unknown."""
+    """Return whether a `metric`, such as 'frechet/distance', is better when lower; raise an InputError if unknown."""
     name = metric.rpartition('/')[2]
     if name not in LOWER + HIGHER:
         raise InputError(
@@ -148,12 +148,12 @@ def is_lower_better(metric: str) -> bool:
 
 
 def snippet(base: str, sampler: dict, checkpoint: str, note: str) -> str:
-    """Return a config with the sampler that was found.
+    """Return a config file with the best sampler.
 
     Args:
-        base (str): Path of the config that was searched with.
+        base (str): Path of the config of the search.
         sampler (dict): Config of the sampler, all of it.
-        checkpoint (str): The checkpoint that it was found for.
+        checkpoint (str): The checkpoint of the search.
         note (str): A comment.
     """
     return (

@@ -1,10 +1,10 @@
-"""Drawing any number of images into files, by any number of processes, in a run that may be killed and goes on.
+"""Bulk sampling: any number of images into files, by any number of processes, in a run that can be killed and resumed.
 
-The images are cut into blocks of whole batches, the same ones whoever draws them. A finished block is a file in a
-folder beside the output, and all that the processes know of each other are these files. Process 0 puts them together.
+The images are cut into blocks of whole batches, which do not depend on the number of processes. A finished block is a
+file in a `BlockStore` beside the output; process 0 puts the blocks together.
 
-MMEngine's test loop, which draws for the metrics, is not used here: it can neither go on where it was, nor keep the
-composition of batches, and with it the rounding, apart from the number of processes.
+MMEngine's test loop, which samples for the metrics, is not used here: it cannot resume, and its batches, and with them
+the rounding, depend on the number of processes.
 """
 
 import hashlib
@@ -16,13 +16,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.request import SampleRequest
@@ -31,31 +30,31 @@ from mmcm.apis.sampling.image_archives import ImageSet, read_origin
 from mmcm.checkpoints.weights import digest
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
-from mmcm.utils.bounded import read_json
+from mmcm.utils.block_store import REQUEST_FILE, BlockStore, Journal
 from mmcm.utils.checks import check_count, has_length
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import remove, remove_leftovers, temporary, write_bytes
+from mmcm.utils.files import remove_leftovers
 from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.locks import locked
 from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
-MAX_BLOCKS = 2000  # of a run; each is a file, and what a process that is killed may lose
-PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 draws what is missing itself
-BLOCKS_OF_PATIENCE = 3  # it waits for as long as so many of its own blocks took, where that is longer
-LOOK_INTERVAL = 0.5  # seconds between looks at what the other processes have drawn
+MAX_BLOCKS = 2000  # of a run; each is a file, and what a killed process may lose
+PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
+BLOCKS_OF_PATIENCE = 3  # process 0 waits at least as long as so many of its own blocks took
+LOOK_INTERVAL = 0.5  # seconds between looks at the blocks of the other processes
 
 
 @dataclass(frozen=True)
 class BulkSampling:
-    """What a process of a run has to tell at its end.
+    """Result of a run in one process.
 
     Attributes:
         outs (list[Path]): The files and folders with the images.
-        written (list[Path]): Those of them that this process wrote; the others had been there.
-        num_drawn (int): Images that were drawn since this process began, by all; the others had been there.
-        seconds (float): Time that the drawing took, loading and putting together not counted.
+        written (list[Path]): The `outs` that this process wrote; the others existed.
+        num_drawn (int): Images that all processes sampled since this one began; the others existed.
+        seconds (float): Time of sampling, without loading the weights and writing `outs`.
         nfe (int): Calls of the network per image.
         num_images (int): Images of the request.
     """
@@ -90,52 +89,52 @@ def sample_to_files(
     force: bool | None = None,
     **steps: Any,
 ) -> BulkSampling:
-    """Draw images into files.
+    """Sample images into files.
 
-    All processes of a run call this with the same arguments, and share the file system that `outs` are on. A run that
-    was killed goes on where it was when it is started again, also by another number of processes, and ends with the
-    same bytes. Process 0 returns when the outputs are there, the others when they have drawn their share.
+    All processes of a run call this with the same arguments and share the file system of `outs`. A killed run resumes
+    when it is started again, by any number of processes, and ends with the same bytes. Process 0 returns when the
+    outputs are complete, the others when they have sampled their share.
 
     Args:
-        inferencer (ConsistencyModelInferencer): The model; its weights are read only when all else has been checked.
-        outs (Sequence[str | Path] | str | Path): Where to write, in as many forms as are named. By the suffix: `.npz`
+        inferencer (ConsistencyModelInferencer): The model; its weights are read after all other checks.
+        outs (Sequence[str | Path] | str | Path): Where to write, one or several outputs. By the suffix: `.npz`
             (`arr_0` uint8 (N, H, W, C), `arr_1` int64 labels), `.zip` or a folder of PNGs with `dataset.json`, `.png`
-            for a sheet of all images. What has been drawn from the same request is left as it is.
+            for a grid of all images. An output of the same request is left unchanged.
         num_images (int, optional): How many, N; by default one per label, or 1.
         labels (Sequence[int | str] | int | str, optional): Classes; see `ConsistencyModelInferencer`.
         seed (int): Seed of the run; image i draws from the seed i + N * `seed`.
         sampler (Sampler, optional): A sampler other than the inferencer's own.
         batch_size (int, optional): Images per call of the sampler, by default as many as the inferencer takes. On a
             GPU, what does not fit the memory is halved.
-        columns (int, optional): Images per row of a sheet.
+        columns (int, optional): Images per row of a grid.
         clip (bool): Whether each estimate of the clean images is clipped to [-1, 1]; the images always are.
-        rank (int): Which of the processes this is.
-        world_size (int): How many processes there are.
+        rank (int): Number of this process.
+        world_size (int): Number of processes.
         progress (bool): Whether process 0 shows progress on stderr.
-        force (bool, optional): Whether files and folders that were drawn are replaced; None: files alone.
-        steps: `num_steps`, `timesteps` or `sigmas` in place of a sampler; see `ConsistencyModelInferencer`.
+        force (bool, optional): Whether sampled files and folders are replaced; None: files alone.
+        **steps: `num_steps`, `timesteps` or `sigmas` in place of a sampler; see `ConsistencyModelInferencer`.
 
     Raises:
         InputError: If the arguments do not fit the model or each other, an output cannot be written or exists, the
-            folder of blocks is of another request, or another process is drawing into the same place.
+            blocks are of another request, or another process samples into the same place.
     """
     outs = [outs] if isinstance(outs, (str, Path)) else outs
-    outs = [Path(os.path.abspath(os.path.expanduser(out))) for out in outs]
-    if not outs:
+    paths = [Path(os.path.abspath(Path(out).expanduser())) for out in outs]
+    if not paths:
         raise InputError('no output is named: give a path that ends in .npz, .zip or .png, or a folder.')
-    for out in outs:
-        check_name(out)
-        check_kind(out, folders=True)
-    if len(set(outs)) < len(outs):
-        raise InputError(f'an output is named twice: {", ".join(map(str, outs))}.')
+    for path in paths:
+        check_name(path)
+        check_kind(path, folders=True)
+    if len(set(paths)) < len(paths):
+        raise InputError(f'an output is named twice: {", ".join(map(str, paths))}.')
     with ExitStack() as stack:
-        for out in outs if rank == 0 else ():  # the other processes of the run draw for this one
-            stack.enter_context(folder_made(out))
-            stack.enter_context(locked(out, 'being drawn'))
+        for path in paths if rank == 0 else ():  # the other processes of the run sample for this one
+            stack.enter_context(folder_made(path))
+            stack.enter_context(locked(path, 'being drawn'))
         if has_length(seed):
             raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
         request = inferencer.request(num_images, labels, seed, batch_size, sampler=sampler, clip=clip, **steps)
-        return _sample_to_files(inferencer, outs, request, columns, rank, world_size, progress, force)
+        return _sample_to_files(inferencer, paths, request, columns, rank, world_size, progress, force)
 
 
 def _sample_to_files(
@@ -151,20 +150,20 @@ def _sample_to_files(
     """Sample a request into files, whose names are checked; see `sample_to_files`."""
     channels, height, width = inferencer.model.image_shape
     shape = (request.num_images, height, width, channels)
-    parts = Parts(outs[0].parent / f'{outs[0].name}.parts', shape, request.batch_size)
+    blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', shape, request.batch_size)
     _check_outs(outs, shape, columns)
     columns = columns and int(columns)
-    if rank == 0:  # which writes `outs`; while it does, the others would find less room than there is
+    if rank == 0:  # which writes `outs`; meanwhile the others would find too little room
         for out in outs:
-            remove_leftovers(out)  # now, for the room that they take
-        _check_room([out for out in outs if not out.exists()], parts)  # before there are labels, maybe far too many
+            remove_leftovers(out)  # before the room is measured
+        _check_room([out for out in outs if not out.exists()], blocks)  # before labels are made, maybe far too many
     labels, sampler = request.labels, request.sampler
 
     origin = _plain(
         dict(
             num_images=request.num_images,
             seed=request.seed,
-            labels=labels and hashlib.sha256(np.asarray(labels, '<i8')).hexdigest(),
+            labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
             sampler=dict(vars(sampler), type=type(sampler).__name__),
             clip=request.clip,
             denoiser=inferencer.config.model.denoiser,
@@ -174,154 +173,109 @@ def _sample_to_files(
     settings = dict(batch_size=request.batch_size, device=inferencer.device.type)
 
     def origin_of(out: Path) -> dict:
-        return {**origin, 'columns': columns} if image_archives.is_sheet(out) else origin
+        return {**origin, 'columns': columns} if image_archives.is_grid(out) else origin
 
     def unfinished() -> list[Path]:
         return [out for out in outs if not _agrees(read_origin(out), origin_of(out))]
 
-    _check_unfinished(unfinished(), parts, {**origin, **settings}, force)  # first without weights, which take long
+    _check_unfinished(unfinished(), blocks, {**origin, **settings}, force)  # before the weights, which take long
     if rank == 0:
-        _check_room(unfinished(), parts)
+        _check_room(unfinished(), blocks)
     inferencer.load()
     origin['weights'] = digest(inferencer.model.inference_denoiser.backbone.state_dict())
-    _check_unfinished(unfinished(), parts, {**origin, **settings}, force)
+    run = {**origin, **settings}
+    _check_unfinished(unfinished(), blocks, run, force)
     nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
-    batches = Batches(request.batch_size)  # for the whole run: what did not fit the memory once is not tried again
+    batches = Batches(request.batch_size)  # for the whole run: a size that did not fit the memory is not tried again
 
     def draw(index: int) -> float:
-        """Draw a block, and return how many seconds that took."""
+        """Sample a block, and return how many seconds that took."""
         started = time.monotonic()
-        parts.write(index, inferencer.sample(request.rows(parts.slice(index)), batches=batches).pixels)
+        images = inferencer.sample(request.rows(blocks.slice(index)), batches=batches).pixels
+        blocks.write(index, images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
         return time.monotonic() - started
 
     started = time.monotonic()
     try:
-        parts.open({**origin, **settings})
-        if not unfinished():  # asked again now: process 0 may have ended just before the folder was made
-            parts.remove()
+        blocks.open()
+        if not blocks.journal.path.exists():
+            blocks.journal.write(run)
+        if not unfinished():  # asked again: process 0 may have ended just before the folder was made
+            blocks.remove()
             return nothing_done
-        with _Report(parts, progress and rank == 0) as report:
+        with _Report(blocks, progress and rank == 0) as report:
             patience = PATIENCE
-            for index in parts.missing(range(rank, parts.num_blocks, world_size)):
+            for index in blocks.missing(blocks.indices[rank::world_size]):
                 patience = max(patience, BLOCKS_OF_PATIENCE * draw(index))
                 report()
             if rank == 0:
                 _wait_for_others(draw, report, patience)
     except InputError as error:
         if isinstance(error, NotFiniteError) and world_size == 1:
-            parts.remove()  # or the same command in another precision would find a run that is not its own
-        if rank and not unfinished():  # another process was faster, and has removed the folder
+            blocks.remove()  # else the same command in another precision would find the blocks of another request
+        if rank and not unfinished():  # process 0 has finished, and removed the folder
             return nothing_done
         raise
     seconds = time.monotonic() - started
     written = unfinished() if rank == 0 else []
     for out in written:
-        images = ImageSet(shape, parts.blocks, labels, origin_of(out), request.names)
+        images = ImageSet(shape, blocks.read, labels, origin_of(out), request.names)
         image_archives.write(out, images, columns)
     if rank == 0:
-        parts.remove()
+        blocks.remove()
     return BulkSampling(outs, written, report.total, seconds, sampler.nfe, request.num_images)
 
 
-class Parts:
-    """The folder of the finished blocks, each a file of raw pixels that appears when it is whole.
+class ImageBlocks(BlockStore):
+    """The finished blocks of a run, each a file of raw pixels.
 
     Args:
-        folder (Path): Where it is.
+        folder (Path): Where they are.
         shape (tuple[int, int, int, int]): Of all images, (N, H, W, C).
         batch_size (int): Images per batch. A block has as many batches as it takes to have no more than `MAX_BLOCKS`,
             and the last one what is left.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int, int, int], batch_size: int) -> None:
-        self.folder = folder
+        super().__init__(folder, size_of=lambda index: self.num_images((index,)) * math.prod(shape[1:]))
         self.shape = shape
         self.block_size = batch_size * math.ceil(shape[0] / (batch_size * MAX_BLOCKS))
-        self.num_blocks = math.ceil(shape[0] / self.block_size)
-        self.manifest = folder / 'request.json'
-
-    def check(self, request: dict) -> None:
-        """Raise an InputError if the folder is of a request that differs in any entry of `request`."""
-        try:
-            found = dict(read_json(self.manifest))
-        except FileNotFoundError:
-            return
-        except (OSError, TypeError, ValueError) as error:
-            raise InputError(f'{self.manifest} cannot be read: delete {self.folder} to start anew.') from error
-        others = [key for key, value in request.items() if found.get(key) != value]
-        if others:
-            told = ', '.join(_difference(key, found.get(key), request[key]) for key in others)
-            raise InputError(
-                f'{self.folder} holds an unfinished run of another request ({told}). Give the arguments '
-                'of that one to finish it, delete the folder, or write to another place.'
-            )
-
-    def open(self, request: dict) -> None:
-        """Make the folder and note what it is of, unless another process has."""
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f'{self.folder} cannot be made: {error.strerror}. Choose another place.') from error
-        if not self.manifest.exists():
-            write_bytes(self.manifest, json.dumps(request, indent=1).encode())
+        self.indices = range(math.ceil(shape[0] / self.block_size))
+        self.journal = Journal(
+            folder / REQUEST_FILE,
+            'an unfinished run',
+            f'give the arguments of that one to finish it, delete {folder}, or write to another place',
+        )
 
     def slice(self, index: int) -> slice:
         """Return the place of a block among the images."""
         return slice(index * self.block_size, min((index + 1) * self.block_size, self.shape[0]))
-
-    def missing(self, indices: Iterable[int] | None = None) -> list[int]:
-        """Return those of `indices`, by default of all, whose blocks are not there or not whole."""
-        present = set()
-        with suppress(OSError):
-            present.update(os.listdir(self.folder))  # one look for all: the folder may be far away
-        indices = range(self.num_blocks) if indices is None else indices
-        return [index for index in indices if self._path(index).name not in present or not self._is_whole(index)]
 
     def num_images(self, indices: Iterable[int]) -> int:
         """Return the number of images in the blocks `indices`."""
         blocks = map(self.slice, indices)
         return sum(block.stop - block.start for block in blocks)
 
-    def write(self, index: int, images: Tensor) -> None:
-        """Write a block of images, uint8 (B, C, H, W)."""
-        write_bytes(self._path(index), images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
-
-    def blocks(self) -> Iterator[np.ndarray]:
+    def read(self) -> Iterator[np.ndarray]:
         """Yield the blocks in order, each uint8 (B, H, W, C)."""
-        for index in range(self.num_blocks):
-            yield np.fromfile(self._path(index), np.uint8).reshape(-1, *self.shape[1:])
-
-    def remove(self) -> None:
-        """Remove the folder: at once for all processes, whatever interrupts the deletion of its files."""
-        remove_leftovers(self.folder)
-        part = temporary(self.folder)
-        with suppress(FileNotFoundError):
-            self.folder.rename(part)
-            remove(part)
-
-    def _path(self, index: int) -> Path:
-        return self.folder / f'block_{index:06d}.raw'
-
-    def _is_whole(self, index: int) -> bool:
-        with suppress(FileNotFoundError):
-            return self._path(index).stat().st_size == self.num_images((index,)) * math.prod(self.shape[1:])
-        return False
+        for index in self.indices:
+            yield np.fromfile(self.path(index), np.uint8).reshape(-1, *self.shape[1:])
 
 
 class _Report:
     """Progress of all processes together on stderr: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, parts: Parts, shown: bool) -> None:
-        self.parts = parts
+    def __init__(self, blocks: ImageBlocks, shown: bool) -> None:
+        self.blocks = blocks
         self.shown = shown
-        self.missing = parts.missing()
-        self.total = parts.num_images(self.missing)
+        self.missing = blocks.missing(blocks.indices)
+        self.total = blocks.num_images(self.missing)
         self.done = 0
 
     def __enter__(self) -> '_Report':
-        present = self.parts.shape[0] - self.total
+        present = self.blocks.shape[0] - self.total
         if self.shown and present:
-            print(f'{self.parts.folder} holds {present} of {self.parts.shape[0]} images already', file=sys.stderr)
+            print(f'{self.blocks.folder} holds {present} of {self.blocks.shape[0]} images already', file=sys.stderr)
         self.bar = progress_bar('sampling', self.total, self.shown, 'images')
         self.advance = self.bar.__enter__()
         self.looked = time.monotonic()
@@ -332,14 +286,14 @@ class _Report:
         self.bar.__exit__(*error)
 
     def __call__(self) -> None:
-        """Look, now and then, at what is there, and tell of it."""
+        """Report finished blocks, at most every `LOOK_INTERVAL` seconds."""
         if self.shown and time.monotonic() - self.looked >= LOOK_INTERVAL:
             self.look()
 
     def look(self) -> list[int]:
-        """Tell of what is there, and return the blocks that are not."""
-        self.missing = self.parts.missing(self.missing)
-        done = self.total - self.parts.num_images(self.missing)
+        """Report finished blocks, and return the missing ones."""
+        self.missing = self.blocks.missing(self.missing)
+        done = self.total - self.blocks.num_images(self.missing)
         for _ in range(done - self.done):
             self.advance()
         self.done = done
@@ -348,17 +302,17 @@ class _Report:
 
 
 def _wait_for_others(draw: Callable[[int], float], report: _Report, patience: float) -> None:
-    """Wait until all blocks are there; when there has been no news for `patience` seconds, draw them."""
-    awaited, news, told = report.look(), time.monotonic(), False
+    """Wait until all blocks are finished; after `patience` seconds without news, sample the missing ones."""
+    awaited, news, warned = report.look(), time.monotonic(), False
     while awaited:
         if time.monotonic() - news > patience:
-            if not told:
+            if not warned:
                 print(
                     f'No news of the other processes for {patience:.4g} s: process 0 draws the {len(awaited)} blocks '
                     'that are missing',
                     file=sys.stderr,
                 )
-            told = True
+            warned = True
             patience = max(patience, BLOCKS_OF_PATIENCE * draw(awaited[-1]))  # the others begin at the front
             awaited = awaited[:-1]
         else:
@@ -374,19 +328,19 @@ def _check_outs(outs: Sequence[Path], shape: tuple[int, int, int, int], columns:
         image_archives.check_path(out, shape)
     if columns is not None:
         check_count('columns', columns)
-        if not any(map(image_archives.is_sheet, outs)):
-            raise InputError('columns are of a sheet, and no output ends in .png. Leave them out.')
+        if not any(map(image_archives.is_grid, outs)):
+            raise InputError('columns are of a grid, and no output ends in .png. Leave them out.')
 
 
-def _check_room(outs: Sequence[Path], parts: Parts) -> None:
-    """Raise an InputError unless there is room for `outs` and the blocks that they still need."""
+def _check_room(outs: Sequence[Path], blocks: ImageBlocks) -> None:
+    """Raise an InputError unless there is room for `outs` and their missing blocks."""
     if not outs:
         return
-    folder = parts.folder.parent
-    # How small PNGs get is not known; they count as nothing.
+    folder = blocks.folder.parent
+    # The size of PNGs is not known in advance; they count as nothing.
     files = [out for out in outs if out.suffix.lower() == '.npz' and out.parent.stat().st_dev == folder.stat().st_dev]
-    needed = math.prod(parts.shape[1:]) * (parts.num_images(parts.missing()) + parts.shape[0] * len(files))
-    free = shutil.disk_usage(folder).free
+    num_images = blocks.num_images(blocks.missing(blocks.indices)) + blocks.shape[0] * len(files)
+    needed, free = math.prod(blocks.shape[1:]) * num_images, shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
             f'{folder} has {free / 1e9:.4g} GB of free space, and {needed / 1e9:.4g} GB are needed. Make '
@@ -394,8 +348,8 @@ def _check_room(outs: Sequence[Path], parts: Parts) -> None:
         )
 
 
-def _check_unfinished(outs: Sequence[Path], parts: Parts, request: dict, force: bool | None) -> None:
-    """Raise an InputError unless `outs` can be made from `parts`, and may be replaced where they are there."""
+def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, force: bool | None) -> None:
+    """Raise an InputError unless `outs` can be made from `blocks`, and may be replaced if they exist."""
     for out in outs:
         drawn = read_origin(out)
         if out.is_dir() and any(out.iterdir()) and not (force and drawn):
@@ -403,18 +357,11 @@ def _check_unfinished(outs: Sequence[Path], parts: Parts, request: dict, force: 
             raise InputError(f'{out} is not empty, and was not drawn from this request: {way}.')
         if force is False and os.path.lexists(out) and not out.is_dir():
             raise InputError(f'{out} exists, drawn from no such request: give --force to replace it, or another --out.')
-    parts.check(request)
+    blocks.journal.check(request, blocks.journal.read())
 
 
 def _agrees(found: Any, origin: Mapping[str, Any]) -> bool:
     return isinstance(found, dict) and all(found.get(key) == value for key, value in origin.items())
-
-
-def _difference(key: str, theirs: Any, ours: Any) -> str:
-    """Say how an entry differs; digests and configs tell a person nothing."""
-    if isinstance(theirs, int) and isinstance(ours, int):
-        return f'{key} {theirs} instead of {ours}'
-    return f'other {key}'
 
 
 def _plain(value: Any) -> Any:

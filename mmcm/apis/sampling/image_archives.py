@@ -1,7 +1,7 @@
-"""Many images in one place: an npz file, a zip file or a folder of PNGs, a sheet.
+"""Image archives: many images in an npz file, a zip file or a folder of PNGs, or one grid.
 
-They are written block by block, so that the images need not fit into memory, and appear under their names only when
-they are whole. The same images make the same bytes. Each archive tells what its images were drawn from.
+Archives are written block by block, so the images need not fit into memory, and appear under their names only when they
+are whole. The same images make the same bytes. Each archive records the origin of its images.
 """
 
 import io
@@ -12,22 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from mmcm.utils.bounded import open_directory, open_plain, parse_json, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder, remove_leftovers
 from mmcm.visualization.grids import grid
 
-SHEET_PIXELS = 2**26  # a larger sheet is nothing to look at
+GRID_PIXELS = 2**26  # a larger grid is of no use to the eye
 ORIGIN_FILE = 'origin.json'  # in folders
-ORIGIN_KEY = 'mmcm'  # in sheets
+ORIGIN_KEY = 'mmcm'  # in grids
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ImageSet:
         shape (tuple[int, int, int, int]): (N, H, W, C).
         blocks (Callable): Returns an iterator over the images in order, as uint8 RGB arrays (B, H, W, C).
         labels (Sequence[int], optional): The class of each image; None for unconditional models.
-        origin (dict): What the images were drawn from, in plain values.
+        origin (dict): The request of the images, in plain values.
         names (Sequence[str], optional): The name of the class of each image, for captions.
     """
 
@@ -50,19 +50,19 @@ class ImageSet:
 
 
 def write(path: Path, images: ImageSet, columns: int | None = None) -> None:
-    """Write `images` in the form that the suffix of `path` asks for; `columns` is for sheets.
+    """Write `images` in the format that the suffix of `path` names; `columns` is for grids.
 
     Raises:
-        InputError: If that fails.
+        InputError: If `path` cannot be written.
     """
     kind = _kind(path)
     if kind == '.png':
-        return _write_sheet(path, images, columns)
+        return _write_grid(path, images, columns)
     {'.npz': _write_npz, '.zip': _write_zip, '': _write_folder}[kind](path, images)
 
 
 def check_path(path: Path, shape: tuple[int, int, int, int]) -> None:
-    """Raise an InputError unless images (N, H, W, C) could be written to `path`; makes the folder it lies in."""
+    """Raise an InputError unless images (N, H, W, C) could be written to `path`; make its folder."""
     if path.resolve() in (Path.cwd(), Path(path.anchor)):
         raise InputError(f'{path} is the current folder or the root: name a new folder.')
     make_folder(path.parent)
@@ -70,27 +70,27 @@ def check_path(path: Path, shape: tuple[int, int, int, int]) -> None:
     if (path.is_dir() and kind) or (path.exists() and not path.is_dir() and not kind):
         raise InputError(f'{path} is a {"folder" if kind else "file"}: choose another name.')
     side = max(64, *shape[1:3])
-    if kind == '.png' and shape[0] * side**2 > SHEET_PIXELS:
+    if kind == '.png' and shape[0] * side**2 > GRID_PIXELS:
         raise InputError(
-            f'{shape[0]} images are too many for one sheet, {path}: at most {SHEET_PIXELS // side**2} of '
+            f'{shape[0]} images are too many for one grid, {path}: at most {GRID_PIXELS // side**2} of '
             'this size. Write .npz, .zip or a folder.'
         )
 
 
-def is_sheet(path: Path) -> bool:
-    """Return whether `path` names a picture of all images."""
+def is_grid(path: Path) -> bool:
+    """Return whether `path` names a grid of all images."""
     return _kind(path) == '.png'
 
 
 def read_origin(path: Path) -> dict | None:
-    """Return what the images in an archive were drawn from; None where `path` is missing or tells nothing."""
+    """Return the origin of the images in an archive; None if `path` is missing or records none."""
     with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError, SyntaxError):
         kind = _kind(path)
         if kind == '':
             return _origin(read_json(path / ORIGIN_FILE))
         if kind == '.png':
-            with open_plain(path) as file, Image.open(file, formats=('PNG',)) as picture:  # which bounds texts
-                return _origin(parse_json(picture.text[ORIGIN_KEY]))
+            with open_plain(path) as file, Image.open(file, formats=('PNG',)) as image:  # Pillow bounds its texts
+                return _origin(parse_json(cast(PngImageFile, image).text[ORIGIN_KEY]))
         open_directory(path, images=True)
         with zipfile.ZipFile(path) as archive:
             return _origin(parse_json(archive.comment))
@@ -109,14 +109,14 @@ def _appearing(path: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Return the suffix that says how to write to `path`; '' means a folder."""
+    """Return the suffix of `path`, which names its format; '' means a folder."""
     kind = path.suffix.lower()
     if kind in ('.npz', '.zip', '.png', ''):
         return kind
     if path.is_dir():
         return ''
     raise InputError(
-        f'{path} has no suffix that is known: .npz, .zip (of PNGs), .png (one sheet), or none for a folder of PNGs.'
+        f'{path} has no known suffix: .npz, .zip (of PNGs), .png (one grid), or none for a folder of PNGs.'
     )
 
 
@@ -127,7 +127,7 @@ def _write_npz(path: Path, images: ImageSet) -> None:
             header = dict(descr='|u1', fortran_order=False, shape=images.shape)
             np.lib.format.write_array_header_1_0(file, header)
             for block in images.blocks():
-                file.write(block)
+                file.write(block.data)
         if images.labels is not None:
             with archive.open(zipfile.ZipInfo('arr_1.npy'), 'w', force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(images.labels, '<i8'), version=(1, 0))
@@ -140,7 +140,7 @@ def _write_zip(path: Path, images: ImageSet) -> None:
 
 
 def _archive(path: Path, origin: dict) -> zipfile.ZipFile:
-    """Open an archive to write to. Its entries are stored, with the date that `ZipInfo` has for none: 1980."""
+    """Open a zip file to write to. Its entries are stored, with the date of `ZipInfo`, 1980."""
     archive = zipfile.ZipFile(path, 'w')
     archive.comment = _json(origin)
     return archive
@@ -155,8 +155,8 @@ def _write_folder(path: Path, images: ImageSet) -> None:
 
 
 def _png_files(images: ImageSet) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of the PNGs and of `dataset.json`, as the data sets of EDM and StyleGAN have them."""
-    names = []
+    """Yield names and contents of the PNGs and of `dataset.json`, in the format of EDM's and StyleGAN's data sets."""
+    names: list[str] = []
     with ThreadPoolExecutor() as pool:
         for block in images.blocks():
             for content in pool.map(_png, block):
@@ -168,13 +168,13 @@ def _png_files(images: ImageSet) -> Iterator[tuple[str, bytes]]:
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    """Return an image (H, W, C) as the content of a PNG file, grey or RGB as it is."""
+    """Return an image (H, W, C), grey or RGB, as the content of a PNG file."""
     if pixels.shape[2] == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     return cv2.imencode('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
 
 
-def _write_sheet(path: Path, images: ImageSet, columns: int | None) -> None:
+def _write_grid(path: Path, images: ImageSet, columns: int | None) -> None:
     tiles = [torch.from_numpy(image).permute(2, 0, 1) for block in images.blocks() for image in block]
     notes = PngInfo()
     notes.add_text(ORIGIN_KEY, _json(images.origin).decode())

@@ -1,1 +1,1 @@
-"""Formats of data sets: folders, archives and pickles, and what the names in them mean."""
+"""Formats of data sets: folders, zip files and pickles, and the names in them."""

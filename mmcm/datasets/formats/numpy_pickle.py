@@ -1,8 +1,8 @@
-"""Reading pickled arrays of bytes without running anything that the file names.
+"""Reader of pickled NumPy arrays of bytes that runs nothing from the file.
 
-A pickle is a program, which may call whatever it can import. Here it can import nothing: the three names by which
-NumPy pickles an array stand for classes of ours, which only remember what they are given, and the one by which Python 3
-writes bytes for Python 2 for another, which makes bytes; any other name is refused.
+A pickle is a program that may call anything it can import. Here it imports nothing: the three names in NumPy's pickles
+of arrays map to classes of this module that only record their arguments, and the name by which Python 3 writes bytes
+for Python 2 maps to one that makes bytes. Any other name is refused.
 """
 
 import io
@@ -16,16 +16,16 @@ from mmcm.utils.pickle_check import ForeignName, check_pickle
 
 
 def read_numpy_pickle(content: bytes, source: Any) -> Any:
-    """Return what was pickled: plain values and containers, and arrays as `PickledArray`.
+    """Return the pickled object: plain values and containers, and arrays as `PickledArray`.
 
     Strings of Python 2 are returned as bytes.
 
     Args:
-        content (bytes): The pickle, of any protocol below 5 where it holds arrays.
-        source (Any): What the errors call it, its path.
+        content (bytes): The pickle; with arrays, of any protocol below 5.
+        source (Any): Its path, for messages.
 
     Raises:
-        InputError: If it names any function or class but those of arrays and bytes, or is no whole pickle.
+        InputError: If it names any function or class other than those of arrays and bytes, or is damaged.
     """
     try:
         check_pickle(io.BytesIO(content), dict.fromkeys(NAMES), lambda name: False, dict.fromkeys(NAMES))
@@ -35,7 +35,7 @@ def read_numpy_pickle(content: bytes, source: Any) -> Any:
             f'{source} contains more than arrays ({error}): refused, nothing in it was run. Download it '
             'again, from its official page.'
         ) from error
-    # A damaged pickle is a damaged program: it may fail in any of these ways.
+    # A damaged pickle is a damaged program, which may fail in any of these ways.
     except (
         pickle.UnpicklingError,
         ArithmeticError,
@@ -53,12 +53,16 @@ def read_numpy_pickle(content: bytes, source: Any) -> Any:
 
 
 class PickledArray:
-    """An array of uint8 as it lies in a pickle; `array` holds it."""
+    """An array of uint8 in a pickle.
 
-    array = None
+    Attributes:
+        array (ndarray, optional): The array, once its state is set.
+    """
+
+    array: np.ndarray | None = None
 
     def __init__(self, *_: Any) -> None:
-        pass  # NumPy makes an empty array first and sets its state then
+        pass  # NumPy makes an empty array first, then sets its state
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, by_columns, content = state
@@ -68,26 +72,26 @@ class PickledArray:
 
 
 class _Uint8:
-    """The one dtype that is let through."""
+    """The only permitted dtype."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         if name not in (b'u1', 'u1'):
             raise pickle.UnpicklingError(f'dtype {name!r}')
 
     def __setstate__(self, state: tuple) -> None:
-        pass  # byte order and fields, of which bytes have none
+        pass  # byte order and fields, which bytes do not have
 
 
 class _Bytes:
     """Bytes as Python 3 writes them in protocols below 3: a call of `codecs.encode` with a text and 'latin1'."""
 
-    def __new__(cls, text: Any, encoding: Any) -> bytes:
+    def __new__(cls, text: Any, encoding: Any) -> Any:
         if not isinstance(text, str) or encoding != 'latin1':
             raise _ForeignName(f'_codecs.encode to {encoding!r}')
         return text.encode('latin1')
 
     def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError('bytes have no state')  # without this, a pickle could set attributes of the class
+        raise pickle.UnpicklingError('bytes have no state')  # otherwise, a pickle could set attributes of the class
 
 
 class _ForeignName(pickle.UnpicklingError):

@@ -1,4 +1,4 @@
-"""Millions of names in two arrays."""
+"""Compact sequence of millions of names in two arrays."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,8 +10,8 @@ from mmcm.utils.errors import InputError
 class PackedNames:
     """A sequence of byte strings without a Python object for each.
 
-    A list of a million strings takes some 100 MB, which worker processes do not even share: reading a string writes
-    its reference count.
+    A list of a million strings takes some 100 MB, and worker processes do not share it: reading a string writes its
+    reference count.
 
     Args:
         names (Iterable[bytes]): The names.
@@ -24,7 +24,7 @@ class PackedNames:
 
     @classmethod
     def of(cls, content: np.ndarray, ends: np.ndarray) -> 'PackedNames':
-        """Return the names that lie one after the other in `content`, uint8, each up to its place in `ends`, int64."""
+        """Return the names that are concatenated in `content`, uint8, and end at `ends`, int64."""
         if (
             content.dtype != np.uint8
             or ends.dtype != np.int64

@@ -1,4 +1,4 @@
-"""The order of the images of an endless training run, from any place in it."""
+"""Order of the images in an endless training run, from any position on."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -15,11 +15,11 @@ from mmcm.utils.mmengine_compat import SamplesFromStart
 class ResumableSampler(SamplesFromStart, InfiniteSampler):
     """MMEngine's InfiniteSampler, which can begin anywhere: same order for same seed, process and number of processes.
 
-    To begin late, the permutations of the epochs before are drawn and dropped; no image is read. `ResumeDataHook` sets
-    where to begin. Arguments: see `InfiniteSampler`.
+    For a late start, the permutations of earlier epochs are generated and dropped; no image is read. `ResumeDataHook`
+    sets the start. Arguments: see `InfiniteSampler`.
 
     Attributes:
-        start (int): How many of the images of this process an iterator leaves out.
+        start (int): Number of images of this process that an iterator skips.
     """
 
     start = 0

@@ -1,4 +1,4 @@
-"""`WholeBatches`: a batch has the same items, however many processes there are."""
+"""Batch sampler whose batches have the same items for any number of processes."""
 
 from collections.abc import Iterator
 
@@ -12,22 +12,22 @@ from mmcm.utils.errors import InputError
 
 @DATA_SAMPLERS.register_module()
 class WholeBatches(Sampler):
-    """Cut a data set, in its order, into batches, and deal these out: batch k goes to process k modulo their number.
+    """Cut a data set, in its order, into batches, and distribute these: batch k goes to process k modulo their number.
 
-    MMEngine's own sampler deals out single items, so that what lies beside an item in a batch, and with it the rounding
-    of a network, depends on the number of processes. Here it does not. Nothing is padded: each item comes once, the
-    last batch is smaller where the sizes do not divide, and processes may have unequal numbers of batches, some none.
-    Metrics that are to be computed over several processes must collect such unequal shares, as those of
-    `mmcm.evaluation` do; those that collect by MMEngine's `collect_results` would lose items.
+    MMEngine's own sampler distributes single items, so the neighbours of an item in its batch, and with them the
+    rounding of a network, depend on the number of processes. Here they do not. Nothing is padded: each item comes once,
+    the last batch may be smaller, and processes may have unequal numbers of batches, even none. Metrics over several
+    processes must collect unequal shares, as those of `mmcm.evaluation` do; MMEngine's `collect_results` would lose
+    items.
 
     In a config, `batch_sampler=dict(type='WholeBatches')` of a loader whose `sampler` does not shuffle.
 
     Args:
-        sampler (Sampler): It names the data set, as its attribute `dataset`; its order is not used.
+        sampler (Sampler): Has the data set as its attribute `dataset`; its order is ignored.
         batch_size (int): Items per batch, 1 or more.
 
     Raises:
-        InputError: If the batch size is none, or the sampler shuffles.
+        InputError: If the batch size is no positive integer, or the sampler shuffles.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int) -> None:
@@ -37,7 +37,7 @@ class WholeBatches(Sampler):
                 'WholeBatches keeps the order of the data set, and its sampler shuffles: set '
                 "sampler=dict(type='DefaultSampler', shuffle=False)."
             )
-        self.num_items = len(sampler.dataset)
+        self.num_items = len(sampler.dataset)  # type: ignore[attr-defined]  # MMEngine's samplers have it
         self.batch_size = batch_size
         self.rank, self.world_size = get_dist_info()
 

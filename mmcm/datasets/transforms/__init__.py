@@ -1,4 +1,4 @@
-"""Transforms of images. Those of mmcv are at hand, too: importing them registers them with MMEngine."""
+"""Transforms of images. Those of mmcv are available, too: importing them registers them with MMEngine."""
 
 import mmcv.transforms  # noqa: F401
 

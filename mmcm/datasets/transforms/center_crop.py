@@ -1,4 +1,4 @@
-"""The crop that the released models were trained on (Dhariwal & Nichol, 2021)."""
+"""Central crop of the training data of the released models (Dhariwal & Nichol, 2021)."""
 
 from mmcv.transforms import BaseTransform
 

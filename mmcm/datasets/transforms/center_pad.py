@@ -1,4 +1,4 @@
-"""A rim around small images, for networks that halve their size more often than it divides by two."""
+"""Padding of small images, for networks that halve their size more often than it divides by two."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -9,11 +9,11 @@ from mmcm.utils.errors import InputError
 
 @TRANSFORMS.register_module()
 class CenterPad(BaseTransform):
-    """Put the image into the middle of a square; of an odd rim, the larger part is at the bottom and on the right.
+    """Centre the image in a square; an odd margin is larger at the bottom and on the right.
 
     Args:
         size (int): Height and width of the result in pixels.
-        value (int): Level of the rim in every channel, 0 to 255.
+        value (int): Level of the margin in every channel, 0 to 255.
     """
 
     def __init__(self, size: int, value: int = 0) -> None:
@@ -29,6 +29,6 @@ class CenterPad(BaseTransform):
                 f'an image of {width} x {height} pixels cannot be padded to {self.size} x {self.size}: '
                 'choose a larger size.'
             )
-        rim = ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
-        results['img'] = np.pad(results['img'], rim, constant_values=self.value)
+        margin = ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
+        results['img'] = np.pad(results['img'], margin, constant_values=self.value)
         return results

@@ -1,25 +1,26 @@
-"""From images of any depth to 8 bits: grey of 16 and 12 bits, deep colours, what has no white and is refused."""
+"""Conversion of images to 8 bits: grey of 16 and 12 bits and deep colours; values without a known white are refused."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mmcm.utils.bounded import Unreadable
 
 SIXTEEN_BITS = ('I', 'I;16', 'I;16B', 'I;16L', 'I;16N')  # Pillow's modes of more than 8 bits of grey
 LEVELS = {'L;2': 4, 'L;4': 16}  # grey levels of Pillow's raw modes
 WHITE = 65535
-RAW_MODE, WHITE_IS_ZERO = 'mmcm raw mode', 'mmcm white is zero'  # what `info` of an image holds of its file
-PHOTOMETRIC = 262  # the tag of a TIFF whose value is 0 where white is
+RAW_MODE, WHITE_IS_ZERO = 'mmcm raw mode', 'mmcm white is zero'  # keys of `info` for properties of the file
+PHOTOMETRIC = 262  # tag of a TIFF, with value 0 if white is 0
 
 
 def note_depth(image: Image.Image) -> None:
-    """Note in `info` of an image that was opened, and not decoded, what of its depth is lost in decoding.
+    """Note in `info` of an opened, not yet decoded image the properties of its depth that decoding loses.
 
-    The transparent colour of a PNG becomes one of 8 bits, as the pixels will be: Pillow reads it in the depth of the
-    file. Of colours of 16 bits, all that agree in the upper eight are transparent.
+    The transparent colour of a PNG is converted to 8 bits, like the pixels: Pillow reads it in the depth of the file.
+    All colours of 16 bits with the same upper eight become transparent.
     """
     tiles = getattr(image, 'tile', None)
     if not tiles or len(tiles[0]) < 4:
@@ -27,7 +28,7 @@ def note_depth(image: Image.Image) -> None:
     raw = tiles[0][3]
     raw = raw[0] if isinstance(raw, tuple) and raw else raw
     image.info[RAW_MODE] = raw
-    image.info[WHITE_IS_ZERO] = image.format == 'TIFF' and image.tag_v2.get(PHOTOMETRIC) == 0
+    image.info[WHITE_IS_ZERO] = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0
     colour = image.info.get('transparency') if image.format == 'PNG' else None
     if raw in LEVELS and isinstance(colour, int):
         image.info['transparency'] = colour * 255 // (LEVELS[raw] - 1)
@@ -36,17 +37,17 @@ def note_depth(image: Image.Image) -> None:
 
 
 def in_eight_bits(image: Image.Image, convert: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
-    """Return an image in 8 bits: of mode L where it has more bits of grey, or LA if one of its levels is transparent.
+    """Convert an image to 8 bits: grey of more bits to mode L, or to LA if one of its levels is transparent.
 
-    Of 16 bits, and of integers of 32 bits, 0 is black and 65535 white; of 12 bits, 4095 is. A TIFF may say that 0 is
-    white. Images of 8 bits stay as they are.
+    In 16 bits, and in integers of 32 bits, 0 is black and 65535 white; in 12 bits, 4095 is white. A TIFF may declare
+    that 0 is white. Images of 8 bits are unchanged.
 
     Args:
-        image (Image): The image; `note_depth` should have seen it.
-        convert (Callable): From levels of 16 bits to those of 8.
+        image (Image): The image, after `note_depth`.
+        convert (Callable): Function from levels of 16 bits to levels of 8.
 
     Raises:
-        Unreadable: If it has floating point numbers, values beyond 16 bits, or none that would not be black.
+        Unreadable: If it has floating point numbers or values beyond 16 bits, or would be entirely black.
     """
     if image.mode == 'F':
         raise Unreadable('its values are floating point numbers, of which none is known to be white')
@@ -62,7 +63,7 @@ def in_eight_bits(image: Image.Image, convert: Callable[[np.ndarray], np.ndarray
 
 
 def levels_of(values: np.ndarray, info: dict[Any, Any]) -> np.ndarray:
-    """Return `values` of grey, of an image with this `info`, as levels of which 0 is black and 65535 white."""
+    """Return grey `values` of an image with this `info` as levels from 0, black, to 65535, white."""
     lowest, highest = int(values.min()), int(values.max())
     if not 0 <= lowest <= highest <= WHITE:
         raise Unreadable(f'its values, {lowest} to {highest}, lie beyond 16 bits, of which {WHITE} is white')
@@ -74,10 +75,10 @@ def levels_of(values: np.ndarray, info: dict[Any, Any]) -> np.ndarray:
 
 
 def check_deep_colours(image: Image.Image) -> None:
-    """Raise Unreadable if an image has colours of 16 bits, the upper eight of which are 0 everywhere."""
+    """Raise Unreadable if an image has colours of 16 bits whose upper eight are 0 everywhere."""
     raw = image.info.get(RAW_MODE)
     if not (isinstance(raw, str) and ';16' in raw):
         return
-    colours = image.getextrema()[: 3 if image.mode.startswith('RGB') else 1]
+    colours: Any = image.getextrema()[: 3 if image.mode.startswith('RGB') else 1]
     if max(highest for _, highest in colours) == 0:
         raise Unreadable('the upper eight of its 16 bits are 0 everywhere: all of it would be black')

@@ -1,4 +1,4 @@
-"""The first transform of a pipeline over files: from an encoded image to pixels, as the reference sees them."""
+"""Decoding of images to pixels as in the reference, the first transform of a pipeline over files."""
 
 import io
 import struct
@@ -26,10 +26,10 @@ from mmcm.utils.image_limits import (
     why_refused,
 )
 
-STRIP_PIXELS = 2**20  # of an image that are composited at a time: each step makes a copy
-TAIL = 64  # bytes at the end of a file, among which that of a whole image lies
+STRIP_PIXELS = 2**20  # pixels that are composited at a time: each step makes a copy
+TAIL = 64  # bytes at the end of a file that contain the end marker of a complete image
 START_OF_FRAME = frozenset((0xC0, 0xC1, 0xC2))  # of the Huffman-coded kinds: baseline, extended, progressive
-WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers that nothing belongs to
+WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers without a segment
 DEFAULT_BACKGROUND, NO_BACKGROUND = 'white', 'none'
 
 Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
@@ -39,18 +39,17 @@ Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
 class LoadImage(BaseTransform):
     """Decode `img_bytes`, or else the file `img_path`, to `img`: (H, W, 3), uint8, BGR.
 
-    The result is what `PIL.Image.open(...).convert('RGB')` gives, within one level, which is how the data of the
-    released models were read: EXIF orientation and colour profiles are not looked at, and of several pictures in a
-    file the first counts. Of 16 bits, the upper eight count; Pillow does so with colours, too, but makes grey ones
-    white. What has no white is refused (`in_eight_bits`). Whole files of common kinds go through OpenCV, which is
-    faster; Pillow decides on everything else.
+    The result equals that of `PIL.Image.open(...).convert('RGB')`, within one level, by which the data of the released
+    models were read: EXIF orientation and colour profiles are ignored, and only the first of several images in a file
+    counts. Of 16 bits, the upper eight are used; Pillow does so for colours, but turns grey images white. Values
+    without a known white are refused (`in_eight_bits`). OpenCV, which is faster, decodes complete files of common
+    kinds, Pillow all others.
 
-    Transparent images are composited on `background`, a colour as `check_background` takes it, which data sets of image
-    files set (their argument of this name; white by default); `transparent` says afterwards whether the image was one.
+    Transparent images are composited on `background`, a colour for `check_background`, which data sets of image files
+    set by their argument of this name (white by default). Afterwards, `transparent` says whether the image was one.
 
     Raises:
-        InputError: If the file cannot be read, is damaged or no image, or has more than `MAX_PIXELS` pixels, which is
-            known before they are decoded.
+        InputError: If the file cannot be read, is damaged or no image, or declares more than `MAX_PIXELS` pixels.
     """
 
     def transform(self, results: dict) -> dict:
@@ -69,11 +68,11 @@ class LoadImage(BaseTransform):
 
 
 def check_background(background: str) -> Colour | None:
-    """Return the red, green and blue, 0 to 255, of the colour behind transparent images; None for 'none'.
+    """Return red, green and blue, 0 to 255, of the colour behind transparent images; None for 'none'.
 
     Args:
-        background (str): A colour, as a name of CSS ('white') or '#rrggbb', or 'none', which leaves the alpha channel
-            out, so that the colours under alpha 0 are visible, as in OpenAI's programs.
+        background (str): A colour, by its name in CSS ('white') or as '#rrggbb', or 'none', which drops the alpha
+            channel and shows the colours under alpha 0, as in OpenAI's programs.
 
     Raises:
         InputError: If it is no opaque colour.
@@ -81,7 +80,7 @@ def check_background(background: str) -> Colour | None:
     if background == NO_BACKGROUND:
         return None
     try:
-        red, green, blue = ImageColor.getrgb(background)
+        red, green, blue = ImageColor.getrgb(background)  # type: ignore[misc]  # an alpha value is a ValueError, too
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f"background has to be the name of a colour, such as 'white', or '#rrggbb', or "
@@ -91,7 +90,7 @@ def check_background(background: str) -> Colour | None:
 
 
 class Header(NamedTuple):
-    """What an encoded image says of itself: the size in pixels, and whether OpenCV sees in it what Pillow does."""
+    """Declared size of an encoded image in pixels, and whether OpenCV decodes it like Pillow."""
 
     width: int
     height: int
@@ -99,11 +98,11 @@ class Header(NamedTuple):
 
 
 def decode(content: bytes, source: Any) -> np.ndarray:
-    """Return the pixels (H, W, 3), uint8, BGR, of an encoded image, white behind what is transparent.
+    """Return the pixels (H, W, 3), uint8, BGR, of an encoded image, on white if it is transparent.
 
     Args:
         content (bytes): The encoded image.
-        source (Any): What errors call it.
+        source (Any): Its name in messages.
 
     Raises:
         InputError: See `LoadImage`.
@@ -116,7 +115,7 @@ def decode_on(content: bytes, source: Any, background: Colour | None) -> tuple[n
 
     Args:
         content (bytes): The encoded image.
-        source (Any): What errors call it.
+        source (Any): Its name in messages.
         background (tuple[int, int, int], optional): See `opaque`.
     """
     try:
@@ -130,7 +129,7 @@ def decode_on(content: bytes, source: Any, background: Colour | None) -> tuple[n
                 pixels = cv2.imdecode(
                     np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
                 )
-            except cv2.error:  # Pillow says what is wrong
+            except cv2.error:  # Pillow reports what is wrong
                 pixels = None
             if pixels is not None and pixels.shape[:2] == (header.height, header.width):
                 return pixels, False
@@ -142,7 +141,8 @@ def decode_with_pillow(content: bytes, source: Any, background: Colour | None) -
     if not content:
         raise InputError(f'{source} is empty: remove it, or get it again.')
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of oddities that do not keep it from decoding; the size is checked here
+        warnings.simplefilter('ignore')  # about harmless oddities; the size is checked here
+        image: Image.Image
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
@@ -151,7 +151,7 @@ def decode_with_pillow(content: bytes, source: Any, background: Colour | None) -
             ) from error
         except Image.DecompressionBombError as error:
             raise InputError(f'{source} has too many pixels: {error}') from error
-        except Exception as error:  # decoders raise whatever they like at a damaged file, here and below
+        except Exception as error:  # decoders raise anything at a damaged file, here and below
             raise damaged(source, error) from error
         check_decodable(*image.size, content, source)
         note_depth(image)
@@ -167,12 +167,12 @@ def decode_with_pillow(content: bytes, source: Any, background: Colour | None) -
 def opaque(image: Image.Image, background: Colour | None) -> tuple[Image.Image, bool]:
     """Return an image of 8 bits in mode RGB, composited on a colour, and whether it is transparent anywhere.
 
-    The values are composited as they are, in sRGB: alpha * colour + (1 - alpha) * background, as
+    Values are composited in sRGB: alpha * colour + (1 - alpha) * background, as
     `PIL.Image.alpha_composite` does it. Premultiplied colours are divided by alpha first.
 
     Args:
         image (Image): Of any mode of 8 bits.
-        background (tuple[int, int, int], optional): The colour; None leaves the alpha channel out.
+        background (tuple[int, int, int], optional): The colour; None drops the alpha channel.
     """
     layered = with_alpha(image)
     if layered is None:
@@ -189,14 +189,14 @@ def opaque(image: Image.Image, background: Colour | None) -> tuple[Image.Image, 
 
 
 def with_alpha(image: Image.Image) -> Image.Image | None:
-    """Return an image of 8 bits in mode RGBA; None if all of it is opaque."""
+    """Return an image of 8 bits in mode RGBA; None if it is entirely opaque."""
     if not {'A', 'a'} & set(image.getbands()) and 'transparency' not in image.info:
         return None
     if image.mode == 'La':
         image = image.convert('LA')
     if image.mode != 'RGBA':  # `convert` copies
         image = image.convert('RGBA')
-    return None if image.getextrema()[3][0] == 255 else image
+    return None if image.getchannel('A').getextrema()[0] == 255 else image
 
 
 def check_size(width: int, height: int, source: Any) -> None:
@@ -209,7 +209,7 @@ def check_size(width: int, height: int, source: Any) -> None:
 
 
 def check_decodable(width: int, height: int, content: bytes, source: Any) -> None:
-    """Raise an InputError if an image is too large to be decoded, or asks for more than its file `content` may."""
+    """Raise an InputError if an image is too large to be decoded, or declares more than its file `content` permits."""
     check_size(width, height, source)
     reason = why_refused(content, width, height)
     if reason:
@@ -224,7 +224,7 @@ def damaged(source: Any, error: Exception) -> InputError:
 
 
 def read_header(content: bytes) -> Header | None:
-    """Return the header of a JPEG, PNG or WebP; None for other formats, and where there is none."""
+    """Return the header of a JPEG, PNG or WebP; None for other formats and files without a header."""
     if content.startswith(b'\xff\xd8\xff'):
         return read_jpeg_header(content)
     if content.startswith(PNG_SIGNATURE):
@@ -240,13 +240,13 @@ def read_header(content: bytes) -> Header | None:
 
 
 def has_transparent_colour(content: bytes) -> bool:
-    """Return whether a PNG has a tRNS chunk, which has to come before its pixels."""
+    """Return whether a PNG has a tRNS chunk, which must precede its pixels."""
     kinds = (kind for kind, _, _ in png_chunks(content) if kind in (b'tRNS', b'IDAT', b'IEND'))
     return next(kinds, b'') == b'tRNS'
 
 
 def read_jpeg_header(content: bytes) -> Header | None:
-    """See `read_header`. Of four channels (CMYK), the two libraries make different colours."""
+    """See `read_header`. The two libraries convert four channels (CMYK) to different colours."""
     for marker, start in jpeg_segments(content):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             depth, height, width, channels = struct.unpack_from('>BHHB', content, start)
@@ -256,7 +256,7 @@ def read_jpeg_header(content: bytes) -> Header | None:
 
 
 def jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield each marker of a JPEG and the position of what belongs to it, up to the compressed data."""
+    """Yield each marker of a JPEG and the position of its segment, up to the compressed data."""
     position = 2
     for _ in range(MAX_SEGMENTS):
         if content[position] != 0xFF:
@@ -273,7 +273,7 @@ def jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def read_webp_header(content: bytes) -> Header | None:
-    """See `read_header`. The extended format, which may move or be transparent, is left to Pillow."""
+    """See `read_header`. Pillow decodes the extended format, which may be animated or transparent."""
     size, kind = struct.unpack_from('<I4x4s', content, 4)
     whole = len(content) >= size + 8
     if kind == b'VP8 ':

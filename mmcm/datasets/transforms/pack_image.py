@@ -1,4 +1,4 @@
-"""The last transform of a training pipeline."""
+"""Conversion of pixels to a tensor, the last transform of a pipeline."""
 
 import numpy as np
 import torch
@@ -10,14 +10,14 @@ from mmcm.utils.errors import InputError
 
 @TRANSFORMS.register_module()
 class PackImage(BaseTransform):
-    """Turn `img` (H, W, C), BGR as mmcv reads it, into `inputs` (C, H, W), RGB; of the rest, keep `gt_label`.
+    """Convert `img` (H, W, C), BGR as in mmcv, to `inputs` (C, H, W), RGB; keep only `gt_label` besides.
 
     Args:
-        channels (int, optional): 1: grey levels, also of files, which are read as colours; 3: colours, also of grey
-            images; None: as it is.
+        channels (int, optional): 1: grey levels, also from files, which are decoded to colours; 3: colours, also from
+            grey images; None: unchanged.
 
     Raises:
-        InputError: If an image that is to be grey has colours.
+        InputError: If an image for `channels=1` has colours.
     """
 
     def __init__(self, channels: int | None = None) -> None:

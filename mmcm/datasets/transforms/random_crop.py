@@ -1,4 +1,4 @@
-"""The random crop beside the central one, for models that see more of a data set (Dhariwal & Nichol, 2021)."""
+"""Random crop, the alternative to the central one that shows more of a data set (Dhariwal & Nichol, 2021)."""
 
 import math
 
@@ -16,12 +16,12 @@ class RandomCropToSquare(BaseTransform):
     """Scale the shorter side to a random length (see `scale_shorter_side`) and cut out a random square.
 
     The length is uniform over the integers from `size` / `max_fraction` to `size` / `min_fraction`, both rounded up.
-    What is drawn comes from NumPy's global generator, which MMEngine seeds for every worker process.
+    Random numbers come from NumPy's global generator, which MMEngine seeds in every worker process.
 
     Args:
         size (int): Height and width of the result in pixels, at most `MAX_SIDE`.
-        min_fraction (float): The least share of the shorter side that is seen, above 0.
-        max_fraction (float): The largest, at most 1.
+        min_fraction (float): Smallest visible fraction of the shorter side, above 0.
+        max_fraction (float): Largest visible fraction, at most 1.
     """
 
     def __init__(self, size: int, min_fraction: float = 0.8, max_fraction: float = 1.0) -> None:

@@ -1,7 +1,7 @@
-"""Scaling as the data of the released models were scaled (Dhariwal & Nichol, 2021): boxes, then bicubic.
+"""Scaling of the data of the released models (Dhariwal & Nichol, 2021): box filters, then bicubic.
 
-Pillow's filters define the result, since they smooth when they shrink, which OpenCV's do not. Its box filter is
-computed here again, to the same bit and in a fraction of the time: the first halving is most of the work.
+Pillow's filters define the result: they antialias when they shrink, unlike OpenCV's. Its box filter is computed here
+again, bit for bit and in a fraction of the time: the first halving is most of the work.
 """
 
 import math
@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmcm.datasets.transforms.load_image import MAX_PIXELS
 
-MAX_SIDE = math.isqrt(MAX_PIXELS)  # pixels; a square of this side is the largest image that would be read again
+MAX_SIDE = math.isqrt(MAX_PIXELS)  # pixels; a square of this side is the largest image that can be read again
 PRECISION = 22  # bits of the weights of Pillow's filters
 THIRD = round(2**PRECISION / 3)
 
@@ -22,14 +22,14 @@ THIRD = round(2**PRECISION / 3)
 def scale_shorter_side(pixels: np.ndarray, side: int) -> np.ndarray:
     """Scale an image so that its shorter side has `side` pixels.
 
-    It is halved by averaging boxes of 2 x 2 while that side is at least twice as long, then scaled bicubically.
+    It is halved by averages over 2 x 2 pixels while that side is at least twice as long, then scaled bicubically.
 
     Args:
         pixels (ndarray): (H, W, 3), (H, W, 1) or (H, W), uint8.
         side (int): Length in pixels, at least 1.
 
     Returns:
-        ndarray: Of as many dimensions; it may be `pixels` itself.
+        ndarray: The scaled image, with as many dimensions; it may be `pixels` itself.
     """
     shape = pixels.shape
     if shape[2:] == (1,):
@@ -48,22 +48,22 @@ def halve(pixels: np.ndarray) -> np.ndarray:
     """Return `pixels` (H, W, ...) at half the height and width, rounded down: Pillow's resizing with a box filter.
 
     Pillow rounds twice, after the rows and after the columns, and halves always upwards. Of an odd number of pixels,
-    the one in the middle falls to a mean of three, or to none.
+    the middle one enters a mean of three, or none.
     """
     height, width = pixels.shape[:2]
-    if height > 2 * width:  # Pillow's releases do not agree on what comes first then: the installed one decides
+    if height > 2 * width:  # Pillow's releases differ in the order of rows and columns: use the installed one
         return np.asarray(Image.fromarray(pixels).resize((width // 2, height // 2), Image.Resampling.BOX))
     flat = np.ascontiguousarray(pixels).reshape(-1)
     step = flat.size // (height * width)  # bytes of a pixel
-    # The means of all neighbours, also of those that are not asked for: a CPU is fastest at memory without gaps.
-    means = np.empty(flat.size, np.uint8)
-    mean(flat[:-step], flat[step:], means[:-step])
-    means = means.reshape(pixels.shape)
+    # The means of all neighbours, including unused ones: a CPU is fastest on contiguous memory.
+    flat_means = np.empty(flat.size, np.uint8)
+    mean(flat[:-step], flat[step:], flat_means[:-step])
+    means = flat_means.reshape(pixels.shape)
     runs, threes = boxes(width)
     for place, start in threes:
         means[:, place] = mean_of_three(pixels[:, start : start + 3].swapaxes(0, 1))
     rows = halve_rows(means)
-    # Nearest neighbours are the columns 0, 2, 4, ..., which OpenCV gathers several times as fast as NumPy.
+    # Nearest neighbours are the columns 0, 2, 4, ..., which OpenCV gathers several times faster than NumPy.
     parts = [
         cv2.resize(rows[:, run], (len(range(width)[run]) // 2, len(rows)), interpolation=cv2.INTER_NEAREST)
         for run in runs
@@ -85,21 +85,21 @@ def halve_rows(pixels: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def boxes(length: int) -> tuple[list[slice], list[tuple[int, int]]]:
-    """Return which pixels of a row make one when it is halved.
+    """Return the pixels of a row that are averaged when it is halved.
 
     Args:
         length (int): Number of pixels, at least 2.
 
     Returns:
-        list[slice]: Runs of pixels, of even lengths, in which it is always two.
-        list[tuple[int, int]]: Exceptions, where it is three: the first of the two that they replace, and of the three.
+        list[slice]: Runs of pixels, of even lengths, in which pairs are averaged.
+        list[tuple[int, int]]: Exceptions with three pixels: the first of the pair that they replace, and of the three.
     """
     if length % 2 == 0:
         return [slice(0, length)], []
     half = length // 2  # also the place of the pixel in the middle
     first_run = 2 * ((half + 1) // 2)
     runs = [slice(0, first_run), slice(first_run + 1, length)]
-    # Rounding of floating point numbers decides who gets the middle, so Pillow is asked.
+    # Rounding of floating point numbers decides which mean contains the middle one, so Pillow is queried.
     row = np.zeros((1, length), np.uint8)
     row[0, half] = 255
     takers = np.asarray(Image.fromarray(row).resize((half, 1), Image.Resampling.BOX))[0]
@@ -115,7 +115,7 @@ def mean(first: np.ndarray, second: np.ndarray, out: np.ndarray) -> None:
     out -= difference
 
 
-def mean_of_three(pixels: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of three arrays as Pillow's fixed point arithmetic has it."""
+def mean_of_three(pixels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Return the mean of three arrays in Pillow's fixed point arithmetic."""
     total = pixels[0].astype(np.int32) + pixels[1] + pixels[2]
     return ((total * THIRD + 2 ** (PRECISION - 1)) >> PRECISION).astype(np.uint8)

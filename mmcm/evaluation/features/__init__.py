@@ -1,4 +1,4 @@
-"""Networks whose features images are judged by."""
+"""Feature extractors: networks in whose features metrics compare images."""
 
 from mmcm.evaluation.features.base import FeatureExtractor, Features
 from mmcm.evaluation.features.digits_classifier import DigitsClassifier

@@ -1,7 +1,7 @@
-"""What feature extractors have in common: networks whose features images are judged by.
+"""Base of feature extractors.
 
 An extractor is a registered module. `init_weights()` reads its weights; then `extract(images)` returns the `Features`
-of images, uint8, (N, C, H, W), that are on its device, and `fingerprint` tells its features from those of others.
+of images, uint8, (N, C, H, W), on its device, and `fingerprint` identifies its features.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class Features(NamedTuple):
     Attributes:
         features (Tensor): (N, D).
         logits (Tensor, optional): Unnormalised log-probabilities of the classes, (N, K).
-        spatial (Tensor, optional): Features that keep where in the image something is, flattened, (N, S).
+        spatial (Tensor, optional): Features that keep positions in the image, flattened, (N, S).
     """
 
     features: Tensor
@@ -35,10 +35,10 @@ class FeatureExtractor(nn.Module):
     """An extractor whose `forward(images)` returns the `Features` of one batch that fits the memory.
 
     Args:
-        batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
+        batch_size (int): Largest number of images per pass. On a GPU, a batch that does not fit is halved.
 
     Attributes:
-        fingerprint (str, optional): Digest of all that the features depend on, 64 hexadecimal digits; None until
+        fingerprint (str, optional): Digest of everything that the features depend on, 64 hexadecimal digits; None until
             `init_weights` has read the weights.
     """
 
@@ -51,29 +51,29 @@ class FeatureExtractor(nn.Module):
         """Return the features of `images` (N, C, H, W), uint8, on the device of the network, in float32.
 
         Raises:
-            InputError: If the weights have not been read, or if these are no images that the network can look at.
+            InputError: If the weights have not been read, or the network cannot take these images.
         """
         if self.fingerprint is None:
             raise InputError(f'{type(self).__name__} has no weights yet: call init_weights().')
         if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
             raise InputError(
-                f'{type(self).__name__} looks at images, uint8 (N, C, H, W), got '
+                f'{type(self).__name__} takes images, uint8 (N, C, H, W), got '
                 f'{str(images.dtype).rpartition(".")[2]} {tuple(images.shape)}.'
             )
         with full_precision(images.device):
             parts = list(self.batches.run(lambda part: self(images[part]), len(images)))
-            return Features(*(None if column[0] is None else torch.cat(column) for column in zip(*parts)))
+            return Features._make(None if column[0] is None else torch.cat(column) for column in zip(*parts))
 
 
 def fingerprint_of(extractor: nn.Module, **settings: Any) -> str:
-    """Return a digest of what features depend on, 64 hexadecimal digits.
+    """Return a digest of everything that features depend on, 64 hexadecimal digits.
 
     Args:
-        extractor (Module): The extractor: its class counts, and its weights.
-        **settings: What else the features depend on: plain values, which `repr` tells apart.
+        extractor (Module): The extractor, with its class and its weights.
+        **settings: Further settings, plain values that `repr` distinguishes.
     """
-    said = f'{type(extractor).__name__} {sorted(settings.items())!r} {digest(extractor.state_dict())}'
-    return hashlib.sha256(said.encode()).hexdigest()
+    content = f'{type(extractor).__name__} {sorted(settings.items())!r} {digest(extractor.state_dict())}'
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def as_rgb(images: Tensor) -> Tensor:

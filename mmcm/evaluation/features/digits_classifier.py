@@ -1,4 +1,4 @@
-"""Small classifiers of digits: which digit does an image read as, and how real do images look in their features."""
+"""Small classifiers of digits, for label accuracy and as feature extractors."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from mmcm.checkpoints.weights import load_weights, read_backbone
 from mmcm.evaluation.features.base import Features, fingerprint_of, full_precision
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
 
 
@@ -34,7 +35,7 @@ def normalised(dropout: float) -> nn.Sequential:
 
 
 def perceptron(dropout: float) -> nn.Sequential:
-    """Return three linear layers, which know no neighbours."""
+    """Return three linear layers, without any notion of neighbouring pixels."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 64), nn.ReLU(),
         nn.Dropout(dropout), nn.Linear(64, 10))  # yapf: disable
@@ -47,19 +48,19 @@ ARCHITECTURES = dict(convolutional=convolutional, normalised=normalised, percept
 class DigitsClassifier(BaseModel):
     """A classifier of 8 x 8 digits, trained on the 'train' half of the data set.
 
-    Its features are the 64 numbers from which a last linear layer reads the digit. Classifiers of other architectures
-    and from other seeds are independent judges: a model that was selected by one of them is to be reported by others.
+    Its features are the 64 inputs of its last linear layer. Classifiers of other architectures and seeds are
+    independent judges: report a model that was selected by one of them with another.
 
     Args:
         checkpoint (str, optional): Weights to load by `init_weights`; None to train it.
-        dropout (float): Share of the features dropped in training.
-        architecture (str): 'convolutional', 'normalised' (batch normalisation and averages over the image, which look
-            at textures) or 'perceptron' (linear layers alone).
-        label_smoothing (float): Share of the label that is spread over all classes in training, in [0, 1]. It bounds
-            the features: without it, a few outliers count for much in the covariance of a convolutional network.
+        dropout (float): Fraction of the features dropped in training.
+        architecture (str): 'convolutional', 'normalised' (batch normalisation and averages over the image, sensitive to
+            textures) or 'perceptron' (linear layers alone).
+        label_smoothing (float): Fraction of the label that is spread over all classes in training, in [0, 1]. It bounds
+            the features: without it, a few outliers dominate the covariance of a convolutional network.
     """
 
-    channels = 1  # of the images that it looks at
+    channels = 1  # of its images
 
     def __init__(
         self,
@@ -68,8 +69,7 @@ class DigitsClassifier(BaseModel):
         architecture: str = 'convolutional',
         label_smoothing: float = 0.1,
     ) -> None:
-        if architecture not in ARCHITECTURES:
-            raise InputError(f'architecture has to be one of {", ".join(ARCHITECTURES)}, got {architecture!r}.')
+        check_choice('architecture', architecture, tuple(ARCHITECTURES))
         super().__init__(MODELS.build(dict(type='ImagePreprocessor')))
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.fingerprint: str | None = None
@@ -77,7 +77,7 @@ class DigitsClassifier(BaseModel):
         self.backbone = ARCHITECTURES[architecture](dropout)
 
     def init_weights(self) -> None:
-        """Load the checkpoint, if one was named."""
+        """Load the checkpoint, if there is one."""
         if self.checkpoint is not None:
             path = cached_file(self.checkpoint)
             load_weights(self.backbone, read_backbone(path, network=self.backbone), path)
@@ -86,7 +86,7 @@ class DigitsClassifier(BaseModel):
     def extract(self, images: Tensor) -> Features:
         """Return features (N, 64) and logits (N, 10) of `images` (N, 1, 8, 8), uint8; others are an InputError."""
         if images.shape[1:] != (1, 8, 8):
-            raise InputError(f'DigitsClassifier looks at digits, (N, 1, 8, 8), got images of {tuple(images.shape)}.')
+            raise InputError(f'DigitsClassifier takes digits, (N, 1, 8, 8), got images of {tuple(images.shape)}.')
         with full_precision(images.device):
             x = self.data_preprocessor(dict(inputs=images))['inputs']
             features = self.backbone[:-2](x)
@@ -95,11 +95,12 @@ class DigitsClassifier(BaseModel):
     def forward(
         self, inputs: Tensor, data_samples: DataSample | Sequence[DataSample] | None = None, mode: str = 'tensor'
     ) -> dict | list | Tensor:
-        """Compute the loss, the labels read ('predict', as `pred_label`) or the logits of `inputs` (N, 1, 8, 8)."""
+        """Return the loss, the predicted labels ('predict', as `pred_label`) or the logits of `inputs` (N, 1, 8, 8)."""
         logits = self.backbone(inputs)
+        if mode not in ('loss', 'predict'):
+            return logits
         labels = labels_of(data_samples)
+        assert labels is not None  # of the digits, each has one
         if mode == 'loss':
             return dict(loss=F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
-        if mode == 'predict':
-            return [DataSample.of(label=label, pred_label=read) for label, read in zip(labels, logits.argmax(1))]
-        return logits
+        return [DataSample.of(label=label, pred_label=read) for label, read in zip(labels, logits.argmax(1))]

@@ -1,9 +1,9 @@
-"""The InceptionV3 that FID, sFID and the Inception Score are defined with (Szegedy et al., 2016, arXiv 1512.00567).
+"""InceptionV3 as in the definitions of FID, sFID and the Inception Score (Szegedy et al., 2016, arXiv 1512.00567).
 
-It is the network that Google published on 2015-12-05 as a TensorFlow graph, in the port whose weights torch-fidelity
-and pytorch-fid distribute. It differs from torchvision's InceptionV3, beside the weights and the 1008 classes, in what
-averages see at the border (no padding) and in the pooling of the last block (maxima). What is taken from it is what the
-evaluator of Dhariwal & Nichol (2021, arXiv 2105.05233) takes, which Song et al. (2023) use, too.
+Google published this network on 2015-12-05 as a TensorFlow graph; torch-fidelity and pytorch-fid distribute its weights
+for PyTorch. Besides weights and the 1008 classes, it differs from torchvision's InceptionV3 in averages at the border
+(no padding) and in the pooling of the last block (maxima). The features are those of the evaluator of Dhariwal & Nichol
+(2021, arXiv 2105.05233), which Song et al. (2023) use, too.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ WEIGHTS = 'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/wei
 # pytorch-fid's pt_inception-2015-12-05-6726825d.pth is the same file.
 PUBLISHED_SHA256 = '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'
 
-SIZE = 299  # pixels, of what the network looks at
+SIZE = 299  # pixels, of the input of the network
 NUM_CLASSES = 1008
-SPATIAL_CHANNELS = 7  # of 192: so few that 17 x 17 of them are about as many features as the 2048
+SPATIAL_CHANNELS = 7  # of 192: with 17 x 17 pixels, about as many features as the 2048
 EPS = 0.001  # added to the variances
 
 
@@ -50,11 +50,11 @@ class InceptionV3(FeatureExtractor):
         checkpoint (str | Path): A file, or its http or https address; see `mmcm.checkpoints.cached_file`.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits. A file whose name ends with the
             first eight digits of the published one has to be that.
-        batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
+        batch_size (int): Largest number of images per pass. On a GPU, a batch that does not fit is halved.
 
     Attributes:
-        doubt (str, optional): What is not known of the weights, where they are not of the published file; set by
-            `init_weights`. NVIDIA's are said to be the same, but theirs is another file.
+        doubt (str, optional): Warning for weights that are not of the published file; set by `init_weights`. NVIDIA's
+            are said to be the same, but theirs is another file.
     """
 
     def __init__(self, checkpoint: str | Path = WEIGHTS, sha256: str | None = None, batch_size: int = 64) -> None:
@@ -87,7 +87,7 @@ class InceptionV3(FeatureExtractor):
         """Read the weights, and download them if they are not on this machine. The second call does nothing.
 
         Raises:
-            InputError: If the file cannot be had or read, has another digest, or holds another network.
+            InputError: If the file cannot be downloaded or read, has another digest, or holds another network.
         """
         if self.fingerprint is not None:
             return
@@ -106,7 +106,7 @@ class InceptionV3(FeatureExtractor):
                 f'It is not known whether the weights in {path} are those of 2015-12-05: the published file '
                 f'is another one ({WEIGHTS}).'
             )
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its overloads leave it out
         self.fingerprint = fingerprint_of(self)
 
     def forward(self, images: Tensor) -> Features:
@@ -126,7 +126,7 @@ class InceptionV3(FeatureExtractor):
 
 
 def is_left_out(key: str) -> bool:
-    """Return whether the features do not depend on a tensor that files of this network may have."""
+    """Return whether a tensor in files of this network is unused here."""
     return key == 'fc.bias' or key.startswith('AuxLogits.') or key.endswith('.num_batches_tracked')
 
 
@@ -151,7 +151,12 @@ class Convolution(nn.Module):
 
 
 class Normalisation(nn.Module):
-    """Batch normalisation with the statistics of the training set, also where a module is in training mode."""
+    """Batch normalisation with the statistics of the training set, also in training mode."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -164,7 +169,7 @@ class Normalisation(nn.Module):
 
 
 def average(x: Tensor) -> Tensor:
-    """Average over 3 x 3 pixels, of which those outside do not count."""
+    """Average over 3 x 3 pixels, without those outside the image."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -174,7 +179,7 @@ def maximum(x: Tensor) -> Tensor:
 
 
 class BlockA(nn.Module):
-    """Branches that see 1, 5 and again 5 pixels around, and an average, side by side (Fig. 5 of the paper)."""
+    """Parallel branches with fields of 1, 5 and 5 pixels, and an average (Fig. 5 of the paper)."""
 
     def __init__(self, in_channels: int, pool_channels: int) -> None:
         super().__init__()
@@ -222,20 +227,19 @@ class BlockB(nn.Module):
 
 
 class BlockC(nn.Module):
-    """Branches whose 7 x 7 convolutions are made of rows and columns (Fig. 6 of the paper, n = 7)."""
+    """Parallel branches with 7 x 7 convolutions factorised into rows and columns (Fig. 6 of the paper, n = 7)."""
 
     def __init__(self, in_channels: int, mid_channels: int) -> None:
         super().__init__()
-        row, column = dict(kernel_size=(1, 7), padding=(0, 3)), dict(kernel_size=(7, 1), padding=(3, 0))
         self.branch1x1 = Convolution(in_channels, 192, 1)
         self.branch7x7_1 = Convolution(in_channels, mid_channels, 1)
-        self.branch7x7_2 = Convolution(mid_channels, mid_channels, **row)
-        self.branch7x7_3 = Convolution(mid_channels, 192, **column)
+        self.branch7x7_2 = Convolution(mid_channels, mid_channels, (1, 7), padding=(0, 3))
+        self.branch7x7_3 = Convolution(mid_channels, 192, (7, 1), padding=(3, 0))
         self.branch7x7dbl_1 = Convolution(in_channels, mid_channels, 1)
-        self.branch7x7dbl_2 = Convolution(mid_channels, mid_channels, **column)
-        self.branch7x7dbl_3 = Convolution(mid_channels, mid_channels, **row)
-        self.branch7x7dbl_4 = Convolution(mid_channels, mid_channels, **column)
-        self.branch7x7dbl_5 = Convolution(mid_channels, 192, **row)
+        self.branch7x7dbl_2 = Convolution(mid_channels, mid_channels, (7, 1), padding=(3, 0))
+        self.branch7x7dbl_3 = Convolution(mid_channels, mid_channels, (1, 7), padding=(0, 3))
+        self.branch7x7dbl_4 = Convolution(mid_channels, mid_channels, (7, 1), padding=(3, 0))
+        self.branch7x7dbl_5 = Convolution(mid_channels, 192, (1, 7), padding=(0, 3))
         self.branch_pool = Convolution(in_channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -277,25 +281,24 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """Branches that end in a row and a column beside each other (Fig. 7 of the paper).
+    """Parallel branches that end in a row and a column side by side (Fig. 7 of the paper).
 
     Args:
         in_channels (int): C.
-        pool (Callable): What the last branch begins with, `average` or `maximum`.
+        pool (Callable): Pooling at the start of the last branch, `average` or `maximum`.
     """
 
     def __init__(self, in_channels: int, pool: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        row, column = dict(kernel_size=(1, 3), padding=(0, 1)), dict(kernel_size=(3, 1), padding=(1, 0))
         self.pool = pool
         self.branch1x1 = Convolution(in_channels, 320, 1)
         self.branch3x3_1 = Convolution(in_channels, 384, 1)
-        self.branch3x3_2a = Convolution(384, 384, **row)
-        self.branch3x3_2b = Convolution(384, 384, **column)
+        self.branch3x3_2a = Convolution(384, 384, (1, 3), padding=(0, 1))
+        self.branch3x3_2b = Convolution(384, 384, (3, 1), padding=(1, 0))
         self.branch3x3dbl_1 = Convolution(in_channels, 448, 1)
         self.branch3x3dbl_2 = Convolution(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a = Convolution(384, 384, **row)
-        self.branch3x3dbl_3b = Convolution(384, 384, **column)
+        self.branch3x3dbl_3a = Convolution(384, 384, (1, 3), padding=(0, 1))
+        self.branch3x3dbl_3b = Convolution(384, 384, (3, 1), padding=(1, 0))
         self.branch_pool = Convolution(in_channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:

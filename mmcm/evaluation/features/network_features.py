@@ -1,4 +1,4 @@
-"""Any network as a feature extractor."""
+"""Feature extractor around any network of the registry or of an importable package."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,27 +19,27 @@ Place = int | str
 
 @MODELS.register_module()
 class NetworkFeatures(FeatureExtractor):
-    """Features that a network computes of images, which are brought into the form that it expects.
+    """Features of any network; images are converted to the input that it expects.
 
     Args:
-        network (dict | str): Config of the network: its `type` is a name of the registry or the path of an importable
-            class or function, such as `'torchvision.models.resnet50'`; the rest are its arguments. Or the type alone.
-        checkpoint (str | Path, optional): Its weights, a file or an address, see `mmcm.checkpoints.cached_file`;
-            those that the network comes with if not given.
+        network (dict | str): Config of the network, or its type alone. The `type` is a name of the registry or the path
+            of an importable class or function, such as `'torchvision.models.resnet50'`.
+        checkpoint (str | Path, optional): Its weights, a file or an address, see `mmcm.checkpoints.cached_file`; by
+            default, the weights that the constructor makes.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
-        arguments (dict, optional): What the network is called with, besides the images.
-        features (int | str, optional): Where in what the network returns the features are: the position in a sequence,
-            the key in a mapping or the name of an attribute; the whole if not given. All but the first axis are
+        arguments (dict, optional): Arguments of the network besides the images.
+        features (int | str, optional): Place of the features in the output of the network: the position in a sequence,
+            the key in a mapping or the name of an attribute; by default, the whole output. All but the first axis are
             flattened.
-        logits (int | str, optional): Where the logits are, in the same way; None if they are not asked for.
+        logits (int | str, optional): Place of the logits, likewise; None for no logits.
         rgb (bool): Whether grey images get three equal channels.
-        size (tuple[int, int], optional): Height and width to resize to, bilinearly and smoothed where images become
-            smaller; as they are if not given.
-        value_range (tuple[float, float], optional): What 0 and 255 become, as float32. If not given, images are left
-            uint8, or float32 from 0 to 255 where they are resized.
-        mean (Sequence[float], optional): What is subtracted from each channel after that.
-        std (Sequence[float], optional): What each channel is divided by then.
-        batch_size (int): At most so many images pass the network at once. On a GPU, what does not fit is halved.
+        size (tuple[int, int], optional): Height and width to resize to, bilinearly with antialiasing; by default, the
+            size of the images.
+        value_range (tuple[float, float], optional): Values of 0 and 255 in the input, float32. By default, images stay
+            uint8, or float32 from 0 to 255 if they are resized.
+        mean (Sequence[float], optional): Subtracted from each channel after that.
+        std (Sequence[float], optional): Divides each channel then.
+        batch_size (int): Largest number of images per pass. On a GPU, a batch that does not fit is halved.
     """
 
     def __init__(
@@ -67,17 +67,17 @@ class NetworkFeatures(FeatureExtractor):
             )
         self.checkpoint = None if checkpoint is None else str(checkpoint)
         self.sha256 = sha256
-        self.settings = dict(
+        self.settings: dict[str, Any] = dict(
             network=network and dict(network), arguments=dict(arguments or {}), features=features, logits=logits,
             rgb=rgb, size=size and tuple(size), value_range=value_range and tuple(value_range),
             mean=mean and tuple(mean), std=std and tuple(std))  # yapf: disable
-        self.network = None
+        self.network: nn.Module | None = None
 
     def init_weights(self) -> None:
         """Build the network and read its weights. The second call does nothing.
 
         Raises:
-            InputError: If there is no such network, or if its file cannot be had, has another digest or other weights.
+            InputError: If there is no such network, or its file cannot be read, has another digest or other weights.
         """
         if self.fingerprint is None:
             self.network = self.make_network().eval()
@@ -92,13 +92,14 @@ class NetworkFeatures(FeatureExtractor):
         return network
 
     def forward(self, images: Tensor) -> Features:
-        """Return the features of `images`, uint8 (N, C, H, W), and their logits if asked for."""
+        """Return the features of `images`, uint8 (N, C, H, W), and their logits on request."""
+        assert self.network is not None  # extract() checks that init_weights() was called
         prepared = self.prepare(images)
         try:
             output = self.network(prepared, **self.settings['arguments'])
         except torch.cuda.OutOfMemoryError:  # with fewer images, it may fit
             raise
-        except (RuntimeError, TypeError) as error:  # among them what is not implemented for a dtype
+        except (RuntimeError, TypeError) as error:  # such as an operation without an implementation for a dtype
             raise InputError(
                 f'the network of {type(self).__name__} cannot take images of shape '
                 f'{tuple(prepared.shape)}, {prepared.dtype}: {error}. size, value_range and arguments say '
@@ -110,7 +111,7 @@ class NetworkFeatures(FeatureExtractor):
         return Features(features, taken(output, self.settings['logits'], 'logits', len(images)))
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Return `images` (N, C, H, W) in the form that the network expects."""
+        """Convert `images` (N, C, H, W) to the input of the network."""
         settings = self.settings
         x = as_rgb(images) if settings['rgb'] else images
         if settings['size'] is not None:
@@ -125,12 +126,12 @@ class NetworkFeatures(FeatureExtractor):
 
 
 def build_network(config: dict) -> nn.Module:
-    """Return the network that `config` describes; an InputError if there is no such thing."""
+    """Build the network of `config`; raise an InputError if it cannot be built."""
     try:
         network = MODELS.build(config)
     except InputError:
         raise
-    except (AttributeError, ImportError, KeyError, ValueError) as error:  # of its own, about its settings
+    except (AttributeError, ImportError, KeyError, ValueError) as error:  # of the network, about its settings
         raise InputError(f'the network {config["type"]!r} cannot be built: {error}') from error
     if not isinstance(network, nn.Module):
         raise InputError(f'{config["type"]!r} is no network but a {type(network).__name__}.')
@@ -138,22 +139,24 @@ def build_network(config: dict) -> nn.Module:
 
 
 def taken(output: Any, place: Place | None, name: str, number: int) -> Tensor:
-    """Return what is at `place` in the output of a network, as float32, (N, D).
+    """Return the value at `place` in the output of a network, as float32, (N, D).
 
     Args:
-        output (Any): What the network returned.
-        place (int | str, optional): A position, a key or the name of an attribute; the output itself if not given.
-        name (str): The argument that gave the place.
-        number (int): N, how many images the network looked at.
+        output (Any): The output of the network.
+        place (int | str, optional): A position, a key or the name of an attribute; None for the output itself.
+        name (str): The argument with the place.
+        number (int): N, the number of images.
 
     Raises:
-        InputError: If there is nothing, or something else.
+        InputError: If there is no tensor with a row for each image.
     """
     found = output
     if place is not None:
         try:
-            by_name = isinstance(place, str) and not isinstance(output, Mapping)
-            found = getattr(output, place) if by_name else output[place]
+            if isinstance(place, str) and not isinstance(output, Mapping):
+                found = getattr(output, place)
+            else:
+                found = output[place]
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise InputError(
                 f'{name}={place!r} names nothing in what the network returns: {described(output)}.'
@@ -167,7 +170,7 @@ def taken(output: Any, place: Place | None, name: str, number: int) -> Tensor:
 
 
 def described(output: Any) -> str:
-    """Say in a few words what a network has returned."""
+    """Describe the output of a network in a few words."""
     if isinstance(output, Tensor):
         return f'a tensor {tuple(output.shape)}'
     if isinstance(output, Mapping):

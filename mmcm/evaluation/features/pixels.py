@@ -1,4 +1,4 @@
-"""The pixels themselves as features, for metrics that need no network."""
+"""Pixels as features, for metrics without a network."""
 
 import torch
 from torch import Tensor, nn

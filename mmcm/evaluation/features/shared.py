@@ -1,4 +1,4 @@
-"""One network of features for all metrics that ask for the same."""
+"""Shared feature extractors: metrics with the same config use one network."""
 
 import json
 import logging
@@ -10,18 +10,19 @@ from weakref import WeakValueDictionary
 import torch
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcm.evaluation.features.base import Features, fingerprint_of
 from mmcm.registry import MODELS
+from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 from mmcm.utils.precision import standard_defaults
 
-REFERENCE = 'InceptionV3'  # the extractor of the reference evaluator, in whose features published scores are
+REFERENCE = 'InceptionV3'  # the extractor of the reference evaluator and of published scores
 
 
 class SharedExtractor:
-    """A feature extractor, built on the best device present when it is first needed.
+    """A feature extractor, built at its first use on the best available device.
 
     Args:
         config (dict): Its config.
@@ -30,11 +31,11 @@ class SharedExtractor:
     def __init__(self, config: dict) -> None:
         self.config = config
         self.kind = str(getattr(config['type'], '__name__', config['type'])).split('.')[-1]
-        self._last = (None, None)
+        self._last: tuple[Sequence[dict[str, Any]], Features] | None = None
 
     @cached_property
-    def network(self) -> nn.Module:
-        """The network, with its weights, on its device; a warning is logged if it has doubts about them."""
+    def network(self) -> Any:  # a Module with extract(images)
+        """The network, with its weights, on its device; doubts about the weights are logged as a warning."""
         with standard_defaults():
             network = MODELS.build(self.config)
             if not callable(getattr(network, 'extract', None)):
@@ -51,12 +52,12 @@ class SharedExtractor:
 
     @property
     def is_reference(self) -> bool:
-        """Whether its features are those of the reference evaluator, by its type: of its weights, see `network`."""
+        """Whether its type is that of the reference evaluator; for its weights, see `network`."""
         return self.kind == REFERENCE
 
     @property
     def fingerprint(self) -> str:
-        """What tells its features from those of any other, in hexadecimal digits."""
+        """Digest that identifies its features, in hexadecimal digits."""
         return getattr(self.network, 'fingerprint', None) or fingerprint_of(self.network)
 
     @torch.no_grad()
@@ -64,10 +65,10 @@ class SharedExtractor:
         """Return the features, in main memory, of `images`, uint8 (N, C, H, W).
 
         Raises:
-            InputError: If they are not finite, so that no number that is made of them would mean anything.
+            InputError: If they are not finite, which would make every metric meaningless.
         """
         made = self.network.extract(images.to(get_device()))
-        features = Features(*(None if field is None else field.cpu() for field in made))
+        features = Features._make(None if field is None else field.cpu() for field in made)
         for name, values in features._asdict().items():
             if values is not None and not values.isfinite().all():
                 raise InputError(
@@ -75,24 +76,25 @@ class SharedExtractor:
                 )
         return features
 
-    def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
-        """Return the features of the images that were drawn for `data_samples`; see `extract`.
+    def extract_samples(self, data_samples: Sequence[dict[str, Any]]) -> Features:
+        """Return the features of the images generated for `data_samples`; see `extract`.
 
-        MMEngine's evaluator hands the same list to all metrics, so the first one that asks pays for all of them.
+        MMEngine's evaluator passes the same list to all metrics, so the features of the last list are kept.
         """
-        if self._last[0] is not data_samples:
-            self._last = data_samples, self.extract(drawn_images(data_samples))
+        if self._last is None or self._last[0] is not data_samples:
+            self._last = data_samples, self.extract(generated_images(data_samples))
         return self._last[1]
 
 
-_EXTRACTORS = WeakValueDictionary()  # what nobody uses any more goes, and the memory of its network with it
+# An unused extractor is dropped, with the memory of its network.
+_EXTRACTORS: WeakValueDictionary[str, SharedExtractor] = WeakValueDictionary()
 
 
 def shared_extractor(config: dict) -> SharedExtractor:
-    """Return the extractor that `config` asks for: the same one to all who ask for the same, as long as one has it.
+    """Return the extractor of `config`; calls with equal configs share one as long as it is in use.
 
     Raises:
-        InputError: If `config` is none.
+        InputError: If `config` is no config.
     """
     if not isinstance(config, dict) or 'type' not in config:
         raise InputError(
@@ -106,22 +108,22 @@ def shared_extractor(config: dict) -> SharedExtractor:
 
 
 def channels_for(config: dict) -> int | None:
-    """Return how many channels images need for the extractor of `config`; None where grey and coloured ones will do."""
+    """Return the number of channels that the extractor of `config` needs; None if it takes grey and RGB images."""
     kind = config.get('type')
     return getattr(MODELS.get(kind) if isinstance(kind, str) else kind, 'channels', None)
 
 
-def drawn_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:
-    """Return the images that were drawn for `data_samples`, uint8 (N, C, H, W).
+def generated_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:
+    """Return the images generated for `data_samples`, uint8 (N, C, H, W).
 
     Raises:
         InputError: If there are none, or they have several sizes, or another dtype.
     """
-    images = [sample.get('fake_img') for sample in data_samples]
-    if not images:
+    images = [sample['fake_img'] for sample in data_samples if sample.get('fake_img') is not None]
+    if not data_samples:
         raise InputError('there is a batch without any image.')
-    if any(image is None for image in images):
-        raise InputError('the predictions have no fake_img, the image that was drawn.')
+    if len(images) < len(data_samples):
+        raise InputError('the predictions have no fake_img, the generated image.')
     kinds = sorted({(tuple(image.shape), str(image.dtype)) for image in images})
     if len(kinds) > 1 or images[0].dtype != torch.uint8:
         raise InputError(
@@ -129,3 +131,7 @@ def drawn_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:
             f'{" and ".join(f"{dtype} {shape}" for shape, dtype in kinds)}.'
         )
     return torch.stack(images)
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

@@ -1,4 +1,4 @@
-"""Any network that was saved as TorchScript, as a feature extractor."""
+"""Feature extractor around a TorchScript archive."""
 
 import warnings
 from pathlib import Path
@@ -12,21 +12,21 @@ from mmcm.evaluation.features.network_features import NetworkFeatures
 from mmcm.registry import MODELS
 from mmcm.utils.bounded import Unreadable, open_directory
 from mmcm.utils.errors import InputError
-from mmcm.utils.file_kinds import stand_in
+from mmcm.utils.stand_ins import stand_in
 
 
 @MODELS.register_module()
 class TorchScriptFeatures(NetworkFeatures):
-    """Features that a TorchScript archive computes. It contains code, which `extract` runs: use those that you trust.
+    """Features of a TorchScript archive. It contains code, which `extract` runs: use only archives that you trust.
 
-    NVIDIA's InceptionV3, for example, looks at uint8 images of any size:
+    NVIDIA's InceptionV3, for example, takes uint8 images of any size:
 
         dict(type='TorchScriptFeatures', checkpoint='inception-2015-12-05.pt', arguments=dict(return_features=True))
 
     Args:
         checkpoint (str | Path): The archive, or its http or https address; see `mmcm.checkpoints.cached_file`.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
-        **kwargs: How the network is to be called, and what is taken from it; see `NetworkFeatures`.
+        **kwargs: Input and output of the network; see `NetworkFeatures`.
     """
 
     def __init__(self, checkpoint: str | Path, sha256: str | None = None, **kwargs: Any) -> None:
@@ -34,8 +34,9 @@ class TorchScriptFeatures(NetworkFeatures):
 
     def make_network(self) -> torch.jit.ScriptModule:
         """Return the network in the archive."""
+        assert self.checkpoint is not None
         path = cached_file(self.checkpoint, sha256=self.sha256)
-        self.settings['network'] = digests(path)[1]  # equal weights may stand beside other code
+        self.settings['network'] = digests(path)[1]  # equal weights may come with other code
         return load_script(path)
 
 
@@ -51,7 +52,7 @@ def load_script(path: Path) -> torch.jit.ScriptModule:
     """Return the network in a TorchScript archive, on the CPU.
 
     Raises:
-        InputError: If the file is no such archive, or a broken one.
+        InputError: If the file is no such archive, or damaged.
     """
     if not is_script(path):
         found = stand_in(path)

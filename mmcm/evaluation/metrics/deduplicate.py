@@ -1,4 +1,4 @@
-"""Which images count: each request once, however the requests were dealt out to the processes."""
+"""Deduplication: each sampling request counts once, however the requests were distributed over processes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,38 +6,41 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.dist import get_rank, get_world_size
 
+from mmcm.renamed import moved_name
 
-class Counted(NamedTuple):
-    """What may be counted.
+
+class Entries(NamedTuple):
+    """Values of some images.
 
     Attributes:
-        values (ndarray): (N, ...), what is known of each image.
-        positions (ndarray): (N,), where each image has its place among all images, int64.
+        values (ndarray): (N, ...), the value of each image.
+        positions (ndarray): (N,), the position of each image among all images, int64.
     """
 
     values: np.ndarray
     positions: np.ndarray
 
 
-class CountedOnce:
+class Deduplicator:
     """The requests that one process has answered.
 
-    So that all processes have equally many, DefaultSampler lets some draw a request that another one draws, too: the
-    last of theirs, each. What was counted cannot be taken back, so the last image of a process waits for the next one,
-    or for the end, when it is known what the others have drawn. It holds one image, and one number for each.
+    DefaultSampler pads the share of a process with one request of another process, its last, so that all shares are
+    equally long. A value that was counted cannot be subtracted again. Each process therefore holds back its last image
+    until the next one comes, or until the requests of the other processes are known. It keeps one image, and one number
+    for each.
     """
 
     def __init__(self) -> None:
-        self.positions = set()
-        self.waiting = None
+        self.positions: set[int] = set()
+        self.waiting: Entries | None = None
 
-    def add(self, values: np.ndarray, indices: Sequence[int | None]) -> Counted:
-        """Return what may be counted now, after a batch has been drawn.
+    def add(self, values: np.ndarray, indices: Sequence[int | None]) -> Entries:
+        """Add a batch, and return the entries that may be counted now.
 
         Args:
-            values (ndarray): (N, ...), what is known of each of its images.
-            indices (Sequence[int | None]): The `sample_idx` of each. Images without any count as they come, and have
-                their places in turns: one of each process, and on.
+            values (ndarray): (N, ...), the value of each image.
+            indices (Sequence[int | None]): The `sample_idx` of each. Images without one count as they come, and take
+                positions in turns: one of each process, then the next of each.
         """
         rows, positions = [], []
         for row, index in enumerate(indices):
@@ -46,12 +49,16 @@ class CountedOnce:
                 self.positions.add(position)
                 rows.append(row)
                 positions.append(position)
-        new = Counted(values[rows], np.array(positions, np.int64))
+        new = Entries(values[rows], np.array(positions, np.int64))
         if self.waiting is not None:
-            new = Counted(*map(np.concatenate, zip(self.waiting, new)))
-        self.waiting = Counted(new.values[-1:], new.positions[-1:])
-        return Counted(new.values[:-1], new.positions[:-1])
+            new = Entries(*map(np.concatenate, zip(self.waiting, new)))
+        self.waiting = Entries(new.values[-1:], new.positions[-1:])
+        return Entries(new.values[:-1], new.positions[:-1])
 
-    def counted(self) -> set:
-        """Return the places of the images that were counted already."""
+    def counted(self) -> set[int]:
+        """Return the positions of the images that were counted already."""
         return self.positions if self.waiting is None else self.positions - set(self.waiting.positions.tolist())
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

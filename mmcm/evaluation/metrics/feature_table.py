@@ -1,4 +1,4 @@
-"""The features of all images, for metrics that compare images one by one."""
+"""Table of the features of all images, for metrics that compare images one by one."""
 
 import numpy as np
 import torch
@@ -8,17 +8,17 @@ from mmcm.utils.finite import check_given
 
 
 class FeatureTable:
-    """Features in float32, in which networks compute them; the memory grows with the number of images."""
+    """Features in float32, the precision of the networks; the memory grows with the number of images."""
 
     def __init__(self) -> None:
-        self.parts = []
+        self.parts: list[tuple[np.ndarray, np.ndarray]] = []
 
     def update(self, features: np.ndarray, positions: np.ndarray) -> None:
         """Add the features (N, D) of images at `positions` (N,)."""
         self.parts.append((np.asarray(features, np.float32), positions))
 
     def merge(self, other: 'FeatureTable') -> None:
-        """Add those of another process."""
+        """Add the features of another process."""
         self.parts += other.parts
 
     def result(self) -> np.ndarray:
@@ -30,6 +30,6 @@ class FeatureTable:
 
 
 def in_float64(features: np.ndarray) -> Tensor:
-    """Return `features` as a new float64 tensor, on a GPU where there is one; an InputError if they are not finite."""
+    """Return finite `features` as a new float64 tensor, on a GPU if there is one; else raise an InputError."""
     check_given('features', torch.as_tensor(features, device='cpu'))
     return torch.tensor(features, dtype=torch.float64, device='cuda' if torch.cuda.is_available() else 'cpu')

@@ -1,4 +1,4 @@
-"""Fréchet distance between the features of drawn and of real images (Heusel et al., 2017, arXiv 1706.08500)."""
+"""Fréchet distance between the features of generated and of real images (Heusel et al., 2017, arXiv 1706.08500)."""
 
 import logging
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
-from mmcm.evaluation.reference import shared_reference
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
+from mmcm.evaluation.reference import Reference, shared_reference
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
 
@@ -18,12 +18,12 @@ KINDS = dict(features='feature', spatial='spatial')  # of dimensions, in message
 
 
 @METRICS.register_module()
-class FrechetDistance(ExtractingMetric):
-    """Distance between Gaussians fitted to the features of the drawn and of the real images, in squared features.
+class FrechetDistance(FeatureMetric):
+    """Distance between Gaussians fitted to the features of the generated and of the real images, in squared features.
 
     With the features of `InceptionV3` it is the FID, with the spatial ones the sFID (Nash et al., 2021, arXiv
     2103.03841). It falls with the number of images, so compare only distances of equal numbers: published ones are of
-    50 000. The moments are summed in float64 as images come; no image is kept.
+    50 000. The moments are summed in float64 batch by batch; no image is kept.
 
     Args:
         extractor (dict): Config of the feature extractor.
@@ -32,11 +32,12 @@ class FrechetDistance(ExtractingMetric):
         prefix (str, optional): Prefix of the metric's name.
 
     Raises:
-        InputError: If there are fewer than two images, or the extractor does not make these features. Fewer images
-            than features are warned of: their covariance is singular, and the distance far too large.
+        InputError: If there are fewer than two images, or the extractor lacks these features. Fewer images than
+            features cause a warning: their covariance is singular, and the distance far too large.
     """
 
     default_prefix = 'frechet'
+    reference: Reference
     least = 2
 
     def __init__(
@@ -46,7 +47,7 @@ class FrechetDistance(ExtractingMetric):
             raise InputError(f'which has to be {" or ".join(map(repr, KEYS))}, got {which!r}.')
         self.which = self.part = which
         self.names = {KEYS[which]: dict(features='FID', spatial='sFID')[which]}
-        self.warned = set()
+        self.warned: set[str] = set()
         super().__init__(extractor, shared_reference(reference, extractor), prefix)
         self.reference.want(which)
 
@@ -65,21 +66,21 @@ class FrechetDistance(ExtractingMetric):
         state.update(values)
 
     def compute_metrics(self, state: RunningGaussian) -> dict[str, float]:
-        """Return the distance between the drawn images and the reference."""
-        drawn, real = state.result(), self.reference.gaussian(self.which)
-        for name, gaussian in (('drawn', drawn), ('real', real)):
+        """Return the distance between the generated images and the reference."""
+        generated, real = state.result(), self.reference.gaussian(self.which)
+        for name, gaussian in (('generated', generated), ('real', real)):
             self.warn_of_few(name, gaussian)
-        return {KEYS[self.which]: frechet_distance(drawn, real)}
+        return {KEYS[self.which]: frechet_distance(generated, real)}
 
     def warn_of_few(self, name: str, gaussian: Gaussian) -> None:
-        """Warn, once, of fewer images than dimensions."""
+        """Warn once about fewer images than dimensions."""
         size = len(gaussian.mean)
         if gaussian.num_images is not None and gaussian.num_images <= size and name not in self.warned:
             self.warned.add(name)
             print_log(
                 f'{gaussian.num_images} {name} images are too few for {size} {KINDS[self.which]} dimensions: their '
                 f'covariance is singular, and the distance is no measure of the images. Take more than {size}, '
-                'published are distances of 50 000.',
+                'published distances are of 50 000.',
                 'current',
                 logging.WARNING,
             )
@@ -90,7 +91,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 
     With C_a = F F^T, tr (C_a C_b)^(1/2) is the sum of the roots of the eigenvalues of F^T C_b F. Where one of these is
     zero, the root of its rounding error would be added, so F has a column for each dimension in which C_a is not
-    singular, and of the two sets the one with fewer images is a. (The singular values of F_a^T F_b are the same
+    singular, and a is the set with fewer images. (The singular values of F_a^T F_b are the same
     numbers, and take twice as long.)
 
     Raises:

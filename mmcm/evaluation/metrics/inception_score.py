@@ -1,19 +1,20 @@
 """Inception Score (Salimans et al., 2016, arXiv 1606.03498)."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 
 
 @METRICS.register_module()
-class InceptionScore(ExtractingMetric):
-    """exp of the mean KL(p(y|x) || p(y)) over the drawn images x, from 1 to the number of classes.
+class InceptionScore(FeatureMetric):
+    """exp of the mean KL(p(y|x) || p(y)) over the generated images x, from 1 to the number of classes.
 
     As in the evaluator of Dhariwal & Nichol (2021), the images are cut, in the order of their `sample_idx`, into splits
     of 5000, and the score is the mean of the splits' scores; a last split that is smaller counts as much as others.
@@ -25,11 +26,11 @@ class InceptionScore(ExtractingMetric):
         prefix (str, optional): Prefix of the metric's name.
 
     Raises:
-        InputError: If the extractor makes no logits.
+        InputError: If the extractor has no logits.
     """
 
     default_prefix = 'inception'
-    names = dict(score='IS')
+    names = MappingProxyType(dict(score='IS'))
 
     def __init__(self, extractor: dict, split_size: int = 5000, prefix: str | None = None) -> None:
         check_count('split_size', split_size)
@@ -55,7 +56,7 @@ class InceptionScore(ExtractingMetric):
 
 
 class Entropies:
-    """Sums over the images of each split, by which their divergence is known.
+    """Sums over the images of each split, from which its divergence follows.
 
     Args:
         split_size (int): Images of a split.
@@ -63,7 +64,7 @@ class Entropies:
 
     def __init__(self, split_size: int) -> None:
         self.split_size = split_size
-        self.sums = {}
+        self.sums: dict[int, tuple] = {}  # number of images, sum of p (K,), sum of p log p
 
     def update(self, log_p: np.ndarray, positions: np.ndarray) -> None:
         """Add log p(y|x) (N, K) of images at `positions` (N,)."""

@@ -1,42 +1,43 @@
-"""Kernel distance between the features of drawn and of real images (Bińkowski et al., 2018, arXiv 1801.01401)."""
+"""Kernel distance between the features of generated and of real images (Bińkowski et al., 2018, arXiv 1801.01401)."""
 
 import logging
+from types import MappingProxyType
 
 import numpy as np
 from mmengine.logging import print_log
 from torch import Tensor
 
 from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
-from mmcm.evaluation.metrics.pairwise_feature_metric import ComparingMetric
+from mmcm.evaluation.metrics.pairwise_feature_metric import PairwiseFeatureMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
 
 @METRICS.register_module()
-class KernelDistance(ComparingMetric):
+class KernelDistance(PairwiseFeatureMetric):
     """Squared maximum mean discrepancy of the features with the kernel (x^T y / D + 1)^3; KID in Inception's features.
 
-    It is the mean of the unbiased estimates from pairs of subsets, of the drawn and of the real images, which are drawn
-    by a seed of their own: a second evaluation of the same images has the same result. The sizes are those of Bińkowski
-    et al., which torch-fidelity and torchmetrics take, too. The estimate may be below zero. The features of all images
-    stay in memory in float32; sums are of float64.
+    It is the mean of the unbiased estimates from pairs of subsets of the generated and of the real images. The subsets
+    have a seed of their own: a second evaluation of the same images has the same result. Their size and number are as
+    in Bińkowski et al., torch-fidelity and torchmetrics. The estimate may be below zero. The features of all
+    images stay in memory in float32; sums are in float64.
 
-    Where there are fewer images than a subset has, subsets are as large as the smaller of the two sets, and a warning
-    says so: the estimate is still unbiased, but less certain.
+    With fewer images than a subset has, subsets are as large as the smaller of the two sets, and a warning says so: the
+    estimate is still unbiased, but less certain.
 
     Args:
         extractor (dict): Config of the feature extractor.
         reference (dict | str): The real images, see `Reference`.
         num_subsets (int): Pairs of subsets.
         subset_size (int): Images of a subset, 2 or more.
-        seed (int): By which subsets are drawn.
-        num_real (int, optional): How many of the real images, evenly spread over the data set; all if not given.
+        seed (int): Seed of the subsets.
+        num_real (int, optional): Number of real images to use, evenly spread over the data set; all by default.
         prefix (str, optional): Prefix of the metric's name.
     """
 
     default_prefix = 'kernel'
-    names = dict(distance='KID')
+    names = MappingProxyType(dict(distance='KID'))
 
     def __init__(
         self,
@@ -58,35 +59,39 @@ class KernelDistance(ComparingMetric):
         super().__init__(extractor, reference, num_real, prefix)
 
     def compute_metrics(self, state: FeatureTable) -> dict[str, float]:
-        """Return the distance between the drawn images and the reference."""
-        drawn, real = state.result(), self.reference.table()
-        size = min(self.subset_size, len(drawn), len(real))
+        """Return the distance between the generated images and the reference."""
+        generated, real = state.result(), self.reference.table()
+        size = min(self.subset_size, len(generated), len(real))
         if size < self.subset_size and not self.warned:
             self.warned = True
             print_log(
-                f'{len(drawn)} drawn and {len(real)} real images: the kernel distance takes subsets of {size}, not of '
-                f'{self.subset_size}, and is less certain.',
+                f'{len(generated)} generated and {len(real)} real images: the kernel distance takes subsets of '
+                f'{size}, not of {self.subset_size}, and is less certain.',
                 'current',
                 logging.WARNING,
             )
-        return dict(distance=kernel_distance(drawn, real, self.num_subsets, size, self.seed))
+        return dict(distance=kernel_distance(generated, real, self.num_subsets, size, self.seed))
 
 
-def kernel_distance(drawn: np.ndarray, real: np.ndarray, num_subsets: int, subset_size: int, seed: int = 0) -> float:
-    """Return the mean squared discrepancy of pairs of subsets of the features `drawn` (M, D) and `real` (N, D).
+def kernel_distance(
+    generated: np.ndarray, real: np.ndarray, num_subsets: int, subset_size: int, seed: int = 0
+) -> float:
+    """Return the mean squared discrepancy of pairs of subsets of the features `generated` (M, D) and `real` (N, D).
 
     Raises:
         InputError: If a set has fewer images than a subset, or there are fewer than 2.
     """
-    if subset_size < 2 or min(len(drawn), len(real)) < subset_size:
+    if subset_size < 2 or min(len(generated), len(real)) < subset_size:
         raise InputError(
-            f'the kernel distance needs subsets of at least 2 images, got {len(drawn)} drawn and {len(real)} real ones.'
+            f'the kernel distance needs subsets of at least 2 images, got {len(generated)} generated and '
+            f'{len(real)} real ones.'
         )
     random = np.random.RandomState(seed)
     estimates = []
     for _ in range(num_subsets):
         x, y = (
-            in_float64(features[random.choice(len(features), subset_size, replace=False)]) for features in (drawn, real)
+            in_float64(features[random.choice(len(features), subset_size, replace=False)])
+            for features in (generated, real)
         )
         estimates.append(squared_discrepancy(x, y))
     return float(np.mean(estimates))

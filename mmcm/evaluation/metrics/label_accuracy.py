@@ -1,25 +1,25 @@
-"""How often an image reads as the label that was asked for."""
+"""Accuracy of a classifier on generated images, measured against the requested labels."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
 
 
 @METRICS.register_module()
-class LabelAccuracy(ExtractingMetric):
-    """Share of the images that a classifier reads as their `gt_label`, in [0, 1].
+class LabelAccuracy(FeatureMetric):
+    """Fraction of the images that a classifier assigns to their `gt_label`, in [0, 1].
 
     Args:
-        extractor (dict, optional): Config of the classifier; None where the predictions carry a `pred_label` already.
+        extractor (dict, optional): Config of the classifier; None if the predictions have a `pred_label` already.
         prefix (str, optional): Prefix of the metric's name.
 
     Raises:
-        InputError: If the images have no labels, or ones that the classifier does not know, or it makes no logits.
+        InputError: If the images have no labels, or labels unknown to the classifier, or it has no logits.
     """
 
     default_prefix = 'label'
@@ -28,9 +28,9 @@ class LabelAccuracy(ExtractingMetric):
         super().__init__(extractor, prefix=prefix)
 
     def measure(self, data_samples: Sequence[dict[str, Any]]) -> np.ndarray:
-        """Return whether each image reads as it should, (N,)."""
+        """Return whether each image is classified as its label, (N,)."""
         if any('gt_label' not in sample for sample in data_samples):
-            raise InputError('LabelAccuracy needs images with a gt_label: draw by labels, or leave it out.')
+            raise InputError('LabelAccuracy needs images with a gt_label: sample by labels, or leave it out.')
         labels = np.array([int(sample['gt_label']['label']) for sample in data_samples])
         if self.extractor is not None:
             logits = self.extract_field(data_samples, 'logits')
@@ -44,27 +44,27 @@ class LabelAccuracy(ExtractingMetric):
             raise InputError('LabelAccuracy needs an extractor, a classifier, or predictions with a pred_label.')
         return np.array([int(sample['pred_label']) for sample in data_samples]) == labels
 
-    def empty(self) -> 'Share':
-        """Return the share of no images."""
-        return Share()
+    def empty(self) -> 'Accuracy':
+        """Return the accuracy of no images."""
+        return Accuracy()
 
-    def count(self, state: 'Share', values: np.ndarray, positions: np.ndarray) -> None:
-        """Add images that were read right or wrong."""
+    def count(self, state: 'Accuracy', values: np.ndarray, positions: np.ndarray) -> None:
+        """Add images that were classified right or wrong."""
         state.right += int(values.sum())
         state.number += len(values)
 
-    def compute_metrics(self, state: 'Share') -> dict[str, float]:
-        """Return the share of the images that were read as asked for."""
+    def compute_metrics(self, state: 'Accuracy') -> dict[str, float]:
+        """Return the fraction of the images that were classified as requested."""
         return dict(accuracy=state.right / state.number)
 
 
-class Share:
-    """How many images there are, and how many are right."""
+class Accuracy:
+    """Number of images, and number of those that are right."""
 
     def __init__(self) -> None:
         self.right = self.number = 0
 
-    def merge(self, other: 'Share') -> None:
-        """Add those of another process."""
+    def merge(self, other: 'Accuracy') -> None:
+        """Add the numbers of another process."""
         self.right += other.right
         self.number += other.number

@@ -1,25 +1,27 @@
-"""Metrics that compare the drawn with the real images one by one."""
+"""Base of metrics that compare generated with real images one by one."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mmcm.evaluation.metrics.feature_metric import ExtractingMetric
+from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.metrics.feature_table import FeatureTable
-from mmcm.evaluation.reference import shared_reference
+from mmcm.evaluation.reference import Reference, shared_reference
+from mmcm.renamed import moved_name
 
 
-class ComparingMetric(ExtractingMetric):
-    """A metric that needs the features of all images, in the order of their `sample_idx`; it keeps them in float32.
+class PairwiseFeatureMetric(FeatureMetric):
+    """A metric of the features of all images, in the order of their `sample_idx`, kept in float32.
 
     Args:
         extractor (dict): Config of the feature extractor.
         reference (dict | str): The real images, see `Reference`.
-        num_real (int, optional): How many of them, evenly spread over the data set; all if not given.
+        num_real (int, optional): Number of real images to use, evenly spread over the data set; all by default.
         prefix (str, optional): Prefix of the metric's name.
     """
 
+    reference: Reference
     least = 2
     part = 'table'
 
@@ -40,3 +42,7 @@ class ComparingMetric(ExtractingMetric):
     def count(self, state: FeatureTable, values: np.ndarray, positions: np.ndarray) -> None:
         """Add features (N, D)."""
         state.update(values, positions)
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

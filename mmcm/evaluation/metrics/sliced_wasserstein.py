@@ -1,11 +1,11 @@
-"""Sliced Wasserstein distance between drawn and real images (Rabin et al., 2011; Bonneel et al., 2015)."""
+"""Sliced Wasserstein distance between generated and real images (Rabin et al., 2011; Bonneel et al., 2015)."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
-from mmcm.evaluation.metrics.pairwise_feature_metric import ComparingMetric
+from mmcm.evaluation.metrics.pairwise_feature_metric import PairwiseFeatureMetric
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -14,27 +14,27 @@ BLOCK = 16  # directions at a time, which bounds the memory
 
 
 @METRICS.register_module()
-class SlicedWasserstein(ComparingMetric):
+class SlicedWasserstein(PairwiseFeatureMetric):
     """Root mean square, over random directions, of the 2-Wasserstein distance between the projected images.
 
-    Projections are compared by the exact distance in one dimension, also where there are more images of one set than of
-    the other. On pixels in [-1, 1] it needs no network, so that no network can have been selected or trained to please
-    it. The directions are uniform on the unit sphere and follow from `seed`: the same images have the same distance.
-    The distance of a shift by the same amount in all D pixels is about that amount, since |shift|^2 / D is its square.
+    Projections are compared by the exact distance in one dimension, also for sets of unequal size. On pixels in [-1, 1]
+    it needs no network, so no network can have been selected or trained to please it. The directions are uniform on the
+    unit sphere and follow from `seed`: the same images have the same distance. A shift by the same amount in all D
+    pixels has about that distance, since its square is |shift|^2 / D.
 
     It falls with the number of images, so compare only distances of equal numbers. The pixels of all images stay in
-    memory in float32, which is for small images; projections and distances are float64.
+    memory in float32, which suits small images; projections and distances are float64.
 
     Args:
         reference (dict | str): The real images, see `Reference`.
         num_projections (int): Directions.
-        seed (int): By which directions are chosen.
-        features (dict, optional): Config of a feature extractor whose features are compared; the pixels if None.
-        num_real (int, optional): How many of the real images, evenly spread over the data set; all if not given.
+        seed (int): Seed of the directions.
+        features (dict, optional): Config of the extractor whose features are compared; the pixels if None.
+        num_real (int, optional): Number of real images to use, evenly spread over the data set; all by default.
         prefix (str, optional): Prefix of the metric's name.
 
     Raises:
-        InputError: If the drawn and the real images have different sizes, or a number is out of range.
+        InputError: If the generated and the real images have different sizes, or a number is out of range.
     """
 
     default_prefix = 'sliced_wasserstein'
@@ -55,29 +55,29 @@ class SlicedWasserstein(ComparingMetric):
         super().__init__(features or dict(type='Pixels'), reference, num_real, prefix)
 
     def compute_metrics(self, state: FeatureTable) -> dict[str, float]:
-        """Return the distance between the drawn images and the reference."""
+        """Return the distance between the generated images and the reference."""
         return dict(
             distance=sliced_wasserstein(state.result(), self.reference.table(), self.num_projections, self.seed)
         )
 
 
-def sliced_wasserstein(drawn: np.ndarray, real: np.ndarray, num_projections: int = 512, seed: int = 0) -> float:
-    """Return the distance between the features `drawn` (M, D) and `real` (N, D).
+def sliced_wasserstein(generated: np.ndarray, real: np.ndarray, num_projections: int = 512, seed: int = 0) -> float:
+    """Return the distance between the features `generated` (M, D) and `real` (N, D).
 
-    It is computed in float64, on a GPU where there is one.
+    It is computed in float64, on a GPU if there is one.
 
     Raises:
         InputError: If a set is empty, or the two have features of different sizes.
     """
-    if not (len(drawn) and len(real)) or drawn.shape[1:] != real.shape[1:]:
+    if not (len(generated) and len(real)) or generated.shape[1:] != real.shape[1:]:
         raise InputError(
             'the sliced Wasserstein distance is between images of the same size, got features of the '
-            f'shapes {drawn.shape} (drawn) and {real.shape} (real).'
+            f'shapes {generated.shape} (generated) and {real.shape} (real).'
         )
-    drawn, real = in_float64(drawn), in_float64(real)
+    x, y = in_float64(generated), in_float64(real)
     squares = [
-        wasserstein_squares(drawn @ part, real @ part)
-        for part in directions(num_projections, drawn.shape[1], seed).to(drawn.device).split(BLOCK, dim=1)
+        wasserstein_squares(x @ part, y @ part)
+        for part in directions(num_projections, x.shape[1], seed).to(x.device).split(BLOCK, dim=1)
     ]
     return float(torch.cat(squares).mean().sqrt())
 

@@ -13,6 +13,7 @@ from mmcm.apis.data.lsun_export import export_lsun
 from mmcm.cli.lsun import main
 from mmcm.datasets import ImageFolder
 from mmcm.datasets.transforms.shorter_side import scale_shorter_side
+from mmcm.utils import block_store
 from mmcm.utils.errors import InputError
 
 SIDE = 16
@@ -120,7 +121,7 @@ def test_nothing_is_left_where_nothing_was_written(bedrooms, tmp_path, monkeypat
     def full(path, content):
         raise InputError(f'{path} cannot be written: No space left on device.')
 
-    monkeypatch.setattr(lsun_export, 'write_bytes', full)
+    monkeypatch.setattr(block_store, 'write_bytes', full)
     with pytest.raises(InputError, match='No space left'):
         export_lsun(bedrooms, tmp_path / 'new', size=SIDE, corrupt='skip')
     assert not (tmp_path / 'new').exists()
@@ -138,7 +139,9 @@ def test_what_another_run_wrote_is_kept_where_this_one_fails(bedrooms, tmp_path)
 
 def test_other_settings_do_not_mix(bedrooms, tmp_path):
     export_lsun(bedrooms, tmp_path / 'out', size=SIDE, max_images=2)
-    with pytest.raises(InputError, match='out holds an export of another database, or with other settings'):
+    with pytest.raises(
+        InputError, match=rf'export.json belongs to an export of another request \(size {SIDE} instead of {SIDE + 1}'
+    ):
         export_lsun(bedrooms, tmp_path / 'out', size=SIDE + 1, max_images=2)
 
 

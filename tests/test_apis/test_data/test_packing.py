@@ -1,4 +1,3 @@
-import fcntl
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from mmcm.apis.data import pack_file, packing
 from mmcm.apis.data.packing import check_nothing_random, pack, verify
 from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
 from mmcm.utils.errors import InputError
-from support.pictures import files, write_folder, write_transparent_folder
+from support.image_folders import files, write_folder, write_transparent_folder
 
 TESTS = Path(__file__).parents[2]
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
@@ -167,7 +166,7 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monk
             sys.executable,
             '-W',
             'ignore',
-            TESTS / 'killed.py',
+            TESTS / 'support' / 'kill_when.py',
             f'{journal_of}.exists() and json.loads({journal_of}.read_bytes())["rows"] >= 15',
             tmp_path / 'pack.py',
             folder,
@@ -190,7 +189,9 @@ def test_unfinished_pack_of_another_source_is_not_touched(folder, tmp_path, monk
     with pytest.raises(InputError, match='9 images'):
         pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
     before = files(tmp_path)
-    with pytest.raises(InputError, match=r'unfinished pack of another source.*shape.*delete .*unfinished.json'):
+    with pytest.raises(
+        InputError, match=r'belongs to an unfinished pack of another request .*shape.*delete .*unfinished.json'
+    ):
         pack(DigitsDataset(), tmp_path / 'x.npz')
     assert files(tmp_path) == before
     (tmp_path / '.x.npz.unfinished.json').unlink()
@@ -205,36 +206,28 @@ def test_unfinished_pack_of_what_has_changed_since_is_not_touched(folder, tmp_pa
     relabelled = ImageFolder(str(folder), PIPELINE)
     relabelled.labels[5] ^= 1
     os.utime(folder / 'a' / '002.png', (1, 1))
-    for dataset, what in ((ImageFolder(str(folder), PIPELINE), 'fingerprint'), (relabelled, 'fingerprint, labels')):
-        with pytest.raises(InputError, match=rf'of other settings \({what}\)'):
+    for dataset, what in (
+        (ImageFolder(str(folder), PIPELINE), 'other fingerprint'),
+        (relabelled, 'other fingerprint, other labels'),
+    ):
+        with pytest.raises(InputError, match=rf'of another request \({what}\)'):
             pack(dataset, tmp_path / 'x.npz', corrupt='skip')
 
 
 def test_two_processes_do_not_pack_into_one_file(folder, tmp_path):
-    code = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print(); input()"
+    code = (
+        'import sys; from pathlib import Path; from mmcm.apis.data.pack_file import PackFile\n'
+        'with PackFile(Path(sys.argv[1]), (6, 8, 3), 20, {}): print(flush=True); input()'
+    )
     other = subprocess.Popen(
-        [sys.executable, '-c', code, str(tmp_path / '.x.npz.unfinished')], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, '-W', 'ignore', '-c', code, tmp_path / 'x.npz'], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     other.stdout.readline()
-    with pytest.raises(InputError, match='being packed by another process'):
+    with pytest.raises(InputError, match=f'x.npz is being packed by process {other.pid} on'):
         pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
     other.communicate(b'\n')
     pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
-
-
-def test_pack_that_another_process_has_just_finished_is_not_touched(folder, tmp_path, monkeypatch):
-    dataset, lock = ImageFolder(str(folder), PIPELINE), fcntl.lockf
-    done = tmp_path / 'x.npz'
-
-    def finish_first(file, operation):  # between opening and locking
-        (tmp_path / '.x.npz.unfinished').rename(done)
-        done.write_bytes(b'a whole pack')
-        lock(file, operation)
-
-    monkeypatch.setattr(fcntl, 'lockf', finish_first)
-    with pytest.raises(InputError, match='being packed by another process'):
-        pack(dataset, done)
-    assert done.read_bytes() == b'a whole pack'
+    assert files(tmp_path) == ['x.npz']
 
 
 @pytest.mark.parametrize('call', ['pwrite', 'fsync', 'posix_fallocate'])

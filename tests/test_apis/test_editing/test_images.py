@@ -6,7 +6,7 @@ from PIL import Image
 from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_square
 from mmcm.operators import Colorization, SDEdit
 from mmcm.utils.errors import InputError
-from support.pictures import png_header
+from support.image_folders import png_header
 
 RGB = np.random.RandomState(0).randint(0, 256, (6, 9, 3)).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ class Counting:
         self.asked = []
 
     def __call__(self, indices):
-        assert indices[0] == 0 and all(a < b for a, b in zip(indices, indices[1:]))
+        assert indices[0] == 0 and all(a < b for a, b in pairwise(indices))
         self.asked.append(indices)
         return self.function(indices)
 

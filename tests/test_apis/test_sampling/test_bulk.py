@@ -12,8 +12,9 @@ import torch
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.sampling import bulk as bulk_sampling
-from mmcm.apis.sampling.bulk import Parts, sample_to_files
+from mmcm.apis.sampling.bulk import ImageBlocks, sample_to_files
 from mmcm.cli.sample import main
+from mmcm.utils import block_store
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config, write_config
 
@@ -149,7 +150,8 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     main(command(tiny, tmp_path / 'one.npz', number=1000))
     arguments = [ROOT / 'tools/sample.py', *command(tiny, tmp_path / 'x.npz', number=1000)]
     parts = tmp_path / 'x.npz.parts'
-    killed = run(ROOT / 'tests/support/killed.py', f'len(list(Path({str(parts)!r}).glob("block_*"))) >= 5', *arguments)
+    condition = f'len(list(Path({str(parts)!r}).glob("block_*"))) >= 5'
+    killed = run(ROOT / 'tests/support/kill_when.py', condition, *arguments)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     present = sorted(path.name for path in parts.glob('block_*'))
     assert 5 <= len(present) < 250 and not (tmp_path / 'x.npz').exists()
@@ -305,7 +307,7 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
 def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.0)
     late = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
-    owner, name = dict(load=(late, 'load'), open=(bulk_sampling, 'write_bytes'), draw=(late, 'sample'))[moment]
+    owner, name = dict(load=(late, 'load'), open=(block_store, 'write_bytes'), draw=(late, 'sample'))[moment]
     original = getattr(owner, name)
 
     def overtaken(*args, **options):
@@ -320,13 +322,13 @@ def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_
 
 def test_other_processes_draw_their_share_and_leave_the_rest(inferencer, tmp_path):
     sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=1, world_size=2)
-    assert Parts(tmp_path / 'x.npz.parts', (10, 8, 8, 1), 2).missing() == [0, 2, 4]
+    assert ImageBlocks(tmp_path / 'x.npz.parts', (10, 8, 8, 1), 2).missing(range(5)) == [0, 2, 4]
     assert not (tmp_path / 'x.npz').exists()
 
 
 def test_blocks_hold_several_batches_where_there_are_many(inferencer, tmp_path, monkeypatch):
     shape = (50000, 256, 256, 3)
-    assert [Parts(tmp_path, shape, size).num_blocks for size in (64, 25, 4, 50000)] == [782, 2000, 1786, 1]
+    assert [len(ImageBlocks(tmp_path, shape, size).indices) for size in (64, 25, 4, 50000)] == [782, 2000, 1786, 1]
     sample_to_files(inferencer, tmp_path / 'one.npz', 50, batch_size=4)
     monkeypatch.setattr(bulk_sampling, 'MAX_BLOCKS', 5)
     sample_to_files(inferencer, tmp_path / 'x.npz', 50, batch_size=4, rank=1, world_size=2)
@@ -355,17 +357,6 @@ def test_file_that_another_process_is_writing_may_vanish(inferencer, tmp_path, m
     (tmp_path / 'x.npz.parts' / '.block_000004.raw.0.part').symlink_to('nowhere')  # as one that was listed, and is gone
     sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2)
     assert leftovers(tmp_path) == []
-
-
-def test_look_at_the_blocks_asks_for_the_size_of_new_ones_alone(tmp_path, monkeypatch):
-    parts = Parts(tmp_path, (10, 8, 8, 1), 1)
-    asked, is_whole = [], parts._is_whole
-    monkeypatch.setattr(parts, '_is_whole', lambda index: asked.append(index) or is_whole(index))
-    for index in (3, 5):
-        parts.write(index, torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
-    missing = parts.missing()
-    parts.write(7, torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
-    assert parts.missing(missing) == [0, 1, 2, 4, 6, 8, 9] and asked == [3, 5, 7]
 
 
 def test_rest_of_a_killed_process_takes_no_room(inferencer, tmp_path, monkeypatch):

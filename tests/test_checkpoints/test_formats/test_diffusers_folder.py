@@ -15,8 +15,8 @@ from mmcm.checkpoints.formats.diffusers_folder import (
 from mmcm.checkpoints.weights import read_backbone
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.diffusers_models import BACKBONE, backbone, empty, model_config, same, weights_of
 from support.digits import objective_config
-from support.interop import BACKBONE, backbone, empty, model_config, same, weights_of
 
 WEIGHTS = weights_of(BACKBONE)
 STEM = 'unet/diffusion_pytorch_model'

@@ -12,7 +12,7 @@ import torch
 from mmcm.checkpoints.formats.diffusers_unet import backbone_config, from_diffusers, unet_config
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.interop import backbone
+from support.diffusers_models import backbone
 from support.parity import fill
 
 PLAIN = dict(

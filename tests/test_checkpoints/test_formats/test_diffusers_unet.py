@@ -7,7 +7,7 @@ from mmcm.checkpoints.formats.diffusers_unet import backbone_config, from_diffus
 from mmcm.config import read_config
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.interop import VARIANTS, backbone, empty, same, weights_of
+from support.diffusers_models import VARIANTS, backbone, empty, same, weights_of
 from support.parity import FOLDER, Fixture, adm_config, fill, manifest
 
 RELEASED = dict(

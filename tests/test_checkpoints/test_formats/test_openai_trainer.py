@@ -4,7 +4,7 @@ import torch
 from mmcm.checkpoints.formats.openai_trainer import find_trainer_files, read_trainer_checkpoint
 from mmcm.utils.errors import InputError
 from support.digits import build
-from support.openai_trainer import write_trainer_folder
+from support.openai_trainer_files import write_trainer_folder
 
 
 @pytest.fixture(scope='module')

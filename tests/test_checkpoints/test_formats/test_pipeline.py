@@ -10,7 +10,7 @@ from mmcm.checkpoints.formats.diffusers_unet import from_diffusers, to_diffusers
 from mmcm.config import read_config as read_shipped
 from mmcm.registry import MODELS
 from mmcm.samplers import MultistepSampler
-from support.interop import BACKBONE, VARIANTS, backbone, empty, model_config, weights_of
+from support.diffusers_models import BACKBONE, VARIANTS, backbone, empty, model_config, weights_of
 from support.parity import Fixture, ReplayedNoise, adm_config, fill, manifest
 
 TWO_STEPS = {40: 22, 201: 106, 151: 62}  # number of levels: index of the second one

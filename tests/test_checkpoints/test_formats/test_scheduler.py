@@ -8,7 +8,7 @@ import torch
 
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
-from support.interop import empty, model_config
+from support.diffusers_models import empty, model_config
 from support.parity import FOLDER
 
 MEASURED = json.loads((FOLDER / 'cm_scheduler.json').read_text())

@@ -10,7 +10,7 @@ from PIL import Image
 from mmcm.datasets import ImageFolder
 from mmcm.datasets.formats.image_archive import open_archive
 from mmcm.utils.errors import InputError
-from support.zips import PROGRAMS, zipped_by
+from support.zip_programs import PROGRAMS, zipped_by
 
 PIPELINE = [dict(type='LoadImage'), dict(type='PackImage')]
 

@@ -8,7 +8,7 @@ from PIL import Image
 from mmcm.apis.editing.images import open_image
 from mmcm.datasets.transforms import LoadImage
 from mmcm.utils.errors import InputError
-from support.tiffs import RAMP, tiff, tiff_of
+from support.tiff_files import RAMP, tiff, tiff_of
 
 
 def for_training(content, folder):

@@ -22,9 +22,9 @@ from mmcm.engine.hooks.data_check_hook import (
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 from support.digits import build
-from support.pictures import write_transparent_folder
+from support.image_folders import write_transparent_folder
 from support.runs import config
-from support.tiffs import RAMP, tiff
+from support.tiff_files import RAMP, tiff
 
 
 def refusal(cfg):

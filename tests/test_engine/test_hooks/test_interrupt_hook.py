@@ -14,7 +14,16 @@ from mmengine.registry import HOOKS, METRICS
 from mmcm.cli.train import train
 from mmcm.utils.errors import InputError
 from mmcm.utils.interrupts import Interrupted, interruptible
-from support.interruptions import ROOT, assert_same_end, command, command_to_go_on, end, iteration_of, start, wait_for
+from support.interrupted_training import (
+    ROOT,
+    assert_same_end,
+    command,
+    command_to_go_on,
+    end,
+    iteration_of,
+    start,
+    wait_for,
+)
 from support.patience import PATIENCE
 from support.runs import config
 

@@ -14,7 +14,7 @@ from mmcm.config import read_config
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config, objective_config
-from support.starts import OBJECTIVE, equal, loaded, part, run_config
+from support.training_starts import OBJECTIVE, equal, loaded, part, run_config
 
 pytestmark = [
     pytest.mark.filterwarnings('ignore:.*has been created'),  # runners of the same second share MMEngine's name

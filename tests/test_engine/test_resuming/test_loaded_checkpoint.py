@@ -10,8 +10,8 @@ from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config
-from support.openai_trainer import write_trainer_folder
-from support.starts import equal, loaded, part, run_config
+from support.openai_trainer_files import write_trainer_folder
+from support.training_starts import equal, loaded, part, run_config
 
 pytestmark = [
     pytest.mark.filterwarnings('ignore:.*has been created'),  # runners of the same second share MMEngine's name

@@ -6,7 +6,7 @@ from mmengine.runner import Runner
 
 from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.utils.errors import InputError
-from support.starts import loaded, run_config
+from support.training_starts import loaded, run_config
 
 pytestmark = [
     pytest.mark.filterwarnings('ignore:.*has been created'),  # runners of the same second share MMEngine's name

@@ -10,7 +10,7 @@ from mmcm.utils.errors import InputError
 @pytest.mark.parametrize('shape', [(1, 9, 8), (3, 8, 8)])
 def test_other_images_are_refused(shape):
     classifier = MODELS.build(dict(type='DigitsClassifier'))
-    with pytest.raises(InputError, match='DigitsClassifier looks at digits'):
+    with pytest.raises(InputError, match='DigitsClassifier takes digits'):
         classifier.extract(torch.zeros(2, *shape, dtype=torch.uint8))
 
 

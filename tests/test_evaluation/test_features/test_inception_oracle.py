@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmcm.evaluation.features import InceptionV3
-from support.inception import random_images, random_inception
+from support.random_inception import random_images, random_inception
 
 fidelity = pytest.importorskip('torch_fidelity.feature_extractor_inceptionv3')
 

@@ -11,7 +11,7 @@ from mmcm.evaluation.features import InceptionV3, inception_v3
 from mmcm.evaluation.features.inception_v3 import PUBLISHED_SHA256, WEIGHTS
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.inception import SHAPES, plain_inception, random_images, random_inception, scripted_inception
+from support.random_inception import SHAPES, plain_inception, random_images, random_inception, scripted_inception
 
 
 @pytest.fixture(scope='module')

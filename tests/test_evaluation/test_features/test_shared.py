@@ -6,7 +6,7 @@ import torch
 from mmcm.evaluation.features.shared import shared_extractor
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, IntegerNetwork, drawn
+from support.synthetic_images import EXTRACTOR, IntegerNetwork, drawn
 
 
 def test_equal_configs_have_one_network_whatever_the_order_of_their_keys():
@@ -28,10 +28,10 @@ def test_networks_that_nobody_uses_are_forgotten():
 def test_a_batch_is_looked_at_once():
     extractor = shared_extractor(dict(type='IntegerNetwork', seed=10))
     samples = [sample.to_dict() for sample in drawn(3)]
-    first = extractor.extract_drawn(samples)
-    assert extractor.extract_drawn(samples) is first
+    first = extractor.extract_samples(samples)
+    assert extractor.extract_samples(samples) is first
     other = [dict(sample, fake_img=255 - sample['fake_img']) for sample in samples]
-    assert not torch.equal(extractor.extract_drawn(other).features, first.features)
+    assert not torch.equal(extractor.extract_samples(other).features, first.features)
     assert extractor.network.calls == 2
 
 

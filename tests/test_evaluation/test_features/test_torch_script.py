@@ -10,7 +10,7 @@ from mmcm.evaluation.features import InceptionV3
 from mmcm.evaluation.features.torch_script import is_script, load_script
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.inception import random_images, scripted_inception
+from support.random_inception import random_images, scripted_inception
 
 
 class Doubler(nn.Module):

@@ -8,7 +8,7 @@ from mmcm.evaluation.metrics.frechet_distance import frechet_distance
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.synthetic_images import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 DIGITS = dict(type='DigitsDataset')
@@ -89,7 +89,7 @@ def test_one_image_has_no_distance():
 def test_fewer_images_than_dimensions_are_warned_of_once_with_both_numbers(logged):
     metric = METRICS.build({**FRECHET, 'which': 'spatial'})
     first = measure([metric], drawn(18))
-    assert len(logged) == 1 and '18 drawn images' in logged[0] and '18 spatial dimensions' in logged[0]
+    assert len(logged) == 1 and '18 generated images' in logged[0] and '18 spatial dimensions' in logged[0]
     assert measure([metric], drawn(18)) == first and len(logged) == 1
     measure([metric], drawn(40))
     assert len(logged) == 1

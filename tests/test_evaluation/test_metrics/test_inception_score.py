@@ -6,7 +6,7 @@ import torch
 from mmcm.evaluation.metrics.inception_score import InceptionScore
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, IntegerNetwork, drawn, measure
+from support.synthetic_images import EXTRACTOR, IntegerNetwork, drawn, measure
 
 
 def score(p, split_size=5000):

@@ -5,7 +5,7 @@ import torch
 from mmcm.evaluation.metrics.kernel_distance import kernel_distance, squared_discrepancy
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.synthetic_images import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 KERNEL = dict(type='KernelDistance', extractor=EXTRACTOR, reference=REAL)
 
@@ -68,7 +68,7 @@ def test_subsets_are_as_large_as_the_smaller_set_where_images_are_few():
 
 
 def test_one_image_has_no_distance():
-    with pytest.raises(InputError, match='at least 2 images, got 1 drawn and 77 real'):
+    with pytest.raises(InputError, match='at least 2 images, got 1 generated and 77 real'):
         measure([KERNEL], drawn(1))
 
 

@@ -6,7 +6,7 @@ from mmcm.evaluation.features.base import Features
 from mmcm.registry import DATASETS, METRICS, MODELS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, drawn, measure
+from support.synthetic_images import EXTRACTOR, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 

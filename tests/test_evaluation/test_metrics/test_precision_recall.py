@@ -7,7 +7,7 @@ from mmcm.evaluation.metrics.precision_recall import precision_recall
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
+from support.synthetic_images import EXTRACTOR, REAL, IntegerNetwork, MadeUpImages, drawn, measure
 
 CLASSIFIER = dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors')
 DIGITS = dict(type='DigitsDataset')
@@ -72,7 +72,7 @@ def test_a_point_on_the_rim_is_covered():
     assert precision_recall(real, np.array([[4.0], [4.5], [100.0], [200.0]]), k=1)[0] == 0.25
 
 
-@pytest.mark.parametrize('real, drawn, match', [(3, 9, '4 real images, got 3'), (9, 2, '4 drawn images, got 2')])
+@pytest.mark.parametrize('real, drawn, match', [(3, 9, '4 real images, got 3'), (9, 2, '4 generated images, got 2')])
 def test_sets_without_a_third_neighbour_are_refused(real, drawn, match):
     with pytest.raises(InputError, match=match):
         precision_recall(gaussian(real, 2), gaussian(drawn, 2))

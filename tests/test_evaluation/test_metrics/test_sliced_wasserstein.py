@@ -6,7 +6,7 @@ from mmcm.evaluation.image_evaluator import ImageEvaluator
 from mmcm.evaluation.metrics.sliced_wasserstein import directions, sliced_wasserstein, wasserstein_squares
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
-from support.measuring import EXTRACTOR, REAL, MadeUpImages, drawn, measure
+from support.synthetic_images import EXTRACTOR, REAL, MadeUpImages, drawn, measure
 
 METRIC = dict(type='SlicedWasserstein', reference=REAL, num_projections=64)
 

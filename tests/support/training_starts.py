@@ -1,4 +1,4 @@
-"""Runs that start from a checkpoint, or go on from one, up to the first step."""
+"""Runs that start or resume from a checkpoint, up to the first step."""
 
 import torch
 from mmengine.runner import Runner

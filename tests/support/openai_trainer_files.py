@@ -1,4 +1,4 @@
-"""Checkpoints as OpenAI's trainer writes them: file names, contents and the two forms of its optimiser's parameters."""
+"""Checkpoints in the format of OpenAI's trainer: file names, contents and both forms of optimiser parameters."""
 
 import torch
 from torch import nn

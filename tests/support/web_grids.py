@@ -1,4 +1,4 @@
-"""The pictures on the sheets of the web demo."""
+"""Tiles of the grids of the web demo."""
 
 import numpy as np
 from PIL import Image

@@ -78,7 +78,7 @@ KINDS = [
     (lambda: b'GGUF\x03' + bytes(99), 'a GGUF file'),
     (lambda: b'\x08\x0a\x12\x07pytorch\x1a\x032.13', 'an ONNX file, .*exported from'),
     (lambda: b'\x81\xa6params\x81\xa5Dense\x80', 'a msgpack file, as Flax writes it'),
-    (lambda: b'\x89PNG\r\n\x1a\n' + bytes(99), 'a picture'),
+    (lambda: b'\x89PNG\r\n\x1a\n' + bytes(99), 'an image'),
     (
         lambda: pickle.dumps({key: value.numpy() for key, value in WEIGHTS.items()}),
         "a pickle of Python's own pickle module.*nothing in it was run",

@@ -1,4 +1,4 @@
-"""Drawn and real images that are made up, a network whose arithmetic is exact, and metrics of them in any processes."""
+"""Synthetic generated and real images, a network with exact arithmetic, and their metrics in several processes."""
 
 import hashlib
 import json

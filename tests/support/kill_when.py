@@ -1,6 +1,6 @@
 """Run a script, and kill the process when something has happened, as suddenly as a kill from outside would.
 
-    python tests/support/killed.py CONDITION SCRIPT ARGUMENT ...
+    python tests/support/kill_when.py CONDITION SCRIPT ARGUMENT ...
 
 CONDITION is an expression of Python, in which `Path` is pathlib's and `json` is json; it is asked at each file that the
 process opens or renames. So no other process has to look in time, however busy the machine is.

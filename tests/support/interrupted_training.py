@@ -1,4 +1,4 @@
-"""Trainings of the digits in processes of their own, for tests that interrupt them."""
+"""Training of the digits in separate processes, for tests that interrupt it."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Pictures in folders, for tests of what reads them."""
+"""Folders of images, for tests of their readers."""
 
 import struct
 import zlib

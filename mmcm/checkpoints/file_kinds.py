@@ -1,7 +1,7 @@
-"""What a file is that was given in place of weights, told from its first bytes.
+"""Kinds of files that are given as weights by mistake, recognised by their first bytes.
 
-A pointer of Git LFS, the page of a server's error or a compressed file has the name of a checkpoint and is none. No
-more than the beginning of a file is read here, and the names in the directory of a zip.
+A Git LFS pointer, the error page of a server or a compressed file may have the name of a checkpoint. Only the first
+bytes of a file are read, and the names in the directory of a zip.
 """
 
 import re
@@ -9,32 +9,13 @@ import struct
 from pathlib import Path
 
 from mmcm.utils.bounded import Unreadable, open_directory
+from mmcm.utils.stand_ins import HEAD, stand_in
 
-HEAD = 512  # bytes: a tar file is told by byte 257
-SHOWN = 60  # characters of a text that are shown
+SHOWN = 60  # characters of a text that a message quotes
 SAFETENSORS_HEADER = 2**24  # bytes of a safetensors header: 100 000 tensors; the text of a config has 10 kB
 ZIP = b'PK\x03\x04'
 PICKLE = b'\x80'
-PROTOCOL_0 = b'L119547'  # how torch.save(..., pickle_protocol=0) begins in the older format, which is a text
-TEXTS = (  # patterns at the beginning of texts, lower case and without white space in front
-    (
-        rb'version https://git-lfs',
-        'a Git LFS pointer in place of the file',
-        'run git lfs pull in its repository, or download the file itself (from /resolve/ or media, not /raw/)',
-    ),
-    (
-        rb'(\.\./)*(\.git)?/?annex/objects/',
-        'a git-annex pointer in place of the file',
-        'run git annex get, or download the file itself',
-    ),
-    (
-        rb'<!doctype html|<html|<head|<body',
-        'an HTML page',
-        'a server answered with it in place of the file; open the address in a browser, and download the file '
-        'itself (from /resolve/, not /blob/)',
-    ),
-    (rb'<\?xml|<error', 'an XML text', 'a server may have answered with an error; download the file again'),
-)
+PROTOCOL_0 = b'L119547'  # start of torch.save(..., pickle_protocol=0) in the older format, which is a text
 MAGICS = (
     (rb'\x1f\x8b', 'a gzip file', 'unpack it (gzip -d, or tar xf if it is a tar) and name what it holds'),
     (rb'BZh\d1AY&SY', 'a bzip2 file', 'unpack it and name what it holds'),
@@ -55,7 +36,7 @@ MAGICS = (
         'it is a graph with constants: name the file of weights that it was exported from',
     ),
     (rb'\x93NUMPY', 'a NumPy array (.npy)', 'save the tensors with their names (torch.save of the state dict)'),
-    (rb'\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP', 'a picture', 'name a file of weights'),
+    (rb'\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP', 'an image', 'name a file of weights'),
     (rb'%PDF', 'a PDF document', 'name a file of weights'),
     (
         rb'[\x81-\x8f](?:[\xa1-\xbf]|\xd9.)[\w./-]|\xde..(?:[\xa1-\xbf]|\xd9.)[\w./-]',
@@ -71,14 +52,14 @@ MAGICS = (
     (rb'....TFL3', 'a file of TensorFlow Lite', 'the weights of a PyTorch network are needed (.safetensors, .pt)'),
     (rb'\x00{512}', 'a file that begins with zeros, as a download that did not finish', 'download it again'),
 )
-NAMES = (  # patterns of names, where the content does not say
+NAMES = (  # patterns of file names, for contents without a signature
     (
         r'.*\.pb|.*\.data-\d{5}-of-\d{5}|.*\.ckpt\S*\.index',
         'a file of TensorFlow',
         'the weights of a PyTorch network are needed (.safetensors, .pt)',
     ),
 )
-RECORDS = (  # patterns of the names in a zip, each with what it then is
+RECORDS = (  # patterns of names in a zip, each with the kind of archive
     (r'.*\.npy', 'an .npz of NumPy arrays', 'save the tensors with their names (torch.save of the state dict)'),
     (
         r'[^/]+/constants\.pkl',
@@ -96,26 +77,26 @@ RECORDS = (  # patterns of the names in a zip, each with what it then is
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether a file begins as safetensors does: with the length of a header, and a JSON object."""
+    """Return whether a file begins like safetensors: with the length of a header and a JSON object."""
     with path.open('rb') as file:
         head = file.read(9)
     return len(head) == 9 and struct.unpack('<Q', head[:8])[0] <= SAFETENSORS_HEADER and head[8:] == b'{'
 
 
 def is_zip(path: Path) -> bool:
-    """Return whether a file begins as a zip archive, which `torch.save` writes."""
+    """Return whether a file begins like a zip archive, which `torch.save` writes."""
     with path.open('rb') as file:
         return file.read(len(ZIP)) == ZIP
 
 
 def is_pickled(path: Path) -> bool:
-    """Return whether a file begins as one of `torch.save`, in either of its formats."""
+    """Return whether a file begins like one of `torch.save`, in either of its formats."""
     with path.open('rb') as file:
         return file.read(len(ZIP)).startswith((ZIP, PICKLE))
 
 
 def what_it_is(path: Path) -> str | None:
-    """Return what a file is and what to do with it, None if it may be a file of weights.
+    """Describe a file that is no checkpoint and the way out; return None if it may be one.
 
     Raises:
         OSError: If it cannot be read.
@@ -139,23 +120,13 @@ def what_it_is(path: Path) -> str | None:
 def _zip_kind(path: Path) -> str | None:
     try:
         names = [entry.filename for entry in open_directory(path)]
-    except Unreadable:  # which the reader of checkpoints says, too
+    except Unreadable:  # reported by the reader of checkpoints
         return None
     for pattern, what, way in RECORDS:
         found = next((name for name in names if re.fullmatch(pattern, name)), None)
         if found:
             return f'{what}, and no checkpoint: {way.format(found=found[:SHOWN])}'
     return None
-
-
-def stand_in(path: Path) -> str | None:
-    """Return which page or pointer lies in place of a file, of whatever kind it is to be, and what to do; else None."""
-    with path.open('rb') as file:
-        start = file.read(HEAD).removeprefix(b'\xef\xbb\xbf').lstrip().lower()
-    return next(
-        (f'{what} ({path.stat().st_size} bytes): {way}' for pattern, what, way in TEXTS if re.match(pattern, start)),
-        None,
-    )
 
 
 def _text_kind(path: Path, head: bytes) -> str | None:

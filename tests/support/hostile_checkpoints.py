@@ -1,4 +1,4 @@
-"""Files of weights whose config asks for more than a network, for tests that nothing of it happens."""
+"""Files of weights whose config asks for more than a network, for tests that refuse them."""
 
 import sys
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""What the tests of conversions share: networks, their configs and their weights, and the real diffusers."""
+"""Networks, configs and weights for tests of conversion, and the real diffusers."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Zip files as other programs write them: their names, flags, entries of folders and records behind the data."""
+"""Zip files as other programs write them: names, flags, entries of folders and records after the data."""
 
 import struct
 import unicodedata

@@ -1,0 +1,2 @@
+_base_ = './adm_imagenet-64x64.py'
+model = dict(denoiser=dict(backbone=dict(num_classes=1000)))

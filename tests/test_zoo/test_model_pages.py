@@ -1,0 +1,57 @@
+"""The pages of the methods have the table that the metafiles make, commands that exist, and a citation."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from mmcm.zoo import list_models, list_recipes, root
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location('update_model_tables', ROOT / 'tools' / 'update_model_tables.py')
+tables = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tables)
+PAGES = tables.pages()
+
+
+def rows(page):
+    """Return the cells of each row of a page's table."""
+    text = tables.TABLE.search(page.read_text(encoding='utf-8'))[0]
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines()]
+
+
+def test_every_method_has_its_pages():
+    folders = {path.parent for path in (root() / 'configs').glob('[!_]*/metafile.yml')}
+    small = {root() / 'configs' / name for name in ('digits', 'photo_patches')}  # whose tables are of other scores
+    assert set(PAGES) == {folder / name for folder in folders - small for name in ('README.md', 'README_zh-CN.md')}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: f'{page.parent.name}/{page.name}')
+def test_table_is_what_the_metafile_makes_and_the_only_one(page):
+    assert page.read_text(encoding='utf-8') == tables.updated(page)
+    assert len(re.findall(r'^\|(?: :?-+:? \|)+$', page.read_text(encoding='utf-8'), re.MULTILINE)) == 1
+    assert '```bibtex' in page.read_text(encoding='utf-8')
+
+
+def test_table_has_every_entry_and_no_score_of_ours():
+    pages = [page for page in PAGES if page.name == 'README.md']
+    names = [model.config for model in (*list_models(), *list_recipes())]
+    folders = {page.parent.name for page in pages}
+    assert sum(len(rows(page)) - 2 for page in pages) == sum(Path(name).parent.name in folders for name in names)
+    assert {row[rows(page)[0].index('FID here')] for page in pages for row in rows(page)[2:]} == {'not measured'}
+
+
+def test_table_of_the_released_models_has_their_points_scores_and_addresses():
+    page = root() / 'configs' / 'consistency_models' / 'README.md'
+    found = {re.search(r'`(.+)`', row[-1])[1]: row for row in rows(page)[2:]}
+    assert len(found) == 9
+    row = found['ct_imagenet64']
+    assert row[2:7] == ['0, 106 / 201', '296 M', '1 / 2', '13.0 / 11.1', 'not measured']
+    assert 'multistep-64x64.py' in row[0] and row[-1].endswith('/consistency/ct_imagenet64.pt)')
+    assert found['cd_cat256_l2'][5] == '-'
+
+
+def test_table_marks_scores_of_another_network():
+    page = root() / 'configs' / 'scm' / 'README.md'
+    assert all(row[4].endswith(' *') for row in rows(page)[2:])

@@ -1,0 +1,77 @@
+#!/usr/bin/env python
+"""Write the tables of the model pages, `configs/*/README*.md`, from the metafiles.
+
+A page has its table between the lines `<!-- models begin -->` and `<!-- models end -->`.
+"""
+
+import re
+from pathlib import Path
+
+from mmcm.zoo import ZooModel, list_models, list_recipes, root
+
+TABLE = re.compile(r'(?<=<!-- models begin -->\n).*?(?=<!-- models end -->)', re.DOTALL)
+HEADS = {
+    'README.md': ('Config', 'Data', 'Two-step points', 'Parameters', 'NFE', 'FID published', 'FID here', 'Download'),
+    'README_zh-CN.md': ('配置', '数据', '两步采样点', '参数量', 'NFE', '发表的 FID', '本库的 FID', '下载'),
+}
+WORDS = {  # one-step and multistep config, no score of ours
+    'README.md': ('one-step', 'multistep', 'not measured'),
+    'README_zh-CN.md': ('一步', '多步', '未测量'),
+}
+ELSEWHERE = 'another network'  # at the end of a source: scores of the same method with a network that ours is not
+
+
+def main() -> None:
+    """Run the script."""
+    for page in pages():
+        page.write_text(updated(page), encoding='utf-8')
+
+
+def pages() -> list[Path]:
+    """Return the pages that have a table."""
+    return [page for page in sorted((root() / 'configs').glob('*/README*.md')) if TABLE.search(page.read_text('utf-8'))]
+
+
+def updated(page: Path) -> str:
+    """Return the text of a page with its table as the metafiles have it."""
+    models = [
+        model for model in (*list_models(), *list_recipes()) if Path(model.config).parent.name == page.parent.name
+    ]
+    rows = [row(model, page.name) for model in models]
+    kept = [place for place in range(len(HEADS[page.name])) if any(cells[place] for cells in rows)]
+    lines = [HEADS[page.name], [':--'] * len(HEADS[page.name]), *rows]
+    table = ''.join(f'| {" | ".join(cells[place] or "-" for place in kept)} |\n' for cells in lines)
+    return TABLE.sub(lambda _: table, page.read_text(encoding='utf-8'))
+
+
+def row(model: ZooModel, page: str) -> list[str]:
+    """Return the cells of a model, empty where there is nothing to say."""
+    onestep, multistep, unmeasured = WORDS[page]
+    file = Path(model.config).name
+    if 'onestep' in file:
+        config = f'[{onestep}](./{file}) / [{multistep}](./{file.replace("onestep", "multistep")})'
+    else:
+        config = f'[`{Path(file).stem}`](./{file})'
+    scored = next((each for each in list_models() if each.name == model.released), model)
+    results = [result for result in scored.results if 'FID' in result['Metrics']]
+    scores = ' / '.join(score(result['Metrics']['FID']) for result in results)
+    points = model.sampler and f'{", ".join(map(str, model.sampler["indices"]))} / {model.sampler["num_scales"]}'
+    return [
+        config,
+        model.dataset or '',
+        points or '',
+        f'{(model.parameters or 0) / 1e6:.3g} M',
+        ' / '.join(str(result['NFE']) for result in results) or ('1 / 2' if scored.sampler else '1'),
+        f'{scores} *' if ELSEWHERE in (scored.source or '') else scores,
+        unmeasured,
+        f'[`{scored.name}`]({scored.weights})' if scored.weights else '',
+    ]
+
+
+def score(value: float) -> str:
+    """Return a score with the digits that papers give it."""
+    return f'{value:.2f}' if value < 10 else str(value)
+
+
+if __name__ == '__main__':
+    main()

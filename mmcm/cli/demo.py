@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcm.apis.editing.request import TASKS, EditRequest, arguments_of
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
@@ -42,16 +43,15 @@ SAMPLER_SETTINGS = (
     's_tmax',
     's_noise',
 )
+FLAGS = ('img', 'mask', 'labels', 'seed')  # arguments of edits that have options of their own
 EDITING_SETTINGS = (
     'task',
-    'num_candidates',
-    'resize_mask',
-    'factor',
-    'share',
-    'kernel',
-    'sigma',
-    'sigmas',
-    'num_steps',
+    *(
+        each.name
+        for declared in (EditRequest, *TASKS.values())
+        for each in arguments_of(declared)
+        if each.name not in FLAGS
+    ),
 )
 
 
@@ -188,7 +188,7 @@ def edit(args: Namespace) -> None:
             'draw pictures, leave out --img and --mask.'
         )
     model = which_model(args)
-    from mmcm.apis.editing.edit import plan_picture
+    from mmcm.apis.editing import plan_picture
     from mmcm.apis.inferencer import ConsistencyModelInferencer
     from mmcm.apis.sampling_result import check_out  # torch is loaded only to draw
 
@@ -199,7 +199,7 @@ def edit(args: Namespace) -> None:
         inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device)
         planned = plan_picture(inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, **extra)
         check_out(out)
-        edited = planned.draw(progress=True)
+        edited = planned.run(progress=True)
         written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     count = len(edited.candidates)

@@ -193,9 +193,9 @@ def moved_name(package: str, name: str) -> object:
         module, _, new_name = new.rpartition('.')
         warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
         return getattr(importlib.import_module(module or package), new_name)
-    new = MOVED_NAMES.get((package, name))
-    if new is None:
+    if (package, name) not in MOVED_NAMES:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
+    new = MOVED_NAMES[package, name]
     warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
     return getattr(importlib.import_module(new), name)
 

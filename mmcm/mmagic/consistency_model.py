@@ -118,7 +118,7 @@ class ConsistencyModel(models.ConsistencyModel):
 
     def _run(self, request: SampleRequest, online: bool = False) -> Tensor:
         """Return the images of `request`, uint8, (N, C, H, W), on the model's device."""
-        return request.run(self, online=online).pixels.to(self._drawing_device)
+        return request.run(self, online=online).pixels.to(self._inference_device)
 
 
 def noise_source(name: str | None, num_images: int, seed: int | list[int]) -> Callable[[slice], Noise]:

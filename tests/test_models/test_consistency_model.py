@@ -2,81 +2,10 @@ import pytest
 import torch
 
 from mmcm.models.consistency_model import inference_config
-from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config, objective_config, randomise
-
-UNCONDITIONAL = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_classes=None))
-
-
-def test_image_depends_on_its_seed_and_label_but_not_on_the_batch():
-    model = build()
-    together = model.sample(3, [1, 2, 3], SampleNoise([7, 8, 9]))
-    alone = model.sample(1, [2], SampleNoise([8]))
-    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-5)
-    assert not torch.allclose(together[1], model.sample(1, [3], SampleNoise([8]))[0], atol=1e-3)
-
-
-def test_predict_draws_what_was_requested():
-    model = build()
-    requests = [DataSample.of(label=label, sample_seed=seed) for label, seed in ((4, 11), (6, 12))]
-    drawn = model(data_samples=requests, mode='predict')
-    expected = model.data_preprocessor.destruct(model.sample(2, [4, 6], SampleNoise([11, 12])))
-    assert torch.equal(torch.stack([sample.fake_img for sample in drawn]), expected)
-    assert [sample.gt_label.label.item() for sample in drawn] == [4, 6]
-    assert drawn[0].fake_img.dtype == torch.uint8 and drawn[0].fake_img.shape == (1, 8, 8)
-    assert 'fake_img' not in requests[0]
-
-
-def test_tensor_mode_starts_from_the_given_noise():
-    model = build()
-    noise = SampleNoise([1, 2]).randn(2, 1, 8, 8)
-    samples = DataSample.of(label=torch.tensor([3, 4]))
-    expected = model.sample(2, [3, 4], latents=noise)
-    assert torch.equal(model(noise, samples), expected)
-
-
-def test_clipping_binds_the_estimates():
-    seen = []
-    model = build()
-    randomise(model, seed=1)
-    with torch.no_grad():
-        model.denoiser.backbone.out[2].weight.mul_(100)
-    model.sample(2, 0, callback=lambda step, sigma, x, x0: seen.append(x0.abs().max().item()))
-    model.sample(2, 0, clip=False, callback=lambda step, sigma, x, x0: seen.append(x0.abs().max().item()))
-    assert max(seen[:2]) <= 1 < max(seen[2:])
-
-
-def test_nothing_is_dropped_out_of_what_is_drawn():
-    model = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, dropout=0.5)))
-    whole = model.eval().sample(2, [3, 4])
-    assert torch.equal(model.train().sample(2, [3, 4]), whole)
-
-
-def test_sampling_leaves_the_mode_as_it_was():
-    model = build(objective=objective_config()).train()
-    model.sample(1, 0)
-    assert model.denoiser.training
-
-
-@pytest.mark.parametrize('labels', [10, -1, [0, 12], [1, 2, 3], None, [0.5, 1.5]])
-def test_labels_that_do_not_fit_are_refused(labels):
-    with pytest.raises(InputError):
-        build().sample(2, labels)
-
-
-def test_unconditional_model_refuses_a_label_and_draws_without():
-    model = build(denoiser=UNCONDITIONAL)
-    with pytest.raises(InputError, match='unconditional'):
-        model.sample(1, 0)
-    assert model.sample(2).shape == (2, 1, 8, 8)
-
-
-def test_latents_of_a_wrong_shape_are_refused():
-    with pytest.raises(InputError, match=r'\(2, 1, 8, 8\)'):
-        build().sample(2, 0, latents=torch.zeros(2, 3, 8, 8))
 
 
 def test_averages_follow_with_their_decays():
@@ -95,13 +24,6 @@ def test_averages_follow_with_their_decays():
         torch.testing.assert_close(target, 0.5 * old + 0.5 * online)
         torch.testing.assert_close(slow, 0.9 * old + 0.1 * online)
         torch.testing.assert_close(fast, online.data)
-
-
-def test_first_average_draws():
-    model = build(ema_decays=(0.9,))
-    before = model.sample(1, 0)
-    randomise(model.denoiser, seed=5)
-    assert torch.equal(model.sample(1, 0), before)
 
 
 def test_only_the_online_network_is_trained():

@@ -8,7 +8,8 @@ from mmengine.device import get_device
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
@@ -35,19 +36,26 @@ class LossBySigmaHook(Hook):
         self.edges = torch.tensor(edges, dtype=torch.float32, device='cpu')
         self.names = [f'loss_by_sigma/{low:g}-{high:g}' for low, high in zip((0, *edges), (*edges, inf))]
         self.sums = torch.zeros(0, dtype=torch.float32, device='cpu')
+        self.handle: RemovableHandle | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Register `add` for the outputs of the objective."""
+        """Read the outputs of the objective from now on."""
         self.edges = self.edges.to(get_device())
         # Of losses, and of images.
         self.sums = torch.zeros(len(self.names), 2, dtype=torch.float32, device=self.edges.device)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 0)
-        objective = unwrapped(runner.model).objective
-        self.handle = objective.register_forward_hook(lambda module, inputs, output: self.add(**output))
+        objective = getattr(unwrapped(runner.model), 'objective', None)
+        if objective is not None:
+            self.handle = objective.register_forward_hook(self.read)
+
+    def read(self, objective: nn.Module, inputs: tuple, output: dict[str, Tensor]) -> None:
+        """Add the losses of an `output` of the objective, if it has their noise levels."""
+        if 'sigma' in output:
+            self.add(output['sigma'], output['loss'])
 
     @torch.no_grad()
-    def add(self, sigma: Tensor, loss: Tensor, **others: Tensor) -> None:
-        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,); `others` are further outputs."""
+    def add(self, sigma: Tensor, loss: Tensor) -> None:
+        """Add the `loss` of each image, (N,), to its range of `sigma`, (N,)."""
         values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
         self.sums.index_add_(0, torch.bucketize(sigma.float().contiguous(), self.edges, right=True), values)
 
@@ -65,5 +73,6 @@ class LossBySigmaHook(Hook):
             runner.visualizer.add_scalars(means, step=runner.iter + 1)
 
     def after_train(self, runner: Runner) -> None:
-        """Remove `add` from the objective."""
-        self.handle.remove()
+        """Read no more outputs of the objective."""
+        if self.handle is not None:
+            self.handle.remove()

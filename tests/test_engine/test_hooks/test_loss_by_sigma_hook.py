@@ -86,9 +86,9 @@ def test_curves_of_the_curriculum(tmp_path):
     scalars = events(tmp_path)
     steps = [2, 4, 6, 8, 10, 12]
     values = [runner.model.objective.curriculum(step - 1) for step in steps]
-    assert [scalars['num_scales'][step] for step in steps] == [num_scales for num_scales, _ in values]
-    assert [scalars['target_decay'][step] for step in steps] == pytest.approx([decay for _, decay in values])
-    assert values[0][0] < values[-1][0]
+    assert [scalars['num_scales'][step] for step in steps] == [stage.num_scales for stage in values]
+    assert [scalars['target_decay'][step] for step in steps] == pytest.approx([stage.target_decay for stage in values])
+    assert values[0].num_scales < values[-1].num_scales
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
-# The model that ships as `digits`: cd_1xb32_digits-8x8 is distilled further, with batches of twice the size and most steps
-# at the noise levels where one network evaluation loses contrast.
+# The model that ships as `digits`: cd_1xb32_digits-8x8 is distilled further, with batches of twice the size and most
+# steps at the noise levels where one network evaluation loses contrast.
 _base_ = './cd_1xb32_digits-8x8.py'
 train_cfg = dict(max_iters=4000)
 train_dataloader = dict(batch_size=64)

@@ -60,7 +60,7 @@ def test_every_config_builds(path):
             assert len(DATASETS.build(dataset)) > 0
         assert not dataset or DATASETS.get(dataset.type)
     if hasattr(model, 'sampler'):
-        assert model.sampler.num_calls > 0 and model.objective is not None
+        assert model.sampler.nfe > 0 and model.objective is not None
 
 
 @pytest.mark.parametrize('name', PAPER)

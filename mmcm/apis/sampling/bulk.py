@@ -223,8 +223,8 @@ def _sample_to_files(
             return nothing_done
         missing = blocks.missing(blocks.indices)
         total, shown = blocks.num_images(missing), progress and rank == 0
-        if shown and total < num_images:
-            print(f'{blocks.folder} holds {num_images - total} of {num_images} images already', file=sys.stderr)
+        if shown and total < shape[0]:
+            print(f'{blocks.folder} holds {shape[0] - total} of {shape[0]} images already', file=sys.stderr)
         with progress_bar('sampling', total, shown, 'images') as advance:
             report, patience = _Report(blocks, missing, advance if shown else None), PATIENCE
             for index in (index for index in missing if index % world_size == rank):

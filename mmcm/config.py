@@ -1,5 +1,7 @@
 """Reading config files."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 from mmengine.config import Config
@@ -7,7 +9,7 @@ from mmengine.config import Config
 from mmcm.checkpoints.formats.mmagic_config import translate_config
 from mmcm.utils.errors import InputError
 from mmcm.utils.mmengine_compat import content
-from mmcm.zoo import find_config, list_models
+from mmcm.zoo import ZooModel, find_config, lookup
 from mmcm.zoo.external_bases import SCOPE, drop_own_scope
 
 SUFFIXES = ('.py', '.yaml', '.yml', '.json')  # that MMEngine reads
@@ -24,11 +26,11 @@ def read_config(name: str | Path, options: dict | None = None) -> Config:
     try:
         path = find_config(str(name))
     except InputError as error:
-        recipes = {model.name: Path(model.config).stem for model in list_models()}
-        if str(name) not in recipes:
+        model = lookup(name)
+        if model is None or model.name != str(name):
             raise
         raise InputError(
-            f'{name} is a model of the zoo, and a config is needed: its config is {recipes[str(name)]}.'
+            f'{name} is a model of the zoo, and a config is needed: its config is {Path(model.config).stem}.'
         ) from error
     if path.suffix not in SUFFIXES:
         raise InputError(f'{path} cannot be read as a config: its name has to end in {", ".join(SUFFIXES)}.')
@@ -46,6 +48,16 @@ def read_config(name: str | Path, options: dict | None = None) -> Config:
             'settings in it, such as model = dict(...).'
         ) from error
     return translated(config)
+
+
+def released_config(model: ZooModel) -> Config:
+    """Return the config of a model of the zoo, a copy for the caller to change. Its file is read once per process."""
+    return deepcopy(_released_config(model.config_file))
+
+
+@cache
+def _released_config(path: Path) -> Config:
+    return read_config(path)
 
 
 def translated(config: Config) -> Config:

@@ -43,7 +43,7 @@ RENAMED = {
     'mmcm.editing.deblurring': 'mmcm.operators.deblurring',
     'mmcm.editing.guide': 'mmcm.operators.sdedit',
     'mmcm.editing.inpainting': 'mmcm.operators.inpainting',
-    'mmcm.editing.known_kept': 'mmcm.operators.data_consistency',
+    'mmcm.editing.known_kept': 'mmcm.models.editing',
     'mmcm.editing.pictures': 'mmcm.apis.editing.images',
     'mmcm.editing.super_resolution': 'mmcm.operators.super_resolution',
     'mmcm.editing.tasks': 'mmcm.apis.editing.tasks',
@@ -67,7 +67,7 @@ RENAMED = {
     'mmcm.evaluation.metrics.counted_once': 'mmcm.evaluation.metrics.deduplicate',
     'mmcm.evaluation.metrics.extracting_metric': 'mmcm.evaluation.metrics.feature_metric',
     'mmcm.interop': 'mmcm.checkpoints',
-    'mmcm.interop.config_text': 'mmcm.checkpoints.config_text',
+    'mmcm.interop.config_text': 'mmcm.checkpoints.config_parser',
     'mmcm.interop.diffusers_folder': 'mmcm.checkpoints.formats.diffusers_folder',
     'mmcm.interop.diffusers_unet': 'mmcm.checkpoints.formats.diffusers_unet',
     'mmcm.interop.inception_names': 'mmcm.checkpoints.formats.inception_names',
@@ -82,7 +82,7 @@ RENAMED = {
     'mmcm.utils.external_bases': 'mmcm.zoo.external_bases',
     'mmcm.utils.file_kinds': 'mmcm.checkpoints.file_kinds',
     'mmcm.utils.foreign_weights': 'mmcm.checkpoints.formats.foreign_weights',
-    'mmcm.utils.network_pickle': 'mmcm.checkpoints.network_pickle',
+    'mmcm.utils.network_pickle': 'mmcm.checkpoints.read',
     'mmcm.utils.safe_globals': 'mmcm.checkpoints.safe_globals',
     'mmcm.utils.torch_files': 'mmcm.checkpoints.torch_files',
     'mmcm.utils.weight_checks': 'mmcm.checkpoints.weight_checks',
@@ -96,9 +96,11 @@ RENAMED = {
     'mmcm.zoo.wholeness': 'mmcm.checkpoints.integrity',
     'mmcm.zoo.work_directory': 'mmcm.checkpoints.work_directory',
 }
-# Names that packages exported and that another package exports now.
+# Names that packages exported, and the modules that have them now.
 MOVED_NAMES = {
     ('mmcm.checkpoints', 'backbone_config'): 'mmcm.checkpoints.formats.diffusers_unet',
+    ('mmcm.checkpoints', 'config_text'): 'mmcm.checkpoints.checkpoint',
+    ('mmcm.checkpoints', 'embedded_config'): 'mmcm.checkpoints.checkpoint',
     ('mmcm.checkpoints', 'from_diffusers'): 'mmcm.checkpoints.formats.diffusers_unet',
     ('mmcm.checkpoints', 'is_diffusers_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.checkpoints', 'read_config'): 'mmcm.checkpoints.formats.diffusers_folder',
@@ -108,6 +110,7 @@ MOVED_NAMES = {
     ('mmcm.checkpoints', 'write_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
+    ('mmcm.operators', 'editing_sampler'): 'mmcm.models.editing',
     ('mmcm.utils.finite', 'OutputCheck'): 'mmcm.models.output_check',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
@@ -117,7 +120,6 @@ MOVED_NAMES = {
     ('mmcm.utils.images', 'on_square'): 'mmcm.visualization.grids',
     ('mmcm.zoo', 'addresses'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cache_folder'): 'mmcm.checkpoints',
-    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'download'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cached_place'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'checkpoints_in'): 'mmcm.checkpoints',
@@ -130,18 +132,36 @@ MOVED_NAMES = {
 
 # Names that changed: the new one in the same module, or with the path of another module.
 RENAMED_NAMES = {
+    ('mmcm.apis.editing', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
+    ('mmcm.apis.editing', 'MOST_CALLS'): 'mmcm.apis.editing.request.MAX_CALLS',
+    ('mmcm.apis.editing', 'as_picture'): 'mmcm.apis.editing.images.open_image',
+    ('mmcm.apis.editing.edit_result', 'Edited'): 'EditResult',
+    ('mmcm.apis.editing.images', 'decode_picture'): 'decode_image',
+    ('mmcm.apis.editing.images', 'fit_picture'): 'fit_image',
+    ('mmcm.apis.editing.images', 'read_picture'): 'open_image',
+    ('mmcm.apis.editing.images', 'scaled_mask'): 'scale_mask',
+    ('mmcm.apis.editing.images', 'scaled_picture'): 'scale_image',
     ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
     ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
     ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
     ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
     ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+    ('mmcm.checkpoints', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
     ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
     ('mmcm.evaluation.metrics.deduplicate', 'Counted'): 'Entries',
     ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
     ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
     ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
+    ('mmcm.models.editing', 'known_kept'): 'constrain',
+    ('mmcm.operators', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
+    ('mmcm.operators', 'known_kept'): 'mmcm.models.editing.constrain',
+    ('mmcm.operators.tiles', 'around'): 'mmcm.apis.editing.tiling.tiles_around',
+    ('mmcm.operators.tiles', 'count_tiles'): 'mmcm.apis.editing.tiling.count_tiles',
+    ('mmcm.operators.tiles', 'whole_picture'): 'mmcm.apis.editing.tiling.covering_tiles',
+    ('mmcm.operators.sdedit', 'Guide'): 'SDEdit',
     ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
     ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
+    ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
 }
 
 
@@ -173,9 +193,9 @@ def moved_name(package: str, name: str) -> object:
         module, _, new_name = new.rpartition('.')
         warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
         return getattr(importlib.import_module(module or package), new_name)
-    new = MOVED_NAMES.get((package, name))
-    if new is None:
+    if (package, name) not in MOVED_NAMES:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
+    new = MOVED_NAMES[package, name]
     warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
     return getattr(importlib.import_module(new), name)
 

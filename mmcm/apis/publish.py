@@ -1,13 +1,14 @@
-"""From a training checkpoint to a file to hand out."""
+"""Publish a training checkpoint: its network alone, in a safetensors file with its config."""
 
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from mmcm.checkpoints import cached_file, embedded_config, parse_config, setting, text_and_size
+from mmcm.checkpoints import setting
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.weight_checks import check_numbers, check_weights
-from mmcm.checkpoints.weights import chosen_weights, digest, read_checkpoint
+from mmcm.checkpoints.weights import digest
 from mmcm.checkpoints.write import write_safetensors
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
@@ -17,8 +18,10 @@ from mmcm.utils.finite import in_dtype
 from mmcm.version import __version__
 
 
-def publish(checkpoint: str, out: Path, average: str | None = None, dtype: torch.dtype = torch.float32) -> Path:
-    """Write the weights of `checkpoint` to `out`, with what there is to know of them in its metadata.
+def publish(
+    checkpoint: str | Path | Checkpoint, out: Path, average: str | None = None, dtype: torch.dtype = torch.float32
+) -> Path:
+    """Write the weights of `checkpoint` to `out`, with their config and their training step as metadata.
 
     The metadata, all strings, are `config` (as text), `iteration` and `step` (of the optimiser) that the weights are
     from, `method` (type of the objective), `average` (its decay, or 'online'), `weights_sha256` (see `digest`) and
@@ -27,29 +30,24 @@ def publish(checkpoint: str, out: Path, average: str | None = None, dtype: torch
     if out.suffix != '.safetensors':
         raise InputError(f'{out} has to end in .safetensors.')
     make_folder(out.parent)
-    path = cached_file(checkpoint)
-    content, read = read_checkpoint(path, mapped=True), text_and_size(path)
-    network = network_of(path, read)
-    weights, used = chosen_weights(content, path, average, network)
+    checkpoint = Checkpoint.open(checkpoint)
+    network = network_of(checkpoint)
+    weights, used = checkpoint.weights(average, network)
     if network is None:
-        check_numbers(weights, path)
+        check_numbers(weights, checkpoint.path)
     else:
-        check_weights(network, weights, path)
+        check_weights(network, weights, checkpoint.path)
     weights = in_dtype(weights, dtype)
-    meta = content.get('meta')
-    meta = meta if isinstance(meta, dict) else {}
-    text = read[0]
-    config = parse_config(text, path)
-    method = setting(config, 'model', 'objective', 'type')
-    iteration = meta.get('iter')
+    method = setting(checkpoint.settings, 'model', 'objective', 'type')
+    iteration = checkpoint.meta.get('iter')
     counts = (
-        setting(config, 'optim_wrapper', 'accumulative_counts')
-        or setting(config, 'strategy', 'gradient_accumulation_steps')
+        setting(checkpoint.settings, 'optim_wrapper', 'accumulative_counts')
+        or setting(checkpoint.settings, 'strategy', 'gradient_accumulation_steps')
         or 1
     )
     if iteration is not None:
-        check_count(f"{path}: meta['iter']", iteration, least=0)
-        check_count(f'{path}: the number of batches per step in its config', counts)
+        check_count(f"{checkpoint.path}: meta['iter']", iteration, least=0)
+        check_count(f'{checkpoint.path}: the number of batches per step in its config', counts)
     metadata = dict(
         mmcm_version=__version__,
         iteration='' if iteration is None else str(iteration),
@@ -57,21 +55,20 @@ def publish(checkpoint: str, out: Path, average: str | None = None, dtype: torch
         method=method if isinstance(method, str) else '',
         average=average or used or '',
         weights_sha256=digest(weights),
-        config=text,
+        config=checkpoint.config_text,
         format='pt',
     )
     write_safetensors(out, weights, metadata)
     return out
 
 
-def network_of(path: Path, read: tuple[str, int]) -> nn.Module | None:
+def network_of(checkpoint: Checkpoint) -> nn.Module | None:
     """Return the network that the config in a checkpoint describes, without memory for weights.
 
-    None stands for a config that does not say it, or that nothing is built from here; see `embedded_config`.
+    None stands for a config that does not say it, or that nothing is built from; see `Checkpoint.config`.
     """
     try:
-        config = embedded_config(path, read=read)
         with torch.device('meta'):
-            return MODELS.build(config['model']['denoiser']['backbone'])
+            return MODELS.build(checkpoint.config['model']['denoiser']['backbone'])
     except (InputError, KeyError):
         return None

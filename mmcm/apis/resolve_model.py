@@ -1,79 +1,107 @@
-"""From what a user calls a model to its config, its checkpoint, and where and how it is to run."""
+"""From the name of a model to its config, its checkpoint, its sampler, device and precision."""
 
 import os
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmcm.checkpoints import cached_file, embedded_config, holds_run
+from mmcm.checkpoints import holds_run, resolve_checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder
-from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffusers_config
 from mmcm.checkpoints.hub import hub_id
-from mmcm.checkpoints.weights import check_holds_weights
 from mmcm.config import SUFFIXES as CONFIG_SUFFIXES
-from mmcm.config import read_config, translated
+from mmcm.config import read_config, released_config, translated
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
-from mmcm.zoo import list_models, released_sampler
+from mmcm.zoo import list_models, lookup, released_sampler
 
 WEIGHTS = ('.safetensors', '.pt', '.pth', '.pkl', '.ckpt', '.bin', '.th')  # suffixes of files of weights
 ADDRESS = ('http://', 'https://')
 
 
+class ResolvedModel(NamedTuple):
+    """The config that a name means, and the checkpoint that goes with it."""
+
+    config: Config
+    checkpoint: Checkpoint
+
+
+def resolve_model(
+    model: str | Path | Config, checkpoint: str | None = None, cache_dir: str | Path | None = None
+) -> ResolvedModel:
+    """Return the config and the checkpoint that `model` means; see `ConsistencyModelInferencer`.
+
+    Args:
+        model (str | Path | Config): A name, a path or a config.
+        checkpoint (str, optional): Another checkpoint than the one of `model`.
+        cache_dir (str | Path, optional): Where downloads are kept.
+
+    Raises:
+        InputError: If there is no such model, or no checkpoint is named.
+    """
+    config, own = config_and_checkpoint(model, cache_dir)
+    found = checkpoint or own or config.get('checkpoint')
+    if found is None:
+        raise InputError(f'{model} names no checkpoint: give one, a path, URL, work directory or zoo name.')
+    if config.get('model', {}).get('type') not in ('ConsistencyModel', 'mmcm.ConsistencyModel'):
+        raise InputError(f'{model} is not the config of a ConsistencyModel.')
+    return ResolvedModel(config, found if isinstance(found, Checkpoint) else Checkpoint(str(found), cache_dir))
+
+
 def find_model(model: str | Path | Config, checkpoint: str | None, cache_dir: str | Path | None) -> tuple[Config, str]:
-    """Return the config that `model` means, and the checkpoint that goes with it."""
-    if isinstance(model, dict):
-        model = Config(model)
-    if not isinstance(model, (str, Path, Config)):
+    """Return the config and the name of the checkpoint that `model` means: the former `resolve_model`."""
+    warnings.warn('find_model is resolve_model now.', DeprecationWarning, stacklevel=2)
+    config, found = resolve_model(model, checkpoint, cache_dir)
+    return config, str(found)
+
+
+def config_and_checkpoint(model: str | Path | Config, cache_dir: str | Path | None) -> tuple[Config, Checkpoint | None]:
+    """Return the config that `model` means, and its checkpoint; None for a config, which may name one itself."""
+    if isinstance(model, (dict, Config)):
+        return translated(model if isinstance(model, Config) else Config(model)), None
+    if not isinstance(model, (str, Path)):
         raise InputError(f'model has to be a name, a path or a config, got {model!r}.')
-    if not isinstance(model, Config):
-        model = Path(model).expanduser() if str(model).startswith('~') else model
-    models = {entry.name: entry for entry in list_models()}
-    if isinstance(model, Config):
-        config = translated(model)
-    elif str(model) in models:
-        config, checkpoint = read_config(models[str(model)].config_file), checkpoint or str(model)
-    elif is_diffusers_folder(model) or hub_id(str(model)) is not None:
-        folder = cached_file(model, cache_dir)
-        config, checkpoint = Config(read_diffusers_config(folder)), checkpoint or str(folder)
-    elif is_weights(model) or holds_run(model):
-        path = cached_file(model, cache_dir)
-        values = embedded_config(path, model)
-        if not values:
-            check_holds_weights(path)
+    model = Path(model).expanduser() if str(model).startswith('~') else model
+    released = lookup(model)
+    if released is not None and released.name == str(model):
+        return released_config(released), Checkpoint(released.name, cache_dir)
+    if is_diffusers_folder(model) or hub_id(str(model)) is not None:
+        file = Checkpoint(resolve_checkpoint(model, cache_dir))  # which is named by its folder
+        return Config(file.config), file
+    if is_weights(model) or holds_run(model):
+        file = Checkpoint(model, cache_dir)
+        if not file.config:
+            file.check_holds_weights()
             raise InputError(
                 f'{model} holds weights and does not say what network they are of: name its config, and '
                 f'the file as the checkpoint (--model CONFIG --checkpoint {model}).'
             )
-        config, checkpoint = Config(values), checkpoint or str(model)
-    elif Path(model).is_dir():
+        return Config(file.config), file
+    if Path(model).is_dir():
         raise InputError(
             f'the folder {model} holds no model: neither one of diffusers (model_index.json) nor a run '
             '(last_checkpoint).'
         )
-    else:
-        try:
-            config = read_config(model)
-        except InputError as error:
-            if Path(model).suffix == '.py':
-                raise
-            raise InputError(f'{error}; and no model of the zoo{nearest(str(model), models)}') from error
-    checkpoint = checkpoint or config.get('checkpoint')
-    if checkpoint is None:
-        raise InputError(f'{model} names no checkpoint: give one, a path, URL, work directory or zoo name.')
-    if config.get('model', {}).get('type') not in ('ConsistencyModel', 'mmcm.ConsistencyModel'):
-        raise InputError(f'{model} is not the config of a ConsistencyModel.')
-    return config, str(checkpoint)
+    try:
+        return read_config(model), None
+    except InputError as error:
+        if Path(model).suffix == '.py':
+            raise
+        names = [entry.name for entry in list_models()]
+        raise InputError(f'{error}; and no model of the zoo{nearest(str(model), names)}') from error
 
 
 def is_weights(model: str | Path) -> bool:
-    """Return whether a name means a file of weights: one that is there and no config, or a name as such files have."""
+    """Return whether a name means a file of weights: an existing file that is no config, or a name of that form."""
     suffix = Path(model).suffix.lower()
     if suffix in CONFIG_SUFFIXES:
         return False
-    return suffix in WEIGHTS or str(model).lower().startswith(ADDRESS) or os.path.isfile(model)
+    is_file = os.path.isfile(model)  # noqa: PTH113 (False, too, for what cannot be a path)
+    return is_file or suffix in WEIGHTS or str(model).lower().startswith(ADDRESS)
 
 
 def sampler_config(config: dict | None, checkpoint: str, changes: dict | None = None) -> dict:

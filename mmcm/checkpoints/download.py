@@ -1,9 +1,8 @@
 """Download a file so that it appears whole or not at all.
 
-The bytes go to `<path>.part`, with what the server said about them in `<path>.part.json`. A later call goes on from
-there, also in another process. A file that has arrived is compared with every digest that is known and with the length
-that its own format tells, its SHA-256 is recorded in `<path>.sha256`, in the format of the tool `sha256sum`, and only
-then does it get its name.
+The bytes go to `<path>.part`, and the server's statements about them to `<path>.part.json`. A later call resumes from
+there, also in another process. A complete file is compared with every known digest and with the length in its own
+format, its SHA-256 is recorded in `<path>.sha256` as the tool `sha256sum` does, and only then it gets its name.
 """
 
 import base64
@@ -40,25 +39,25 @@ Show = Callable[[int, int | None], None]
 
 
 class _Failed(Exception):
-    """A reason that another attempt would meet again."""
+    """A failure that another attempt would meet again."""
 
 
 class _Dropped(Exception):
-    """A reason that may be gone in a moment."""
+    """A failure that another attempt may not meet."""
 
 
 def download(urls: str | Sequence[str], path: str | Path, *, sha256: str | None = None, progress: bool = True) -> Path:
     """Download a file to `path`, unless it is there.
 
-    Processes that ask for the same path at the same time wait for the one that came first. A file that is there is
-    taken as it is; where `sha256` is given and no digest was recorded (it was put there by hand), it is checked first.
+    Processes that download to the same path wait for the first one. An existing file is taken as it is; with `sha256`
+    and without a recorded digest (it was put there by hand), it is checked first.
 
     Args:
         urls (str | Sequence[str]): An http or https address, or several of the same file: each is tried when those in
             front of it have failed.
         path (str | Path): Where the file has to be; missing folders are made.
         sha256 (str, optional): Digest that the file must have. Without it, the digest recorded at an earlier download
-            to the same path is asked for.
+            to the same path is compared.
         progress (bool): Whether to show bytes, speed and the remaining time on stderr.
 
     Returns:
@@ -120,12 +119,12 @@ def _download(url: str, path: Path, sha256: str | None, delays: Sequence[float],
         part.discard()
         raise _Failed(reason)
     _sidecar(path).write_text(f'{found}  {path.name}\n', encoding='utf-8')
-    os.replace(part.path, path)
+    part.path.replace(path)
     part.discard()
 
 
 def _inspect(part: '_Part', path: Path, sha256: str | None) -> tuple[str, str | None]:
-    """Return the SHA-256 of what has arrived, and why it cannot be the file that was asked for, or None."""
+    """Return the SHA-256 of the bytes that arrived, and why they cannot be the requested file, or None."""
     found_md5, found = digests(part.path)
     declared_md5, recorded = part.facts.get('md5'), recorded_sha256(path)
     if declared_md5 not in (None, found_md5):
@@ -156,7 +155,7 @@ def _check_existing(path: Path, sha256: str) -> None:
 
 
 class _Part:
-    """The bytes that have arrived, and what the server said about the file that they begin.
+    """The bytes that have arrived so far, and the server's statements about the whole file.
 
     Args:
         path (Path): Where the whole file has to be.
@@ -186,10 +185,10 @@ class _Part:
         self.path.touch()
 
     def go_on(self, facts: dict[str, Any]) -> bool:
-        """Return whether bytes of the file that `facts` tell of may follow those that are here.
+        """Return whether bytes of the file that `facts` describe may be appended.
 
-        They may unless the server says that the file is another one. From another address than the first bytes came
-        from, the server has to say that it is the same one, or a digest has to tell in the end.
+        They may, unless the server says that the file is another one. From another address than that of the first
+        bytes, the server has to say that it is the same file, or a digest has to confirm it in the end.
         """
         earlier = self.facts
 
@@ -229,7 +228,7 @@ def _fetch_with_retries(url: str, part: _Part, delays: Sequence[float], show: Sh
 
 
 def _fetch(url: str, part: _Part, show: Show) -> None:
-    """Append to `part` what is missing, with one request, or start over where the server cannot go on from there."""
+    """Append the missing bytes to `part` by one request, or start over if the server cannot resume."""
     offset = part.size
     headers = {'User-Agent': f'mmcm/{__version__}'}
     if offset:
@@ -273,7 +272,7 @@ def _fetch(url: str, part: _Part, show: Show) -> None:
 
 
 def _facts(url: str, headers: Message, size: int | None, part_of_it: bool = False) -> dict[str, Any]:
-    """Return what a server says about the whole file."""
+    """Return the statements of a server about the whole file."""
     return dict(
         url=url,
         validator=headers.get('ETag') or headers.get('Last-Modified'),
@@ -283,7 +282,7 @@ def _facts(url: str, headers: Message, size: int | None, part_of_it: bool = Fals
 
 
 def _through_proxy(url: str) -> str:
-    """Name the proxy that is to be used, since it may be what cannot be reached; not the password that it takes."""
+    """Name the proxy in use, which may be what is unreachable, without its password."""
     parts = urlsplit(url)
     proxy = None if urllib.request.proxy_bypass(parts.hostname or '') else urllib.request.getproxies().get(parts.scheme)
     return f' through the proxy {proxy.rpartition("//")[2].rpartition("@")[2]}' if proxy else ''
@@ -326,9 +325,9 @@ def _truncated(received: int, total: int | None) -> str:
 
 
 def _extent(response: HTTPResponse) -> tuple[int | None, int | None]:
-    """Return where the answer starts in the file (None if it does not say) and the size of the whole file."""
-    length = response.headers.get('Content-Length')
-    length = int(length) if length and re.fullmatch('[0-9]{1,18}', length.strip()) else None
+    """Return the offset of the answer in the file (None if it does not say) and the size of the whole file."""
+    declared = (response.headers.get('Content-Length') or '').strip()
+    length = int(declared) if re.fullmatch('[0-9]{1,18}', declared) else None
     if response.status != 206:
         return 0, length
     stated = response.headers.get('Content-Range', '').strip()
@@ -384,7 +383,7 @@ def recorded_sha256(path: Path) -> str | None:
 
 @contextmanager
 def _one_process_at_a_time(path: Path) -> Iterator[None]:
-    """Hold `<path>.lock`. The system lets go of it when the process ends, however it ends."""
+    """Hold `<path>.lock`. The system releases it when the process ends, however it ends."""
     from filelock import FileLock  # is not imported where nothing is to be downloaded
 
     place = path.with_name(path.name + '.lock')

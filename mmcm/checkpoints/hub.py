@@ -16,12 +16,12 @@ SETTINGS = ('model_index.json', 'config.json', 'unet/config.json', 'scheduler/sc
 
 
 def hub_id(text: str) -> str | None:
-    """Return `org/name` or `org/name@revision` if `text` can be nothing but an id of the hub, with or without hf://."""
+    """Return `org/name` or `org/name@revision` if `text` is an id of the hub, with or without hf://; else None."""
     if text.startswith(HUB_PREFIX):
         return text[len(HUB_PREFIX) :]
     match = re.fullmatch(r'(\w[\w.-]*)/\w[\w.-]*(@\S+)?', text)
-    # A path to a file, or into a folder that is here, is a path. work_dirs is where MMEngine writes: a checkpoint that
-    # was not trained yet should not be looked for elsewhere.
+    # A path to a file, or into an existing folder, is a path. work_dirs is where MMEngine writes: a checkpoint that
+    # was not trained yet is not searched on the hub.
     if (
         match is None
         or match[1] == 'work_dirs'
@@ -33,7 +33,7 @@ def hub_id(text: str) -> str | None:
 
 
 def hub_folder(identity: str, cache_dir: str | Path | None = None, progress: bool = True) -> Path:
-    """Fetch the network and the schedule of a diffusers pipeline from the hub, as far as they are not here yet.
+    """Fetch the network and the schedule of a diffusers pipeline from the hub, unless they are cached.
 
     Of the weights one file is taken: full precision if there is one, safetensors rather than `.bin`.
 

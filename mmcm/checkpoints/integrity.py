@@ -1,6 +1,5 @@
-"""Whether a checkpoint file is whole, as far as its own format tells: a digest is not always known."""
+"""Check that a downloaded checkpoint file is whole, by its own format: a digest is not always known."""
 
-import os
 import struct
 import zipfile
 from pathlib import Path
@@ -10,14 +9,14 @@ from mmcm.utils.stand_ins import stand_in
 
 
 def why_incomplete(path: Path, suffix: str) -> str | None:
-    """Say what is missing from a file, or None if nothing is, or if its format does not tell.
+    """Say what is missing from a file; None if nothing is, or if its format does not tell.
 
     Args:
         path (Path): The file.
         suffix (str): The suffix that it will have, '.safetensors' for example. The zip archives of `torch.save` are
-            told by their first bytes.
+            recognised by their first bytes.
     """
-    size = os.path.getsize(path)
+    size = path.stat().st_size
     page = stand_in(path)
     if page is not None:
         return f'what arrived is {page}'
@@ -33,13 +32,12 @@ def why_incomplete(path: Path, suffix: str) -> str | None:
         if suffix.lower() != '.safetensors':
             return None
         try:
-            length = struct.unpack('<Q', start)[0]
-            header = parse_json(file.read(length)) if length <= min(size, JSON_BYTES) else None
-            expected = (
-                8
-                + length
-                + max((entry['data_offsets'][1] for name, entry in header.items() if name != '__metadata__'), default=0)
-            )
+            (length,) = struct.unpack('<Q', start)
+            if length > min(size, JSON_BYTES):
+                raise ValueError
+            header = parse_json(file.read(length))
+            ends = [entry['data_offsets'][1] for name, entry in header.items() if name != '__metadata__']
+            expected = 8 + length + max(ends, default=0)
         except (struct.error, ValueError, AttributeError, KeyError, TypeError):
             return f'it is no whole safetensors file: {size} bytes arrived, and their header cannot be read'
     return None if size == expected else f'it is not whole: {size} bytes arrived, its header declares {expected}'

@@ -1,4 +1,4 @@
-"""From what a user calls a checkpoint to a file on this machine."""
+"""Resolve the name of a checkpoint to a file on this machine."""
 
 import hashlib
 import os
@@ -19,15 +19,15 @@ from mmcm.zoo.config_files import PACKAGE
 PACKAGE_PREFIX = 'package:'
 
 
-def cached_file(
+def resolve_checkpoint(
     source: str | Path, cache_dir: str | Path | None = None, progress: bool = True, sha256: str | None = None
 ) -> Path:
-    """Find a checkpoint, and download it where it has to come from elsewhere.
+    """Return the path of a checkpoint, downloading it if it is not on this machine.
 
-    What is downloaded stays in `checkpoints/` below the cache: under its own name where it is of the zoo, in a folder
-    of its own where it is from any other address, since files of two addresses may share a name. Where the file is of
-    the zoo or its digest is given, `<base>/<file name>` is asked for first, for each of the base addresses in
-    `$MMCM_MIRRORS`. With `$MMCM_OFFLINE` set, only what is here already is found.
+    Downloads are kept in `checkpoints/` below the cache. A file of the zoo has its own name there, a file from another
+    address a folder of its own, since files of two addresses may share a name. For a file of the zoo, or with a
+    digest, `<base>/<file name>` is tried first for each base address in `$MMCM_MIRRORS`. With `$MMCM_OFFLINE` set,
+    nothing is downloaded.
 
     Args:
         source (str | Path): A file, a work directory of MMEngine (its last checkpoint is meant, see
@@ -49,7 +49,7 @@ def cached_file(
     if text.lower().startswith(('http://', 'https://')):
         return _downloaded_file(text, cache_dir, progress, sha256)
     if text.startswith(HUB_PREFIX):
-        path = hub_folder(hub_id(text), cache_dir, progress)
+        path = hub_folder(text[len(HUB_PREFIX) :], cache_dir, progress)
     else:
         path = _named_file(source, cache_dir, progress)
     if sha256 is not None:
@@ -58,16 +58,16 @@ def cached_file(
 
 
 def cached_place(model: ZooModel, cache_dir: str | Path | None = None) -> Path | None:
-    """Return where the file of a model of the zoo is, or will be when it was downloaded; None if it has no weights."""
+    """Return where the file of a zoo model is, or will be after its download; None if it has no weights."""
     if model.weights is None:
         return None
     if model.weights.startswith(PACKAGE_PREFIX):
         return PACKAGE / model.weights[len(PACKAGE_PREFIX) :]
-    return cache_folder(cache_dir) / 'checkpoints' / _file_name(model.weights)
+    return _zoo_place(model.weights, cache_dir)
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Return the folder of all that is kept for later: `cache_dir`, else `$MMCM_HOME`, else `~/.cache/mmcm`."""
+    """Return the cache folder: `cache_dir`, else `$MMCM_HOME`, else `~/.cache/mmcm`."""
     return Path(cache_dir or os.environ.get('MMCM_HOME') or '~/.cache/mmcm').expanduser()
 
 
@@ -131,12 +131,16 @@ def _downloaded_file(url: str, cache_dir: str | Path | None, progress: bool, sha
     model = next((model for model in list_models() if model.weights == url), None)
     if model is not None:
         sha256 = sha256 or model.sha256
-        return download(addresses(model), cached_place(model, cache_dir), sha256=sha256, progress=progress)
+        return download(addresses(model), _zoo_place(url, cache_dir), sha256=sha256, progress=progress)
     name = hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]
     folder = cache_folder(cache_dir) / 'checkpoints' / name
     # A file of the same name on a mirror may be another one, unless a digest tells.
     urls = [*(_mirrored(url) if sha256 else ()), url]
     return download(urls, folder / _file_name(url), sha256=sha256, progress=progress)
+
+
+def _zoo_place(url: str, cache_dir: str | Path | None) -> Path:
+    return cache_folder(cache_dir) / 'checkpoints' / _file_name(url)
 
 
 def _mirrored(url: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Reading the files that hold weights, and nothing but weights.
+"""Read files of weights, and nothing but weights.
 
 Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
 """
@@ -15,7 +15,6 @@ import torch
 from safetensors import safe_open
 
 from mmcm.checkpoints.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
-from mmcm.checkpoints.network_pickle import refuse_network_pickle
 from mmcm.checkpoints.safe_globals import allow_history_buffers, supports_training_checkpoints
 from mmcm.checkpoints.torch_files import check_torch_file
 from mmcm.utils.bounded import Unreadable
@@ -23,6 +22,10 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.pickle_check import ForeignName
 
 SHOWN = 100  # characters of an error of a library
+# How the network pickles of EDM, EDM2 and their kin begin, which carry the source of their program.
+NETWORK_HEAD = 2**16  # bytes: the first network begins after a key or two
+NETWORK_MARKS = (b'torch_utils.persistence', b'_reconstruct_persistent_obj')
+PICKLE = b'\x80'  # every pickle since protocol 2 begins with it
 
 
 def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
-        options = dict(map_location='cpu', weights_only=True)
+        options: dict[str, Any] = dict(map_location='cpu', weights_only=True)
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'Detected pickle protocol')  # what cannot be read then is an error below
             if path.suffix == '.safetensors':  # by which torch would choose the reader
@@ -65,7 +68,7 @@ def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
 
 
 def check_file(path: Path) -> bool:
-    """Return whether a file is one of safetensors, and not of torch; an InputError if it is none that may be read."""
+    """Return True for a safetensors file, False for a file of torch; an InputError if it may not be read."""
     if not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(f'there is no checkpoint file {path} that could be read.')
     try:
@@ -82,14 +85,18 @@ def check_file(path: Path) -> bool:
     return tensors_alone
 
 
-def safetensors_header(path: Path) -> tuple[dict[str, str], list[int]]:
-    """Return the metadata of a safetensors file, which has passed `check_file`, and how many values each tensor has.
+def is_safetensors_file(path: Path) -> bool:
+    """Return whether a path is a file that is read as safetensors; `read_checkpoint` says what is wrong with others."""
+    return path.is_file() and os.access(path, os.R_OK) and reads_as_safetensors(path)
 
-    No tensor is read.
+
+def read_safetensors_header(path: Path) -> tuple[dict[str, str], list[int]]:
+    """Return the metadata of a safetensors file, and how many values each tensor has. No tensor is read.
 
     Raises:
         InputError: If the file is damaged.
     """
+    check_file(path)
     try:
         with safe_open(path, framework='pt') as file:
             sizes = [math.prod(file.get_slice(key).get_shape()) for key in file.keys()]  # noqa: SIM118 (no mapping)
@@ -105,15 +112,28 @@ def refuse_other_kinds(path: Path) -> None:
         raise InputError(f'{path} is {found}.')
 
 
+def refuse_network_pickle(path: Path) -> None:
+    """Raise an InputError if the file is a network pickle of EDM or EDM2, by its content; nothing is unpickled."""
+    with path.open('rb') as file:
+        head = file.read(NETWORK_HEAD)
+    if head.startswith(PICKLE) and all(mark in head for mark in NETWORK_MARKS):
+        raise InputError(
+            f'{path} is an EDM/EDM2 network pickle: it contains program source, which mmcm does not run. In the '
+            "program that it comes from, save the weights alone (torch.save(net.state_dict(), 'net.pt')) for a network "
+            'that you register here, or sample there: mmcm test --samples measures the images. Diffusion models that '
+            'work here: edm_imagenet64_ema and others of `mmcm zoo`.'
+        )
+
+
 def reads_as_safetensors(path: Path) -> bool:
-    """Return whether a file is to be read as safetensors: by its first bytes, and by its name where they do not say."""
+    """Return whether to read a file as safetensors: by its first bytes, else by its name."""
     if is_safetensors(path):
         return True
     return path.suffix.lower() == '.safetensors' and not is_pickled(path)
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise Unreadable if the header of a safetensors file goes beyond the file, or beyond what any needs."""
+    """Raise Unreadable if the header of a safetensors file is longer than the file, or than any real one."""
     size = path.stat().st_size
     with path.open('rb') as file:
         length = int.from_bytes(file.read(8), 'little')

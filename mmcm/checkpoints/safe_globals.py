@@ -1,8 +1,8 @@
-"""What a training checkpoint of MMEngine may contain beside tensors and plain values.
+"""Classes that a training checkpoint of MMEngine may contain beside tensors and plain values.
 
 MMEngine keeps its log in `HistoryBuffer`s, which torch's safe unpickler (`weights_only=True`, the default from torch
-2.6 on) refuses. They pickle as NumPy arrays, scalars and `getattr` calls on the class; exactly that is let through.
-Checkpoints that are written with mmcm's `PlainLogHook` need none of it.
+2.6 on) refuses. They pickle as NumPy arrays, scalars and `getattr` calls on the class; exactly that is allowed.
+Checkpoints written with mmcm's `PlainLogHook` need none of it.
 """
 
 import importlib
@@ -28,12 +28,12 @@ def allow_history_buffers() -> None:
 
 
 def supports_training_checkpoints() -> bool:
-    """Return whether this torch can be told what to let through by name (2.6 or newer)."""
+    """Return whether this torch can allow classes under other names (2.6 or newer)."""
     return tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6)
 
 
 def _statistic(owner: Any, name: str) -> Any:
-    """Stand in for `getattr` in a checkpoint: hand out the statistics of HistoryBuffer, refuse all else."""
+    """Replace `getattr` in a checkpoint: return statistics of HistoryBuffer, refuse all else."""
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
         return HistoryBuffer.__dict__[name]
     raise InputError(f'the checkpoint asks for attribute {name!r} of {owner!r}, which no training log needs: refused.')

@@ -1,9 +1,9 @@
-"""What a file of `torch.save` would make `torch.load` do, found without torch reading it.
+"""Check of a file of `torch.save` before `torch.load` reads it.
 
-`torch.load(weights_only=True)` runs no code of a file, but it believes what the file says of itself: it unpacks
+`torch.load(weights_only=True)` runs no code of a file, but trusts the sizes that the file declares: it unpacks
 compressed records whole, allocates what a storage declares, and reads as many bytes of a record as the pickle names.
-Here the zip file, or the older format of pickles in a row, is followed by `check_pickle`; storages and records have to
-lie in the file.
+This module follows the pickles of the zip file, or of the older format, by `check_pickle`, and checks that storages
+and records lie in the file.
 """
 
 import io
@@ -83,7 +83,7 @@ def _check_zip(path: Path, file: BinaryIO) -> None:
 
 
 def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
-    """Refuse a zip that another reader, as the one in torch, could take for another one, and compressed records."""
+    """Refuse compressed records, and a zip that torch could read as other records than Python does."""
     names = {entry.filename.lower() for entry in entries}  # torch looks them up so
     if len(names) < len(entries):
         raise Unreadable('two of its records share a name')
@@ -110,7 +110,7 @@ def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
         raise Unreadable('its directory lies elsewhere than it says')
 
 
-def _check_legacy(content: mmap.mmap) -> None:
+def _check_legacy(content: Any) -> None:
     try:
         start = check_pickle(content, NOTHING, lambda name: False, NOTHING).value
     except ForeignName:
@@ -174,7 +174,7 @@ def _tensor_values(node: Node) -> int:
         name, arguments = arguments[0].name, arguments[2].items
     if REBUILD.get(name) is not _check_tensor:
         return 0
-    return _weight(math.prod(_sizes(arguments[2])), _storage(arguments[0])[2])
+    return _weight(math.prod(_sizes(arguments[2]) or ()), _storage(arguments[0])[2])
 
 
 def _weight(values: int, item: int) -> int:
@@ -230,7 +230,7 @@ def _is_storage(name: str) -> bool:
 
 
 def _is_type(name: str) -> bool:
-    """Return whether a name is one of a storage, of a dtype or of another type that a checkpoint speaks of."""
+    """Return whether a name is that of a storage, a dtype or another type that checkpoints contain."""
     return (
         _is_storage(name)
         or name in TYPES
@@ -239,8 +239,8 @@ def _is_type(name: str) -> bool:
 
 
 def _let_through() -> set[str]:
-    """Return what the user has let through, by torch.serialization.add_safe_globals."""
-    found = getattr(torch.serialization, 'get_safe_globals', list)()
+    """Return the names that the user allows by `torch.serialization.add_safe_globals`."""
+    found: list[Any] = getattr(torch.serialization, 'get_safe_globals', list)()
     return {f'{item.__module__}.{item.__qualname__}' for item in found if not isinstance(item, tuple)} | {
         item[1] for item in found if isinstance(item, tuple)
     }

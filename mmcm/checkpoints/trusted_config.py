@@ -1,7 +1,7 @@
-"""What a config inside a file of weights may ask for. All such configs pass here before anything is built from them.
+"""Rules for the config inside a file of weights, which is checked here before anything is built from it.
 
-A name in a config decides which class is called, and MMEngine imports whatever a name with dots says. So a file may
-name only what is listed here, or what the user has registered himself, at the place where it belongs; and its numbers
+A name in a config decides which class is called, and MMEngine imports the module that a dotted name has. A file may
+therefore name only the classes in these tables, each at its place, or classes that the user has registered. Numbers
 have bounds, since a number alone can cost hours and all memory. `docs/security.md` has the table for users.
 """
 
@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmcm.checkpoints.config_text import parse_config, text_and_size
 from mmcm.utils.errors import InputError
 
-# Settings of a model that drawing does without. They are left out unseen: a file cannot name files or addresses.
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
+
+# Settings of a model that sampling does not need. They are dropped unread: a file cannot name files or addresses.
 TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
 LEFT_OUT = (*TRAINING_ONLY, 'init_cfg')
 SCOPE = 'mmcm'
@@ -49,7 +51,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """A rule: one of some values, of their type."""
+    """A rule: one of `values`, of the same type."""
 
     values: tuple
 
@@ -65,7 +67,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """A rule: text of at most `most` characters, without any that would steer a terminal."""
+    """A rule: printable text of at most `most` characters."""
 
     most: int = 1000
 
@@ -81,7 +83,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Several:
-    """A rule: a list of at most `most` values of one kind; with `alone`, also such a value by itself."""
+    """A rule: a list of at most `most` values that keep `rule`; with `alone`, also a single value."""
 
     rule: Any
     most: int
@@ -101,7 +103,7 @@ class Several:
 
 @dataclass(frozen=True)
 class Maybe:
-    """A rule that lets None pass, too."""
+    """A rule: None, or what keeps `rule`."""
 
     rule: Any
 
@@ -115,7 +117,7 @@ class Maybe:
 
 @dataclass(frozen=True)
 class Named:
-    """A rule: the name of something that is registered in `registry`, of mmcm one of `names`."""
+    """A rule: the name of a class in `registry`, either one of `names` or a class of the user."""
 
     registry: str
     names: tuple[str, ...]
@@ -129,15 +131,15 @@ class Named:
         return value
 
     def is_own(self, place: str, name: Any) -> bool:
-        """Return whether the name is of a class of mmcm, not one of the user; an InputError if it is of neither.
+        """Return True for a class of mmcm, False for one of the user; an InputError for any other name.
 
-        Nothing is imported for it but mmcm.
+        No module is imported for a name but those of mmcm.
         """
         from mmcm import registry  # torch is not loaded before a config is looked at
 
-        registry = getattr(registry, self.registry)
-        registry.import_from_location()
-        known = registry.module_dict.get(unscoped(name)) if isinstance(name, str) else None
+        registered: Registry = getattr(registry, self.registry)
+        registered.import_from_location()
+        known = registered.module_dict.get(unscoped(name)) if isinstance(name, str) else None
         if known is None:
             raise InputError(
                 f'{place} has to be {self}, got {shown(name)}: nothing is imported or run for a file of '
@@ -151,13 +153,13 @@ class Named:
 
 @dataclass(frozen=True)
 class Part:
-    """A rule: the config of one of `types`, each with the settings that it may have and the rules for these."""
+    """A rule: the config of one of `types`, which maps each class to the rules for its settings."""
 
     registry: str
     types: Mapping[str, Mapping[str, Any]] = field(hash=False)
 
     def check(self, place: str, value: Any) -> dict:
-        """Return `value` without what drawing does not need; an InputError if it breaks the rule."""
+        """Return the settings of `value` that sampling needs; an InputError if it breaks the rule."""
         if not isinstance(value, dict):
             raise InputError(f'{place} has to be a config, dict(type=...), got {shown(value)}.')
         if not self.is_own(place, value):
@@ -171,10 +173,10 @@ class Part:
 
 
 class Network(Part):
-    """A rule: the config of a network of mmcm that is not out of all proportion, or of one of the user."""
+    """A rule: the config of a network of mmcm within the limits of `check_cost`, or of a network of the user."""
 
     def check(self, place: str, value: Any) -> dict:
-        """Return `value` without what drawing does not need; an InputError if it breaks the rule."""
+        """Return the settings of `value` that sampling needs; an InputError if it breaks the rule."""
         value = super().check(place, value)
         if self.is_own(place, value):
             check_cost(place, value)
@@ -194,7 +196,7 @@ class Settings:
         return checked_settings(place, value, self.rules, place)
 
 
-# The bounds. Each leaves room for ten times what has been published, and none lets a file take a machine.
+# Bounds: about ten times the largest published values, and small enough that no file exhausts a machine.
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
 IMAGE_CHANNELS = Number(1, 64, whole=True)  # of an image, or of latents
@@ -245,7 +247,7 @@ BACKBONES = dict(
 )
 BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
-DENOISERS = dict(
+DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
     ),
@@ -253,7 +255,7 @@ DENOISERS = dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6)), c_noise=C_NOISE
     ),
 )
-SAMPLERS = dict(
+SAMPLERS: dict[str, dict[str, Any]] = dict(
     MultistepSampler=dict(
         sigmas=Maybe(Several(SIGMA, int(STEPS.high), alone=True)),
         indices=Maybe(Several(INDEX, int(STEPS.high), alone=True)),
@@ -274,7 +276,7 @@ PREPROCESSORS = dict(
 )
 NOISES = Named('NOISES', ('DeterministicNoise', 'PerSampleNoise', 'SharedNoise'))
 REQUESTS = Settings(dict(num_samples=IMAGES, batch_size=Maybe(IMAGES), seed=Maybe(SEED), noise=Maybe(NOISES)))
-MODELS = dict(
+MODELS: dict[str, dict[str, Any]] = dict(
     ConsistencyModel=dict(
         denoiser=Part('MODELS', DENOISERS),
         sampler=Maybe(Part('SAMPLERS', SAMPLERS)),
@@ -286,7 +288,7 @@ MODEL = Part('MODELS', MODELS)
 PARTS = (Part('MODELS', DENOISERS), BACKBONE, Part('SAMPLERS', SAMPLERS), Part('MODELS', PREPROCESSORS))
 CLASS_NAMES = Several(Text(), int(CLASSES.high))
 
-# Settings of diffusers, which reckons with them before there is a config of ours. None stands for its default.
+# Settings of diffusers, which are converted to a config of ours. None stands for the default of diffusers.
 UNET2D = dict(
     sample_size=Several(SIDE, 2, alone=True),
     in_channels=IMAGE_CHANNELS,
@@ -309,36 +311,8 @@ UNET2D = dict(
 SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), s_noise=SIGMA, **SCHEDULE)
 
 
-def embedded_config(
-    path: str | Path, name: str | Path | None = None, read: tuple[str, int] | None = None
-) -> dict[str, Any]:
-    """Return what drawing needs of the config in a file of weights: `model` and, if it has any, `class_names`.
-
-    All else in it, such as loaders and hooks of training, is left out.
-
-    Args:
-        path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
-            checkpoint.
-        name (str | Path, optional): What an error calls the file.
-        read (tuple[str, int], optional): What `text_and_size` returns of the file, where it has been read already.
-
-    Returns:
-        dict: The settings, checked; empty if the file has no config of a model.
-
-    Raises:
-        InputError: If the file cannot be read, or asks for what a file may not ask for; nothing was run then.
-    """
-    name = name or path
-    text, num_weights = read or text_and_size(path)
-    config = parse_config(text, name)
-    if not isinstance(config.get('model'), dict):
-        return {}
-    refuse_imports(config, name)
-    return checked_config(config, name, num_weights)
-
-
 def checked_config(config: dict[str, Any], name: str | Path, num_weights: int | None = None) -> dict[str, Any]:
-    """Return `model` and `class_names` of the config that comes with weights; an InputError if they are refused.
+    """Return `model` and `class_names` of the config in a checkpoint; an InputError if they are refused.
 
     Args:
         config (dict): Its top level.
@@ -352,7 +326,7 @@ def checked_config(config: dict[str, Any], name: str | Path, num_weights: int | 
             names = CLASS_NAMES.check('class_names', names)
         backbone = model.get('denoiser', {}).get('backbone')
         if num_weights is not None and isinstance(backbone, dict) and BACKBONE.is_own('backbone', backbone):
-            check_weights(backbone, num_weights)
+            check_num_weights(backbone, num_weights)
     except InputError as error:
         raise InputError(f'{name}: the config that comes with the weights is refused: {error}') from error
     return dict(model=model) if names is None else dict(model=model, class_names=names)
@@ -376,7 +350,7 @@ def refuse_imports(config: dict[str, Any], name: str | Path) -> None:
 
 
 def checked_settings(place: str, value: dict, rules: Mapping[str, Any], name: str) -> dict:
-    """Return settings that are all known and keep their rules, without those that drawing does not need."""
+    """Return the settings that sampling needs; an InputError if one is unknown or breaks its rule."""
     found = {}
     for key, setting in value.items():
         if key == '_scope_' and setting == SCOPE:  # MMEngine's mark of parts that come from a base of ours
@@ -397,7 +371,7 @@ def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Pa
 
 
 def check_cost(place: str, backbone: dict) -> None:
-    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any that is in use."""
+    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any published one."""
     needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
@@ -418,9 +392,9 @@ def check_cost(place: str, backbone: dict) -> None:
         )
 
 
-def check_weights(backbone: dict, num_weights: int) -> None:
-    """Raise an InputError if an ADMUNet surely has more weights than the file that its config lies in."""
-    # Of the two convolutions of 3 x 3 in each residual block the second keeps the width; all else comes on top.
+def check_num_weights(backbone: dict, num_weights: int) -> None:
+    """Raise an InputError if an ADMUNet needs more weights than the file with its config holds."""
+    # A lower bound: the second 3 x 3 convolution of each residual block keeps the width.
     least = sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
     if least > num_weights:
         raise InputError(
@@ -434,9 +408,9 @@ def widths_of(backbone: dict) -> list[int]:
 
 
 def plain(place: str, value: Any) -> Any:
-    """Return a setting of a class of the user: any values, without `init_cfg`.
+    """Return a setting of a class of the user, without `init_cfg`; values may be any.
 
-    Where there is a `type` in it, it has to be of another class of the user, or a part of mmcm within its bounds.
+    A `type` in it has to name another class of the user, or a class of mmcm whose settings keep their rules.
     """
     if isinstance(value, (list, tuple)):
         return type(value)(plain(f'{place}[{index}]', each) for index, each in enumerate(value))

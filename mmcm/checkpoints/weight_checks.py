@@ -1,4 +1,4 @@
-"""The one check that all weights pass before a network takes them, whichever command reads them."""
+"""Checks of weights before a network takes them: names, shapes, dtypes and finite values."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str 
 
 
 def differences(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor]) -> list[str]:
-    """Return which names and shapes of `weights` are not those that are `expected`, a text for each kind of problem."""
+    """Return how names and shapes of `weights` differ from `expected`, a text for each kind of problem."""
     shapes = [
         f'{key} {tuple(weights[key].shape)} instead of {tuple(shape)}'
         for key, shape in expected.items()
@@ -82,9 +82,9 @@ def differences(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor
 
 
 def check_numbers(weights: Mapping[str, Tensor], source: str | Path) -> None:
-    """Raise an InputError unless `weights`, of a network that is not known, are real numbers and finite.
+    """Raise an InputError unless `weights` of an unknown network are real numbers and finite.
 
-    Counts may be whole numbers, as those of batches in normalisation are, and are no arrays.
+    Scalars may be integers, such as the batch counts of normalisation layers.
     """
     found = [
         f'{key} is {dtype}' for key, value in weights.items() if value.ndim and (dtype := _dtype(value)) not in DTYPES
@@ -116,7 +116,7 @@ def check_finite(weights: Mapping[str, Tensor], source: str | Path, module: nn.M
 
 
 def _as_used(value: Tensor) -> Tensor:
-    """Return a tensor in the precision that a network computes in."""
+    """Return a tensor in a precision that networks compute in."""
     return value if value.dtype in COMPUTED or not value.is_floating_point() else value.float()
 
 
@@ -127,7 +127,7 @@ def _dtype(value: Tensor) -> str:
 def _advice(
     expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], missing: list[str], unexpected: list[str]
 ) -> str | None:
-    """Return what the names say of weights that are not those of a network, and the way on."""
+    """Return advice on weights that do not fit a network, by their names; None if the names do not tell."""
     for pattern, advice in FAMILIES:
         if any(re.fullmatch(pattern, key) for key in unexpected):
             return f'{advice[0].upper()}{advice[1:]}.'

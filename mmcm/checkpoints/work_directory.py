@@ -1,4 +1,4 @@
-"""The checkpoints in the work directory of a run: the one that `last_checkpoint` names, or the newest that is whole."""
+"""Checkpoints in the work directory of a run: the one that `last_checkpoint` names, or the newest whole one."""
 
 import re
 from contextlib import suppress
@@ -11,7 +11,7 @@ from mmcm.utils.errors import InputError
 RECORD = 'last_checkpoint'  # MMEngine's file with the path of the last checkpoint
 PATH_BYTES = 2**13  # of a path; Linux has up to 4096
 NAME = re.compile(r'(?:iter|epoch)_(\d{1,12})\.pth', re.ASCII)
-MOST = 1000  # checkpoints of a folder that are looked at, those of the highest numbers first
+MOST = 1000  # checkpoints of a folder that are considered, the highest numbers first
 
 
 def checkpoints_in(folder: str | Path) -> list[Path]:
@@ -31,14 +31,14 @@ def holds_run(folder: str | Path) -> bool:
 
 
 def last_checkpoint(folder: str | Path, whole: bool = False) -> tuple[Path, str | None]:
-    """Return the last checkpoint in a work directory, and a note where it is not the one that the record names.
+    """Return the last checkpoint in a work directory, and a note if it is not the one that the record names.
 
-    The file `last_checkpoint` records where the checkpoint was at training time: in a folder that was moved since, the
-    file of that name counts. Where the record is missing or leads nowhere, the newest whole checkpoint is looked for.
+    The file `last_checkpoint` records the path at training time. In a folder that was moved since, the file of that
+    name is taken. Without a record, or if its file is missing, the newest whole checkpoint is taken.
 
     Args:
         folder (str | Path): The work directory; `holds_run` is true of it.
-        whole (bool): Whether another checkpoint is looked for where the recorded one is damaged.
+        whole (bool): Whether to take another checkpoint if the recorded one is damaged.
 
     Raises:
         InputError: If there is none.
@@ -79,10 +79,10 @@ def recorded_checkpoint(folder: Path) -> Path:
 
 
 def newest_checkpoint(folder: str | Path) -> tuple[Path | None, list[str]]:
-    """Return the whole checkpoint in `folder` that was written last, and the names of those that are damaged.
+    """Return the whole checkpoint in `folder` that was written last, and the names of damaged ones.
 
-    The time is the one inside the file: that of the file changes where a folder is copied, and an earlier run in the
-    same folder may have left higher numbers.
+    The time is read from inside the file: file times change when a folder is copied, and an earlier run in the same
+    folder may have left higher numbers.
     """
     times, damaged = {}, []
     for path in checkpoints_in(folder):

@@ -1,9 +1,10 @@
-"""Writing large files of weights: no copy of them in memory, and under their name only when they are whole."""
+"""Write files of weights: without a copy in memory, and under their name only when they are whole."""
 
 import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +17,12 @@ DTYPES = {torch.float32: 'F32', torch.float16: 'F16', torch.bfloat16: 'BF16'}  #
 def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write `weights`, all of one dtype, to a safetensors file, in their order and with `metadata`.
 
-    The file depends on nothing else: safetensors itself writes metadata in any order, and the tensors by name.
+    Equal arguments give equal bytes. safetensors' own writer puts metadata in random order and sorts the tensors.
     """
     # Paths in a config may hold bytes that are no characters, and safetensors reads no file with such text.
     texts = {key: text.encode(errors='backslashreplace').decode() for key, text in metadata.items()}
-    header, offset = {'__metadata__': dict(sorted(texts.items()))}, 0
+    header: dict[str, dict[str, Any]] = {'__metadata__': dict(sorted(texts.items()))}
+    offset = 0
     for key, value in weights.items():
         size = value.numel() * value.element_size()
         header[key] = dict(dtype=DTYPES[value.dtype], shape=list(value.shape), data_offsets=[offset, offset + size])
@@ -30,7 +32,7 @@ def write_safetensors(path: Path, weights: Mapping[str, Tensor], metadata: Mappi
     with appearing(path) as part, part.open('wb') as file:
         file.write(struct.pack('<Q', len(text)) + text)
         for value in weights.values():
-            file.write(_bytes_of(value).numpy())
+            file.write(_bytes_of(value).numpy().data)
 
 
 def write_torch(path: Path, weights: Mapping[str, Tensor]) -> None:

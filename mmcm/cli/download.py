@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     with advising('What has been fetched is kept: the same command goes on from there.'):
         for source in dict.fromkeys(sources):
             try:
-                print(cached_file(source, args.cache_dir, sha256=args.sha256), flush=True)
+                print(resolve_checkpoint(source, args.cache_dir, sha256=args.sha256), flush=True)
             except InputError as error:
                 print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
                 failed = True

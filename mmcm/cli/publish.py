@@ -1,4 +1,4 @@
-"""`mmcm publish`: from a training checkpoint to a file to hand out."""
+"""`mmcm publish`: write the network of a training checkpoint to a safetensors file."""
 
 import hashlib
 from argparse import Namespace

@@ -1,9 +1,8 @@
-"""`mmcm zoo`: the models that can be asked for by name, and what of them is on this machine."""
+"""`mmcm zoo`: list the released models, and which of their files are on this machine."""
 
 import json
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     models = [find(args.name)] if args.name else list_models()
     entries = [describe(model, args.cache_dir) for model in models]
     if args.json:
-        print(json.dumps(entries[0] if args.name else entries, indent=2))
+        print(json.dumps(entries[0] if args.name else entries, indent=2, default=dict))  # of read-only mappings
     elif args.name:
         print(page(entries[0]))
     else:
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def describe(model: ZooModel, cache_dir: str | None = None) -> dict[str, Any]:
-    """Return all that is known of a model, and of its file on this machine, as JSON takes it.
+    """Return the entry of a model and the state of its file on this machine, for JSON.
 
     Returns:
         dict: The fields of `ZooModel`, `config` and `card` being absolute paths, with `addresses` in the order in which
@@ -59,12 +58,10 @@ def describe(model: ZooModel, cache_dir: str | None = None) -> dict[str, Any]:
         if there.is_file():
             size = there.stat().st_size
             state = 'partial' if there == part else 'cached' if addresses(model) else 'packaged'
-    fields = asdict(model)
-    for result in fields['results']:
-        if 'NFE' in result:
-            result['Calls'] = result['NFE']  # its name in former releases
     return dict(
-        fields,
+        vars(model),
+        # Calls is the name of NFE in former releases.
+        results=[{**result, 'Calls': result['NFE']} if 'NFE' in result else result for result in model.results],
         config=str(root() / model.config),
         card=model.card and str(root() / model.card),
         addresses=addresses(model),
@@ -141,11 +138,11 @@ def _megabytes(size: int) -> str:
     return f'{size / 1e6:.1f}' if size < 10e6 else f'{size / 1e6:.0f}'
 
 
-def _calls(result: dict[str, Any]) -> str:
+def _calls(result: Mapping[str, Any]) -> str:
     return f'{result["NFE"]} network call{"s" * (result["NFE"] > 1)}'
 
 
-def _metrics(result: dict[str, Any]) -> str:
+def _metrics(result: Mapping[str, Any]) -> str:
     return ', '.join(f'{name} {value}' for name, value in result['Metrics'].items())
 
 

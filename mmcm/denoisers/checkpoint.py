@@ -1,4 +1,4 @@
-"""From a checkpoint to the weights of a denoiser: the one way in for all that draws, distils or converts.
+"""From a checkpoint to the weights of a denoiser: the one way in for sampling, distillation and conversion.
 
 The weights of two denoisers may have the same names and shapes, since the network is the same: only what the checkpoint
 says of itself tells a consistency model from a diffusion model.
@@ -11,20 +11,18 @@ from typing import Any
 
 from torch import nn
 
-from mmcm.checkpoints import cached_file, config_text, parse_config
-from mmcm.checkpoints.file_kinds import is_safetensors, is_zip
-from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffusers_config
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.weight_checks import check_weights
-from mmcm.checkpoints.weights import assign_weights, chosen_weights, read_content
-from mmcm.config import read_config
+from mmcm.checkpoints.weights import assign_weights
+from mmcm.config import released_config
 from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.zoo import list_models
+from mmcm.zoo import lookup
 
-SETTINGS = {
+SETTINGS: dict[type | None, tuple[str, ...]] = {
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
 }
@@ -32,43 +30,43 @@ SETTINGS = {
 
 def load_denoiser(
     denoiser: Denoiser,
-    source: str | Path,
+    source: str | Path | Checkpoint,
     average: str | None = None,
     cache_dir: str | Path | None = None,
     any_kind: bool = False,
-) -> None:
+) -> str | None:
     """Load the weights of a checkpoint into the network of `denoiser`.
 
     Args:
         denoiser (Denoiser): The denoiser.
-        source (str | Path): Anything that `mmcm.checkpoints.cached_file` finds.
-        average (str, optional): Which weights of it; see `read_backbone`.
+        source (str | Path | Checkpoint): A checkpoint, or what names one; see `resolve_checkpoint`.
+        average (str, optional): Which weights of it; see `chosen_weights`.
         cache_dir (str | Path, optional): Where downloads are kept.
         any_kind (bool): Whether the checkpoint may be of a denoiser of another kind, as training may start from one.
+
+    Returns:
+        str | None: Which weights were loaded: the decay of an average, 'online', or a key; None where there was no
+        choice.
 
     Raises:
         InputError: If there is no such checkpoint, it is of another kind of denoiser or of another network, or has
             values that are not finite.
     """
-    path = cached_file(source, cache_dir)
-    weights, used = chosen_weights(read_content(path), path, average, denoiser.backbone)
-    check_weights(denoiser.backbone, weights, path if used is None else f'{path} ({used})')
+    checkpoint, backbone = Checkpoint.open(source, cache_dir), denoiser.get_submodule('backbone')
+    weights, used = checkpoint.weights(average, backbone)
+    check_weights(backbone, weights, checkpoint.path if used is None else f'{checkpoint.path} ({used})')
     if not any_kind:
-        check_kind(denoiser, path, source)
-    assign_weights(denoiser.backbone, weights)
+        check_kind(denoiser, checkpoint)
+    assign_weights(backbone, weights)
+    return used
 
 
-def check_kind(denoiser: nn.Module, path: Path, source: str | Path | None = None) -> None:
-    """Raise an InputError if what a checkpoint says of itself is another kind of denoiser than `denoiser`.
+def check_kind(denoiser: nn.Module, checkpoint: Checkpoint) -> None:
+    """Raise an InputError if a checkpoint says that its weights are of another kind of denoiser than `denoiser`.
 
-    The weights would fit, since the network is the same, and draw poorly.
-
-    Args:
-        denoiser (nn.Module): The denoiser.
-        path (Path): The checkpoint.
-        source (str | Path, optional): What the user calls it, which may be the name of a model of the zoo.
+    The weights would fit, since the network is the same, and sample poorly.
     """
-    own = settings_of_checkpoint(path, path if source is None else source)
+    own = trained_denoiser(checkpoint)
     if own is None or 'type' not in own:
         return
     theirs, ours = described(own), settings_of(denoiser)
@@ -76,27 +74,15 @@ def check_kind(denoiser: nn.Module, path: Path, source: str | Path | None = None
         return
     key = next(key for key in (*theirs, *ours) if theirs.get(key) != ours.get(key))
     raise InputError(
-        f'{path} was trained with model.denoiser.{key}={theirs.get(key)!r}, and the config has '
+        f'{checkpoint.path} was trained with model.denoiser.{key}={theirs.get(key)!r}, and the config has '
         f'{ours.get(key)!r}: choose the config that belongs to the checkpoint.'
     )
 
 
-def settings_of_checkpoint(path: Path, source: str | Path) -> dict[str, Any] | None:
-    """Return the config of the denoiser that a checkpoint is of, None if nothing says it."""
-    entry = next((entry for entry in list_models() if str(source) in (entry.name, entry.weights)), None)
-    try:
-        if entry is not None:
-            config = read_config(entry.config_file).to_dict()
-        elif path.is_file():
-            # The older format of torch.save holds no config of ours, and would be read whole for it.
-            config = parse_config(config_text(path)) if is_zip(path) or is_safetensors(path) else {}
-        else:  # of a network alone nothing says it
-            config = read_diffusers_config(path) if (path / 'model_index.json').is_file() else {}
-    except InputError:  # nothing is built from it here, so it is only of no use; the reader of the weights says more
-        return None
-    model = config.get('model')
-    own = model.get('denoiser') if isinstance(model, dict) else None
-    return own if isinstance(own, dict) else None
+def trained_denoiser(checkpoint: Checkpoint) -> Mapping[str, Any] | None:
+    """Return the config of the denoiser that a checkpoint was trained with, None if nothing says it."""
+    released = lookup(str(checkpoint))
+    return checkpoint.denoiser if released is None else released_config(released).model.denoiser
 
 
 def settings_of(denoiser: nn.Module) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.checkpoints.weight_checks import check_finite
 from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.distances.resize import resize
@@ -40,7 +40,7 @@ class LPIPS(BaseModule):
     to 224 x 224 first; see `prepare`.
 
     The weights are constants. `init_weights` reads them, and they are part of no checkpoint. Each of the two files is
-    given by its path or its http or https address; downloads are cached, see `mmcm.checkpoints.cached_file`.
+    given by its path or its http or https address; downloads are cached, see `mmcm.checkpoints.resolve_checkpoint`.
 
     Args:
         backbone (str | Path): Convolutions of VGG16, a state dict with torchvision's keys (`features.0.weight`, ...);
@@ -111,7 +111,7 @@ class LPIPS(BaseModule):
         source = self.sources[argument]
         fix = f'set model.objective.distance.{argument} to a file that holds {content}'
         try:
-            path = cached_file(source, sha256=self.digests[argument] or PUBLISHED_SHA256.get(source))
+            path = resolve_checkpoint(source, sha256=self.digests[argument] or PUBLISHED_SHA256.get(source))
             found = named_tensors(read_checkpoint(path, mapped=True))
         except InputError as error:
             raise InputError(f'LPIPS needs {content}: {error}; or {fix}') from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset, Subset
 
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.features.shared import REFERENCE, SharedExtractor
 from mmcm.evaluation.statistics import Statistics, read_statistics
@@ -61,7 +61,7 @@ def open_source(given: dict | str, extractor: SharedExtractor, num_images: int |
     if isinstance(given, dict):
         dataset, statistics, name = DATASETS.build(given), Statistics(), f'the data set {given["type"]}'
     else:
-        path = cached_file(given) if is_address(given) else Path(given).expanduser()
+        path = resolve_checkpoint(given) if is_address(given) else Path(given).expanduser()
         dataset, statistics, name = *read_file(path, extractor, num_images), str(path)
     if dataset is not None:
         dataset = spread(dataset, num_images)

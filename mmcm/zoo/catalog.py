@@ -1,4 +1,4 @@
-"""The models that can be asked for by name, the recipes without weights, and their configs and scores.
+"""Catalogue of the released models and of recipes without weights, with their configs and scores.
 
 Nothing is listed here: `model-index.yml` names the `metafile.yml` files, and these describe the models, both in the
 format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
@@ -10,10 +10,11 @@ format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
 - of a collection: `Model Card`.
 """
 
-import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -25,7 +26,7 @@ from mmcm.zoo.config_files import INDEX, root
 
 @dataclass(frozen=True)
 class ZooModel:
-    """One model of the zoo.
+    """One model of the zoo, which all callers share: nothing in it can be changed.
 
     Args:
         name (str): What it is called, `cd_imagenet64_l2` for example.
@@ -34,9 +35,9 @@ class ZooModel:
             without weights.
         dataset (str, optional): What it was trained on.
         collection (str, optional): The method, as the metafile's `Collections` names it.
-        sampler (dict, optional): The checkpoint's own points for `MultistepSampler`, such as
+        sampler (Mapping, optional): The checkpoint's own points for `MultistepSampler`, such as
             `{'indices': (0, 22), 'num_scales': 40}`.
-        results (tuple[dict]): Task, dataset, metrics and the network evaluations (NFE) per image, as in the metafile.
+        results (tuple[Mapping]): Task, dataset, metrics and NFE (network evaluations per image), as in the metafile.
         sha256 (str, optional): Digest of the weights in hexadecimal digits.
         mirrors (tuple[str]): Further addresses of the weights, in the order in which to try them.
         method (str, optional): How it was trained, 'CD lpips' for example.
@@ -53,8 +54,8 @@ class ZooModel:
     weights: str | None = None
     dataset: str | None = None
     collection: str | None = None
-    sampler: dict[str, Any] | None = None
-    results: tuple[dict[str, Any], ...] = ()
+    sampler: Mapping[str, Any] | None = None
+    results: tuple[Mapping[str, Any], ...] = ()
     sha256: str | None = None
     mirrors: tuple[str, ...] = ()
     method: str | None = None
@@ -72,20 +73,22 @@ class ZooModel:
 
 
 def list_models() -> list[ZooModel]:
-    """List the models of the zoo that have weights, in the order of the metafiles.
-
-    Returns:
-        list[ZooModel]: Every model; the caller may change what it gets.
+    """List the models of the zoo that have weights, in the order of the metafiles. These are read once per process.
 
     Raises:
         InputError: If a metafile is incomplete or two models bear the same name.
     """
-    return copy.deepcopy([model for model in _read_models(root()) if model.weights])
+    return [model for model in _read_models(root()) if model.weights]
 
 
 def list_recipes() -> list[ZooModel]:
     """List the entries of the metafiles without weights: recipes to train, with the scores that were published."""
-    return copy.deepcopy([model for model in _read_models(root()) if not model.weights])
+    return [model for model in _read_models(root()) if not model.weights]
+
+
+def lookup(name: str | Path) -> ZooModel | None:
+    """Return the model that has this name or whose weights have this address, None if there is none."""
+    return next((model for model in list_models() if str(name) in (model.name, model.weights)), None)
 
 
 def find(name: str) -> ZooModel:
@@ -114,8 +117,8 @@ def released_sampler(checkpoint: str) -> dict[str, Any]:
     Returns:
         dict: `num_scales`, and `indices` of the two-step points; empty where nothing is known.
     """
-    entry = next((model for model in list_models() if checkpoint in (model.name, model.weights)), None)
-    return dict(entry.sampler or {}) if entry else {}
+    model = lookup(checkpoint)
+    return dict(model.sampler or {}) if model else {}
 
 
 @cache
@@ -141,18 +144,15 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
     for key in ('Name', 'Config'):
         if key not in entry:
             raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
-    results = tuple(entry.get('Results', ()))
-    sampler = entry.get('Sampler')
-    if sampler is not None:  # YAML has no tuples, and configs write points as tuples
-        sampler = {key: tuple(value) if isinstance(value, list) else value for key, value in sampler.items()}
-    collection, metadata = entry.get('In Collection'), entry.get('Metadata', {})
+    results = _read_only(entry.get('Results', ()))
+    collection, metadata = entry.get('In Collection', ''), entry.get('Metadata', {})
     return ZooModel(
         name=entry['Name'],
         config=entry['Config'],
         weights=entry.get('Weights'),
         dataset=results[0].get('Dataset') if results else None,
-        collection=collection,
-        sampler=sampler,
+        collection=collection or None,
+        sampler=_read_only(entry.get('Sampler')),
         results=results,
         sha256=entry.get('SHA256'),
         mirrors=tuple(entry.get('Mirrors', ())),
@@ -164,3 +164,10 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         source=entry.get('Source'),
         released=entry.get('Released'),
     )
+
+
+def _read_only(value: Any) -> Any:
+    """Return a value of YAML with mappings that cannot be changed, and with tuples, as configs write points."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: _read_only(each) for key, each in value.items()})
+    return tuple(map(_read_only, value)) if isinstance(value, (list, tuple)) else value

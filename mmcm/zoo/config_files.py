@@ -1,4 +1,4 @@
-"""Where the configs that come with mmcm are, and which of them a name means."""
+"""Find the configs that come with mmcm."""
 
 from pathlib import Path
 

@@ -364,13 +364,14 @@ def read_image(path):
 
 
 def read_picture(path):
-    from mmcm.apis.editing.images import read_picture
+    from mmcm.apis.editing.images import open_image
 
-    read_picture(path)
+    open_image(path)
 
 
 def read_weights(path):
-    from mmcm.checkpoints.weights import digest, read_state_dict
+    from mmcm.checkpoints.formats.foreign_weights import read_state_dict
+    from mmcm.checkpoints.weights import digest
 
     digest(read_state_dict(path))
 
@@ -394,9 +395,9 @@ def read_parts(path):
 
 
 def read_last(path):
-    from mmcm.checkpoints import cached_file
+    from mmcm.checkpoints import resolve_checkpoint
 
-    cached_file(path)
+    resolve_checkpoint(path)
 
 
 BOMBS = {

@@ -22,12 +22,13 @@ from safetensors.torch import save
 
 from mmcm.apis.analysis.nfe import read_record
 from mmcm.apis.data.resolve_dataset import images_config
-from mmcm.apis.editing.images import read_picture
+from mmcm.apis.editing.images import open_image
 from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
 from mmcm.apis.evaluation.scores import FORMAT
 from mmcm.apis.sampling.bulk import ImageBlocks
 from mmcm.apis.sampling.image_archives import read_origin
-from mmcm.checkpoints import cached_file, config_text, parse_config
+from mmcm.checkpoints import parse_config, resolve_checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.download import _Part, recorded_sha256
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder, read_config, read_weights, write_folder
 from mmcm.checkpoints.integrity import why_incomplete
@@ -138,7 +139,7 @@ def read_weights_file(path):
             load_weights(network, read_backbone(path, name, network), path)
     why_incomplete(path, path.suffix)
     is_script(path)
-    config_text(path)
+    assert isinstance(Checkpoint.open(path).config_text, str)
 
 
 def read_arrays(path):
@@ -229,7 +230,7 @@ def read_facts(path):
 
 def read_last(path):
     (path.parent / 'iter_1.pth').touch()
-    return cached_file(path.parent)
+    return resolve_checkpoint(path.parent)
 
 
 def read_blocks(path):
@@ -324,7 +325,7 @@ TARGETS = dict(
         for kind, samples in IMAGES.items()
         if samples
     },
-    picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', read_picture)),
+    picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', open_image)),
     diffusers_model=diffusers('model_index.json'),
     diffusers_scheduler=diffusers('scheduler/scheduler_config.json'),
     diffusers_unet=diffusers('unet/config.json'),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmcm.checkpoints.hub import hub_id
-from mmcm.checkpoints.locate import cached_file
+from mmcm.checkpoints.locate import resolve_checkpoint
 from mmcm.utils.errors import InputError
 from support.hub_server import COMMIT, HubServer
 from support.patience import PATIENCE
@@ -160,7 +160,7 @@ def test_missing_extra_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     for identity in ('openai/diffusers-cd', 'hf://openai/diffusers-cd'):
         with pytest.raises(InputError, match='is missing: pip install huggingface_hub$'):
-            cached_file(identity)
+            resolve_checkpoint(identity)
 
 
 def test_paths_are_no_ids_of_the_hub(monkeypatch, tmp_path):
@@ -176,7 +176,7 @@ def test_folder_of_diffusers_is_returned_as_it_is(tmp_path):
     for name, content in REPOSITORY.items():
         (tmp_path / 'pipeline' / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / 'pipeline' / name).write_bytes(content)
-    assert cached_file(tmp_path / 'pipeline') == tmp_path / 'pipeline'
-    assert cached_file(tmp_path / 'pipeline' / 'unet') == tmp_path / 'pipeline' / 'unet'
+    assert resolve_checkpoint(tmp_path / 'pipeline') == tmp_path / 'pipeline'
+    assert resolve_checkpoint(tmp_path / 'pipeline' / 'unet') == tmp_path / 'pipeline' / 'unet'
     with pytest.raises(InputError, match='digest of one file'):
-        cached_file(tmp_path / 'pipeline', sha256='0' * 64)
+        resolve_checkpoint(tmp_path / 'pipeline', sha256='0' * 64)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmcm.checkpoints import locate as checkpoint_path
-from mmcm.checkpoints.locate import cached_file, cached_place
+from mmcm.checkpoints.locate import cached_place, resolve_checkpoint
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import ZooModel
 
@@ -52,41 +52,41 @@ def work_dir(folder, named, *files):
 
 def test_existing_file_is_taken_as_it_is(tmp_path):
     (tmp_path / 'own.pt').touch()
-    assert cached_file('own.pt') == Path('own.pt')
-    assert cached_file(tmp_path / 'own.pt') == tmp_path / 'own.pt'
+    assert resolve_checkpoint('own.pt') == Path('own.pt')
+    assert resolve_checkpoint(tmp_path / 'own.pt') == tmp_path / 'own.pt'
 
 
 def test_zoo_name_is_downloaded_into_the_cache(tmp_path, downloads, monkeypatch):
-    assert cached_file('cd_small') == tmp_path / 'home/.cache/mmcm/checkpoints/cd_small.pt'
+    assert resolve_checkpoint('cd_small') == tmp_path / 'home/.cache/mmcm/checkpoints/cd_small.pt'
     monkeypatch.setenv('MMCM_HOME', str(tmp_path / 'shared'))
-    assert cached_file('cd_small') == tmp_path / 'shared/checkpoints/cd_small.pt'
-    assert cached_file('cd_small', cache_dir=tmp_path / 'given') == tmp_path / 'given/checkpoints/cd_small.pt'
+    assert resolve_checkpoint('cd_small') == tmp_path / 'shared/checkpoints/cd_small.pt'
+    assert resolve_checkpoint('cd_small', cache_dir=tmp_path / 'given') == tmp_path / 'given/checkpoints/cd_small.pt'
     assert {asked[::2] for asked in downloads} == {((URL,), 'abc')}
 
 
 def test_address_of_a_zoo_file_means_the_same_file(downloads):
-    assert cached_file(URL) == cached_file('cd_small')
+    assert resolve_checkpoint(URL) == resolve_checkpoint('cd_small')
 
 
 def test_files_of_two_addresses_are_kept_apart(downloads):
-    first, second = cached_file('https://a.org/model.pt?x=1'), cached_file('https://b.org/model.pt')
+    first, second = resolve_checkpoint('https://a.org/model.pt?x=1'), resolve_checkpoint('https://b.org/model.pt')
     assert first.name == second.name == 'model.pt'
     assert first != second
-    assert first == cached_file('https://a.org/model.pt?x=1')
+    assert first == resolve_checkpoint('https://a.org/model.pt?x=1')
 
 
 def test_mirrors_of_the_user_come_first_and_those_of_the_zoo_last(downloads, monkeypatch):
-    cached_file('mirrored')
+    resolve_checkpoint('mirrored')
     monkeypatch.setenv('MMCM_MIRRORS', 'http://inside/files/, http://other')
-    cached_file('mirrored')
+    resolve_checkpoint('mirrored')
     zoo = ('https://a.org/m.pt', 'https://b.org/m.pt')
     assert [urls for urls, _, _ in downloads] == [zoo, ('http://inside/files/m.pt', 'http://other/m.pt', *zoo)]
 
 
 def test_file_of_any_other_address_is_taken_from_a_mirror_only_where_its_digest_is_known(downloads, monkeypatch):
     monkeypatch.setenv('MMCM_MIRRORS', 'http://inside')
-    cached_file('https://b.org/vgg.pth')
-    cached_file('https://b.org/vgg.pth', sha256='def')
+    resolve_checkpoint('https://b.org/vgg.pth')
+    resolve_checkpoint('https://b.org/vgg.pth', sha256='def')
     assert [urls for urls, _, _ in downloads] == [
         ('https://b.org/vgg.pth',),
         ('http://inside/vgg.pth', 'https://b.org/vgg.pth'),
@@ -95,14 +95,14 @@ def test_file_of_any_other_address_is_taken_from_a_mirror_only_where_its_digest_
 
 def test_place_in_the_cache_is_where_the_file_is_downloaded_to(tmp_path, downloads):
     for model in MODELS[0], MODELS[3]:
-        assert cached_place(model, tmp_path) == cached_file(model.name, tmp_path)
+        assert cached_place(model, tmp_path) == resolve_checkpoint(model.name, tmp_path)
     assert cached_place(MODELS[1]) == tmp_path / 'mmcm/weights/ct.safetensors'
     assert cached_place(MODELS[2]) is None
 
 
 def test_address_without_a_file_name_is_refused(downloads):
     with pytest.raises(InputError, match='names no file'):
-        cached_file('https://a.org/models/')
+        resolve_checkpoint('https://a.org/models/')
 
 
 def test_download_reaches_the_cache(tmp_path, monkeypatch):
@@ -112,56 +112,56 @@ def test_download_reaches_the_cache(tmp_path, monkeypatch):
     with ThreadingHTTPServer(('127.0.0.1', 0), partial(handler, directory=str(tmp_path))) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f'http://127.0.0.1:{server.server_port}/own.pt'
-        path = cached_file(url, cache_dir=tmp_path / 'cache', progress=False)
+        path = resolve_checkpoint(url, cache_dir=tmp_path / 'cache', progress=False)
         server.shutdown()
     assert path.read_bytes() == b'weights'
-    assert cached_file(url, cache_dir=tmp_path / 'cache') == path  # with no server any more
+    assert resolve_checkpoint(url, cache_dir=tmp_path / 'cache') == path  # with no server any more
 
 
 def test_packaged_file_is_found_by_reference_and_by_name(tmp_path):
     with pytest.raises(InputError, match='no file .* in the installed package'):
-        cached_file('ct_packaged')
+        resolve_checkpoint('ct_packaged')
     (tmp_path / 'mmcm/weights').mkdir(parents=True)
     (tmp_path / 'mmcm/weights/ct.safetensors').touch()
-    assert cached_file('ct_packaged') == cached_file('package:weights/ct.safetensors')
-    assert cached_file('ct_packaged') == tmp_path / 'mmcm/weights/ct.safetensors'
+    assert resolve_checkpoint('ct_packaged') == resolve_checkpoint('package:weights/ct.safetensors')
+    assert resolve_checkpoint('ct_packaged') == tmp_path / 'mmcm/weights/ct.safetensors'
 
 
 def test_recipe_without_weights_says_so():
     with pytest.raises(InputError, match='without weights: train it with configs/recipe.py'):
-        cached_file('recipe')
+        resolve_checkpoint('recipe')
 
 
 def test_work_dir_means_its_last_checkpoint(tmp_path):
     elsewhere = tmp_path / 'elsewhere.pth'
     elsewhere.touch()
-    assert cached_file(work_dir(tmp_path / 'run', f'{elsewhere}\n')) == elsewhere
+    assert resolve_checkpoint(work_dir(tmp_path / 'run', f'{elsewhere}\n')) == elsewhere
 
 
 def test_work_dir_that_was_moved_means_its_own_checkpoint(tmp_path):
     moved = work_dir(tmp_path / 'moved', '/gone/run/iter_10.pth', 'iter_10.pth')
-    assert cached_file(moved) == moved / 'iter_10.pth'
+    assert resolve_checkpoint(moved) == moved / 'iter_10.pth'
 
 
 def test_work_dir_that_was_copied_means_its_own_checkpoint(tmp_path):
     original = work_dir(tmp_path / 'run', tmp_path / 'run' / 'iter_10.pth', 'iter_10.pth')
     copied = work_dir(tmp_path / 'copy', original / 'iter_10.pth', 'iter_10.pth')
-    assert cached_file(copied) == copied / 'iter_10.pth'
+    assert resolve_checkpoint(copied) == copied / 'iter_10.pth'
 
 
 def test_work_dir_without_the_checkpoint_it_names_is_reported(tmp_path):
     with pytest.raises(InputError, match="names '/gone/iter_10.pth'"):
-        cached_file(work_dir(tmp_path / 'run', '/gone/iter_10.pth'))
+        resolve_checkpoint(work_dir(tmp_path / 'run', '/gone/iter_10.pth'))
 
 
 def test_folder_that_bears_the_name_of_a_model_does_not_hide_it(tmp_path, downloads):
     (tmp_path / 'cd_small').mkdir()
-    assert cached_file('cd_small').name == 'cd_small.pt'
+    assert resolve_checkpoint('cd_small').name == 'cd_small.pt'
 
 
 def test_unknown_checkpoint_says_what_was_tried_in_one_line(tmp_path):
     with pytest.raises(InputError, match='no file or folder .* no model of the zoo, nearest: cd_small;') as caught:
-        cached_file('cd_smal')
+        resolve_checkpoint('cd_smal')
     assert '\n' not in str(caught.value)
     with pytest.raises(InputError, match='a folder with neither a checkpoint of a run'):
-        cached_file(tmp_path)
+        resolve_checkpoint(tmp_path)

@@ -15,7 +15,8 @@ from PIL import Image
 
 from mmcm import registry
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.checkpoints import cached_file, embedded_config, trusted_config
+from mmcm.checkpoints import trusted_config
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffusers
 from mmcm.checkpoints.trusted_config import check_cost, checked_config
 from mmcm.cli import analyze, convert, demo, edit, export, publish, sample, score_edits, search, test, train
@@ -136,7 +137,7 @@ def test_text_that_is_no_list_of_settings_is_refused(traps, tmp_path, text, form
     for lines in (f'{Config(dict(model=model_config())).pretty_text}\n{text}\n', f'{text}\n'):
         source = write(tmp_path, f'text{len(lines)}', lines, form)
         with pytest.raises(InputError, match='the config in it') as error:
-            embedded = embedded_config(source)
+            embedded = Checkpoint(source).config
             assert embedded == {}, embedded
             raise InputError('the config in it has no model')
         assert one_line(error) and not traps.sprung
@@ -146,7 +147,7 @@ def test_text_that_is_no_list_of_settings_is_refused(traps, tmp_path, text, form
 def test_config_that_is_no_text_is_refused(tmp_path, config):
     torch.save(dict(meta=dict(cfg=config), state_dict=dict(a=torch.ones(1))), tmp_path / 'x.pth')
     with pytest.raises(InputError, match='has to be text'):
-        embedded_config(tmp_path / 'x.pth')
+        print(Checkpoint(tmp_path / 'x.pth').config)
 
 
 BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
@@ -243,7 +244,7 @@ def test_every_config_and_released_model_passes():
             assert checked_config(config.to_dict(), path)
     for entry in list_models():
         if (entry.weights or '').startswith('package:'):
-            assert embedded_config(cached_file(entry.name))['model']['type'] == 'ConsistencyModel'
+            assert Checkpoint(entry.name).config['model']['type'] == 'ConsistencyModel'
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcm.checkpoints import cached_file, checkpoints_in, holds_run, last_checkpoint
+from mmcm.checkpoints import checkpoints_in, holds_run, last_checkpoint, resolve_checkpoint
 from mmcm.utils.errors import InputError
 
 
@@ -45,7 +45,7 @@ def test_newest_checkpoint_is_found_without_a_record(tmp_path, record, capsys):
     found, note = last_checkpoint(tmp_path)
     assert found == tmp_path / 'iter_10.pth' and '\n' not in note
     assert f'{found} is the newest whole checkpoint' in note
-    assert cached_file(tmp_path) == found and 'note: ' in capsys.readouterr().err
+    assert resolve_checkpoint(tmp_path) == found and 'note: ' in capsys.readouterr().err
 
 
 def test_damaged_checkpoint_is_passed_over_where_a_run_goes_on(tmp_path):

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +10,12 @@ from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mmcm.checkpoints import cached_file, config_text, parse_config
+from mmcm.apis.convert import config_of
+from mmcm.checkpoints import parse_config, resolve_checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import read_weights, write_folder
 from mmcm.checkpoints.weights import digest, read_backbone
-from mmcm.cli.convert import config_of, main
+from mmcm.cli.convert import main
 from support.diffusers_models import VARIANTS, backbone, empty, model_config, same, weights_of
 from support.digits import build, objective_config, randomise
 from support.digits import model_config as digits_config
@@ -84,11 +85,11 @@ def test_file_carries_the_config_that_draws_from_it(tmp_path, released, config):
     with safe_open(tmp_path / 'x.safetensors', 'pt') as file:
         assert file.metadata().keys() == {'config', 'format', 'mmcm_version', 'weights_sha256'}
         assert file.metadata()['weights_sha256'] == digest(WEIGHTS)
-    assert parse_config(config_text(tmp_path / 'x.safetensors'))['model'] == model_config()
+    assert parse_config(Checkpoint(tmp_path / 'x.safetensors').config_text)['model'] == model_config()
 
     write_folder(tmp_path / 'folder', model_config(), WEIGHTS)
     convert(tmp_path / 'folder', tmp_path / 'y.safetensors')
-    model = empty(parse_config(config_text(tmp_path / 'y.safetensors'))['model'])
+    model = empty(parse_config(Checkpoint(tmp_path / 'y.safetensors').config_text)['model'])
     model.load_checkpoint(str(tmp_path / 'y.safetensors'))
     original = empty(model_config())
     original.load_checkpoint(str(released))
@@ -119,12 +120,12 @@ def test_work_directory_says_itself_what_it_trained(work_dir, tmp_path, average)
 
 def test_config_of_a_training_run_comes_along(work_dir, tmp_path):
     convert(work_dir, tmp_path / 'x.safetensors')
-    assert config_text(tmp_path / 'x.safetensors') == config_text(work_dir / 'iter_8.pth') != ''
+    assert Checkpoint(tmp_path / 'x.safetensors').config_text == Checkpoint(work_dir / 'iter_8.pth').config_text != ''
 
 
 def test_name_of_the_zoo_brings_weights_and_config(tmp_path):
     convert('digits', tmp_path / 'x')
-    read, shipped = read_weights(tmp_path / 'x'), read_backbone(cached_file('digits'))
+    read, shipped = read_weights(tmp_path / 'x'), read_backbone(resolve_checkpoint('digits'))
     assert same(read, {key: shipped[key].float() for key in read}) and len(read) == len(shipped)
 
 
@@ -165,9 +166,7 @@ def test_download_is_kept_where_that_is_said(tmp_path, server, released, config,
 
 @pytest.mark.parametrize('name, num_scales', [('cd_imagenet64_l2', 40), ('ct_imagenet64', 201), ('ct_cat256', 151)])
 def test_schedule_is_that_of_the_model_of_the_zoo(name, num_scales):
-    from mmcm.cli.convert import config_of
-
-    assert config_of('x.pt', None, name)[1]['sampler']['num_scales'] == num_scales
+    assert config_of(Checkpoint('x.pt'), name)[1]['sampler']['num_scales'] == num_scales
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float16', 'bfloat16'])
@@ -261,7 +260,7 @@ def test_config_that_does_not_fit_is_refused_and_nothing_written(tmp_path, relea
 
 def test_diffusion_model_is_no_pipeline_but_a_file(tmp_path, released):
     convert(released, tmp_path / 'x.safetensors', '--config', write_config(tmp_path, model_config(boundary=False)))
-    assert parse_config(config_text(tmp_path / 'x.safetensors'))['model']['denoiser']['boundary'] is False
+    assert parse_config(Checkpoint(tmp_path / 'x.safetensors').config_text)['model']['denoiser']['boundary'] is False
 
 
 @pytest.mark.parametrize(
@@ -293,7 +292,7 @@ except SystemExit:
 
 def test_released_weights_bring_their_schedule_to_any_config():
     for given in (None, 'ct_imagenet64', 'consistency_models_8xb256-imagenet1k-onestep-64x64'):
-        text, model = config_of('ct_imagenet64', Path('ct_imagenet64.pt'), given)
+        text, model = config_of(Checkpoint('ct_imagenet64'), given)
         assert model['sampler']['num_scales'] == 201 and 'num_scales=201' in text
 
 

@@ -2,7 +2,7 @@ from argparse import Namespace
 
 import pytest
 
-from mmcm.apis.resolve_model import find_model
+from mmcm.apis.resolve_model import resolve_model
 from mmcm.cli.model_arguments import model_and_out, settle_measured
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
@@ -106,5 +106,5 @@ def test_working_directory_does_not_hide_our_configs(tmp_path, monkeypatch):
     other.write_text('raise SystemExit("run")')
     monkeypatch.chdir(tmp_path)
     assert settled(model='digits')[0] == str(ours.config_file) != str(other)
-    config, _ = find_model('digits', None, None)
+    config, _ = resolve_model('digits', None, None)
     assert config.model.type == 'ConsistencyModel'

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import mmcm
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.cli.test import main as measure
 from support.patience import PATIENCE
 
@@ -59,7 +59,7 @@ def test_shipped_model_has_its_published_scores(tmp_path, capsys):
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """A training checkpoint: the shipped weights as the trained ones, and an average that draws something else."""
-    weights = load_file(cached_file('digits'))
+    weights = load_file(resolve_checkpoint('digits'))
     average = {key: value * (0.5 if key.startswith('out.') else 1) for key, value in weights.items()}
     path = tmp_path_factory.mktemp('run') / 'iter_1.pth'
     torch.save(
@@ -227,7 +227,7 @@ def refusal(capsys, *argv):
     (['--samplers', 'twostep,threestep'], "no sampler 'threestep', nearest: twostep, onestep, fourstep; it has config"),
     (['--emas', '0.5,online'], 'holds one set of weights'),
     (['--num-images', '0'], '--num-images has to be an integer of at least 1'),
-    (['--samples', 'x.npz', '--samplers', 'onestep'], 'nothing is drawn: leave out samplers'),
+    (['--samples', 'x.npz', '--samplers', 'onestep'], 'nothing is generated: leave out samplers'),
     (['--ema', 'online', '--emas', 'online'], 'not allowed with'),
     (['--out', '/proc/x'], '/proc/x cannot be written'),
     (['--out-dir', '/proc/x'], '/proc/x'),

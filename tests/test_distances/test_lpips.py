@@ -205,7 +205,7 @@ def test_weights_are_constants_that_no_checkpoint_holds(distance):
 
 def test_weights_are_read_by_init_weights_and_once(backbone_path, heads_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(lpips, 'cached_file', lambda source, sha256=None: asked.append(source) or source)
+    monkeypatch.setattr(lpips, 'resolve_checkpoint', lambda source, sha256=None: asked.append(source) or source)
     distance = DISTANCES.build(dict(type='LPIPS', backbone=str(backbone_path), heads=str(heads_path)))
     assert asked == []
     distance.init_weights()
@@ -233,11 +233,11 @@ def test_heads_that_are_parameters_are_read(distance, backbone_path, heads, tmp_
 def test_published_files_are_asked_for_with_the_digest_that_their_name_begins(monkeypatch, backbone_path, heads_path):
     asked, here = {}, {VGG16: backbone_path, HEADS: heads_path}
 
-    def cached_file(source, sha256=None):
+    def resolve_checkpoint(source, sha256=None):
         asked[source] = sha256
         return here[source]
 
-    monkeypatch.setattr(lpips, 'cached_file', cached_file)
+    monkeypatch.setattr(lpips, 'resolve_checkpoint', resolve_checkpoint)
     LPIPS().init_weights()
     assert asked == {VGG16: PUBLISHED_SHA256[VGG16], HEADS: None}
     assert len(asked[VGG16]) == 64

@@ -54,7 +54,9 @@ def test_ways_to_name_a_model(inferencer, named):
 
 def test_name_alone_is_the_first_model_of_the_zoo(inferencer, tmp_path, monkeypatch):
     monkeypatch.setenv('MMCM_HOME', str(tmp_path))
-    monkeypatch.setattr('mmcm.denoisers.checkpoint.cached_file', lambda source, *_: pytest.fail(f'reads {source}'))
+    monkeypatch.setattr(
+        'mmcm.checkpoints.checkpoint.resolve_checkpoint', lambda source, *_, **__: pytest.fail(f'reads {source}')
+    )
     with pytest.raises(pytest.fail.Exception, match=f'reads {list_models()[0].name}$'):
         inferencer(FAMILY, device='cpu')
 

@@ -12,13 +12,12 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.registry import EVALUATOR, DefaultScope
 from mmengine.runner import Runner
-from torch import nn
 
 from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config
 from mmcm.apis.evaluation.saved_samples import SaveSamplesHook
 from mmcm.apis.evaluation.scores import Score, plain
-from mmcm.checkpoints import cached_file
-from mmcm.checkpoints.weights import chosen_weights, digest, read_backbone, read_content
+from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.weights import digest
 from mmcm.datasets.samplers import WholeBatches
 from mmcm.engine.console import brief_console
 from mmcm.engine.loops.loop_ends import check_loop
@@ -44,7 +43,7 @@ class Tester:
     Args:
         config (Config): With `model`, `test_dataloader`, `test_evaluator` and `test_cfg`. It is not changed.
         checkpoint (str): Path, URL, zoo name or work directory.
-        averages (Sequence[str | None]): The weights that will be loaded; see `read_backbone`.
+        averages (Sequence[str | None]): The weights that will be loaded; see `chosen_weights`.
 
     Raises:
         InputError: If the config does not say what to measure, the checkpoint cannot be found, or it has no such
@@ -67,11 +66,11 @@ class Tester:
         ):
             config.pop(part, None)
         config.load_from, config.resume = None, False
-        self.checkpoint = checkpoint = str(checkpoint)  # an option may have parsed a name as a number
-        path = cached_file(checkpoint)  # a missing file is reported before anything is built
+        self.checkpoint = Checkpoint.open(str(checkpoint))  # an option may have parsed a name as a number
+        self.checkpoint.locate()  # a missing file is reported before anything is built
         if len(averages) > 1:  # a missing average is reported before any is measured
             for average in averages:
-                read_backbone(path, average)
+                self.checkpoint.weights(average)
         with brief_console(), standard_defaults():
             self.runner = Runner.from_cfg(config)
         check_loop(self.runner.test_loop, 'test_dataloader')  # before weights and references are read
@@ -84,6 +83,8 @@ class Tester:
         self.ema: str | None = None
         self.weights = ''
         self.load(averages[0])
+        if len(averages) == 1:
+            self.checkpoint.release()
 
     @property
     def num_samples(self) -> int:
@@ -102,9 +103,9 @@ class Tester:
         return fingerprints_of(build_evaluator(self.config.test_evaluator, metric).metrics)
 
     def load(self, average: str | None = None) -> None:
-        """Load weights of the checkpoint; see `read_backbone`."""
-        self.model.load_checkpoint(self.checkpoint, average)
-        self.ema = average_used(cached_file(self.checkpoint), average, self.model.denoiser.backbone)
+        """Load weights of the checkpoint; see `chosen_weights`."""
+        used = self.model.load_checkpoint(self.checkpoint, average)
+        self.ema = used if average is None else average
         self.weights = digest(self.model.inference_denoiser.get_submodule('backbone').state_dict())
 
     def measure(self, name: str, sampler: dict, keep: Path | None = None, metric: str | None = None) -> Score:
@@ -146,7 +147,7 @@ class Tester:
             num_samples=self.num_samples,
             seconds=time.monotonic() - started,
             sampler_config=sampler,
-            network_calls=self.model.sampler.num_calls,
+            network_calls=self.model.sampler.nfe,
             ema=self.ema,
             weights=self.weights,
         )
@@ -295,10 +296,3 @@ def fingerprints_of(metrics: Sequence[BaseMetric]) -> dict[str, dict[str, str]]:
         parts = {part: getattr(getattr(metric, part, None), 'fingerprint', None) for part in ('extractor', 'reference')}
         found.setdefault(str(metric.prefix), {}).update({part: text for part, text in parts.items() if text})
     return {prefix: parts for prefix, parts in found.items() if parts}
-
-
-def average_used(path: Path, average: str | None, network: nn.Module | None = None) -> str | None:
-    """Return the name of the weights that `average` selects in a checkpoint; None if it has one set only."""
-    if average is not None:
-        return average
-    return chosen_weights(read_content(path), path, average, network)[1]

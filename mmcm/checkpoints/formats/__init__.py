@@ -1,1 +1,1 @@
-"""Checkpoints and configs of other programs: read theirs, write ours in their format."""
+"""Formats of checkpoints and configs: of training runs, and of other programs, whose files are read and written."""

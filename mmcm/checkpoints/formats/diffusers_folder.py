@@ -7,6 +7,7 @@ network alone, that is of a UNet2DModel, is read, too.
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,39 +43,100 @@ def is_diffusers_folder(path: str | Path) -> bool:
         return False
 
 
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """Return the config of the model in a diffusers folder, with a sampler of one step.
+class DiffusersFolder:
+    """The folder of a ConsistencyModelPipeline, or of a UNet2DModel alone. Its settings are read once.
 
-    Returns:
-        dict: `model`, the config of a ConsistencyModel, and `class_names` where the classes are those of ImageNet.
-
-    Raises:
-        InputError: If the folder is not whole, or holds another pipeline or network.
+    Args:
+        path (str | Path): The folder.
     """
-    unet, scheduler = _configs(Path(folder))
-    try:
-        backbone = backbone_config(unet)
-    except InputError as error:
-        raise InputError(f'{folder}: {error}') from error
-    for key, value in SAMPLING.items():
-        if scheduler.get(key, value) != value:
-            raise InputError(
-                f'{folder}: the scheduler has {key}={scheduler[key]!r}, which mmcm has no counterpart of: '
-                f'set it to {value!r} in scheduler_config.json.'
-            )
-    levels = {key: scheduler.get(key, value) for key, value in RANGE.items()}
-    levels = {key: value for key, value in levels.items() if value != RANGE[key]}
-    denoiser = dict(type='KarrasDenoiser', backbone=backbone)
-    if 'sigma_min' in levels:
-        denoiser['sigma_min'] = levels['sigma_min']
-    if scheduler.get('sigma_data', SIGMA_DATA) != SIGMA_DATA:
-        denoiser['sigma_data'] = scheduler['sigma_data']
-    num_scales = scheduler.get('num_train_timesteps', NUM_SCALES)
-    sampler = dict(type='MultistepSampler', indices=(0,), num_scales=num_scales, **levels)
-    config = dict(model=dict(type='ConsistencyModel', denoiser=denoiser, sampler=sampler))
-    if backbone['num_classes'] == 1000:
-        config['class_names'] = 'imagenet1k'
-    return checked_config(config, folder)
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.is_pipeline = (self.path / 'model_index.json').is_file()
+        self._unet_folder = self.path / 'unet' if self.is_pipeline else self.path
+
+    @cached_property
+    def unet(self) -> dict[str, Any]:
+        """The settings of the network; an InputError if the folder is not whole, or of another pipeline or network."""
+        _ = self.scheduler  # so that another pipeline is refused as such
+        return _read_component(self._unet_folder / 'config.json', UNET, UNET2D)
+
+    @cached_property
+    def scheduler(self) -> dict[str, Any]:
+        """The settings of the scheduler; none, which are diffusers' defaults, for a network alone."""
+        if not self.is_pipeline:
+            return {}
+        found = _read_json(self.path / 'model_index.json').get('_class_name')
+        if found != PIPELINE:
+            raise InputError(f'{self.path} holds a {found}; mmcm reads the folders of a {PIPELINE}.')
+        return _read_component(self.path / 'scheduler' / 'scheduler_config.json', SCHEDULER, SCHEDULER_RULES)
+
+    @cached_property
+    def backbone(self) -> dict[str, Any]:
+        """The config of the network as an ADMUNet."""
+        try:
+            return backbone_config(self.unet)
+        except InputError as error:
+            raise InputError(f'{self.path}: {error}') from error
+
+    def config(self) -> dict[str, Any]:
+        """Return the config of the model, with a sampler of one step.
+
+        Returns:
+            dict: `model`, the config of a ConsistencyModel, and `class_names` where the classes are those of ImageNet.
+
+        Raises:
+            InputError: If the folder is not whole, or holds another pipeline or network.
+        """
+        scheduler, backbone = self.scheduler, self.backbone
+        for key, value in SAMPLING.items():
+            if scheduler.get(key, value) != value:
+                raise InputError(
+                    f'{self.path}: the scheduler has {key}={scheduler[key]!r}, which mmcm has no counterpart of: '
+                    f'set it to {value!r} in scheduler_config.json.'
+                )
+        levels = {key: scheduler.get(key, value) for key, value in RANGE.items()}
+        levels = {key: value for key, value in levels.items() if value != RANGE[key]}
+        denoiser: dict[str, Any] = dict(type='KarrasDenoiser', backbone=backbone)
+        if 'sigma_min' in levels:
+            denoiser['sigma_min'] = levels['sigma_min']
+        if scheduler.get('sigma_data', SIGMA_DATA) != SIGMA_DATA:
+            denoiser['sigma_data'] = scheduler['sigma_data']
+        num_scales = scheduler.get('num_train_timesteps', NUM_SCALES)
+        sampler = dict(type='MultistepSampler', indices=(0,), num_scales=num_scales, **levels)
+        config: dict[str, Any] = dict(model=dict(type='ConsistencyModel', denoiser=denoiser, sampler=sampler))
+        if backbone['num_classes'] == 1000:
+            config['class_names'] = 'imagenet1k'
+        return checked_config(config, self.path)
+
+    def weights(self) -> dict[str, 'Tensor']:
+        """Return the weights of the network, under the names of ADMUNet and in their order.
+
+        Of several files the one of full precision is read, and safetensors first; a file in parts is put together.
+
+        Raises:
+            InputError: If the folder is not whole, or holds another pipeline or network.
+        """
+        from mmcm.checkpoints.read import read_checkpoint  # which loads torch
+
+        backbone = self.backbone
+        weights: dict[str, Any] = {}
+        for path in _weight_files(self._unet_folder):
+            weights.update(read_checkpoint(path, mapped=True))
+        try:
+            return from_diffusers(backbone, weights)
+        except InputError as error:
+            raise InputError(f'{self.path}: {error}') from error
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Return the config of the model in a diffusers folder; see `DiffusersFolder.config`."""
+    return DiffusersFolder(folder).config()
+
+
+def read_weights(folder: str | Path) -> dict[str, 'Tensor']:
+    """Return the weights of the network in a diffusers folder; see `DiffusersFolder.weights`."""
+    return DiffusersFolder(folder).weights()
 
 
 def weight_names() -> Iterator[tuple[str, list[str], list[str]]]:
@@ -91,27 +153,6 @@ def weight_names() -> Iterator[tuple[str, list[str], list[str]]]:
                 [f'{STEM}.{suffix}.index{variant}.json', f'{STEM}.{suffix}{variant}.index.json'],
                 [f'{STEM}{variant}{number}.{suffix}', f'{STEM}{number}{variant}.{suffix}'],
             )
-
-
-def read_weights(folder: str | Path) -> dict[str, 'Tensor']:
-    """Return the weights of the network in a diffusers folder, under the names of ADMUNet and in their order.
-
-    Of several files the one of full precision is read, and safetensors first; a file in parts is put together.
-
-    Raises:
-        InputError: If the folder is not whole, or holds another pipeline or network.
-    """
-    from mmcm.checkpoints.read import read_checkpoint  # which loads torch
-
-    folder = Path(folder)
-    unet, _ = _configs(folder)
-    weights: dict[str, Any] = {}
-    for path in _weight_files(_unet_folder(folder)):
-        weights.update(read_checkpoint(path, mapped=True))
-    try:
-        return from_diffusers(backbone_config(unet), weights)
-    except InputError as error:
-        raise InputError(f'{folder}: {error}') from error
 
 
 def write_folder(folder: str | Path, model: Mapping[str, Any], weights: Mapping[str, 'Tensor']) -> None:
@@ -174,21 +215,6 @@ def scheduler_config(model: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of the network and of the scheduler; diffusers' defaults where there is no scheduler."""
-    scheduler = {}
-    if (folder / 'model_index.json').is_file():
-        found = _read_json(folder / 'model_index.json').get('_class_name')
-        if found != PIPELINE:
-            raise InputError(f'{folder} holds a {found}; mmcm reads the folders of a {PIPELINE}.')
-        scheduler = _read_component(folder / 'scheduler' / 'scheduler_config.json', SCHEDULER, SCHEDULER_RULES)
-    return _read_component(_unet_folder(folder) / 'config.json', UNET, UNET2D), scheduler
-
-
-def _unet_folder(folder: Path) -> Path:
-    return folder / 'unet' if (folder / 'model_index.json').is_file() else folder
-
-
 def _weight_files(folder: Path) -> list[Path]:
     """Return the file of the weights, or its parts."""
     for file, indices, _ in weight_names():
@@ -203,7 +229,7 @@ def _weight_files(folder: Path) -> list[Path]:
 def _parts(index: Path) -> list[str]:
     """Return the names of the files that an index says the weights are in."""
     places = _read_json(index).get('weight_map')
-    names = list(places.values()) if isinstance(places, dict) else [None]
+    names: list[Any] = list(places.values()) if isinstance(places, dict) else []
     if not names or not all(isinstance(name, str) and name.isprintable() and Path(name).name for name in names):
         raise InputError(
             f'{index} has no weight_map from the names of weights to those of files. Download or write it again.'

@@ -184,13 +184,14 @@ def from_diffusers(backbone: Mapping[str, Any], weights: Mapping[str, 'Tensor'])
             None,
             f'{backbone.get("norm_groups", 32)}: there is no normalisation before the attention in the middle',
         )
-    for names, problem in (
+    for differing, problem in (
         (sorted(expected - weights.keys()), 'are missing'),
         (sorted(weights.keys() - expected), 'are not expected'),
     ):
-        if names:
+        if differing:
             raise InputError(
-                f'the weights do not fit the config of the UNet2DModel: {len(names)} {problem}, {", ".join(names[:3])}.'
+                'the weights do not fit the config of the UNet2DModel: '
+                f'{len(differing)} {problem}, {", ".join(differing[:3])}.'
             )
     renamed = {}
     for key, names in mapping.items():

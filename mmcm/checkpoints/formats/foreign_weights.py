@@ -1,31 +1,33 @@
-"""The weights of a network in the checkpoint of another program.
+"""Find the weights of a network in the checkpoint of another program.
 
 Such a checkpoint may nest its state dicts (`ema`, `model_state_dict`, Lightning's `state_dict`), hold several of them,
-have a prefix in front of all names (`module.` of DDP, `_orig_mod.` of torch.compile) and NumPy arrays for tensors.
-Where a prefix ends is known for sure only where the names of the network are known: `wanted`.
+put a prefix in front of all names (`module.` of DDP, `_orig_mod.` of torch.compile) and store NumPy arrays. The end of
+a prefix is certain only if the names of the network, `wanted`, are known.
 """
 
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from torch import Tensor
 
+from mmcm.checkpoints.read import read_checkpoint
 from mmcm.utils.errors import InputError, printable
 
-ONLINE = 'online'  # names the trained weights themselves where the name of an average is asked for
+ONLINE = 'online'  # the trained weights, as a choice beside the averages
 LINE = 500  # characters of a note; keys of a file may be of any length
 DEPTH = 6  # of state dicts in a checkpoint
 MAX_TENSORS = 2**20  # of all state dicts together; the largest known network has 2000
 ANYWHERE = re.compile(r'(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')  # of wrapped modules
 WRAPPERS = ('module', 'model', 'net', 'network', 'denoiser', 'unet', 'backbone', 'ema_model', 'diffusion_model')
 AVERAGE = re.compile(r'emas?([_.-]?\d|_|$)|.*_ema$|averaged?(_|$)|avg|swa|shadow')
-OTHERS = re.compile(r'(target|teacher|discriminator|critic|loss|opt(im\w*)?)(_|$)')  # beside what draws
+OTHERS = re.compile(r'(target|teacher|discriminator|critic|loss|opt(im\w*)?)(_|$)')  # networks that do not sample
 BOOKKEEPING = frozenset(('n_averaged', 'initted', 'step', 'steps', 'num_updates', 'decay', 'epoch', 'global_step'))
 
 
@@ -57,11 +59,33 @@ class WeightSet(NamedTuple):
         if name in (self.place, *self.parts):
             return True
         decays = [re.sub(r'^\D+', '', part).replace('_', '.') for part in (*self.parts, self.place)]
-        return self.is_average and _number(name) is not None and _number(name) in map(_number, decays)
+        return self.is_average and as_number(name) is not None and as_number(name) in map(as_number, decays)
+
+
+def is_state_dict(content: Any) -> TypeGuard[Mapping[str, Tensor]]:
+    """Return whether `content` is a mapping of names to tensors, and not an empty one."""
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
+    )
+
+
+def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
+    """Return the weights in a file, which may have them under the key 'state_dict'. They are read when they are used.
+
+    Raises:
+        InputError: If the file cannot be read, or holds something else.
+    """
+    content = read_checkpoint(path, mapped=True)
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else content
+    if not is_state_dict(weights):
+        raise InputError(f'{path} holds no state dict but {describe(content)}.')
+    return unwrapped_names(weights)
 
 
 def unwrapped_names(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `weights` without the names that wrapped modules put between (torch.compile, FSDP), and `module.`."""
+    """Return `weights` without the names that wrappers insert: of torch.compile and FSDP, and a leading `module.`."""
     weights = {ANYWHERE.sub('', key): value for key, value in weights.items()}
     while weights and all(key.startswith('module.') for key in weights):
         weights = {key[len('module.') :]: value for key, value in weights.items()}
@@ -98,12 +122,12 @@ def _state_dicts(content: Any, keys: tuple[str, ...], depth: int) -> Iterator[tu
 
 
 def find_sets(content: Any, wanted: Mapping[str, Tensor] | None) -> list[WeightSet]:
-    """Return the sets of weights in a checkpoint that may be those of a network, in their order.
+    """Return the sets of weights in a checkpoint that fit a network, in their order.
 
     Args:
-        content (Any): Of the checkpoint.
-        wanted (Mapping[str, Tensor], optional): Names and shapes of the network. None takes each state dict for one,
-            without known prefixes that all of its names have.
+        content (Any): Content of the checkpoint.
+        wanted (Mapping[str, Tensor], optional): Weights of the network, for their names and shapes. None accepts every
+            state dict, and removes known prefixes that all of its names share.
     """
     if isinstance(content, Mapping) and 'ema_state_dict' in content and isinstance(content.get('meta'), Mapping):
         # MMEngine's EMAHook saves the averages as `state_dict`, and the trained weights as `ema_state_dict`.
@@ -126,20 +150,20 @@ def find_sets(content: Any, wanted: Mapping[str, Tensor] | None) -> list[WeightS
 def choose_set(sets: list[WeightSet], source: Any, name: str | None = None) -> WeightSet:
     """Return the set that `name` means: a part of its place, a decay, or 'online'; None prefers an average.
 
-    Where there was a choice, one line on stderr says what was taken.
+    If there was a choice, one line on stderr says which set was taken.
 
     Raises:
         InputError: If there is no such set, or several that it may mean.
     """
     averages = [each for each in sets if each.is_average]
     others = [each for each in sets if not each.is_average]
-    draws = [each for each in others if not any(OTHERS.match(part) for part in each.parts)] or others
+    networks = [each for each in others if not any(OTHERS.match(part) for part in each.parts)] or others
     if name is None:
-        chosen = averages[:1] or draws
+        chosen = averages[:1] or networks
     elif len(sets) == 1 and not averages:
         raise InputError(f'{source} holds one set of weights and no averages: leave out the choice of {name!r}.')
     else:
-        chosen = draws if name == ONLINE else [each for each in sets if each.is_called(name)]
+        chosen = networks if name == ONLINE else [each for each in sets if each.is_called(name)]
     if not chosen:
         names = ', '.join(each.place or 'the top level' for each in sets)
         raise InputError(f'{source} has no average {name!r}; it has {names}.')
@@ -157,7 +181,7 @@ def choose_set(sets: list[WeightSet], source: Any, name: str | None = None) -> W
 
 
 def describe(content: Any) -> str:
-    """Say what a checkpoint holds that has no weights under names."""
+    """Describe the content of a checkpoint without named weights, for an error."""
     if not isinstance(content, Mapping):
         what = type(content).__name__
         return f'a {what}' + (': tensors need the names that the network has for them' if what == 'list' else '')
@@ -174,7 +198,7 @@ def describe(content: Any) -> str:
 
 @cache
 def note(text: str) -> None:
-    """Print a line on stderr, once in a process and by the main one alone."""
+    """Print a line on stderr, once per process and only in the main one."""
     if is_main_process():
         print(printable(text[:LINE]), file=sys.stderr)
 
@@ -225,7 +249,8 @@ def _same(a: WeightSet, b: WeightSet) -> bool:
     )
 
 
-def _number(text: str) -> float | None:
+def as_number(text: str) -> float | None:
+    """Return the number that a text is, None if it is none."""
     try:
         return float(text)
     except ValueError:

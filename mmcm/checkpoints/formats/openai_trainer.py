@@ -45,13 +45,14 @@ def find_trainer_files(path: str | Path) -> TrainerFiles | None:
         path (str | Path): The folder, of which the last step is meant, or the `model<step>.pt` of a step in it.
     """
     path = Path(path).expanduser()
-    whole = os.path.isdir(path)  # also False for what no path can be called, such as a long address
+    whole = os.path.isdir(path)  # noqa: PTH112 (False, too, for what cannot be a path, such as a long address)
     if whole:
         steps = [int(match[3]) for match in map(NAME.fullmatch, _names(path)) if match and match[1] == 'model']
         folder, step = path, max(steps, default=None)
     else:
         match = NAME.fullmatch(path.name)
-        folder, step = path.parent, int(match[3]) if match and match[1] == 'model' and os.path.isfile(path) else None
+        is_file = os.path.isfile(path)  # noqa: PTH113 (see above)
+        folder, step = path.parent, int(match[3]) if match and match[1] == 'model' and is_file else None
     if step is None:
         return None
     files = TrainerFiles(step)
@@ -76,7 +77,9 @@ def read_trainer_checkpoint(files: TrainerFiles) -> dict[str, Any]:
     Raises:
         InputError: If a file cannot be read, or the files do not fit together.
     """
-    from mmcm.checkpoints.weights import average_name, read_state_dict  # which load torch
+    # These load torch.
+    from mmcm.checkpoints.formats.foreign_weights import read_state_dict
+    from mmcm.checkpoints.formats.training_checkpoint import average_name
 
     network = read_state_dict(files.parts['model'])
     sources = {
@@ -85,7 +88,7 @@ def read_trainer_checkpoint(files: TrainerFiles) -> dict[str, Any]:
         'teacher': files.parts.get('teacher_model'),
     }
     sources.update((f'emas.{average_name(rate)}', path) for rate, path in sorted(files.averages.items()))
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for prefix, path in sources.items():
         if path is not None:
             part = network if prefix == 'denoiser' else read_state_dict(path)

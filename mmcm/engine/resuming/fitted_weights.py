@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.weight_checks import differences
-from mmcm.checkpoints.weights import average_name
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError, first_of
 
@@ -62,7 +62,7 @@ class FittedWeights:
                 raise self._refused(f'does not have all of {self._called(part)} of this run: {difference}')
             else:
                 anew.append(self._called(part))
-        if 'teacher' in fitted:
+        if 'teacher' in fitted and self.model.teacher is not None:
             # Not its state_dict: FSDP would take the teacher for the whole model then.
             own = dict([*self.model.teacher.named_parameters(), *self.model.teacher.named_buffers()])
             self.other_teacher = any(

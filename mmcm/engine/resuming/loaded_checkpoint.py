@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import FlexibleRunner, Runner
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.weight_checks import check_finite, check_numbers
-from mmcm.checkpoints.weights import chosen_weights, own_weights
+from mmcm.checkpoints.weights import chosen_weights
 from mmcm.engine.resuming.fitted_weights import NETWORK, FittedWeights
 from mmcm.engine.resuming.resumed_run import fit_run
 from mmcm.engine.resuming.resumed_trainer import resume_trainer
@@ -90,11 +91,11 @@ def training_weights(
     if weights is not None:
         return weights, []
     network = None if is_sharded(model) else model.denoiser.backbone
-    weights, _ = chosen_weights(checkpoint, source, network=network)
-    return {f'{NETWORK}{key}': value for key, value in weights.items()}, ['its weights are the online ones']
+    found = chosen_weights(checkpoint, source, network=network).weights
+    return {f'{NETWORK}{key}': value for key, value in found.items()}, ['its weights are the online ones']
 
 
-def is_sharded(model: ConsistencyModel) -> bool:
+def is_sharded(model: nn.Module) -> bool:
     """Return whether the weights of a model lie in shards, under other names and of other shapes."""
     return any(part in name for name, _ in model.named_parameters() for part in SHARDED)
 

@@ -9,6 +9,7 @@ from mmcm.checkpoints import parse_config, setting
 from mmcm.datasets.samplers.resumable_sampler import ResumableSampler
 from mmcm.engine.resuming.resumed_optimizer import fit_optimizer
 from mmcm.engine.resuming.resumed_settings import plain
+from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
 
@@ -81,7 +82,9 @@ def teacher_notes(
     Raises:
         InputError: If the config names another file than when the checkpoint was written.
     """
-    if unwrapped(runner.model).objective.needs_same_teacher:  # which the network became on the way
+    model = unwrapped(runner.model)
+    assert isinstance(model, ConsistencyModel) and model.objective is not None  # `fit_checkpoint` has looked
+    if model.objective.needs_same_teacher:  # which the network became on the way
         return []
     now, then = (setting(each, 'model', 'teacher', 'checkpoint') for each in (config, before))
     if then is not None and str(now) != str(then):

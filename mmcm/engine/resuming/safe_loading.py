@@ -1,17 +1,17 @@
 """Reading checkpoints for MMEngine without running anything that they contain."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmcm.checkpoints import cached_file, holds_run, last_checkpoint
-from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder, read_weights
+from mmcm.checkpoints import holds_run, last_checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.foreign_weights import describe
 from mmcm.checkpoints.formats.openai_trainer import find_trainer_files, read_trainer_checkpoint
-from mmcm.checkpoints.weights import read_checkpoint
 from mmcm.utils.errors import InputError
 from mmcm.utils.mmengine_compat import checkpoint_schemes, runner_modules
 
@@ -31,15 +31,15 @@ def load_training_checkpoint(filename: str, map_location: Any | None = None) -> 
     `model<step>.pt` in it; see `read_trainer_checkpoint`. `AveragesHook` fits weights alone to the model.
 
     Raises:
-        InputError: If the file cannot be had or read; see `cached_file` and `read_checkpoint`.
+        InputError: If the file cannot be had or read; see `resolve_checkpoint` and `read_checkpoint`.
     """
     trainer = find_trainer_files(filename)
     if trainer is not None:
         return read_trainer_checkpoint(trainer)
-    path = cached_file(filename)
-    checkpoint = read_weights(path) if is_diffusers_folder(path) else read_checkpoint(path)
+    found = Checkpoint.open(filename)
+    checkpoint = found.read()
     if not isinstance(checkpoint, dict):
-        raise InputError(f'{path} holds no state dict but {describe(checkpoint)}.')
+        raise InputError(f'{found.path} holds no state dict but {describe(checkpoint)}.')
     meta = checkpoint.get('meta')
     if isinstance(meta, dict):
         meta.pop('config', None)
@@ -64,13 +64,14 @@ def find_latest_checkpoint(work_dir: str) -> str | None:
     Raises:
         InputError: If there are checkpoints, but none is whole.
     """
-    found, note, error = None, None, None
+    found: Path | None = None
+    note = error = None
     if is_main_process() and holds_run(work_dir):
         try:
             found, note = last_checkpoint(work_dir, whole=True)
         except InputError as refused:
             error = str(refused)
-    answer = [found, error]
+    answer: list[Any] = [found, error]
     broadcast_object_list(answer)
     found, error = answer
     if error is not None:
@@ -81,7 +82,7 @@ def find_latest_checkpoint(work_dir: str) -> str | None:
 
 
 for module in runner_modules():
-    module.find_latest_checkpoint = find_latest_checkpoint
+    module.find_latest_checkpoint = find_latest_checkpoint  # type: ignore[attr-defined]  # of MMEngine
 
 CheckpointLoader.register_scheme(
     prefixes=[prefix for prefix in checkpoint_schemes() if prefix not in READ_HERE], loader=refuse, force=True

@@ -6,8 +6,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcm.checkpoints import cached_file
-from mmcm.checkpoints.weights import load_weights, read_backbone
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.evaluation.features.base import Features, fingerprint_of, full_precision
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample, labels_of
@@ -79,8 +78,7 @@ class DigitsClassifier(BaseModel):
     def init_weights(self) -> None:
         """Load the checkpoint, if there is one."""
         if self.checkpoint is not None:
-            path = cached_file(self.checkpoint)
-            load_weights(self.backbone, read_backbone(path, network=self.backbone), path)
+            Checkpoint.open(self.checkpoint).load_into(self.backbone)
             self.fingerprint = fingerprint_of(self)
 
     def extract(self, images: Tensor) -> Features:

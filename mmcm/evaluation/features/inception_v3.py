@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.checkpoints.download import digests
+from mmcm.checkpoints.formats.foreign_weights import read_state_dict
 from mmcm.checkpoints.formats.inception_names import is_named_as_in_tensorflow, named_as_in_torchvision
-from mmcm.checkpoints.weights import load_weights, read_state_dict
+from mmcm.checkpoints.weights import load_weights
 from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
 from mmcm.evaluation.features.tensorflow_resize import resize_bilinear
 from mmcm.evaluation.features.torch_script import is_script, load_script
@@ -47,7 +48,7 @@ class InceptionV3(FeatureExtractor):
     `inception-2015-12-05.pt`, of which only the weights are used.
 
     Args:
-        checkpoint (str | Path): A file, or its http or https address; see `mmcm.checkpoints.cached_file`.
+        checkpoint (str | Path): A file, or its http or https address; see `mmcm.checkpoints.resolve_checkpoint`.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits. A file whose name ends with the
             first eight digits of the published one has to be that.
         batch_size (int): Largest number of images per pass. On a GPU, a batch that does not fit is halved.
@@ -91,7 +92,7 @@ class InceptionV3(FeatureExtractor):
         """
         if self.fingerprint is not None:
             return
-        path = cached_file(self.checkpoint, sha256=self.sha256)
+        path = resolve_checkpoint(self.checkpoint, sha256=self.sha256)
         weights = load_script(path).state_dict() if is_script(path) else read_state_dict(path)
         if is_named_as_in_tensorflow(weights):
             weights = named_as_in_torchvision(weights)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcm.checkpoints import cached_file
-from mmcm.checkpoints.weights import load_weights, read_backbone
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.evaluation.features.base import FeatureExtractor, Features, as_rgb, fingerprint_of
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
@@ -24,8 +23,8 @@ class NetworkFeatures(FeatureExtractor):
     Args:
         network (dict | str): Config of the network, or its type alone. The `type` is a name of the registry or the path
             of an importable class or function, such as `'torchvision.models.resnet50'`.
-        checkpoint (str | Path, optional): Its weights, a file or an address, see `mmcm.checkpoints.cached_file`; by
-            default, the weights that the constructor makes.
+        checkpoint (str | Path, optional): Its weights, a file or an address, see `Checkpoint`; by default, the
+            weights that the constructor makes.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
         arguments (dict, optional): Arguments of the network besides the images.
         features (int | str, optional): Place of the features in the output of the network: the position in a sequence,
@@ -87,8 +86,7 @@ class NetworkFeatures(FeatureExtractor):
         """Return the network, with its weights."""
         network = build_network(self.settings['network'])
         if self.checkpoint is not None:
-            path = cached_file(self.checkpoint, sha256=self.sha256)
-            load_weights(network, read_backbone(path, network=network), path)
+            Checkpoint.open(self.checkpoint, sha256=self.sha256).load_into(network)
         return network
 
     def forward(self, images: Tensor) -> Features:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.checkpoints.download import digests
 from mmcm.evaluation.features.network_features import NetworkFeatures
 from mmcm.registry import MODELS
@@ -24,7 +24,7 @@ class TorchScriptFeatures(NetworkFeatures):
         dict(type='TorchScriptFeatures', checkpoint='inception-2015-12-05.pt', arguments=dict(return_features=True))
 
     Args:
-        checkpoint (str | Path): The archive, or its http or https address; see `mmcm.checkpoints.cached_file`.
+        checkpoint (str | Path): The archive, or its http or https address; see `mmcm.checkpoints.resolve_checkpoint`.
         sha256 (str, optional): Digest that the file must have, in hexadecimal digits.
         **kwargs: Input and output of the network; see `NetworkFeatures`.
     """
@@ -35,7 +35,7 @@ class TorchScriptFeatures(NetworkFeatures):
     def make_network(self) -> torch.jit.ScriptModule:
         """Return the network in the archive."""
         assert self.checkpoint is not None
-        path = cached_file(self.checkpoint, sha256=self.sha256)
+        path = resolve_checkpoint(self.checkpoint, sha256=self.sha256)
         self.settings['network'] = digests(path)[1]  # equal weights may come with other code
         return load_script(path)
 

@@ -83,8 +83,10 @@ def test_images_are_those_of_the_inferencer(inferencer, tmp_path):
         assert file['arr_0'].shape == (10, 8, 8, 1) and file['arr_1'].tolist() == list(range(10))
         expected = (drawn * 255).permute(0, 2, 3, 1).numpy()
         assert np.abs(file['arr_0'] - expected).max() <= 0.501
-    assert done.num_drawn == 10 and done.num_calls == 2 and done.written == [tmp_path / 'x.npz']
+    assert done.num_drawn == done.num_images == 10 and done.nfe == 2 and done.written == [tmp_path / 'x.npz']
     assert leftovers(tmp_path) == []
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert done.num_calls == 2
 
 
 def test_unconditional_model_has_no_labels(tmp_path):
@@ -216,12 +218,12 @@ def test_force_says_what_another_request_replaces(inferencer, tmp_path):
 
 def test_two_runs_into_one_file_at_once_are_refused(inferencer, tmp_path):
     def draw_again(*args, **options):
-        with pytest.raises(InputError, match='x.npz is being drawn by another task of this process'):
+        with pytest.raises(InputError, match='x.npz is being sampled by another task of this process'):
             sample_to_files(inferencer, tmp_path / 'x.npz', 10)
         # Other processes of the same run draw for it, and lock nothing.
         raise InputError('drawn by both')
 
-    inferencer.model.draw = draw_again
+    inferencer.sample = draw_again
     with pytest.raises(InputError, match='drawn by both'):
         sample_to_files(inferencer, [tmp_path / 'x.npz', tmp_path / 'x.zip'], 10)
 
@@ -256,7 +258,7 @@ def test_blocks_of_another_request_are_not_taken(tiny, tmp_path, changes, told):
 
 def stop_after(inferencer, batches):
     """Let the inferencer's model be interrupted when it has drawn so many batches."""
-    draw = inferencer.model.draw
+    draw = inferencer.sample
     seen = []
 
     def interrupted(*args, **kwargs):
@@ -265,7 +267,7 @@ def stop_after(inferencer, batches):
             raise KeyboardInterrupt
         return draw(*args, **kwargs)
 
-    inferencer.model.draw = interrupted
+    inferencer.sample = interrupted
 
 
 def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatch, capsys):
@@ -280,7 +282,7 @@ def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatc
 def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_path, monkeypatch, capsys):
     """A clock on which a block takes 500 s: the other process, 1200 s behind, is neither lost nor forestalled."""
     other = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
-    seconds, draw = [0.0], inferencer.model.draw
+    seconds, draw = [0.0], inferencer.sample
 
     def slow_draw(*args, **options):
         seconds[0] += 500
@@ -291,21 +293,23 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
         if seconds[0] == 2200:
             sample_to_files(other, tmp_path / 'x.npz', 8, batch_size=2, rank=1, world_size=2)
 
-    inferencer.model.draw = slow_draw
+    inferencer.sample = slow_draw
     monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
     monkeypatch.setattr(bulk_sampling.time, 'sleep', sleep)
     sample_to_files(inferencer, tmp_path / 'x.npz', 8, batch_size=2, rank=0, world_size=2)
     assert seconds == [2200] and 'No news' not in capsys.readouterr().err
     seconds[0] = 0.0
     sample_to_files(inferencer, tmp_path / 'y.npz', 8, batch_size=2, rank=0, world_size=2)
-    assert capsys.readouterr().err.startswith('No news of the other processes for 1500 s: process 0 draws the 2 blocks')
+    assert capsys.readouterr().err.startswith(
+        'No news of the other processes for 1500 s: process 0 samples the 2 blocks'
+    )
 
 
 @pytest.mark.parametrize('moment', ['load', 'open', 'draw'])
 def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.0)
     late = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
-    owner, name = dict(load=(late, 'load'), open=(block_store, 'write_bytes'), draw=(late.model, 'draw'))[moment]
+    owner, name = dict(load=(late, 'load'), open=(block_store, 'write_bytes'), draw=(late, 'sample'))[moment]
     original = getattr(owner, name)
 
     def overtaken(*args, **options):
@@ -337,15 +341,15 @@ def test_blocks_hold_several_batches_where_there_are_many(inferencer, tmp_path, 
 
 
 def test_what_did_not_fit_the_memory_is_not_tried_again(inferencer, tmp_path):
-    sizes, sample = [], inferencer.model.sample
+    sizes, generate = [], inferencer.model.generate
 
     def small(number, *args, **options):
         sizes.append(number)
         if number > 4:
             raise torch.cuda.OutOfMemoryError
-        return sample(number, *args, **options)
+        return generate(number, *args, **options)
 
-    inferencer.model.sample = small
+    inferencer.model.generate = small
     sample_to_files(inferencer, tmp_path / 'x.npz', 48, batch_size=16)
     assert sizes == [16, 8] + 12 * [4]
 
@@ -425,13 +429,13 @@ def test_bad_request_is_refused_before_the_weights_are_read(inferencer, tmp_path
 
 
 def test_log_gets_a_line_now_and_then(inferencer, tmp_path, monkeypatch, capsys):
-    seconds, draw = [0.0], inferencer.model.draw
+    seconds, draw = [0.0], inferencer.sample
 
     def slow_draw(*args, **options):
         seconds[0] += 20
         return draw(*args, **options)
 
-    inferencer.model.draw = slow_draw
+    inferencer.sample = slow_draw
     monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
     sample_to_files(inferencer, tmp_path / 'x.npz', 20, batch_size=2, progress=True)
     lines = capsys.readouterr().err.splitlines()

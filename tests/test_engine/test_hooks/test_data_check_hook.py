@@ -7,7 +7,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmcm.checkpoints import config_text, parse_config
+from mmcm.checkpoints import parse_config
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.datasets import DigitsDataset, ImageFolder
 from mmcm.datasets.cifar import CIFAR10_CLASSES
 from mmcm.datasets.class_names import class_names
@@ -180,7 +181,7 @@ def test_classes_of_data_and_model_have_to_be_as_many(tmp_path):
 def test_checkpoints_hold_the_names_of_the_classes(tmp_path):
     cfg = named_data(tmp_path)
     Runner.from_cfg(cfg).train()
-    text = config_text(tmp_path / 'run' / 'iter_4.pth')
+    text = Checkpoint(tmp_path / 'run' / 'iter_4.pth').config_text
     assert parse_config(text)['class_names'] == ['cat', 'dog']
     (log,) = (tmp_path / 'run').glob('*/*.log')
     assert 'composited 6 of 6 images with transparency on white' in log.read_text()

@@ -7,7 +7,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmcm.apis.publish import publish
-from mmcm.checkpoints import cached_file
+from mmcm.checkpoints import resolve_checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import read_backbone, read_checkpoint
 from mmcm.config import read_config
@@ -77,7 +77,7 @@ def source_of(case, trained, folder):
         publish(trained, folder / 'published.safetensors', '0.9', torch.float32)
         return folder / 'published.safetensors', read_backbone(trained, '0.9')
     if case == 'zoo name':
-        return 'edm_digits', read_backbone(cached_file('edm_digits'))
+        return 'edm_digits', read_backbone(resolve_checkpoint('edm_digits'))
     return trained, read_backbone(trained)
 
 

@@ -182,7 +182,7 @@ def test_weights_are_read_once(network, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError
 
-    monkeypatch.setattr(inception_v3, 'cached_file', refuse)
+    monkeypatch.setattr(inception_v3, 'resolve_checkpoint', refuse)
     network.init_weights()
 
 
@@ -233,11 +233,11 @@ def test_file_that_says_that_it_is_the_published_one_has_to_be(plain_path, tmp_p
 def test_published_file_is_asked_for_with_its_digest(plain_path, monkeypatch):
     asked = {}
 
-    def cached_file(source, sha256):
+    def resolve_checkpoint(source, sha256):
         asked[source] = sha256
         return plain_path
 
-    monkeypatch.setattr(inception_v3, 'cached_file', cached_file)
+    monkeypatch.setattr(inception_v3, 'resolve_checkpoint', resolve_checkpoint)
     InceptionV3().init_weights()
     assert asked == {WEIGHTS: PUBLISHED_SHA256}
     assert len(PUBLISHED_SHA256) == 64

@@ -1,62 +1,13 @@
 import re
 
 import pytest
-import torch
 from mmengine.config import Config
-from safetensors.torch import save_file
 
-from mmcm.checkpoints import config_text, parse_config, text_and_size
+from mmcm.checkpoints import parse_config
 from mmcm.utils.errors import InputError
 from support.diffusers_models import model_config
 
 TEXT = "model = dict(size=(1, 2), sampler=dict(indices=[0, 22], sigmas=None, rho=-7.0), type='A')\nname = {'a b': 1}\n"
-
-
-def test_text_is_found_where_commands_write_it(tmp_path):
-    save_file(dict(a=torch.ones(1)), tmp_path / 'published.safetensors', dict(config=TEXT))
-    torch.save(dict(meta=dict(cfg=TEXT), state_dict=dict(a=torch.ones(1))), tmp_path / 'iter_8.pth')
-    assert config_text(tmp_path / 'published.safetensors') == config_text(tmp_path / 'iter_8.pth') == TEXT
-
-
-def test_no_tensor_of_a_safetensors_file_is_read(tmp_path, monkeypatch):
-    save_file(dict(a=torch.ones(2, 3), b=torch.ones(())), tmp_path / 'x.safetensors', dict(config=TEXT))
-    monkeypatch.setattr('mmcm.checkpoints.read.read_checkpoint', lambda *_, **__: pytest.fail('read all of it'))
-    assert text_and_size(tmp_path / 'x.safetensors') == (TEXT, 7)
-
-
-def test_truncated_safetensors_file_is_refused(tmp_path):
-    save_file(dict(a=torch.ones(100)), tmp_path / 'x.safetensors', dict(config=TEXT))
-    content = (tmp_path / 'x.safetensors').read_bytes()
-    (tmp_path / 'x.safetensors').write_bytes(content[:-8])
-    with pytest.raises(InputError, match='is no whole checkpoint'):
-        config_text(tmp_path / 'x.safetensors')
-
-
-def test_weights_alone_have_none(tmp_path):
-    save_file(dict(a=torch.ones(1)), tmp_path / 'x.safetensors')
-    torch.save(dict(a=torch.ones(1)), tmp_path / 'x.pt')
-    torch.save(dict(meta=None, a=torch.ones(1)), tmp_path / 'y.pt')
-    assert [config_text(tmp_path / name) for name in ('x.safetensors', 'x.pt', 'y.pt')] == ['', '', '']
-
-
-def test_weights_that_share_a_storage_count_once(tmp_path):
-    whole = torch.zeros(100)
-    for content, count in (
-        (dict(a=whole, b=whole.view(10, 10), c=whole[:7], d=torch.zeros(3, dtype=torch.half)), 103),
-        (dict(a=whole[:20], b=whole[20:50]), 50),
-        (dict(a=torch.zeros(2).expand(500, 2)), 2),
-        (dict(a=torch.zeros(0), b=torch.zeros(0), step=3), 0),
-    ):
-        torch.save(content, tmp_path / 'x.pth')
-        assert text_and_size(tmp_path / 'x.pth') == ('', count)
-    save_file(dict(a=torch.ones(5), b=torch.ones(2, dtype=torch.half)), tmp_path / 'x.safetensors')
-    assert text_and_size(tmp_path / 'x.safetensors') == ('', 7)
-
-
-def test_file_that_cannot_be_read_is_refused(tmp_path):
-    (tmp_path / 'x.safetensors').write_bytes(b'half')
-    with pytest.raises(InputError, match='x.safetensors is a text .*and no checkpoint'):
-        config_text(tmp_path / 'x.safetensors')
 
 
 def test_values_are_those_of_the_text():

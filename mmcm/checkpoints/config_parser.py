@@ -1,14 +1,13 @@
-"""The config that a checkpoint carries as text. It is read, never run: it comes with a file of someone else.
+"""Parser for the config text in a checkpoint. The text is parsed and never run, since the file may be hostile.
 
-Python's own parser may crash the process on hostile text, and `ast.literal_eval` takes more than a config needs. The
-reader here knows assignments of literals and of `dict(...)`, which is all that MMEngine writes, and nothing else.
+Python's own parser may crash the process on hostile text, and `ast.literal_eval` accepts more than a config needs. This
+parser accepts assignments of literals and of `dict(...)`, which is all that MMEngine writes.
 """
 
 import ast
-import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,59 +26,6 @@ TOKEN = re.compile(
     |(?P<mark>[=(){}\[\],:.-])""",
     re.VERBOSE | re.DOTALL,
 )
-
-
-def config_text(path: str | Path) -> str:
-    """Return the text of the config in a checkpoint, '' if there is none.
-
-    Args:
-        path (str | Path): A safetensors file written by `mmcm publish` or `mmcm convert`, or a training
-            checkpoint.
-
-    Raises:
-        InputError: If the file cannot be read, or its config is no text.
-    """
-    return text_and_size(path)[0]
-
-
-def text_and_size(path: str | Path) -> tuple[str, int]:
-    """Return the text of the config in a checkpoint, '' if there is none, and the number of weights in the file.
-
-    Weights that tensors share count once.
-    """
-    from mmcm.checkpoints.read import check_file, read_checkpoint, reads_as_safetensors, safetensors_header
-
-    path = Path(path)
-    if path.is_file() and os.access(path, os.R_OK) and reads_as_safetensors(path):
-        check_file(path)
-        metadata, sizes = safetensors_header(path)
-        return metadata.get('config', ''), sum(sizes)
-    content = read_checkpoint(path, mapped=True)
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    text = meta.get('cfg') if isinstance(meta, dict) else None
-    content = content.get('state_dict', content) if isinstance(content, Mapping) else {}
-    if text is not None and not isinstance(text, str):
-        raise InputError(f'{path}: the config in it (meta.cfg) has to be text, got a {type(text).__name__}.')
-    return text or '', _count_weights(content.values() if isinstance(content, Mapping) else ())
-
-
-def _count_weights(values: Iterable[Any]) -> int:
-    """Return how many weights the tensors among `values` have, at most those that their storages have room for."""
-    import torch
-
-    count, storages = 0, {}
-    for value in values:
-        if not isinstance(value, torch.Tensor):
-            continue
-        if value.layout is not torch.strided:  # which only comes of what the user has let through
-            count += value.numel()
-            continue
-        storage = value.untyped_storage()
-        views = storages.setdefault(storage.data_ptr(), (storage.nbytes(), []))[1]
-        views.append((value.numel(), value.element_size()))
-    for size, views in storages.values():
-        count += min(sum(numel for numel, _ in views), size // min(item for _, item in views))
-    return count
 
 
 def parse_config(text: str, source: str | Path = 'the text') -> dict[str, Any]:
@@ -130,7 +76,7 @@ class _Reader:
                 self.refuse(f'{self.shown()} is no setting (name = value)')
             self.start, self.end = match.span()
             if match.lastgroup != 'space':
-                self.kind, self.token = match.lastgroup, match[0]
+                self.kind, self.token = match.lastgroup or '', match[0]
                 return
         self.start = self.end
 
@@ -265,7 +211,7 @@ class _Reader:
 
 
 def setting(config: Any, *keys: str) -> Any:
-    """Return the setting below `keys` of a config, None if there is none."""
+    """Return the setting at the nested `keys` of a config, None if there is none."""
     for key in keys:
         config = config.get(key) if isinstance(config, Mapping) else None
     return config

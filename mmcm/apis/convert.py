@@ -1,0 +1,94 @@
+"""Convert weights between the files of OpenAI, diffusers and mmcm."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.formats.diffusers_folder import write_folder
+from mmcm.checkpoints.weights import digest
+from mmcm.checkpoints.write import write_safetensors, write_torch
+from mmcm.config import read_config, released_config
+from mmcm.denoisers import load_denoiser
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+from mmcm.utils.finite import in_dtype
+from mmcm.version import __version__
+from mmcm.zoo import lookup, released_sampler
+
+
+def convert(
+    source: str | Path | Checkpoint,
+    out: Path,
+    to: str,
+    config: str | None = None,
+    average: str | None = None,
+    dtype: str = 'float32',
+    cache_dir: str | None = None,
+) -> str:
+    """Convert the weights of a checkpoint.
+
+    Args:
+        source (str | Path | Checkpoint): The checkpoint, or its name.
+        out (Path): File or folder to write.
+        to (str): What to write: 'openai' (a state dict), 'diffusers' (a folder) or 'mmcm' (safetensors with config).
+        config (str, optional): A config, or its name, where the checkpoint does not have it.
+        average (str, optional): Which weights; see `chosen_weights`.
+        dtype (str): Precision of what is written.
+        cache_dir (str, optional): Where downloads are kept.
+
+    Returns:
+        str: SHA-256 of the weights under the names of the released checkpoints: the same for all that is written.
+
+    Raises:
+        InputError: If anything cannot be used; nothing has been written then.
+    """
+    checkpoint = Checkpoint.open(source, cache_dir)
+    checkpoint.locate()  # a missing file is reported before its config is looked for
+    text, model = config_of(checkpoint, config)
+    with torch.device('meta'):  # its names and shapes are all that is needed of it
+        denoiser = MODELS.build(model['denoiser'])
+    load_denoiser(denoiser, checkpoint, average)
+    weights = in_dtype(denoiser.backbone.state_dict(), getattr(torch, dtype))
+    sha = digest(weights)
+    if to == 'diffusers':
+        write_folder(out, model, weights)
+    elif to == 'openai':
+        write_torch(out, weights)
+    else:
+        metadata = dict(mmcm_version=__version__, weights_sha256=sha, config=text, format='pt')
+        write_safetensors(out, weights, metadata)
+    return sha
+
+
+def config_of(checkpoint: Checkpoint, given: str | None = None) -> tuple[str, dict[str, Any]]:
+    """Return the config that goes with a checkpoint, as text, and its `model`.
+
+    Args:
+        checkpoint (Checkpoint): The checkpoint.
+        given (str, optional): The config that the user names.
+
+    Raises:
+        InputError: If there is none, or it describes no model with a backbone.
+    """
+    name = given or str(checkpoint)
+    released = lookup(name)
+    if given or released:
+        config: Config = released_config(released) if released else read_config(name)
+        levels = released_sampler(str(checkpoint)) or released_sampler(name)
+        if levels:
+            config.model.sampler.num_scales = levels['num_scales']
+        text, values = config.pretty_text, config.to_dict()
+    else:
+        text, values = checkpoint.config_text, checkpoint.config
+    model = values.get('model')
+    try:
+        model['denoiser']['backbone']['type']
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f'{name} does not say what network the weights are of (model.denoiser.backbone): give its '
+            'config by --config, a file or a name that comes with mmcm.'
+        ) from error
+    return text, model

@@ -1,0 +1,64 @@
+"""Names of the weights in a training checkpoint of a ConsistencyModel.
+
+The trained weights are `denoiser.backbone.*`, the averages `emas.<decay>.backbone.*`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mmcm.checkpoints.formats.foreign_weights import ONLINE, as_number, is_state_dict, unwrapped_names
+from mmcm.utils.errors import InputError
+
+TRAINED = 'denoiser.backbone.'
+
+
+def average_name(decay: float) -> str:
+    """Return the name of the average with `decay` among the modules of a model, which may not contain a dot."""
+    return repr(float(decay)).replace('.', '_')
+
+
+def own_weights(content: Any) -> dict[str, Tensor] | None:
+    """Return the weights of a training checkpoint, None if `content` is another kind of checkpoint.
+
+    The names that wrappers put in front (`module.`) and between (`_orig_mod.`) are taken off.
+    """
+    weights = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    if not is_state_dict(weights):
+        return None
+    weights = unwrapped_names(weights)
+    return weights if any(key.startswith(TRAINED) for key in weights) else None
+
+
+def kept_averages(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the averages in the weights of a training checkpoint; sampling uses the first."""
+    return list(dict.fromkeys(key.split('.')[1] for key in weights if key.startswith('emas.')))
+
+
+def network_of_training(
+    weights: Mapping[str, Tensor], path: str | Path, average: str | None = None
+) -> tuple[dict[str, Tensor], str]:
+    """Return the weights of one network in a training checkpoint, and the decay of the average or 'online'.
+
+    Args:
+        weights (Mapping[str, Tensor]): Of the checkpoint; see `own_weights`.
+        path (str | Path): What errors call the checkpoint.
+        average (str, optional): The decay, or 'online'; None takes the first average, else the online weights.
+
+    Raises:
+        InputError: If there is no such average.
+    """
+    averages = kept_averages(weights)
+    if average is None:
+        name = averages[0] if averages else ONLINE
+    else:
+        decay = as_number(average)
+        name = average if decay is None else average_name(decay)
+    if name != ONLINE and name not in averages:
+        choices = [ONLINE, *(name.replace('_', '.') for name in averages)]
+        raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
+    prefix = TRAINED if name == ONLINE else f'emas.{name}.backbone.'
+    found = {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+    return found, name.replace('_', '.')

@@ -43,7 +43,7 @@ RENAMED = {
     'mmcm.editing.deblurring': 'mmcm.operators.deblurring',
     'mmcm.editing.guide': 'mmcm.operators.sdedit',
     'mmcm.editing.inpainting': 'mmcm.operators.inpainting',
-    'mmcm.editing.known_kept': 'mmcm.operators.data_consistency',
+    'mmcm.editing.known_kept': 'mmcm.models.editing',
     'mmcm.editing.pictures': 'mmcm.apis.editing.images',
     'mmcm.editing.super_resolution': 'mmcm.operators.super_resolution',
     'mmcm.editing.tasks': 'mmcm.apis.editing.tasks',
@@ -110,6 +110,7 @@ MOVED_NAMES = {
     ('mmcm.checkpoints', 'write_folder'): 'mmcm.checkpoints.formats.diffusers_folder',
     ('mmcm.engine', 'ResumableSampler'): 'mmcm.datasets.samplers',
     ('mmcm.engine', 'WholeBatches'): 'mmcm.datasets.samplers',
+    ('mmcm.operators', 'editing_sampler'): 'mmcm.models.editing',
     ('mmcm.utils.finite', 'OutputCheck'): 'mmcm.models.output_check',
     ('mmcm.utils.images', 'CAPTION_HEIGHT'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'caption'): 'mmcm.visualization.grids',
@@ -131,6 +132,15 @@ MOVED_NAMES = {
 
 # Names that changed: the new one in the same module, or with the path of another module.
 RENAMED_NAMES = {
+    ('mmcm.apis.editing', 'Edited'): 'mmcm.apis.editing.edit_result.EditResult',
+    ('mmcm.apis.editing', 'MOST_CALLS'): 'mmcm.apis.editing.request.MAX_CALLS',
+    ('mmcm.apis.editing', 'as_picture'): 'mmcm.apis.editing.images.open_image',
+    ('mmcm.apis.editing.edit_result', 'Edited'): 'EditResult',
+    ('mmcm.apis.editing.images', 'decode_picture'): 'decode_image',
+    ('mmcm.apis.editing.images', 'fit_picture'): 'fit_image',
+    ('mmcm.apis.editing.images', 'read_picture'): 'open_image',
+    ('mmcm.apis.editing.images', 'scaled_mask'): 'scale_mask',
+    ('mmcm.apis.editing.images', 'scaled_picture'): 'scale_image',
     ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
     ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
     ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
@@ -142,6 +152,13 @@ RENAMED_NAMES = {
     ('mmcm.evaluation.metrics.deduplicate', 'CountedOnce'): 'Deduplicator',
     ('mmcm.evaluation.metrics.feature_metric', 'ExtractingMetric'): 'FeatureMetric',
     ('mmcm.evaluation.metrics.pairwise_feature_metric', 'ComparingMetric'): 'PairwiseFeatureMetric',
+    ('mmcm.models.editing', 'known_kept'): 'constrain',
+    ('mmcm.operators', 'Guide'): 'mmcm.operators.sdedit.SDEdit',
+    ('mmcm.operators', 'known_kept'): 'mmcm.models.editing.constrain',
+    ('mmcm.operators.tiles', 'around'): 'mmcm.apis.editing.tiling.tiles_around',
+    ('mmcm.operators.tiles', 'count_tiles'): 'mmcm.apis.editing.tiling.count_tiles',
+    ('mmcm.operators.tiles', 'whole_picture'): 'mmcm.apis.editing.tiling.covering_tiles',
+    ('mmcm.operators.sdedit', 'Guide'): 'SDEdit',
     ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
     ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
     ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
@@ -176,9 +193,9 @@ def moved_name(package: str, name: str) -> object:
         module, _, new_name = new.rpartition('.')
         warnings.warn(f'{package}.{name} is {new} now.', DeprecationWarning, stacklevel=3)
         return getattr(importlib.import_module(module or package), new_name)
-    new = MOVED_NAMES.get((package, name))
-    if new is None:
+    if (package, name) not in MOVED_NAMES:
         raise AttributeError(f'module {package!r} has no attribute {name!r}')
+    new = MOVED_NAMES[package, name]
     warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
     return getattr(importlib.import_module(new), name)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmcm.apis.editing.edit import edit_picture
+from mmcm.apis.editing import edit_picture
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
@@ -46,7 +46,7 @@ def draw(out: Path) -> None:
     (after,) = edited.pasted
     gap = np.full((photo.height, GAP, 3), 255, np.uint8)
     Image.fromarray(np.hstack([np.asarray(damaged), gap, np.asarray(after)])).save(out, quality=88)
-    print(f'Wrote {out}: {edited.num_tiles} tiles, {edited.num_calls} network calls each, {edited.seconds:.0f} s')
+    print(f'Wrote {out}: {edited.num_tiles} tiles, {edited.nfe} network calls each, {edited.seconds:.0f} s')
 
 
 if __name__ == '__main__':

@@ -43,7 +43,7 @@ COLUMNS = {
     'manifold/precision': 'precision',
     'manifold/recall': 'recall',
 }
-CHINESE_COLUMNS = dict(zip(COLUMNS, ('Fréchet 距离', '准确率', '精确率', '召回率')))
+RESULTS = ROOT / 'docs' / 'results_digits.md'
 JUDGES = 'configs/digits/judges_1xb32_digits-8x8.py'
 JUDGE = re.compile(r'frechet_(\D+)(\d+)/distance')  # of an architecture and a seed
 SHIPPED = {  # zoo name: its config, and the samplers that it is measured with
@@ -264,7 +264,7 @@ def judge_table(rows: Sequence[tuple[str, int | None, dict[str, float]]], halves
         halves (dict): Scores by judges of the halves of the real digits.
     """
     kinds = list(dict.fromkeys(found[1] for key in halves if (found := JUDGE.fullmatch(key))))
-    header = ['Images', 'Network calls', 'sliced Wasserstein', 'nine judges', *kinds]
+    header = ['Images', 'NFE', 'sliced Wasserstein', 'nine judges', *kinds]
     lines = ['| ' + ' | '.join(header) + ' |', '| :-- |' + ' --: |' * (len(header) - 1)]
     for name, calls, metrics in [('real half against real half', None, halves), *rows]:
         cells = [name, '' if calls is None else str(calls), *judge_columns(metrics, halves)]
@@ -329,20 +329,18 @@ def train_and_measure(method: str, folder: Path, threads: int) -> None:
     measure(method, folder, threads)
 
 
-def table(
-    work_dir: Path, seeds: Sequence[int], methods: Sequence[str], columns: dict[str, str], short: bool = False
-) -> str:
-    """Return the table of means, with ranges over several seeds, in Markdown; if `short`, of the smallest NFE alone."""
+def table(work_dir: Path, seeds: Sequence[int], methods: Sequence[str]) -> str:
+    """Return the table of means, with ranges over several seeds, in Markdown."""
     lines = [
-        '| Method | Network calls | ' + ' | '.join(columns.values()) + ' | training |',
-        '| :-- | --: |' + ' --: |' * (len(columns) + 1),
+        '| Method | NFE | ' + ' | '.join(COLUMNS.values()) + ' | training |',
+        '| :-- | --: |' + ' --: |' * (len(COLUMNS) + 1),
     ]
     for method in methods:
         folders = [work_dir / f'seed{seed}' / method for seed in seeds]
         seconds = seconds_of(method, folders[0].parent)
         scores = [read_scores(method, folder) for folder in folders]
-        for name in list(scores[0])[: 1 if short else None]:
-            cells = [spread([score[name]['metrics'][key] for score in scores]) for key in columns]
+        for name in scores[0]:
+            cells = [spread([score[name]['metrics'][key] for score in scores]) for key in COLUMNS]
             calls = scores[0][name]['network_calls']
             lines.append(f'| `{method}` | {calls} | ' + ' | '.join(cells) + f' | {seconds:.0f} s |')
     return '\n'.join(lines)
@@ -383,7 +381,7 @@ def main() -> None:
     shipped = judge_table(measure_shipped(work_dir, threads), halves)
     print(shipped)
     if args.write_docs:
-        write_between(ROOT / 'docs' / 'results_digits.md', 'shipped', shipped)
+        write_between(RESULTS, 'shipped', shipped)
     if args.shipped:
         return
     folders = [work_dir / f'seed{seed}' for seed in args.seeds]
@@ -397,14 +395,12 @@ def main() -> None:
                 if (METHODS[method] is not None) == needs_teacher
             ]
             list(pool.map(lambda row: train_and_measure(*row, threads), rows))
-    result = table(work_dir, args.seeds, args.methods, COLUMNS)
+    result = table(work_dir, args.seeds, args.methods)
     judged = judge_table([row for method in args.methods for row in judged_rows(method, folders)], halves)
     print(result, judged, sep='\n\n')
     if args.write_docs:
-        write_between(ROOT / 'docs' / 'results_digits.md', 'table', result)
-        write_between(ROOT / 'docs' / 'results_digits.md', 'judges', judged)
-        for page, columns in {'README.md': COLUMNS, 'README_zh-CN.md': CHINESE_COLUMNS}.items():
-            write_between(ROOT / page, 'table', table(work_dir, args.seeds, args.methods, columns, short=True))
+        write_between(RESULTS, 'table', result)
+        write_between(RESULTS, 'judges', judged)
         for method in args.methods:
             sheet = (work_dir / f'seed{args.seeds[0]}' / method / 'sheet.png').read_bytes()
             (ROOT / 'docs' / 'images' / f'digits_{method}.png').write_bytes(sheet)

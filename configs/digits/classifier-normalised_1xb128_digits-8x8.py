@@ -1,4 +1,4 @@
-# A judge that is as unlike the shipped classifier as its architecture: nothing dropped, no labels smoothed.
+# A judge that differs from the shipped classifier in architecture and training: no dropout, no label smoothing.
 _base_ = './classifier_1xb128_digits-8x8.py'
 max_iters = 600
 model = dict(architecture='normalised', dropout=0.0, label_smoothing=0.0)

@@ -14,7 +14,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=ma
 val_cfg = dict()
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05))
 param_scheduler = dict(type='CosineAnnealingLR', by_epoch=False, T_max=max_iters)
-default_hooks = dict(  # no averages and nothing to draw
+default_hooks = dict(  # no averages, no samples
     _delete_=True,
     logger=dict(type='LoggerHook', log_metric_by_epoch=False),
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=max_iters),

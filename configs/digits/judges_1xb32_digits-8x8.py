@@ -1,5 +1,5 @@
-# The digits by several judges: classifiers of three architectures and three seeds each, none of which took part in the
-# selection of a model, and the sliced Wasserstein distance, which needs none. The first metrics are the usual ones.
+# Evaluation of the digits by several judges: classifiers of three architectures with three seeds each, which took no
+# part in the selection of models, and the sliced Wasserstein distance, which needs no classifier.
 _base_ = './cd_1xb32_digits-8x8.py'
 judges = [f'{kind}{seed}' for kind in ('convolutional', 'normalised', 'perceptron') for seed in (1, 2, 3)]
 test_evaluator = dict(

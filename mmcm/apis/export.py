@@ -1,6 +1,6 @@
-"""Models as files that draw without mmcm: ONNX, and programs of `torch.export`.
+"""Export of models to files that sample without mmcm: ONNX, and programs of `torch.export`.
 
-A file holds the whole way from noise to images: the sampler's loop unrolled, with the network inside.
+A file holds the sampler's loop, unrolled, with the network inside: from noise to images.
 """
 
 import json
@@ -32,25 +32,23 @@ BATCH = Dim('batch')
 ONNX_BYTES = 2**31 - 2**24  # of weights: a file of ONNX ends at 2 GiB, and needs some for the graph
 
 
-class DrawingGraph(nn.Module):
-    """What `ConsistencyModel.sample` computes, as a function of nothing but noise and labels.
+class SamplingGraph(nn.Module):
+    """`ConsistencyModel.sample` as a function of noise and labels alone.
 
-    Any sampler will do: how much noise it draws is known beforehand, and becomes an input.
+    Any sampler will do: all the noise that it asks for becomes an input.
 
     Args:
         model (ConsistencyModel): The model; its weights are shared where they are float32 and on the CPU.
         sampler (Sampler, optional): A sampler other than the model's own.
 
     Attributes:
-        num_draws (int): How often the sampler draws noise, k.
+        num_draws (int): How often the sampler asks for noise, k.
         sigmas (list[float]): The noise level of each call of the network.
     """
 
     def __init__(self, model: ConsistencyModel, sampler: Sampler | None = None) -> None:
         super().__init__()
-        sampler = sampler or model.sampler
-        if sampler is None:
-            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        sampler = model.checked_sampler(sampler)
         self.sampler = with_constant_levels(sampler)
         denoiser = model.inference_denoiser
         weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}
@@ -61,7 +59,7 @@ class DrawingGraph(nn.Module):
         self.num_draws, self.sigmas = rehearse(sampler)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Draw images.
+        """Sample images.
 
         Args:
             noise (Tensor): Standard normal noise, (N, k, C, H, W), float32.
@@ -78,7 +76,7 @@ class DrawingGraph(nn.Module):
         return self.sampler(denoise, next(draws), lambda x: next(draws)).clamp(-1, 1)
 
     def inputs(self, num_images: int) -> tuple[Tensor, ...]:
-        """Return noise, as `SampleNoise` draws it for the seeds from 0, and labels from the first class to the last."""
+        """Return the noise of `SampleNoise` for the seeds from 0, and labels from the first class to the last."""
         source = SampleNoise(range(num_images))
         noise = torch.stack([source.randn(num_images, *self.image_shape) for _ in range(self.num_draws)], dim=1)
         if self.num_classes is None:
@@ -87,7 +85,7 @@ class DrawingGraph(nn.Module):
         return noise, labels.long()
 
     def about(self) -> dict[str, str]:
-        """Return what a runtime wants to know of the file: text, that of numbers and lists being JSON."""
+        """Return the metadata of the file, as text; numbers and lists are JSON."""
         classes = {} if self.num_classes is None else dict(num_classes=str(self.num_classes))
         return dict(
             mmcm_version=__version__,
@@ -99,16 +97,16 @@ class DrawingGraph(nn.Module):
 
 
 def with_constant_levels(sampler: Sampler) -> Sampler:
-    """Return `sampler` with its noise levels as numbers, where it computes them by torch, which would be traced."""
+    """Return a copy of `sampler` whose noise levels are numbers: computed by torch, they would be traced."""
     if isinstance(sampler, KarrasSampler):
         levels = sampler.levels(torch.float32)
         sampler = copy(sampler)
-        sampler.levels = lambda dtype: levels
+        sampler.levels = lambda dtype: levels  # type: ignore[method-assign]  # of this copy alone
     return sampler
 
 
 def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
-    """Return how often `sampler` draws noise, the first included, and the noise level of each call of the network."""
+    """Return how often `sampler` asks for noise, and the noise level of each call of the network."""
     draws, sigmas = 1, []
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
@@ -127,7 +125,7 @@ def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
 @torch.no_grad()
 def export(
     model: ConsistencyModel, out: str | Path, sampler: Sampler | None = None, name: str = '', progress: bool = False
-) -> tuple[DrawingGraph, float]:
+) -> tuple[SamplingGraph, float]:
     """Write a model to a file, in the format of its suffix: .onnx, or .pt2 for `torch.export.load`.
 
     The file takes batches of any size. It is compared with torch before it appears under its name.
@@ -136,20 +134,20 @@ def export(
         model (ConsistencyModel): The model, with its weights.
         out (str | Path): The file to write.
         sampler (Sampler, optional): A sampler other than the model's own; it becomes part of the file.
-        name (str): What the file says that the model is.
+        name (str): Name of the model in the metadata of the file.
         progress (bool): Whether to show progress on stderr.
 
     Returns:
-        tuple[DrawingGraph, float]: What was written, and the largest difference between an image from the file and the
-        same image from torch, pixels being in [-1, 1].
+        tuple[SamplingGraph, float]: The graph that was written, and the largest difference between an image from the
+        file and the same image from torch, pixels being in [-1, 1].
 
     Raises:
-        InputError: If the file cannot be written, does not agree with torch, or would draw what is not finite.
+        InputError: If the file cannot be written, does not agree with torch, or its images are not finite.
     """
     out = Path(out)
     check_export(model, out)
     kind = FORMATS[out.suffix]
-    graph = DrawingGraph(model, sampler)
+    graph = SamplingGraph(model, sampler)
     inputs = graph.inputs(3)
     images = checked(graph, inputs)
     with appearing(out) as part, progress_bar('exporting', 3, progress, 'phases') as advance:
@@ -168,10 +166,10 @@ def export(
     return graph, difference
 
 
-def checked(graph: DrawingGraph, inputs: Sequence[Tensor]) -> Tensor:
-    """Return what `graph` draws; a NotFiniteError if what its network makes is not finite.
+def checked(graph: SamplingGraph, inputs: Sequence[Tensor]) -> Tensor:
+    """Return the images of `graph`; a NotFiniteError if an output of its network is not finite.
 
-    The check is put around the network from outside, so that it is in no file.
+    The check is a hook of the network, so that it is in no file.
     """
     check = OutputCheck(graph.denoiser)
     handle = graph.denoiser.register_forward_hook(lambda module, arguments, output: check.note(output))
@@ -185,7 +183,7 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
     """Raise an InputError if `model`, which needs no weights yet, cannot be written to `out`; makes the folder."""
     if out.suffix not in FORMATS:
         raise InputError(f'{out} has to end in {" or ".join(FORMATS)}, which says the format.')
-    if torch.__version__ < (2, 9):
+    if torch.__version__ < '2.9':  # which compares as versions do
         raise InputError(f'exporting needs torch 2.9 or newer, this is {torch.__version__}: upgrade torch.')
     missing = [name for name in FORMATS[out.suffix].packages if find_spec(name) is None]
     if missing:
@@ -198,7 +196,7 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
         raise InputError(f'{out} is a folder: name a file.')
 
 
-def trace(graph: DrawingGraph) -> ExportedProgram:
+def trace(graph: SamplingGraph) -> ExportedProgram:
     """Return `graph` as a program of torch's own operations, for batches of any size."""
     inputs = graph.inputs(2)
     shapes = tuple({0: BATCH} for _ in inputs)
@@ -220,6 +218,7 @@ def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> N
             dynamic_shapes=({0: BATCH}, *({} for _ in names[1:])),  # named once, it is the name of all
             verbose=False,
         )
+    assert exported is not None, 'with dynamo=True torch returns the program'
     proto = exported.model_proto
     onnx.helper.set_model_props(proto, about)
     for item in (*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
@@ -228,7 +227,7 @@ def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> N
 
 
 def run_onnx(path: Path, inputs: Sequence[Tensor]) -> Tensor:
-    """Return what ONNX Runtime draws with the file at `path`."""
+    """Sample with the file at `path` in ONNX Runtime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
@@ -243,14 +242,14 @@ def write_program(program: ExportedProgram, path: Path, about: dict[str, str]) -
 
 
 def run_program(path: Path, inputs: Sequence[Tensor]) -> Tensor:
-    """Return what the program at `path` draws."""
+    """Sample with the program at `path`."""
     with path.open('rb') as file:  # given a path, torch would ask for the suffix .pt2
         return torch.export.load(file).module()(*inputs)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to itself what torch's exporter says of packages that it does not need, and of its own old code."""
+    """Silence notes of torch's exporter on packages that it does not need, and on its own old code."""
     logger = logging.getLogger('torch.onnx')
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -264,13 +263,13 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A format of exported files.
 
     Attributes:
         write (Callable): Writes a program to a path, with metadata.
-        run (Callable): Draws images with the file at a path.
-        tolerance (float): How far a pixel, in [-1, 1], may be from that of torch.
-        packages (tuple[str, ...]): What else has to be installed.
+        run (Callable): Samples images with the file at a path.
+        tolerance (float): Largest difference of a pixel, in [-1, 1], from that of torch.
+        packages (tuple[str, ...]): Packages that have to be installed.
     """
 
     write: Callable[[ExportedProgram, Path, dict[str, str]], None]
@@ -283,3 +282,10 @@ FORMATS = {
     '.onnx': Format(write_onnx, run_onnx, 1e-4, ('onnx', 'onnxscript', 'onnxruntime')),
     '.pt2': Format(write_program, run_program, 1e-5),
 }
+
+
+def __getattr__(name: str) -> type:
+    if name == 'DrawingGraph':
+        warnings.warn('DrawingGraph is SamplingGraph now.', DeprecationWarning, stacklevel=2)
+        return SamplingGraph
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,9 +1,7 @@
-"""`ConsistencyModelInferencer`: a model that is ready to draw."""
+"""`ConsistencyModelInferencer`: samples images from a model, with one call."""
 
-import math
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +11,24 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from torch import Tensor
 
+from mmcm.apis.request import SampleRequest, check_latents, names_of
 from mmcm.apis.resolve_model import pick_device, pick_dtype, resolve_model, sampler_config
-from mmcm.apis.sampling_result import Drawing, Images
+from mmcm.apis.sampling_result import Images, SamplingResult
 from mmcm.apis.steps import sampler_with_steps
-from mmcm.datasets.class_names import class_names, label_of
-from mmcm.datasets.sampling_requests import RULES, request_labels
+from mmcm.datasets.class_names import class_names
+from mmcm.datasets.labels import class_number, resolve_classes
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
-from mmcm.noise.generators import RequestNoise, SampleNoise, sample_seeds
+from mmcm.models.sampling_loop import Samples
+from mmcm.noise.generators import RequestNoise, as_seed, sample_seeds
 from mmcm.registry import MODELS, SAMPLERS, SCOPE
 from mmcm.samplers import Callback, Sampler
 from mmcm.structures import DataSample
-from mmcm.utils.checks import as_list, check_count, check_flag, has_length
+from mmcm.utils.batches import Batches
+from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
-from mmcm.utils.progress import progress_bar
 
 COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps')  # of arguments of diffusers' pipeline
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
@@ -38,7 +38,7 @@ MAX_BATCH = 1024
 
 
 class ConsistencyModelInferencer(BaseInferencer):
-    """A model with its weights on a device, as one of MMEngine's inferencers.
+    """A model with its weights on a device, ready to sample; an inferencer of MMEngine.
 
     Args:
         model (str | Path | Config): The name of a model of the zoo; a config, its path, or its name among those that
@@ -129,8 +129,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         callback_steps: int = 1,
         progress: bool = False,
         **unknown: Any,
-    ) -> Drawing | tuple[Images]:
-        """Draw images.
+    ) -> SamplingResult | tuple[Images]:
+        """Sample images.
 
         The same request gives the same images (up to the rounding of the arithmetic) whatever `batch_size` is.
 
@@ -155,11 +155,12 @@ class ConsistencyModelInferencer(BaseInferencer):
             clip (bool): Whether each estimate of the clean images is clipped to [-1, 1]; the images always are.
             output_type (str): 'pil' (Pillow's images), 'np' (float32 in [0, 1], (N, H, W, C)), 'pt' (the same as a
                 tensor, (N, C, H, W), on the CPU) or 'data_sample'.
-            return_dict (bool): Whether to return a `Drawing`, or the tuple `(images, )`.
+            return_dict (bool): Whether to return a `SamplingResult`, or the tuple `(images, )`.
             callback (Callable, optional): Called in the steps of each batch with the step from 0, the noise level, the
                 noisy images and the estimate of the clean ones; see `Sampler`.
             callback_steps (int): It is called in every such step: 0, n, 2 n, ...
             progress (bool): Whether to show a progress bar on stderr.
+            **unknown: Other arguments, which are refused; for some of diffusers', the error names the counterpart.
 
         Raises:
             InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
@@ -167,101 +168,144 @@ class ConsistencyModelInferencer(BaseInferencer):
         for name in unknown:
             here = f': what is {name} in diffusers is {COUNTERPARTS[name]} here' if name in COUNTERPARTS else ''
             raise InputError(f'there is no argument {name}{here}.')
-        if num_images is None:
-            lengths = (len(given) for given in (labels, latents, seed, generator) if has_length(given))
-            num_images = max(lengths, default=1) or 1
-        check_count('num_images', num_images)
         check_count('callback_steps', callback_steps)
-        check_flag('clip', clip)
         if output_type not in OUTPUT_TYPES:
             raise InputError(f'output_type has to be {", ".join(OUTPUT_TYPES)}, got {output_type!r}.')
-        sampler = self.choose_sampler(num_steps, timesteps, sigmas)
-        seeds = self.choose_seeds(seed, num_images)
-        noise = None if generator is None else RequestNoise(generator, num_images)
-        labels = self.choose_labels(labels, num_images, seed if noise is None else noise.seed)
-        if batch_size is None:
-            batch_size = self.batch_size
-        check_count('batch_size', batch_size)
-        shape = (num_images, *self.model.image_shape)
-        if latents is not None and not isinstance(latents, Tensor):
-            raise InputError(f'latents have to be a tensor, got {type(latents).__name__}: torch.as_tensor makes one.')
-        if latents is not None and tuple(latents.shape) != shape:
-            raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
-        if latents is not None:
-            check_given('latents', latents)
         if callback is not None and not callable(callback):
             raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
-        if noise is None:
-
-            def noise_of(part: slice) -> SampleNoise:
-                return SampleNoise(seeds[part])
-        else:
-            noise_of, seeds = noise.rows, None
-        self.load()
-
-        steps = math.ceil(num_images / batch_size) * sampler.num_steps
-        started = time.perf_counter()
-        with progress_bar('sampling', steps, shown=progress) as advance:
-
-            def on_step(step: int, *state: Any) -> None:
-                advance()
-                if callback is not None and step % callback_steps == 0:
-                    callback(step, *state)
-
-            batches = self.model.batches(
-                num_images, labels, noise_of, batch_size, latents, sampler=sampler, clip=clip, callback=on_step
-            )
-            pixels, images = self.postprocess(batches, None, output_type, labels, seeds)
-        drawing = Drawing(
-            images, pixels, labels, seeds, time.perf_counter() - started, sampler.num_calls, self.names_of(labels)
+        request = self.request(
+            num_images, labels, seed, batch_size, num_steps, timesteps, sigmas, generator, latents, clip
         )
-        return drawing if return_dict else (drawing.images,)
+
+        def on_step(step: int, *state: Any) -> None:
+            if callback is not None and step % callback_steps == 0:
+                callback(step, *state)
+
+        result = self.sample(request, output_type, on_step, progress)
+        return result if return_dict else (result.images,)
+
+    def request(  # noqa: D417, since `__call__` describes most arguments
+        self,
+        num_images: int | None = None,
+        labels: Any = None,
+        seed: int | Sequence[int] | Tensor = 0,
+        batch_size: int | None = None,
+        num_steps: int | None = None,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        clip: bool = True,
+        sampler: Sampler | None = None,
+        default_images: int = 1,
+    ) -> SampleRequest:
+        """Check a request, and fill in the defaults of the model. No weights are loaded.
+
+        Args:
+            sampler (Sampler, optional): A sampler, in place of steps.
+            default_images (int): Number of images where neither `num_images` nor a list of labels, latents, seeds or
+                generators gives it.
+
+        Raises:
+            InputError: If the arguments do not fit the model, or each other.
+        """
+        if num_images is None:
+            lists = [values for values in (labels, latents, seed, generator) if has_length(values)]
+            num_images = max(map(len, lists), default=0) or default_images  # type: ignore[arg-type]
+        check_count('num_images', num_images)
+        check_flag('clip', clip)
+        if sampler is None:
+            sampler = self.choose_sampler(num_steps, timesteps, sigmas)
+        seed = as_seed(seed)
+        sample_seeds(num_images, seed)  # an InputError unless all are integers of 64 bits, as many as images
+        noise = None if generator is None else RequestNoise(generator, num_images)
+        if noise is not None:
+            seed = noise.seed  # random labels follow from it
+        batch_size = self.batch_size if batch_size is None else batch_size
+        check_count('batch_size', batch_size)
+        check_latents(latents, (num_images, *self.model.image_shape))
+        if latents is not None:
+            check_given('latents', latents)
+        return SampleRequest(
+            int(num_images),
+            sampler,
+            int(batch_size),
+            seed,
+            clip,
+            resolve_classes(labels, self.model.num_classes, self.class_names, num_images),
+            self.model.num_classes,
+            self.class_names,
+            latents,
+            None if noise is None else noise.rows,
+        )
+
+    def sample(
+        self,
+        request: SampleRequest,
+        output_type: str | None = None,
+        callback: Callback | None = None,
+        progress: bool = False,
+        batches: Batches | None = None,
+    ) -> SamplingResult:
+        """Sample a request, which `request` has checked.
+
+        Args:
+            request (SampleRequest): The request.
+            output_type (str, optional): See `__call__`; None: `images` of the result are its `pixels`.
+            callback (Callable, optional): Called in each step of each batch; see `Sampler`.
+            progress (bool): Whether to show a progress bar on stderr.
+            batches (Batches, optional): A batch size that several requests share, in place of the request's own.
+        """
+        self.load()
+        samples = request.run(self.model, callback, progress, batches, keep_images=output_type in ('np', 'pt'))
+        labels, seeds = request.labels, request.seeds
+        images = self.postprocess(samples, None, output_type, labels, seeds)
+        return SamplingResult(
+            images, samples.pixels, labels, seeds, samples.seconds, request.sampler.nfe, request.names
+        )
 
     def preprocess(self, inputs: Sequence[int | str], batch_size: int = 1) -> Iterator[dict]:
         """Yield what `forward` takes: batches of requests for the classes `inputs`, image i with the seed i."""
-        labels = self.choose_labels(inputs, len(inputs))
+        labels = self.request(len(inputs), inputs).labels
         for start in range(0, len(inputs), batch_size):
             indices = range(start, min(start + batch_size, len(inputs)))
-            yield dict(data_samples=[DataSample.of(labels and labels[i], sample_seed=i) for i in indices])
+            samples = [DataSample.of(None if labels is None else labels[i], sample_seed=i) for i in indices]
+            yield dict(data_samples=samples)
 
     def forward(self, inputs: dict) -> list[DataSample]:
-        """Draw the requests of a batch."""
+        """Sample the requests of a batch."""
         return self.load().model.test_step(inputs)
 
-    def visualize(self, inputs: Any, preds: Drawing, columns: int | None = None) -> list[np.ndarray]:
-        """Return the sheet of a drawing, as the one picture of it: (H, W, 3), uint8 RGB."""
+    def visualize(self, inputs: Any, preds: SamplingResult, columns: int | None = None) -> list[np.ndarray]:
+        """Return the grid of a result, as its only image: (H, W, 3), uint8 RGB."""
         return [preds.sheet(columns)]
 
     def postprocess(
         self,
-        preds: Iterable[Tensor],
+        preds: Samples,
         visualization: Any = None,
-        output_type: str = 'pil',
+        output_type: str | None = 'pil',
         labels: Sequence[int] | None = None,
         seeds: Sequence[int] | None = None,
-    ) -> tuple[Tensor, Images]:
-        """Return the images of all batches `preds`, which are in [-1, 1]: as uint8, and as `output_type` says."""
-        parts, floats = [], []
-        for batch in preds:
-            parts.append(self.model.data_preprocessor.destruct(batch).cpu())
-            if output_type in ('np', 'pt'):
-                floats.append((batch / 2 + 0.5).clamp(0, 1).cpu())
-        pixels = torch.cat(parts)
+    ) -> Images:
+        """Convert samples to what `output_type` says."""
+        pixels = preds.pixels
+        if output_type is None:
+            return pixels
         if output_type == 'pil':
-            return pixels, [to_pil(image) for image in pixels]
-        if output_type == 'pt':
-            return pixels, torch.cat(floats)
-        if output_type == 'np':
-            return pixels, torch.cat(floats).permute(0, 2, 3, 1).numpy()
+            return [to_pil(image) for image in pixels]
+        if preds.images is not None:
+            images = (preds.images / 2 + 0.5).clamp(0, 1)
+            return images if output_type == 'pt' else images.permute(0, 2, 3, 1).numpy()
         samples = []
         for index, image in enumerate(pixels):
             seed = {} if seeds is None else dict(sample_seed=seeds[index])
             samples.append(DataSample.of(None if labels is None else labels[index], fake_img=image, **seed))
-        return pixels, samples
+        return samples
 
     @property
     def batch_size(self) -> int:
-        """Images per call of the network, where nobody says how many."""
+        """Images per call of the network, where a request does not say how many."""
         _, height, width = self.model.image_shape
         pixels = BATCH_PIXELS.get(self.device.type, BATCH_PIXELS['cpu'])
         return max(1, min(MAX_BATCH, pixels // (height * width)))
@@ -278,48 +322,19 @@ class ConsistencyModelInferencer(BaseInferencer):
         return sampler_with_steps(self.sampler_config, num_steps, timesteps, sigmas)
 
     def choose_seeds(self, seed: int | Sequence[int] | Tensor, num_images: int) -> Sequence[int]:
-        """Return the seed of each image; see `__call__`."""
+        """Return `request(num_images, seed=seed).seeds`. Deprecated."""
+        warnings.warn('choose_seeds is request(...).seeds now.', DeprecationWarning, stacklevel=2)
         return sample_seeds(num_images, seed)
 
     def choose_labels(self, labels: Any, num_images: int, seed: int | Sequence[int] | Tensor = 0) -> list[int] | None:
-        """Return the class of each image, None for unconditional models; see `__call__`.
-
-        Random ones follow from the `seed` of the request, or each from that of its own image.
-        """
-        num_classes = self.model.num_classes
-        if num_classes is None:
-            self.model.check_labels(labels, num_images)  # which says that it has none
-            return None
-        if labels is None:
-            labels = 'random'
-        if not (isinstance(labels, str) and labels in RULES):
-            labels = as_list('labels', labels) if has_length(labels) else [labels]
-            if not labels:
-                raise InputError('labels is an empty list: name at least one label, or none at all (None).')
-            if len(labels) > num_images:
-                raise InputError(f'{len(labels)} labels are too many for {num_images} images.')
-            labels = [self.label_of(label) for label in labels]
-        labels = request_labels(labels, num_images, num_classes, seed)
-        self.model.check_labels(labels, num_images)
-        return labels
+        """Return `request(num_images, labels, seed).labels`. Deprecated."""
+        warnings.warn('choose_labels is request(...).labels now.', DeprecationWarning, stacklevel=2)
+        return self.request(num_images, labels, seed).labels
 
     def names_of(self, labels: Sequence[int] | None) -> list[str] | None:
         """Return the usual name of each class of `labels`, its number where classes have no names; None for None."""
-        if labels is None:
-            return None
-        return [self.class_names[label][0] if self.class_names else str(label) for label in labels]
+        return names_of(labels, self.class_names)
 
     def label_of(self, label: int | str) -> int:
         """Return the number of the class that `label` means, a number or a name."""
-        if isinstance(label, Tensor):
-            label = label.item()
-        if not isinstance(label, str):
-            return label
-        if re.fullmatch(r'\s*-?[0-9]+\s*', label):
-            return int(label)
-        if not self.class_names:
-            raise InputError(
-                f'no class is called {label!r}: the classes of this model have no names, only the numbers '
-                f'0 to {self.model.num_classes - 1}.'
-            )
-        return label_of(label, self.class_names)
+        return class_number(label, self.model.num_classes, self.class_names)

@@ -1,5 +1,6 @@
-"""`Drawing`: images with what they were drawn from."""
+"""`SamplingResult`: sampled images, with their labels, seeds and time."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,16 @@ Images = list[Image] | np.ndarray | Tensor | list[DataSample]
 
 
 @dataclass(frozen=True, repr=False)
-class Drawing:
-    """What a call of the inferencer has drawn.
+class SamplingResult:
+    """Images that an inferencer has sampled.
 
     Attributes:
         images (list | ndarray | Tensor): The images, as `output_type` asked for them.
         pixels (Tensor): The same, uint8 RGB, (N, C, H, W), on the CPU.
         labels (list[int], optional): The class of each image; None for unconditional models.
         seeds (Sequence[int], optional): The seed of each image; None where the caller's generators made the noise.
-        seconds (float): How long the drawing took, loading not counted.
-        num_calls (int): Network calls per image.
+        seconds (float): How long sampling took, loading not counted.
+        nfe (int): Number of function evaluations, that is of calls of the network, per image.
         names (list[str], optional): The name of the class of each image, its number where it has none.
     """
 
@@ -38,39 +39,45 @@ class Drawing:
     labels: list[int] | None
     seeds: Sequence[int] | None
     seconds: float
-    num_calls: int
+    nfe: int
     names: list[str] | None = None
 
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
+
     def __repr__(self) -> str:
-        """Return one line that says what it holds; the images themselves would fill pages."""
+        """Return one line of facts; the images themselves would fill pages."""
         count, _, height, width = self.pixels.shape
         parts = [f'{count} image{"s" * (count != 1)} of {height} x {width} pixels']
         if self.labels is not None:
             parts.append(f'labels {shortened(self.labels)}')
         if self.seeds is not None:
             parts.append(f'seeds {shortened(self.seeds)}')
-        parts.append(f'{self.num_calls} network call{"s" * (self.num_calls != 1)} per image')
+        parts.append(f'{self.nfe} network call{"s" * (self.nfe != 1)} per image')
         return f'{type(self).__name__}({", ".join(parts)}, {self.seconds:.2f} s)'
 
     def _repr_png_(self) -> bytes:
-        """Return the sheet as a PNG file, which notebooks show in place of the line."""
+        """Return the grid as a PNG file, which notebooks show in place of the line."""
         return png_bytes(self.sheet())
 
     def sheet(self, columns: int | None = None) -> np.ndarray:
-        """Return one picture of all images, captioned with the names of their classes: (H, W, 3), uint8 RGB."""
+        """Return a grid of all images, captioned with the names of their classes: (H, W, 3), uint8 RGB."""
         if columns is not None:
             check_count('columns', columns)
         return grid(self.pixels, columns, captions=self.names)
 
     def save(self, out: str | Path, columns: int | None = None) -> list[Path]:
-        """Write the images: to a file as one sheet, or into a folder one by one.
+        """Write the images: to a file as one grid, or into a folder one by one.
 
         Args:
-            out (str | Path): A path with a suffix is a picture file, any other one a folder.
-            columns (int, optional): Images per row of the sheet.
+            out (str | Path): A path with a suffix is an image file, any other one a folder.
+            columns (int, optional): Images per row of the grid.
 
         Returns:
-            list[Path]: What was written.
+            list[Path]: The files.
         """
         out = Path(out).expanduser()
         if check_out(out):
@@ -89,12 +96,10 @@ def file_names(num_images: int, labels: Sequence[int] | None) -> list[str]:
 
 def shortened(values: Sequence[int]) -> str:
     """Return a list as text, the middle of a long one left out."""
-    values = (
-        [str(value) for value in values]
-        if len(values) <= MOST_SHOWN
-        else [*map(str, values[: MOST_SHOWN - 2]), '...', str(values[-1])]
-    )
-    return f'[{", ".join(values)}]'
+    words = [str(value) for value in values[:MOST_SHOWN]]
+    if len(values) > MOST_SHOWN:
+        words = [*words[: MOST_SHOWN - 2], '...', str(values[-1])]
+    return f'[{", ".join(words)}]'
 
 
 def check_out(out: Path) -> bool:
@@ -105,3 +110,10 @@ def check_out(out: Path) -> bool:
         return True
     make_folder(out)
     return False
+
+
+def __getattr__(name: str) -> type:
+    if name == 'Drawing':
+        warnings.warn('Drawing is SamplingResult now.', DeprecationWarning, stacklevel=2)
+        return SamplingResult
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,4 +1,4 @@
-"""The steps of a sampler, as a user asks for them: by their number, by diffusers' timesteps, or by noise levels."""
+"""Steps of a sampler, given as a number, as diffusers' timesteps, or as noise levels."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -71,7 +71,7 @@ def sampler_with_steps(
 
 
 def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: int | None = None) -> Sampler:
-    """Build the sampler of `config` for a drawing that begins at a lower level than sigma_max.
+    """Build the sampler of `config` for sampling that starts below sigma_max.
 
     Args:
         config (dict): Of the model's own sampler.

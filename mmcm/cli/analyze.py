@@ -275,8 +275,8 @@ def drawn(model: str, number: int) -> 'ImageDataset':
 
     inferencer = ConsistencyModelInferencer(model)
     labels = None if inferencer.model.num_classes is None else 'balanced'
-    drawing = inferencer(number, labels, output_type='data_sample', progress=True)
-    return ImageArrays([drawing.pixels], None, (), 'drawn')
+    result = inferencer.sample(inferencer.request(number, labels), progress=True)
+    return ImageArrays([result.pixels], None, (), 'drawn')
 
 
 def extractor_of(name: str, *words: str) -> Any:

@@ -1,6 +1,6 @@
-"""`demo/mmagic_inference_demo.py`: pictures from a config and a checkpoint, with the arguments of MMagic's demo.
+"""`demo/mmagic_inference_demo.py`: sample images from a config and a checkpoint, with the arguments of MMagic's demo.
 
-Where MMagic is installed, its inferencer draws them, else ours; they are the same. Pictures are edited by ours, since
+Where MMagic is installed, its inferencer samples them, else ours; the images are the same. Ours alone edits images:
 MMagic's inferencer of these models takes none.
 """
 
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcm.apis.editing.request import TASKS, EditRequest, arguments_of
 from mmcm.cli.config import Options, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
@@ -22,7 +23,8 @@ from mmcm.utils.outputs import claimed
 from mmcm.zoo import list_models
 
 if TYPE_CHECKING:  # which loads torch
-    from mmcm.apis.inferencer import ConsistencyModelInferencer
+    from mmcm.apis.request import SampleRequest
+    from mmcm.apis.sampling_result import SamplingResult
 
 FAMILY = 'consistency_models'  # the name of the models in MMagic's inferencer
 TASK = 'conditional'
@@ -41,16 +43,15 @@ SAMPLER_SETTINGS = (
     's_tmax',
     's_noise',
 )
+FLAGS = ('img', 'mask', 'labels', 'seed')  # arguments of edits that have options of their own
 EDITING_SETTINGS = (
     'task',
-    'num_candidates',
-    'resize_mask',
-    'factor',
-    'share',
-    'kernel',
-    'sigma',
-    'sigmas',
-    'num_steps',
+    *(
+        each.name
+        for declared in (EditRequest, *TASKS.values())
+        for each in arguments_of(declared)
+        if each.name not in FLAGS
+    ),
 )
 
 
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def draw(args: Namespace) -> None:
-    """Draw what `args` ask for, write it, and say where it is."""
+    """Sample the images that `args` ask for, write them, and print where they are."""
     extra = extra_parameters(args, SETTINGS + SAMPLER_SETTINGS)
     sampler = {key: extra[key] for key in SAMPLER_SETTINGS if key in extra}
 
@@ -127,57 +128,59 @@ def draw(args: Namespace) -> None:
     out = Path(args.result_out_dir).expanduser()
     labels = labels_of(args.label)
     inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device, sampler)
-    # 4 as MMagic's inferencer has it, or what a config of its own implementation says.
-    default = len(labels) if isinstance(labels, list) else inferencer.model.requests['num_samples']
-    num_images = extra.get('num_images', default)
-    inferencer.choose_seeds(args.seed, num_images)
-    inside = file_names(num_images, inferencer.choose_labels(labels, num_images, args.seed))
+    request = inferencer.request(
+        extra.get('num_images'),
+        labels,
+        args.seed,
+        extra.get('batch_size'),
+        # 4 as MMagic's inferencer has it, or what a config of its own implementation says.
+        default_images=inferencer.model.requests['num_samples'],
+    )
+    inside = file_names(request.num_images, request.labels)
     with claimed({'--result-out-dir': out}, args.force, folders=True, inside=inside):
         check_out(out)
-        draw_into(out, args, inferencer, model, num_images, labels, extra, sampler)
-
-
-def draw_into(
-    out: Path,
-    args: Namespace,
-    inferencer: 'ConsistencyModelInferencer',
-    model: str,
-    num_images: int,
-    labels: Any,
-    extra: dict[str, Any],
-    sampler: dict[str, Any],
-) -> None:
-    """Draw what has been checked; see `draw`."""
-    mmagic = find_mmagic()  # whose import takes seconds: mistakes are told before
-    if mmagic is None:
-        options = {key: extra[key] for key in ('batch_size',) if key in extra}
-        drawing = inferencer(num_images, labels, args.seed, progress=True, **options)
-        written = drawing.save(out, extra.get('columns'))
-    else:
-        parameters = {key: extra[key] for key in ('batch_size', 'columns') if key in extra}
-        parameters.update(num_batches=num_images, sampler=sampler)
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', '.* is overridden by ')  # of its list of models: that is what we want
-            editor = mmagic.MMagicInferencer(
-                FAMILY,
-                model_config=str(model),
-                model_ckpt=args.model_ckpt,
-                device=args.device,
-                extra_parameters=parameters,
-                seed=args.seed,
-            )
-        editor.infer(label=labels, result_out_dir=str(out))
-        drawing, written = editor.inferencer.inferencer.drawing, editor.inferencer.inferencer.written
+        mmagic = find_mmagic()  # whose import takes seconds: mistakes are reported before
+        if mmagic is None:
+            result = inferencer.sample(request, progress=True)
+            written = result.save(out, extra.get('columns'))
+        else:
+            result, written = sample_with_mmagic(mmagic, out, args, request, model, labels, extra, sampler)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     through = '' if mmagic is None else f', through MMagic {mmagic.MMAGIC_VERSION}'
     print(
-        f'Drew {num_images} images of {inferencer.checkpoint} in {drawing.seconds:.2f} s on {inferencer.device}, '
-        f'{drawing.num_calls} network call{"s" * (drawing.num_calls > 1)} per image{through}: {where}'
+        f'Drew {request.num_images} images of {inferencer.checkpoint} in {result.seconds:.2f} s on '
+        f'{inferencer.device}, {result.nfe} network call{"s" * (result.nfe > 1)} per image{through}: {where}'
     )
 
 
+def sample_with_mmagic(
+    mmagic: Any,
+    out: Path,
+    args: Namespace,
+    request: 'SampleRequest',
+    model: str,
+    labels: Any,
+    extra: dict[str, Any],
+    sampler: dict[str, Any],
+) -> 'tuple[SamplingResult, list[Path]]':
+    """Have MMagic's inferencer sample `request` into `out`; return the result and the files."""
+    parameters = {key: extra[key] for key in SETTINGS[1:] if key in extra}
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '.* is overridden by ')  # of its list of models: that is what we want
+        editor = mmagic.MMagicInferencer(
+            FAMILY,
+            model_config=str(model),
+            model_ckpt=args.model_ckpt,
+            device=args.device,
+            extra_parameters={**parameters, 'num_batches': request.num_images, 'sampler': sampler},
+            seed=args.seed,
+        )
+    editor.infer(label=labels, result_out_dir=str(out))
+    return editor.inferencer.inferencer.drawing, editor.inferencer.inferencer.written
+
+
 def edit(args: Namespace) -> None:
-    """Edit the picture that `args` name, write the result, and say where it is."""
+    """Edit the image that `args` name, write the result, and print where it is."""
     extra = extra_parameters(args, EDITING_SETTINGS)
     if args.img is None or 'task' not in extra:
         raise InputError(
@@ -185,7 +188,7 @@ def edit(args: Namespace) -> None:
             'draw pictures, leave out --img and --mask.'
         )
     model = which_model(args)
-    from mmcm.apis.editing.edit import plan_picture
+    from mmcm.apis.editing import plan_picture
     from mmcm.apis.inferencer import ConsistencyModelInferencer
     from mmcm.apis.sampling_result import check_out  # torch is loaded only to draw
 
@@ -196,7 +199,7 @@ def edit(args: Namespace) -> None:
         inferencer = ConsistencyModelInferencer(model, args.model_ckpt, args.device)
         planned = plan_picture(inferencer, extra.pop('task'), args.img, labels_of(args.label), seed=args.seed, **extra)
         check_out(out)
-        edited = planned.draw(progress=True)
+        edited = planned.run(progress=True)
         written = edited.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     count = len(edited.candidates)
@@ -207,7 +210,7 @@ def edit(args: Namespace) -> None:
 
 
 def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
-    """Return --extra-parameters; an InputError if there is one that is not `known`, or an argument for other models."""
+    """Return --extra-parameters; an InputError for one that is not `known`, and for an argument of other models."""
     for name in ('video', 'trimap', 'text'):
         if getattr(args, name) is not None:
             raise InputError(f'--{name} is not for these models, which draw from labels and pictures. Leave it out.')
@@ -221,7 +224,7 @@ def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
 
 
 def find_mmagic() -> Any | None:
-    """Return the module that makes MMagic drive our models, or None where MMagic is not there, or not in order."""
+    """Return the module that lets MMagic sample from our models, or None where MMagic cannot be imported."""
     if find_spec('mmagic') is None:
         return None
     try:

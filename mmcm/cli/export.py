@@ -1,4 +1,4 @@
-"""`mmcm export`: a model as a file that draws without mmcm."""
+"""`mmcm export`: write a model as a file that samples without mmcm."""
 
 from argparse import Namespace
 from collections.abc import Sequence

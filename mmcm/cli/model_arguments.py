@@ -1,4 +1,4 @@
-"""The arguments by which commands choose a model, how to measure it, and its steps."""
+"""Arguments of several commands: the model, how it is measured, and the steps of its sampler."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -27,7 +27,7 @@ EMA_HELP = (
 
 
 def add_model_arguments(parser: ArgumentParser) -> None:
-    """Add what says which model."""
+    """Add the arguments that choose a model."""
     with_models(parser.add_argument('--model', required=True, help=MODEL_HELP))
     with_models(
         parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
@@ -37,7 +37,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 
 
 def add_measured_arguments(parser: ArgumentParser) -> None:
-    """Add what says which model is measured, and by which config; `settle_measured` reads it."""
+    """Add the arguments that choose a model to measure, and its config; `settle_measured` reads them."""
     with_configs(
         parser.add_argument(
             'config',
@@ -58,10 +58,10 @@ def add_measured_arguments(parser: ArgumentParser) -> None:
 
 
 def settle_measured(args: Namespace) -> None:
-    """Set `config` and `checkpoint` of `args` from all that `add_measured_arguments` takes.
+    """Set `config` and `checkpoint` of `args` from the arguments of `add_measured_arguments`.
 
     Raises:
-        InputError: If no config can be told from it, or it names two configs or checkpoints.
+        InputError: If no config follows from them, or they name two configs or checkpoints.
     """
     words = [word for word in (args.weights, args.checkpoint) if word is not None]
     config = None
@@ -99,9 +99,9 @@ def settle_measured(args: Namespace) -> None:
 
 
 def recipe_of(run: Path) -> str | None:
-    """Return the path of the config, one of ours, that a work directory was trained by; None if it is another one.
+    """Return the path of our config that a work directory was trained by, None for other configs.
 
-    The copy of the config that MMEngine writes into a work directory is not used: to read it is to run it.
+    The copy of the config that MMEngine writes into a work directory is not used: reading it would run it.
     """
     ours = {path.stem: path for path in list_configs(former_names=True)}
     copies = sorted(run.glob('*.py')) if run.is_dir() else []
@@ -109,7 +109,7 @@ def recipe_of(run: Path) -> str | None:
 
 
 def named_config(name: str) -> bool:
-    """Return whether a config of ours, or a file, bears this name."""
+    """Return whether a config of ours, or a file, has this name."""
     try:
         find_config(name)
     except InputError:
@@ -118,10 +118,10 @@ def named_config(name: str) -> bool:
 
 
 def model_and_out(model: str | None, words: Sequence[str], out: str | None) -> tuple[str, str]:
-    """Return what to read and what to write: --model or the first of `words`, and --out or the last one.
+    """Return the model and the output: --model or the first of `words`, and --out or the last one.
 
     Raises:
-        InputError: Unless they are one each.
+        InputError: Unless there is one of each.
     """
     places = [*([] if model is None else [model]), *words, *([] if out is None else [out])]
     if len(places) != 2:
@@ -134,7 +134,7 @@ def model_and_out(model: str | None, words: Sequence[str], out: str | None) -> t
 
 
 def add_step_arguments(parser: ArgumentParser) -> None:
-    """Add what says by which steps to draw."""
+    """Add the arguments for the steps of the sampler."""
     levels = parser.add_mutually_exclusive_group()
     levels.add_argument('--steps', type=int, metavar='N', help='number of steps')
     levels.add_argument(
@@ -155,7 +155,7 @@ def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInfere
     """Build the inferencer that `args` ask for; `options` are its further arguments.
 
     Raises:
-        InputError: If it cannot be, or the steps are given twice.
+        InputError: If it cannot be built, or the steps are given twice.
     """
     sampler = as_values(getattr(args, 'sampler', {}))
     steps = [name for name in ('steps', 'timesteps', 'sigmas') if getattr(args, name, None) is not None]
@@ -173,6 +173,6 @@ def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInfere
     )
 
 
-def labels_of(words: Sequence[str] | None) -> list[str] | str | None:
-    """Return the labels that the words of the command line mean: one word may be a rule for all images."""
+def labels_of(words: Sequence[str] | None) -> Sequence[str] | str | None:
+    """Return the labels in the words of a command line: one word is one label, or a rule, for all images."""
     return words[0] if words and len(words) == 1 else words

@@ -1,11 +1,11 @@
-"""`mmcm sample`: any number of pictures into files, by any number of processes."""
+"""`mmcm sample`: sample any number of images into files, by any number of processes."""
 
 from argparse import Namespace
 from collections.abc import Sequence
 
 from mmcm.cli.errors import command
 from mmcm.cli.launch import HELP, LAUNCHERS, processes
-from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer, labels_of
+from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.interrupts import advising
 
@@ -68,26 +68,23 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
     rank, world_size, local_rank = processes(args.launcher)
     inferencer = build_inferencer(args, device=device_of(args.device, local_rank), dtype=args.dtype)
-    labels = labels_of(args.labels)
-    num_images = args.num_images
-    if num_images is None:
-        num_images = len(labels) if isinstance(labels, list) else 1
-    sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
     with advising('What has been drawn is kept: the same command goes on from there.'):
         done = sample_to_files(
             inferencer,
             args.out,
-            num_images,
-            labels,
+            args.num_images,
+            args.labels,
             args.seed,
-            sampler,
-            args.batch_size,
-            args.columns,
-            not args.no_clip,
-            rank,
-            world_size,
+            batch_size=args.batch_size,
+            columns=args.columns,
+            clip=not args.no_clip,
+            rank=rank,
+            world_size=world_size,
             progress=True,
             force=args.force,
+            num_steps=args.steps,
+            timesteps=args.timesteps,
+            sigmas=args.sigmas,
         )
     if rank:
         return
@@ -95,16 +92,17 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     if not done.written:
         print(f'Nothing to do, the images of this request are there: {where}')
         return
+    num_images = done.num_images
     now = '' if done.num_drawn == num_images else f'{done.num_drawn} of them '
     print(
         f'Wrote {num_images} image{"s" * (num_images > 1)} of {inferencer.checkpoint}, {now}drawn in '
         f'{done.seconds:.2f} s on {inferencer.device} ({done.num_drawn / max(done.seconds, 1e-9):.4g} images/s), '
-        f'{done.num_calls} network call{"s" * (done.num_calls > 1)} per image: {where}'
+        f'{done.nfe} network call{"s" * (done.nfe > 1)} per image: {where}'
     )
 
 
 def device_of(name: str | None, local_rank: int) -> str | None:
-    """Return the device of a process: where no single GPU is named, those of the machine are dealt out."""
+    """Return the device of a process: its GPU of those of the machine, unless `name` is a single device."""
     if name not in (None, 'cuda'):
         return name
     import torch

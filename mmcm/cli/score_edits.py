@@ -1,4 +1,4 @@
-"""`mmcm score-edits`: measure how well a model edits pictures, beside simple methods that need no model."""
+"""`mmcm score-edits`: measure how well a model edits images, beside baselines that need no model."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # which loads torch
 EDITS = ('colorize', 'super-resolve', 'inpaint')
 HELD_OUT = dict(type='PhotoPatches', split='test')
 LEARNED = dict(type='PhotoPatches', split='train')
-MOST_LEARNED = 1000  # pictures that a mean colour is taken of, at most
-ROWS = 8  # of a sheet
+MOST_LEARNED = 1000  # images that the mean colour is computed from, at most
+ROWS = 8  # of a grid
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     from mmcm.apis.data.resolve_dataset import find_dataset
     from mmcm.apis.evaluation import edit_scores
     from mmcm.apis.evaluation.scores import show
-    from mmcm.operators import editing_sampler
+    from mmcm.models.editing import editing_sampler
 
     inferencer = build_inferencer(args, device=args.device)
     sampler = editing_sampler(inferencer.sampler)
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     pictures = edit_scores.read_pictures(dataset, items)
     report_transparency(dataset)
     labels = None if inferencer.model.num_classes is None or dataset.labels is None else dataset.labels[items]
-    for edit in edits.values():  # what does not fit is found before anything is drawn
+    for edit in edits.values():  # images that do not fit are refused before anything is sampled
         edit_scores.fill_without_model(inferencer, pictures[:1], edit)
     sheets = None if args.sheets is None else [args.sheets / f'{name}.png' for name in edits]
     with claimed({'--out': args.out, '--sheets': sheets}, args.force, {'--data': args.data, '--learned': args.learned}):
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     seconds = sum(each.seconds for each in scores.values())
     print(
         f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
-        f'{seconds:.1f} s on {inferencer.device}, {sampler.num_calls} network calls per candidate: {args.out}'
+        f'{seconds:.1f} s on {inferencer.device}, {sampler.nfe} network calls per candidate: {args.out}'
     )
 
 
@@ -144,7 +144,7 @@ def score(
     sampler: 'Sampler',
     args: Namespace,
 ) -> 'dict[str, EditScores]':
-    """Return the score of each edit of `pictures`, and write the sheets that `args` ask for."""
+    """Score each edit of `pictures`, and write the grids that `args` ask for."""
     from mmcm.apis.evaluation import edit_scores
     from mmcm.utils.images import write_picture
 
@@ -160,7 +160,7 @@ def score(
 
 
 def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
-    """Return the edits that `args` ask for, for models of pictures of so many channels and pixels a side."""
+    """Return the edits that `args` ask for, for a model with images of so many channels and pixels a side."""
     from mmcm.apis.data.resolve_dataset import find_dataset
     from mmcm.apis.evaluation import edit_scores
     from mmcm.evaluation.edit_baselines import standard_edits

@@ -125,42 +125,11 @@ def search(config: Config, args: Namespace) -> None:
         raise InputError(f'{args.steps} steps need a grid of at least {args.steps - 1} points, got {args.grid_points}.')
     lower = args.better == 'lower' if args.better else timestep_search.is_lower_better(args.metric)
     cache = EvaluationCache(Path(config.work_dir) / EVALUATIONS)
-    asked = {}
-
     with built_from_config(config):
         tester = Tester(config, args.checkpoint, [args.ema])
-        model = {key: value for key, value in tester.config.model.items() if key != 'sampler'}
-        settings = plain(
-            dict(
-                weights=tester.weights,
-                ema=tester.ema,
-                model=model,
-                requests=config.test_dataloader.dataset,
-                batch_size=config.test_dataloader.batch_size,
-                evaluator=tester.config.test_evaluator,
-                fingerprints=tester.fingerprints(args.metric),
-                prefix=args.metric.rpartition('/')[0],
-            )
+        found = timestep_search.search_levels(
+            tester, cache, sampler, levels, args.metric, lower, args.steps, args.method, args.grid_points
         )
-
-        def loss(indices: tuple[int, ...]) -> float:
-            at = timestep_search.sampler_at(sampler, [levels[index] for index in indices])
-            metrics = cache.get(
-                {**settings, 'sampler': plain(at)},
-                lambda: plain(tester.measure('searched', at, metric=args.metric).metrics),
-            )
-            if args.metric not in metrics:
-                raise InputError(f'the config has no metric {args.metric!r}: it has {", ".join(metrics)}.')
-            value = asked[indices] = metrics[args.metric]
-            if value is None:  # not finite
-                return float('inf')
-            return value if lower else -value
-
-        options = dict(num_points=args.grid_points) if args.method == 'grid' else {}
-        best = timestep_search.METHODS[args.method](loss, args.steps, len(levels) - 1, **options)
-
-    if asked[best] is None:
-        raise InputError(f'{args.metric} is not finite, whatever the levels are: look at the checkpoint.')
     if not is_main_process():
         return
     rows = [
@@ -168,18 +137,18 @@ def search(config: Config, args: Namespace) -> None:
             ' '.join(map(str, indices)),
             ' '.join(f'{levels[index]:.4g}' for index in indices),
             'nan' if value is None else f'{value:.6g}',
-            '*' if indices == best else '',
+            '*' if indices == found.best else '',
         ]
-        for indices, value in sorted(asked.items())
+        for indices, value in sorted(found.values.items())
     ]
     show([['indices', 'sigmas', args.metric, 'best'], *rows])
-    print(f'{cache.num_new} of {len(asked)} evaluations are new')
-    found = timestep_search.sampler_at(sampler, [levels[index] for index in best])
+    print(f'{found.num_new} of {len(found.values)} evaluations are new')
+    value = found.values[found.best]
     note = (
-        f'{args.metric} {asked[best]:.6g} of {tester.num_samples} images, found by mmcm search --method '
-        f'{args.method} among {len(asked)} choices'
+        f'{args.metric} {value:.6g} of {tester.num_samples} images, found by mmcm search --method '
+        f'{args.method} among {len(found.values)} choices'
     )
-    snippet = timestep_search.snippet(config.filename, found, args.checkpoint, note)
+    snippet = timestep_search.snippet(config.filename, found.sampler, args.checkpoint, note)
     write_bytes(args.out, snippet.encode(errors='backslashreplace'))
     table = dict(
         metric=args.metric,
@@ -188,12 +157,12 @@ def search(config: Config, args: Namespace) -> None:
         checkpoint=args.checkpoint,
         ema=tester.ema,
         weights=tester.weights,
-        requests=settings['requests'],
+        requests=plain(config.test_dataloader.dataset),
         levels=levels,
-        best=dict(indices=best, sampler=plain(found), value=asked[best]),
+        best=dict(indices=found.best, sampler=plain(found.sampler), value=value),
         evaluations=[
             dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
-            for indices, value in sorted(asked.items())
+            for indices, value in sorted(found.values.items())
         ],
     )
     write_bytes(table_beside(args.out), (json.dumps(table, indent=2) + '\n').encode())

@@ -1,9 +1,10 @@
 """Contract of denoisers: a network F, and preconditioning around it that makes D(x, sigma) of it."""
 
 from abc import abstractmethod
+from typing import Any
 
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcm.denoisers.network import build_network
 from mmcm.denoisers.noise_conditioning import C_NOISE
@@ -21,7 +22,7 @@ class Denoiser(BaseModule):
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
-    backbone: nn.Module
+    backbone: Any  # with num_classes, in_channels and image_size, and forward(x, c_noise, labels)
 
     def __init__(self, backbone: dict, sigma_data: float, c_noise: str, init_cfg: dict | None) -> None:
         super().__init__(init_cfg)

@@ -1,6 +1,6 @@
-"""The edits that models are compared by, and what one edits with who has no model: the baselines.
+"""The standard edits that models are compared by, and baselines that edit without a model.
 
-Baselines take what is known of pictures, as an `EditingOperator` shows it, and return pictures, both (N, C, H, W) in
+Baselines take what is known of images, as an `EditingOperator` shows it, and return images, both (N, C, H, W) in
 [-1, 1].
 """
 
@@ -23,12 +23,12 @@ Baseline = Callable[[Tensor], Tensor]
 
 
 class Edit(NamedTuple):
-    """What is known of pictures, and how one fills in the rest without a model.
+    """An edit to measure, and its baselines.
 
     Attributes:
-        operator (EditingOperator): What is known; of an `Inpainting`, with one mask for all pictures.
-        baselines (dict[str, Callable]): By name, functions from what is known to pictures, (N, C, H, W) in [-1, 1]; the
-            last one is on sheets.
+        operator (EditingOperator): What is known; an `Inpainting` has one mask for all images.
+        baselines (dict[str, Callable]): By name, functions from what is known to images, (N, C, H, W) in [-1, 1]; grids
+            show the last one.
     """
 
     operator: EditingOperator
@@ -36,13 +36,13 @@ class Edit(NamedTuple):
 
 
 def standard_edits(size: int, colour: Tensor | None, factor: int = 4) -> dict[str, Edit]:
-    """Return the edits that models are compared by: colours, details, and a quarter of the picture.
+    """Return the edits that models are compared by: colours, details, and a quarter of the image.
 
     Args:
-        size (int): Height and width of the pictures in pixels.
-        colour (Tensor, optional): Mean colour of the pictures that the model learned from, (3,), in [-1, 1]; None where
-            they are grey, which leaves out 'colorize'.
-        factor (int): By which pictures are enlarged.
+        size (int): Height and width of the images in pixels.
+        colour (Tensor, optional): Mean colour of the images that the model was trained on, (3,), in [-1, 1]; None for
+            grey images, which leaves out 'colorize'.
+        factor (int): By which images are enlarged.
     """
     mask = middle_mask(size)
     colours = (
@@ -71,17 +71,17 @@ def middle_mask(size: int) -> Tensor:
 
 
 def unchanged(known: Tensor) -> Tensor:
-    """Return what is known, as it is shown: the grey picture, or the means of patches."""
+    """Return what is known: the grey image, or the means of patches."""
     return known
 
 
 def mean_chroma(known: Tensor, colour: Tensor) -> Tensor:
-    """Give every pixel of grey pictures the chroma of one colour; its brightness stays.
+    """Give every pixel of grey images the chroma of one colour; its brightness stays.
 
     Args:
-        known (Tensor): Grey pictures, (N, 3, H, W).
-        colour (Tensor): (3,), in [-1, 1]; the mean of the pictures that a model learned from, for example. Its chroma
-            is what is left without its brightness, as `Colorization` has it.
+        known (Tensor): Grey images, (N, 3, H, W).
+        colour (Tensor): (3,), in [-1, 1], for example the mean of the images that a model was trained on. Its chroma is
+            the colour minus its brightness, which `Colorization` defines.
     """
     colour = colour.view(1, 3, 1, 1)
     return known + colour - along_grey_axis(colour) / sum(GREY_AXIS)
@@ -100,21 +100,21 @@ def bicubic(known: Tensor, factor: int) -> Tensor:
 
 
 def mean_of_known(known: Tensor, mask: Tensor) -> Tensor:
-    """Fill what is unknown of each picture with the mean colour of what is known; `mask` as in `telea`."""
+    """Fill the unknown part of each image with the mean colour of the known part; `mask` as in `telea`."""
     weights = 1 - mask
     mean = (known * weights).sum((2, 3), keepdim=True) / weights.sum((2, 3), keepdim=True)
     return torch.where(mask == 1, mean, known)
 
 
 def telea(known: Tensor, mask: Tensor) -> Tensor:
-    """Fill what is unknown by the fast marching method (Telea, 2004), as OpenCV has it; pictures become 8 bit.
+    """Fill the unknown part by the fast marching method of OpenCV (Telea, 2004); images become 8 bit.
 
     Args:
-        known (Tensor): Pictures of one or three channels.
-        mask (Tensor): 1 where they are to be filled, 0 elsewhere, (1, 1, H, W).
+        known (Tensor): Images of one or three channels.
+        mask (Tensor): 1 in what is to be filled, 0 elsewhere, (1, 1, H, W).
     """
     hole = (mask[0, 0] == 1).byte().cpu().numpy()
     pixels = ((known + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    filled = [cv2.inpaint(np.ascontiguousarray(picture), hole, TELEA_RADIUS, cv2.INPAINT_TELEA) for picture in pixels]
-    filled = torch.from_numpy(np.stack(filled)).reshape(pixels.shape).permute(0, 3, 1, 2)
-    return filled.to(known) / 127.5 - 1
+    filled = [cv2.inpaint(np.ascontiguousarray(image), hole, TELEA_RADIUS, cv2.INPAINT_TELEA) for image in pixels]
+    images = torch.from_numpy(np.stack(filled)).reshape(pixels.shape).permute(0, 3, 1, 2)
+    return images.to(known) / 127.5 - 1

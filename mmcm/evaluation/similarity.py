@@ -1,7 +1,7 @@
-"""How close a picture comes to the one that it should be: PSNR, and SSIM (Wang et al., 2004).
+"""Similarity of images and references: PSNR, and SSIM (Wang et al., 2004).
 
-Pictures are (N, C, H, W) with values in [0, 255], uint8 or float; results are float64, (N,), one per picture, computed
-over all its channels: the mean over R, G and B, not the value of a brightness.
+Images are (N, C, H, W) with values in [0, 255], uint8 or float. Results are float64, (N,), one per image, computed over
+all of its channels: the mean over R, G and B, not the value of a brightness.
 """
 
 from typing import NamedTuple
@@ -20,22 +20,22 @@ K1, K2 = 0.01, 0.03  # Wang et al., Section III-B
 
 
 class Similarity(NamedTuple):
-    """Squared error, PSNR in dB and SSIM of pictures, each (N,), float64."""
+    """Squared error, PSNR in dB and SSIM of images, each (N,), float64."""
 
     squared_error: Tensor
     psnr: Tensor
     ssim: Tensor
 
 
-def similarity(pictures: Tensor, references: Tensor) -> Similarity:
-    """Return how close `pictures` come to `references`."""
-    error = squared_error(pictures, references)
-    return Similarity(error, as_psnr(error), ssim(pictures, references))
+def similarity(images: Tensor, references: Tensor) -> Similarity:
+    """Return the similarity of `images` and `references`."""
+    error = squared_error(images, references)
+    return Similarity(error, as_psnr(error), ssim(images, references))
 
 
-def squared_error(pictures: Tensor, references: Tensor) -> Tensor:
-    """Return the mean squared error over pixels and channels; below that of rounding to whole values, the latter."""
-    error = (pictures.double() - references.double()).square().flatten(1).mean(1)
+def squared_error(images: Tensor, references: Tensor) -> Tensor:
+    """Return the mean squared error over pixels and channels, at least that of rounding to whole values."""
+    error = (images.double() - references.double()).square().flatten(1).mean(1)
     return error.clamp(min=ROUNDING_ERROR)
 
 
@@ -44,30 +44,30 @@ def as_psnr(error: Tensor) -> Tensor:
     return 10 * (PEAK**2 / error).log10()
 
 
-def psnr(pictures: Tensor, references: Tensor) -> Tensor:
+def psnr(images: Tensor, references: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio of the squared error, in dB.
 
-    It is 58.92 at most, that of rounding, also of equal pictures: a mean over pictures stays finite, and is not ruled
-    by flat ones, which are easy.
+    It is at most 58.92, that of rounding, also for equal images: so a mean over images stays finite, and flat images,
+    which are easy, do not dominate it.
     """
-    return as_psnr(squared_error(pictures, references))
+    return as_psnr(squared_error(images, references))
 
 
-def ssim(pictures: Tensor, references: Tensor) -> Tensor:
+def ssim(images: Tensor, references: Tensor) -> Tensor:
     """Return the structural similarity, at most 1: Wang et al. (2004, Eq. 13), its mean over windows and channels.
 
     Means, variances and the covariance are those of windows of 11 x 11 pixels with Gaussian weights, of all windows
-    that lie in the picture: there is no padding.
+    inside the image: there is no padding.
 
     Raises:
-        InputError: If the pictures are smaller than a window.
+        InputError: If the images are smaller than a window.
     """
-    if min(pictures.shape[-2:]) < WINDOW:
+    if min(images.shape[-2:]) < WINDOW:
         raise InputError(
             f'SSIM looks at windows of {WINDOW} x {WINDOW} pixels, got pictures of '
-            f'{pictures.shape[-2]} x {pictures.shape[-1]}: take larger ones.'
+            f'{images.shape[-2]} x {images.shape[-1]}: take larger ones.'
         )
-    x, y = pictures.double(), references.double()
+    x, y = images.double(), references.double()
     mean_x, mean_y = windowed_mean(x), windowed_mean(y)
     variance_x = windowed_mean(x * x) - mean_x**2
     variance_y = windowed_mean(y * y) - mean_y**2

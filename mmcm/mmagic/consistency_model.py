@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mmcm import models
-from mmcm.datasets.sampling_requests import request_labels
-from mmcm.noise.generators import SampleNoise, as_seed, sample_seeds
+from mmcm.apis.request import SampleRequest, check_latents
+from mmcm.datasets.labels import resolve_classes
+from mmcm.noise.generators import Noise, SampleNoise, as_seed, sample_seeds
 from mmcm.registry import MODELS, NOISES
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
@@ -70,22 +71,16 @@ class ConsistencyModel(models.ConsistencyModel):
         labels = inputs.get('labels')
         if labels is None:
             labels = labels_of(data_samples)
-        labels = self._labels(labels, num_images, options['seed'])
-        noise_of = self._noise_of(num_images, options)
         which = inputs.get('sample_model') or 'ema'
-        drawn = {}
-        for name in which.split('/'):
-            if name not in ('ema', 'orig'):
-                raise InputError(f"sample_model has to be 'ema', 'orig' or 'ema/orig', got {which!r}.")
-            images = self.batches(
-                num_images, labels, noise_of, options['batch_size'] or num_images, latents, online=name == 'orig'
-            )
-            drawn[name] = bgr(self.data_preprocessor.destruct(torch.cat(list(images))))
+        if not set(which.split('/')) <= {'ema', 'orig'}:
+            raise InputError(f"sample_model has to be 'ema', 'orig' or 'ema/orig', got {which!r}.")
+        request = self._request(labels, num_images, options, latents)
+        sampled = {name: bgr(self._run(request, online=name == 'orig')) for name in which.split('/')}
         samples = []
         for index in range(num_images):
-            label = None if labels is None else labels[index]
-            each = {name: DataSample(fake_img=drawn[name][index]) for name in drawn}
-            fields = each if len(each) > 1 else dict(fake_img=each[which].fake_img)
+            label = None if request.labels is None else request.labels[index]
+            images = {name: DataSample(fake_img=sampled[name][index]) for name in sampled}
+            fields = images if len(images) > 1 else dict(fake_img=images[which].fake_img)
             samples.append(DataSample.of(label, sample_model=which, **fields))
         return samples
 
@@ -98,38 +93,46 @@ class ConsistencyModel(models.ConsistencyModel):
         Returns:
             tuple: The images, uint8 RGB, (N, H, W, C), and their labels, (N,), or an empty list without classes.
         """
-        num_images = self.requests['num_samples']
-        labels = self._labels(class_id, num_images, self.requests['seed'])
-        noise_of = self._noise_of(num_images, self.requests)
-        images = self.batches(num_images, labels, noise_of, self.requests['batch_size'] or num_images)
-        images = self.data_preprocessor.destruct(torch.cat(list(images)))
-        return images.permute(0, 2, 3, 1).cpu().numpy(), [] if labels is None else np.array(labels)
+        request = self._request(class_id, self.requests['num_samples'], self.requests)
+        images = self._run(request).permute(0, 2, 3, 1).cpu().numpy()
+        return images, [] if request.labels is None else np.array(request.labels)
 
     def noise_fn(self, num_batches: int) -> Tensor:
         """Return standard normal noise for `num_batches` images, (N, C, H, W), by torch's own random state."""
         return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
 
-    def _labels(self, labels: Any, num_images: int, seed: int | None) -> list[int] | None:
-        if labels is None and self.num_classes is not None:
-            labels = 'random'
-        if isinstance(labels, (Tensor, np.ndarray)):
-            labels = labels.tolist()
-        return request_labels(labels, num_images, self.num_classes, random_seed() if seed is None else seed)
+    def _request(self, labels: Any, num_images: int, options: dict, latents: Tensor | None = None) -> SampleRequest:
+        # Two draws from torch's random state where there is no seed, the first one for labels.
+        check_latents(latents, (num_images, *self.image_shape))
+        label_seed, seed = (random_seed() if options['seed'] is None else options['seed'] for _ in range(2))
+        return SampleRequest(
+            num_images,
+            self.checked_sampler(),
+            options['batch_size'] or num_images,
+            as_seed(label_seed),
+            classes=resolve_classes(labels, self.num_classes),
+            num_classes=self.num_classes,
+            latents=latents,
+            noise=noise_source(options['noise'], num_images, as_seed(seed)),
+        )
 
-    @staticmethod
-    def _noise_of(num_images: int, options: dict) -> Callable[[slice], Any]:
-        """Return the source of noise for each slice of `num_images`."""
-        seed = as_seed(random_seed() if options['seed'] is None else options['seed'])
-        if options['noise'] is None:
-            seeds = sample_seeds(num_images, seed)
-            return lambda part: SampleNoise(seeds[part])
+    def _run(self, request: SampleRequest, online: bool = False) -> Tensor:
+        """Return the images of `request`, uint8, (N, C, H, W), on the model's device."""
+        return request.run(self, online=online).pixels.to(self._inference_device)
 
-        def noise_of(part: slice) -> Any:
-            noise = NOISES.build(dict(type=options['noise'], num_samples=num_images, seed=seed))
-            noise.set_done_samples(part.start)
-            return noise
 
-        return noise_of
+def noise_source(name: str | None, num_images: int, seed: int | list[int]) -> Callable[[slice], Noise]:
+    """Return the source of noise for each slice of `num_images`: the generator `name`, by default one per image."""
+    seeds = sample_seeds(num_images, seed) if name is None else ()
+
+    def noise_of(part: slice) -> Noise:
+        if name is None:
+            return SampleNoise(seeds[part])
+        noise = NOISES.build(dict(type=name, num_samples=num_images, seed=seed))
+        noise.set_done_samples(part.start)
+        return noise
+
+    return noise_of
 
 
 def random_seed() -> int:

@@ -15,9 +15,10 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling_result import Drawing, check_out
+from mmcm.apis.sampling_result import SamplingResult, check_out
 from mmcm.checkpoints.formats.mmagic_config import MODEL, is_mmagic_model, translate_model
 from mmcm.mmagic.consistency_model import ConsistencyModel
+from mmcm.noise.generators import sample_seeds
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
@@ -74,7 +75,7 @@ class ConsistencyInferencer(ConditionalInferencer):
             None if device is None else str(device),
             sampler=self.extra_parameters['sampler'],
         )
-        seed = self.drawer.choose_seeds(seed, 1)[0]  # an InputError if it is none
+        seed = sample_seeds(1, seed)[0]  # an InputError if it is none
         super().__init__(self.drawer.config, self.drawer.checkpoint, self.drawer.device, seed=seed % 2**32)
         self.seed = seed  # that of NumPy has half as many bits
 
@@ -117,7 +118,7 @@ class ConsistencyInferencer(ConditionalInferencer):
     def preprocess(self, label: Any = None) -> dict:
         """Return the call of the model: `num_batches` images of the class `label`, or of random classes."""
         num_images = self.extra_parameters['num_batches']
-        labels = self.drawer.choose_labels(label, num_images, self.seed)
+        labels = self.drawer.request(num_images, label, self.seed).labels
         options = dict(seed=self.seed, batch_size=self.extra_parameters['batch_size'] or self.drawer.batch_size)
         return {**super().preprocess(labels), 'sample_kwargs': options}
 
@@ -136,8 +137,8 @@ class ConsistencyInferencer(ConditionalInferencer):
         """
         pixels = torch.stack([pred.fake_img.cpu().flip(0) for pred in preds])
         labels = None if self.model.num_classes is None else [int(pred.gt_label.label) for pred in preds]
-        self.drawing = Drawing(
-            [], pixels, labels, None, self.seconds, self.drawer.sampler.num_calls, self.drawer.names_of(labels)
+        self.drawing = SamplingResult(
+            [], pixels, labels, None, self.seconds, self.drawer.sampler.nfe, self.drawer.names_of(labels)
         )
         self.written = self.drawing.save(result_out_dir, self.extra_parameters['columns']) if result_out_dir else []
         return pixels.float() / 255

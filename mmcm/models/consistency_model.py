@@ -1,35 +1,28 @@
 """`ConsistencyModel`: a denoiser with its averages, its objective and its sampler."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.denoisers import Denoiser, load_denoiser
-from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
-from mmcm.models.output_check import OutputCheck
+from mmcm.models.averages import check_decays, frozen, update_ema
+from mmcm.models.editing import Editing
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
-from mmcm.noise.generators import SampleNoise
 from mmcm.objectives.base import Networks, Objective
-from mmcm.operators import EditingOperator, Tiles, editing_sampler, known_kept, tiled
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
-from mmcm.samplers.base import Callback, Denoise, Sampler
-from mmcm.structures import DataSample, as_labels, labels_of
-from mmcm.utils.batches import Batches
-from mmcm.utils.checks import check_count
+from mmcm.samplers.base import Sampler
+from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
-from mmcm.utils.finite import check_given
 
 
-class ConsistencyModel(BaseModel):
+class ConsistencyModel(Editing):
     """A consistency model, or the diffusion model that one is distilled from.
 
     Sampling needs a denoiser and a sampler. Training needs an objective, and where that asks for them the target
@@ -79,28 +72,6 @@ class ConsistencyModel(BaseModel):
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
         self.step: int | None = None  # set by begin_step; curricula are functions of it
-
-    @property
-    def inference_denoiser(self) -> nn.Module:
-        """The denoiser to sample with: the first average, or the trained one where no average is kept."""
-        return self.emas[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
-
-    @property
-    def drawing_denoiser(self) -> nn.Module:
-        """Deprecated name of `inference_denoiser`."""
-        warnings.warn('drawing_denoiser is inference_denoiser now.', DeprecationWarning, stacklevel=2)
-        return self.inference_denoiser
-
-    @property
-    def num_classes(self) -> int | None:
-        """Number of classes, None for an unconditional model."""
-        return self.denoiser.backbone.num_classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        backbone = self.denoiser.backbone
-        return backbone.in_channels, backbone.image_size, backbone.image_size
 
     def init_weights(self) -> None:
         """Initialise for training: read the teacher and the weights to start from, and start the averages there."""
@@ -217,236 +188,6 @@ class ConsistencyModel(BaseModel):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimise, and the means for the log, which has none of the noise levels."""
         return super().parse_losses({name: value for name, value in losses.items() if name != 'sigma'})
-
-    def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
-        """Draw the image of each sample from its `sample_seed` and its label."""
-        noise = SampleNoise([sample.sample_seed for sample in data_samples])
-        images = self.sample(len(data_samples), labels_of(data_samples), noise)
-        images = self.data_preprocessor.destruct(images)
-        drawn = []
-        for sample, image in zip(data_samples, images):
-            sample = sample.clone()
-            sample.set_data(dict(fake_img=image))
-            drawn.append(sample)
-        return drawn
-
-    @torch.no_grad()
-    def sample(
-        self,
-        num_samples: int,
-        labels: Tensor | Sequence[int] | int | None = None,
-        noise: SampleNoise | None = None,
-        latents: Tensor | None = None,
-        sampler: Sampler | None = None,
-        clip: bool = True,
-        callback: Callback | None = None,
-        online: bool = False,
-    ) -> Tensor:
-        """Draw images.
-
-        Args:
-            num_samples (int): How many, N.
-            labels (Tensor | Sequence[int] | int, optional): Class of each image, or one for all; exactly when the model
-                is class-conditional.
-            noise (SampleNoise, optional): Where noise comes from; by default sample i has the seed i.
-            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W), in place of the first draw.
-            sampler (Sampler, optional): A sampler other than the model's own.
-            clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
-            callback (Callable, optional): Called in each step; see `Sampler`.
-            online (bool): Whether the trained weights themselves draw, in place of their first average.
-
-        Returns:
-            Tensor: Images in [-1, 1], (N, C, H, W), float32, on the model's device.
-
-        Raises:
-            InputError: If labels, latents or sampler do not fit.
-            NotFiniteError: If the network makes NaN or infinities; the message says why.
-        """
-        sampler = sampler or self.sampler
-        if sampler is None:
-            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
-        denoiser = self.denoiser if online else self.inference_denoiser
-        labels = self.check_labels(labels, num_samples)
-        device = self._drawing_device
-        noise = SampleNoise(range(num_samples)) if noise is None else noise
-        shape = (num_samples, *self.image_shape)
-        if latents is None:
-            latents = noise.randn(*shape, device=device)
-        elif tuple(latents.shape) != shape:
-            raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
-        latents = latents.to(device, torch.float32)
-        check = OutputCheck(denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, denoiser, check)
-        with evaluating(denoiser):
-            images = check.note(sampler(denoise, latents, noise.randn_like, callback))
-        check.finish()
-        return images.clamp(-1, 1)
-
-    @torch.no_grad()
-    def edit(
-        self,
-        images: Tensor,
-        operator: EditingOperator,
-        labels: Tensor | Sequence[int] | int | None = None,
-        num_candidates: int = 1,
-        noise: SampleNoise | None = None,
-        sampler: Sampler | None = None,
-        clip: bool = True,
-        callback: Callback | None = None,
-        tiles: Tiles | None = None,
-        batch_size: int = 64,
-    ) -> Tensor:
-        """Draw pictures that agree with `images` in what `operator` knows: Song et al. (2023, Algorithm 4).
-
-        Args:
-            images (Tensor): Pictures in [-1, 1], (N, C, H, W), of the model's size, or of that of `tiles`; only what
-                the operator knows of them matters.
-            operator (EditingOperator): What is known.
-            labels (Tensor | Sequence[int] | int, optional): Class of each picture (N), of each candidate (N times K) or
-                one for all; exactly when the model is class-conditional.
-            num_candidates (int): Different results per picture, K.
-            noise (SampleNoise, optional): Where noise comes from; by default candidate k of picture n has the seed
-                n * K + k.
-            sampler (Sampler, optional): How to draw; `editing_sampler` says what is the default.
-            clip (bool): Whether each estimate is clipped to [-1, 1] before what is known is put back.
-            callback (Callable, optional): Called in each step, for all N times K candidates; see `Sampler`.
-            tiles (Tiles, optional): In which pictures of another size than the model's are denoised.
-            batch_size (int): Tiles per call of the network, at most.
-
-        Returns:
-            Tensor: The candidates, (N, K, C, H, W), float32, on the model's device. They may leave [-1, 1] a little,
-            as what is known of the pictures is kept up to the rounding of float32.
-
-        Raises:
-            InputError: If pictures, operator or labels do not fit the model.
-            NotFiniteError: If the network makes NaN or infinities; the message says why.
-        """
-        shape = self.image_shape if tiles is None else (self.image_shape[0], *tiles.shape)
-        if images.ndim != 4 or images.shape[1:] != shape or not len(images):
-            raise InputError(
-                f'the pictures to edit have to be of shape (N, {", ".join(map(str, shape))}), '
-                f'got {tuple(images.shape)}.'
-            )
-        check_count('num_candidates', num_candidates)
-        total = len(images) * num_candidates
-        if labels is not None:
-            labels = as_labels(labels).reshape(-1)
-            if len(labels) == len(images):
-                labels = labels.repeat_interleave(num_candidates)
-        labels = self.check_labels(labels, total)
-        check_given('the pictures to edit', images)
-        images = images.to(self._drawing_device, torch.float32)
-        operator = operator.to(self._drawing_device)
-        known = operator.degrade(images).repeat_interleave(num_candidates, dim=0)
-        sampler = sampler or editing_sampler(self.sampler)
-        noise = SampleNoise(range(total)) if noise is None else noise
-        # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
-        latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
-        check = OutputCheck(self.inference_denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, self.inference_denoiser, check)
-        if tiles is not None:
-            denoise = tiled(denoise, tiles, batch_size)
-        with evaluating(self.inference_denoiser):
-            edited = check.note(sampler(known_kept(denoise, operator, known), latents, noise.randn_like, callback))
-        check.finish()
-        return edited.unflatten(0, (len(images), num_candidates))
-
-    @property
-    def _drawing_device(self) -> torch.device:
-        return next(self.inference_denoiser.parameters()).device
-
-    def _denoise_with(self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
-        """Return the function of x and sigma that samplers call; `check` sees its output before that is clipped.
-
-        A third argument has the indices of the samples that x holds, where it holds some of them.
-        """
-        labels = None if labels is None else labels.to(self._drawing_device)
-
-        def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None) -> Tensor:
-            x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows]))
-            return x0.clamp(-1, 1) if clip else x0
-
-        return denoise
-
-    def draw(
-        self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options
-    ) -> Tensor:
-        """Draw any number of images, in batches.
-
-        Args:
-            seeds (Sequence[int]): The seed of each image.
-            labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
-            batch_size (int | Batches): Images per call of the sampler. The images do not depend on it, the memory does.
-            options: Further arguments of `sample`.
-
-        Returns:
-            Tensor: Images, uint8, (N, C, H, W), on the CPU.
-        """
-        batches = self.batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
-        return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
-
-    def batches(
-        self,
-        num_samples: int,
-        labels: Sequence[int] | None,
-        noise_of: Callable[[slice], Any],
-        batch_size: int | Batches,
-        latents: Tensor | None = None,
-        **options,
-    ) -> Iterator[Tensor]:
-        """Draw `num_samples` images batch by batch; a batch that does not fit the device's memory is halved.
-
-        Args:
-            num_samples (int): How many images.
-            labels (Sequence[int], optional): The class of each image, exactly when the model is class-conditional.
-            noise_of (Callable): From the slice of a batch to its source of noise, such as a `SampleNoise`.
-            batch_size (int | Batches): Images per call of the sampler, at most.
-            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
-            options: Further arguments of `sample`.
-
-        Returns:
-            Iterator[Tensor]: The images of each batch in [-1, 1], (B, C, H, W), on the model's device.
-        """
-
-        def draw(part: slice) -> Tensor:
-            some_labels = None if labels is None else labels[part]
-            some_latents = None if latents is None else latents[part]
-            return self.sample(part.stop - part.start, some_labels, noise_of(part), some_latents, **options)
-
-        return Batches.of(batch_size).run(draw, num_samples)
-
-    def check_labels(self, labels: Tensor | Sequence[int] | int | None, num_samples: int) -> Tensor | None:
-        """Return `labels` as a tensor (N,), int64, or raise an InputError if they do not fit the model.
-
-        Shares of the classes, floating point (N, K), are returned as they are: between two labels lie mixtures.
-        """
-        if self.num_classes is None:
-            if labels is not None:
-                raise InputError('labels were given, but the model is unconditional. Leave them out.')
-            return None
-        if labels is None:
-            raise InputError(f'the model is class-conditional: give a label in [0, {self.num_classes - 1}] per image.')
-        labels = as_labels(labels)
-        if labels.is_floating_point():
-            if labels.shape != (num_samples, self.num_classes):
-                raise InputError(
-                    f'labels have to be integers, or shares of the classes of shape ({num_samples}, '
-                    f'{self.num_classes}), got {labels.dtype} of shape {tuple(labels.shape)}.'
-                )
-            check_given('shares of the classes', labels)
-            return labels
-        labels = labels.long().reshape(-1)
-        if len(labels) == 1:
-            labels = labels.expand(num_samples)
-        if len(labels) != num_samples:
-            raise InputError(f'one label per image is needed, or one for all: got {len(labels)} for {num_samples}.')
-        if not labels.is_cuda:  # labels on a device come from our own data sets; looking at them would wait for it
-            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
-            if len(wrong):
-                raise InputError(
-                    f'label {wrong[0].item()} is out of range: the model knows the classes 0 to {self.num_classes - 1}.'
-                )
-        return labels
 
 
 def inference_config(config: dict) -> dict:

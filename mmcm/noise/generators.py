@@ -1,14 +1,15 @@
-"""Where the noise of a sampler comes from.
+"""Sources of noise for samplers.
 
-The three kinds of the reference program, the one that the model itself uses (a generator for each sample), and what the
-caller's own generators make. All but the last draw on the CPU and move the result, so that a seed gives the same
-picture on every device, up to rounding between kinds of processor: torch's normal noise differs by 2e-6 between them.
-Noise is float32 where nobody asks for another dtype, whatever torch's default is: other dtypes make other numbers.
+`SampleNoise` has a generator for each sample, and is the default; `RequestNoise` takes generators of the caller;
+`DeterministicNoise`, `PerSampleNoise` and `SharedNoise` are those of the reference program. All but `RequestNoise`
+draw on the CPU and move the result, so that a seed gives the same image on every device, up to rounding between kinds
+of processor: torch's normal noise differs by 2e-6 between them. The default dtype is float32, whatever torch's default
+is: other dtypes make other numbers.
 """
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,11 +18,23 @@ from mmcm.registry import NOISES
 from mmcm.utils.checks import as_list, has_length
 from mmcm.utils.errors import InputError
 
+Device = torch.device | str | None
+
+
+class Noise(Protocol):
+    """A source of standard normal noise for the samples of one batch."""
+
+    def randn(self, *size: int, dtype: torch.dtype = ..., device: Device = None) -> Tensor:
+        """Return noise of shape `size`."""
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Return noise with shape, dtype and device of `x`."""
+
 
 class SampleNoise:
-    """One generator per sample: what a sample sees depends on its seed and on nothing else.
+    """One generator per sample: the noise of a sample depends on its seed alone.
 
-    Not on the batch size, the order or the number of processes.
+    It does not depend on the batch size, the order or the number of processes.
 
     Args:
         seeds (Sequence[int]): The seed of each sample of the batch.
@@ -30,7 +43,7 @@ class SampleNoise:
     def __init__(self, seeds: Sequence[int]) -> None:
         self.generators = [seeded(seed) for seed in seeds]
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Device = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         rows = self._rows(size[0])
         draws = [torch.randn(*size[1:], generator=generator, dtype=dtype, device='cpu') for generator in rows]
@@ -40,7 +53,7 @@ class SampleNoise:
         """Draw standard normal noise with shape, dtype and device of `x`."""
         return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
-    def randint(self, low: int, high: int, size: Sequence[int], device: torch.device | None = None) -> Tensor:
+    def randint(self, low: int, high: int, size: Sequence[int], device: Device = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
         rows, shape = self._rows(size[0]), tuple(size[1:])
         draws = [torch.randint(low, high, shape, generator=generator, device='cpu') for generator in rows]
@@ -55,22 +68,25 @@ class SampleNoise:
 
 
 class RequestNoise:
-    """The noise of a whole request, drawn from generators of the caller's; batches take their rows of it.
+    """The noise of a whole request, drawn from generators of the caller; batches take their rows of it.
 
     So the images do not depend on how the request is cut into batches. One generator draws for all samples at once, a
-    list has one for each sample; both as diffusers' pipelines do.
+    list has one for each sample; diffusers' pipelines do the same.
 
     Args:
-        generator (torch.Generator | Sequence[torch.Generator]): Where the noise comes from, and on which device.
+        generator (torch.Generator | Sequence[torch.Generator]): The generators; noise is made on their device.
         num_samples (int): Number of samples of the request.
 
     Raises:
-        InputError: If that is no generator, or a list of another length.
+        InputError: If it is no generator, or a list of another length.
     """
 
     def __init__(self, generator: torch.Generator | Sequence[torch.Generator], num_samples: int) -> None:
         one = isinstance(generator, torch.Generator)
-        self.generators = [generator] if one else list(generator) if isinstance(generator, (list, tuple)) else []
+        if isinstance(generator, torch.Generator):
+            self.generators = [generator]
+        else:
+            self.generators = list(generator) if isinstance(generator, (list, tuple)) else []
         if not self.generators or not all(isinstance(each, torch.Generator) for each in self.generators):
             raise InputError(f'generator has to be a torch.Generator, or a list of them, got {generator!r}.')
         if not one and len(self.generators) != num_samples:
@@ -84,7 +100,7 @@ class RequestNoise:
 
     @property
     def seed(self) -> int | list[int]:
-        """What random labels follow from: a seed of the request, or one for each sample, see `forked_seed`."""
+        """Seed for random labels: one of the request, or one for each sample; see `forked_seed`."""
         seeds = [forked_seed(generator) for generator in self.generators]
         return seeds[0] if self.one else seeds
 
@@ -108,7 +124,7 @@ class _RowsOfRequest:
     def __init__(self, request: RequestNoise, part: slice) -> None:
         self.request, self.part, self.done = request, part, 0
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Device = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         self.done += 1
         return self.request.draw(self.done - 1, size[1:], dtype)[self.part].to(device)
@@ -163,7 +179,7 @@ class DeterministicNoise(_DistributedNoise):
         super().set_done_samples(done_samples)
         self.generator.manual_seed(self.seed)
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Device = None) -> Tensor:
         """Draw standard normal noise of shape `size`, whose first entry is the number of samples."""
         draws = torch.randn(self.num_samples, *size[1:], generator=self.generator, dtype=dtype, device='cpu')
         return draws[self._indices(size[0])].to(device)
@@ -172,7 +188,7 @@ class DeterministicNoise(_DistributedNoise):
         """Draw standard normal noise with shape, dtype and device of `x`."""
         return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
-    def randint(self, low: int, high: int, size: Sequence[int], device: torch.device | None = None) -> Tensor:
+    def randint(self, low: int, high: int, size: Sequence[int], device: Device = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`, whose first entry is the number of samples."""
         draws = torch.randint(low, high, (self.num_samples, *size[1:]), generator=self.generator, device='cpu')
         return draws[self._indices(size[0])].to(device)
@@ -197,7 +213,7 @@ class PerSampleNoise(_DistributedNoise, SampleNoise):
 class SharedNoise:
     """Torch's global generator, the reference's `dummy`: whatever comes next."""
 
-    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+    def randn(self, *size: int, dtype: torch.dtype = torch.float32, device: Device = None) -> Tensor:
         """Draw standard normal noise of shape `size`."""
         return torch.randn(*size, dtype=dtype, device='cpu').to(device)
 
@@ -205,7 +221,7 @@ class SharedNoise:
         """Draw standard normal noise with shape, dtype and device of `x`."""
         return self.randn(*x.shape, dtype=x.dtype, device=x.device)
 
-    def randint(self, low: int, high: int, size: Sequence[int], device: torch.device | None = None) -> Tensor:
+    def randint(self, low: int, high: int, size: Sequence[int], device: Device = None) -> Tensor:
         """Draw integers in [low, high) of shape `size`."""
         return torch.randint(low, high, tuple(size), device='cpu').to(device)
 
@@ -250,15 +266,18 @@ def sample_seeds(num_samples: int, seed: int | Sequence[int] | Tensor) -> Sequen
     """Return the seed of each of `num_samples` samples.
 
     Args:
-        num_samples (int): How many.
-        seed (int | Sequence[int] | Tensor): The seed of the run, from which they follow, or these seeds themselves.
+        num_samples (int): Number of samples.
+        seed (int | Sequence[int] | Tensor): Seed of the run, from which theirs follow, or these seeds themselves.
 
     Raises:
         InputError: If they are no integers of 64 bits, or not one for each sample.
     """
     seed = as_seed(seed)
     if not isinstance(seed, list):
-        return range(num_samples * seed, num_samples * (seed + 1))
+        seeds = range(num_samples * seed, num_samples * (seed + 1))
+        for end in (*seeds[:1], *seeds[-1:]):
+            seeded(end)  # an InputError where it is too large
+        return seeds
     if len(seed) != num_samples:
         raise InputError(f'one seed per image is needed, or one for all: got {len(seed)} for {num_samples} images.')
     return seed

@@ -1,4 +1,4 @@
-"""Colours for a grey picture."""
+"""Colorization: the brightness of each pixel is known, its colour is not."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ class Colorization(EditingOperator):
     """
 
     def degrade(self, image: Tensor) -> Tensor:
-        """Return the grey picture of the same brightness."""
+        """Return the grey image of the same brightness."""
         return (along_grey_axis(image) / sum(GREY_AXIS)).repeat(1, 3, 1, 1)
 
     def keep(self, known: Tensor, estimate: Tensor) -> Tensor:
@@ -34,5 +34,5 @@ def along_grey_axis(images: Tensor) -> Tensor:
             f'only pictures of three channels can be coloured, these have {images.shape[1]}: choose a '
             'model of colour pictures.'
         )
-    # Numbers and not a tensor of them, which would have to be copied to the device in each step.
+    # Python numbers: a tensor of them would have to be copied to the device in each step.
     return sum(weight * channel for weight, channel in zip(GREY_AXIS, images.split(1, 1)))

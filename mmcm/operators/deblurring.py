@@ -1,4 +1,4 @@
-"""A sharp picture from one that was blurred by a known kernel."""
+"""Deblurring: the coordinates that a blur by a known kernel has left are known."""
 
 import math
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ SMALLEST_GAIN = 0.1  # an error of half a grey level is then at most five when t
 
 @OPERATORS.register_module()
 class Deblurring(EditingOperator):
-    """What a blur y = B x B^T has left of a picture x is known, rows and columns being blurred alike.
+    """What a blur y = B x B^T has left of an image x is known, rows and columns being blurred alike.
 
     With the singular value decomposition B = U S V^T, the change of basis is x -> V^T x V, and the blur multiplies the
-    coordinate (i, j) by the gain s_i s_j. Known are those of which enough is left to be divided by the gain.
+    coordinate (i, j) by the gain s_i s_j. A coordinate is known if its gain is large enough to divide by.
 
     Args:
         kernel (Sequence[float]): Weights of the blur along a row, an odd number of them, the middle one being the
-            pixel's own; they are divided by their sum. Beyond its edge the picture is taken to be mirrored.
+            pixel's own; they are divided by their sum. The image is mirrored at its edges.
         size (int): Height and width of the images in pixels.
-        smallest_gain (float): Least gain of a coordinate that counts as known, in (0, 1]. Rounding errors of the
-            blurred picture are multiplied by up to its inverse.
+        smallest_gain (float): Least gain of a known coordinate, in (0, 1]. Rounding errors of the blurred image are
+            multiplied by up to its inverse.
 
     Raises:
         InputError: If the kernel is no blur for images of that size.
@@ -47,14 +47,14 @@ class Deblurring(EditingOperator):
         return (self.blur @ image.to(self.blur) @ self.blur.T).to(image)
 
     def sharpened(self, blurred: Tensor) -> Tensor:
-        """Return the picture that is known of one that was blurred, (N, C, H, W): what is not known of it is zero."""
+        """Return what is known of the image before the blur, (N, C, H, W): its unknown coordinates are zero."""
         self._check(blurred)
         coordinates = self.left.T @ blurred.to(self.left) @ self.left
         coordinates = torch.where(self.known > 0, coordinates / self.gains, 0.0)  # some blurs have gains of zero
         return (self.right.T @ coordinates @ self.right).to(blurred)
 
     def degrade(self, image: Tensor) -> Tensor:
-        """Return P x: of a sharp picture, the coordinates that a blur leaves."""
+        """Return P x: the coordinates of a sharp image that a blur leaves."""
         self._check(image)
         return self._project(image)
 
@@ -63,7 +63,7 @@ class Deblurring(EditingOperator):
         return estimate + self._project(known - estimate)
 
     def to(self, device: torch.device | str) -> 'Deblurring':
-        """Return the operator with its basis on `device`, in single precision, as drawing needs it."""
+        """Return the operator with its basis on `device`, in the single precision of sampling."""
         moved = copy(self)
         moved.right, moved.known = self.right.to(device, torch.float32), self.known.to(device, torch.float32)
         return moved
@@ -81,7 +81,7 @@ class Deblurring(EditingOperator):
 
 
 def blur_matrix(kernel: Sequence[float], size: int) -> Tensor:
-    """Return B (size, size), float64, which blurs the columns of a picture; see `Deblurring`."""
+    """Return B (size, size), float64, which blurs the columns of an image; see `Deblurring`."""
     given = as_list('kernel', kernel)
     for weight in given:
         check_number('each weight of a kernel', weight)

@@ -1,4 +1,4 @@
-"""Parts of a picture drawn anew."""
+"""Inpainting: the pixels outside of a mask are known."""
 
 from copy import copy
 
@@ -12,12 +12,11 @@ from mmcm.utils.errors import InputError
 
 @OPERATORS.register_module()
 class Inpainting(EditingOperator):
-    """Pixels are known, A = 1: P x = (1 - mask) x. Soft edges of the mask blend the two pictures.
+    """Pixels are known, A = 1: P x = (1 - mask) x. Soft edges of the mask blend the two images.
 
     Args:
-        mask (Tensor): What is to be filled, 1 in its inside and 0 outside (diffusers and MMagic have it so, too), one
-            for all images or one per image, (1 or N, 1, H, W). Where images have several candidates, those of an image
-            follow each other.
+        mask (Tensor): 1 in what is to be filled and 0 outside, as in diffusers and MMagic; one for all images or one
+            per image, (1 or N, 1, H, W). Where images have several candidates, those of an image follow each other.
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -28,7 +27,7 @@ class Inpainting(EditingOperator):
             raise InputError('the values of a mask have to lie in [0, 1]: 1 is to be filled, 0 is kept.')
 
     def degrade(self, image: Tensor) -> Tensor:
-        """Return `image` with what is wholly unknown in medium grey, 0, as in the paper; the released code has -1."""
+        """Return `image` with its unknown pixels in medium grey, 0, as in the paper; the released code has -1."""
         return image.masked_fill(self._mask(image) == 1, 0.0)
 
     def keep(self, known: Tensor, estimate: Tensor) -> Tensor:

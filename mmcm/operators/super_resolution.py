@@ -1,4 +1,4 @@
-"""A larger picture from a small one."""
+"""Super-resolution: the means of patches are known, their details are not."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +16,7 @@ class SuperResolution(EditingOperator):
     Any orthonormal basis of the patch whose first vector is constant has this P.
 
     Args:
-        factor (int): Side of a patch, 2 or more; how many times larger than the known picture the result is.
+        factor (int): Side of a patch, 2 or more: the result is this many times larger than the known image.
     """
 
     def __init__(self, factor: int) -> None:

@@ -1,6 +1,7 @@
 """Contract of all samplers, and the loop over noise levels that the solvers of the probability flow ODE share."""
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -31,8 +32,20 @@ class Sampler(ABC):
 
     @property
     @abstractmethod
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """NFE, the number of function evaluations: calls of the denoiser, that is of the network, for an image."""
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls of a sampler is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if 'num_calls' in vars(cls) and 'nfe' not in vars(cls):  # a class that was written before `nfe`
+            warnings.warn(f'num_calls of {cls.__name__} is to be called nfe now.', DeprecationWarning, stacklevel=2)
+            cls.nfe = vars(cls)['num_calls']  # type: ignore[method-assign]
 
     @property
     @abstractmethod
@@ -99,7 +112,7 @@ class KarrasSampler(Sampler):
         return self._num_steps
 
     @property
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """NFE: one call of the denoiser per step."""
         return self.num_steps
 

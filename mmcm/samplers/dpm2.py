@@ -14,7 +14,7 @@ class DPM2Sampler(ChurnSampler):
     """
 
     @property
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """NFE: 2 n."""
         return 2 * self.num_steps
 

@@ -11,7 +11,7 @@ class HeunSampler(ChurnSampler):
     """Karras et al. (2022, Algorithms 1 and 2): two calls a step, one in the last, which is Euler's."""
 
     @property
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """NFE: 2 n - 1."""
         return 2 * self.num_steps - 1
 

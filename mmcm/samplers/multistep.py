@@ -86,7 +86,7 @@ class MultistepSampler(Sampler):
         return len(self.sigmas)
 
     @property
-    def num_calls(self) -> int:
+    def nfe(self) -> int:
         """NFE: one call of the denoiser per noise level."""
         return len(self.sigmas)
 

@@ -1,4 +1,4 @@
-"""What travels between data sets, models and metrics beside the images."""
+"""Data structures that data sets, models and metrics exchange beside the images."""
 
 from mmcm.structures.data_sample import DataSample, as_labels, labels_of
 

@@ -1,4 +1,4 @@
-"""`DataSample`: what is known of an image, asked for or drawn. Field names are MMagic's."""
+"""`DataSample`: label, seed and pixels of an image, requested or sampled, under MMagic's field names."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +13,9 @@ class DataSample(BaseDataElement):
 
     Fields in use:
         gt_label (LabelData): Its `label` is the class, an int64 tensor of shape (1,), or (N,) for a batch.
-        sample_idx (int): Which of the images asked for it is, so that processes can tell what another one has.
-        sample_seed (int): Seed of the noise that the image is drawn from.
-        fake_img (Tensor): The drawn image, uint8 RGB, (C, H, W).
+        sample_idx (int): Index among the requested images, so that processes can merge their results.
+        sample_seed (int): Seed of the noise that the image is sampled from.
+        fake_img (Tensor): The sampled image, uint8 RGB, (C, H, W).
     """
 
     @classmethod
@@ -26,7 +26,7 @@ class DataSample(BaseDataElement):
         return cls(**fields)
 
     def __getitem__(self, field: str) -> Any:
-        """Return a field, as MMagic's metrics ask for it."""
+        """Return a field; MMagic's metrics read samples so."""
         return getattr(self, field)
 
 
@@ -41,5 +41,5 @@ def labels_of(data_samples: BaseDataElement | Sequence[BaseDataElement] | None) 
 
 
 def as_labels(labels: Tensor | Sequence[int] | int) -> Tensor:
-    """Return `labels` as a tensor, which stays where it is; what is none becomes one on the CPU."""
+    """Return `labels` as a tensor: a tensor stays on its device, other values come to the CPU."""
     return labels if isinstance(labels, Tensor) else torch.as_tensor(labels, device='cpu')

@@ -1,4 +1,4 @@
-"""Cutting many samples into batches that fit the memory."""
+"""Batches: many samples, cut so that they fit the memory."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar, Union
@@ -11,10 +11,10 @@ Result = TypeVar('Result')
 
 
 class Batches:
-    """How many samples go through a network at once. On a GPU, what does not fit the memory is halved, for good.
+    """Number of samples that go through a network at once. On a GPU, a size that does not fit is halved, for good.
 
     Args:
-        size (int): At most so many, 1 or more.
+        size (int): Samples per batch, at most; 1 or more.
     """
 
     def __init__(self, size: int) -> None:
@@ -22,11 +22,11 @@ class Batches:
 
     @classmethod
     def of(cls, size: Union[int, 'Batches']) -> 'Batches':
-        """Return `size` itself if it is a `Batches`, which then is shared with others who use it."""
-        return size if isinstance(size, cls) else cls(size)
+        """Return `size` itself if it is a `Batches`, so that several loops share it."""
+        return size if isinstance(size, Batches) else cls(size)
 
     def run(self, function: Callable[[slice], Result], total: int) -> Iterator[Result]:
-        """Yield what `function` returns for each batch, given as the slice of its samples among `total`.
+        """Yield the result of `function` for each batch, called with the slice of its samples among `total`.
 
         Raises:
             InputError: If not even one sample fits the memory of the GPU.

@@ -1,4 +1,4 @@
-"""Checks of what users give."""
+"""Checks of the values of users."""
 
 from collections.abc import Sequence
 from math import inf
@@ -10,18 +10,14 @@ from mmcm.utils.errors import InputError
 
 def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
     """Raise an InputError unless `value` is an integer of at least `least` and, where it is given, at most `most`."""
-    if (
-        not isinstance(value, Integral)
-        or isinstance(value, bool)
-        or value < least
-        or (most is not None and value > most)
-    ):
+    is_count = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_count or value < least or (most is not None and value > most):
         limits = f'of at least {least}' if most is None else f'from {least} to {most}'
         raise InputError(f'{name} has to be an integer {limits}, got {value!r}.')
 
 
 def check_number(name: str, value: Any) -> None:
-    """Raise an InputError unless `value` is a number; its range is another matter."""
+    """Raise an InputError unless `value` is a number, of any size."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise InputError(f'{name} has to be a number, got {value!r}.')
 

@@ -104,3 +104,21 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise InputError(f'{path} cannot be written: {error.strerror}. Choose another place.') from error
     remove(probe)
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raise an InputError unless the disk of `folder` has `needed` bytes of free space."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f'{folder} has {in_bytes(free)} of free space, and {in_bytes(needed)} are needed. Make room, or choose '
+            'another place.'
+        )
+
+
+def in_bytes(number: int) -> str:
+    """Return a number of bytes in the largest unit of which there is at least one."""
+    for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):
+        if number >= size:
+            return f'{number / size:.4g} {unit}'
+    return f'{number} bytes'

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line now and then in a pipe or a log file."""
+"""Progress on stderr: a bar on a terminal, a line every ten seconds in a pipe or a log file."""
 
 import sys
 import time
@@ -26,10 +26,10 @@ def progress_bar(description: str, total: int, shown: bool = True, unit: str = '
     """Show progress on stderr while the block runs; yield a function that advances it by one of `total` units.
 
     Args:
-        description (str): What is done, such as 'packing'.
+        description (str): Name of the work, such as 'packing'.
         total (int): Number of units.
         shown (bool): Whether to show anything.
-        unit (str): What is counted, in the plural.
+        unit (str): Name of the units, in the plural.
     """
     console = terminal() if shown else None
     if not shown:

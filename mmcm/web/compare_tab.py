@@ -1,28 +1,18 @@
-"""The tab that draws the same in one step, in two, and by solving a differential equation."""
+"""Tab that compares sampling in one step, in two, and by solving a differential equation."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
 
-from mmcm.apis.sampling_result import Drawing
+from mmcm.apis.sampling_result import SamplingResult
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import Shelf, is_consistency_model
 from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, told
-from mmcm.web.widgets import (
-    check_seed,
-    draw_with,
-    label_captions,
-    label_dropdown,
-    labels_of,
-    sampler_of_steps,
-    sheet,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
 SENTENCE = (
     'The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
@@ -41,7 +31,7 @@ NO_CONSISTENCY_MODEL = (
 
 
 def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: the same seeds and classes in, a sheet for each way to draw out."""
+    """Build the tab: seeds and classes in, a grid for each kind of sampling out."""
     gr.Markdown(SENTENCE)
     few, many = shelf.consistency_models(), shelf.diffusion_models()
     if not few:
@@ -98,7 +88,9 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     def show_diffusion_model(name: str) -> gr.Slider:
         return gr.Slider(**diffusion_steps(shelf, name, limits))
 
-    def run(few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int) -> Iterator[Any]:
+    def run(
+        few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int
+    ) -> Generator[Any, None, None]:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(seed, limits)
@@ -109,27 +101,25 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             if is_consistency_model(shelf.get(many_name)):
                 raise InputError(f'{many_name} is no diffusion model: choose one of {", ".join(many)}.')
             ways.append((many_name, num_steps))
-        plans = []
+        requests = []
         for name, number in ways:
             inferencer = shelf.get(name)
-            labels = inferencer.choose_labels(labels_of(inferencer, label), num_images, seed)
-            plans.append((name, inferencer, labels, sampler_of_steps(inferencer, number)))
+            classes = labels_of(inferencer, label)
+            sampler = sampler_of_steps(inferencer, number)
+            requests.append((name, inferencer, inferencer.request(num_images, classes, seed, sampler=sampler)))
 
-        def work(show: Any) -> list[Drawing]:
-            for name, *_ in plans:
+        def work(show: Any) -> list[SamplingResult]:
+            for name, *_ in requests:
                 show()
                 shelf.warm_up(name, num_images)
-            return [
-                draw_with(inferencer, sampler, num_images, labels, seed, lambda *step: show())
-                for _, inferencer, labels, sampler in plans
-            ]
+            return [inferencer.sample(request, callback=lambda *step: show()) for _, inferencer, request in requests]
 
-        # Nothing is shown before all is drawn: to make a sheet takes time that would be counted.
-        drawings = yield from streamed(shelf, work, gr.skip)
-        outputs = [None, ''] * len(sheets)
-        for index, (drawing, (name, inferencer, labels, _)) in enumerate(zip(drawings, plans)):
-            time = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
-            outputs[2 * index] = sheet(drawing.pixels, COLUMNS, label_captions(inferencer, labels), WIDTH)
+        # Nothing is shown before all is sampled: to make a grid takes time that would be counted.
+        results = yield from streamed(shelf, work, gr.skip)
+        outputs: list[Any] = [None, ''] * len(sheets)
+        for index, (result, (name, inferencer, _)) in enumerate(zip(results, requests)):
+            time = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+            outputs[2 * index] = sheet(result.pixels, COLUMNS, result.names, WIDTH)
             outputs[2 * index + 1] = f'`{name}`: {time}'
         yield tuple(outputs)
 
@@ -149,7 +139,7 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
 
 def partner(shelf: Shelf, name: str) -> str | None:
-    """Return the diffusion model that draws the same kind of pictures as model `name`, else any, None without one."""
+    """Return the diffusion model of the same images and classes as model `name`, else any, None without one."""
     model = shelf.get(name).model
     names = shelf.diffusion_models()
     alike = (

@@ -1,18 +1,17 @@
-"""The tab that edits a picture."""
+"""The tab that edits an image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
-from mmcm.apis.editing.edit import plan_picture
-from mmcm.apis.editing.edit_result import Edited
-from mmcm.apis.editing.tasks import NUM_CANDIDATES, TASKS
+from mmcm.apis.editing import EditResult, plan_picture
+from mmcm.apis.editing.images import Place
+from mmcm.apis.editing.request import TASKS, Argument, EditTask, arguments_of
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -24,7 +23,7 @@ from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, submitted, told
 from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
-from mmcm.web.widgets import check_seed, label_captions, label_dropdown, labels_of, time_in_words
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, time_in_words
 
 SENTENCE = (
     'The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
@@ -35,8 +34,10 @@ DEFAULT_TASK = 'inpaint'
 MOST_CANDIDATES = 16
 DEFAULT_LABEL = 'random'
 FACTORS = (2, 4, 8)
+MARGIN = 0.1  # of a slider to the ends of its range, at which nothing is left of the image or around it
+API_ORDER = ('factor', 'share', 'kernel', 'sigma')  # of /edit, whose callers name no arguments; new ones follow
 HEIGHT = 460  # pixels of the canvas
-# A step that is on its way when the visitor presses Stop is shown first; its words would replace these.
+# A step that is on its way when the visitor presses Stop is shown first; its words would replace "Stopped."
 STOPPED = """async (words) => {
     if (!words || !words.startsWith('Drawing')) return words;
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -47,7 +48,7 @@ COLOURS = ('#e8590c', '#000000', '#ffffff', '#868e96', '#c92a2a', '#f2c744', '#2
 
 
 class TaskWords(NamedTuple):
-    """What the page says of a task: its name, and what the visitor has to do."""
+    """The text of a task on the page: its name, and what the visitor has to do."""
 
     title: str
     sentence: str
@@ -68,7 +69,7 @@ WORDS = {
 
 
 def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: a picture and what is to be done with it in, candidates out."""
+    """Build the tab: an image and a task in, candidates out."""
     gr.Markdown(SENTENCE)
     first_name = model_for_photographs(shelf)
     first = shelf.get(first_name)
@@ -79,19 +80,16 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             )
             model = gr.Dropdown(shelf.names, value=first_name, label='Model', elem_id='edit-model')
             label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the picture shows', elem_id='edit-label')
-            options = {
-                'factor': gr.Dropdown(**factors_of(first), label='Factor', elem_id='edit-factor'),
-                'share': gr.Slider(0.1, 0.9, 0.5, step=0.05, label='Share of the width that the picture takes',
-                                   elem_id='edit-share'),
-                'kernel': gr.Textbox('1 2 1', label='Kernel: weights in pixels of the model', max_length=1000,
-                                     elem_id='edit-kernel'),
-                'sigma': gr.Number(0.3, label='Strength of the noise, black being -1 and white 1', minimum=0,
-                                   elem_id='edit-sigma'),
-            }  # yapf: disable
+            options = {each.name: control(each, first) for each in asked_arguments()}
             for name, option in options.items():
                 option.visible = name in options_of(DEFAULT_TASK)
             count = gr.Slider(
-                1, min(limits.images, MOST_CANDIDATES), NUM_CANDIDATES, step=1, label='Candidates', elem_id='edit-count'
+                1,
+                min(limits.images, MOST_CANDIDATES),
+                EditTask.num_candidates,
+                step=1,
+                label='Candidates',
+                elem_id='edit-count',
             )
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='edit-seed')
             steps = gr.Number(
@@ -172,7 +170,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             *(gr.update(visible=option in taken) for option in options),
         ]
 
-    def show_example(get: Callable, name: str, number: int) -> tuple[dict, Any, int]:
+    def show_example(get: Callable, name: str, number: int) -> tuple[dict | None, Any, int]:
         chosen = shelf.get(name)
         image, shown = submitted(shelf, get, chosen, number).result()
         return on_canvas(image), gr.skip() if shown is None else str(shown), number + 1
@@ -191,7 +189,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         num_steps: int,
         sigmas: str,
         *values: Any,
-    ) -> Iterator[list[Any]]:
+    ) -> Generator[list[Any], None, None]:
         check_count('the number of candidates', count, most=min(limits.images, MOST_CANDIDATES))
         check_seed(seed, limits)
         check_count('the number of steps', num_steps, 0, limits.steps)
@@ -199,7 +197,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         given['kernel'] = numbers_of('the kernel', given['kernel'])
         levels = numbers_of('noise levels', sigmas)
         inferencer = shelf.get(name)
-        taken = options_of(task)
+        taken: dict[str, Any] = {option: given.get(option, painted.mask) for option in options_of(task)}
         planned = plan_picture(
             inferencer,
             task,
@@ -209,33 +207,38 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             seed,
             num_steps or None,
             levels or None,
-            region='square',  # whole pictures take minutes of everybody's time
-            **{option: given.get(option, painted.mask) for option in taken},
+            region='square',  # whole images take minutes of everybody's time
+            **taken,
         )
 
-        def work(show: Any) -> Edited:
+        def work(show: Any) -> EditResult:
             show()
             shelf.warm_up(name, count)
-            return planned.draw(callback=lambda step, *_: show(step))
+            return planned.run(callback=lambda step, *_: show(step))
 
         def render(step: int) -> list[Any]:
-            return [gr.skip(), gr.skip(), gr.skip(), f'Drawing: step {step + 1} of {planned.sampler.num_steps} ...']
+            return [
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+                f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...',
+            ]
 
-        edited = yield from streamed(shelf, work, render)
+        result = yield from streamed(shelf, work, render)
         yield [
-            *shown_results(inferencer, edited, painted, limits),
-            time_in_words(count, edited.seconds, edited.num_calls, inferencer.device),
+            *shown_results(inferencer, result, painted, limits),
+            time_in_words(count, result.seconds, result.nfe, inferencer.device),
         ]
 
-    def open_with() -> Iterator[list[Any]]:
+    def open_with() -> Generator[list[Any], None, None]:
         painted, canvas = opening_picture(first)
         values = [option.value for option in options.values()]
-        asked = run(DEFAULT_TASK, first_name, label.value, painted, count.value, seed.value, 0, '', *values)
+        outputs = run(DEFAULT_TASK, first_name, label.value, painted, count.value, seed.value, 0, '', *values)
         try:
-            for values in asked:
-                yield [canvas, *values]
+            for shown in outputs:
+                yield [canvas, *shown]
         finally:
-            asked.close()
+            outputs.close()
 
     opening.add(open_with, [picture, gallery, known, pasted, words])
     model.change(
@@ -264,9 +267,10 @@ def model_for_photographs(shelf: Shelf) -> str:
     return next((name for name in shelf.consistency_models() if sees_colours(shelf.get(name))), shelf.names[0])
 
 
-def opening_picture(inferencer: ConsistencyModelInferencer) -> tuple[Painted, dict]:
-    """Return an example on which something is marked, as a request has it, and for the canvas, without what is marked:
-    Gradio's draws no layer that it was not painted on.
+def opening_picture(inferencer: ConsistencyModelInferencer) -> tuple[Painted, dict | None]:
+    """Return an example with a mask, as a request has it, and the example for the canvas.
+
+    The canvas has no mask: Gradio shows no layer that was not painted on it.
     """
     kind = next((kind for kind in KINDS if kind.get is patch and kind.fit(inferencer)), KINDS[0])
     image = enlarged(kind.get(inferencer, OPENING_EXAMPLE)[0]).convert('RGB')
@@ -277,7 +281,7 @@ def opening_picture(inferencer: ConsistencyModelInferencer) -> tuple[Painted, di
 
 
 def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Gallery:
-    """Return a gallery for what was drawn."""
+    """Return a gallery for results."""
     return gr.Gallery(
         label=label,
         format='png',
@@ -292,27 +296,44 @@ def results(label: str, elem_id: str, columns: int = 4, **options: Any) -> gr.Ga
 
 
 def options_of(task: str) -> list[str]:
-    """Return the names of what a task has to be told."""
-    _, _, *parameters = signature(TASKS[task]).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.default is Parameter.empty]
+    """Return the names of the arguments that a task requires."""
+    return [each.name for each in arguments_of(TASKS[task]) if each.required]
+
+
+def asked_arguments() -> list[Argument]:
+    """Return the arguments that the page asks for: those that tasks require, but for the mask, which is painted."""
+    found = [each for task in TASKS.values() for each in arguments_of(task) if each.required and each.name != 'mask']
+    return sorted(found, key=lambda each: [*API_ORDER, each.name].index(each.name))
+
+
+def control(argument: Argument, inferencer: ConsistencyModelInferencer) -> gr.components.Component:
+    """Return the control that asks for an argument of a task."""
+    words = dict(label=argument.title, elem_id=f'edit-{argument.name}')
+    if argument.name == 'factor':
+        return gr.Dropdown(**factors_of(inferencer), **words)
+    if argument.many:
+        return gr.Textbox(argument.initial, max_length=1000, **words)
+    if argument.least is not None and argument.most is not None:
+        return gr.Slider(argument.least + MARGIN, argument.most - MARGIN, argument.initial, step=0.05, **words)
+    return gr.Number(argument.initial, minimum=argument.least, **words)
 
 
 def factors_of(inferencer: ConsistencyModelInferencer) -> dict[str, Any]:
-    """Return by which factors the pictures of a model can be enlarged, as the choices of a dropdown."""
+    """Return the factors by which a model can enlarge images, as the choices of a dropdown."""
     size = inferencer.model.image_shape[-1]
     choices = [factor for factor in FACTORS if size % factor == 0 and factor < size]
     return dict(choices=choices, value=choices[0] if choices else None)
 
 
 def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
-    """Return the choice of a number of steps; where a task has levels of its own, it is hidden and says nothing."""
-    if task in ('stroke', 'variations', 'denoise') and is_consistency_model(inferencer):
+    """Return the choice of a number of steps, hidden where a task has noise levels of its own."""
+    if TASKS[task].sigmas is not None and is_consistency_model(inferencer):
         return gr.Number(value=0, visible=False)
     return gr.Number(visible=True)
 
 
 def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:
-    """Say what is to be done, and what the model sees of a picture."""
+    """Return what the visitor has to do for a task, and which part of an image the model sees."""
     _, height, width = inferencer.model.image_shape
     return (
         f'{WORDS[task].sentence} The model sees the central square of the picture, scaled to {width} x {height} pixels.'
@@ -320,7 +341,7 @@ def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:
 
 
 def numbers_of(name: str, text: Any) -> list[float]:
-    """Return the numbers in a text, separated by spaces or commas; an InputError that calls them `name` otherwise."""
+    """Parse numbers that are separated by spaces or commas; errors call them `name`."""
     try:
         return [float(word) for word in text.replace(',', ' ').split()]
     except (AttributeError, ValueError) as error:
@@ -328,7 +349,7 @@ def numbers_of(name: str, text: Any) -> list[float]:
 
 
 def picture_for(task: str, painted: Painted) -> Image.Image:
-    """Return the picture to edit: with the paint where that is a sketch, without it otherwise."""
+    """Return the image to edit: with the paint for a sketch, without it otherwise."""
     if painted.sketch is None:
         raise InputError('there is no picture: upload one, take one of the examples, or paint one.')
     if task == 'stroke':
@@ -347,27 +368,28 @@ def on_canvas(image: Image.Image | None) -> dict | None:
 
 
 def shown_results(
-    inferencer: ConsistencyModelInferencer, edited: Edited, painted: Painted, limits: Limits
+    inferencer: ConsistencyModelInferencer, result: EditResult, painted: Painted, limits: Limits
 ) -> list[Any]:
-    """Return the candidates, what the model saw and knew, and the candidates in the picture, as galleries.
+    """Return galleries of the candidates, of what the model saw and knew, and of the candidates in the user's image.
 
-    Of large pictures only the first candidates are put back.
+    Of large images only the first candidates are put back.
     """
-    captions = label_captions(inferencer, edited.labels) or [None] * len(edited.candidates)
-    candidates = [(enlarged(to_pil(image)), text) for image, text in zip(edited.candidates, captions)]
-    seen, known = (enlarged(to_pil(image)) for image in (edited.picture, edited.known))
-    # A picture that is no more than the model sees would be shown twice.
-    own = edited.place is not None and not same(seen, painted.background)
-    pasted = list(zip(first(edited, limits.pasted_pixels).pasted, captions)) if own else []
-    return [candidates, [seen, known], gr.Gallery(pasted, visible=own)]
+    captions: Sequence[str | None] = result.names or [None] * len(result.candidates)
+    candidates = [(enlarged(to_pil(image)), text) for image, text in zip(result.candidates, captions)]
+    seen, known = (enlarged(to_pil(image)) for image in (result.picture, result.known))
+    pasted: list[tuple[Image.Image, str | None]] = []
+    # An image that is no more than the model sees would be shown twice.
+    if result.place is not None and not same(seen, painted.background):
+        pasted = list(zip(first(result, result.place, limits.pasted_pixels).pasted or [], captions))
+    return [candidates, [seen, known], gr.Gallery(pasted, visible=bool(pasted))]
 
 
-def first(edited: Edited, pixels: int) -> Edited:
-    """Return as many of the candidates as have `pixels` together at the size of the picture, or one."""
-    width, height = edited.place.picture.size
-    return replace(edited, candidates=edited.candidates[: max(1, pixels // (width * height))])
+def first(result: EditResult, place: Place, pixels: int) -> EditResult:
+    """Return the result with as many candidates as have `pixels` together at the size of the user's image, or one."""
+    width, height = place.image.size
+    return replace(result, candidates=result.candidates[: max(1, pixels // (width * height))])
 
 
 def same(image: Image.Image, other: Image.Image | None) -> bool:
-    """Return whether two pictures have the same pixels."""
-    return other is not None and np.array_equal(image.convert('RGB'), other.convert('RGB'))
+    """Return whether two images have the same pixels."""
+    return other is not None and np.array_equal(np.asarray(image.convert('RGB')), np.asarray(other.convert('RGB')))

@@ -33,8 +33,8 @@ class Examples(NamedTuple):
 
 def sampled(inferencer: ConsistencyModelInferencer, number: int) -> Example:
     """Return a sample of the model for a seed."""
-    result = inferencer(1, seed=number)
-    return to_pil(result.pixels[0]), result.labels and result.labels[0]
+    result = inferencer.sample(inferencer.request(1, seed=number))
+    return to_pil(result.pixels[0]), result.labels[0] if result.labels else None
 
 
 def digit(inferencer: ConsistencyModelInferencer, number: int) -> Example:

@@ -1,13 +1,13 @@
-"""The tab that draws what lies between two pictures."""
+"""Tab that samples images between two images."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling.interpolation import interpolate
-from mmcm.apis.sampling_result import Drawing
+from mmcm.apis.sampling.interpolation import interpolation_request
+from mmcm.apis.sampling_result import SamplingResult
 from mmcm.utils.checks import check_count
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import Shelf
@@ -25,7 +25,7 @@ LABELS = (3, 8)  # of these, where a model has so many classes
 
 
 def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: two seeds and two classes in, a strip of pictures out."""
+    """Build the tab: two seeds and two classes in, a strip of images out."""
     gr.Markdown(SENTENCE)
     inferencer = shelf.get(shelf.names[0])
     seeds, labels = [], []
@@ -88,31 +88,34 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
     def run(
         name: str, first_seed: int, last_seed: int, first_label: str, last_label: str, num_images: int, num_steps: int
-    ) -> Iterator[tuple[Any, str]]:
+    ) -> Generator[tuple[Any, str], None, None]:
         check_count('the number of pictures', num_images, least=2, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(first_seed, limits, 'the seed of the first picture')
         check_seed(last_seed, limits, 'the seed of the last picture')
         inferencer = shelf.get(name)
         ends = [labels_of(inferencer, label) for label in (first_label, last_label)]
-        ends = inferencer.choose_labels(None if None in ends else ends, 2, first_seed)
-        sampler = sampler_of_steps(inferencer, num_steps)
+        request = interpolation_request(
+            inferencer,
+            (first_seed, last_seed),
+            None if None in ends else ends,
+            num_images,
+            sampler_of_steps(inferencer, num_steps),
+        )
 
-        def work(show: Any) -> Drawing:
+        def work(show: Any) -> SamplingResult:
             shelf.warm_up(name, num_images)
-            return interpolate(
-                inferencer, (first_seed, last_seed), ends, num_images, sampler, callback=lambda *step: show()
-            )
+            return inferencer.sample(request, callback=lambda *step: show())
 
-        drawing = yield from streamed(shelf, work, gr.skip)
-        words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
-        yield sheet(drawing.pixels, COLUMNS), words
+        result = yield from streamed(shelf, work, gr.skip)
+        words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+        yield sheet(result.pixels, COLUMNS), words
 
     opening.add(
         lambda: run(
             shelf.names[0],
-            *(seed.value for seed in seeds),
-            *(label.value for label in labels),
+            *(seeds[0].value, seeds[1].value),
+            *(labels[0].value, labels[1].value),
             count.value,
             steps.value,
         ),
@@ -131,6 +134,6 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
 
 def end_labels(inferencer: ConsistencyModelInferencer) -> list[str]:
-    """Return the classes of the first and of the last picture by default: classes of any model that has some."""
+    """Return the default classes of the first and of the last image, which the model has if it has any."""
     most = (inferencer.model.num_classes or 1) - 1
     return list(map(str, LABELS if max(LABELS) <= most else (0, most)))

@@ -1,4 +1,4 @@
-"""The models of the web demo, and the one thread that draws with them."""
+"""Models of the web demo, and the one thread that samples with them."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,20 +16,20 @@ from mmcm.zoo import list_models
 
 
 class Shelf:
-    """Models that can be chosen, each built when it is first asked for.
+    """Models that visitors can choose, each built at its first use.
 
     Args:
-        models (Sequence[str]): What `ConsistencyModelInferencer` takes as `model`; those of the zoo whose weights come
-            with the package if there are none.
+        models (Sequence[str]): Values of `model` for `ConsistencyModelInferencer`; by default the models of the zoo
+            whose weights come with the package.
         device, dtype: See `ConsistencyModelInferencer`.
         checkpoint (str, optional): The weights of the one model in `models`, if they are not its own.
 
     Attributes:
-        names (list[str]): What visitors call the models: as they were given, but the last part of paths.
-        worker (ThreadPoolExecutor): All drawing is done in its only thread: PyTorch keeps a pool of threads for each
-            thread that computes, and measured times are those of one drawing.
-        asked (Event): Set when a visitor asks for a drawing; what is drawn for nobody in particular then waits.
-        closing (Event): Set when the server is about to end; drawings then stop at their next step.
+        names (list[str]): Names of the models for visitors: as given, of paths the last part.
+        worker (ThreadPoolExecutor): Its only thread does all sampling: PyTorch keeps a pool of threads for each
+            thread that computes, and a measured time is that of one request.
+        asked (Event): Set at the first request of a visitor; sampling for the opening of the page then waits.
+        closing (Event): Set when the server is about to end; sampling then stops at its next step.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Shelf:
         self._lock = RLock()
 
     def get(self, name: str) -> ConsistencyModelInferencer:
-        """Return a model, whose weights are not read yet; an InputError if it is not on the shelf, or cannot be had."""
+        """Return a model, whose weights are not read yet; an InputError if there is none, or it cannot be built."""
         if name not in self.names:
             raise InputError(
                 f'no model {shortened(name)} here{nearest(str(name), self.names)}; there are {", ".join(self.names)}'
@@ -68,17 +68,17 @@ class Shelf:
             return self._built[name]
 
     def check(self) -> None:
-        """Build all models and find their weights, downloading where need be; an InputError if one cannot be had."""
+        """Build all models and find their weights, downloading where needed; an InputError if one is missing."""
         for name in self.names:
             self.get(name).weights.locate()
 
     def close(self) -> None:
-        """Have drawings stop at their next step, and begin none."""
+        """Stop sampling at its next step, and start no more."""
         self.closing.set()
         self.worker.shutdown(wait=False, cancel_futures=True)
 
     def consistency_models(self) -> list[str]:
-        """Return the names of the models that draw in one step, or few."""
+        """Return the names of the models that sample in one step, or few."""
         return [name for name in self.names if is_consistency_model(self.get(name))]
 
     def diffusion_models(self) -> list[str]:
@@ -86,7 +86,7 @@ class Shelf:
         return [name for name in self.names if not is_consistency_model(self.get(name))]
 
     def warm_up(self, name: str, num_images: int) -> ConsistencyModelInferencer:
-        """Return a model with its weights read, which has drawn `num_images` once, by one step: no time counts that."""
+        """Return a model that has read its weights and sampled `num_images` once, outside of measured times."""
         inferencer = self.get(name)
         if (name, num_images) not in self._warm:
             inferencer(num_images, num_steps=1)
@@ -95,7 +95,7 @@ class Shelf:
 
 
 def shown_names(models: Sequence[str]) -> list[str]:
-    """Return what visitors call models: the last part of a path or an address, with a number where two are alike."""
+    """Return the names of models for visitors: the last part of a path or an address, numbered where two are alike."""
     names = []
     for model in models:
         is_place = '://' in model or Path(model).expanduser().exists() or Path(model).is_absolute()
@@ -116,5 +116,5 @@ def shipped_models() -> list[str]:
 
 
 def is_consistency_model(inferencer: ConsistencyModelInferencer) -> bool:
-    """Return whether a model draws as consistency models do, at levels that can be chosen freely."""
+    """Return whether a model samples as consistency models do, at noise levels that can be chosen freely."""
     return issubclass(SAMPLERS.get(inferencer.sampler_config['type']), MultistepSampler)

@@ -1,4 +1,4 @@
-"""The values of an event: of the kind that each control of the page sends."""
+"""Check of the values of an event: each has to be of the kind that its control of the page sends."""
 
 from collections.abc import Sequence
 from typing import Any

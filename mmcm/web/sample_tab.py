@@ -1,7 +1,7 @@
-"""The tab that draws pictures."""
+"""Tab that samples images."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling_result import Drawing
-from mmcm.samplers import Sampler
+from mmcm.apis.sampling_result import SamplingResult
+from mmcm.samplers import MultistepSampler, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_images
@@ -19,17 +19,7 @@ from mmcm.web.model_pool import Shelf, is_consistency_model
 from mmcm.web.opening import Opening
 from mmcm.web.streaming import DRAW, asked, streamed, told
 from mmcm.web.texts import shortened
-from mmcm.web.widgets import (
-    check_seed,
-    draw_with,
-    label_captions,
-    label_dropdown,
-    labels_of,
-    sampler_of_steps,
-    sheet,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
 SENTENCE = 'The network turns noise into pictures, in one step or a few: choose a class and a seed, and press Draw.'
 DEFAULT_LABEL = 'balanced'
@@ -40,7 +30,7 @@ SHOW_LEVEL = '(power) => `Noise level of the second step: **${Number((10 ** powe
 
 
 def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
-    """Build the tab: a model, a class and a seed in, a sheet of pictures out."""
+    """Build the tab: a model, a class and a seed in, a grid of images out."""
     gr.Markdown(SENTENCE)
     inferencer = shelf.get(shelf.names[0])
     with gr.Row():
@@ -106,32 +96,32 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
     def run(
         name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int, live: bool
-    ) -> Iterator[tuple[Any, str]]:
+    ) -> Generator[tuple[Any, str], None, None]:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the pictures in a row', columns, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(seed, limits)
         inferencer = shelf.get(name)
-        labels = labels_of(inferencer, label)
-        sampler = choose_sampler(inferencer, num_steps, power)
-        labels = inferencer.choose_labels(labels, num_images, seed)
-        captions = label_captions(inferencer, labels)
-        estimates = Estimates(inferencer, num_images, sampler.num_steps)
+        request = inferencer.request(
+            num_images, labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
+        )
+        steps = request.sampler.num_steps
+        estimates = Estimates(inferencer, num_images, steps)
 
-        def work(show: Any) -> Drawing:
+        def work(show: Any) -> SamplingResult:
             def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
                 show(*(step, sigma, estimates.add(step, x0)) if live else ())
 
             shelf.warm_up(name, num_images)
-            return draw_with(inferencer, sampler, num_images, labels, seed, on_step)
+            return inferencer.sample(request, callback=on_step)
 
         def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
-            text = f'Step {step + 1} of {sampler.num_steps}, from noise of level **{sigma:.3g}**.'
-            return sheet(pixels, columns, captions), text
+            text = f'Step {step + 1} of {steps}, from noise of level **{sigma:.3g}**.'
+            return sheet(pixels, columns, request.names), text
 
-        drawing = yield from streamed(shelf, work, render)
-        words = time_in_words(num_images, drawing.seconds, drawing.num_calls, inferencer.device)
-        yield sheet(drawing.pixels, columns, captions), words
+        result = yield from streamed(shelf, work, render)
+        words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+        yield sheet(result.pixels, columns, result.names), words
 
     opening.add(
         lambda: run(
@@ -154,11 +144,11 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
 
 class Estimates:
-    """All pictures of a request as they are while its batches are drawn.
+    """Estimates of all images of a request while its batches are sampled.
 
     Args:
         inferencer (ConsistencyModelInferencer): The model.
-        num_images (int): How many pictures; those that are not begun yet are grey.
+        num_images (int): Number of images; those that are not started yet are grey.
         num_steps (int): Steps of each batch.
     """
 
@@ -169,14 +159,14 @@ class Estimates:
         self.done = 0
 
     def add(self, step: int, x0: Tensor) -> Tensor:
-        """Take the estimates of a step, (N, C, H, W), and return those of all pictures, uint8, on the CPU."""
+        """Take the estimates of a step, (N, C, H, W), and return those of all images, uint8, on the CPU."""
         self.pixels[self.done : self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
         if step == self.num_steps - 1:
             self.done += len(x0)
         return self.pixels.clone()
 
 
-def choose_sampler(inferencer: ConsistencyModelInferencer, num_steps: int, power: Any) -> Sampler:
+def sampler_of(inferencer: ConsistencyModelInferencer, num_steps: int, power: Any) -> Sampler:
     """Return the sampler of a request: for two steps of a consistency model, the second level is 10 to the `power`."""
     if num_steps != 2 or not is_consistency_model(inferencer):
         return sampler_of_steps(inferencer, num_steps)
@@ -187,9 +177,9 @@ def choose_sampler(inferencer: ConsistencyModelInferencer, num_steps: int, power
 
 def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
     """Return the range of the second level and its default, in powers of ten; any range where there is none."""
-    if not is_consistency_model(inferencer):
-        return dict(minimum=-2, maximum=1, value=0)
     sampler = inferencer.sampler
+    if not isinstance(sampler, MultistepSampler):
+        return dict(minimum=-2, maximum=1, value=0)
     least = math.log10(sampler.sigma_min) if sampler.sigma_min > 0 else -3
     return dict(
         minimum=round(least + MARGIN, 2),
@@ -200,9 +190,10 @@ def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
 
 def default_power(inferencer: ConsistencyModelInferencer) -> float:
     """Return the second level of two steps as a power of ten."""
-    return round(math.log10(sampler_of_steps(inferencer, 2).sigmas[1]), 2) if is_consistency_model(inferencer) else 0
+    sampler = sampler_of_steps(inferencer, 2)
+    return round(math.log10(sampler.sigmas[1]), 2) if isinstance(sampler, MultistepSampler) else 0
 
 
 def level_in_words(power: float) -> str:
-    """Return what `SHOW_LEVEL` makes of a power of ten in the page."""
+    """Return the text that `SHOW_LEVEL` makes of a power of ten in the page."""
     return f'Noise level of the second step: **{10**power:.3g}**'

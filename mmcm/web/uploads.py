@@ -16,7 +16,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import is_file_obj, traverse
 from PIL import Image
 
-from mmcm.apis.editing.images import as_rgb, decode_picture
+from mmcm.apis.editing.images import as_rgb, decode_image
 from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
 from mmcm.web.request_values import check_values
@@ -126,4 +126,4 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
         most = self.limits.upload_bytes
         if path.is_file() and path.stat().st_size > most:
             raise InputError(f'{name} has {path.stat().st_size} bytes, more than {most}: make it smaller.')
-        return decode_picture(path, convert, self.limits.upload_pixels, name)
+        return decode_image(path, convert, self.limits.upload_pixels, name)

@@ -9,9 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling_result import Drawing
-from mmcm.datasets.sampling_requests import RULES
-from mmcm.samplers import Callback, Sampler
+from mmcm.datasets.labels import RULES
+from mmcm.samplers import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.visualization.grids import grid
@@ -79,20 +78,6 @@ def sampler_of_steps(inferencer: ConsistencyModelInferencer, num_steps: int) -> 
     return inferencer.choose_sampler(num_steps)
 
 
-def draw_with(
-    inferencer: ConsistencyModelInferencer,
-    sampler: Sampler,
-    num_images: int,
-    labels: Sequence[int] | None,
-    seed: int,
-    callback: Callback,
-) -> Drawing:
-    """Draw with a sampler that `sampler_of_steps` or `choose_sampler` returned; see the inferencer's `__call__`."""
-    levels = is_consistency_model(inferencer)
-    steps = dict(sigmas=sampler.sigmas) if levels else dict(num_steps=sampler.num_steps)
-    return inferencer(num_images, labels, seed, callback=callback, **steps)
-
-
 def sheet(
     pixels: Tensor, columns: int | None = None, captions: Sequence[str] | None = None, width: int = GRID_WIDTH
 ) -> np.ndarray:
@@ -105,16 +90,9 @@ def sheet(
     return grid(pixels, columns, side, captions)
 
 
-def label_captions(inferencer: ConsistencyModelInferencer, labels: Sequence[int] | None) -> list[str] | None:
-    """Return the names of the classes `labels`, or their numbers where they have no names."""
-    if labels is None:
-        return None
-    return [inferencer.class_names[label][0] if inferencer.class_names else str(label) for label in labels]
-
-
-def time_in_words(num_images: int, seconds: float, num_calls: int, device: Any) -> str:
+def time_in_words(num_images: int, seconds: float, nfe: int, device: Any) -> str:
     """Describe the time of images and their number of network calls."""
-    calls = f'{num_calls} network call{"s" * (num_calls > 1)}'
+    calls = f'{nfe} network call{"s" * (nfe > 1)}'
     if num_images == 1:
         return f'**{duration(seconds)}** for the picture, {calls}, on {device}.'
     return (

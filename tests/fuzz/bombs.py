@@ -364,9 +364,9 @@ def read_image(path):
 
 
 def read_picture(path):
-    from mmcm.apis.editing.images import read_picture
+    from mmcm.apis.editing.images import open_image
 
-    read_picture(path)
+    open_image(path)
 
 
 def read_weights(path):

@@ -22,7 +22,7 @@ from safetensors.torch import save
 
 from mmcm.apis.analysis.nfe import read_record
 from mmcm.apis.data.resolve_dataset import images_config
-from mmcm.apis.editing.images import read_picture
+from mmcm.apis.editing.images import open_image
 from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
 from mmcm.apis.evaluation.scores import FORMAT
 from mmcm.apis.sampling.bulk import ImageBlocks
@@ -325,7 +325,7 @@ TARGETS = dict(
         for kind, samples in IMAGES.items()
         if samples
     },
-    picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', read_picture)),
+    picture=Target(sum(IMAGES.values(), []), mutate.of_bytes, at('x', open_image)),
     diffusers_model=diffusers('model_index.json'),
     diffusers_scheduler=diffusers('scheduler/scheduler_config.json'),
     diffusers_unet=diffusers('unet/config.json'),

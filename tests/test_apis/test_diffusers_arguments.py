@@ -76,7 +76,7 @@ def test_batch_size_and_class_labels(pipeline, draw, labels):
 def test_num_inference_steps(pipeline, draw, steps):
     theirs = pipeline(2, [5, 6], num_inference_steps=steps, generator=seeded(1), output_type='np').images
     ours = draw(2, [5, 6], num_steps=steps, generator=seeded(1), output_type='np')
-    assert agree(theirs, ours.images) and ours.num_calls == min(steps, 39)  # at the last level there is nothing to do
+    assert agree(theirs, ours.images) and ours.nfe == min(steps, 39)  # at the last level there is nothing to do
 
 
 @pytest.mark.parametrize('timesteps', [[0], [22, 0], [38, 30, 5, 0], [39, 22, 0]], ids=str)

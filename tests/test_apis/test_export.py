@@ -13,7 +13,7 @@ from torch import nn
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis import export as export_module
-from mmcm.apis.export import FORMATS, DrawingGraph, check_export, export
+from mmcm.apis.export import FORMATS, SamplingGraph, check_export, export
 from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
@@ -39,7 +39,7 @@ def unconditional(denoiser='KarrasDenoiser', **changes):
 
 def largest_difference(path, model, num_images, sampler=None):
     """Return by how much a file and `ConsistencyModel.sample` differ in a batch of the seeds from 0."""
-    inputs = DrawingGraph(model, sampler).inputs(num_images)
+    inputs = SamplingGraph(model, sampler).inputs(num_images)
     labels = inputs[1] if len(inputs) > 1 else None
     expected = model.sample(num_images, labels, SampleNoise(range(num_images)), sampler=sampler)
     images = FORMATS[path.suffix].run(path, inputs)
@@ -50,18 +50,18 @@ def largest_difference(path, model, num_images, sampler=None):
 @pytest.mark.parametrize('config', SAMPLERS_TO_EXPORT, ids=lambda config: '-'.join(map(str, config.values())))
 def test_graph_is_the_model_with_its_noise_as_an_input(config):
     model, sampler = build(), SAMPLERS.build(config)
-    graph = DrawingGraph(model, sampler)
+    graph = SamplingGraph(model, sampler)
     noise, labels = graph.inputs(3)
     expected = model.sample(3, labels, SampleNoise(range(3)), sampler=sampler)
     assert labels.tolist() == [0, 4, 9]
     assert noise.shape == (3, graph.num_draws, 1, 8, 8)
     assert torch.equal(graph(noise, labels), expected) and expected.std() > 0.1
-    assert len(graph.sigmas) == sampler.num_calls and graph.sigmas[0] == pytest.approx(80, rel=0.5)
+    assert len(graph.sigmas) == sampler.nfe and graph.sigmas[0] == pytest.approx(80, rel=0.5)
 
 
 def test_graph_leaves_the_model_as_it_is_and_shares_its_weights():
     model = build(ema_decays=(0.9,)).train()
-    graph = DrawingGraph(model)
+    graph = SamplingGraph(model)
     assert model.training and model.denoiser.training and next(model.denoiser.parameters()).requires_grad
     average = model.emas['0_9'].backbone.out[2].weight
     assert graph.denoiser.backbone.out[2].weight.data_ptr() == average.data_ptr()
@@ -118,7 +118,7 @@ def test_onnx_file_is_one_file_and_tells_nothing_of_this_machine(exported):
 
 def test_program_runs_in_a_process_without_mmcm(digits, exported, tmp_path):
     path, sampler, _ = exported('two.pt2')
-    inputs = DrawingGraph(digits.model, sampler).inputs(5)
+    inputs = SamplingGraph(digits.model, sampler).inputs(5)
     torch.save(inputs, tmp_path / 'inputs.pt')
     code = (
         'import sys, torch; sys.modules["mmcm"] = None; about = {"about.json": ""}; '
@@ -249,7 +249,7 @@ def test_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_model_without_a_sampler_needs_one():
     with pytest.raises(InputError, match='the model has no sampler'):
-        DrawingGraph(build(sampler=None))
+        SamplingGraph(build(sampler=None))
 
 
 def test_old_torch_is_told_to_be_upgraded(tmp_path, monkeypatch):
@@ -276,3 +276,10 @@ def test_model_that_draws_what_is_not_finite_is_not_exported(tmp_path, value):
     with pytest.raises(NotFiniteError, match='weights are not: backbone.out.2.bias'):
         export(model, tmp_path / 'model.pt2')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_graph_is_the_former_name_of_the_graph():
+    from mmcm.apis import export as module
+
+    with pytest.warns(DeprecationWarning, match='SamplingGraph now'):
+        assert module.DrawingGraph is SamplingGraph

@@ -19,7 +19,7 @@ def test_draws_what_the_model_draws(inferencer):
     expected = torch.cat([model.sample(1, label, noise) for label, noise in zip([3, 1, 4], noises(range(6, 9)))])
     difference = drawing.pixels.int() - model.data_preprocessor.destruct(expected).int()
     assert difference.abs().max() <= 1
-    assert drawing.labels == [3, 1, 4] and list(drawing.seeds) == [6, 7, 8] and drawing.num_calls == 2
+    assert drawing.labels == [3, 1, 4] and list(drawing.seeds) == [6, 7, 8] and drawing.nfe == 2
 
 
 def noises(seeds):
@@ -36,15 +36,15 @@ def test_batch_size_changes_nothing(inferencer):
 
 def test_batch_that_does_not_fit_the_memory_is_halved(inferencer, monkeypatch):
     expected = inferencer(7, 'balanced').pixels
-    sample, sizes = inferencer.model.sample, []
+    generate, sizes = inferencer.model.generate, []
 
     def small_memory(num_samples, *args, **kwargs):
         sizes.append(num_samples)
         if num_samples > 2:
             raise torch.cuda.OutOfMemoryError('out of memory')
-        return sample(num_samples, *args, **kwargs)
+        return generate(num_samples, *args, **kwargs)
 
-    monkeypatch.setattr(inferencer.model, 'sample', small_memory)
+    monkeypatch.setattr(inferencer.model, 'generate', small_memory)
     drawn = inferencer(7, 'balanced').pixels
     assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
     assert (drawn.int() - expected.int()).abs().max() <= 1
@@ -106,7 +106,7 @@ def test_shipped_model_draws_readable_digits():
     classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
     classifier.init_weights()
     read = classifier.eval().extract(drawing.pixels).logits.argmax(1)
-    assert drawing.num_calls == 1
+    assert drawing.nfe == 1
     assert (read == torch.tensor(drawing.labels)).float().mean() >= 0.97  # of 200; tools/test.py measures 2000
 
 
@@ -146,8 +146,8 @@ def test_labels_as_tensor_array_list_or_number(inferencer):
 
 def test_classes_by_name():
     draw = ConsistencyModelInferencer('cd_imagenet64_lpips', device='cpu')
-    assert draw.choose_labels('king penguin', 2) == [145, 145]
-    assert draw.choose_labels(['tench', 'Golden Retriever', 7], 3) == [0, 207, 7]
+    assert draw.request(2, 'king penguin').labels == [145, 145]
+    assert draw.request(3, ['tench', 'Golden Retriever', 7]).labels == [0, 207, 7]
     with pytest.raises(InputError, match='nearest: king penguin'):
         draw(labels='kings penguin')
     with pytest.raises(InputError, match='classes 134 and 517: give the number'):

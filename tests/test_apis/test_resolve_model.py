@@ -13,7 +13,7 @@ def test_sampler_can_be_changed_or_exchanged(tmp_path, checkpoint):
     config = write_config(tmp_path)
     changed = ConsistencyModelInferencer(config, checkpoint, 'cpu', sampler=dict(indices=(0,)))
     exchanged = ConsistencyModelInferencer(config, checkpoint, 'cpu', sampler=dict(type='HeunSampler', num_steps=3))
-    assert changed.sampler.num_calls == 1 and exchanged.sampler.num_calls == 5
+    assert changed.sampler.nfe == 1 and exchanged.sampler.nfe == 5
 
 
 @pytest.mark.parametrize('checkpoint', ['ct_imagenet64', find('ct_imagenet64').weights], ids=['name', 'address'])

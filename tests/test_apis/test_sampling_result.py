@@ -29,7 +29,8 @@ def test_home_is_expanded(tmp_path, monkeypatch, inferencer):
 
 def test_repr_is_one_line(inferencer):
     assert re.fullmatch(
-        r'Drawing\(2 images of 8 x 8 pixels, labels \[3, 1\], seeds \[0, 1\], 2 network calls per image, [\d.]+ s\)',
+        r'SamplingResult\(2 images of 8 x 8 pixels, labels \[3, 1\], seeds \[0, 1\], 2 network calls per image, '
+        r'[\d.]+ s\)',
         repr(inferencer(labels=[3, 1])),
     )
     many = repr(inferencer(100, 'balanced'))
@@ -44,3 +45,17 @@ def test_notebook_shows_the_sheet(inferencer):
 
 def test_sheet_of_one_small_image_can_be_seen(inferencer):
     assert inferencer(labels=[3]).sheet().shape == (4 + 256 + 16 + 4, 4 + 256 + 4, 3)
+
+
+def test_former_names_still_answer(inferencer):
+    import mmcm.apis
+    from mmcm.apis import sampling_result
+
+    for module in (mmcm.apis, sampling_result):
+        with pytest.warns(DeprecationWarning, match='Drawing is SamplingResult now'):
+            assert module.Drawing is sampling_result.SamplingResult
+        with pytest.raises(AttributeError, match='no attribute'):
+            module.Painting  # noqa: B018
+    result = inferencer(1)
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert result.num_calls == result.nfe == 2

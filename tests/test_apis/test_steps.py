@@ -17,7 +17,7 @@ def test_steps_lie_at_equal_distances_as_in_diffusers():
 
 def test_steps_of_a_diffusion_model():
     draw = ConsistencyModelInferencer('edm_imagenet64_ema', device='cpu')
-    assert (draw.sampler.num_calls, draw.choose_sampler(num_steps=18).num_calls) == (79, 35)
+    assert (draw.sampler.nfe, draw.choose_sampler(num_steps=18).nfe) == (79, 35)
     with pytest.raises(InputError, match='HeunSampler has no use for sigmas'):
         draw.choose_sampler(sigmas=(80, 1.5))
 
@@ -29,7 +29,7 @@ def test_drawing_may_begin_at_a_lower_level():
     )
     assert sampler_from(consistency, (5.0, 1.0)).sigmas == [5, 1]
     heun = sampler_from(diffusion, (5.0,), num_steps=4)
-    assert heun.first_sigma == 5 and heun.num_calls == 7
+    assert heun.first_sigma == 5 and heun.nfe == 7
     with pytest.raises(InputError, match='give one sigma'):
         sampler_from(diffusion, (5.0, 1.0))
     with pytest.raises(InputError, match='give sigmas'):

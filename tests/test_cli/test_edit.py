@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from mmcm.apis.editing.tasks import TASKS, WHOLE
+from mmcm.apis.editing.request import TASKS, WHOLE
 from mmcm.cli.edit import main
 from mmcm.datasets import DigitsDataset
 from mmcm.registry import MODELS

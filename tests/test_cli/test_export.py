@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from mmcm.apis.export import FORMATS, DrawingGraph
+from mmcm.apis.export import FORMATS, SamplingGraph
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.cli.export import main
 from support.digits import build, write_config
@@ -35,7 +35,7 @@ def test_writes_a_file_and_says_what_it_takes(tiny, tmp_path, capsys):
     assert 'noise (N, 2, 1, 8, 8) float32, labels (N,) int64 from 0 to 9 -> images (N, 1, 8, 8)' in printed
     assert '2 network calls' in printed and float(printed.split()[-1]) <= 1e-4
     inferencer = ConsistencyModelInferencer(tiny[1], tiny[3], 'cpu').load()
-    inputs = DrawingGraph(inferencer.model, inferencer.choose_sampler(2)).inputs(4)
+    inputs = SamplingGraph(inferencer.model, inferencer.choose_sampler(2)).inputs(4)
     expected = inferencer.model.sample(4, inputs[1], sampler=inferencer.choose_sampler(2))
     assert (FORMATS['.onnx'].run(out, inputs) - expected).abs().max() <= 1e-4
     assert [path.name for path in out.parent.iterdir()] == ['tiny.onnx']

@@ -117,3 +117,20 @@ def test_listing_loads_neither_torch_nor_what_else_takes_time(cache):
         env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)},
     )
     assert listed.stdout.splitlines()[-1] == 'set()', listed.stderr
+
+
+def test_page_of_a_recipe_has_its_published_scores_and_no_file(capsys):
+    text = run(capsys, 'ect_1xb128_cifar10-32x32')
+    for part in (
+        '57.1 million parameters',
+        '1 network call: FID 3.86',
+        'locuslab/ect',
+        'none: train it with the config',
+    ):
+        assert part in text
+    assert 'the model cd_cat256_l2' in run(capsys, 'cd-l2_8xb32_LSUN-cat-256x256')
+
+
+def test_results_keep_the_former_name_of_nfe(capsys):
+    results = json.loads(run(capsys, NAME, '--json'))['results']
+    assert [(result['NFE'], result['Calls']) for result in results] == [(1, 1), (2, 2)]

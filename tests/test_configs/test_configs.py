@@ -10,9 +10,10 @@ import torch
 from mmengine.config import Config
 
 from mmcm.apis.evaluation.tester import build_evaluator, evaluator_config
+from mmcm.cli.model_arguments import recipe_of
 from mmcm.config import read_config
 from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS, OBJECTIVES, SAMPLERS
-from mmcm.zoo import find_config, list_models
+from mmcm.zoo import find_config, list_configs, list_models
 from support.parity import manifest
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -59,7 +60,7 @@ def test_every_config_builds(path):
             assert len(DATASETS.build(dataset)) > 0
         assert not dataset or DATASETS.get(dataset.type)
     if hasattr(model, 'sampler'):
-        assert model.sampler.num_calls > 0 and model.objective is not None
+        assert model.sampler.nfe > 0 and model.objective is not None
 
 
 @pytest.mark.parametrize('name', PAPER)
@@ -138,6 +139,12 @@ def test_former_name_of_a_config_is_a_base(old, kind, tmp_path):
 @pytest.mark.parametrize('old', [name for name in RENAMED if not name.startswith('_base_')])
 def test_former_name_of_a_recipe_is_found(old):
     assert find_config(Path(old).stem) == find_config(f'configs/{old}').absolute() == CONFIGS / old
+    assert CONFIGS / old in list_configs(former_names=True) and CONFIGS / old not in list_configs()
+
+
+def test_run_of_a_config_by_its_former_name_is_known(tmp_path):
+    (tmp_path / 'edm_8xb512-imagenet1k-64x64.py').touch()  # MMEngine's copy in the work directory
+    assert Path(recipe_of(tmp_path)).stem == 'edm_8xb512-imagenet1k-64x64'
 
 
 def test_command_notes_the_new_name_of_a_config(tmp_path):

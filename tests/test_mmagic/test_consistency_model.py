@@ -91,7 +91,8 @@ def test_infer_draws_the_requests_of_the_model():
     model = build(requests=dict(num_samples=5, batch_size=2, seed=42))
     images, labels = model.infer(3)
     assert images.shape == (5, 8, 8, 1) and images.dtype == np.uint8 and labels.tolist() == [3] * 5
-    expected = model.draw(sample_seeds(5, 42), [3] * 5).permute(0, 2, 3, 1).numpy()
+    sampled = model.sample(5, 3, SampleNoise(sample_seeds(5, 42)))
+    expected = model.data_preprocessor.destruct(sampled).permute(0, 2, 3, 1).numpy()
     assert np.abs(images.astype(int) - expected).max() <= 1
     assert np.array_equal(model.infer(3)[0], images) and np.array_equal(model.infer()[1], model.infer()[1])
 

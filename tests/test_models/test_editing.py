@@ -2,17 +2,19 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mmcm.apis.editing.tiling import covering_tiles
 from mmcm.config import read_config
 from mmcm.datasets import DigitsDataset
 from mmcm.models.consistency_model import inference_config
+from mmcm.models.editing import constrain, editing_sampler
 from mmcm.noise.generators import SampleNoise
 from mmcm.operators import Colorization, Deblurring, Inpainting, SuperResolution
-from mmcm.operators.tiles import whole_picture
 from mmcm.registry import MODELS
-from mmcm.samplers import HeunSampler, MultistepSampler
+from mmcm.samplers import DPM2Sampler, EulerAncestralSampler, EulerSampler, HeunSampler, MultistepSampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
 from support.digits import BACKBONE, build
+from support.parity import gaussian_consistency, gaussian_denoiser
 
 COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
 FOUR = MultistepSampler(indices=(0, 10, 20, 30), num_scales=40)
@@ -203,7 +205,7 @@ def test_pictures_that_are_not_finite_are_refused_before_the_network_is_called()
 
 
 @pytest.mark.parametrize('operator', [Inpainting(lower_half()), SuperResolution(2), Deblurring((1, 2, 1), 8)])
-@pytest.mark.parametrize('tiles', [None, whole_picture(12, 8, 8)])
+@pytest.mark.parametrize('tiles', [None, covering_tiles(12, 8, 8)])
 def test_edit_by_diverged_weights_ends_in_one_line(operator, tiles):
     model = build()
     if tiles is not None:
@@ -213,3 +215,45 @@ def test_edit_by_diverged_weights_ends_in_one_line(operator, tiles):
     images = pictures() if tiles is None else torch.zeros(2, 1, 12, 8)
     with pytest.raises(NotFiniteError, match=r'weights are not: backbone.out.2.bias'):
         model.edit(images, operator, labels=3, sampler=FOUR, tiles=tiles)
+
+
+def test_what_was_degraded_before_gives_the_same_candidates():
+    model, operator = build(denoiser=COLOUR), Deblurring((1, 2, 1), 8)
+    known = operator.to('cpu').degrade(pictures(3))
+    expected = model.edit(pictures(3), operator, sampler=FOUR)
+    assert torch.equal(model.edit(known, operator, sampler=FOUR, degraded=True), expected)
+
+
+def test_drawn_part_has_the_spread_of_the_data_whatever_is_known():
+    """With independent pixels, N(0, 0.5^2) each, the known ones say nothing about the others."""
+    torch.manual_seed(0)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:] = 1
+    known = torch.full((1000, 1, 8, 8), 0.7)
+    denoise = constrain(gaussian_consistency, Inpainting(mask), known)
+    edited = editing_sampler()(denoise, torch.randn(1000, 1, 8, 8), torch.randn_like)
+    assert torch.equal(edited[..., :4], known[..., :4])
+    assert edited[..., 4:].std() == pytest.approx(0.5, rel=0.02)
+    assert edited[..., 4:].mean() == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize('sampler', [HeunSampler(8), DPM2Sampler(8), EulerSampler(8), EulerAncestralSampler(8)])
+def test_every_sampler_can_edit(sampler):
+    torch.manual_seed(0)
+    operator = SuperResolution(2)
+    known = operator.degrade(torch.rand(2, 1, 8, 8))
+    edited = sampler(constrain(gaussian_denoiser, operator, known), torch.randn(2, 1, 8, 8), torch.randn_like)
+    torch.testing.assert_close(operator.degrade(edited), known, rtol=0, atol=1e-5)
+    assert (edited - known).std() > 0.1
+
+
+def test_consistency_models_edit_in_many_levels_of_their_own_range():
+    assert editing_sampler().nfe == 39
+    levels = editing_sampler(MultistepSampler(sigmas=(50.0, 2.0), sigma_min=0.01)).sigmas
+    schedule = MultistepSampler(indices=tuple(range(39)), num_scales=40, sigma_min=0.01, sigma_max=50.0).sigmas
+    assert levels == pytest.approx(schedule, rel=1e-12)
+
+
+def test_other_models_edit_as_they_draw():
+    sampler = HeunSampler(18)
+    assert editing_sampler(sampler) is sampler

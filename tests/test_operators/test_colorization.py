@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmcm.operators import Colorization
+from mmcm.registry import OPERATORS
 from mmcm.utils.errors import InputError
 
 IMAGES = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -40,3 +41,7 @@ def test_grey_picture_degrades_to_itself():
 def test_pictures_of_one_channel_are_refused():
     with pytest.raises(InputError, match='three channels'):
         Colorization().degrade(IMAGES[:, :1])
+
+
+def test_operator_is_built_from_a_config():
+    assert OPERATORS.build(dict(type='Colorization')).degrade(torch.ones(1, 3, 1, 1)).shape == (1, 3, 1, 1)

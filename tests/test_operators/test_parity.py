@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mmcm.models.editing import constrain
 from mmcm.operators import Colorization, Inpainting, SuperResolution
-from mmcm.operators import data_consistency as known_kept
 from mmcm.samplers import MultistepSampler
 from support.parity import Fixture, ReplayedNoise, gaussian_denoiser
 
@@ -20,7 +20,7 @@ def edit(fixture, operator, known):
     *indices, _ = fixture.meta['ts']
     sampler = MultistepSampler(indices=indices, num_scales=fixture.meta['steps'])
     noise = fixture('x_T') / sampler.first_sigma
-    edited = sampler(known_kept(denoise, operator, known), noise, ReplayedNoise(fixture('noises')))
+    edited = sampler(constrain(denoise, operator, known), noise, ReplayedNoise(fixture('noises')))
     return edited, torch.stack(seen)
 
 

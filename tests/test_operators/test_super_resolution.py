@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from mmcm.operators import SuperResolution
+from mmcm.registry import OPERATORS
 from mmcm.utils.errors import InputError
 
 IMAGES = torch.rand(2, 3, 8, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -45,3 +46,7 @@ def test_what_is_no_factor_is_refused(factor):
 def test_factor_that_does_not_divide_the_size_is_refused(factor):
     with pytest.raises(InputError, match='does not divide the size of the images, 8 x 4'):
         SuperResolution(factor).degrade(IMAGES)
+
+
+def test_operator_is_built_from_a_config():
+    assert OPERATORS.build(dict(type='SuperResolution', factor=4)).factor == 4

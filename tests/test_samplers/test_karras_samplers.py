@@ -83,7 +83,7 @@ def test_number_of_calls_is_the_announced_one(kind, calls):
 
     sampler = kind(6)
     sampler(denoise, torch.ones(1, 1, 2, 2), torch.zeros_like)
-    assert len(seen) == sampler.num_calls == calls
+    assert len(seen) == sampler.nfe == calls
 
 
 @pytest.mark.parametrize('kind', ALL)
@@ -128,7 +128,7 @@ def test_levels_of_the_schedule_given_as_sigmas_sample_the_same(kind):
     for sampler in (schedule, kind(sigmas=levels), kind(sigmas=[level for level in levels if level])):
         torch.manual_seed(0)
         outputs.append(sampler(gaussian_denoiser, torch.ones(2, 1, 2, 2), torch.randn_like))
-        assert (sampler.num_steps, sampler.num_calls) == (schedule.num_steps, schedule.num_calls)
+        assert (sampler.num_steps, sampler.nfe) == (schedule.num_steps, schedule.nfe)
     # x starts at sigma_max, of which the first level is a rounding
     assert torch.allclose(outputs[0], outputs[1], rtol=1e-5, atol=0) and torch.equal(outputs[1], outputs[2])
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmcm.noise import karras_sigmas
-from mmcm.samplers import MultistepSampler
+from mmcm.samplers import MultistepSampler, Sampler
 from mmcm.utils.errors import InputError
 from support.parity import gaussian_consistency, gaussian_denoiser
 
@@ -37,7 +37,7 @@ def test_one_level_is_one_call_on_the_noise_of_that_level():
     sampler = MultistepSampler(sigmas=(3.0,))
     result = sampler(denoise, noise, no_noise)
     ((x, sigma),) = seen
-    assert sampler.num_calls == sampler.num_steps == 1
+    assert sampler.nfe == sampler.num_steps == 1
     assert torch.equal(x, 3 * noise) and torch.equal(sigma, torch.tensor([3.0, 3.0]))
     assert torch.equal(result, torch.ones_like(noise))
 
@@ -105,3 +105,18 @@ def test_images_keep_the_dtype_of_the_noise():
 def test_levels_that_cannot_be_are_refused(options, match):
     with pytest.raises(InputError, match=match):
         MultistepSampler(**options)
+
+
+def test_num_calls_is_the_former_name_of_nfe():
+    with pytest.warns(DeprecationWarning, match='nfe now'):
+        assert MultistepSampler(sigmas=(80.0, 1.5)).num_calls == 2
+    with pytest.warns(DeprecationWarning, match='num_calls of Former is to be called nfe'):
+
+        class Former(Sampler):
+            num_steps = num_calls = property(lambda self: 7)
+            first_sigma = 80.0
+
+            def __call__(self, denoise, noise, randn_like, callback=None):
+                return noise
+
+    assert Former().nfe == Former().num_calls == 7

@@ -55,7 +55,7 @@ def test_agrees_with_the_reference(name, case):
         return x0.clamp(-1, 1) if arguments.get('clip_denoised', True) else x0
 
     result = sampler(denoise, fixture(case, 'initial_noise'), ReplayedNoise(fixture(case, 'noises')))
-    assert len(seen) == settings['network_calls'] == sampler.num_calls
+    assert len(seen) == settings['network_calls'] == sampler.nfe
     expected = zip(fixture(case, 'denoiser_x'), fixture(case, 'denoiser_sigma'))
     for (x, sigma), (expected_x, expected_sigma) in zip(seen, expected):
         # Both programs compute the levels in single precision. Raising them (churn), or the mean of two cube roots (the

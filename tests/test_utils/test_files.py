@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import appearing, remove_leftovers, write_bytes
+from mmcm.utils.files import appearing, check_room, in_bytes, remove_leftovers, write_bytes
 
 
 def test_folder_is_replaced_as_a_whole(tmp_path):
@@ -64,3 +64,14 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / 'x')
     assert [path.name for path in tmp_path.iterdir()] == ['.x.npz.0123456789ab.part']
+
+
+def test_disk_without_room_is_refused_with_both_numbers(tmp_path):
+    check_room(tmp_path, 1)
+    with pytest.raises(InputError, match=r'of free space, and 1e\+06 TB are needed. Make room'):
+        check_room(tmp_path, 10**18)
+
+
+def test_bytes_are_in_units_that_fit_them():
+    found = [in_bytes(number) for number in (0, 25600, 12345678, 6 * 10**15)]
+    assert found == ['0 bytes', '25.6 kB', '12.35 MB', '6000 TB']

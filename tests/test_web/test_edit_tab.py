@@ -8,9 +8,8 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.apis.editing.edit import edit_picture
-from mmcm.apis.editing.images import fit_picture, read_picture
-from mmcm.apis.editing.tasks import TASKS
+from mmcm.apis.editing import TASKS, edit_picture
+from mmcm.apis.editing.images import fit_image, open_image
 from mmcm.datasets.digits import DigitsDataset
 from mmcm.datasets.photo_patches import PhotoPatches
 from mmcm.utils.errors import InputError
@@ -88,7 +87,7 @@ def test_candidates_are_those_of_the_command_line(client, models, digit, paint, 
     assert_enlarged(pictures, expected.candidates)
     assert_enlarged(shown(known)[0], [expected.picture, expected.known])
     assert captions == ([None] * 2 if label is None else ['3'] * 2)
-    assert 'per picture**: 2 pictures' in words and f'{expected.num_calls} network call' in words
+    assert 'per picture**: 2 pictures' in words and f'{expected.nfe} network call' in words
 
 
 def test_other_steps_and_levels_are_taken(client, models, digit):
@@ -118,7 +117,7 @@ def test_result_is_put_back_into_a_photograph_that_was_turned(client, models, tm
     picture = canvas(tmp_path / 'photo.jpg', tmp_path / 'layer.png')
     *_, pasted, _ = ask(client, models, model='colour', label='', picture=picture, count=1)
     (result,) = shown(pasted)[0]
-    photo = np.asarray(read_picture(tmp_path / 'photo.jpg'))
+    photo = np.asarray(open_image(tmp_path / 'photo.jpg'))
     kept = np.ones(photo.shape[:2], bool)
     kept[512:700] = False
     assert pasted['visible'] and result.shape == (1024, 768, 3)
@@ -131,7 +130,7 @@ def test_of_large_pictures_only_the_first_results_are_put_back(models):
     edited = edit_picture(
         colour, 'colorize', Image.new('RGB', (20, 10), 'red'), num_candidates=3, sigmas=[1], region='square'
     )
-    assert [len(first(edited, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
+    assert [len(first(edited, edited.place, pixels).pasted) for pixels in (1, 399, 400, 10**9)] == [1, 1, 2, 3]
 
 
 def test_picture_of_the_model_is_not_shown_twice(client, models, digit, paint):
@@ -223,4 +222,4 @@ def test_small_picture_is_enlarged_and_is_the_same_to_the_model(size, shown_size
     large = enlarged(picture)
     assert large.size == shown_size
     if min(size) >= 8:
-        np.testing.assert_array_equal(fit_picture(large, 3, 8), fit_picture(picture, 3, 8))
+        np.testing.assert_array_equal(fit_image(large, 3, 8), fit_image(picture, 3, 8))

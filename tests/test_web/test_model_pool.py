@@ -27,8 +27,8 @@ def test_network_is_warmed_up_once_for_each_number_of_pictures(monkeypatch):
     shelf = Shelf(['digits'], 'cpu')
     drawn = []
     model = shelf.get('digits').load().model
-    draw = model.sample
-    monkeypatch.setattr(model, 'sample', lambda num, *args, **options: drawn.append(num) or draw(num, *args, **options))
+    draw = model.generate
+    monkeypatch.setattr(model, 'generate', lambda num, *args: drawn.append(num) or draw(num, *args))
     for number in (3, 3, 5, 3):
         shelf.warm_up('digits', number)
     assert drawn == [3, 5]

@@ -7,16 +7,7 @@ pytest.importorskip('gradio')
 from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import Shelf
-from mmcm.web.widgets import (
-    duration,
-    label_captions,
-    label_choices,
-    labels_of,
-    sampler_of_steps,
-    sheet,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.widgets import duration, label_choices, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
 
 
 @pytest.fixture(scope='module')
@@ -28,9 +19,9 @@ def test_classes_have_names_numbers_or_are_none(shelf, models):
     assert label_choices(shelf.get('digits'))[:3] == [('balanced', 'balanced'), ('random', 'random'), ('0', '0')]
     assert label_choices(shelf.get('named'), rules=())[3] == ('3 three', '3')
     assert label_choices(shelf.get('colour')) == []
-    assert label_captions(shelf.get('named'), [3, 1]) == ['three', 'one']
-    assert label_captions(shelf.get('digits'), [3, 1]) == ['3', '1']
-    assert label_captions(shelf.get('colour'), None) is None
+    assert shelf.get('named').request(labels=[3, 1]).names == ['three', 'one']
+    assert shelf.get('digits').request(labels=[3, 1]).names == ['3', '1']
+    assert shelf.get('colour').request().names is None
     assert labels_of(shelf.get('colour'), 'whatever') is None
     with pytest.raises(InputError):
         labels_of(shelf.get('digits'), 3)
@@ -43,7 +34,7 @@ def test_steps_are_those_that_the_model_can_take(shelf, models):
     digits = shelf.get('digits')
     assert sampler_of_steps(digits, 1) is digits.sampler
     assert len(sampler_of_steps(digits, 17).sigmas) == 17
-    assert sampler_of_steps(shelf.get('diffusion'), 9).num_calls == 17
+    assert sampler_of_steps(shelf.get('diffusion'), 9).nfe == 17
 
 
 @pytest.mark.parametrize(

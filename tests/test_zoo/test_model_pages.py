@@ -9,9 +9,16 @@ import pytest
 from mmcm.zoo import list_models, list_recipes, root
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location('update_model_tables', ROOT / 'tools' / 'update_model_tables.py')
-tables = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(tables)
+
+
+def load(script):
+    spec = importlib.util.spec_from_file_location(script, ROOT / 'tools' / f'{script}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tables = load('update_model_tables')
 PAGES = tables.pages()
 
 
@@ -55,3 +62,15 @@ def test_table_of_the_released_models_has_their_points_scores_and_addresses():
 def test_table_marks_scores_of_another_network():
     page = root() / 'configs' / 'scm' / 'README.md'
     assert all(row[4].endswith(' *') for row in rows(page)[2:])
+
+
+def test_scripts_find_the_places_of_the_tables_that_they_write(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools')  # one script imports the other
+    digits, patches = load('reproduce_digits'), load('reproduce_photo_patches')
+    places = [(digits.RESULTS, name) for name in ('table', 'judges', 'shipped')]
+    places += [(patches.FOLDER / page, 'table') for page in patches.HEADS]
+    for page, name in places:
+        copy = tmp_path / page.name
+        copy.write_bytes(page.read_bytes())
+        digits.write_between(copy, name, 'new table')
+        assert f'<!-- {name} begins -->\nnew table\n<!-- {name} ends -->' in copy.read_text(encoding='utf-8')

@@ -8,4 +8,4 @@ train_dataloader = dict(
         flip=True,
     )
 )
-test_evaluator = dict(reference='train')  # as the papers have it
+test_evaluator = dict(reference='train')  # as in the papers

@@ -1,3 +1,3 @@
-# Training on images that have to be decoded.
+# Training on image files, which worker processes decode.
 _base_ = './loader.py'
 train_dataloader = dict(num_workers=4, persistent_workers=True)

@@ -1,5 +1,5 @@
 _base_ = ['./image_files.py', '../evaluation/inception.py']
-class_names = 'imagenet1k'  # as the command line takes them
+class_names = 'imagenet1k'  # names that --labels accepts
 train_dataloader = dict(
     dataset=dict(
         type='ImageFolder',

@@ -2,4 +2,4 @@ _base_ = './imagenet1k_64x64.py'  # the same files
 class_names = 'imagenet9'
 train_dataloader = dict(dataset=dict(type='ImageNet9'))
 test_dataloader = dict(dataset=dict(num_classes=9))
-test_evaluator = dict(reference='train')  # nobody has published statistics of these nine groups
+test_evaluator = dict(reference='train')  # no statistics of these nine groups are published

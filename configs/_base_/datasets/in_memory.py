@@ -1,3 +1,3 @@
-# Training on images that all lie in memory.
+# Training on images in memory.
 _base_ = './loader.py'
 train_dataloader = dict(num_workers=0)

@@ -1,4 +1,4 @@
-# 50 000 drawn images, judged by what the evaluator of Dhariwal & Nichol (2021) judges them by, and KID.
+# 50 000 generated images, measured by the metrics of Dhariwal & Nichol's evaluator (2021) and by KID.
 test_dataloader = dict(
     batch_size=100,
     num_workers=0,

@@ -1,2 +1,2 @@
-_deprecation_ = dict(expected='_base_/models/adm_mnist-28x28.py')
+_deprecation_ = dict(expected='configs/_base_/models/adm_mnist-28x28.py')
 _base_ = './adm_mnist-28x28.py'

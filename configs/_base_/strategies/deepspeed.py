@@ -3,4 +3,4 @@
 runner_type = 'FlexibleRunner'
 strategy = dict(
     type='DeepSpeedStrategy', zero_optimization=dict(stage=2), config=dict(zero_allow_untested_optimizer=True)
-)  # of those that we use, DeepSpeed has tested none
+)  # DeepSpeed has tested none of our optimisers

@@ -1,4 +1,4 @@
-"""Pictures of data, models and scores, to be looked at."""
+"""Figures of data, models and scores."""
 
 from mmcm.apis.analysis.dataset_grid import dataset_sheet
 from mmcm.apis.analysis.neighbours import find_neighbours, neighbour_sheet

@@ -1,4 +1,4 @@
-"""What a data set looks like: images of its classes, how many there are, of what size and colour."""
+"""Grid of a data set: images of its classes, and their number, sizes and colours."""
 
 from collections import Counter
 from typing import Any
@@ -46,11 +46,11 @@ def dataset_sheet(
     numbers = measure(data, num_measured, progress)
 
     def tiles(indices: np.ndarray) -> list[torch.Tensor]:
-        chosen = random.choice(indices, min(columns, len(indices)), replace=False) if len(indices) else []
+        chosen = random.choice(indices, min(columns, len(indices)), replace=False) if len(indices) else indices
         images = [on_square(data[int(index)]['inputs'], side) for index in np.sort(chosen)]
         return images + [torch.full((3, side, side), 255, dtype=torch.uint8, device='cpu')] * (columns - len(images))
 
-    if data.labels is None:
+    if data.labels is None or data.num_classes is None:
         chosen = np.sort(random.choice(len(data), min(rows * columns, len(data)), replace=False))
         pictures = grid([on_square(data[int(index)]['inputs'], side) for index in chosen], columns, side)
         parts = [pictures]
@@ -92,7 +92,7 @@ def measure(data: ImageDataset, num_measured: int, progress: bool = False) -> di
             totals += torch.stack([torch.ones_like(values).sum(1), values.sum(1), values.square().sum(1)])
             advance()
     mean, square = totals[1:] / totals[0]
-    counts = None if data.labels is None else np.bincount(data.labels, minlength=data.num_classes).tolist()
+    counts = None if data.labels is None else np.bincount(data.labels, minlength=data.num_classes or 0).tolist()
     return dict(
         num_images=len(data),
         num_classes=data.num_classes,

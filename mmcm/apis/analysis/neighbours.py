@@ -1,7 +1,7 @@
-"""The training images that are nearest to samples: has a model learned its data by heart?
+"""Nearest training images of samples, which show whether a model has memorised its data.
 
-Distances say little by themselves. For scale there are those from training images to their own nearest neighbours: a
-sample that is much nearer to one than these are to each other has been memorised, or nearly.
+The scale is the distance from training images to their own nearest neighbours: a sample that is much nearer to a
+training image than these are to each other has been memorised, or nearly.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 
 from mmcm.datasets import stack_samples
 from mmcm.datasets.image_dataset import ImageDataset
+from mmcm.evaluation.features.base import FeatureExtractor
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.progress import progress_bar
@@ -26,7 +27,7 @@ Describe = Callable[[Tensor], Tensor]  # from uint8 (N, C, H, W) to float32 (N, 
 
 
 class Neighbours(NamedTuple):
-    """What lies next to each of N images.
+    """Nearest neighbours of each of N images.
 
     Attributes:
         indices (ndarray): (N, k) of the training images, the nearest first, int64.
@@ -42,7 +43,7 @@ def pixels_of(images: Tensor) -> Tensor:
     return images.flatten(1).float() / images[0].numel() ** 0.5
 
 
-def features_with(extractor: Callable) -> Describe:
+def features_with(extractor: FeatureExtractor) -> Describe:
     """Describe images by the features of `extractor`, an entry of the registry; distances are Euclidean."""
     return lambda images: extractor.extract(images).features.float()
 

@@ -1,4 +1,4 @@
-"""A metric against the network calls per image, a line for each method."""
+"""Plot of a metric against the NFE, the calls of the network per image, with a line for each method."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ MARKERS = 'osD^vP*Xh<>'  # so that lines are told apart without their colours
 
 
 class Curve(NamedTuple):
-    """The scores of one method.
+    """Scores of one method.
 
     Attributes:
-        name (str): What the legend calls it.
-        calls (list[int]): Network calls per image, ascending; empty for images whose calls nobody knows.
-        values (list[float]): The metric at these; a single one where there are no calls.
+        name (str): Name in the legend.
+        calls (list[int]): NFE, ascending; empty for images whose NFE is unknown.
+        values (list[float]): The metric at each of these; a single one where there are none.
     """
 
     name: str
@@ -88,7 +88,7 @@ def choose_metric(records: Sequence[dict], metric: str | None) -> str:
     shared = [key for key in keys[0] if all(key in others for others in keys[1:])]
     titles = {title.lower(): key for record in records for key, title in record.get('titles', {}).items()}
     key = shared[0] if metric is None and shared else titles.get(str(metric).lower(), metric)
-    if key not in shared:
+    if key is None or key not in shared:
         raise InputError(
             f'{metric or "a metric"} is not in all of the files: they share {", ".join(shared) or "none"}.'
         )

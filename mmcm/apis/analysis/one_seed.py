@@ -1,4 +1,4 @@
-"""Samples of the same seeds by several models or samplers."""
+"""Grid of samples from the same seeds, by several models or samplers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from mmcm.visualization.grids import named_grid, on_square
 
 
 class Row(NamedTuple):
-    """What draws a row of the sheet.
+    """Model and sampler of a row of the grid.
 
     Attributes:
-        model (str): What the inferencer calls a model.
+        model (str): See ConsistencyModelInferencer.
         checkpoint (str, optional): See ConsistencyModelInferencer.
         average (str, optional): See ConsistencyModelInferencer.
         num_steps (int, optional): Steps of the sampler.
         sampler (dict): Another sampler, or changes to the model's.
-        name (str, optional): What to write beside the row; the model's name if None.
+        name (str, optional): Title of the row; the model's name if None.
     """
 
     model: str
@@ -38,17 +38,17 @@ def seed_sheet(
     device: str | None = None,
     min_side: int = 64,
 ) -> np.ndarray:
-    """Draw each row with the same seeds, and so with the same noise where images are of one size.
+    """Sample each row from the same seeds, and so from the same noise where images are of one size.
 
     Args:
-        rows (Sequence[Row]): What draws; all requests are checked before the first one is drawn.
+        rows (Sequence[Row]): The rows; all requests are checked before the first one is sampled.
         seeds (Sequence[int]): Seed of each column.
         labels (Sequence | str, optional): Classes of the columns, for the models that have any; see the inferencer.
         device (str, optional): See ConsistencyModelInferencer.
         min_side (int): Smaller images are magnified to about this side.
 
     Returns:
-        ndarray: The sheet, (H, W, 3), uint8 RGB.
+        ndarray: The grid, (H, W, 3), uint8 RGB.
     """
     if not rows or not seeds:
         raise InputError('at least one model and one seed are needed.')
@@ -57,25 +57,19 @@ def seed_sheet(
         inferencer = ConsistencyModelInferencer(
             row.model, row.checkpoint, device=device, sampler=row.sampler, average=row.average
         )
-        classes = None
-        if inferencer.model.num_classes is not None:
-            classes = inferencer.choose_labels(labels, len(seeds), list(seeds))
-        request = dict(labels=classes, seed=list(seeds), num_steps=row.num_steps)
-        inferencer.choose_sampler(row.num_steps)
+        classes = None if inferencer.model.num_classes is None else labels
         inferencers.append(inferencer)
-        requests.append(request)
+        requests.append(inferencer.request(len(seeds), classes, list(seeds), num_steps=row.num_steps))
     tiles, names = [], []
     for row, inferencer, request in zip(rows, inferencers, requests):
-        drawing = inferencer(len(seeds), output_type='data_sample', **request)
-        tiles.append(drawing.pixels)
-        names.append(f'{row.name or row.model}\n{counted(drawing.num_calls, "network call")}')
+        tiles.append(inferencer.sample(request).pixels)
+        names.append(f'{row.name or row.model}\n{counted(request.sampler.nfe, "network call")}')
         inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
-    classes_of_rows = [inferencer.names_of(request['labels']) for inferencer, request in zip(inferencers, requests)]
     side = max(max(images.shape[2:]) for images in tiles)
     return named_grid(
         [[on_square(image, side) for image in images] for images in tiles],
         names,
-        column_names(seeds, classes_of_rows),
+        column_names(seeds, [request.names for request in requests]),
         min_side,
     )
 

@@ -1,9 +1,10 @@
-"""A user's picture, whatever its format and size, as a model takes it."""
+"""Read images of any format and size, scale them for a model, and put results back at full size."""
 
 import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,51 +15,68 @@ from torch import Tensor
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
 from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, opaque, with_alpha
-from mmcm.operators.base import EditingOperator
+from mmcm.operators import EditingOperator, Inpainting
+from mmcm.renamed import moved_name
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
 
-FEATHER = 1 / 16  # of the shorter side of a part of a picture
-STRIP_PIXELS = 2**20  # of a picture that are worked at together
+FEATHER = 1 / 16  # of the shorter side of a part of an image
+STRIP_PIXELS = 2**20  # pixels of an image that are blended at once
 
 Box = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
+ImageLike = Image.Image | np.ndarray | str | Path
 
 
-def read_picture(path: str | Path, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
-    """Read the picture, or the first of those, in a file, turned as its EXIF data says; see `as_rgb`.
+def open_image(img: ImageLike, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
+    """Read an image: one of Pillow's, pixels or the first image of a file, turned as its EXIF data says; see `as_rgb`.
 
     Args:
-        path (str | Path): The file.
-        background (str, optional): What a transparent picture is composited on, a colour as `check_background` takes
+        img (Image | ndarray | str | Path): Pillow's image, uint8 pixels (H, W), (H, W, 3) or (H, W, 4), or a file.
+        background (str, optional): The colour that a transparent image is composited on, as `check_background` takes
             it; None keeps the transparency.
 
     Returns:
         Image: Of mode RGB, or RGBA where transparency is kept and there is some.
 
     Raises:
-        InputError: If there is no such file, it is no picture, it is broken, or it has too many pixels, which is known
-            before they are decoded.
+        InputError: If it is none of these, there is no such file, it holds no image, is broken, or has too many pixels,
+            which is checked before they are decoded.
     """
-    return decode_picture(path, lambda image: as_rgb(image, background))
+
+    def convert(image: Image.Image) -> Image.Image:
+        return as_rgb(image, background)
+
+    if isinstance(img, (str, Path)):
+        return decode_image(img, convert)
+    if isinstance(img, np.ndarray):
+        if img.dtype != np.uint8 or not (img.ndim == 2 or (img.ndim == 3 and img.shape[2] in (3, 4))) or not img.size:
+            raise InputError(
+                'a picture has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
+                f'{img.shape}, {img.dtype}.'
+            )
+        img = Image.fromarray(img)
+    if not isinstance(img, Image.Image):
+        raise InputError(f"a picture is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
+    return decoded(img, convert)
 
 
-def decode_picture(
+def decode_image(
     path: str | Path,
     convert: Callable[[Image.Image], Image.Image],
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Image.Image:
-    """Return what `convert` makes of the picture in a file, which is upright, but of any mode.
+    """Read the image of a file, upright, and convert it with `convert`.
 
     Args:
         path (str | Path): The file.
-        convert (Callable): From an image to an image; whatever it raises means that the picture is of no use.
-        max_pixels (int): How many pixels it may have.
-        name (str, optional): What errors call it; its path if None.
+        convert (Callable): From an image of any mode to an image; whatever it raises means that the image is broken.
+        max_pixels (int): Largest number of pixels.
+        name (str, optional): What errors call the image; its path if None.
 
     Raises:
-        InputError: See `read_picture`.
+        InputError: See `open_image`.
     """
     path = Path(path)
     name = name or str(path)
@@ -97,10 +115,10 @@ def decoded(
     max_pixels: int = MAX_PIXELS,
     name: str = 'the picture',
 ) -> Image.Image:
-    """Return what `convert` makes of an image that may still lie in a file; see `decode_picture`.
+    """Turn an opened image upright and convert it with `convert`; see `decode_image`.
 
     Raises:
-        InputError: If it has no pixels or too many of them, which is known before they are decoded, or is broken.
+        InputError: If it has no pixels or too many, which is checked before they are decoded, or is broken.
     """
     if image.width * image.height > max_pixels:
         raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
@@ -108,7 +126,7 @@ def decoded(
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
     note_depth(image)
     try:
-        # Which copies where there is nothing to turn, too.
+        # exif_transpose copies the image even where there is nothing to turn.
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return convert(ImageOps.exif_transpose(image) if turned else image)
     except Unreadable as error:
@@ -118,13 +136,13 @@ def decoded(
 
 
 def as_rgb(image: Image.Image, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
-    """Return `image` in 8 bits, of mode RGB, or RGBA if `background` is None and it is transparent somewhere.
+    """Convert `image` to 8 bits and mode RGB, or RGBA if `background` is None and some pixels are transparent.
 
-    16 bits become 8. What is transparent shows `background`. Grey, palettes and CMYK become RGB. Colour profiles are
-    not looked at.
+    16 bits become 8, and grey, palettes and CMYK become RGB. Transparent pixels show `background`. Colour profiles are
+    ignored.
 
     Raises:
-        ValueError: If that cannot be done, an Unreadable if values have no white.
+        ValueError: If that is not possible; an Unreadable if no value is defined as white.
     """
     image = in_eight_bits(image, lambda values: (values.astype(np.uint32) + 128) // 257)  # to the nearest
     if background is not None:
@@ -134,18 +152,18 @@ def as_rgb(image: Image.Image, background: str | None = DEFAULT_BACKGROUND) -> I
 
 
 def flattened(image: Image.Image, background: str = DEFAULT_BACKGROUND) -> Image.Image:
-    """Return `image`, of 8 bits, in mode RGB: composited on `background`, a colour as `check_background` takes it."""
+    """Composite `image`, of 8 bits, on `background`, a colour as `check_background` takes it; return mode RGB."""
     return opaque(image, check_background(background))[0]
 
 
-def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
-    """Return the central square of `image`, scaled: (size, size, channels), uint8.
+def fit_image(image: Image.Image, channels: int, size: int) -> np.ndarray:
+    """Crop the central square of `image` and scale it: (size, size, channels), uint8.
 
-    It is cut out before it is scaled, so that masks and results belong to just this square (`seen_square`). The scaling
-    is `CenterCropToSquare`'s, as in training. A picture of that size stays as it is.
+    It is cropped before it is scaled, so that masks and results belong to exactly this square (`seen_square`). The
+    scaling is that of `CenterCropToSquare`, as in training. An image of that size stays as it is.
 
     Args:
-        image (Image): A picture.
+        image (Image): An image.
         channels (int): 3, or 1 for grey (ITU-R BT.601).
         size (int): Height and width of the result in pixels.
     """
@@ -153,106 +171,108 @@ def fit_picture(image: Image.Image, channels: int, size: int) -> np.ndarray:
     return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
 
 
-def scaled_picture(image: Image.Image, channels: int, box: Box, height: int, width: int) -> np.ndarray:
-    """Return the part `box` of `image`, scaled bicubically: (height, width, channels), uint8.
+def scale_image(image: Image.Image, channels: int, box: Box, height: int, width: int) -> np.ndarray:
+    """Crop the part `box` of `image` and scale it bicubically: (height, width, channels), uint8.
 
     Args:
-        image (Image): A picture.
+        image (Image): An image.
         channels (int): 3, or 1 for grey (ITU-R BT.601).
         box (tuple[int, int, int, int]): Left, top, right and bottom in pixels.
-        height, width (int): Of the result in pixels.
+        height (int): Of the result in pixels.
+        width (int): Of the result in pixels.
     """
     part = image.crop(box).convert('L' if channels == 1 else 'RGB')
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC)).reshape(height, width, channels)
 
 
 def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
-    """Return the central square of `mask`, of mode L, as `scaled_mask` has it: (size, size, 1), uint8."""
-    return scaled_mask(np.asarray(mask.crop(seen_square(mask))), size, size)
+    """Crop the central square of `mask`, of mode L, and scale it with `scale_mask`: (size, size, 1), uint8."""
+    return scale_mask(np.asarray(mask.crop(seen_square(mask))), size, size)
 
 
-def scaled_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the mask `pixels` (H, W) as the model sees it: (height, width, 1), uint8.
+def scale_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale the mask `pixels` (H, W) for the model: (height, width, 1), uint8.
 
-    A pixel is as white as the whitest of those that it covers, so that thin lines count, and what is to be drawn anew
-    does not remain at its edge, but for what the scaling of the picture smears a little further.
+    A pixel is as white as the whitest pixel that it covers: thin lines count, and no pixel at the edge of a mask counts
+    as known, except those that the scaling of the image smears a little further.
     """
     for size in (height, width):  # rows, then columns
         bounds = np.arange(size + 1) * len(pixels)
-        pixels = np.stack([pixels[start // size : -(-end // size)].max(0) for start, end in zip(bounds, bounds[1:])]).T
+        pixels = np.stack([pixels[start // size : -(-end // size)].max(0) for start, end in pairwise(bounds)]).T
     return pixels[..., None]
 
 
-def seen_square(picture: Image.Image) -> Box:
-    """Return the central square that `fit_picture` shows of `picture`."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+def seen_square(image: Image.Image) -> Box:
+    """Return the central square of `image`, which `fit_image` crops."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
     return left, top, left + side, top + side
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a result belongs: in the part of the picture that was edited, at the picture's own size.
+    """Where a result belongs: the part of the image that was edited, at the image's own size.
 
-    Inside of an edge that is not one of the picture, a result fades into the picture over `FEATHER` of the part's side;
-    where there is a mask, its edges are those of the result.
+    At an edge of the part that is not an edge of the image, a result fades into the image over `FEATHER` of the part's
+    side; with a mask, the result ends where the mask ends.
 
     Attributes:
-        picture (Image): The picture, of mode RGB or RGBA.
-        operator (Callable): Returns what is known of a part of the picture, an `EditingOperator`, from the mask of that
-            part, (1, 1, H, W) in [0, 1], or from None where there is no mask.
-        mask (Image, optional): What was to be drawn, of the picture's size and of mode L: 255 in its inside, 0 outside.
+        image (Image): The image, of mode RGB or RGBA.
+        operator (EditingOperator, optional): What is known of any part of the image; needed without a mask.
+        mask (Image, optional): What was edited, of the image's size and of mode L: 255 inside, 0 outside.
         part (tuple[int, int, int, int], optional): Left, top, right and bottom of the part; the central square if None.
     """
 
-    picture: Image.Image
-    operator: Callable[[Tensor | None], EditingOperator]
+    image: Image.Image
+    operator: EditingOperator | None = None
     mask: Image.Image | None = None
     part: Box | None = None
 
     @property
     def box(self) -> Box:
         """Left, top, right and bottom of the part that was edited."""
-        return seen_square(self.picture) if self.part is None else self.part
+        return seen_square(self.image) if self.part is None else self.part
 
     def fills(self, height: int, width: int) -> bool:
-        """Return whether a result of this size is the picture already: all of it, at its own size, and opaque."""
-        return self.picture.size == (width, height) and self.box == (0, 0, width, height) and self.picture.mode == 'RGB'
+        """Return whether a result of this size is the image already: all of it, at its own size, and opaque."""
+        return self.image.size == (width, height) and self.box == (0, 0, width, height) and self.image.mode == 'RGB'
 
     def paste(self, result: np.ndarray) -> Image.Image:
-        """Return the picture with `result` in its part, scaled to it. What is known keeps the pixels of the picture.
+        """Return the image with `result` in its part, scaled to it. What is known keeps the pixels of the image.
 
-        A transparent picture stays transparent, but for what the mask has drawn anew, which is opaque.
+        A transparent image stays transparent, except where the mask is white, which becomes opaque.
 
         Args:
-            result (ndarray): What became of the part, (H, W, 3), uint8 RGB.
+            result (ndarray): The edited part, (H, W, 3), uint8 RGB.
 
         Returns:
-            Image: Of the picture's size and mode.
+            Image: Of the image's size and mode.
         """
         left, top, right, bottom = self.box
-        pasted = self.picture.copy()
+        pasted = self.image.copy()
         enlarged = Image.fromarray(result).resize((right - left, bottom - top), Image.Resampling.LANCZOS)
         height = max(1, STRIP_PIXELS // (right - left))  # in strips, as floating point numbers take much memory
         for start in range(top, bottom, height):
             box = (left, start, right, min(start + height, bottom))
-            drawn = enlarged.crop((0, start - top, right - left, box[3] - top))
-            pasted.paste(self._blended(box, drawn), box)
+            strip = enlarged.crop((0, start - top, right - left, box[3] - top))
+            pasted.paste(self._blended(box, strip), box)
         return pasted
 
-    def _blended(self, box: Box, drawn: Image.Image) -> Image.Image:
-        """Return what is known of the picture in `box`, and the rest from `drawn`, of its size and of mode RGB."""
-        picture = self.picture.crop(box)
+    def _blended(self, box: Box, result: Image.Image) -> Image.Image:
+        """Return what is known of the image in `box`, and the rest from `result`, of its size and of mode RGB."""
+        image = self.image.crop(box)
+        before = to_tensor(np.asarray(image.convert('RGB')))
         mask = None if self.mask is None else self.mask.crop(box)
-        operator = self.operator(None if mask is None else as_weights(np.asarray(mask)[..., None]))
-        kept = operator.keep(to_tensor(np.asarray(picture.convert('RGB'))), to_tensor(np.asarray(drawn)))
-        if self.mask is None:
-            shares = torch.from_numpy(self._shares(box))
-            kept = to_tensor(np.asarray(picture.convert('RGB'))).lerp(kept, shares)
-        pixels = ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-        blended = Image.fromarray(pixels)
-        if picture.mode == 'RGBA':
-            alpha = picture.getchannel('A')
+        operator = self.operator if mask is None else Inpainting(as_weights(np.asarray(mask)[..., None]))
+        assert operator is not None, 'a place has a mask or an operator'
+        kept = operator.keep(before, to_tensor(np.asarray(result)))
+        if mask is None:
+            kept = before.lerp(kept, torch.from_numpy(self._shares(box)))
+        blended = Image.fromarray(
+            ((kept[0].permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        )
+        if image.mode == 'RGBA':
+            alpha = image.getchannel('A')
             if mask is not None:
                 alpha = Image.composite(Image.new('L', mask.size, 255), alpha, mask)
             blended.putalpha(alpha)
@@ -261,9 +281,9 @@ class Place:
     def _shares(self, box: Box) -> np.ndarray:
         """Return the share of the result in the pixels of `box`, (H, W), float32, where there is no mask."""
         left, top, right, bottom = self.box
-        width, height = self.picture.size
+        width, height = self.image.size
         rim = FEATHER * min(right - left, bottom - top)
-        far = np.inf  # from an edge that is one of the picture
+        far = np.inf  # from an edge of the image
         columns, rows = np.arange(box[0], box[2]) + 0.5, np.arange(box[1], box[3]) + 0.5
         across = np.minimum(columns - left if left else far, right - columns if right < width else far)
         down = np.minimum(rows - top if top else far, bottom - rows if bottom < height else far)
@@ -282,12 +302,16 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 def too_large(name: str, max_pixels: int, size: str = 'more pixels than can be read, ') -> InputError:
-    """Return the error of a picture that is not to be decoded."""
+    """Return the error for an image that has too many pixels to be decoded."""
     return InputError(f'{name} has {size}more than {max_pixels}: make it smaller.')
 
 
 def broken(name: str, error: Exception) -> InputError:
-    """Return the error of a picture whose decoder raised `error`."""
+    """Return the error for an image whose decoder raised `error`."""
     return InputError(
         f'{name} cannot be decoded, it is broken or of an unusual kind: {error}. Save it again as a PNG file.'
     )
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

@@ -1,25 +1,25 @@
-"""How well a model edits: pictures are taken to pieces, edited, and compared with what they were.
+"""Scores of edits: images are degraded, edited by a model and by baselines, and compared with the originals.
 
 The file of scores is JSON, with
 
 - `format`: 1, the number of this description;
-- `model`, `checkpoint`, `weights`: as they were given, and SHA-256 of names and values of the weights that drew;
+- `model`, `checkpoint`, `weights`: the names that the user gave, and SHA-256 of names and values of the weights;
 - `images`: the `fingerprint` of the data set, and the `items` of it that were edited;
-- `sampler`, `network_calls`: its settings, and calls per candidate; `num_candidates` per picture; `seed`;
+- `sampler`, `network_calls`: its settings, and calls per candidate; `num_candidates` per image; `seed`;
 - `versions` of mmcm and torch; `device`;
-- `edits`: for each edit, the `seconds` that drawing took and its `results`: for each way to edit, `psnr`, `pooled_psnr`
-  (both in dB) and `ssim`, each with the `mean` over the pictures and its `standard_error`.
+- `edits`: for each edit, the `seconds` that sampling took and its `results`: for each way to edit, `psnr`,
+  `pooled_psnr` (both in dB) and `ssim`, each with the `mean` over the images and its `standard_error`.
 
-The mean of the PSNR counts decibels: flat pictures, which are easy, count the most. The pooled PSNR is that of the mean
-squared error over all pictures (and, for 'candidate', over all candidates): those with much detail count the most.
+The mean PSNR is a mean of decibels, in which flat images, which are easy, count the most. The pooled PSNR is that of
+the mean squared error over all images (and, for 'candidate', over all candidates), in which images with much detail
+count the most.
 
-The standard errors are those of independent pictures. Patches of one photograph are alike, and so a mean over them is
-less certain than these say.
+The standard errors assume independent images. Patches of one photograph are alike, so a mean over them is less certain.
 """
 
 import json
 import math
-import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,38 +34,37 @@ from mmcm.checkpoints.weights import digest
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.edit_baselines import Edit
 from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
-from mmcm.noise.generators import SampleNoise
-from mmcm.operators import Inpainting, editing_sampler
-from mmcm.samplers import Sampler
-from mmcm.utils.batches import Batches
+from mmcm.models.editing import editing_sampler
+from mmcm.models.sampling_loop import sample_in_batches
+from mmcm.operators import Inpainting
+from mmcm.samplers import Callback, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 from mmcm.visualization.grids import named_grid
 
 FORMAT = 1
 CANDIDATE, MEAN, BEST = 'candidate', 'mean of candidates', 'best candidate'  # ways to edit with a model
-SHOWN = 3  # candidates of a picture on a sheet
-SHEET_SIDE = 96  # pixels of a picture on a sheet, at least
+SHOWN = 3  # candidates of an image in a grid
+CELL_SIDE = 96  # least side of an image in a grid, in pixels
 
 
 @dataclass(frozen=True)
 class EditScores:
-    """What a model and the baselines made of pictures, and how close that comes to them; images are uint8, on the CPU.
+    """Edits of images by a model and by the baselines, and their scores; images are uint8, on the CPU.
 
     Attributes:
-        pictures (Tensor): As they were, (N, C, H, W).
+        pictures (Tensor): The originals, (N, C, H, W).
         known (Tensor): What was known of them, (N, C, H, W).
-        candidates (Tensor): What the model made of it, (N, K, C, H, W).
-        mean (Tensor): The mean of the candidates, rounded, (N, C, H, W): an estimate of the posterior mean, whose
-            squared error is the least in expectation, and which is blurred.
-        filled (dict[str, Tensor]): What each baseline made of it, by its name, (N, C, H, W).
-        results (dict[str, Similarity]): How close these come, by the names of the baselines and, for the model,
-            'candidate', the mean over the candidates of a picture, 'mean of candidates', and 'best candidate', the one
-            that comes closest by PSNR: to find it takes the picture itself.
-        seconds (float): How long the drawing took, loading not counted.
-        num_calls (int): Network calls per candidate.
+        candidates (Tensor): The results of the model, (N, K, C, H, W).
+        mean (Tensor): The mean of the candidates, rounded, (N, C, H, W): an estimate of the posterior mean, which has
+            the least expected squared error, and is blurred.
+        filled (dict[str, Tensor]): The results of each baseline, by its name, (N, C, H, W).
+        results (dict[str, Similarity]): Similarity to the originals, by the names of the baselines and, for the model,
+            'candidate', the mean over the candidates of an image, 'mean of candidates', and 'best candidate', the one
+            with the highest PSNR, which cannot be found without the original.
+        seconds (float): How long sampling took, without loading.
+        nfe (int): Calls of the network per candidate.
     """
 
     pictures: Tensor
@@ -75,10 +74,16 @@ class EditScores:
     filled: dict[str, Tensor]
     results: dict[str, Similarity]
     seconds: float
-    num_calls: int
+    nfe: int
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Return means and standard errors over the pictures, by way to edit and measure, as in the file of scores."""
+        """Return means and standard errors over the images, by way to edit and measure, as in the file of scores."""
         return {
             way: dict(
                 psnr=mean_and_error(result.psnr),
@@ -89,11 +94,11 @@ class EditScores:
         }
 
     def sheet(self, indices: Sequence[int], baseline: str) -> np.ndarray:
-        """Return pictures in rows: as they were, what was known, a baseline, candidates and their mean, each with PSNR.
+        """Return a grid with a row per image: original, known, a baseline, candidates and their mean, with PSNR.
 
         Args:
-            indices (Sequence[int]): Which pictures.
-            baseline (str): The name of one.
+            indices (Sequence[int]): Which images.
+            baseline (str): The name of a baseline.
 
         Returns:
             ndarray: (H, W, 3), uint8 RGB.
@@ -112,7 +117,7 @@ class EditScores:
             for row in rows
             for text in ['', *(f'{psnr(image[None], row[0][None]).item():.1f} dB' for image in row[1:])]
         ]
-        return named_grid(rows, [str(index) for index in indices], list(columns), SHEET_SIDE, captions)
+        return named_grid(rows, [str(index) for index in indices], list(columns), CELL_SIDE, captions)
 
 
 def score_edit(
@@ -125,49 +130,47 @@ def score_edit(
     sampler: Sampler | None = None,
     progress: bool = False,
 ) -> EditScores:
-    """Take pictures to pieces, edit them with a model and with the baselines, and compare the results with them.
+    """Degrade images, edit them with a model and with the baselines, and compare the results with the originals.
 
-    Results depend on the seed, the number of pictures and of candidates, and not on how they are cut into batches (up
-    to the rounding of the arithmetic).
+    Results depend on the seed and the numbers of images and candidates, and not on the batches (up to rounding).
 
     Args:
         inferencer (ConsistencyModelInferencer): The model.
         pictures (Tensor): uint8, (N, C, H, W), of the model's size.
         edit (Edit): What is known of them, and the baselines.
-        labels (Sequence[int], optional): The class of each picture (N); 'random' or 'balanced' are possible, too. For
-            models of classes.
-        num_candidates (int): Different results per picture, K.
-        seed (int): Of all results, as in `ConsistencyModelInferencer.__call__`.
-        sampler (Sampler, optional): How to draw; `editing_sampler` says what is the default.
+        labels (Sequence[int], optional): The class of each image (N), or 'random' or 'balanced'; for class-conditional
+            models.
+        num_candidates (int): Different results per image, K.
+        seed (int): Seed of all results, as in `ConsistencyModelInferencer.__call__`.
+        sampler (Sampler, optional): How to sample; by default see `editing_sampler`.
         progress (bool): Whether to show a progress bar on stderr.
 
     Raises:
-        InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
+        InputError: If the arguments do not fit the model; then no weights have been read.
     """
     check_count('num_candidates', num_candidates)
     sampler = sampler or editing_sampler(inferencer.sampler)
     known, filled = fill_without_model(inferencer, pictures, edit)
-    total = len(pictures) * num_candidates
-    seeds = inferencer.choose_seeds(seed, total)
     if labels is not None and not isinstance(labels, str):
         labels = np.repeat(np.asarray(labels), num_candidates).tolist()
-    labels = inferencer.choose_labels(labels, total, seed)
-    model = inferencer.load().model
-    owner = torch.arange(len(pictures), device='cpu').repeat_interleave(num_candidates)  # the picture of each candidate
+    request = inferencer.request(len(pictures) * num_candidates, labels, seed, sampler=sampler)
+    model, size = inferencer.load().model, request.batch_size
+    owner = torch.arange(len(pictures), device='cpu').repeat_interleave(num_candidates)  # the image of each candidate
 
-    size = inferencer.batch_size
-    started = time.perf_counter()
-    with progress_bar('editing', math.ceil(total / size) * sampler.num_steps, shown=progress) as advance:
+    def batch(part: slice, on_step: Callback) -> Tensor:
+        classes, noise, _ = request.inputs(part)
+        given = known[owner[part]]
+        edited = model.edit(given, edit.operator, classes, 1, noise, request.sampler, callback=on_step, degraded=True)
+        return edited[:, 0]
 
-        def draw(part: slice) -> Tensor:
-            images, classes = as_images(pictures[owner[part]]), None if labels is None else labels[part]
-            drawn = model.edit(
-                images, edit.operator, classes, 1, SampleNoise(seeds[part]), sampler, callback=lambda *state: advance()
-            )
-            return model.data_preprocessor.destruct(drawn[:, 0]).cpu()
-
-        candidates = torch.cat(list(Batches(size).run(draw, total)))
-    seconds = time.perf_counter() - started
+    candidates, seconds, *_ = sample_in_batches(
+        batch,
+        request.num_images,
+        size,
+        model.data_preprocessor.destruct,
+        sampler.num_steps,
+        progress='editing' if progress else '',
+    )
     single = compare(candidates, pictures[owner], size)
     single = Similarity(*(values.unflatten(0, (-1, num_candidates)) for values in single))
     candidates = candidates.unflatten(0, (-1, num_candidates))
@@ -179,16 +182,17 @@ def score_edit(
         MEAN: compare(mean, pictures, size),
         BEST: Similarity(*(values.gather(1, best)[:, 0] for values in single)),
     }
-    return EditScores(pictures, known, candidates, mean, filled, results, seconds, sampler.num_calls)
+    shown = model.data_preprocessor.destruct(known)
+    return EditScores(pictures, shown, candidates, mean, filled, results, seconds, sampler.nfe)
 
 
 def fill_without_model(
     inferencer: ConsistencyModelInferencer, pictures: Tensor, edit: Edit
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return what is known of `pictures` (N, C, H, W), uint8, and what each baseline makes of it, likewise.
+    """Return what is known of `pictures` (N, C, H, W), uint8, in [-1, 1], and the result of each baseline, uint8.
 
     Raises:
-        InputError: If pictures, model and operator do not fit each other.
+        InputError: If images, model and operator do not fit each other.
     """
     shape = inferencer.model.image_shape
     if pictures.ndim != 4 or pictures.shape[1:] != shape or pictures.dtype != torch.uint8 or not len(pictures):
@@ -201,11 +205,11 @@ def fill_without_model(
     similarity(pictures[:1], pictures[:1])  # an InputError if they are too small for it
     destruct = inferencer.model.data_preprocessor.destruct
     known = edit.operator.degrade(as_images(pictures))
-    return destruct(known), {name: destruct(fill(known)) for name, fill in edit.baselines.items()}
+    return known, {name: destruct(fill(known)) for name, fill in edit.baselines.items()}
 
 
 def compare(images: Tensor, references: Tensor, batch_size: int) -> Similarity:
-    """Return the similarity of `images` and `references`, both (N, C, H, W), in batches that need little memory."""
+    """Return the similarity of `images` and `references`, both (N, C, H, W), computed in batches."""
     parts = [similarity(*pair) for pair in zip(images.split(batch_size), references.split(batch_size))]
     return Similarity(*map(torch.cat, zip(*parts)))
 
@@ -216,7 +220,7 @@ def as_images(pictures: Tensor) -> Tensor:
 
 
 def mean_and_error(values: Tensor) -> dict[str, float]:
-    """Return the mean of `values` (N,) and its standard error, as of independent ones; NaN for a single one."""
+    """Return the mean of independent `values` (N,) and its standard error, NaN for a single value."""
     error = values.std() / len(values) ** 0.5 if len(values) > 1 else math.nan
     return dict(mean=float(values.mean()), standard_error=float(error))
 
@@ -229,14 +233,14 @@ def pooled_psnr(squared_errors: Tensor) -> dict[str, float]:
 
 
 def spread_out(dataset: ImageDataset, most: int) -> list[int]:
-    """Return the items to measure by: `most` of those that have no pixel in common, at even distances, or all."""
+    """Return at most `most` items that have no pixel in common, at even distances."""
     items = dataset.apart
     count = min(most, len(items))
     return [int(items[index * len(items) // count]) for index in range(count)]
 
 
 def read_pictures(dataset: ImageDataset, items: Sequence[int]) -> Tensor:
-    """Return `items` of a data set, uint8, (N, C, H, W).
+    """Read `items` of a data set: uint8, (N, C, H, W).
 
     Raises:
         InputError: If they are of several sizes.
@@ -263,7 +267,7 @@ def record(
     seed: int,
     scores: dict[str, EditScores],
 ) -> bytes:
-    """Return the content of a file of `scores`, by edit; the description of this module says what is in it."""
+    """Return the content of a file of `scores`, by edit; see the docstring of this module."""
     settings = {key.lstrip('_'): value for key, value in vars(sampler).items()}
     content = dict(
         format=FORMAT,
@@ -272,7 +276,7 @@ def record(
         weights=digest(inferencer.model.inference_denoiser.backbone.state_dict()),
         images=dict(fingerprint=fingerprint, items=list(items)),
         sampler=plain({'type': type(sampler).__name__, **settings}),
-        network_calls=sampler.num_calls,
+        network_calls=sampler.nfe,
         num_candidates=num_candidates,
         seed=seed,
         versions=dict(mmcm=__version__, torch=torch.__version__),

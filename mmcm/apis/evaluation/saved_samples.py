@@ -5,7 +5,7 @@ the evaluators of other programs read npz.
 """
 
 import io
-import shutil
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mmcm.apis.sampling.image_archives import ImageSet
 from mmcm.renamed import moved_name
 from mmcm.structures import DataSample
 from mmcm.utils.block_store import BlockStore
-from mmcm.utils.errors import InputError
+from mmcm.utils.files import check_room
 from mmcm.utils.npz import open_npz
 
 CHUNK = 4096  # images in memory while the file is written
@@ -113,18 +113,4 @@ def check_saving(paths: Sequence[Path], shape: tuple[int, int, int, int]) -> Non
     """Raise an InputError unless images (N, H, W, C) could be written to each of `paths`, which share a folder."""
     for path in paths:
         image_archives.check_path(path, shape)
-    needed = int(np.prod(shape, dtype=np.int64)) * (len(paths) + 1)  # the batches of one lie beside it
-    free = shutil.disk_usage(paths[0].parent).free
-    if needed > free:
-        raise InputError(
-            f'{paths[0].parent} has {in_bytes(free)} of free space, and {in_bytes(needed)} are needed. '
-            'Make room, or choose another place.'
-        )
-
-
-def in_bytes(number: int) -> str:
-    """Return a number of bytes in the largest unit of which there is at least one."""
-    for unit, size in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6), ('kB', 1e3)):
-        if number >= size:
-            return f'{number / size:.3g} {unit}'
-    return f'{number} bytes'
+    check_room(paths[0].parent, math.prod(shape) * (len(paths) + 1))  # the batches of one lie beside it

@@ -147,7 +147,7 @@ class Tester:
             num_samples=self.num_samples,
             seconds=time.monotonic() - started,
             sampler_config=sampler,
-            network_calls=self.model.sampler.num_calls,
+            network_calls=self.model.sampler.nfe,
             ema=self.ema,
             weights=self.weights,
         )

@@ -13,11 +13,15 @@ A search calls a function for the score of tuples of indices; the function may c
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
 
+from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
+from mmcm.apis.evaluation.scores import plain
+from mmcm.apis.evaluation.tester import Tester
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, karras_sigmas
 from mmcm.registry import SAMPLERS
 from mmcm.samplers import MultistepSampler
@@ -91,7 +95,86 @@ def is_ascending(indices: Sequence[int]) -> bool:
     return all(a < b for a, b in pairwise(indices))
 
 
-METHODS = dict(ternary=ternary_search, grid=grid_search)
+METHODS: dict[str, Callable[..., tuple[int, ...]]] = dict(ternary=ternary_search, grid=grid_search)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Evaluations of a search, and the best of them.
+
+    Attributes:
+        values (dict[tuple[int, ...], float | None]): The metric by the indices of the levels; None if it is not finite.
+        best (tuple[int, ...]): The best indices.
+        sampler (dict): Config of the sampler with the best levels.
+        num_new (int): Number of evaluations that the cache did not have.
+    """
+
+    values: dict[tuple[int, ...], float | None]
+    best: tuple[int, ...]
+    sampler: dict
+    num_new: int
+
+
+def search_levels(
+    tester: Tester,
+    cache: EvaluationCache,
+    sampler: dict,
+    levels: Sequence[float],
+    metric: str,
+    lower: bool = True,
+    num_steps: int = 2,
+    method: str = 'ternary',
+    num_points: int = 6,
+) -> SearchResult:
+    """Search for the `levels` at which a multistep sampler has the best value of a metric.
+
+    Args:
+        tester (Tester): The model and its metrics.
+        cache (EvaluationCache): Earlier evaluations, to which new ones are added.
+        sampler (dict): Config of a `MultistepSampler`.
+        levels (Sequence[float]): The candidates; see `levels_of`.
+        metric (str): A metric of the tester, such as 'frechet/distance'.
+        lower (bool): Whether lower values are better.
+        num_steps (int): Number of levels, 2 or more.
+        method (str): A key of `METHODS`.
+        num_points (int): Points of the coarse grid of the method 'grid'.
+
+    Raises:
+        InputError: If there is no such metric, or it is not finite at the best levels.
+    """
+    config, num_cached = tester.config, cache.num_new
+    settings = plain(
+        dict(
+            weights=tester.weights,
+            ema=tester.ema,
+            model={key: value for key, value in config.model.items() if key != 'sampler'},
+            requests=config.test_dataloader.dataset,
+            batch_size=config.test_dataloader.batch_size,
+            evaluator=config.test_evaluator,
+            fingerprints=tester.fingerprints(metric),
+            prefix=metric.rpartition('/')[0],
+        )
+    )
+    values: dict[tuple[int, ...], float | None] = {}
+
+    def loss(indices: tuple[int, ...]) -> float:
+        at = sampler_at(sampler, [levels[index] for index in indices])
+        metrics = cache.get(
+            {**settings, 'sampler': plain(at)}, lambda: plain(tester.measure('searched', at, metric=metric).metrics)
+        )
+        if metric not in metrics:
+            raise InputError(f'the config has no metric {metric!r}: it has {", ".join(metrics)}.')
+        value = values[indices] = metrics[metric]
+        if value is None:  # not finite
+            return float('inf')
+        return value if lower else -value
+
+    options = dict(num_points=num_points) if method == 'grid' else {}
+    best = METHODS[method](loss, num_steps, len(levels) - 1, **options)
+    if values[best] is None:
+        raise InputError(f'{metric} is not finite, whatever the levels are: look at the checkpoint.')
+    found = sampler_at(sampler, [levels[index] for index in best])
+    return SearchResult(values, best, found, cache.num_new - num_cached)
 
 
 def levels_of(sampler: dict, num_scales: int | None = None, spacing: str = 'karras') -> list[float]:

@@ -11,9 +11,9 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
 from mmcm.checkpoints.weights import digest
-from mmcm.noise.generators import as_seed, sample_seeds, seeded
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.block_store import REQUEST_FILE, BlockStore, Journal
-from mmcm.utils.checks import check_count, check_flag
+from mmcm.utils.checks import check_count, has_length
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import remove_leftovers
+from mmcm.utils.files import check_room, remove_leftovers
 from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.locks import locked
 from mmcm.utils.outputs import check_kind, check_name, folder_made
@@ -54,20 +54,28 @@ class BulkSampling:
         written (list[Path]): The `outs` that this process wrote; the others existed.
         num_drawn (int): Images that all processes sampled since this one began; the others existed.
         seconds (float): Time of sampling, without loading the weights and writing `outs`.
-        num_calls (int): Network calls per image.
+        nfe (int): Calls of the network per image.
+        num_images (int): Images of the request.
     """
 
     outs: list[Path]
     written: list[Path]
     num_drawn: int
     seconds: float
-    num_calls: int
+    nfe: int
+    num_images: int
+
+    @property
+    def num_calls(self) -> int:
+        """`nfe`. Deprecated."""
+        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
+        return self.nfe
 
 
 def sample_to_files(
     inferencer: ConsistencyModelInferencer,
     outs: Sequence[str | Path] | str | Path,
-    num_images: int,
+    num_images: int | None = None,
     labels: Sequence[int | str] | int | str | None = None,
     seed: int = 0,
     sampler: Sampler | None = None,
@@ -78,6 +86,7 @@ def sample_to_files(
     world_size: int = 1,
     progress: bool = False,
     force: bool | None = None,
+    **steps: Any,
 ) -> BulkSampling:
     """Sample images into files.
 
@@ -90,7 +99,7 @@ def sample_to_files(
         outs (Sequence[str | Path] | str | Path): Where to write, one or several outputs. By the suffix: `.npz`
             (`arr_0` uint8 (N, H, W, C), `arr_1` int64 labels), `.zip` or a folder of PNGs with `dataset.json`, `.png`
             for a grid of all images. An output of the same request is left unchanged.
-        num_images (int): How many, N.
+        num_images (int, optional): How many, N; by default one per label, or 1.
         labels (Sequence[int | str] | int | str, optional): Classes; see `ConsistencyModelInferencer`.
         seed (int): Seed of the run; image i draws from the seed i + N * `seed`.
         sampler (Sampler, optional): A sampler other than the inferencer's own.
@@ -102,6 +111,7 @@ def sample_to_files(
         world_size (int): Number of processes.
         progress (bool): Whether process 0 shows progress on stderr.
         force (bool, optional): Whether sampled files and folders are replaced; None: files alone.
+        **steps: `num_steps`, `timesteps` or `sigmas` in place of a sampler; see `ConsistencyModelInferencer`.
 
     Raises:
         InputError: If the arguments do not fit the model or each other, an output cannot be written or exists, the
@@ -120,75 +130,46 @@ def sample_to_files(
         for path in paths if rank == 0 else ():  # the other processes of the run sample for this one
             stack.enter_context(folder_made(path))
             stack.enter_context(locked(path, 'being drawn'))
-        return _sample_to_files(
-            inferencer,
-            paths,
-            num_images,
-            labels,
-            seed,
-            sampler,
-            batch_size,
-            columns,
-            clip,
-            rank,
-            world_size,
-            progress,
-            force,
-        )
+        if has_length(seed):
+            raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
+        request = inferencer.request(num_images, labels, seed, batch_size, sampler=sampler, clip=clip, **steps)
+        return _sample_to_files(inferencer, paths, request, columns, rank, world_size, progress, force)
 
 
 def _sample_to_files(
     inferencer: ConsistencyModelInferencer,
     outs: list[Path],
-    num_images: int,
-    labels: Any,
-    seed: int,
-    sampler: Sampler | None,
-    batch_size: int | None,
+    request: SampleRequest,
     columns: int | None,
-    clip: bool,
     rank: int,
     world_size: int,
     progress: bool,
     force: bool | None,
 ) -> BulkSampling:
-    """Sample images into files whose names are checked; see `sample_to_files`."""
-    check_count('num_images', num_images)
-    batch_size = inferencer.batch_size if batch_size is None else batch_size
-    check_count('batch_size', batch_size)
-    check_flag('clip', clip)
-    plain_seed = as_seed(seed)
-    if not isinstance(plain_seed, int):
-        raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
-    # JSON has no integers of NumPy.
-    num_images, batch_size, seed = int(num_images), int(batch_size), plain_seed
-    seeds = sample_seeds(num_images, seed)
-    for end in (seeds[0], seeds[-1]):
-        seeded(end)  # an InputError where it is too large
+    """Sample a request into files, whose names are checked; see `sample_to_files`."""
     channels, height, width = inferencer.model.image_shape
-    shape = (num_images, height, width, channels)
-    blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', shape, batch_size)
+    shape = (request.num_images, height, width, channels)
+    blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', shape, request.batch_size)
     _check_outs(outs, shape, columns)
     columns = columns and int(columns)
     if rank == 0:  # which writes `outs`; meanwhile the others would find too little room
         for out in outs:
             remove_leftovers(out)  # before the room is measured
         _check_room([out for out in outs if not out.exists()], blocks)  # before labels are made, maybe far too many
-    labels = inferencer.choose_labels(labels, num_images, seed)
-    sampler = inferencer.sampler if sampler is None else sampler
+    labels, sampler = request.labels, request.sampler
 
     origin = _plain(
         dict(
-            num_images=num_images,
-            seed=seed,
+            num_images=request.num_images,
+            seed=request.seed,
             labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
             sampler=dict(vars(sampler), type=type(sampler).__name__),
-            clip=clip,
+            clip=request.clip,
             denoiser=inferencer.config.model.denoiser,
             mmcm=__version__,
         )
     )
-    settings = dict(batch_size=batch_size, device=inferencer.device.type)
+    settings = dict(batch_size=request.batch_size, device=inferencer.device.type)
 
     def origin_of(out: Path) -> dict:
         return {**origin, 'columns': columns} if image_archives.is_grid(out) else origin
@@ -201,16 +182,15 @@ def _sample_to_files(
         _check_room(unfinished(), blocks)
     inferencer.load()
     origin['weights'] = digest(inferencer.model.inference_denoiser.backbone.state_dict())
-    request = {**origin, **settings}
-    _check_unfinished(unfinished(), blocks, request, force)
-    nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.num_calls)
-    batches = Batches(batch_size)  # for the whole run: a size that did not fit the memory is not tried again
+    run = {**origin, **settings}
+    _check_unfinished(unfinished(), blocks, run, force)
+    nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
+    batches = Batches(request.batch_size)  # for the whole run: a size that did not fit the memory is not tried again
 
     def draw(index: int) -> float:
         """Sample a block, and return how many seconds that took."""
         started = time.monotonic()
-        block = blocks.slice(index)
-        images = inferencer.model.draw(seeds[block], labels and labels[block], batches, sampler=sampler, clip=clip)
+        images = inferencer.sample(request.rows(blocks.slice(index)), batches=batches).pixels
         blocks.write(index, images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
         return time.monotonic() - started
 
@@ -218,13 +198,20 @@ def _sample_to_files(
     try:
         blocks.open()
         if not blocks.journal.path.exists():
-            blocks.journal.write(request)
+            blocks.journal.write(run)
         if not unfinished():  # asked again: process 0 may have ended just before the folder was made
             blocks.remove()
             return nothing_done
-        with _Report(blocks, progress and rank == 0) as report:
-            patience = PATIENCE
-            for index in blocks.missing(blocks.indices[rank::world_size]):
+        missing = blocks.missing(blocks.indices)
+        total, shown = blocks.num_images(missing), progress and rank == 0
+        if shown and total < request.num_images:
+            print(
+                f'{blocks.folder} holds {request.num_images - total} of {request.num_images} images already',
+                file=sys.stderr,
+            )
+        with progress_bar('sampling', total, shown, 'images') as advance:
+            report, patience = _Report(blocks, missing, advance if shown else None), PATIENCE
+            for index in (index for index in missing if index % world_size == rank):
                 patience = max(patience, BLOCKS_OF_PATIENCE * draw(index))
                 report()
             if rank == 0:
@@ -238,11 +225,11 @@ def _sample_to_files(
     seconds = time.monotonic() - started
     written = unfinished() if rank == 0 else []
     for out in written:
-        images = ImageSet(shape, blocks.read, labels, origin_of(out), inferencer.names_of(labels))
+        images = ImageSet(shape, blocks.read, labels, origin_of(out), request.names)
         image_archives.write(out, images, columns)
     if rank == 0:
         blocks.remove()
-    return BulkSampling(outs, written, report.total, seconds, sampler.num_calls)
+    return BulkSampling(outs, written, total, seconds, sampler.nfe, request.num_images)
 
 
 class ImageBlocks(BlockStore):
@@ -282,40 +269,31 @@ class ImageBlocks(BlockStore):
 
 
 class _Report:
-    """Progress of all processes together on stderr: a bar on a terminal, a line now and then elsewhere."""
+    """Progress of all processes together.
 
-    def __init__(self, blocks: ImageBlocks, shown: bool) -> None:
+    Args:
+        blocks (ImageBlocks): The blocks of all processes.
+        missing (list[int]): The blocks that were missing at the beginning.
+        advance (Callable, optional): Advances a progress bar by one image.
+    """
+
+    def __init__(self, blocks: ImageBlocks, missing: list[int], advance: Callable[[], None] | None) -> None:
         self.blocks = blocks
-        self.shown = shown
-        self.missing = blocks.missing(blocks.indices)
-        self.total = blocks.num_images(self.missing)
-        self.done = 0
-
-    def __enter__(self) -> '_Report':
-        present = self.blocks.shape[0] - self.total
-        if self.shown and present:
-            print(f'{self.blocks.folder} holds {present} of {self.blocks.shape[0]} images already', file=sys.stderr)
-        self.bar = progress_bar('sampling', self.total, self.shown, 'images')
-        self.advance = self.bar.__enter__()
+        self.missing = missing
+        self.advance = advance
         self.looked = time.monotonic()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.look()
-        self.bar.__exit__(*error)
 
     def __call__(self) -> None:
         """Report finished blocks, at most every `LOOK_INTERVAL` seconds."""
-        if self.shown and time.monotonic() - self.looked >= LOOK_INTERVAL:
+        if self.advance is not None and time.monotonic() - self.looked >= LOOK_INTERVAL:
             self.look()
 
     def look(self) -> list[int]:
         """Report finished blocks, and return the missing ones."""
-        self.missing = self.blocks.missing(self.missing)
-        done = self.total - self.blocks.num_images(self.missing)
-        for _ in range(done - self.done):
-            self.advance()
-        self.done = done
+        before, self.missing = self.missing, self.blocks.missing(self.missing)
+        if self.advance is not None:
+            for _ in range(self.blocks.num_images(before) - self.blocks.num_images(self.missing)):
+                self.advance()
         self.looked = time.monotonic()
         return self.missing
 
@@ -359,12 +337,7 @@ def _check_room(outs: Sequence[Path], blocks: ImageBlocks) -> None:
     # The size of PNGs is not known in advance; they count as nothing.
     files = [out for out in outs if out.suffix.lower() == '.npz' and out.parent.stat().st_dev == folder.stat().st_dev]
     num_images = blocks.num_images(blocks.missing(blocks.indices)) + blocks.shape[0] * len(files)
-    needed, free = math.prod(blocks.shape[1:]) * num_images, shutil.disk_usage(folder).free
-    if needed > free:
-        raise InputError(
-            f'{folder} has {free / 1e9:.4g} GB of free space, and {needed / 1e9:.4g} GB are needed. Make '
-            'room, or choose another place.'
-        )
+    check_room(folder, math.prod(blocks.shape[1:]) * num_images)
 
 
 def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, force: bool | None) -> None:

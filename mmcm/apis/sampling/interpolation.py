@@ -1,6 +1,5 @@
-"""Pictures between two pictures of a model: between their noises, and between their labels."""
+"""Images between two images of a model: between their noises, and between their labels."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,12 +7,12 @@ import torch
 from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
-from mmcm.apis.sampling_result import Drawing
-from mmcm.noise.generators import SampleNoise
+from mmcm.apis.request import SampleRequest
+from mmcm.apis.sampling_result import SamplingResult
+from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.samplers import Callback, Sampler
 from mmcm.utils.checks import as_list, check_count
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import to_pil
 
 
 def interpolate(
@@ -23,65 +22,67 @@ def interpolate(
     num_images: int = 9,
     sampler: Sampler | None = None,
     callback: Callback | None = None,
-) -> Drawing:
-    """Draw `num_images` pictures on the way from one to another (Song et al., 2023, Appendix D).
+) -> SamplingResult:
+    """Sample `num_images` images on the way from one to another (Song et al., 2023, Appendix D).
 
     Their noises lie on the arc between the two, so that each is as long as noise is; the embeddings of their labels lie
     on the line between the two. A sampler of several steps adds the same noise to all of them.
 
     Args:
         inferencer (ConsistencyModelInferencer): The model.
-        seeds (Sequence[int]): Of the first and of the last picture; the first is what the model draws from that seed.
+        seeds (Sequence[int]): Of the first and of the last image; the first is what the model samples from that seed.
         labels (Sequence[int | str] | int | str, optional): Classes of the first and of the last one, or one for all;
             for class-conditional models, whose default is a random one by the first seed.
-        num_images (int): How many, both ends counted; at least 2.
+        num_images (int): Number of images, both ends counted; at least 2.
         sampler (Sampler, optional): Other than the model's own.
         callback (Callable, optional): Called in the steps of each batch; see `Sampler`.
 
     Returns:
-        Drawing: Its `labels` and `seeds` are None, since the pictures in between have none.
+        SamplingResult: Its `labels` and `seeds` are None, since the images in between have none.
 
     Raises:
-        InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
+        InputError: If the arguments do not fit the model; then nothing has been loaded or sampled.
     """
-    (first, last), ends = check_ends(inferencer, seeds, labels, num_images)
-    model = inferencer.load().model
-    sampler = sampler or inferencer.sampler
-    shares = torch.linspace(0, 1, num_images, dtype=torch.float32, device='cpu')
-    start, end = (SampleNoise([seed]).randn(1, *model.image_shape, device='cpu') for seed in (first, last))
-    latents = slerp(start, end, shares)
-    mixed = None
-    if ends is not None:
-        ends = torch.tensor(ends, dtype=torch.int64, device='cpu')
-        one_hot = torch.nn.functional.one_hot(ends, model.num_classes).float()
-        mixed = torch.lerp(one_hot[:1], one_hot[1:], shares[:, None]).to(inferencer.device)
-
-    def noise_of(part: slice) -> SampleNoise:
-        noise = SampleNoise([first] * (part.stop - part.start))
-        noise.randn(part.stop - part.start, *model.image_shape, device=inferencer.device)  # the latents
-        return noise
-
-    started = time.perf_counter()
-    batches = model.batches(
-        num_images, mixed, noise_of, inferencer.batch_size, latents, sampler=sampler, callback=callback
-    )
-    pixels = torch.cat([model.data_preprocessor.destruct(batch).cpu() for batch in batches])
-    return Drawing(
-        [to_pil(image) for image in pixels], pixels, None, None, time.perf_counter() - started, sampler.num_calls
-    )
+    request = interpolation_request(inferencer, seeds, labels, num_images, sampler)
+    return inferencer.sample(request, 'pil', callback)
 
 
-def check_ends(
-    inferencer: ConsistencyModelInferencer, seeds: Sequence[int], labels: Any, num_images: int
-) -> tuple[list[int], list[int] | None]:
-    """Return the seeds and the classes of the first and of the last picture; an InputError as `interpolate` has it."""
+def interpolation_request(
+    inferencer: ConsistencyModelInferencer,
+    seeds: Sequence[int],
+    labels: Any,
+    num_images: int,
+    sampler: Sampler | None = None,
+) -> SampleRequest:
+    """Return the request for the images that `interpolate` samples, or raise the same errors."""
     check_count('num_images', num_images, least=2)
     seeds = as_list('seeds', seeds)
     if len(seeds) != 2:
-        raise InputError(f'two seeds are needed, of the first and of the last picture, got {seeds}.')
-    seeds = list(inferencer.choose_seeds(seeds, 2))
-    ends = inferencer.choose_labels(labels, 2, seeds[0])
-    return seeds, [ends[0]] * 2 if ends is not None and labels is None else ends
+        raise InputError(f'two seeds are needed, of the first and of the last image, got {seeds}.')
+    first, last = sample_seeds(2, seeds)
+    ends = inferencer.request(2, labels, first, sampler=sampler)
+    model = inferencer.model
+    shares = torch.linspace(0, 1, num_images, dtype=torch.float32, device='cpu')
+    start, end = (SampleNoise([seed]).randn(1, *model.image_shape, device='cpu') for seed in (first, last))
+    mixed = None
+    if ends.labels is not None and model.num_classes is not None:
+        classes = torch.tensor(ends.labels[:1] * 2 if labels is None else ends.labels, dtype=torch.int64, device='cpu')
+        one_hot = torch.nn.functional.one_hot(classes, model.num_classes).float()
+        mixed = torch.lerp(one_hot[:1], one_hot[1:], shares[:, None])
+
+    def noise_after_latents(part: slice) -> SampleNoise:
+        noise = SampleNoise([first] * (part.stop - part.start))
+        noise.randn(part.stop - part.start, *model.image_shape)  # the latents
+        return noise
+
+    return SampleRequest(
+        int(num_images),
+        ends.sampler,
+        ends.batch_size,
+        latents=slerp(start, end, shares),
+        noise=noise_after_latents,
+        label_shares=mixed,
+    )
 
 
 def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:

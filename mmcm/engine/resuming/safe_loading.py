@@ -82,7 +82,7 @@ def find_latest_checkpoint(work_dir: str) -> str | None:
 
 
 for module in runner_modules():
-    module.find_latest_checkpoint = find_latest_checkpoint  # type: ignore[attr-defined]
+    module.find_latest_checkpoint = find_latest_checkpoint  # type: ignore[attr-defined]  # of MMEngine
 
 CheckpointLoader.register_scheme(
     prefixes=[prefix for prefix in checkpoint_schemes() if prefix not in READ_HERE], loader=refuse, force=True

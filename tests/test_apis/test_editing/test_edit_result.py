@@ -5,8 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.apis.editing.edit import edit_picture
-from mmcm.apis.editing.edit_result import Edited
+from mmcm.apis.editing import EditResult, edit_picture
 from mmcm.utils.errors import InputError
 
 
@@ -14,7 +13,7 @@ def numbered(count, labels):
     """Return a result whose images are of one grey level each: 10 the picture, 20 what is known, 30 and so on."""
     levels = torch.arange(1, count + 3, dtype=torch.uint8).view(-1, 1, 1, 1) * 10
     picture, known, *candidates = levels.expand(-1, 1, 64, 64)
-    return Edited(picture, known, torch.stack(candidates), labels, 1.0, 39)
+    return EditResult(picture, known, torch.stack(candidates), labels, 1.0, 39)
 
 
 def test_sheet_shows_picture_known_and_candidates_in_this_order(tmp_path):
@@ -69,6 +68,11 @@ def test_sheet_shows_the_picture_at_its_own_size_too_where_the_result_belongs_th
 def test_repr_is_one_line_and_a_notebook_shows_the_sheet():
     edited = numbered(2, [3, 4])
     assert repr(edited) == (
-        'Edited(2 candidates of 64 x 64 pixels, labels [3, 4], 39 network calls per candidate, 1.00 s)'
+        'EditResult(2 candidates of 64 x 64 pixels, labels [3, 4], 39 network calls per candidate, 1.00 s)'
     )
     assert np.array_equal(Image.open(io.BytesIO(edited._repr_png_())), edited.sheet())
+
+
+def test_number_of_network_calls_has_its_old_name_too():
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert numbered(2, None).num_calls == numbered(2, None).nfe == 39

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_mask, fit_picture, read_picture, seen_square
-from mmcm.operators import Colorization, Guide, Inpainting
+from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_square
+from mmcm.operators import Colorization, SDEdit
 from mmcm.utils.errors import InputError
 from support.image_folders import png_header
 
@@ -27,7 +27,7 @@ def save(folder, image, name='a.png', **options):
     ],
 )
 def test_pixels_are_those_of_the_file_whatever_its_format(tmp_path, name, options):
-    picture = read_picture(save(tmp_path, RGB, name, **options))
+    picture = open_image(save(tmp_path, RGB, name, **options))
     assert picture.mode == 'RGB' and np.array_equal(np.asarray(picture), RGB)
 
 
@@ -35,18 +35,18 @@ def test_photograph_is_turned_as_its_camera_was_held(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the top is on the right: turn by a quarter, clockwise
     path = save(tmp_path, np.repeat(np.repeat(RGB, 8, axis=0), 8, axis=1), 'a.jpg', exif=exif, quality=100)
-    picture = read_picture(path).resize((6, 9), Image.Resampling.BOX)
+    picture = open_image(path).resize((6, 9), Image.Resampling.BOX)
     assert np.abs(np.asarray(picture).astype(int) - np.rot90(RGB, -1)).mean() < 10
 
 
 def test_grey_becomes_rgb(tmp_path):
-    assert np.array_equal(np.asarray(read_picture(save(tmp_path, RGB[..., 0]))), np.repeat(RGB[..., :1], 3, axis=2))
+    assert np.array_equal(np.asarray(open_image(save(tmp_path, RGB[..., 0]))), np.repeat(RGB[..., :1], 3, axis=2))
 
 
 @pytest.mark.parametrize('dtype, suffix', [(np.uint16, 'png'), (np.uint16, 'tif'), (np.int32, 'tif')])
 def test_sixteen_bits_of_grey_become_eight(tmp_path, dtype, suffix):
     path = save(tmp_path, RGB[..., 0].astype(dtype) * 257, f'a.{suffix}')
-    assert np.array_equal(np.asarray(read_picture(path))[..., 0], RGB[..., 0])
+    assert np.array_equal(np.asarray(open_image(path))[..., 0], RGB[..., 0])
 
 
 def test_each_of_sixteen_bits_becomes_the_nearest_of_eight():
@@ -56,14 +56,14 @@ def test_each_of_sixteen_bits_becomes_the_nearest_of_eight():
 
 def test_sixteen_bits_of_colour_become_eight(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), RGB[..., ::-1].astype(np.uint16) * 257)
-    assert np.array_equal(np.asarray(read_picture(tmp_path / 'a.png')), RGB)
+    assert np.array_equal(np.asarray(open_image(tmp_path / 'a.png')), RGB)
 
 
 @pytest.mark.parametrize('background, level', [('white', 255), ('black', 0)])
 def test_transparent_parts_show_the_background(tmp_path, background, level):
     alpha = np.full((6, 9, 1), 255, np.uint8)
     alpha[2:] = 0
-    pixels = np.asarray(read_picture(save(tmp_path, np.dstack([RGB, alpha])), background))
+    pixels = np.asarray(open_image(save(tmp_path, np.dstack([RGB, alpha])), background))
     assert np.array_equal(pixels[:2], RGB[:2]) and (pixels[2:] == level).all()
 
 
@@ -71,7 +71,7 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
     indexed = Image.fromarray(np.array([[0, 1]], np.uint8), 'P')
     indexed.putpalette([9, 9, 9, 7, 8, 9])
     indexed.save(tmp_path / 'a.png', transparency=0)
-    assert np.asarray(read_picture(tmp_path / 'a.png')).tolist() == [[[255, 255, 255], [7, 8, 9]]]
+    assert np.asarray(open_image(tmp_path / 'a.png')).tolist() == [[[255, 255, 255], [7, 8, 9]]]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
 def test_what_is_no_picture_is_refused(tmp_path, content, match):
     (tmp_path / 'a.jpg').write_bytes(content)
     with pytest.raises(InputError, match=match):
-        read_picture(tmp_path / 'a.jpg')
+        open_image(tmp_path / 'a.jpg')
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp', 'tif', 'bmp'])
@@ -96,7 +96,7 @@ def test_truncated_picture_is_refused(tmp_path, suffix):
     path = save(tmp_path, RGB, f'a.{suffix}')
     path.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 3])
     with pytest.raises(InputError, match='cannot be|no picture'):
-        read_picture(path)
+        open_image(path)
 
 
 def test_too_large_a_picture_is_not_decoded(tmp_path, monkeypatch):
@@ -106,30 +106,30 @@ def test_too_large_a_picture_is_not_decoded(tmp_path, monkeypatch):
     (tmp_path / 'a.png').write_bytes(png_header(9000, 9000))
     monkeypatch.setattr('PIL.ImageFile.ImageFile.load', decode)
     with pytest.raises(InputError, match=f'9000 x 9000 pixels, .* more than {MAX_PIXELS}'):
-        read_picture(tmp_path / 'a.png')
+        open_image(tmp_path / 'a.png')
 
 
 @pytest.mark.parametrize('values', [np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70000, np.int32)])
 def test_values_without_a_white_are_refused(tmp_path, values):
     with pytest.raises(InputError, match='values'):
-        read_picture(save(tmp_path, values, 'a.tif'))
+        open_image(save(tmp_path, values, 'a.tif'))
 
 
 @pytest.mark.parametrize('name, match', [('missing.png', 'there is no picture .*missing'), ('.', 'is a folder')])
 def test_missing_picture_is_named(tmp_path, name, match):
     with pytest.raises(InputError, match=match):
-        read_picture(tmp_path / name)
+        open_image(tmp_path / name)
 
 
 def test_picture_of_the_models_size_stays_as_it_is():
     square = Image.fromarray(RGB[:, :6])
-    assert np.array_equal(fit_picture(square, 3, 6), RGB[:, :6])
+    assert np.array_equal(fit_image(square, 3, 6), RGB[:, :6])
 
 
 def test_central_square_is_what_the_model_sees():
     wide = np.zeros((16, 64, 3), np.uint8)
     wide[:, 24:40] = (10, 200, 30)
-    assert (fit_picture(Image.fromarray(wide), 3, 8) == (10, 200, 30)).all()
+    assert (fit_image(Image.fromarray(wide), 3, 8) == (10, 200, 30)).all()
 
 
 @pytest.mark.parametrize('size', [(1024, 768), (768, 1024), (640, 480), (200, 128)])
@@ -139,13 +139,13 @@ def test_picture_and_mask_are_of_the_same_square(size):
     left, top, right, bottom = seen_square(picture)
     quarter = (right - left) // 4
     picture.paste('white', (left + quarter, top + quarter, right - quarter, bottom - quarter))
-    seen, mask = fit_picture(picture, 3, 32)[..., 0].astype(int), fit_mask(picture.convert('L'), 32)[..., 0]
+    seen, mask = fit_image(picture, 3, 32)[..., 0].astype(int), fit_mask(picture.convert('L'), 32)[..., 0]
     assert np.abs(seen - seen[:, ::-1]).max() <= 2 and np.abs(seen - seen[::-1]).max() <= 2
     assert mask.sum() == 16 * 16 * 255 and seen[mask == 0].max() < 60 and seen[mask == 255].min() > 100
 
 
 def test_grey_models_see_the_brightness():
-    pixels = fit_picture(Image.new('RGB', (20, 20), (100, 200, 50)), 1, 8)
+    pixels = fit_image(Image.new('RGB', (20, 20), (100, 200, 50)), 1, 8)
     assert pixels.shape == (8, 8, 1)
     assert (pixels == round(0.299 * 100 + 0.587 * 200 + 0.114 * 50)).all()
 
@@ -177,7 +177,7 @@ def test_result_pasted_in_strips_is_the_one_pasted_at_once(monkeypatch, size):
     picture = Image.fromarray(random.randint(0, 256, (*size[::-1], 4)).astype(np.uint8))
     mask = Image.fromarray(random.randint(0, 256, size[::-1]).astype(np.uint8))
     result = random.randint(0, 256, (8, 8, 3)).astype(np.uint8)
-    for place in (Place(picture, Inpainting, mask), Place(picture.convert('RGB'), lambda _: Colorization())):
+    for place in (Place(picture, mask=mask), Place(picture.convert('RGB'), Colorization())):
         whole = np.asarray(place.paste(result)).astype(int)
         monkeypatch.setattr('mmcm.apis.editing.images.STRIP_PIXELS', 150)
         strips = np.asarray(place.paste(result)).astype(int)
@@ -188,16 +188,16 @@ def test_result_pasted_in_strips_is_the_one_pasted_at_once(monkeypatch, size):
 def test_pasted_picture_stays_transparent_but_for_what_was_drawn():
     picture = Image.fromarray(np.full((16, 16, 4), (10, 20, 30, 40), np.uint8))
     mask = Image.fromarray(np.repeat(np.array([[0, 255]], np.uint8), 16, 0).repeat(8, 1))
-    pasted = np.asarray(Place(picture, Inpainting, mask).paste(np.full((8, 8, 3), 200, np.uint8)))
+    pasted = np.asarray(Place(picture, mask=mask).paste(np.full((8, 8, 3), 200, np.uint8)))
     assert (pasted[:, :8] == (10, 20, 30, 40)).all() and (pasted[:, 8:] == (200, 200, 200, 255)).all()
-    coloured = np.asarray(Place(picture, lambda _: Colorization()).paste(np.full((8, 8, 3), (200, 0, 0), np.uint8)))
+    coloured = np.asarray(Place(picture, Colorization()).paste(np.full((8, 8, 3), (200, 0, 0), np.uint8)))
     assert (coloured[..., 3] == 40).all() and (coloured[..., 0] > coloured[..., 2]).all()
 
 
 def test_square_fades_into_the_picture_where_its_edge_is_not_one_of_the_picture():
     """Of 96 x 32 pixels, the 32 in the middle become red: within 2 pixels of their left and right edges."""
     picture = Image.new('RGB', (96, 32), (100, 100, 100))
-    pixels = np.asarray(Place(picture, lambda _: Guide()).paste(np.full((8, 8, 3), (200, 100, 100), np.uint8)))
+    pixels = np.asarray(Place(picture, SDEdit()).paste(np.full((8, 8, 3), (200, 100, 100), np.uint8)))
     assert (pixels[..., 0] == pixels[:1, :, 0]).all()  # up to the upper and the lower edge
     assert (pixels[:, :32] == 100).all() and (pixels[:, 64:] == 100).all() and (pixels[:, 34:62, 0] == 200).all()
     assert pixels[0, 30:36, 0].tolist() == [100, 100, 125, 175, 200, 200]

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.apis.editing.tasks import colorize, deblur, inpaint, stroke, super_resolve, uncrop
+from mmcm.apis.editing.request import TASKS, Colorize, Deblur, Inpaint, Stroke, SuperResolve, Uncrop
+from mmcm.apis.editing.tasks import square, whole
 from mmcm.operators import Deblurring
 from mmcm.utils.errors import InputError
 
@@ -19,7 +20,7 @@ def grey(pixels):
 def test_white_of_the_mask_is_drawn_and_black_is_kept():
     mask = np.zeros((8, 8))
     mask[:, 5:] = 255
-    image, operator, *_ = inpaint(PICTURE, (3, 8, 8), grey(mask))
+    image, operator, *_ = square(Inpaint(grey(mask)), PICTURE, (3, 8, 8))
     torch.testing.assert_close(image, TENSOR)
     kept = operator.keep(operator.degrade(image), torch.full_like(image, 0.5))
     assert torch.equal(kept[..., :5], image[..., :5]) and (kept[..., 5:] == 0.5).all()
@@ -29,7 +30,7 @@ def test_picture_and_mask_are_cropped_alike():
     """A wide picture; of the mask, half of the central square is white."""
     mask = np.zeros((16, 64))
     mask[:, :32] = 255
-    operator = inpaint(Image.new('RGB', (64, 16)), (3, 8, 8), grey(mask)).operator
+    operator = square(Inpaint(grey(mask)), Image.new('RGB', (64, 16)), (3, 8, 8)).operator
     assert (operator.mask[..., :4] == 1).all() and (operator.mask[..., 4:] == 0).all()
 
 
@@ -37,34 +38,34 @@ def test_mask_of_another_size_is_refused_unless_it_is_to_be_resized():
     mask = np.zeros((2, 4))
     mask[0, 2:] = 255
     with pytest.raises(InputError, match='4 x 2 pixels and the picture of 8 x 8: .* --resize-mask .resize_mask=True'):
-        inpaint(PICTURE, (3, 8, 8), grey(mask))
-    weights = inpaint(PICTURE, (3, 8, 8), grey(mask), resize_mask=True).operator.mask[0, 0]
+        square(Inpaint(grey(mask)), PICTURE, (3, 8, 8))
+    weights = square(Inpaint(grey(mask), resize_mask=True), PICTURE, (3, 8, 8)).operator.mask[0, 0]
     assert (weights[:4, 4:] == 1).all() and weights.sum() == 16
     with pytest.raises(InputError, match="True or False, got 'yes'"):
-        inpaint(PICTURE, (3, 8, 8), grey(mask), resize_mask='yes')
+        Inpaint(grey(mask), resize_mask='yes')
 
 
 def test_larger_mask_is_averaged_when_it_is_resized():
     mask = np.zeros((16, 16))
     mask[0, :2], mask[1, 0] = 255, 255  # three quarters of a pixel of the picture
-    weights = inpaint(PICTURE, (3, 8, 8), grey(mask), resize_mask=True).operator.mask
+    weights = square(Inpaint(grey(mask), resize_mask=True), PICTURE, (3, 8, 8)).operator.mask
     assert weights[0, 0, 0, 0] == pytest.approx(0.75, abs=0.01) and weights.sum() == weights[0, 0, 0, 0]
 
 
 @pytest.mark.parametrize('mask', [np.zeros((8, 8)), np.ones((8, 8))])
 def test_mask_without_white_is_refused(mask):
     with pytest.raises(InputError, match='marks nothing'):
-        inpaint(PICTURE, (3, 8, 8), grey(mask))
+        square(Inpaint(grey(mask)), PICTURE, (3, 8, 8))
 
 
 def test_colorization_sees_the_picture():
-    image, operator, *_ = colorize(PICTURE, (3, 8, 8))
+    image, operator, *_ = square(Colorize(), PICTURE, (3, 8, 8))
     torch.testing.assert_close(image, TENSOR)
     assert operator.degrade(image).shape == image.shape
 
 
 def test_small_picture_is_enlarged_pixel_by_pixel():
-    image, operator, *_ = super_resolve(PICTURE, (3, 32, 32), 4)
+    image, operator, *_ = square(SuperResolve(4), PICTURE, (3, 32, 32))
     assert operator.factor == 4
     torch.testing.assert_close(image, TENSOR.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3))
     torch.testing.assert_close(operator.degrade(image), image)
@@ -72,18 +73,18 @@ def test_small_picture_is_enlarged_pixel_by_pixel():
 
 @pytest.mark.parametrize('size', [(8, 8), (40, 24)])
 def test_any_other_picture_is_brought_to_the_size_and_averaged(size):
-    image, operator, *_ = super_resolve(PICTURE.resize(size), (3, 8, 8), 4)
+    image, operator, *_ = square(SuperResolve(4), PICTURE.resize(size), (3, 8, 8))
     assert image.shape == (1, 3, 8, 8)
     assert operator.degrade(image).unique(dim=-1).shape[-1] == 2 < image.unique(dim=-1).shape[-1]
 
 
 def test_no_factor_is_refused():
     with pytest.raises(InputError, match='at least 2'):
-        super_resolve(PICTURE, (3, 8, 8), 0)
+        square(SuperResolve(0), PICTURE, (3, 8, 8))
 
 
 def test_uncropped_picture_lies_in_the_middle_and_its_surroundings_are_drawn():
-    image, operator, *_ = uncrop(PICTURE, (3, 16, 16), 0.5)
+    image, operator, *_ = square(Uncrop(0.5), PICTURE, (3, 16, 16))
     torch.testing.assert_close(image[..., 4:12, 4:12], TENSOR)
     kept = operator.keep(operator.degrade(image), torch.full_like(image, 0.5))
     assert torch.equal(kept[..., 4:12, 4:12], image[..., 4:12, 4:12]) and (kept == 0.5).sum() >= 3 * (256 - 64)
@@ -92,22 +93,31 @@ def test_uncropped_picture_lies_in_the_middle_and_its_surroundings_are_drawn():
 @pytest.mark.parametrize('share', [0, 1, 0.01, 0.99, -1, float('nan')])
 def test_share_that_leaves_nothing_is_refused(share):
     with pytest.raises(InputError, match='share between 0 and 1'):
-        uncrop(PICTURE, (3, 16, 16), share)
+        square(Uncrop(share), PICTURE, (3, 16, 16))
 
 
 def test_strokes_are_drawn_at_the_levels_of_the_paper():
     """Song et al. (2023, Appendix D)."""
-    assert stroke(PICTURE, (3, 8, 8)).sigmas == (5.38, 2.24)
+    assert Stroke().sigmas == (5.38, 2.24)
 
 
 def test_transparent_parts_are_white_to_the_model():
-    image, *_ = colorize(Image.fromarray(np.dstack([PIXELS, np.zeros((8, 8, 1), np.uint8)])), (3, 8, 8))
+    image, *_ = square(Colorize(), Image.fromarray(np.dstack([PIXELS, np.zeros((8, 8, 1), np.uint8)])), (3, 8, 8))
     assert (image == 1).all()
 
 
 def test_blurred_picture_is_known_by_what_the_blur_has_left():
     blur = Deblurring((1, 2, 1), 8)
     blurred = ((blur.blurred(TENSOR) + 1) * 127.5).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
-    image, operator, *_ = deblur(Image.fromarray(blurred), (3, 8, 8), (1, 2, 1))
+    image, operator, *_ = square(Deblur((1, 2, 1)), Image.fromarray(blurred), (3, 8, 8))
     assert (image - operator.degrade(TENSOR)).abs().max() < 0.1  # rounding, divided by the gain
     assert (TENSOR - operator.degrade(TENSOR)).abs().max() > 0.3
+
+
+def test_every_task_is_prepared_by_a_function_of_its_own():
+    assert {square.dispatch(task) for task in TASKS.values()}.isdisjoint({square.dispatch(object)})
+
+
+def test_tasks_that_see_the_whole_image_are_those_that_make_tiles():
+    for task in TASKS.values():
+        assert task.sees_whole == (whole.dispatch(task) is not whole.dispatch(object)), task

@@ -41,7 +41,9 @@ def test_scores_are_those_of_what_the_model_draws(inferencer, name):
     )
     drawn = inferencer.model.edit(PICTURES.float() / 127.5 - 1, edit.operator, num_candidates=3, sampler=TWO)
     drawn = inferencer.model.data_preprocessor.destruct(drawn)
-    assert torch.equal(scores.candidates, drawn) and scores.num_calls == 2
+    assert torch.equal(scores.candidates, drawn) and scores.nfe == 2
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert scores.num_calls == scores.nfe
     each = torch.stack([psnr(drawn[:, k], PICTURES) for k in range(3)], 1)
     structure = torch.stack([ssim(drawn[:, k], PICTURES) for k in range(3)], 1)
     assert torch.allclose(scores.results['candidate'].psnr, each.mean(1))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmcm.apis.evaluation import saved_samples
-from mmcm.apis.evaluation.saved_samples import check_saving, in_bytes, packed, put_together
+from mmcm.apis.evaluation.saved_samples import check_saving, packed, put_together
 from mmcm.structures import DataSample
 from mmcm.utils.block_store import BlockStore
 from mmcm.utils.errors import InputError
@@ -56,12 +56,3 @@ def test_files_of_many_batches_are_not_open_at_once(tmp_path):
 def test_what_does_not_fit_the_disk_is_refused(tmp_path):
     with pytest.raises(InputError, match='free space'):
         check_saving([tmp_path / 'x.npz'], (10**9, 1000, 1000, 3))
-
-
-def test_bytes_are_in_units_that_fit_them():
-    assert [in_bytes(number) for number in (0, 25600, 12345678, 6 * 10**15)] == [
-        '0 bytes',
-        '25.6 kB',
-        '12.3 MB',
-        '6e+03 TB',
-    ]

@@ -14,7 +14,7 @@ from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.sampling import bulk as bulk_sampling
 from mmcm.apis.sampling.bulk import ImageBlocks, sample_to_files
 from mmcm.cli.sample import main
-from mmcm.utils import block_store
+from mmcm.utils import block_store, files
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config, write_config
 
@@ -83,8 +83,10 @@ def test_images_are_those_of_the_inferencer(inferencer, tmp_path):
         assert file['arr_0'].shape == (10, 8, 8, 1) and file['arr_1'].tolist() == list(range(10))
         expected = (drawn * 255).permute(0, 2, 3, 1).numpy()
         assert np.abs(file['arr_0'] - expected).max() <= 0.501
-    assert done.num_drawn == 10 and done.num_calls == 2 and done.written == [tmp_path / 'x.npz']
+    assert done.num_drawn == done.num_images == 10 and done.nfe == 2 and done.written == [tmp_path / 'x.npz']
     assert leftovers(tmp_path) == []
+    with pytest.warns(DeprecationWarning, match='num_calls is nfe now'):
+        assert done.num_calls == 2
 
 
 def test_unconditional_model_has_no_labels(tmp_path):
@@ -221,7 +223,7 @@ def test_two_runs_into_one_file_at_once_are_refused(inferencer, tmp_path):
         # Other processes of the same run draw for it, and lock nothing.
         raise InputError('drawn by both')
 
-    inferencer.model.draw = draw_again
+    inferencer.sample = draw_again
     with pytest.raises(InputError, match='drawn by both'):
         sample_to_files(inferencer, [tmp_path / 'x.npz', tmp_path / 'x.zip'], 10)
 
@@ -256,7 +258,7 @@ def test_blocks_of_another_request_are_not_taken(tiny, tmp_path, changes, told):
 
 def stop_after(inferencer, batches):
     """Let the inferencer's model be interrupted when it has drawn so many batches."""
-    draw = inferencer.model.draw
+    draw = inferencer.sample
     seen = []
 
     def interrupted(*args, **kwargs):
@@ -265,7 +267,7 @@ def stop_after(inferencer, batches):
             raise KeyboardInterrupt
         return draw(*args, **kwargs)
 
-    inferencer.model.draw = interrupted
+    inferencer.sample = interrupted
 
 
 def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatch, capsys):
@@ -280,7 +282,7 @@ def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatc
 def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_path, monkeypatch, capsys):
     """A clock on which a block takes 500 s: the other process, 1200 s behind, is neither lost nor forestalled."""
     other = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
-    seconds, draw = [0.0], inferencer.model.draw
+    seconds, draw = [0.0], inferencer.sample
 
     def slow_draw(*args, **options):
         seconds[0] += 500
@@ -291,7 +293,7 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
         if seconds[0] == 2200:
             sample_to_files(other, tmp_path / 'x.npz', 8, batch_size=2, rank=1, world_size=2)
 
-    inferencer.model.draw = slow_draw
+    inferencer.sample = slow_draw
     monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
     monkeypatch.setattr(bulk_sampling.time, 'sleep', sleep)
     sample_to_files(inferencer, tmp_path / 'x.npz', 8, batch_size=2, rank=0, world_size=2)
@@ -305,7 +307,7 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
 def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.0)
     late = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
-    owner, name = dict(load=(late, 'load'), open=(block_store, 'write_bytes'), draw=(late.model, 'draw'))[moment]
+    owner, name = dict(load=(late, 'load'), open=(block_store, 'write_bytes'), draw=(late, 'sample'))[moment]
     original = getattr(owner, name)
 
     def overtaken(*args, **options):
@@ -337,15 +339,15 @@ def test_blocks_hold_several_batches_where_there_are_many(inferencer, tmp_path, 
 
 
 def test_what_did_not_fit_the_memory_is_not_tried_again(inferencer, tmp_path):
-    sizes, sample = [], inferencer.model.sample
+    sizes, generate = [], inferencer.model.generate
 
     def small(number, *args, **options):
         sizes.append(number)
         if number > 4:
             raise torch.cuda.OutOfMemoryError
-        return sample(number, *args, **options)
+        return generate(number, *args, **options)
 
-    inferencer.model.sample = small
+    inferencer.model.generate = small
     sample_to_files(inferencer, tmp_path / 'x.npz', 48, batch_size=16)
     assert sizes == [16, 8] + 12 * [4]
 
@@ -361,7 +363,7 @@ def test_rest_of_a_killed_process_takes_no_room(inferencer, tmp_path, monkeypatc
     rest = tmp_path / '.x.npz.0123456789ab.part'
     rest.write_bytes(b'half an archive')
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(bulk_sampling.shutil, 'disk_usage', lambda _: usage._replace(free=0 if rest.exists() else 9999))
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda _: usage._replace(free=0 if rest.exists() else 9999))
     sample_to_files(inferencer, tmp_path / 'x.npz', 10)
     assert not rest.exists()
 
@@ -369,7 +371,7 @@ def test_rest_of_a_killed_process_takes_no_room(inferencer, tmp_path, monkeypatc
 def test_finished_request_needs_no_room(inferencer, tmp_path, monkeypatch):
     sample_to_files(inferencer, tmp_path / 'x.npz', 10)
     full = shutil.disk_usage(tmp_path)._replace(free=0)
-    monkeypatch.setattr(bulk_sampling.shutil, 'disk_usage', lambda _: full)
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda _: full)
     assert sample_to_files(inferencer, tmp_path / 'x.npz', 10).written == []
     for out, seed in (('x.npz', 1), ('y.npz', 0)):
         with pytest.raises(InputError, match='Make room'):
@@ -414,7 +416,7 @@ def test_request_is_noted_beside_the_blocks(inferencer, tmp_path):
     (dict(outs='.'), 'name a new folder'),
     (dict(columns=3), 'columns'),
     (dict(outs='x.xyz'), 'suffix'),
-    (dict(num_images=10**14), 'GB are needed'),
+    (dict(num_images=10**14), 'TB are needed'),
 ])  # yapf: disable
 def test_bad_request_is_refused_before_the_weights_are_read(inferencer, tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
@@ -425,13 +427,13 @@ def test_bad_request_is_refused_before_the_weights_are_read(inferencer, tmp_path
 
 
 def test_log_gets_a_line_now_and_then(inferencer, tmp_path, monkeypatch, capsys):
-    seconds, draw = [0.0], inferencer.model.draw
+    seconds, draw = [0.0], inferencer.sample
 
     def slow_draw(*args, **options):
         seconds[0] += 20
         return draw(*args, **options)
 
-    inferencer.model.draw = slow_draw
+    inferencer.sample = slow_draw
     monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
     sample_to_files(inferencer, tmp_path / 'x.npz', 20, batch_size=2, progress=True)
     lines = capsys.readouterr().err.splitlines()

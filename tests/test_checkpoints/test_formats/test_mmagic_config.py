@@ -126,7 +126,7 @@ def test_model_draws_what_the_reference_draws():
 )
 def test_samplers(changes, type_, calls):
     model = MODELS.build(translate_model(small(**changes))[0])
-    assert type(model.sampler).__name__ == type_ and model.sampler.num_calls == calls
+    assert type(model.sampler).__name__ == type_ and model.sampler.nfe == calls
 
 
 def test_diffusion_models_have_no_boundary_condition():
@@ -233,7 +233,7 @@ def theirs(tmp_path):
 def test_inferencer_and_demo_take_their_configs(theirs, tmp_path):
     draw = ConsistencyModelInferencer(theirs, device='cpu')
     drawing = draw(labels=[3, 1], seed=7)
-    assert drawing.num_calls == 2 and drawing.pixels.shape == (2, 3, 16, 16)
+    assert drawing.nfe == 2 and drawing.pixels.shape == (2, 3, 16, 16)
     demo(
         [
             '--model-config',
@@ -254,7 +254,7 @@ def test_inferencer_and_demo_take_their_configs(theirs, tmp_path):
 
 
 def test_inferencer_takes_a_config_that_was_read_without_us(theirs):
-    assert ConsistencyModelInferencer(Config.fromfile(theirs), device='cpu').sampler.num_calls == 2
+    assert ConsistencyModelInferencer(Config.fromfile(theirs), device='cpu').sampler.nfe == 2
 
 
 def test_options_speak_their_language(theirs):

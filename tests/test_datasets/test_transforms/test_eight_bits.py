@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.apis.editing.images import read_picture
+from mmcm.apis.editing.images import open_image
 from mmcm.datasets.transforms import LoadImage
 from mmcm.utils.errors import InputError
 from support.tiff_files import RAMP, tiff, tiff_of
@@ -17,7 +17,7 @@ def for_training(content, folder):
 
 def for_editing(content, folder):
     (folder / 'a.tif').write_bytes(content)
-    return np.asarray(read_picture(folder / 'a.tif'))[0, :, 0]
+    return np.asarray(open_image(folder / 'a.tif'))[0, :, 0]
 
 
 READERS = pytest.mark.parametrize('read', [for_training, for_editing])

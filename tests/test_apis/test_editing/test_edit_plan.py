@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.apis.editing.edit import as_picture, edit, edit_picture, plan_picture
-from mmcm.apis.editing.tasks import WHOLE
+from mmcm.apis.editing import TASKS, EditResult, edit, edit_picture, open_image, plan_picture
+from mmcm.apis.editing.tasks import opened, whole
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.operators import Inpainting
 from mmcm.samplers import MultistepSampler
@@ -21,7 +21,7 @@ def test_candidates_are_those_of_the_model(inferencer):
     assert edited.candidates.dtype == torch.uint8 and edited.candidates.shape == (3, 1, 8, 8)
     expected = inferencer.model.edit(IMAGE, Inpainting(MASK), 3, num_candidates=3, sampler=FOUR)[0]
     assert torch.equal(edited.candidates, inferencer.model.data_preprocessor.destruct(expected))
-    assert edited.labels == [3, 3, 3] and edited.num_calls == 4
+    assert edited.labels == [3, 3, 3] and edited.nfe == 4
     assert torch.equal(edited.known[:, :4], edited.picture[:, :4]) and (edited.known[:, 4:] == 128).all()
 
 
@@ -76,7 +76,7 @@ def test_mask_may_lie_where_the_picture_does_not(inferencer):
 
 
 def test_many_levels_unless_told_otherwise(inferencer):
-    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1).num_calls == 39
+    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1).nfe == 39
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_photograph_of_pillows_is_turned_as_its_camera_was_held(inferencer, tmp_
     exif[0x0112] = 6
     Image.fromarray(np.arange(0, 240, dtype=np.uint8).reshape(12, 20)).save(tmp_path / 'a.png', exif=exif)
     with Image.open(tmp_path / 'a.png') as opened:
-        assert as_picture(opened).size == as_picture(tmp_path / 'a.png').size == (12, 20)
+        assert open_image(opened).size == open_image(tmp_path / 'a.png').size == (12, 20)
 
 
 def test_denoising_has_one_result_unless_told_otherwise(inferencer):
@@ -167,9 +167,9 @@ def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, fi
     heard = []
     diffusion = ConsistencyModelInferencer('edm_digits', device='cpu')
     planned = plan_picture(diffusion, task, np.zeros((8, 8), np.uint8), 3, num_candidates=1, num_steps=4)
-    edited = planned.draw(callback=lambda step, sigma, *_: heard.append((step, sigma)))
+    edited = planned.run(callback=lambda step, sigma, *_: heard.append((step, sigma)))
     assert [step for step, _ in heard] == [0, 1, 2, 3] and heard[0][1] == pytest.approx(first)
-    assert edited.num_calls == planned.sampler.num_calls == 7
+    assert edited.nfe == planned.request.sampler.nfe == 7
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_hole_outside_of_the_central_square_is_filled_at_the_size_of_the_picture
     mask[10:14, 2:6] = 255
     planned = plan_picture(inferencer, 'inpaint', picture, 3, 2, num_steps=2, mask=mask)
     assert planned.place.part == (0, 8, 8, 16) and len(planned.tiles) == 1 and '1 tile of 8 x 8' in planned.note
-    edited = planned.draw()
+    edited = planned.run()
     for candidate, pasted in zip(edited.candidates, edited.pasted):
         pixels = np.asarray(pasted)
         assert np.array_equal(pixels[mask == 0], np.repeat(picture[mask == 0][:, None], 3, 1))
@@ -283,7 +283,7 @@ def test_tiles_are_drawn_alike_in_any_batches(inferencer, monkeypatch):
 def test_picture_that_takes_too_many_calls_is_not_scaled(inferencer, monkeypatch, task, options):
     """Which would take tens of GB here."""
     made = []
-    for name in ('scaled_picture', 'whole_picture'):
+    for name in ('scale_image', 'covering_tiles'):
         monkeypatch.setattr(f'mmcm.apis.editing.tasks.{name}', lambda *args: made.append(args))
     with pytest.raises(InputError, match='the whole picture takes .* network calls'):
         plan_picture(inferencer, task, ramp(400, 700), 3, region='whole', **options)
@@ -307,15 +307,9 @@ def test_mask_that_would_be_scaled_to_too_many_pixels_is_refused(inferencer):
     ],
 )
 def test_tiles_are_counted_as_they_are_made(inferencer, task, options):
-    found = WHOLE[task](
-        as_picture(ramp(20, 33)),
-        (1, 8, 8),
-        None,
-        **{key: as_picture(value) if key == 'mask' else value for key, value in options.items()},
-    )
-    made = found.make()
-    assert found.num_tiles == len(made.tiles) > 1 and made.image.shape[2:] == made.tiles.shape
-    assert (found.sigmas, found.starts_at, found.num_candidates) == (made.sigmas, made.starts_at, made.num_candidates)
+    found = whole(opened(TASKS[task](**options)), open_image(ramp(20, 33)), (1, 8, 8), None)
+    prepared = found.prepare()
+    assert found.num_tiles == len(prepared.tiles) > 1 and prepared.image.shape[2:] == prepared.tiles.shape
 
 
 def test_pictures_that_are_not_finite_are_refused_before_anything_is_read(inferencer):
@@ -358,3 +352,24 @@ def test_edits_of_a_seed_are_the_same_under_all_default_dtypes(inferencer, task,
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(again.candidates, expected.candidates) and torch.equal(again.known, expected.known)
+
+
+def test_plan_is_run_by_its_old_name_too(inferencer):
+    planned = plan_picture(inferencer, 'variations', np.zeros((8, 8), np.uint8), 3, num_candidates=1)
+    with pytest.warns(DeprecationWarning, match='Plan.run now'):
+        assert isinstance(planned.draw(), EditResult)
+
+
+def test_what_is_known_is_computed_once_for_all_batches(inferencer, monkeypatch):
+    calls, sound = [], Inpainting.degrade
+    monkeypatch.setattr(Inpainting, 'degrade', lambda *args: calls.append(args) or sound(*args))
+    monkeypatch.setattr(type(inferencer), 'batch_size', 2)
+    edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=5, sampler=FOUR)
+    assert len(calls) == 1
+
+
+def test_mask_is_shown_for_tasks_and_not_for_operators(inferencer):
+    mask = Image.fromarray(np.uint8([[0] * 8] * 4 + [[255] * 8] * 4))
+    planned = plan_picture(inferencer, 'inpaint', np.zeros((8, 8), np.uint8), 3, 1, num_steps=1, mask=mask)
+    assert torch.equal(planned.mask, MASK) and planned.run().mask is not None
+    assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1, sampler=FOUR).mask is None

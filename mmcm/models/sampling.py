@@ -1,0 +1,161 @@
+"""Sampling from a model: labels, noise and the sampler with the denoiser."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmcm.checkpoints.formats.training_checkpoint import average_name
+from mmcm.datasets.labels import check_labels
+from mmcm.denoisers import Denoiser
+from mmcm.models.averages import evaluating
+from mmcm.models.output_check import OutputCheck
+from mmcm.noise.generators import Noise, SampleNoise
+from mmcm.samplers.base import Callback, Denoise, Sampler
+from mmcm.structures import DataSample, labels_of
+from mmcm.utils.errors import InputError
+
+
+class Sampling(BaseModel):
+    """A model that samples.
+
+    Attributes:
+        denoiser (Denoiser): The trained denoiser D(x, sigma).
+        emas (nn.ModuleDict): Its averages, by the names that `average_name` gives their decays.
+        ema_decays (tuple[float, ...]): The decays; the first average samples.
+        sampler (Sampler, optional): The sampler.
+    """
+
+    denoiser: Denoiser
+    emas: nn.ModuleDict
+    ema_decays: tuple[float, ...]
+    sampler: Sampler | None
+
+    @property
+    def inference_denoiser(self) -> Denoiser:
+        """The denoiser to sample with: the first average, or the trained one where no average is kept."""
+        networks: Any = self.emas  # a ModuleDict has modules of any kind
+        return networks[average_name(self.ema_decays[0])] if self.ema_decays else self.denoiser
+
+    @property
+    def drawing_denoiser(self) -> Denoiser:
+        """Deprecated name of `inference_denoiser`."""
+        warnings.warn('drawing_denoiser is inference_denoiser now.', DeprecationWarning, stacklevel=2)
+        return self.inference_denoiser
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes, None for an unconditional model."""
+        return self.denoiser.backbone.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        backbone = self.denoiser.backbone
+        return backbone.in_channels, backbone.image_size, backbone.image_size
+
+    def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
+        """Sample the image of each sample from its `sample_seed` and its label."""
+        noise = SampleNoise([sample.sample_seed for sample in data_samples])
+        images = self.sample(len(data_samples), labels_of(data_samples), noise)
+        images = self.data_preprocessor.destruct(images)
+        drawn = []
+        for sample, image in zip(data_samples, images):
+            sample = sample.clone()
+            sample.set_data(dict(fake_img=image))
+            drawn.append(sample)
+        return drawn
+
+    def sample(
+        self,
+        num_samples: int,
+        labels: Tensor | Sequence[int] | int | None = None,
+        noise: Noise | None = None,
+        latents: Tensor | None = None,
+        sampler: Sampler | None = None,
+        clip: bool = True,
+        callback: Callback | None = None,
+        online: bool = False,
+    ) -> Tensor:
+        """Sample images, as one batch.
+
+        Args:
+            num_samples (int): Number of images, N.
+            labels (Tensor | Sequence[int] | int, optional): Class of each image, or one for all; exactly when the model
+                is class-conditional.
+            noise (Noise, optional): Source of noise; by default sample i has the seed i.
+            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W), in place of the first noise.
+            sampler (Sampler, optional): A sampler other than the model's own.
+            clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
+            callback (Callable, optional): Called in each step; see `Sampler`.
+            online (bool): Whether to use the trained weights themselves, in place of their first average.
+
+        Returns:
+            Tensor: Images in [-1, 1], (N, C, H, W), float32, on the model's device.
+
+        Raises:
+            InputError: If labels, latents or sampler do not fit.
+            NotFiniteError: If the network makes NaN or infinities; the message says why.
+        """
+        labels = self.check_labels(labels, num_samples)
+        shape = (num_samples, *self.image_shape)
+        if latents is not None and tuple(latents.shape) != shape:
+            raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
+        noise = SampleNoise(range(num_samples)) if noise is None else noise
+        return self.generate(num_samples, labels, noise, latents, self.checked_sampler(sampler), clip, callback, online)
+
+    def checked_sampler(self, sampler: Sampler | None = None) -> Sampler:
+        """Return `sampler`, by default the model's own; an InputError if there is none."""
+        sampler = sampler or self.sampler
+        if sampler is None:
+            raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        return sampler
+
+    @torch.no_grad()
+    def generate(
+        self,
+        num_samples: int,
+        labels: Tensor | None,
+        noise: Noise,
+        latents: Tensor | None,
+        sampler: Sampler,
+        clip: bool = True,
+        callback: Callback | None = None,
+        online: bool = False,
+    ) -> Tensor:
+        """Sample images from arguments that are checked already; see `sample`, which checks them."""
+        denoiser = self.denoiser if online else self.inference_denoiser
+        device = self._inference_device
+        if latents is None:
+            latents = noise.randn(num_samples, *self.image_shape, device=device)
+        latents = latents.to(device, torch.float32)
+        check = OutputCheck(denoiser, latents=latents)
+        denoise = self._denoise_with(labels, clip, denoiser, check)
+        with evaluating(denoiser):
+            images = check.note(sampler(denoise, latents, noise.randn_like, callback))
+        check.finish()
+        return images.clamp(-1, 1)
+
+    def check_labels(self, labels: Tensor | Sequence[int] | int | None, num_samples: int) -> Tensor | None:
+        """Return the labels of a batch as the network takes them; see `mmcm.datasets.labels.check_labels`."""
+        return check_labels(labels, num_samples, self.num_classes)
+
+    @property
+    def _inference_device(self) -> torch.device:
+        return next(self.inference_denoiser.parameters()).device
+
+    def _denoise_with(self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
+        """Return the function of x and sigma that samplers call; `check` sees its output before that is clipped.
+
+        A third argument has the indices of the samples that x holds, where it holds some of them.
+        """
+        labels = None if labels is None else labels.to(self._inference_device)
+
+        def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None) -> Tensor:
+            x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows]))
+            return x0.clamp(-1, 1) if clip else x0
+
+        return denoise

@@ -97,7 +97,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
 def search(config: Config, args: Namespace) -> None:
     """Search, print the table, and write it and the config of the best sampler."""
-    from mmengine.dist import is_main_process  # torch is loaded only to draw
+    from mmengine.dist import is_main_process  # torch is loaded only to sample
 
     from mmcm.apis.evaluation import timestep_search
     from mmcm.apis.evaluation.evaluation_cache import EvaluationCache

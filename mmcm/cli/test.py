@@ -52,8 +52,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         '--samples',
         nargs='+',
         metavar='PATH',
-        help='draw nothing and measure these images: .npz '
-        '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of pictures, with dataset.json for labels',
+        help='generate nothing and measure these images: .npz '
+        '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of images, with dataset.json for labels',
     )
     parser.add_background()
     parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many images, whatever the config says')
@@ -69,7 +69,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         drawing = ('checkpoint', 'samplers', 'ema', 'emas', 'num_images', 'seed', 'out_dir')
         given = [name for name in drawing if getattr(args, name) is not None]
         if given:
-            raise InputError(f'with --samples nothing is drawn: leave out {", ".join(given)}.')
+            raise InputError(f'with --samples nothing is generated: leave out {", ".join(given)}.')
     elif args.background is not None:
         raise InputError('--background is for --samples: the data of the config has its own setting, background.')
     if args.num_images is not None:
@@ -88,7 +88,7 @@ def listed(text: str) -> list[str]:
 def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
     """Measure each of the samplers with each of the averages."""
     from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
-    from mmcm.apis.evaluation.saved_samples import check_saving  # torch is loaded only to draw
+    from mmcm.apis.evaluation.saved_samples import check_saving  # torch is loaded only to sample
     from mmcm.apis.evaluation.tester import Tester
     from mmcm.cli.building import built_from_config
 

@@ -227,7 +227,7 @@ def refusal(capsys, *argv):
     (['--samplers', 'twostep,threestep'], "no sampler 'threestep', nearest: twostep, onestep, fourstep; it has config"),
     (['--emas', '0.5,online'], 'holds one set of weights'),
     (['--num-images', '0'], '--num-images has to be an integer of at least 1'),
-    (['--samples', 'x.npz', '--samplers', 'onestep'], 'nothing is drawn: leave out samplers'),
+    (['--samples', 'x.npz', '--samplers', 'onestep'], 'nothing is generated: leave out samplers'),
     (['--ema', 'online', '--emas', 'online'], 'not allowed with'),
     (['--out', '/proc/x'], '/proc/x cannot be written'),
     (['--out-dir', '/proc/x'], '/proc/x'),

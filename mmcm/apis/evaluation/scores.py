@@ -74,11 +74,11 @@ def table(scores: Sequence[Score]) -> list[list[str]]:
     """Return the rows of a table of `scores`, the first one its header."""
     titles = {key: score.titles.get(key, key) for score in scores for key in score.metrics}
     with_ema = any(score.ema for score in scores)
-    drawn = any(score.network_calls for score in scores)
+    sampled = any(score.network_calls for score in scores)
     header = [
-        'sampler' if drawn else 'samples',
+        'sampler' if sampled else 'samples',
         *['ema'] * with_ema,
-        *['calls'] * drawn,
+        *['calls'] * sampled,
         *titles.values(),
         'images',
         'seconds',
@@ -91,7 +91,7 @@ def table(scores: Sequence[Score]) -> list[list[str]]:
             [
                 score.sampler,
                 *[score.ema or '-'] * with_ema,
-                *[str(score.network_calls)] * drawn,
+                *[str(score.network_calls)] * sampled,
                 *values,
                 str(score.num_samples),
                 f'{score.seconds:.1f}',

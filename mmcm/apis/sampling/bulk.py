@@ -101,7 +101,7 @@ def sample_to_files(
             for a grid of all images. An output of the same request is left unchanged.
         num_images (int, optional): How many, N; by default one per label, or 1.
         labels (Sequence[int | str] | int | str, optional): Classes; see `ConsistencyModelInferencer`.
-        seed (int): Seed of the run; image i draws from the seed i + N * `seed`.
+        seed (int): Seed of the run; image i has the seed i + N * `seed`.
         sampler (Sampler, optional): A sampler other than the inferencer's own.
         batch_size (int, optional): Images per call of the sampler, by default as many as the inferencer takes. On a
             GPU, what does not fit the memory is halved.
@@ -129,7 +129,7 @@ def sample_to_files(
     with ExitStack() as stack:
         for path in paths if rank == 0 else ():  # the other processes of the run sample for this one
             stack.enter_context(folder_made(path))
-            stack.enter_context(locked(path, 'being drawn'))
+            stack.enter_context(locked(path, 'being sampled'))
         if has_length(seed):
             raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
         request = inferencer.request(num_images, labels, seed, batch_size, sampler=sampler, clip=clip, **steps)
@@ -187,7 +187,7 @@ def _sample_to_files(
     nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
     batches = Batches(request.batch_size)  # for the whole run: a size that did not fit the memory is not tried again
 
-    def draw(index: int) -> float:
+    def sample_block(index: int) -> float:
         """Sample a block, and return how many seconds that took."""
         started = time.monotonic()
         images = inferencer.sample(request.rows(blocks.slice(index)), batches=batches).pixels
@@ -204,18 +204,15 @@ def _sample_to_files(
             return nothing_done
         missing = blocks.missing(blocks.indices)
         total, shown = blocks.num_images(missing), progress and rank == 0
-        if shown and total < request.num_images:
-            print(
-                f'{blocks.folder} holds {request.num_images - total} of {request.num_images} images already',
-                file=sys.stderr,
-            )
+        if shown and total < shape[0]:
+            print(f'{blocks.folder} holds {shape[0] - total} of {shape[0]} images already', file=sys.stderr)
         with progress_bar('sampling', total, shown, 'images') as advance:
             report, patience = _Report(blocks, missing, advance if shown else None), PATIENCE
             for index in (index for index in missing if index % world_size == rank):
-                patience = max(patience, BLOCKS_OF_PATIENCE * draw(index))
+                patience = max(patience, BLOCKS_OF_PATIENCE * sample_block(index))
                 report()
             if rank == 0:
-                _wait_for_others(draw, report, patience)
+                _wait_for_others(sample_block, report, patience)
     except InputError as error:
         if isinstance(error, NotFiniteError) and world_size == 1:
             blocks.remove()  # else the same command in another precision would find the blocks of another request
@@ -298,19 +295,19 @@ class _Report:
         return self.missing
 
 
-def _wait_for_others(draw: Callable[[int], float], report: _Report, patience: float) -> None:
+def _wait_for_others(sample_block: Callable[[int], float], report: _Report, patience: float) -> None:
     """Wait until all blocks are finished; after `patience` seconds without news, sample the missing ones."""
     awaited, news, warned = report.look(), time.monotonic(), False
     while awaited:
         if time.monotonic() - news > patience:
             if not warned:
                 print(
-                    f'No news of the other processes for {patience:.4g} s: process 0 draws the {len(awaited)} blocks '
+                    f'No news of the other processes for {patience:.4g} s: process 0 samples the {len(awaited)} blocks '
                     'that are missing',
                     file=sys.stderr,
                 )
             warned = True
-            patience = max(patience, BLOCKS_OF_PATIENCE * draw(awaited[-1]))  # the others begin at the front
+            patience = max(patience, BLOCKS_OF_PATIENCE * sample_block(awaited[-1]))  # the others begin at the front
             awaited = awaited[:-1]
         else:
             time.sleep(LOOK_INTERVAL)
@@ -343,12 +340,12 @@ def _check_room(outs: Sequence[Path], blocks: ImageBlocks) -> None:
 def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, force: bool | None) -> None:
     """Raise an InputError unless `outs` can be made from `blocks`, and may be replaced if they exist."""
     for out in outs:
-        drawn = read_origin(out)
-        if out.is_dir() and any(out.iterdir()) and not (force and drawn):
-            way = 'give --force to replace it, or another --out' if drawn else 'name a new folder'
-            raise InputError(f'{out} is not empty, and was not drawn from this request: {way}.')
+        origin = read_origin(out)
+        if out.is_dir() and any(out.iterdir()) and not (force and origin):
+            way = 'give --force to replace it, or another --out' if origin else 'name a new folder'
+            raise InputError(f'{out} is not empty, and was not sampled from this request: {way}.')
         if force is False and os.path.lexists(out) and not out.is_dir():
-            raise InputError(f'{out} exists, drawn from no such request: give --force to replace it, or another --out.')
+            raise InputError(f'{out} exists, from another request: give --force to replace it, or another --out.')
     blocks.journal.check(request, blocks.journal.read())
 
 

@@ -104,7 +104,7 @@ def _origin(found: Any) -> dict | None:
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
     remove_leftovers(path)
-    with appearing(path, 'What has been drawn is kept: make room, and give the same command again.') as part:
+    with appearing(path, 'Finished images are kept: make room, and give the same command again.') as part:
         yield part
 
 

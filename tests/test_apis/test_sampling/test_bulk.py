@@ -218,7 +218,7 @@ def test_force_says_what_another_request_replaces(inferencer, tmp_path):
 
 def test_two_runs_into_one_file_at_once_are_refused(inferencer, tmp_path):
     def draw_again(*args, **options):
-        with pytest.raises(InputError, match='x.npz is being drawn by another task of this process'):
+        with pytest.raises(InputError, match='x.npz is being sampled by another task of this process'):
             sample_to_files(inferencer, tmp_path / 'x.npz', 10)
         # Other processes of the same run draw for it, and lock nothing.
         raise InputError('drawn by both')
@@ -300,7 +300,9 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
     assert seconds == [2200] and 'No news' not in capsys.readouterr().err
     seconds[0] = 0.0
     sample_to_files(inferencer, tmp_path / 'y.npz', 8, batch_size=2, rank=0, world_size=2)
-    assert capsys.readouterr().err.startswith('No news of the other processes for 1500 s: process 0 draws the 2 blocks')
+    assert capsys.readouterr().err.startswith(
+        'No news of the other processes for 1500 s: process 0 samples the 2 blocks'
+    )
 
 
 @pytest.mark.parametrize('moment', ['load', 'open', 'draw'])

@@ -159,7 +159,10 @@ RENAMED_NAMES = {
     ('mmcm.operators.tiles', 'count_tiles'): 'mmcm.apis.editing.tiling.count_tiles',
     ('mmcm.operators.tiles', 'whole_picture'): 'mmcm.apis.editing.tiling.covering_tiles',
     ('mmcm.operators.sdedit', 'Guide'): 'SDEdit',
+    ('mmcm.utils.images', 'check_picture_path'): 'check_image_path',
+    ('mmcm.utils.images', 'write_picture'): 'write_image',
     ('mmcm.visualization.grids', 'SHEET_SIDE'): 'GRID_SIDE',
+    ('mmcm.web.model_pool', 'Shelf'): 'ModelPool',
     ('mmcm.web.request_filter', 'Guard'): 'RequestFilter',
     ('mmcm.zoo', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
 }

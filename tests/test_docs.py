@@ -95,6 +95,18 @@ def test_modules_that_developers_are_sent_to_exist(page):
     assert [name for name in modules if not (ROOT / 'mmcm' / name).exists() and not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize('page', ['CONTRIBUTING.md', 'docs/architecture.md', 'docs/security.md'])
+def test_names_stand_in_the_modules_that_the_page_says(page):
+    named = re.findall(r'((?:`\w+`, )*`\w+`) in `(?:mmcm/)?((?:\w+/)+\w+\.py)`', read(page))
+    gone = [
+        f'{name} in {module}'
+        for names, module in named
+        for name in re.findall(r'\w+', names)
+        if not re.search(rf'^(?:def |class )?{name}\b', read(f'mmcm/{module}'), re.MULTILINE)
+    ]
+    assert named and not gone
+
+
 def test_page_of_the_architecture_has_the_layers_in_order():
     table = read('docs/architecture.md').split('## Layers')[1].split('##')[0]
     described = re.findall(r'`(\w+)`', ' '.join(re.findall(r'^\| (`[^|]*) \|', table, re.MULTILINE)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import check_picture_path, png_bytes, to_pixels, write_picture
+from mmcm.utils.images import check_image_path, png_bytes, to_pixels, write_image
 from mmcm.utils.outputs import check_name
 from mmcm.visualization.grids import grid
 
@@ -81,11 +81,11 @@ class SamplingResult:
         """
         out = Path(out).expanduser()
         if check_out(out):
-            write_picture(out, self.sheet(columns))
+            write_image(out, self.sheet(columns))
             return [out]
         paths = [out / name for name in file_names(len(self.pixels), self.labels)]
         for path, image in zip(paths, self.pixels):
-            write_picture(path, to_pixels(image))
+            write_image(path, to_pixels(image))
         return paths
 
 
@@ -106,7 +106,7 @@ def check_out(out: Path) -> bool:
     """Return whether `out` names a file (it has a suffix); an InputError if it cannot be written to."""
     check_name(out)
     if out.suffix and not out.is_dir():
-        check_picture_path(out)
+        check_image_path(out)
         return True
     make_folder(out)
     return False

@@ -168,14 +168,14 @@ def settle_samples(args: Namespace) -> None:
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    from mmcm.utils.images import check_suffix, write_picture  # here: torch is loaded only for valid arguments
+    from mmcm.utils.images import check_suffix, write_image  # here: torch is loaded only for valid arguments
 
     check_suffix(args.out)
     texts = getattr(args, 'json', None)
     read = {name: getattr(args, name, None) for name in ('scores', 'samples', 'data')}
     with claimed({'--out': args.out, '--json': texts}, args.force, read):
         pixels, numbers = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset)[args.what](args)
-        write_picture(args.out, pixels)
+        write_image(args.out, pixels)
         if texts:
             write_bytes(texts, (json.dumps(numbers, indent=2) + '\n').encode())
     print(f'Wrote {args.out}')

@@ -105,18 +105,18 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     # torch is loaded only for arguments in order
     from mmcm.apis.editing import plan
     from mmcm.apis.sampling_result import check_out
-    from mmcm.utils.images import check_picture_path, write_picture
+    from mmcm.utils.images import check_image_path, write_image
 
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     planned = plan(inferencer, request)
     if steps_out is not None:  # these make folders, and so only for a request that is in order
-        check_picture_path(steps_out)
+        check_image_path(steps_out)
     check_out(out)
     if planned.tiles is not None:  # which may take long
         print(f'Editing {planned.note}', file=sys.stderr)
     result = planned.run(keep_steps=steps_out is not None, progress=True)
     if steps_out is not None:
-        write_picture(steps_out, result.sheet_of_steps())
+        write_image(steps_out, result.sheet_of_steps())
     written = result.save(out)
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     count, calls = len(result.candidates), result.nfe

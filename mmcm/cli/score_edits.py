@@ -146,7 +146,7 @@ def score(
 ) -> 'dict[str, EditScores]':
     """Score each edit of `pictures`, and write the grids that `args` ask for."""
     from mmcm.apis.evaluation import edit_scores
-    from mmcm.utils.images import write_picture
+    from mmcm.utils.images import write_image
 
     scores, count = {}, len(pictures)
     for name, edit in edits.items():
@@ -155,7 +155,7 @@ def score(
         )
         if args.sheets is not None:
             shown = range(count) if count <= ROWS else [row * count // ROWS for row in range(ROWS)]
-            write_picture(args.sheets / f'{name}.png', scores[name].sheet(shown, list(edit.baselines)[-1]))
+            write_image(args.sheets / f'{name}.png', scores[name].sheet(shown, list(edit.baselines)[-1]))
     return scores
 
 

@@ -29,7 +29,7 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def check_picture_path(path: Path) -> None:
+def check_image_path(path: Path) -> None:
     """Raise an InputError unless an image can be written to `path`, whose folder is created."""
     check_suffix(path)
     make_folder(path.parent)
@@ -50,7 +50,7 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def write_picture(path: Path, pixels: np.ndarray) -> None:
+def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write `pixels` (H, W, 3 or 4), uint8 RGB or RGBA, to `path`, in the format of its suffix: whole or not at all.
 
     Raises:

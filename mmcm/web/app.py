@@ -9,7 +9,7 @@ from mmcm.web.compare_tab import compare_tab
 from mmcm.web.edit_tab import edit_tab
 from mmcm.web.interpolate_tab import interpolate_tab
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import Shelf
+from mmcm.web.model_pool import ModelPool
 from mmcm.web.opening import Opening
 from mmcm.web.sample_tab import sample_tab
 from mmcm.web.uploads import UploadsOnly
@@ -53,18 +53,18 @@ TOO_LARGE = (
 )
 
 
-def build_app(shelf: Shelf, limits: Limits, opening: Opening) -> gr.Blocks:
-    """Build the page, whose tabs use the models of `shelf` and open with the results of `opening`."""
+def build_app(pool: ModelPool, limits: Limits, opening: Opening) -> gr.Blocks:
+    """Build the page, whose tabs use the models of `pool` and open with the results of `opening`."""
     with UploadsOnly(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as app:
         gr.Markdown(f'# {TITLE}\n{SENTENCE}')
         with gr.Tab('Sample', id='sample'):
-            sample_tab(shelf, limits, opening)
+            sample_tab(pool, limits, opening)
         with gr.Tab('Edit', id='edit'):
-            edit_tab(shelf, limits, opening)
+            edit_tab(pool, limits, opening)
         with gr.Tab('Interpolate', id='interpolate'):
-            interpolate_tab(shelf, limits, opening)
+            interpolate_tab(pool, limits, opening)
         with gr.Tab('Compare', id='compare'):
-            compare_tab(shelf, limits, opening)
+            compare_tab(pool, limits, opening)
         opening.show_on(app)
     app.state_session_capacity = limits.sessions
     app.queue(max_size=limits.queue, api_open=False)

@@ -9,10 +9,18 @@ from mmcm.apis.sampling_result import SamplingResult
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import Shelf, is_consistency_model
+from mmcm.web.model_pool import ModelPool, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, asked, streamed, told
-from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
+from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed
+from mmcm.web.widgets import (
+    check_seed,
+    label_dropdown,
+    labels_of,
+    page_grid,
+    sampler_of_steps,
+    steps_range,
+    time_in_words,
+)
 
 SENTENCE = (
     'The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
@@ -30,21 +38,21 @@ NO_CONSISTENCY_MODEL = (
 )
 
 
-def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
+def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     """Build the tab: seeds and classes in, a grid for each kind of sampling out."""
     gr.Markdown(SENTENCE)
-    few, many = shelf.consistency_models(), shelf.diffusion_models()
+    few, many = pool.consistency_models(), pool.diffusion_models()
     if not few:
         gr.Markdown(NO_CONSISTENCY_MODEL)
         return
-    inferencer = shelf.get(few[0])
+    inferencer = pool.get(few[0])
     sheets, words = [], []
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
             few_model = gr.Dropdown(few, value=few[0], label='Consistency model', elem_id='compare-model')
             many_model = gr.Dropdown(
                 many,
-                value=partner(shelf, few[0]),
+                value=partner(pool, few[0]),
                 label='Diffusion model',
                 visible=bool(many),
                 elem_id='compare-diffusion-model',
@@ -57,7 +65,7 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             )
             seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='compare-seed')
             steps = gr.Slider(
-                **diffusion_steps(shelf, partner(shelf, few[0]), limits),
+                **diffusion_steps(pool, partner(pool, few[0]), limits),
                 label='Steps of the diffusion model',
                 visible=bool(many),
                 elem_id='compare-steps',
@@ -80,13 +88,13 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
                     )
                     words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
 
-    @told
+    @shows_errors
     def show_model(name: str) -> tuple[gr.Dropdown, gr.Dropdown]:
-        return gr.Dropdown(many, value=partner(shelf, name)), label_dropdown(shelf.get(name), DEFAULT_LABEL)
+        return gr.Dropdown(many, value=partner(pool, name)), label_dropdown(pool.get(name), DEFAULT_LABEL)
 
-    @told
+    @shows_errors
     def show_diffusion_model(name: str) -> gr.Slider:
-        return gr.Slider(**diffusion_steps(shelf, name, limits))
+        return gr.Slider(**diffusion_steps(pool, name, limits))
 
     def run(
         few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int
@@ -94,16 +102,16 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         check_count('the number of pictures', num_images, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(seed, limits)
-        if not is_consistency_model(shelf.get(few_name)):
+        if not is_consistency_model(pool.get(few_name)):
             raise InputError(f'{few_name} is no consistency model: choose one of {", ".join(few)}.')
         ways = [(few_name, 1), (few_name, 2)]
         if many:
-            if is_consistency_model(shelf.get(many_name)):
+            if is_consistency_model(pool.get(many_name)):
                 raise InputError(f'{many_name} is no diffusion model: choose one of {", ".join(many)}.')
             ways.append((many_name, num_steps))
         requests = []
         for name, number in ways:
-            inferencer = shelf.get(name)
+            inferencer = pool.get(name)
             classes = labels_of(inferencer, label)
             sampler = sampler_of_steps(inferencer, number)
             requests.append((name, inferencer, inferencer.request(num_images, classes, seed, sampler=sampler)))
@@ -111,24 +119,24 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         def work(show: Any) -> list[SamplingResult]:
             for name, *_ in requests:
                 show()
-                shelf.warm_up(name, num_images)
+                pool.warm_up(name, num_images)
             return [inferencer.sample(request, callback=lambda *step: show()) for _, inferencer, request in requests]
 
         # Nothing is shown before all is sampled: to make a grid takes time that would be counted.
-        results = yield from streamed(shelf, work, gr.skip)
+        results = yield from streamed(pool, work, gr.skip)
         outputs: list[Any] = [None, ''] * len(sheets)
         for index, (result, (name, inferencer, _)) in enumerate(zip(results, requests)):
             time = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
-            outputs[2 * index] = sheet(result.pixels, COLUMNS, result.names, WIDTH)
+            outputs[2 * index] = page_grid(result.pixels, COLUMNS, result.names, WIDTH)
             outputs[2 * index + 1] = f'`{name}`: {time}'
         yield tuple(outputs)
 
     few_model.change(show_model, few_model, [many_model, label], queue=False, api_visibility='private')
     many_model.change(show_diffusion_model, many_model, steps, queue=False, api_visibility='private')
     outputs = [output for pair in zip(sheets, words) for output in pair]
-    opening.add(lambda: run(few[0], partner(shelf, few[0]), label.value, count.value, seed.value, steps.value), outputs)
+    opening.add(lambda: run(few[0], partner(pool, few[0]), label.value, count.value, seed.value, steps.value), outputs)
     drawing = draw.click(
-        asked(shelf, run),
+        prioritized(pool, run),
         [few_model, many_model, label, count, seed, steps],
         outputs,
         api_name='compare',
@@ -138,19 +146,19 @@ def compare_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     stop.click(None, cancels=drawing)
 
 
-def partner(shelf: Shelf, name: str) -> str | None:
+def partner(pool: ModelPool, name: str) -> str | None:
     """Return the diffusion model of the same images and classes as model `name`, else any, None without one."""
-    model = shelf.get(name).model
-    names = shelf.diffusion_models()
+    model = pool.get(name).model
+    names = pool.diffusion_models()
     alike = (
         other
         for other in names
-        if shelf.get(other).model.image_shape == model.image_shape
-        and shelf.get(other).model.num_classes == model.num_classes
+        if pool.get(other).model.image_shape == model.image_shape
+        and pool.get(other).model.num_classes == model.num_classes
     )
     return next(alike, next(iter(names), None))
 
 
-def diffusion_steps(shelf: Shelf, name: str | None, limits: Limits) -> dict[str, int]:
+def diffusion_steps(pool: ModelPool, name: str | None, limits: Limits) -> dict[str, int]:
     """Return the range of the steps of diffusion model `name`, if there is one, and how many it takes by itself."""
-    return dict(minimum=1, maximum=limits.steps, value=1) if name is None else steps_range(shelf.get(name), limits)
+    return dict(minimum=1, maximum=limits.steps, value=1) if name is None else steps_range(pool.get(name), limits)

@@ -18,9 +18,9 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.web.examples import KINDS, enlarged, patch, sees_colours
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import Shelf, is_consistency_model
+from mmcm.web.model_pool import ModelPool, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, asked, streamed, submitted, told
+from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed, submitted
 from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
 from mmcm.web.widgets import check_seed, label_dropdown, labels_of, time_in_words
@@ -68,17 +68,17 @@ WORDS = {
 }
 
 
-def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
+def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     """Build the tab: an image and a task in, candidates out."""
     gr.Markdown(SENTENCE)
-    first_name = model_for_photographs(shelf)
-    first = shelf.get(first_name)
+    first_name = model_for_photographs(pool)
+    first = pool.get(first_name)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             task = gr.Dropdown(
                 [(WORDS[name].title, name) for name in TASKS], value=DEFAULT_TASK, label='Task', elem_id='edit-task'
             )
-            model = gr.Dropdown(shelf.names, value=first_name, label='Model', elem_id='edit-model')
+            model = gr.Dropdown(pool.names, value=first_name, label='Model', elem_id='edit-model')
             label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the picture shows', elem_id='edit-label')
             options = {each.name: control(each, first) for each in asked_arguments()}
             for name, option in options.items():
@@ -149,9 +149,9 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             )
     example = gr.State(0)
 
-    @told
+    @shows_errors
     def show_model(name: str, task: str) -> list[Any]:
-        chosen = shelf.get(name)
+        chosen = pool.get(name)
         return [
             label_dropdown(chosen, DEFAULT_LABEL),
             gr.Dropdown(**factors_of(chosen)),
@@ -160,9 +160,9 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             *(gr.Button(visible=kind.fit(chosen)) for kind in KINDS),
         ]
 
-    @told
+    @shows_errors
     def show_task(name: str, task: str) -> list[Any]:
-        chosen = shelf.get(name)
+        chosen = pool.get(name)
         taken = options_of(task)
         return [
             gr.Markdown(sentences(task, chosen)),
@@ -171,8 +171,8 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         ]
 
     def show_example(get: Callable, name: str, number: int) -> tuple[dict | None, Any, int]:
-        chosen = shelf.get(name)
-        image, shown = submitted(shelf, get, chosen, number).result()
+        chosen = pool.get(name)
+        image, shown = submitted(pool, get, chosen, number).result()
         return on_canvas(image), gr.skip() if shown is None else str(shown), number + 1
 
     def show_upload(painted: Painted) -> Any:
@@ -196,7 +196,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         given = dict(zip(options, values))
         given['kernel'] = numbers_of('the kernel', given['kernel'])
         levels = numbers_of('noise levels', sigmas)
-        inferencer = shelf.get(name)
+        inferencer = pool.get(name)
         taken: dict[str, Any] = {option: given.get(option, painted.mask) for option in options_of(task)}
         planned = plan_picture(
             inferencer,
@@ -213,7 +213,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
 
         def work(show: Any) -> EditResult:
             show()
-            shelf.warm_up(name, count)
+            pool.warm_up(name, count)
             return planned.run(callback=lambda step, *_: show(step))
 
         def render(step: int) -> list[Any]:
@@ -224,7 +224,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
                 f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...',
             ]
 
-        result = yield from streamed(shelf, work, render)
+        result = yield from streamed(pool, work, render)
         yield [
             *shown_results(inferencer, result, painted, limits),
             time_in_words(count, result.seconds, result.nfe, inferencer.device),
@@ -248,7 +248,7 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     picture.upload(show_upload, picture, picture, api_visibility='private', show_progress='hidden')
     for kind, button in zip(KINDS, buttons):
         button.click(
-            told(partial(show_example, kind.get)),
+            shows_errors(partial(show_example, kind.get)),
             [model, example],
             [picture, label, example],
             api_visibility='private',
@@ -257,14 +257,19 @@ def edit_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         )
     inputs = [task, model, label, picture, count, seed, steps, sigmas, *options.values()]
     editing = draw.click(
-        asked(shelf, run), inputs, [gallery, known, pasted, words], api_name='edit', show_progress='minimal', **DRAW
+        prioritized(pool, run),
+        inputs,
+        [gallery, known, pasted, words],
+        api_name='edit',
+        show_progress='minimal',
+        **DRAW,
     )
     stop.click(None, words, words, js=STOPPED, cancels=editing)
 
 
-def model_for_photographs(shelf: Shelf) -> str:
+def model_for_photographs(pool: ModelPool) -> str:
     """Return the name of the first consistency model for pictures with colours, of the first model if there is none."""
-    return next((name for name in shelf.consistency_models() if sees_colours(shelf.get(name))), shelf.names[0])
+    return next((name for name in pool.consistency_models() if sees_colours(pool.get(name))), pool.names[0])
 
 
 def opening_picture(inferencer: ConsistencyModelInferencer) -> tuple[Painted, dict | None]:

@@ -10,10 +10,18 @@ from mmcm.apis.sampling.interpolation import interpolation_request
 from mmcm.apis.sampling_result import SamplingResult
 from mmcm.utils.checks import check_count
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import Shelf
+from mmcm.web.model_pool import ModelPool
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, asked, streamed, told
-from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
+from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed
+from mmcm.web.widgets import (
+    check_seed,
+    label_dropdown,
+    labels_of,
+    page_grid,
+    sampler_of_steps,
+    steps_range,
+    time_in_words,
+)
 
 SENTENCE = (
     'Noise between that of two seeds becomes pictures between theirs, and classes change on the way: choose '
@@ -24,14 +32,14 @@ SEEDS = (4, 7)  # of the first and of the last picture
 LABELS = (3, 8)  # of these, where a model has so many classes
 
 
-def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
+def interpolate_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     """Build the tab: two seeds and two classes in, a strip of images out."""
     gr.Markdown(SENTENCE)
-    inferencer = shelf.get(shelf.names[0])
+    inferencer = pool.get(pool.names[0])
     seeds, labels = [], []
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='interpolate-model')
+            model = gr.Dropdown(pool.names, value=pool.names[0], label='Model', elem_id='interpolate-model')
             for which, label, seed in zip(('first', 'last'), end_labels(inferencer), SEEDS):
                 with gr.Row():
                     seeds.append(
@@ -78,9 +86,9 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             )
             words = gr.Markdown(elem_id='interpolate-words')
 
-    @told
+    @shows_errors
     def show_model(name: str) -> tuple[gr.Slider, gr.Dropdown, gr.Dropdown]:
-        chosen = shelf.get(name)
+        chosen = pool.get(name)
         return (
             gr.Slider(**steps_range(chosen, limits)),
             *(label_dropdown(chosen, label, ()) for label in end_labels(chosen)),
@@ -93,7 +101,7 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(first_seed, limits, 'the seed of the first picture')
         check_seed(last_seed, limits, 'the seed of the last picture')
-        inferencer = shelf.get(name)
+        inferencer = pool.get(name)
         ends = [labels_of(inferencer, label) for label in (first_label, last_label)]
         request = interpolation_request(
             inferencer,
@@ -104,16 +112,16 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         )
 
         def work(show: Any) -> SamplingResult:
-            shelf.warm_up(name, num_images)
+            pool.warm_up(name, num_images)
             return inferencer.sample(request, callback=lambda *step: show())
 
-        result = yield from streamed(shelf, work, gr.skip)
+        result = yield from streamed(pool, work, gr.skip)
         words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
-        yield sheet(result.pixels, COLUMNS), words
+        yield page_grid(result.pixels, COLUMNS), words
 
     opening.add(
         lambda: run(
-            shelf.names[0],
+            pool.names[0],
             *(seeds[0].value, seeds[1].value),
             *(labels[0].value, labels[1].value),
             count.value,
@@ -123,7 +131,7 @@ def interpolate_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     )
     model.change(show_model, model, [steps, *labels], queue=False, api_visibility='private')
     drawing = draw.click(
-        asked(shelf, run),
+        prioritized(pool, run),
         [model, *seeds, *labels, count, steps],
         [drawn, words],
         api_name='interpolate',

@@ -8,6 +8,7 @@ from threading import Event, RLock
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.checkpoints.locate import PACKAGE_PREFIX
 from mmcm.registry import SAMPLERS
+from mmcm.renamed import moved_name
 from mmcm.samplers import MultistepSampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
@@ -15,7 +16,7 @@ from mmcm.web.texts import shortened
 from mmcm.zoo import list_models
 
 
-class Shelf:
+class ModelPool:
     """Models that visitors can choose, each built at its first use.
 
     Args:
@@ -28,7 +29,7 @@ class Shelf:
         names (list[str]): Names of the models for visitors: as given, of paths the last part.
         worker (ThreadPoolExecutor): Its only thread does all sampling: PyTorch keeps a pool of threads for each
             thread that computes, and a measured time is that of one request.
-        asked (Event): Set at the first request of a visitor; sampling for the opening of the page then waits.
+        requested (Event): Set at the first request of a visitor; sampling for the opening of the page then waits.
         closing (Event): Set when the server is about to end; sampling then stops at its next step.
     """
 
@@ -48,7 +49,7 @@ class Shelf:
         self.device = device
         self.dtype = dtype
         self.worker = ThreadPoolExecutor(1, 'draw')
-        self.asked = Event()
+        self.requested = Event()
         self.closing = Event()
         self._built: dict[str, ConsistencyModelInferencer] = {}
         self._warm: set[tuple[str, int]] = set()
@@ -118,3 +119,7 @@ def shipped_models() -> list[str]:
 def is_consistency_model(inferencer: ConsistencyModelInferencer) -> bool:
     """Return whether a model samples as consistency models do, at noise levels that can be chosen freely."""
     return issubclass(SAMPLERS.get(inferencer.sampler_config['type']), MultistepSampler)
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

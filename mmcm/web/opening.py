@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from mmcm.utils.errors import InputError
-from mmcm.web.model_pool import Shelf
+from mmcm.web.model_pool import ModelPool
 
 PATIENCE = 10  # seconds that a page waits for contents in progress
 PAUSE = 1  # seconds until contents that a visitor's request interrupted are tried again
@@ -34,11 +34,11 @@ class Opening:
     """Samples the first contents, while no visitor waits for a result.
 
     Args:
-        shelf (Shelf): The models.
+        pool (ModelPool): The models.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, pool: ModelPool) -> None:
+        self.pool = pool
         self.tabs: list[Tab] = []
 
     def add(self, draw: Callable[[], Generator], outputs: Sequence[Any]) -> None:
@@ -75,10 +75,10 @@ class Opening:
         try:
             for tab in self.tabs:
                 with suppress(InputError, gr.Error):  # a visitor with the same request sees the error
-                    while not tab.values and not self.shelf.closing.is_set():
-                        self.shelf.asked.clear()
+                    while not tab.values and not self.pool.closing.is_set():
+                        self.pool.requested.clear()
                         tab.values.extend(self.last_of(tab.draw()))
-                        self.shelf.closing.wait(0 if tab.values else PAUSE)
+                        self.pool.closing.wait(0 if tab.values else PAUSE)
                 tab.done.set()
         finally:
             for tab in self.tabs:
@@ -89,7 +89,7 @@ class Opening:
         last = []
         for values in steps:
             last = values
-            if self.shelf.closing.is_set() or self.shelf.asked.is_set():
+            if self.pool.closing.is_set() or self.pool.requested.is_set():
                 steps.close()
                 return []
         return list(last)

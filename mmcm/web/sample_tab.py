@@ -15,11 +15,19 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_images
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import Shelf, is_consistency_model
+from mmcm.web.model_pool import ModelPool, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, asked, streamed, told
+from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed
 from mmcm.web.texts import shortened
-from mmcm.web.widgets import check_seed, label_dropdown, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
+from mmcm.web.widgets import (
+    check_seed,
+    label_dropdown,
+    labels_of,
+    page_grid,
+    sampler_of_steps,
+    steps_range,
+    time_in_words,
+)
 
 SENTENCE = 'The network turns noise into pictures, in one step or a few: choose a class and a seed, and press Draw.'
 DEFAULT_LABEL = 'balanced'
@@ -29,13 +37,13 @@ LARGEST_POWER = 18  # of which a level can be made
 SHOW_LEVEL = '(power) => `Noise level of the second step: **${Number((10 ** power).toPrecision(3))}**`'
 
 
-def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
+def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     """Build the tab: a model, a class and a seed in, a grid of images out."""
     gr.Markdown(SENTENCE)
-    inferencer = shelf.get(shelf.names[0])
+    inferencer = pool.get(pool.names[0])
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            model = gr.Dropdown(shelf.names, value=shelf.names[0], label='Model', elem_id='sample-model')
+            model = gr.Dropdown(pool.names, value=pool.names[0], label='Model', elem_id='sample-model')
             label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='sample-label')
             count = gr.Slider(
                 1, limits.images, min(COUNT, limits.images), step=1, label='Pictures', elem_id='sample-count'
@@ -78,9 +86,9 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             )
             words = gr.Markdown(elem_id='sample-words')
 
-    @told
+    @shows_errors
     def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown]:
-        chosen = shelf.get(name)
+        chosen = pool.get(name)
         two = chosen.sampler.num_steps == 2 and is_consistency_model(chosen)
         return (
             label_dropdown(chosen, DEFAULT_LABEL),
@@ -89,9 +97,9 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             gr.Markdown(level_in_words(default_power(chosen)), visible=two),
         )
 
-    @told
+    @shows_errors
     def show_level(name: str, num_steps: float) -> tuple[gr.Slider, gr.Markdown]:
-        two = num_steps == 2 and is_consistency_model(shelf.get(name))
+        two = num_steps == 2 and is_consistency_model(pool.get(name))
         return gr.Slider(visible=two), gr.Markdown(visible=two)
 
     def run(
@@ -101,7 +109,7 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
         check_count('the pictures in a row', columns, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         check_seed(seed, limits)
-        inferencer = shelf.get(name)
+        inferencer = pool.get(name)
         request = inferencer.request(
             num_images, labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
         )
@@ -112,20 +120,20 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
             def on_step(step: int, sigma: float, x: Tensor, x0: Tensor) -> None:
                 show(*(step, sigma, estimates.add(step, x0)) if live else ())
 
-            shelf.warm_up(name, num_images)
+            pool.warm_up(name, num_images)
             return inferencer.sample(request, callback=on_step)
 
         def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
             text = f'Step {step + 1} of {steps}, from noise of level **{sigma:.3g}**.'
-            return sheet(pixels, columns, request.names), text
+            return page_grid(pixels, columns, request.names), text
 
-        result = yield from streamed(shelf, work, render)
+        result = yield from streamed(pool, work, render)
         words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
-        yield sheet(result.pixels, columns, result.names), words
+        yield page_grid(result.pixels, columns, result.names), words
 
     opening.add(
         lambda: run(
-            shelf.names[0], label.value, count.value, steps.value, power.value, seed.value, columns.value, False
+            pool.names[0], label.value, count.value, steps.value, power.value, seed.value, columns.value, False
         ),
         [drawn, words],
     )
@@ -133,7 +141,7 @@ def sample_tab(shelf: Shelf, limits: Limits, opening: Opening) -> None:
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
     drawing = draw.click(
-        asked(shelf, run),
+        prioritized(pool, run),
         [model, label, count, steps, power, seed, columns, live],
         [drawn, words],
         api_name='sample',

@@ -36,7 +36,7 @@ def serve(
     second signal it ends at once, with 128 plus the number of the signal.
 
     Args:
-        models (Sequence[str]): See `mmcm.web.model_pool.Shelf`.
+        models (Sequence[str]): See `mmcm.web.model_pool.ModelPool`.
         host (str): Address to listen at; only 127.0.0.1 and ::1 are for this machine alone.
         port (int): Port to listen at; 0 takes any that is free.
         device (str, optional): See `ConsistencyModelInferencer`.
@@ -58,14 +58,14 @@ def serve(
     ending = Ending()
     with listening(host, port) as listener, ending.on_signals(), temporary_folder() as folder:
         ending.folder = folder
-        from mmcm.web.model_pool import Shelf  # loads torch
+        from mmcm.web.model_pool import ModelPool  # loads torch
         from mmcm.web.origins import Origins
         from mmcm.web.password import Password
 
         origins = Origins(host, allowed_hosts)
-        shelf = Shelf(models, device, dtype, checkpoint)
-        shelf.check()
-        run(listener, shelf, limits, origins, Password(secret) if secret else None, ending)
+        pool = ModelPool(models, device, dtype, checkpoint)
+        pool.check()
+        run(listener, pool, limits, origins, Password(secret) if secret else None, ending)
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, password: Any, ending: Ending) -> None:
-    """Serve `shelf` at `listener` until a signal ends it."""
+def run(listener: socket.socket, pool: Any, limits: Limits, origins: Any, password: Any, ending: Ending) -> None:
+    """Serve `pool` at `listener` until a signal ends it."""
     import gradio
     import uvicorn
     from fastapi import FastAPI
@@ -155,7 +155,7 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
 
         async def shutdown(self, sockets: Any = None) -> None:
             self.tidying.cancel()
-            shelf.close()
+            pool.close()
             await super().shutdown(sockets)
 
     async def tidy() -> None:
@@ -169,13 +169,13 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
                 logging.getLogger('mmcm').exception('The server could not tidy up.')
 
     def stop() -> None:
-        shelf.closing.set()
+        pool.closing.set()
         server.should_exit = True
 
     # Its parser logs each unreadable part of an upload, which the answer to the visitor reports anyway.
     logging.getLogger('python_multipart').setLevel(logging.CRITICAL)
-    opening = Opening(shelf)
-    page = build_app(shelf, limits, opening)
+    opening = Opening(pool)
+    page = build_app(pool, limits, opening)
     app = gradio.mount_gradio_app(
         FastAPI(openapi_url=None),
         page,
@@ -208,8 +208,8 @@ def run(listener: socket.socket, shelf: Any, limits: Limits, origins: Any, passw
     try:
         server.run(sockets=[listener])
     finally:
-        shelf.close()
-        shelf.worker.shutdown(wait=True)
+        pool.close()
+        pool.worker.shutdown(wait=True)
 
 
 def announce(listener: socket.socket, asks: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from mmcm.utils.errors import InputError
-from mmcm.web.model_pool import Shelf
+from mmcm.web.model_pool import ModelPool
 from mmcm.web.texts import cut
 
 DRAW = dict(concurrency_id='draw', concurrency_limit=1)  # of all events that sample: one at a time for all visitors
@@ -30,7 +30,7 @@ class Stopped(gr.Error):
         super().__init__('Sampling was stopped, since the server ends.', print_exception=False)
 
 
-def told(function: Callable) -> Callable:
+def shows_errors(function: Callable) -> Callable:
     """Show the errors of an event's function or generator to the visitor.
 
     Bugs are shown in general words; the log has the details.
@@ -51,13 +51,13 @@ def told(function: Callable) -> Callable:
     return run
 
 
-def asked(shelf: Shelf, function: Callable[..., Generator]) -> Callable[..., Generator]:
+def prioritized(pool: ModelPool, function: Callable[..., Generator]) -> Callable[..., Generator]:
     """Give the generator of an event precedence over the first contents of the page, and show its errors."""
 
     @wraps(function)
     def run(*args: Any) -> Generator:
-        shelf.asked.set()
-        yield from told(function)(*args)
+        pool.requested.set()
+        yield from shows_errors(function)(*args)
 
     return run
 
@@ -83,12 +83,12 @@ def shown_error(message: str) -> gr.Error:
 
 
 def streamed(
-    shelf: Shelf, work: Callable[[Callable[..., None]], Result], render: Callable[..., Any]
+    pool: ModelPool, work: Callable[[Callable[..., None]], Result], render: Callable[..., Any]
 ) -> Generator[Any, None, Result]:
-    """Sample in the thread of `shelf` and show steps meanwhile, by `result = yield from ...` of this generator.
+    """Sample in the thread of `pool` and show steps meanwhile, by `result = yield from ...` of this generator.
 
     Args:
-        shelf (Shelf): The models.
+        pool (ModelPool): The models.
         work (Callable): The function that samples. It gets a function `show` and calls it in every step, with the
             values to show or without any: `show` also stops sampling when the visitor has left.
         render (Callable): Converts the values of `show` to the outputs of the event, outside the sampling thread.
@@ -104,7 +104,7 @@ def streamed(
     steps: SimpleQueue[tuple | None] = SimpleQueue()
 
     def show(*step: Any) -> None:
-        if left.is_set() or shelf.closing.is_set():
+        if left.is_set() or pool.closing.is_set():
             raise Stopped
         if step:
             steps.put(step)
@@ -116,7 +116,7 @@ def streamed(
         finally:
             steps.put(None)
 
-    drawing = submitted(shelf, run)
+    drawing = submitted(pool, run)
     try:
         while True:
             try:
@@ -131,9 +131,9 @@ def streamed(
         left.set()
 
 
-def submitted(shelf: Shelf, work: Callable[..., Result], *args: Any) -> Future[Result]:
-    """Submit work to the thread of `shelf`; raise Stopped if the server is about to end."""
+def submitted(pool: ModelPool, work: Callable[..., Result], *args: Any) -> Future[Result]:
+    """Submit work to the thread of `pool`; raise Stopped if the server is about to end."""
     try:
-        return shelf.worker.submit(work, *args)
+        return pool.worker.submit(work, *args)
     except RuntimeError as error:  # of a pool after its shutdown
         raise Stopped from error

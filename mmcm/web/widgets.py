@@ -78,7 +78,7 @@ def sampler_of_steps(inferencer: ConsistencyModelInferencer, num_steps: int) -> 
     return inferencer.choose_sampler(num_steps)
 
 
-def sheet(
+def page_grid(
     pixels: Tensor, columns: int | None = None, captions: Sequence[str] | None = None, width: int = GRID_WIDTH
 ) -> np.ndarray:
     """Return a grid, (H, W, 3), of images (N, C, H, W), uint8, with small ones enlarged by a whole number."""

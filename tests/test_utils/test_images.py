@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
-from mmcm.utils.images import check_picture_path, to_pixels, write_picture
+from mmcm.utils.images import check_image_path, to_pixels, write_image
 
 
 def test_grey_pixels_become_rgb():
@@ -19,7 +19,7 @@ def test_grey_pixels_become_rgb():
 
 def test_written_picture_is_read_back(tmp_path):
     pixels = np.random.RandomState(0).randint(0, 256, (5, 7, 3)).astype(np.uint8)
-    write_picture(tmp_path / 'a.png', pixels)
+    write_image(tmp_path / 'a.png', pixels)
     assert np.array_equal(np.asarray(Image.open(tmp_path / 'a.png')), pixels)
     assert os.listdir(tmp_path) == ['a.png']
 
@@ -32,23 +32,23 @@ def test_failed_write_leaves_the_old_picture_and_nothing_else(tmp_path, monkeypa
     (tmp_path / 'a.png').write_bytes(b'old')
     monkeypatch.setattr(Path, 'write_bytes', run_out_of_space)
     with pytest.raises(InputError, match='No space left'):
-        write_picture(tmp_path / 'a.png', np.zeros((2, 2, 3), np.uint8))
+        write_image(tmp_path / 'a.png', np.zeros((2, 2, 3), np.uint8))
     assert os.listdir(tmp_path) == ['a.png'] and (tmp_path / 'a.png').read_bytes() == b'old'
 
 
 @pytest.mark.parametrize('name, most', [('a.jpg', 65500), ('a.JPEG', 65500), ('a.webp', 16383)])
 def test_picture_too_large_for_its_format_is_refused(tmp_path, name, most):
     with pytest.raises(InputError, match=f'no room for {most + 1} x 2 pixels: name a .png file'):
-        write_picture(tmp_path / name, np.zeros((2, most + 1, 3), np.uint8))
+        write_image(tmp_path / name, np.zeros((2, most + 1, 3), np.uint8))
     assert not list(tmp_path.iterdir())
-    write_picture(tmp_path / name, np.zeros((2, most, 3), np.uint8))
+    write_image(tmp_path / name, np.zeros((2, most, 3), np.uint8))
     with Image.open(tmp_path / name) as picture:
         assert picture.size == (most, 2)
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.webp'])
 def test_nothing_is_said_of_a_picture_that_is_written(tmp_path, capfd, suffix):
-    write_picture(tmp_path / f'a{suffix}', np.zeros((2, 3, 3), np.uint8))
+    write_image(tmp_path / f'a{suffix}', np.zeros((2, 3, 3), np.uint8))
     assert capfd.readouterr() == ('', '')
 
 
@@ -56,7 +56,7 @@ def test_nothing_is_said_of_a_picture_that_is_written(tmp_path, capfd, suffix):
 def test_picture_that_cannot_be_written_is_refused(tmp_path, name):
     (tmp_path / 'file').touch()
     with pytest.raises(InputError, match='cannot be written'):
-        write_picture(tmp_path / name, np.zeros((2, 2, 3), np.uint8))
+        write_image(tmp_path / name, np.zeros((2, 2, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_unusable_path_of_a_picture_is_refused(tmp_path, name, match):
     (tmp_path / 'folder.png').mkdir()
     (tmp_path / 'file').touch()
     with pytest.raises(InputError, match=match):
-        check_picture_path(tmp_path / name)
+        check_image_path(tmp_path / name)
 
 
 def test_usable_path_of_a_picture_gets_its_folder(tmp_path):
-    check_picture_path(tmp_path / 'new' / 'deep' / 'a.JPG')
+    check_image_path(tmp_path / 'new' / 'deep' / 'a.JPG')
     assert os.listdir(tmp_path / 'new' / 'deep') == []
 
 

@@ -43,7 +43,7 @@ def start_server():
 
 @pytest.fixture(scope='session')
 def models(tmp_path_factory):
-    """Names of models for the shelf: the shipped one, and tiny ones: with names of classes, without any, with Heun's
+    """Names of models for the pool: the shipped one, and tiny ones: with names of classes, without any, with Heun's
     method, and a slow one of three classes.
     """
     folder = tmp_path_factory.mktemp('models')

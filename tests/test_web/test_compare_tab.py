@@ -10,7 +10,7 @@ from gradio_client.exceptions import AppError
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.web.compare_tab import partner
-from mmcm.web.model_pool import Shelf
+from mmcm.web.model_pool import ModelPool
 from support.web_grids import pixels, tiles
 
 SEED = 5
@@ -55,18 +55,18 @@ def test_comparison_beyond_the_limits_is_refused(client, models, changes):
 
 
 def test_partner_is_the_diffusion_model_of_the_same_pictures(models):
-    shelf = Shelf(['digits', models.colour, models.diffusion], 'cpu')
-    assert partner(shelf, 'digits') == 'diffusion'
-    assert partner(shelf, 'colour') == 'diffusion'  # of others, where there is no better one
-    assert partner(Shelf(['digits'], 'cpu'), 'digits') is None
+    pool = ModelPool(['digits', models.colour, models.diffusion], 'cpu')
+    assert partner(pool, 'digits') == 'diffusion'
+    assert partner(pool, 'colour') == 'diffusion'  # of others, where there is no better one
+    assert partner(ModelPool(['digits'], 'cpu'), 'digits') is None
 
 
 def test_missing_kind_of_model_is_told(models):
     """In a process of its own, since Gradio leaves an event loop open."""
     code = (
         'import sys, gradio\nfrom mmcm.web.app import build_app\nfrom mmcm.web.limits import Limits\n'
-        'from mmcm.web.opening import Opening\nfrom mmcm.web.model_pool import Shelf\nfor name in sys.argv[1:]:\n'
-        '    shelf = Shelf([name], "cpu")\n    app = build_app(shelf, Limits(), Opening(shelf))\n'
+        'from mmcm.web.opening import Opening\nfrom mmcm.web.model_pool import ModelPool\nfor name in sys.argv[1:]:\n'
+        '    pool = ModelPool([name], "cpu")\n    app = build_app(pool, Limits(), Opening(pool))\n'
         '    print([block.value for block in app.blocks.values() if isinstance(block, gradio.Markdown)])'
     )
     process = subprocess.run(

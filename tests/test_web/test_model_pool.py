@@ -5,53 +5,53 @@ import pytest
 pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError
-from mmcm.web.model_pool import Shelf, shipped_models, shown_names
+from mmcm.web.model_pool import ModelPool, shipped_models, shown_names
 from mmcm.zoo import find
 
 
 def test_models_whose_weights_come_with_the_package_are_the_default():
-    names = Shelf().names
+    names = ModelPool().names
     assert names == shipped_models() and 'digits' in names
     assert all(find(name).weights.startswith('package:') for name in names)
 
 
 def test_model_is_built_once_and_read_when_it_draws():
-    shelf = Shelf(['digits', 'digits'], 'cpu')
-    assert shelf.names == ['digits']
-    inferencer = shelf.get('digits')
-    assert shelf.get('digits') is inferencer and not inferencer.loaded
-    assert shelf.warm_up('digits', 3) is inferencer and inferencer.loaded
+    pool = ModelPool(['digits', 'digits'], 'cpu')
+    assert pool.names == ['digits']
+    inferencer = pool.get('digits')
+    assert pool.get('digits') is inferencer and not inferencer.loaded
+    assert pool.warm_up('digits', 3) is inferencer and inferencer.loaded
 
 
 def test_network_is_warmed_up_once_for_each_number_of_pictures(monkeypatch):
-    shelf = Shelf(['digits'], 'cpu')
+    pool = ModelPool(['digits'], 'cpu')
     drawn = []
-    model = shelf.get('digits').load().model
+    model = pool.get('digits').load().model
     draw = model.generate
     monkeypatch.setattr(model, 'generate', lambda num, *args: drawn.append(num) or draw(num, *args))
     for number in (3, 3, 5, 3):
-        shelf.warm_up('digits', number)
+        pool.warm_up('digits', number)
     assert drawn == [3, 5]
 
 
 def test_kinds_of_models_are_told_by_their_samplers(models):
-    shelf = Shelf([models.colour, models.diffusion, 'digits'], 'cpu')
-    assert shelf.consistency_models() == ['colour', 'digits']
-    assert shelf.diffusion_models() == ['diffusion']
+    pool = ModelPool([models.colour, models.diffusion, 'digits'], 'cpu')
+    assert pool.consistency_models() == ['colour', 'digits']
+    assert pool.diffusion_models() == ['diffusion']
 
 
 def test_what_is_not_there_is_told(tmp_path, models):
     with pytest.raises(InputError, match="no model 'digit' here, nearest: digits; there are digits"):
-        Shelf(['digits'], 'cpu').get('digit')
+        ModelPool(['digits'], 'cpu').get('digit')
     with pytest.raises(InputError, match='no config'):
-        Shelf(['digitz'], 'cpu').check()
+        ModelPool(['digitz'], 'cpu').check()
     with pytest.raises(InputError, match='no device'):
-        Shelf(['digits'], 'abacus').check()
+        ModelPool(['digits'], 'abacus').check()
     config = tmp_path / 'missing.py'
     text = Path(models.colour).read_text().replace('colour.pt', 'nowhere.pt')
     config.write_text(text)
     with pytest.raises(InputError, match='nowhere.pt'):
-        Shelf([str(config)], 'cpu').check()
+        ModelPool([str(config)], 'cpu').check()
 
 
 def test_names_that_visitors_see_say_nothing_of_the_disk(tmp_path, monkeypatch):
@@ -73,8 +73,8 @@ def test_names_that_visitors_see_say_nothing_of_the_disk(tmp_path, monkeypatch):
 
 def test_checkpoint_is_for_one_model(models):
     weights = str(Path(models.named).with_suffix('.pt'))
-    shelf = Shelf([models.named], 'cpu', checkpoint=weights)
-    assert shelf.get('named').checkpoint == weights
+    pool = ModelPool([models.named], 'cpu', checkpoint=weights)
+    assert pool.get('named').checkpoint == weights
     for names in ([], ['digits', models.named]):
         with pytest.raises(InputError, match='checkpoint is for one model'):
-            Shelf(names, 'cpu', checkpoint=weights)
+            ModelPool(names, 'cpu', checkpoint=weights)

@@ -3,13 +3,13 @@ import pytest
 gr = pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.model_pool import Shelf  # noqa: E402
+from mmcm.web.model_pool import ModelPool  # noqa: E402
 from mmcm.web.opening import Opening  # noqa: E402
 
 
 @pytest.fixture
 def opening():
-    return Opening(Shelf(['digits'], 'cpu'))
+    return Opening(ModelPool(['digits'], 'cpu'))
 
 
 def shown(opening):
@@ -54,7 +54,7 @@ def test_visitor_goes_before_and_the_tab_is_drawn_after(opening, monkeypatch):
         drawn.append(True)
         yield ['step']
         if len(drawn) == 1:
-            opening.shelf.asked.set()
+            opening.pool.requested.set()
         yield ['picture']
         yield [f'picture {len(drawn)}']
 
@@ -69,7 +69,7 @@ def test_drawing_ends_with_the_server(opening):
     def endless():
         try:
             while True:
-                opening.shelf.close()
+                opening.pool.close()
                 yield ['step']
         finally:
             closed.append(True)

@@ -6,16 +6,16 @@ import pytest
 gr = pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError  # noqa: E402
-from mmcm.web.model_pool import Shelf  # noqa: E402
-from mmcm.web.streaming import Stopped, shown_error, streamed, submitted, told  # noqa: E402
+from mmcm.web.model_pool import ModelPool  # noqa: E402
+from mmcm.web.streaming import Stopped, shown_error, shows_errors, streamed, submitted  # noqa: E402
 
 
 @pytest.fixture
-def shelf():
-    shelf = Shelf(['digits'], 'cpu')
-    yield shelf
-    shelf.closing.set()
-    shelf.worker.shutdown()
+def pool():
+    pool = ModelPool(['digits'], 'cpu')
+    yield pool
+    pool.closing.set()
+    pool.worker.shutdown()
 
 
 def everything(generator):
@@ -28,19 +28,19 @@ def everything(generator):
             return seen, end.value
 
 
-def test_steps_are_shown_in_order_and_the_result_is_returned(shelf):
+def test_steps_are_shown_in_order_and_the_result_is_returned(pool):
     def work(show):
         for step in range(3):
             show(step)
             show()  # only asks whether anyone is there
         return threading.current_thread()
 
-    seen, thread = everything(streamed(shelf, work, lambda step: step * 10))
+    seen, thread = everything(streamed(pool, work, lambda step: step * 10))
     assert seen == [0, 10, 20]
-    assert everything(streamed(shelf, work, lambda step: None))[1] is thread is not threading.current_thread()
+    assert everything(streamed(pool, work, lambda step: None))[1] is thread is not threading.current_thread()
 
 
-def test_drawing_stops_when_the_visitor_has_left(shelf):
+def test_drawing_stops_when_the_visitor_has_left(pool):
     stopped = threading.Event()
 
     def work(show):
@@ -52,32 +52,32 @@ def test_drawing_stops_when_the_visitor_has_left(shelf):
             stopped.set()
             raise
 
-    steps = streamed(shelf, work, lambda step: step)
+    steps = streamed(pool, work, lambda step: step)
     assert next(steps) == 'step'
     steps.close()
     assert stopped.wait(600)
 
 
-def test_long_drawing_lets_gradio_look_after_its_visitor(shelf):
+def test_long_drawing_lets_gradio_look_after_its_visitor(pool):
     left = threading.Event()
-    steps = streamed(shelf, lambda show: left.wait(600), None)
+    steps = streamed(pool, lambda show: left.wait(600), None)
     assert next(steps) == gr.skip()  # nothing was shown, and yet the generator can be closed
     left.set()
     assert everything(steps)[1] is True
 
 
-def test_nothing_is_drawn_when_the_server_ends(shelf):
-    shelf.closing.set()
+def test_nothing_is_drawn_when_the_server_ends(pool):
+    pool.closing.set()
     with pytest.raises(Stopped):
-        next(streamed(shelf, lambda show: pytest.fail('drawn'), None))
+        next(streamed(pool, lambda show: pytest.fail('drawn'), None))
 
 
-def test_input_errors_are_shown_as_text_of_one_line(shelf):
-    @told
+def test_input_errors_are_shown_as_text_of_one_line(pool):
+    @shows_errors
     def function():
         raise InputError('no\n <b>')
 
-    @told
+    @shows_errors
     def generator():
         yield 1
         raise InputError('no\n <b>')
@@ -85,9 +85,9 @@ def test_input_errors_are_shown_as_text_of_one_line(shelf):
     def work(show):
         raise InputError('no\n <b>')
 
-    @told
+    @shows_errors
     def drawing():
-        yield from streamed(shelf, work, None)
+        yield from streamed(pool, work, None)
 
     for run in (function, lambda: list(generator()), lambda: list(drawing())):
         with pytest.raises(gr.Error) as error:
@@ -96,7 +96,7 @@ def test_input_errors_are_shown_as_text_of_one_line(shelf):
 
 
 def test_mistakes_are_told_in_general_words_and_printed_with_their_cause():
-    @told
+    @shows_errors
     def function():
         raise ZeroDivisionError('secret')
 
@@ -110,19 +110,19 @@ def test_long_errors_are_cut():
     assert shown_error('a' * 5000).message == 'a' * 1000 + '...'
 
 
-def test_what_waits_for_the_thread_is_not_drawn_when_the_server_ends(shelf):
+def test_what_waits_for_the_thread_is_not_drawn_when_the_server_ends(pool):
     begun, end = threading.Event(), threading.Event()
-    shelf.worker.submit(lambda: begun.set() or end.wait(600))
+    pool.worker.submit(lambda: begun.set() or end.wait(600))
     assert begun.wait(600)
-    waiting = submitted(shelf, lambda: pytest.fail('drawn'))
-    shelf.close()
+    waiting = submitted(pool, lambda: pytest.fail('drawn'))
+    pool.close()
     end.set()
 
-    @told
+    @shows_errors
     def function():
         waiting.result()
 
     with pytest.raises(Stopped):
         function()
     with pytest.raises(Stopped):
-        submitted(shelf, lambda: None)
+        submitted(pool, lambda: None)

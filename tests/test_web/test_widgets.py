@@ -6,35 +6,35 @@ pytest.importorskip('gradio')
 
 from mmcm.utils.errors import InputError
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import Shelf
-from mmcm.web.widgets import duration, label_choices, labels_of, sampler_of_steps, sheet, steps_range, time_in_words
+from mmcm.web.model_pool import ModelPool
+from mmcm.web.widgets import duration, label_choices, labels_of, page_grid, sampler_of_steps, steps_range, time_in_words
 
 
 @pytest.fixture(scope='module')
-def shelf(models):
-    return Shelf(list(vars(models).values()), 'cpu')
+def pool(models):
+    return ModelPool(list(vars(models).values()), 'cpu')
 
 
-def test_classes_have_names_numbers_or_are_none(shelf, models):
-    assert label_choices(shelf.get('digits'))[:3] == [('balanced', 'balanced'), ('random', 'random'), ('0', '0')]
-    assert label_choices(shelf.get('named'), rules=())[3] == ('3 three', '3')
-    assert label_choices(shelf.get('colour')) == []
-    assert shelf.get('named').request(labels=[3, 1]).names == ['three', 'one']
-    assert shelf.get('digits').request(labels=[3, 1]).names == ['3', '1']
-    assert shelf.get('colour').request().names is None
-    assert labels_of(shelf.get('colour'), 'whatever') is None
+def test_classes_have_names_numbers_or_are_none(pool, models):
+    assert label_choices(pool.get('digits'))[:3] == [('balanced', 'balanced'), ('random', 'random'), ('0', '0')]
+    assert label_choices(pool.get('named'), rules=())[3] == ('3 three', '3')
+    assert label_choices(pool.get('colour')) == []
+    assert pool.get('named').request(labels=[3, 1]).names == ['three', 'one']
+    assert pool.get('digits').request(labels=[3, 1]).names == ['3', '1']
+    assert pool.get('colour').request().names is None
+    assert labels_of(pool.get('colour'), 'whatever') is None
     with pytest.raises(InputError):
-        labels_of(shelf.get('digits'), 3)
+        labels_of(pool.get('digits'), 3)
 
 
-def test_steps_are_those_that_the_model_can_take(shelf, models):
-    assert steps_range(shelf.get('digits'), Limits()) == dict(minimum=1, maximum=17, value=1, step=1)
-    assert steps_range(shelf.get('colour'), Limits(steps=10)) == dict(minimum=1, maximum=10, value=2, step=1)
-    assert steps_range(shelf.get('diffusion'), Limits(steps=50)) == dict(minimum=1, maximum=50, value=5, step=1)
-    digits = shelf.get('digits')
+def test_steps_are_those_that_the_model_can_take(pool, models):
+    assert steps_range(pool.get('digits'), Limits()) == dict(minimum=1, maximum=17, value=1, step=1)
+    assert steps_range(pool.get('colour'), Limits(steps=10)) == dict(minimum=1, maximum=10, value=2, step=1)
+    assert steps_range(pool.get('diffusion'), Limits(steps=50)) == dict(minimum=1, maximum=50, value=5, step=1)
+    digits = pool.get('digits')
     assert sampler_of_steps(digits, 1) is digits.sampler
     assert len(sampler_of_steps(digits, 17).sigmas) == 17
-    assert sampler_of_steps(shelf.get('diffusion'), 9).nfe == 17
+    assert sampler_of_steps(pool.get('diffusion'), 9).nfe == 17
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_steps_are_those_that_the_model_can_take(shelf, models):
 )
 def test_sheet_enlarges_by_whole_numbers_as_far_as_there_is_room(size, count, columns, side):
     pixels = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
-    drawn = sheet(pixels, columns)
+    drawn = page_grid(pixels, columns)
     first = pixels[0].permute(1, 2, 0).numpy().repeat(side // size, 0).repeat(side // size, 1)
     assert np.array_equal(drawn[4 : 4 + side, 4 : 4 + side], first)
     assert (drawn.shape[1] - 4) % (side + 4) == 0
@@ -55,7 +55,7 @@ def test_long_names_of_classes_are_cut(monkeypatch):
         'mmcm.visualization.grids.caption',
         lambda width, text, *_: written.append(text) or np.zeros((16, width, 3), np.uint8),
     )
-    sheet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 20, ['hen', 'a name that is far too long' * 2])
+    page_grid(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 20, ['hen', 'a name that is far too long' * 2])
     assert written[0] == 'hen' and written[1].endswith('..') and len(written[1]) < 40
 
 

@@ -14,7 +14,7 @@ from mmcm.apis.editing.images import Place, flattened
 from mmcm.apis.sampling_result import check_out, shortened
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
-from mmcm.utils.images import png_bytes, to_pixels, write_picture
+from mmcm.utils.images import png_bytes, to_pixels, write_image
 from mmcm.visualization.grids import grid
 
 CELL_SIDE = 128  # pixels up to which the longer side of smaller images is enlarged in a grid, by a whole number
@@ -115,7 +115,7 @@ class EditResult:
         """Write the grid to a file (`out` has a suffix), or its images one by one into a folder; return the paths."""
         out = Path(out).expanduser()
         if check_out(out):
-            write_picture(out, self.sheet())
+            write_image(out, self.sheet())
             return [out]
         images = dict(picture=self.picture, known=self.known)
         if self.mask is not None:
@@ -125,11 +125,11 @@ class EditResult:
             images[f'candidate_{index:03d}{label}'] = candidate
         paths = [out / f'{name}.png' for name in images]
         for path, image in zip(paths, images.values()):
-            write_picture(path, to_pixels(image))
+            write_image(path, to_pixels(image))
         if self.place is not None:
             for index, full_size in enumerate(self._full_size(self.place)):
                 paths.append(out / f'full_size_{index:03d}.png')
-                write_picture(paths[-1], np.asarray(full_size))
+                write_image(paths[-1], np.asarray(full_size))
         return paths
 
     def _full_size(self, place: Place) -> Iterator[Image.Image]:

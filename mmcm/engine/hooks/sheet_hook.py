@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
 from mmcm.utils.finite import NotFiniteError
-from mmcm.utils.images import write_picture
+from mmcm.utils.images import write_image
 from mmcm.utils.model_wrappers import unwrapped
 
 MAX_COST = 1000  # network calls times images
@@ -83,6 +83,6 @@ class SheetHook(Hook):
         path = Path(runner.work_dir) / self.name / self.file_name(runner)
         if is_main_process():
             make_folder(path.parent)
-            write_picture(path, sheet)
+            write_image(path, sheet)
             runner.visualizer.add_image(self.name, sheet, step=runner.iter + 1)
         return path

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmcm.cli.statistics import default_extractor, main
-from mmcm.evaluation import reference
+from mmcm.evaluation import image_statistics
 from mmcm.registry import DATASETS, METRICS
 from mmcm.structures import DataSample
 from support.image_folders import write_transparent_folder
@@ -147,7 +147,7 @@ def test_script_has_help():
 
 def test_transparent_images_are_composited_and_counted(tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(reference, 'print_log', lambda text, *_: lines.append(text))
+    monkeypatch.setattr(image_statistics, 'print_log', lambda text, *_: lines.append(text))
     folder = write_transparent_folder(tmp_path / 'images', count=40)
     grey = ['--extractor', 'DigitsClassifier', f'checkpoint={CLASSIFIER["checkpoint"]}']
     for path in folder.glob('*/*.png'):  # without colours, as the digits

@@ -203,13 +203,13 @@ def test_averages_are_measured_from_one_reading(tmp_path, monkeypatch, reads):
 
 def test_web_demo_reads_a_model_once(model, reads):
     pytest.importorskip('gradio')
-    from mmcm.web.model_pool import Shelf
+    from mmcm.web.model_pool import ModelPool
 
-    shelf = Shelf([str(model)], 'cpu')
-    shelf.check()
-    (name,) = shelf.names
-    shelf.warm_up(name, 1)
-    shelf.get(name)(2)
+    pool = ModelPool([str(model)], 'cpu')
+    pool.check()
+    (name,) = pool.names
+    pool.warm_up(name, 1)
+    pool.get(name)(2)
     reads.check(model)
 
 

@@ -23,7 +23,7 @@ from mmcm.cli import analyze, convert, demo, edit, export, publish, sample, scor
 from mmcm.config import read_config
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from mmcm.web.model_pool import Shelf
+from mmcm.web.model_pool import ModelPool
 from mmcm.zoo import list_configs, list_models
 from support.digits import BACKBONE, build, model_config, write_config
 from support.hostile_checkpoints import FORMS, LEFT_OUT, REFUSED, Traps, config_with, write
@@ -431,7 +431,7 @@ def commands(source, folder, name):
                 f'{out}.json',
             ]
         ),
-        web=lambda: Shelf([source], 'cpu').check(),
+        web=lambda: ModelPool([source], 'cpu').check(),
         test=lambda: test.main(['ct_1xb32_digits-8x8', source, *work, *RUNNING]),
         search=lambda: search.main(
             ['ct_1xb32_digits-8x8', source, '--num-scales', '4', '--steps', '2', *work, *RUNNING]

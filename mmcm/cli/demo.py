@@ -228,11 +228,11 @@ def find_mmagic() -> Any | None:
     if find_spec('mmagic') is None:
         return None
     try:
-        from mmcm.mmagic import inferencer_bridge as mmagic_bridge
+        from mmcm.mmagic import inferencer_bridge
     except Exception as error:  # on other versions of its many requirements, its import ends in any of them
         print(f'MMagic is left aside, as it cannot be imported here: {type(error).__name__}: {error}', file=sys.stderr)
         return None
-    return mmagic_bridge
+    return inferencer_bridge
 
 
 def which_model(args: Namespace) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmcm.checkpoints import locate as checkpoint_path
+from mmcm.checkpoints import locate
 from mmcm.checkpoints.locate import cached_place, resolve_checkpoint
 from mmcm.utils.errors import InputError
 from mmcm.zoo.catalog import ZooModel
@@ -21,8 +21,8 @@ MODELS = [
 
 @pytest.fixture(autouse=True)
 def small_zoo(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint_path, 'list_models', lambda: MODELS)
-    monkeypatch.setattr(checkpoint_path, 'PACKAGE', tmp_path / 'mmcm')
+    monkeypatch.setattr(locate, 'list_models', lambda: MODELS)
+    monkeypatch.setattr(locate, 'PACKAGE', tmp_path / 'mmcm')
     for variable in ('MMCM_HOME', 'MMCM_MIRRORS', 'MMCM_OFFLINE'):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
@@ -38,7 +38,7 @@ def downloads(monkeypatch):
         asked.append((tuple(urls), path, sha256))
         return path
 
-    monkeypatch.setattr(checkpoint_path, 'download', download)
+    monkeypatch.setattr(locate, 'download', download)
     return asked
 
 

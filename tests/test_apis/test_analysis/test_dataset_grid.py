@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcm.apis.analysis import dataset_grid as dataset_sheet
+from mmcm.apis.analysis import dataset_sheet
 from mmcm.apis.analysis.dataset_grid import described, measure
 from mmcm.datasets import DigitsDataset
 from mmcm.datasets.image_dataset import ImageDataset

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmcm.apis.analysis import nfe as network_calls
+from mmcm.apis.analysis import nfe
 from mmcm.apis.analysis.nfe import Curve, draw_curves, read_curves
 from mmcm.utils.errors import InputError
 
@@ -93,7 +93,7 @@ def test_short_logarithmic_axis_has_round_numbers_on_it(monkeypatch):
         (axes,) = figure.axes
         seen.append([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]])
 
-    monkeypatch.setattr(network_calls, 'rendered', look)
+    monkeypatch.setattr(nfe, 'rendered', look)
     draw_curves('FID', [Curve('a', [1, 2], [0.29, 0.21])], log=True)
     assert len(seen[0]) >= 3
 

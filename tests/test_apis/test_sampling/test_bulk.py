@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.apis.sampling import bulk as bulk_sampling
+from mmcm.apis.sampling import bulk
 from mmcm.apis.sampling.bulk import ImageBlocks, sample_to_files
 from mmcm.cli.sample import main
 from mmcm.utils import block_store, files
@@ -272,8 +272,8 @@ def stop_after(inferencer, batches):
 
 def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatch, capsys):
     sample_to_files(inferencer, tmp_path / 'one.npz', 10, batch_size=2)
-    monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.1)
-    monkeypatch.setattr(bulk_sampling, 'LOOK_INTERVAL', 0.01)
+    monkeypatch.setattr(bulk, 'PATIENCE', 0.1)
+    monkeypatch.setattr(bulk, 'LOOK_INTERVAL', 0.01)
     sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=0, world_size=3)
     assert capsys.readouterr().err.count('No news of the other processes') == 1
     assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
@@ -294,8 +294,8 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
             sample_to_files(other, tmp_path / 'x.npz', 8, batch_size=2, rank=1, world_size=2)
 
     inferencer.sample = slow_draw
-    monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
-    monkeypatch.setattr(bulk_sampling.time, 'sleep', sleep)
+    monkeypatch.setattr(bulk.time, 'monotonic', lambda: seconds[0])
+    monkeypatch.setattr(bulk.time, 'sleep', sleep)
     sample_to_files(inferencer, tmp_path / 'x.npz', 8, batch_size=2, rank=0, world_size=2)
     assert seconds == [2200] and 'No news' not in capsys.readouterr().err
     seconds[0] = 0.0
@@ -307,7 +307,7 @@ def test_process_0_waits_as_long_as_its_own_blocks_took(tiny, inferencer, tmp_pa
 
 @pytest.mark.parametrize('moment', ['load', 'open', 'draw'])
 def test_process_that_comes_too_late_ends_without_a_trace(tiny, inferencer, tmp_path, monkeypatch, moment):
-    monkeypatch.setattr(bulk_sampling, 'PATIENCE', 0.0)
+    monkeypatch.setattr(bulk, 'PATIENCE', 0.0)
     late = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu')
     owner, name = dict(load=(late, 'load'), open=(block_store, 'write_bytes'), draw=(late, 'sample'))[moment]
     original = getattr(owner, name)
@@ -332,7 +332,7 @@ def test_blocks_hold_several_batches_where_there_are_many(inferencer, tmp_path, 
     shape = (50000, 256, 256, 3)
     assert [len(ImageBlocks(tmp_path, shape, size).indices) for size in (64, 25, 4, 50000)] == [782, 2000, 1786, 1]
     sample_to_files(inferencer, tmp_path / 'one.npz', 50, batch_size=4)
-    monkeypatch.setattr(bulk_sampling, 'MAX_BLOCKS', 5)
+    monkeypatch.setattr(bulk, 'MAX_BLOCKS', 5)
     sample_to_files(inferencer, tmp_path / 'x.npz', 50, batch_size=4, rank=1, world_size=2)
     blocks = sorted((tmp_path / 'x.npz.parts').glob('block_*'))
     assert [block.stat().st_size for block in blocks] == [12 * 64, 12 * 64]  # the second and the fourth of five
@@ -436,7 +436,7 @@ def test_log_gets_a_line_now_and_then(inferencer, tmp_path, monkeypatch, capsys)
         return draw(*args, **options)
 
     inferencer.sample = slow_draw
-    monkeypatch.setattr(bulk_sampling.time, 'monotonic', lambda: seconds[0])
+    monkeypatch.setattr(bulk.time, 'monotonic', lambda: seconds[0])
     sample_to_files(inferencer, tmp_path / 'x.npz', 20, batch_size=2, progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == 'sampling: 1 of 20 images in 0:00:20, 0.05 images/s, 0:06:20 left'

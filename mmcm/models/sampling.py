@@ -1,7 +1,7 @@
 """Sampling from a model: labels, noise and the sampler with the denoiser."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
 
 
@@ -138,6 +139,33 @@ class Sampling(BaseModel):
             images = check.note(sampler(denoise, latents, noise.randn_like, callback))
         check.finish()
         return images.clamp(-1, 1)
+
+    def draw(
+        self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options: Any
+    ) -> Tensor:
+        """Deprecated: `ConsistencyModelInferencer` samples any number of images. Returns uint8 images, on the CPU."""
+        batches = self.batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
+        return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
+
+    def batches(
+        self,
+        num_samples: int,
+        labels: Sequence[int] | None,
+        noise_of: Callable[[slice], Noise],
+        batch_size: int | Batches,
+        latents: Tensor | None = None,
+        **options: Any,
+    ) -> Iterator[Tensor]:
+        """Deprecated: `ConsistencyModelInferencer` samples in batches. Yields images in [-1, 1] of each batch."""
+        warnings.warn(
+            'draw and batches are deprecated: use the inferencer.', DeprecationWarning, stacklevel=2
+        )
+
+        def batch(part: slice) -> Tensor:
+            rows = [None if values is None else values[part] for values in (labels, latents)]
+            return self.sample(part.stop - part.start, rows[0], noise_of(part), rows[1], **options)
+
+        return Batches.of(batch_size).run(batch, num_samples)
 
     def check_labels(self, labels: Tensor | Sequence[int] | int | None, num_samples: int) -> Tensor | None:
         """Return the labels of a batch as the network takes them; see `mmcm.datasets.labels.check_labels`."""

@@ -150,7 +150,7 @@ def test_interrupted_run_says_how_it_goes_on(capsys, tiny, tmp_path, monkeypatch
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcm.models.consistency_model.ConsistencyModel.draw', interrupted)
+    monkeypatch.setattr('mmcm.models.consistency_model.ConsistencyModel.generate', interrupted)
     with pytest.raises(SystemExit, match='130'):
         main([str(argument) for argument in (*tiny, '--out', tmp_path / 'x.npz')])
     assert 'same command goes on' in capsys.readouterr().err

@@ -82,3 +82,12 @@ def test_first_average_samples():
     before = model.sample(1, 0)
     randomise(model.denoiser, seed=5)
     assert torch.equal(model.sample(1, 0), before)
+
+
+def test_former_ways_to_sample_many_images_still_work():
+    model = build()
+    expected = model.data_preprocessor.destruct(model.sample(3, [1, 2, 3], SampleNoise([7, 8, 9])))
+    with pytest.warns(DeprecationWarning, match='draw and batches are deprecated'):
+        drawn = model.draw([7, 8, 9], [1, 2, 3], batch_size=2)
+    assert drawn.dtype == torch.uint8
+    assert (drawn.int() - expected.int()).abs().max() <= 1  # batches of another size round in another way

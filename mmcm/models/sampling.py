@@ -162,8 +162,9 @@ class Sampling(BaseModel):
         )
 
         def batch(part: slice) -> Tensor:
-            rows = [None if values is None else values[part] for values in (labels, latents)]
-            return self.sample(part.stop - part.start, rows[0], noise_of(part), rows[1], **options)
+            some_labels = None if labels is None else labels[part]
+            some_latents = None if latents is None else latents[part]
+            return self.sample(part.stop - part.start, some_labels, noise_of(part), some_latents, **options)
 
         return Batches.of(batch_size).run(batch, num_samples)
 

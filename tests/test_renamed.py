@@ -19,6 +19,8 @@ def test_module_is_imported_by_its_old_name(old, monkeypatch):
     with pytest.warns(DeprecationWarning, match=f'{old} is {RENAMED[old]} now'):
         module = importlib.import_module(old)
     assert module is importlib.import_module(RENAMED[old])
+    parent, _, child = old.rpartition('.')
+    monkeypatch.delattr(sys.modules[parent], child)  # which would hide a function of that name
     assert module.__name__ == module.__spec__.name == RENAMED[old]
 
 

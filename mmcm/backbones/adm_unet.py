@@ -216,13 +216,10 @@ def zeroed(module: Layer) -> Layer:
     return module
 
 
-class Block(nn.ModuleList):
+class Block(nn.Sequential):
     """Layers in a row, of which the residual blocks also take the embedding."""
 
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__(layers)
-
-    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]
         """Apply the layers to `h` (N, C, H, W), with `embedding` (N, E)."""
         for layer in self:
             h = layer(h, embedding) if isinstance(layer, ResBlock) else layer(h)

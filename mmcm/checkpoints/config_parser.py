@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 
 MAX_TEXT = 1_000_000  # characters; a config with the names of 21 000 classes has half as many
@@ -215,3 +216,7 @@ def setting(config: Any, *keys: str) -> Any:
     for key in keys:
         config = config.get(key) if isinstance(config, Mapping) else None
     return config
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

@@ -11,6 +11,7 @@ from mmcm.checkpoints.download import digests, download
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder
 from mmcm.checkpoints.hub import HUB_PREFIX, hub_folder, hub_id
 from mmcm.checkpoints.work_directory import holds_run, last_checkpoint
+from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 from mmcm.zoo.catalog import ZooModel, list_models
@@ -163,3 +164,7 @@ def _check_digest(path: Path, sha256: str) -> None:
         raise InputError(
             f'{path.absolute()}: its SHA-256 is {found}, expected {sha256.lower()}; name another file, or its digest'
         )
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

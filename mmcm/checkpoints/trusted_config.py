@@ -13,6 +13,7 @@ from pathlib import Path
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
+from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -443,3 +444,7 @@ def amount(number: float) -> str:
 def shown(value: Any) -> str:
     """Return a value as an error shows it: in one line that is not long."""
     return SHORT.repr(value)
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

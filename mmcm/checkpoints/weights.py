@@ -13,6 +13,7 @@ from mmcm.checkpoints.formats.foreign_weights import choose_set, describe, find_
 from mmcm.checkpoints.formats.training_checkpoint import network_of_training, own_weights
 from mmcm.checkpoints.read import read_checkpoint
 from mmcm.checkpoints.weight_checks import check_weights
+from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 
 
@@ -105,3 +106,7 @@ def assign_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     module.load_state_dict(weights, assign=on_meta)
     for key, parameter in module.named_parameters():
         parameter.requires_grad_(training[key])
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

@@ -7,7 +7,7 @@ from mmcm.utils.errors import InputError
 
 
 class Stage(NamedTuple):
-    """What every curriculum returns for a training step; a method reads the numbers that it has.
+    """Numbers of a curriculum at a training step; each objective reads those that it needs.
 
     Attributes:
         num_scales (int, optional): Number of noise levels N; of steps for progressive distillation; None for ECT.
@@ -36,9 +36,14 @@ def scales_at(curriculum: Callable[[int], tuple], step: int) -> tuple[int, float
     return stage.num_scales, stage.target_decay
 
 
-def ratio_at(curriculum: Callable[[int], tuple], step: int) -> float:
-    """Return the ratio of ECT at training step `step`; an InputError if the curriculum has none."""
-    ratio = Stage(*curriculum(step)).ratio
+def ratio_at(curriculum: Callable[[int], tuple | float], step: int) -> float:
+    """Return the ratio of ECT at training step `step`; a curriculum may return just this number.
+
+    Raises:
+        InputError: If the curriculum has no ratio.
+    """
+    stage = curriculum(step)
+    ratio = Stage(*stage).ratio if isinstance(stage, tuple) else stage
     if ratio is None:
         raise InputError(f'{type(curriculum).__name__} has no ratio: EasyConsistencyTuning takes ShrinkingCurriculum.')
     return ratio

@@ -1,6 +1,5 @@
 """`ConsistencyModel`: a denoiser with its averages, its objective and its sampler."""
 
-import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmcm.models.editing import Editing
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
+from mmcm.renamed import moved_name
 from mmcm.samplers.base import Sampler
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.errors import InputError
@@ -196,8 +196,4 @@ def inference_config(config: dict) -> dict:
 
 
 def __getattr__(name: str) -> object:
-    renamed = dict(drawing_config=inference_config, follow=update_ema)
-    if name not in renamed:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    warnings.warn(f'{name} is {renamed[name].__name__} now.', DeprecationWarning, stacklevel=2)
-    return renamed[name]
+    return moved_name(__name__, name)

@@ -157,9 +157,7 @@ class Sampling(BaseModel):
         **options: Any,
     ) -> Iterator[Tensor]:
         """Deprecated: `ConsistencyModelInferencer` samples in batches. Yields images in [-1, 1] of each batch."""
-        warnings.warn(
-            'draw and batches are deprecated: use the inferencer.', DeprecationWarning, stacklevel=2
-        )
+        warnings.warn('draw and batches are deprecated: use the inferencer.', DeprecationWarning, stacklevel=2)
 
         def batch(part: slice) -> Tensor:
             some_labels = None if labels is None else labels[part]

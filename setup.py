@@ -7,7 +7,7 @@ from runpy import run_path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-PAGES = ('CHANGELOG.md', 'CITATION.cff', 'SECURITY.md')
+PAGES = ('CHANGELOG.md', 'CITATION.cff', 'CONTRIBUTING.md', 'SECURITY.md')
 EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun', 'web', 'completion')
 
 

@@ -1,15 +1,22 @@
 #!/usr/bin/env python
-"""Write the tables of the model pages, `configs/*/README*.md`, from the metafiles.
+"""Write the tables of the model pages, `configs/*/README*.md`, from the metafiles, and the settings from the configs.
 
-A page has its table between the lines `<!-- models begin -->` and `<!-- models end -->`.
+A page has the table between the lines `<!-- models begin -->` and `<!-- models end -->`, and
+likewise the settings.
 """
 
 import re
 from pathlib import Path
 
+from mmcm.config import read_config
 from mmcm.zoo import ZooModel, list_models, list_recipes, root
 
 TABLE = re.compile(r'(?<=<!-- models begin -->\n).*?(?=<!-- models end -->)', re.DOTALL)
+SETTINGS = re.compile(r'(?<=<!-- settings begin -->\n).*?(?=<!-- settings end -->)', re.DOTALL)
+SETTINGS_TEXTS = {
+    'README.md': '{} images per step, {} steps, learning rate {}, dropout {}, decays of the averages: {}',
+    'README_zh-CN.md': '每步 {} 张图像，共 {} 步，学习率 {}，dropout {}，平均的衰减率：{}',
+}
 HEADS = {
     'README.md': ('Config', 'Data', 'Two-step points', 'Parameters', 'NFE', 'FID published', 'FID here', 'Download'),
     'README_zh-CN.md': ('配置', '数据', '两步采样点', '参数量', 'NFE', '发表的 FID', '本库的 FID', '下载'),
@@ -41,7 +48,21 @@ def updated(page: Path) -> str:
     kept = [place for place in range(len(HEADS[page.name])) if any(cells[place] for cells in rows)]
     lines = [HEADS[page.name], [':--'] * len(HEADS[page.name]), *rows]
     table = ''.join(f'| {" | ".join(cells[place] or "-" for place in kept)} |\n' for cells in lines)
-    return TABLE.sub(lambda _: table, page.read_text(encoding='utf-8'))
+    text = TABLE.sub(lambda _: table, page.read_text(encoding='utf-8'))
+    configs = dict.fromkeys(model.config for model in models)
+    lines = ''.join(f'- {settings(config, SETTINGS_TEXTS[page.name])}\n' for config in configs)
+    return SETTINGS.sub(lambda _: lines, text)
+
+
+def settings(config: str, text: str) -> str:
+    """Return a line of the training settings of a config, with its numbers put into `text`."""
+    content = read_config(config)
+    rate = f'{content.optim_wrapper.optimizer.lr:.0e}'.replace('e-0', 'e-')
+    steps = f'{content.train_cfg.max_iters:,}'.replace(',', ' ')
+    dropout = content.model.denoiser.backbone.get('dropout', 0.0)
+    decays = ', '.join(f'{decay:.7g}' for decay in content.model.get('ema_decays', ())) or '-'
+    numbers = text.format(content.auto_scale_lr.base_batch_size, steps, rate, dropout, decays)
+    return f'`{Path(config).stem}`: {numbers}'
 
 
 def row(model: ZooModel, page: str) -> list[str]:

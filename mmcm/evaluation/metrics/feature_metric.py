@@ -1,5 +1,6 @@
 """Base of metrics of the generated images in the features of a network."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -137,6 +138,11 @@ class FeatureMetric(BaseMetric):
         """Return the features of the images in `data_samples`."""
         assert self.extractor is not None
         return self.extractor.extract_samples(data_samples)
+
+    def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
+        """Deprecated name of `extract_samples`."""
+        warnings.warn('extract_drawn is extract_samples now.', DeprecationWarning, stacklevel=2)
+        return self.extract_samples(data_samples)
 
     def extract_field(self, data_samples: Sequence[dict[str, Any]], field: str) -> np.ndarray:
         """Return one field of the features, (N, ...); raise an InputError if the extractor lacks it."""

@@ -229,3 +229,11 @@ def test_images_that_cannot_be_measured_are_told(change, match):
 def test_an_extractor_is_a_config(extractor, match):
     with pytest.raises(InputError, match=match):
         METRICS.build(dict(type='FrechetDistance', extractor=extractor, reference=REAL))
+
+
+def test_former_name_of_a_method_still_works():
+    metric = METRICS.build(dict(type='InceptionScore', extractor=EXTRACTOR))
+    samples = [sample.to_dict() for sample in drawn(4)]
+    with pytest.warns(DeprecationWarning, match='extract_drawn is extract_samples now'):
+        features = metric.extract_drawn(samples)
+    assert torch.equal(features.features, metric.extract_samples(samples).features)

@@ -34,8 +34,8 @@ def sampler_with_steps(
     if not issubclass(kind, MultistepSampler):
         if num_steps is None:
             raise InputError(f'{kind.__name__} has no use for {next(iter(given))}: give num_steps.')
-        return SAMPLERS.build({**config, 'num_steps': num_steps, 'sigmas': None})
-    config = {key: value for key, value in config.items() if key not in ('indices', 'sigmas')}
+        return SAMPLERS.build({**without(config, 'sigmas'), 'num_steps': num_steps})
+    config = without(config, 'indices', 'sigmas')
     if sigmas is not None:
         config.pop('num_scales', None)
         sigmas = [sigma.item() if hasattr(sigma, 'item') else sigma for sigma in as_list('sigmas', sigmas)]
@@ -90,6 +90,12 @@ def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: int
         raise InputError(
             f'{config["type"]} has levels of its own below the first one: give one sigma, got {list(sigmas)}.'
         )
-    if num_steps is None:
+    if num_steps is None and config.get('sigmas') is not None:  # which do not end where the edit begins
         num_steps = SAMPLERS.build(config).num_steps
-    return SAMPLERS.build({**config, 'sigma_max': sigmas[0], 'num_steps': num_steps, 'sigmas': None})
+    steps = {} if num_steps is None else dict(num_steps=num_steps)
+    return SAMPLERS.build({**without(config, 'sigmas'), **steps, 'sigma_max': sigmas[0]})
+
+
+def without(config: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return `config` without some of its settings."""
+    return {key: value for key, value in config.items() if key not in keys}

@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace, _ActionsContainer
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,11 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     given = {each.name: getattr(args, each.name) for each in taken}
     request = EditRequest.of(args.task, **{**given, 'labels': labels_of(args.labels)})
     # torch is loaded only for arguments in order
-    from mmcm.apis.editing import plan
+    from mmcm.apis.editing import open_image, plan
     from mmcm.apis.sampling_result import check_out
     from mmcm.utils.images import check_image_path, write_image
 
+    request = replace(request, img=open_image(request.img, background=None))  # before a model is downloaded
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
     planned = plan(inferencer, request)
     if steps_out is not None:  # these make folders, and so only for a request that is in order

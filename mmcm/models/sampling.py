@@ -144,7 +144,8 @@ class Sampling(BaseModel):
         self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options: Any
     ) -> Tensor:
         """Deprecated: `ConsistencyModelInferencer` samples any number of images. Returns uint8 images, on the CPU."""
-        batches = self.batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
+        warnings.warn('draw and batches are deprecated: use the inferencer.', DeprecationWarning, stacklevel=2)
+        batches = self._batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
         return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
 
     def batches(
@@ -158,6 +159,17 @@ class Sampling(BaseModel):
     ) -> Iterator[Tensor]:
         """Deprecated: `ConsistencyModelInferencer` samples in batches. Yields images in [-1, 1] of each batch."""
         warnings.warn('draw and batches are deprecated: use the inferencer.', DeprecationWarning, stacklevel=2)
+        return self._batches(num_samples, labels, noise_of, batch_size, latents, **options)
+
+    def _batches(
+        self,
+        num_samples: int,
+        labels: Sequence[int] | None,
+        noise_of: Callable[[slice], Noise],
+        batch_size: int | Batches,
+        latents: Tensor | None = None,
+        **options: Any,
+    ) -> Iterator[Tensor]:
 
         def batch(part: slice) -> Tensor:
             some_labels = None if labels is None else labels[part]

@@ -39,7 +39,12 @@ class Sampler(ABC):
     def num_calls(self) -> int:
         """`nfe`. Deprecated."""
         warnings.warn('num_calls of a sampler is nfe now.', DeprecationWarning, stacklevel=2)
-        return self.nfe
+        kinds = type(self).__mro__
+        former = [kind for kind in kinds if 'num_calls' in vars(kind) and kind is not Sampler]
+        if not former:
+            return self.nfe
+        # A class that was written before `nfe` asks for the number of the class above it.
+        return super(former[-1], self).nfe  # type: ignore[arg-type]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

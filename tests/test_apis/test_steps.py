@@ -1,8 +1,10 @@
 import pytest
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.apis.steps import sampler_from
+from mmcm.apis.steps import sampler_from, sampler_with_steps
 from mmcm.noise.schedules import karras_sigmas
+from mmcm.registry import SAMPLERS
+from mmcm.samplers import HeunSampler
 from mmcm.utils.errors import InputError
 
 
@@ -34,3 +36,16 @@ def test_drawing_may_begin_at_a_lower_level():
         sampler_from(diffusion, (5.0, 1.0))
     with pytest.raises(InputError, match='give sigmas'):
         sampler_from(consistency, (5.0, 1.0), num_steps=2)
+
+
+def test_sampler_of_a_user_needs_no_argument_sigmas():
+    class Own(HeunSampler):
+        def __init__(self, num_steps, sigma_max=80.0):
+            super().__init__(num_steps=num_steps, sigma_max=sigma_max)
+
+    SAMPLERS.register_module(module=Own)
+    try:
+        assert sampler_with_steps(dict(type='Own', num_steps=3), num_steps=5).num_steps == 5
+        assert sampler_from(dict(type='Own', num_steps=3), [5.0]).first_sigma == 5
+    finally:
+        SAMPLERS.module_dict.pop('Own')

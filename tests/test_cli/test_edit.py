@@ -578,3 +578,10 @@ def test_what_the_documentation_shows_runs(colour, tmp_path, monkeypatch):
         run(*words)
         out = tmp_path / words[words.index('--out') + 1]
         assert out.is_file() or any(out.iterdir())
+
+
+def test_image_is_read_before_a_model_is_found(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmcm.cli.edit.build_inferencer', lambda *args, **kwargs: pytest.fail('a model was asked for'))
+    assert 'missing.png' in refusal(
+        capsys, 'colorize', '--img', tmp_path / 'missing.png', '--model', 'photo_patches', '--out', tmp_path / 'x.png'
+    )

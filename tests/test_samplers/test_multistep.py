@@ -120,3 +120,15 @@ def test_num_calls_is_the_former_name_of_nfe():
                 return noise
 
     assert Former().nfe == Former().num_calls == 7
+
+
+def test_former_sampler_may_ask_the_class_above_for_its_num_calls():
+    with pytest.warns(DeprecationWarning):
+
+        class Twice(MultistepSampler):
+            @property
+            def num_calls(self):
+                return 2 * super().num_calls
+
+    with pytest.warns(DeprecationWarning, match='num_calls of a sampler is nfe now'):
+        assert Twice(sigmas=(80.0, 1.5)).nfe == 4

@@ -55,7 +55,7 @@ class ImageSetSamples(Dataset):
         self.images = images
         self.shape = shape
         labels = images.labels
-        if labels is not None and num_classes is not None and labels.max() >= num_classes:
+        if labels is not None and num_classes is not None and (labels >= num_classes).any():
             first = int((labels >= num_classes).argmax())
             raise InputError(
                 f'{images.source_of(first)} has label {labels[first]}, and the config has '

@@ -88,11 +88,11 @@ def packed(samples: Sequence[DataSample]) -> bytes:
 
 def put_together(batches: Sequence[Path], origin: dict) -> ImageSet:
     """Return the images of the files `batches`, at least one, in the order of their indices, each index once."""
-    read = [open_npz(path) for path in batches]
-    indices = [np.array(file['indices']) for file in read]  # copied, so that no file stays mapped
-    labels = np.concatenate([np.array(file['labels']) for file in read])
-    shape = read[0]['images'].shape[1:]
-    del read
+    shape = open_npz(batches[0])['images'].shape[1:]
+    # One file at a time, and copies: a process may keep only so many files open, and there may be more batches.
+    read = [(np.array(file['indices']), np.array(file['labels'])) for file in map(open_npz, batches)]
+    indices = [rows for rows, _ in read]
+    labels = np.concatenate([each for _, each in read])
     ends = np.cumsum([len(rows) for rows in indices])
     _, order = np.unique(np.concatenate(indices), return_index=True)
 

@@ -44,8 +44,9 @@ class LossBySigmaHook(Hook):
         # Of losses, and of images.
         self.sums = torch.zeros(len(self.names), 2, dtype=torch.float32, device=self.edges.device)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 0)
+        self.after_train(runner)  # of a run that an error has ended
         objective = getattr(unwrapped(runner.model), 'objective', None)
-        if objective is not None:
+        if isinstance(objective, nn.Module):
             self.handle = objective.register_forward_hook(self.read)
 
     def read(self, objective: nn.Module, inputs: tuple, output: dict[str, Tensor]) -> None:
@@ -76,3 +77,4 @@ class LossBySigmaHook(Hook):
         """Read no more outputs of the objective."""
         if self.handle is not None:
             self.handle.remove()
+            self.handle = None

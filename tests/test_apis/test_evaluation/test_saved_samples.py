@@ -47,8 +47,14 @@ def test_unconditional_images_have_no_labels(tmp_path):
 
 @pytest.mark.skipif(not Path('/proc/self/fd').exists(), reason='counts open files in /proc')
 def test_files_of_many_batches_are_not_open_at_once(tmp_path):
-    together = put_together(batches(tmp_path, list(range(100))), {})
-    before = len(list(Path('/proc/self/fd').iterdir()))
+    resource = pytest.importorskip('resource')
+    files, before = batches(tmp_path, list(range(100))), len(list(Path('/proc/self/fd').iterdir()))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 10, limits[1]))
+    try:
+        together = put_together(files, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     for _ in together.blocks():
         assert len(list(Path('/proc/self/fd').iterdir())) <= before + 2
 

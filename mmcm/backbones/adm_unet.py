@@ -7,7 +7,7 @@ load with no renaming. The attention's `qkv` holds first all queries, then all k
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from mmengine.model import BaseModule
@@ -173,7 +173,8 @@ class ADMUNet(BaseModule):
                 if labels is None
                 else 'labels were given, but the network is unconditional. Leave them out.'
             )
-        dtype = self.time_embed[0].get_parameter('weight').dtype
+        weight: Any = self.time_embed[0].weight  # where FSDP shards parameters, a tensor
+        dtype = weight.dtype
         embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
         if labels is not None:
             soft = labels.is_floating_point()

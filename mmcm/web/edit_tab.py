@@ -37,14 +37,10 @@ FACTORS = (2, 4, 8)
 MARGIN = 0.1  # of a slider to the ends of its range, at which nothing is left of the image or around it
 API_ORDER = ('factor', 'share', 'kernel', 'sigma')  # of /edit, whose callers name no arguments; new ones follow
 HEIGHT = 460  # pixels of the canvas
-# Steps that are on their way when the visitor presses Stop are shown first; their words would replace "Stopped."
+# A step that is on its way when the visitor presses Stop is shown first; its words would replace "Stopped."
 STOPPED = """async (words) => {
     if (!words || !words.startsWith('Drawing')) return words;
-    const shown = () => document.querySelector('#edit-words').innerText;
-    for (let last = null; last !== shown();) {
-        last = shown();
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
     return 'Stopped.';
 }"""
 # The first one covers a picture like a mask; the others are for strokes.

@@ -216,7 +216,7 @@ def be_told_of_a_large_photograph(page, folder):
     assert (folder / 'large.jpg').stat().st_size < 1 << 20
     page.one('#edit-picture button[aria-label="Clear canvas"]').click()
     page.driver.find_element(page.css, '#edit-picture input[type=file]').send_keys(str(folder / 'large.jpg'))
-    assert 'too large: 1 MB' in page.one('#refused').text
+    assert 'too large: the limit is 1 MB' in page.one('#refused').text
     page.screenshot('refused')
     page.one('#refused').click()
     assert not page.all('#refused')

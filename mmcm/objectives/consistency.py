@@ -114,7 +114,7 @@ def consistency_pair(
         take_step (Callable): Returns the images at `next_sigma`, (N, C, H, W).
     """
     random_state = get_random_state(x.device)
-    # The target comes first: what the online network keeps for the backward pass would only be in the way.
+    # The target first, before the activations of the online network occupy memory.
     with torch.no_grad():
         next_x = take_step()
         set_random_state(random_state, x.device)

@@ -100,7 +100,7 @@ def decode_image(
             if content
             else f'{name} is empty.'
         ) from error
-    except Exception as error:  # a decoder raises whatever comes to its mind at a broken file, here and below
+    except Exception as error:  # decoders raise any exception for a broken file, here and below
         raise broken(name, error) from error
     with opened:
         reason = why_refused(content, *opened.size)

@@ -160,7 +160,7 @@ def score(
 
 
 def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
-    """Return the edits that `args` ask for, for a model with images of so many channels and pixels a side."""
+    """Return the edits of `args` that a model of `channels` channels and `size` x `size` pixels can do."""
     from mmcm.apis.data.resolve_dataset import find_dataset
     from mmcm.apis.evaluation import edit_scores
     from mmcm.evaluation.edit_baselines import standard_edits

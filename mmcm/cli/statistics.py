@@ -57,7 +57,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     parser.add_background()
     parser.add_argument(
-        '-n', '--num-images', type=int, metavar='N', help='so many images, evenly spread over the data; default: all'
+        '-n', '--num-images', type=int, metavar='N', help='number of images, evenly spread over the data; default: all'
     )
     parser.add_argument(
         '--workers', type=int, default=0, metavar='N', help='processes that read images; default: %(default)s'

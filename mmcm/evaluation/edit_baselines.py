@@ -1,6 +1,6 @@
 """The standard edits that models are compared by, and baselines that edit without a model.
 
-Baselines take what is known of images, as an `EditingOperator` shows it, and return images, both (N, C, H, W) in
+Baselines take the known part of images, as an `EditingOperator` shows it, and return images, both (N, C, H, W) in
 [-1, 1].
 """
 

@@ -63,7 +63,7 @@ class Editing(Sampling):
 
         Returns:
             Tensor: The candidates, (N, K, C, H, W), float32, on the model's device. They may leave [-1, 1] a little,
-            as what is known of the images is kept up to the rounding of float32.
+            as the known part of the images is kept up to the rounding of float32.
 
         Raises:
             InputError: If images, operator or labels do not fit the model.

@@ -148,18 +148,10 @@ class Sampling(BaseModel):
         batches = self._batches(len(seeds), labels, lambda part: SampleNoise(seeds[part]), batch_size, **options)
         return torch.cat([self.data_preprocessor.destruct(images).cpu() for images in batches])
 
-    def batches(
-        self,
-        num_samples: int,
-        labels: Sequence[int] | None,
-        noise_of: Callable[[slice], Noise],
-        batch_size: int | Batches,
-        latents: Tensor | None = None,
-        **options: Any,
-    ) -> Iterator[Tensor]:
+    def batches(self, *arguments: Any, **options: Any) -> Iterator[Tensor]:
         """Deprecated: `ConsistencyModelInferencer` samples in batches. Yields images in [-1, 1] of each batch."""
         warnings.warn('draw and batches are deprecated: use the inferencer.', DeprecationWarning, stacklevel=2)
-        return self._batches(num_samples, labels, noise_of, batch_size, latents, **options)
+        return self._batches(*arguments, **options)
 
     def _batches(
         self,

@@ -1,7 +1,7 @@
-"""Linear operators for Algorithm 4 of Song et al. (2023): projections on what is known of an image.
+"""Linear operators for Algorithm 4 of Song et al. (2023): projections on the known part of an image.
 
 An operator is an orthogonal change of basis A with a set of known coordinates. P = A^-1 (1 - Omega) A, where Omega is 1
-for the unknown coordinates, projects an image on what is known of it. No basis has to be written down: P depends only
+for the unknown coordinates, projects an image on its known part. No basis has to be written down: P depends only
 on the space that the known coordinates span.
 """
 
@@ -16,7 +16,7 @@ class EditingOperator(ABC):
 
     @abstractmethod
     def degrade(self, image: Tensor) -> Tensor:
-        """Return an image that shows what is known of `image` (N, C, H, W), and nothing else.
+        """Return an image that shows the known part of `image` (N, C, H, W), and nothing else.
 
         P is the same for both, so either may be `known` below.
 

@@ -47,7 +47,7 @@ class Deblurring(EditingOperator):
         return (self.blur @ image.to(self.blur) @ self.blur.T).to(image)
 
     def sharpened(self, blurred: Tensor) -> Tensor:
-        """Return what is known of the image before the blur, (N, C, H, W): its unknown coordinates are zero."""
+        """Return the known part of the image before the blur, (N, C, H, W); unknown coordinates are zero."""
         self._check(blurred)
         coordinates = self.left.T @ blurred.to(self.left) @ self.left
         coordinates = torch.where(self.known > 0, coordinates / self.gains, 0.0)  # some blurs have gains of zero

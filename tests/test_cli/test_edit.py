@@ -580,8 +580,9 @@ def test_what_the_documentation_shows_runs(colour, tmp_path, monkeypatch):
         assert out.is_file() or any(out.iterdir())
 
 
-def test_image_is_read_before_a_model_is_found(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize('option', ['--img', '--mask'])
+def test_images_are_read_before_a_model_is_found(option, capsys, digit, tmp_path, monkeypatch):
     monkeypatch.setattr('mmcm.cli.edit.build_inferencer', lambda *args, **kwargs: pytest.fail('a model was asked for'))
-    assert 'missing.png' in refusal(
-        capsys, 'colorize', '--img', tmp_path / 'missing.png', '--model', 'photo_patches', '--out', tmp_path / 'x.png'
-    )
+    images = {'--img': digit[0], '--mask': digit[1], option: tmp_path / 'missing.png'}
+    given = [word for pair in images.items() for word in pair]
+    assert 'missing.png' in refusal(capsys, 'inpaint', *given, '--model', 'digits', '--out', tmp_path / 'x.png')

@@ -80,7 +80,7 @@ def export_lsun(
         file_format (str): 'png', 'jpeg', 'webp' or 'original': the bytes as they are in the database.
         size (int, optional): Height and width of the images in pixels; neither cropped nor scaled if None.
         quality (int): Of 'jpeg' and 'webp', 1 to 100.
-        max_images (int, optional): Export at most so many, the first ones.
+        max_images (int, optional): Export only the first images, this many at most.
         corrupt (str): What to do with an image that cannot be decoded: 'stop' or 'skip'.
         workers (int): Number of processes.
         progress (bool): Whether to show a bar.

@@ -56,7 +56,7 @@ def dataset_config(
         source (str | Path | dict): A config file, the name of one that comes with mmcm or of a model of the zoo (its
             training data), an npz of images (`arr_0`), an lmdb of LSUN, a folder or a zip of images, or the config of a
             data set.
-        size (int, optional): Crop and scale image files to squares of so many pixels; None keeps their size. Other data
+        size (int, optional): Crop and scale image files to `size` x `size` pixels; None keeps their size. Other data
             sets have their own size, or set it in their config.
         channels (int, optional): Read image files or an npz as grey, 1, or RGB, 3. With None, files are RGB, and an npz
             keeps its channels. Other data sets have their own number of channels.

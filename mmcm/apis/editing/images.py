@@ -259,7 +259,7 @@ class Place:
         return pasted
 
     def _blended(self, box: Box, result: Image.Image) -> Image.Image:
-        """Return what is known of the image in `box`, and the rest from `result`, of its size and of mode RGB."""
+        """Put the known part of the image in `box` back into `result`, of the size of the box and of mode RGB."""
         image = self.image.crop(box)
         before = to_tensor(np.asarray(image.convert('RGB')))
         mask = None if self.mask is None else self.mask.crop(box)

@@ -61,7 +61,7 @@ SMALLEST_SIDE = 64  # pixels: the shorter side of a whole image that is coloured
 
 
 class Prepared(NamedTuple):
-    """An image as the model takes it, and what is known of it.
+    """An image at the size of the model, and the operator that says which part of it is known.
 
     Attributes:
         image (Tensor): The image, (1, C, H, W) in [-1, 1].

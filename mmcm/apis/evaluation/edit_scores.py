@@ -189,7 +189,7 @@ def score_edit(
 def fill_without_model(
     inferencer: ConsistencyModelInferencer, pictures: Tensor, edit: Edit
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return what is known of `pictures` (N, C, H, W), uint8, in [-1, 1], and the result of each baseline, uint8.
+    """Return the known part, in [-1, 1], of `pictures` (N, C, H, W), uint8, and each baseline's result, uint8.
 
     Raises:
         InputError: If images, model and operator do not fit each other.

@@ -240,7 +240,7 @@ def named_reference(source: str, channels: int | None = None) -> dict | str:
 
 
 def check_ahead(metrics: Sequence[BaseMetric], num_samples: int) -> None:
-    """Raise an InputError if one of `metrics` has no value for so many images, or does not fit its reference."""
+    """Raise an InputError if `num_samples` images are too few for one of `metrics`, or its reference does not fit."""
     for metric in metrics:
         if isinstance(metric, FeatureMetric):
             metric.check_ahead(num_samples)

@@ -41,7 +41,7 @@ from mmcm.version import __version__
 
 MAX_BLOCKS = 2000  # of a run; each is a file, and what a killed process may lose
 PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
-BLOCKS_OF_PATIENCE = 3  # process 0 waits at least as long as so many of its own blocks took
+BLOCKS_OF_PATIENCE = 3  # of process 0: it waits for the others at least for the time of this many
 LOOK_INTERVAL = 0.5  # seconds between looks at the blocks of the other processes
 
 

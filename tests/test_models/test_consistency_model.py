@@ -160,7 +160,7 @@ def test_former_names_warn_and_work():
         assert model.drawing_denoiser is model.inference_denoiser
     with pytest.warns(DeprecationWarning, match='drawing_config is inference_config now'):
         assert consistency_model.drawing_config is inference_config
-    with pytest.warns(DeprecationWarning, match='follow is update_ema now'):
+    with pytest.warns(DeprecationWarning, match='follow is mmcm.models.averages.update_ema now'):
         assert consistency_model.follow is averages.update_ema
     with pytest.raises(AttributeError, match='no attribute'):
         consistency_model.follows  # noqa: B018

@@ -14,7 +14,7 @@ from mmcm.checkpoints.work_directory import holds_run, last_checkpoint
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
-from mmcm.zoo.catalog import ZooModel, list_models
+from mmcm.zoo.catalog import ZooModel, list_models, list_recipes
 from mmcm.zoo.config_files import PACKAGE
 
 PACKAGE_PREFIX = 'package:'
@@ -103,6 +103,8 @@ def _named_file(source: str | Path, cache_dir: str | Path | None, progress: bool
         )
     else:
         on_disk = 'no file or folder of that name'
+    if any(text == recipe.name for recipe in list_recipes()):
+        raise InputError(f'{text} is a recipe, of which no weights are released: train it with mmcm train {text}.')
     refused = f'no checkpoint {text!r}: {on_disk}, and no model of the zoo{nearest(text, models)}; mmcm zoo lists all'
     identity = None if path.is_dir() else hub_id(text)
     if identity is None:

@@ -16,8 +16,8 @@ from mmcm.zoo import list_models
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Fetch checkpoints, and print where they are. What is here already is not fetched again, and what was '
-        'interrupted goes on. $MMCM_MIRRORS names base addresses to try first, for the files of the zoo.',
+        'Download checkpoints, and print their paths. Existing files are skipped, and interrupted downloads resume. '
+        '$MMCM_MIRRORS names base addresses to try first, for the files of the zoo.',
         prog,
         ('cd_imagenet64_lpips ct_imagenet64', 'all', 'openai/diffusers-cd_imagenet64_l2 --cache-dir /data/mmcm'),
     )

@@ -27,8 +27,8 @@ SOME_FILE = 'config.npz'  # a typical name in the folder of --out-dir, for the c
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Draw images from a checkpoint and measure them, with one sampler or several; or measure images that are '
-        'there. The config says by which metrics.',
+        'Sample images from a checkpoint with one sampler or several, or take existing images, and compute the metrics '
+        'of the config.',
         prog,
         examples=(
             '--model digits',

@@ -62,7 +62,7 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
-def write_at(file: BinaryIO, offset: int, content: bytes) -> None:
+def write_at(file: BinaryIO, offset: int, content: bytes | memoryview) -> None:
     """Write all of `content` into an unbuffered file from `offset` on."""
     left = memoryview(content)
     while left:

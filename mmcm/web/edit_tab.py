@@ -26,8 +26,7 @@ from mmcm.web.uploads import Painted, PaintedPicture
 from mmcm.web.widgets import check_seed, label_dropdown, labels_of, time_in_words
 
 SENTENCE = (
-    'The network draws what is unknown of a picture, in several ways: paint over what is to be drawn anew, or '
-    'choose another task, and press Edit.'
+    'Paint over the part to replace, or choose another task, and press Edit. The network generates several candidates.'
 )
 OPENING_EXAMPLE = 1
 DEFAULT_TASK = 'inpaint'
@@ -59,7 +58,7 @@ WORDS = {
     'uncrop': TaskWords('Uncrop', 'The picture is made smaller, and what is around it is drawn.'),
     'colorize': TaskWords('Colorize', 'The brightness of the picture stays, its colours are drawn anew.'),
     'super-resolve': TaskWords('Super-resolve', 'The means of small squares stay, the details are drawn anew.'),
-    'deblur': TaskWords('Deblur', 'The picture has been blurred, and it is known how: it is sharpened.'),
+    'deblur': TaskWords('Deblur', 'Sharpens a picture whose blur is known.'),
     'stroke': TaskWords(
         'Stroke to picture', 'Paint a sketch, on the blank canvas or on a picture. A picture like it is drawn.'
     ),
@@ -139,11 +138,7 @@ def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
                 ]
             words = gr.Markdown(elem_id='edit-words')
             gallery = results('Candidates', 'edit-gallery', elem_classes=['sheet', 'results'])
-            known = results(
-                'What the model sees of the picture, and what is known of that',
-                'edit-known',
-                elem_classes=['sheet', 'results'],
-            )
+            known = results('Input of the model, and its known part', 'edit-known', elem_classes=['sheet', 'results'])
             pasted = results(
                 'Candidates in the picture at its own size', 'edit-pasted', 2, elem_classes=['results'], visible=False
             )

@@ -165,3 +165,10 @@ def test_unknown_checkpoint_says_what_was_tried_in_one_line(tmp_path):
     assert '\n' not in str(caught.value)
     with pytest.raises(InputError, match='a folder with neither a checkpoint of a run'):
         resolve_checkpoint(tmp_path)
+
+
+def test_recipe_without_weights_is_no_checkpoint():
+    with pytest.raises(
+        InputError, match='ict_8xb512_imagenet1k-64x64 is a recipe.*mmcm train ict_8xb512_imagenet1k-64x64'
+    ):
+        resolve_checkpoint('ict_8xb512_imagenet1k-64x64')

@@ -83,7 +83,7 @@ class PackFile:
 
     def append(self, rows: np.ndarray) -> None:
         """Write `rows`, uint8 (B, H, W, C), behind the others."""
-        block = rows.tobytes()
+        block = rows.ravel().data  # of bytes, without a copy
         with self._writing():
             system.write_at(self.file, START + self.num_rows * self.row_size, block)
         self._count(block)
@@ -179,7 +179,7 @@ class PackFile:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.file.truncate(size)
 
-    def _count(self, block: bytes) -> None:
+    def _count(self, block: bytes | memoryview) -> None:
         """Add rows to the digest and the checksum."""
         self.images_sha.update(block)
         self.crc = zlib.crc32(block, self.crc)

@@ -171,8 +171,8 @@ class SuperResolve(EditTask):
     factor: int = field(
         metadata=declared(
             int,
-            'how many times larger the result is. A picture smaller than those of the model by just that factor is '
-            'enlarged; any other is first brought to their size and taken to pieces of N x N pixels',
+            'how many times larger the result is. A picture exactly N times smaller than those of the model is '
+            'enlarged; any other is scaled to their size, and replaced by the means of N x N pixels',
             least=2,
             metavar='N',
             title='Factor',
@@ -182,7 +182,7 @@ class SuperResolve(EditTask):
 
 @dataclass(frozen=True, eq=False)
 class Deblur(EditTask):
-    """Sharpen a picture of which it is known how it was blurred."""
+    """Sharpen a picture whose blur kernel is known."""
 
     name = 'deblur'
     kernel: Sequence[float] = field(

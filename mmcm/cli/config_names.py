@@ -13,46 +13,13 @@ from mmcm.utils.nearest import nearest
 
 # Settings at the top level of a config that MMEngine's runners or mmcm read.
 SETTINGS = frozenset(
-    (
-        'activation_checkpointing',
-        'auto_scale_lr',
-        'checkpoint',
-        'class_names',
-        'compile',
-        'custom_hooks',
-        'custom_imports',
-        'data_preprocessor',
-        'default_hooks',
-        'default_scope',
-        'efficient_conv_bn_eval',
-        'env_cfg',
-        'experiment_name',
-        'find_unused_parameters',
-        'launcher',
-        'load_from',
-        'log_level',
-        'log_processor',
-        'model',
-        'model_wrapper_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-        'randomness',
-        'resume',
-        'runner_type',
-        'samplers',
-        'strategy',
-        'sync_bn',
-        'test_cfg',
-        'test_dataloader',
-        'test_evaluator',
-        'train_cfg',
-        'train_dataloader',
-        'val_cfg',
-        'val_dataloader',
-        'val_evaluator',
-        'visualizer',
-        'work_dir',
-    )
+    """
+    activation_checkpointing auto_scale_lr checkpoint class_names compile custom_hooks custom_imports
+    data_preprocessor default_hooks default_scope efficient_conv_bn_eval env_cfg experiment_name
+    find_unused_parameters launcher load_from log_level log_processor model model_wrapper_cfg optim_wrapper
+    param_scheduler randomness resume runner_type samplers strategy sync_bn test_cfg test_dataloader test_evaluator
+    train_cfg train_dataloader val_cfg val_dataloader val_evaluator visualizer work_dir
+    """.split()
 )
 # Hooks of every MMEngine runner, whose settings need no type.
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')

@@ -15,7 +15,7 @@ PROCESS_VARIABLES = dict(
 # Variable that only srun sets, for the processes of a step; a shell within a job has the job's other variables.
 STEP_TASKS = 'SLURM_STEP_NUM_TASKS'
 TORCHRUN = 'TORCHELASTIC_RUN_ID'  # set by torchrun alone; the others may be left over
-HELP = 'what started the processes; default: what the variables of torchrun, srun or mpirun tell, if there are any'
+HELP = 'what started the processes; default: what the variables of torchrun, srun or mpirun say, if there are any'
 
 
 def find_launcher(asked: str | None = None) -> str:

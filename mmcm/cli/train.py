@@ -258,7 +258,3 @@ def enable_amp(config: Config) -> None:
         config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     else:
         config.optim_wrapper.type = 'AutocastOptimWrapper'
-
-
-if __name__ == '__main__':
-    main()

@@ -48,9 +48,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         help='address to listen at; 0.0.0.0: all of this machine, for the network, with a password; default: '
         '%(default)s, for this machine alone',
     )
-    parser.add_argument(
-        '--port', type=int, default=7860, metavar='N', help='port to listen at; 0: any free one; default: %(default)s'
-    )
+    parser.add_integer('--port', 'port to listen at; 0: any free one', 7860)
     parser.add_argument(
         '--allowed-host',
         nargs='+',
@@ -72,26 +70,13 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     secret.add_argument(
         '--no-auth', action='store_true', help='ask for no password, though the server is open to the network'
     )
-    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
-    parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
+    parser.add_device()
+    parser.add_dtype()
     limits = Limits()
-    parser.add_argument(
-        '--queue',
-        type=int,
-        default=limits.queue,
-        metavar='N',
-        help='requests that may wait; further ones are refused; default: %(default)s',
-    )
-    parser.add_argument(
-        '--max-upload-mb',
-        type=int,
-        default=limits.upload_bytes // MEGABYTE,
-        metavar='N',
-        help='size of an uploaded image, in units of 2^20 bytes; default: %(default)s',
-    )
-    parser.add_argument(
-        '--max-images', type=int, default=limits.images, metavar='N', help='images of one request; default: %(default)s'
-    )
+    parser.add_integer('--queue', 'requests that may wait; further ones are refused', limits.queue)
+    text = 'size of an uploaded image, in units of 2^20 bytes'
+    parser.add_integer('--max-upload-mb', text, limits.upload_bytes // MEGABYTE)
+    parser.add_integer('--max-images', 'images of one request', limits.images)
     args = parser.parse_args(argv)
     check_count('--port', args.port, 0, LARGEST_PORT)
     for name in ('queue', 'max_upload_mb', 'max_images'):
@@ -133,7 +118,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         args.allowed_host,
         args.secret,
     )
-
-
-if __name__ == '__main__':
-    main()

@@ -42,10 +42,13 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
             few_model = gr.Dropdown(few, value=few[0], label='Consistency model', elem_id='compare-model')
-            options: dict[str, Any] = dict(
-                visible=bool(many), label='Diffusion model', elem_id='compare-diffusion-model'
+            many_model = gr.Dropdown(
+                many,
+                value=partner(pool, few[0]),
+                label='Diffusion model',
+                visible=bool(many),
+                elem_id='compare-diffusion-model',
             )
-            many_model = gr.Dropdown(many, value=partner(pool, few[0]), visible=bool(many), **options)
             if not many:
                 gr.Markdown(NO_DIFFUSION_MODEL, elem_id='compare-note')
             label = widgets.label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='compare-label')

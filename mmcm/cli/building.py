@@ -13,7 +13,7 @@ from mmengine.registry import Registry, build_from_cfg
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
 from mmcm.cli.settings import walk
-from mmcm.registry import build_in_scope, is_config_error, no_type
+from mmcm.registry import bare, build_in_scope, is_config_error, no_type
 from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import received
@@ -133,7 +133,7 @@ def described(error: Exception, frames: list[FrameType], config: Config | None) 
     """Return the name of the setting that could not be built, and the reason."""
     content = {} if config is None else config.to_dict()
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = re.sub(r'^(class `\w+` in \S+\.py: )+| in <[\w.]+ object at 0x\w+>$', '', ' '.join(text.split())).rstrip('.')
+    text = re.sub(r' in <[\w.]+ object at 0x\w+>$', '', bare(' '.join(text.split()))).rstrip('.')
     plain = isinstance(error, (ValueError, AssertionError)) and text
     text = text if plain else f'{type(error).__name__}: {text}'
     for frame in reversed(frames):

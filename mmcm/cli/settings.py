@@ -111,15 +111,9 @@ NAMES = {
     'env_cfg.mp_cfg': ('mp_start_method', 'opencv_num_threads'),
     'auto_scale_lr': ('enable', 'base_batch_size'),
     'optim_wrapper.paramwise_cfg': (
-        'custom_keys',
-        'bias_lr_mult',
-        'bias_decay_mult',
-        'norm_decay_mult',
-        'flat_decay_mult',
-        'dwconv_decay_mult',
-        'dcn_offset_lr_mult',
-        'bypass_duplicate',
-    ),
+        'custom_keys bias_lr_mult bias_decay_mult norm_decay_mult flat_decay_mult dwconv_decay_mult dcn_offset_lr_mult '
+        'bypass_duplicate'
+    ).split(),
 }
 DICTS = """
     model default_hooks default_hooks.* custom_hooks.* randomness env_cfg env_cfg.mp_cfg env_cfg.dist_cfg *_cfg

@@ -79,12 +79,7 @@ def built_from_config(config: Config | None = None) -> Iterator[None]:
 
 
 def building_failure(error: Exception, config: Config | None = None) -> str | None:
-    """Return one line about the part that could not be built; None for an error of another kind.
-
-    Args:
-        error (Exception): The error.
-        config (Config, optional): See `built_from_config`.
-    """
+    """Return one line about the part that could not be built; None for an error of another kind."""
     if received():  # libraries make an error of their own of an interrupt
         return None
     frames = frames_of(error)
@@ -148,14 +143,7 @@ def described(error: Exception, frames: list[FrameType], config: Config | None) 
 
 
 def of_part(text: str, values: dict[str, Any], content: dict, show: bool) -> str:
-    """Return the reason why `build_from_cfg`, whose local variables are `values`, could not build a part.
-
-    Args:
-        text (str): Message of the error.
-        values (dict): The variables.
-        content (dict): The whole config.
-        show (bool): Whether to show the settings of the part.
-    """
+    """Return the reason, with the error's `text`, why `build_from_cfg` with local variables `values` failed."""
     given = values['cfg']
     kind = given.get('type')
     called = values.get('obj_cls')

@@ -58,11 +58,7 @@ def add_runner_arguments(parser: ArgumentParser) -> None:
 
 
 def runner_config(args: Namespace, subfolder: str = '') -> Config:
-    """Read the config that `args` name, with their work directory and launcher.
-
-    Args:
-        args (Namespace): Of `add_runner_arguments`.
-        subfolder (str): Where to write below the default work directory.
+    """Read the config that `args` name, with their work directory (by default with a `subfolder`) and launcher.
 
     Raises:
         InputError: If there is no such config, it has no model, an option sets what nothing reads, or the work
@@ -112,12 +108,7 @@ def check_options(options: dict | None, config: str) -> None:
 
 
 def check_size(size: int | None, datasets: dict[str, dict]) -> None:
-    """Raise an InputError if `size`, the value of --size, has no effect on any of the `datasets`.
-
-    Args:
-        size (int, optional): What was given.
-        datasets (dict): From what users call a data set to its config.
-    """
+    """Raise an InputError if `size`, the value of --size, affects none of the `datasets`, configs by their names."""
     transforms = [transform for config in datasets.values() for transform in config.get('pipeline') or ()]
     if size is not None and not any(transform.get('size') == size for transform in transforms):
         raise InputError(

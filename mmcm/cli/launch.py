@@ -69,11 +69,7 @@ def processes(launcher: str | None = None) -> tuple[int, int, int]:
 
 
 def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
-    """Set the variables by which torch connects the processes, from those of the `launcher`.
-
-    Args:
-        launcher (str): The launcher, not 'none'.
-        local_rank (int): The rank among the processes of this machine, for launchers that do not set it.
+    """Set the variables by which torch connects the processes, from those of the `launcher`, which is not 'none'.
 
     Raises:
         InputError: If there are no such variables, or process 0 cannot be found by them.

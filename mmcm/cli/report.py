@@ -23,16 +23,7 @@ def report(
     out: Path,
     details: Sequence[str] = (),
 ) -> None:
-    """Print what was generated, by which model, in which time, and where it is.
-
-    Args:
-        what (str): Number and noun of the images.
-        inferencer (ConsistencyModelInferencer): The model.
-        result (SamplingResult or EditResult): Has the time.
-        written (Sequence[Path]): The files.
-        out (Path): The output that the user named.
-        details (Sequence[str]): What to add.
-    """
+    """Print that `what` was generated, in which time (of a SamplingResult or EditResult), and the files below `out`."""
     where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
     time = f'in {result.seconds:.2f} s on {inferencer.device}'
     print(f'{", ".join([f"Generated {what} with {inferencer.checkpoint} {time}", *details])}: {where}')

@@ -37,9 +37,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_integer('--seed', 'seed of the run', 0, None)
     add_step_arguments(parser)
     parser.add_integer('--batch-size', 'images per network evaluation; default: by their size and the device')
-    parser.add_argument(
-        '--no-clip', action='store_true', help='do not clip the estimates of several steps to the range of images'
-    )
+    text = 'do not clip the estimates of several steps to the range of images'
+    parser.add_argument('--no-clip', action='store_true', help=text)
     parser.add_device(', one for each process')
     parser.add_dtype()
     parser.add_argument(

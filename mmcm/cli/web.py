@@ -38,10 +38,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         metavar='NAME',
         help='models to choose from, as for `mmcm sample --model`; default: those in the package',
     )
-    parser.add_argument(
-        '--checkpoint',
-        help="weights of the one --model: path, URL, work directory or zoo name; default: the model's own",
-    )
+    text = "weights of the one --model: path, URL, work directory or zoo name; default: the model's own"
+    parser.add_argument('--checkpoint', help=text)
     parser.add_argument(
         '--host',
         default='127.0.0.1',
@@ -59,17 +57,12 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         'requests to other names are refused',
     )
     secret = parser.add_mutually_exclusive_group()
-    secret.add_argument(
-        '--auth-file',
-        metavar='FILE',
-        help=f'file whose first line is the USER:PASSWORD of visitors; or set ${VARIABLE}',
-    )
-    secret.add_argument(
-        '--auth', metavar='USER:PASSWORD', help='the same as an argument, which other users of this machine can see'
-    )
-    secret.add_argument(
-        '--no-auth', action='store_true', help='ask for no password, though the server is open to the network'
-    )
+    text = f'file whose first line is the USER:PASSWORD of visitors; or set ${VARIABLE}'
+    secret.add_argument('--auth-file', metavar='FILE', help=text)
+    text = 'the same as an argument, which other users of this machine can see'
+    secret.add_argument('--auth', metavar='USER:PASSWORD', help=text)
+    text = 'ask for no password, though the server is open to the network'
+    secret.add_argument('--no-auth', action='store_true', help=text)
     parser.add_device()
     parser.add_dtype()
     limits = Limits()
@@ -107,14 +100,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     from mmcm.web.server import serve  # here: torch and Gradio are loaded only for valid arguments
 
     limits = Limits(images=args.max_images, upload_bytes=args.max_upload_mb * MEGABYTE, queue=args.queue)
-    serve(
-        args.model,
-        args.host,
-        args.port,
-        args.device,
-        args.dtype,
-        limits,
-        args.checkpoint,
-        args.allowed_host,
-        args.secret,
-    )
+    access = (args.allowed_host, args.secret)
+    serve(args.model, args.host, args.port, args.device, args.dtype, limits, args.checkpoint, *access)

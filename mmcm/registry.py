@@ -50,7 +50,7 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
 
 def bare(message: str) -> str:
     """Return the message of an error that MMEngine raises while it builds a class, without the names of the class."""
-    return re.sub(r'^(class `\w+` in \S+\.py: )*(\w+\.__init__\(\) )?', '', message)
+    return re.sub(r'^(class `\w+` in \S+\.py: )*((\w+\.)?\w+\(\) )?', '', message)
 
 
 def no_type(registry: Registry, name: str) -> str:

@@ -74,7 +74,7 @@ def test_bad_input_is_refused_in_one_line(model, tmp_path, arguments, message, c
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--edits', 'colorize'], 'pictures of 1 channel, which have no colours'),
+        (['--edits', 'colorize'], 'images of 1 channel, without colours'),
         (['--data', 'digits'], 'windows of 11 x 11 pixels, got pictures of 8 x 8'),
     ],
 )

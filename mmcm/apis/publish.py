@@ -7,8 +7,7 @@ from torch import nn
 
 from mmcm.checkpoints import setting
 from mmcm.checkpoints.checkpoint import Checkpoint
-from mmcm.checkpoints.weight_checks import check_numbers, check_weights
-from mmcm.checkpoints.weights import digest
+from mmcm.checkpoints.weights import check_numbers, check_weights, digest
 from mmcm.checkpoints.write import write_safetensors
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count

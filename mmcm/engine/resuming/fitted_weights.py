@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmcm.checkpoints.formats.training_checkpoint import average_name
-from mmcm.checkpoints.weight_checks import differences
+from mmcm.checkpoints.weights import differences
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError, first_of
 

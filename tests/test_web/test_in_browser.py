@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,9 @@ def stop_an_edit(page, models):
     page.waiting.until(lambda driver: 'Sampling: step' in page.one('#edit-words').text)
     page.one('#edit-stop').click()
     page.waiting.until(lambda driver: page.one('#edit-words').text == 'Stopped.')
+    for _ in range(20):  # no step that was on its way comes after it
+        assert page.one('#edit-words').text == 'Stopped.'
+        time.sleep(0.1)
 
 
 def be_told_of_a_large_photograph(page, folder):

@@ -131,6 +131,7 @@ MOVED_NAMES = {
     ('mmcm.utils.images', 'named_grid'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'on_square'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'shortened'): 'mmcm.visualization.grids',
+    ('mmcm.models.averages', 'check_decays'): 'mmcm.models.ema_decays',
     ('mmcm.zoo', 'addresses'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cache_folder'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cached_place'): 'mmcm.checkpoints',

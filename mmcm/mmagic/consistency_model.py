@@ -102,7 +102,7 @@ class ConsistencyModel(models.ConsistencyModel):
         return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
 
     def _request(self, labels: Any, num_images: int, options: dict, latents: Tensor | None = None) -> SampleRequest:
-        # Two draws from torch's random state where there is no seed, the first one for labels.
+        # Two numbers from torch's random state where there is no seed, the first one for labels.
         check_latents(latents, (num_images, *self.image_shape))
         label_seed, seed = (random_seed() if options['seed'] is None else options['seed'] for _ in range(2))
         return SampleRequest(

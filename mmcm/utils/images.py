@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
 
+__getattr__ = old_names(__name__)
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 LARGEST_SIDES = {'.webp': 16383, '.jpg': 65500, '.jpeg': 65500}  # pixels that a format has room for, in OpenCV
 
@@ -68,7 +69,3 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     whole, encoded = cv2.imencode(path.suffix, pixels, options)
     assert whole
     write_bytes(path, encoded.tobytes())
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

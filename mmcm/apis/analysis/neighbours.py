@@ -163,7 +163,7 @@ def report(found: Neighbours, real: Neighbours, samples: ImageDataset, data: Ima
 def neighbour_sheet(
     found: Neighbours, samples: ImageDataset, data: ImageDataset, rows: int = 16, min_side: int = 64
 ) -> np.ndarray:
-    """Return a sheet, (H, W, 3), uint8 RGB: samples, those nearest to training images first, and their neighbours.
+    """Return a grid, (H, W, 3), uint8 RGB: samples, those nearest to training images first, and their neighbours.
 
     The number below each neighbour is its distance.
     """

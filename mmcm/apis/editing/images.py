@@ -16,11 +16,12 @@ from mmcm.datasets.transforms.center_crop import CenterCropToSquare
 from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, opaque, with_alpha
 from mmcm.operators import EditingOperator, Inpainting
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
 
+__getattr__ = old_names(__name__)
 FEATHER = 1 / 16  # of the shorter side of a part of an image
 STRIP_PIXELS = 2**20  # pixels of an image that are blended at once
 
@@ -52,12 +53,12 @@ def open_image(img: ImageLike, background: str | None = DEFAULT_BACKGROUND) -> I
     if isinstance(img, np.ndarray):
         if img.dtype != np.uint8 or not (img.ndim == 2 or (img.ndim == 3 and img.shape[2] in (3, 4))) or not img.size:
             raise InputError(
-                'a picture has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
+                'an image has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
                 f'{img.shape}, {img.dtype}.'
             )
         img = Image.fromarray(img)
     if not isinstance(img, Image.Image):
-        raise InputError(f"a picture is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
+        raise InputError(f"an image is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
     return decoded(img, convert)
 
 
@@ -81,9 +82,9 @@ def decode_image(
     path = Path(path)
     name = name or str(path)
     if path.is_dir():
-        raise InputError(f'{name} is a folder: name a picture file ({", ".join(FORMATS)}).')
+        raise InputError(f'{name} is a folder: name an image file ({", ".join(FORMATS)}).')
     if not path.is_file():
-        raise InputError(f'there is no picture {name}: name a file ({", ".join(FORMATS)}).')
+        raise InputError(f'there is no image {name}: name a file ({", ".join(FORMATS)}).')
     try:
         content = read_file(path, MAX_IMAGE_BYTES)
     except (OSError, Unreadable) as error:
@@ -96,7 +97,7 @@ def decode_image(
         raise too_large(name, max_pixels) from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f'{name} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
+            f'{name} is no image that can be read ({", ".join(FORMATS)}), whatever its name says.'
             if content
             else f'{name} is empty.'
         ) from error
@@ -113,7 +114,7 @@ def decoded(
     image: Image.Image,
     convert: Callable[[Image.Image], Image.Image],
     max_pixels: int = MAX_PIXELS,
-    name: str = 'the picture',
+    name: str = 'the image',
 ) -> Image.Image:
     """Turn an opened image upright and convert it with `convert`; see `decode_image`.
 
@@ -311,7 +312,3 @@ def broken(name: str, error: Exception) -> InputError:
     return InputError(
         f'{name} cannot be decoded, it is broken or of an unusual kind: {error}. Save it again as a PNG file.'
     )
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

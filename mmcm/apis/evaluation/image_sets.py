@@ -25,17 +25,13 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.samplers import WholeBatches
 from mmcm.evaluation.metrics import LabelAccuracy
 from mmcm.registry import DATASETS
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
+__getattr__ = old_names(__name__)
 BATCH_SIZE = 100  # if the config names none
-
-
-def __getattr__(name: str) -> object:
-    """Return what has another name now."""
-    return moved_name(__name__, name)
 
 
 class ImageSetSamples(Dataset):

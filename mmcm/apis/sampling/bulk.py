@@ -13,7 +13,6 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
 from mmcm.checkpoints.weights import digest
+from mmcm.renamed import renamed_member
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
 from mmcm.utils.block_store import REQUEST_FILE, BlockStore, Journal
@@ -54,7 +54,7 @@ class BulkSampling:
         written (list[Path]): The `outs` that this process wrote; the others existed.
         num_drawn (int): Images that all processes sampled since this one began; the others existed.
         seconds (float): Time of sampling, without loading the weights and writing `outs`.
-        nfe (int): Calls of the network per image.
+        nfe (int): NFE per image.
         num_images (int): Images of the request.
     """
 
@@ -64,12 +64,7 @@ class BulkSampling:
     seconds: float
     nfe: int
     num_images: int
-
-    @property
-    def num_calls(self) -> int:
-        """`nfe`. Deprecated."""
-        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
-        return self.nfe
+    num_calls = renamed_member('num_calls', 'nfe')
 
 
 def sample_to_files(

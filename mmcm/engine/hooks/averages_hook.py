@@ -21,7 +21,7 @@ class AveragesHook(Hook):
     are part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
     """
 
-    # Before the checkpoint is saved and before samples are drawn after the same iteration.
+    # Before the checkpoint is saved and before samples are generated after the same iteration.
     priority = 'ABOVE_NORMAL'
 
     def __init__(self) -> None:

@@ -177,6 +177,6 @@ def check_labels(labels: Sequence[int] | None, model: nn.Module) -> None:
         raise InputError(
             f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the '
             f'first of them image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to '
-            f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or mend the '
+            f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or correct the '
             'labels.'
         )

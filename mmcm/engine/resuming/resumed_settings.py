@@ -94,7 +94,7 @@ class Settings:
 
     def _changed_groups(self, runner: Runner | FlexibleRunner) -> Iterator[str]:
         """Yield the settings of the optimiser that differ, with their values."""
-        told = set()
+        reported = set()
         for group, settings in zip(runner.optim_wrapper.param_groups, self.groups):
             there, here = unscheduled(group), unscheduled(settings)
             for key in sorted(here.keys() | there.keys()):
@@ -102,8 +102,8 @@ class Settings:
                     continue
                 name = key.removeprefix('initial_')
                 values = (here.get(key, here.get(name)), there.get(key, there.get(name)))
-                if name not in told and not same(*values):
-                    told.add(name)
+                if name not in reported and not same(*values):
+                    reported.add(name)
                     yield f'{name} {shown(values[0])} ({shown(values[1])} in the checkpoint)'
 
     def _changed_schedulers(self, runner: Runner | FlexibleRunner) -> Iterator[str]:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from mmcm.evaluation.features.base import Features, fingerprint_of
 from mmcm.registry import MODELS
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.errors import InputError
 from mmcm.utils.precision import standard_defaults
 
+__getattr__ = old_names(__name__)
 REFERENCE = 'InceptionV3'  # the extractor of the reference evaluator and of published scores
 
 
@@ -131,7 +132,3 @@ def generated_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:
             f'{" and ".join(f"{dtype} {shape}" for shape, dtype in kinds)}.'
         )
     return torch.stack(images)
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

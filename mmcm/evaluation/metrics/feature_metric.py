@@ -1,6 +1,5 @@
 """Base of metrics of the generated images in the features of a network."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,8 +14,10 @@ from mmcm.evaluation.features.shared import SharedExtractor, shared_extractor
 from mmcm.evaluation.metrics.deduplicate import Deduplicator
 from mmcm.evaluation.processes import from_each_process, from_main_process
 from mmcm.evaluation.reference import Reference
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names, renamed_member
 from mmcm.utils.errors import InputError
+
+__getattr__ = old_names(__name__)
 
 
 class FeatureMetric(BaseMetric):
@@ -139,10 +140,7 @@ class FeatureMetric(BaseMetric):
         assert self.extractor is not None
         return self.extractor.extract_samples(data_samples)
 
-    def extract_drawn(self, data_samples: Sequence[dict[str, Any]]) -> Features:
-        """Deprecated name of `extract_samples`."""
-        warnings.warn('extract_drawn is extract_samples now.', DeprecationWarning, stacklevel=2)
-        return self.extract_samples(data_samples)
+    extract_drawn = renamed_member('extract_drawn', 'extract_samples')
 
     def extract_field(self, data_samples: Sequence[dict[str, Any]], field: str) -> np.ndarray:
         """Return one field of the features, (N, ...); raise an InputError if the extractor lacks it."""
@@ -151,7 +149,3 @@ class FeatureMetric(BaseMetric):
             assert self.extractor is not None
             raise InputError(f'{type(self).__name__} needs {field}, which {self.extractor.kind} does not make.')
         return values.flatten(1).numpy()
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

@@ -260,10 +260,12 @@ def test_picture_is_denoised_as_large_as_it_is(inferencer):
 def test_edit_that_takes_too_many_calls_is_of_the_central_square_or_refused(inferencer):
     options = dict(labels=3, num_candidates=2, num_steps=2, factor=2, max_calls=95)
     for region in (None, 'whole'):  # a small square is no enlargement
-        with pytest.raises(InputError, match=r'takes 96 network calls.*is 95: raise it.*--region square'):
+        with pytest.raises(InputError, match=r'takes 96 network evaluations.*is 95: raise it.*--region square'):
             plan_picture(inferencer, 'super-resolve', ramp(9, 14), region=region, **options)
     planned = plan_picture(inferencer, 'denoise', ramp(18, 28), 3, num_candidates=2, sigma=0.5, max_calls=47)
-    assert planned.tiles is None and 'the whole picture takes 48 network calls, 24 tiles for each of 2' in planned.note
+    assert (
+        planned.tiles is None and 'the whole image takes 48 network evaluations, 24 tiles for each of 2' in planned.note
+    )
     assert plan_picture(inferencer, 'super-resolve', ramp(9, 14), **{**options, 'max_calls': 96}).tiles is not None
 
 
@@ -285,7 +287,7 @@ def test_picture_that_takes_too_many_calls_is_not_scaled(inferencer, monkeypatch
     made = []
     for name in ('scale_image', 'covering_tiles'):
         monkeypatch.setattr(f'mmcm.apis.editing.tasks.{name}', lambda *args: made.append(args))
-    with pytest.raises(InputError, match='the whole picture takes .* network calls'):
+    with pytest.raises(InputError, match='the whole image takes .* network evaluations'):
         plan_picture(inferencer, task, ramp(400, 700), 3, region='whole', **options)
     assert made == []
     if task == 'denoise':
@@ -313,7 +315,7 @@ def test_tiles_are_counted_as_they_are_made(inferencer, task, options):
 
 
 def test_pictures_that_are_not_finite_are_refused_before_anything_is_read(inferencer):
-    with pytest.raises(InputError, match='the pictures to edit have to be finite'):
+    with pytest.raises(InputError, match='the images to edit have to be finite'):
         edit(inferencer, IMAGE * float('nan'), Inpainting(MASK), 3, sampler=FOUR)
     assert not inferencer.loaded
 

@@ -87,7 +87,7 @@ def test_cost_of_a_grid_is_bounded_and_announced(tmp_path, num_steps, rows, colu
 def test_grid_that_costs_little_is_drawn_as_it_is_asked_for(tmp_path):
     calls, log = run(tmp_path, sample_grid=dict(type='SampleGridHook', interval=2, rows=3, columns=4))
     assert shape_of(tmp_path / 'samples' / 'iter_2.png') == (3, 4) and calls.images == 2 * 12
-    assert 'Drawing samples/iter_2.png: 12 images, 2 network calls each. default_hooks.sample_grid=None' in log
+    assert 'Sampling samples/iter_2.png: 12 images, 2 network evaluations each. default_hooks.sample_grid=None' in log
 
 
 def test_cost_of_a_trajectory_is_bounded(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,12 @@ def to_pil(image: Tensor) -> Image.Image:
     """Return an image (C, H, W), uint8 with one or three channels, as a Pillow image of mode L or RGB."""
     pixels = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def shape_in_words(shape: Sequence[int]) -> str:
+    """Return the `shape` (C, H, W) of an image in words."""
+    channels, height, width = shape
+    return f'{width} x {height} pixels in {channels} channel{"s" * (channels != 1)}'
 
 
 def check_image_path(path: Path) -> None:

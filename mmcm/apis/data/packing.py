@@ -11,7 +11,8 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,65 +99,23 @@ def pack(
         mmcm=__version__,
     )
     with PackFile(out, shape, num_images, request) as file:
-        done = file.state.get('chunks', 0)
-        skipped = [tuple(entry) for entry in file.state.get('corrupt', ())]
+        found = _Progress(file)
         num_found = file.num_rows
-        num_transparent = file.state.get('transparent', 0)
-        if progress and done:
+        if progress and found.chunks:
             print(f'{file.part} holds {num_found} images already', file=sys.stderr)
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores
-            loader = iter(
-                DataLoader(
-                    chunks,
-                    batch_size=None,
-                    sampler=range(done, len(chunks)),
-                    num_workers=workers if workers > 1 else 0,
-                    collate_fn=_unchanged,
-                    worker_init_fn=_one_core,
-                )
-            )
-        try:
-            with progress_bar('packing', len(chunks) - done, progress, 'blocks') as advance:
-                saved = time.monotonic()
-                for chunk in loader:
-                    if chunk.misfit:
-                        file.discard()
-                        raise InputError(chunk.misfit)
-                    if chunk.corrupt and corrupt == 'stop':
-                        raise InputError(
-                            f'{chunk.corrupt[0][1]} {file.num_rows} images are packed: '
-                            f'{LEAVE_OUT}, and goes on from there.'
-                        )
-                    file.append(chunk.rows.numpy())
-                    skipped += chunk.corrupt
-                    num_transparent += chunk.num_transparent
-                    done += 1
-                    if time.monotonic() - saved >= SAVE_INTERVAL:
-                        file.save(chunks=done, corrupt=in_short(skipped), transparent=num_transparent)
-                        saved = time.monotonic()
-                    advance()
-        except KeyboardInterrupt as error:
-            message = (
-                f'{file.num_rows} images are packed: the same command goes on from there.'
-                if file.num_rows
-                else 'No image had been packed yet.'
-            )
-            raise Interrupted(getattr(error, 'number', signal.SIGINT), message) from None
-        except RuntimeError as error:
-            if 'DataLoader worker' not in str(error):
-                raise
-            raise InputError(
-                f'a process that reads images was killed, maybe for want of memory. {file.num_rows} '
-                'images are packed: the same command goes on, maybe with fewer --workers.'
-            ) from error
-        finally:
-            if not file.num_rows:
-                file.discard()
-            elif file.part.exists():
-                file.save(chunks=done, corrupt=in_short(skipped), transparent=num_transparent)
-        kept = np.setdiff1d(np.arange(num_images), [index for index, _ in skipped])
-        reasons = [reason for _, reason in skipped]
+        with _kept(file, found), progress_bar('packing', len(chunks) - found.chunks, progress, 'blocks') as advance:
+            for chunk in _loader(chunks, found.chunks, workers):
+                if chunk.misfit:
+                    file.discard()
+                    raise InputError(chunk.misfit)
+                if chunk.corrupt and corrupt == 'stop':
+                    raise InputError(
+                        f'{chunk.corrupt[0][1]} {file.num_rows} images are packed: {LEAVE_OUT}, and goes on from there.'
+                    )
+                found.add(chunk)
+                advance()
+        kept = np.setdiff1d(np.arange(num_images), [index for index, _ in found.corrupt])
+        reasons = [reason for _, reason in found.corrupt]
         labels = None if dataset.labels is None else dataset.labels[kept]
         notes = dict(
             classes=list(dataset.metainfo['classes']),
@@ -168,10 +127,87 @@ def pack(
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
     transparency = dataset.transparency
     composited = (
-        None if transparency is None else transparency_in_words(num_transparent, len(kept), transparency.background)
+        None
+        if transparency is None
+        else transparency_in_words(found.num_transparent, len(kept), transparency.background)
     )
     empty = None if labels is None else classes_without_images(labels, dataset.metainfo['classes'])
     return Packing(len(kept), reasons, num_found, composited, empty)
+
+
+class _Progress:
+    """What has been packed, also by an earlier run, and its journal.
+
+    Args:
+        file (PackFile): The unfinished pack.
+
+    Attributes:
+        chunks (int): Number of packed chunks.
+        corrupt (list[tuple[int, str]]): Index and reason of each image that was skipped.
+        num_transparent (int): Number of transparent images.
+    """
+
+    def __init__(self, file: PackFile) -> None:
+        self.file = file
+        self.chunks = file.state.get('chunks', 0)
+        self.corrupt = [tuple(entry) for entry in file.state.get('corrupt', ())]
+        self.num_transparent = file.state.get('transparent', 0)
+        self.saved = time.monotonic()
+
+    def add(self, chunk: '_Chunk') -> None:
+        """Append a chunk to the file; write the journal every `SAVE_INTERVAL` seconds."""
+        self.file.append(chunk.rows.numpy())
+        self.corrupt += chunk.corrupt
+        self.num_transparent += chunk.num_transparent
+        self.chunks += 1
+        if time.monotonic() - self.saved >= SAVE_INTERVAL:
+            self.save()
+
+    def save(self) -> None:
+        """Write the journal."""
+        self.file.save(chunks=self.chunks, corrupt=in_short(self.corrupt), transparent=self.num_transparent)
+        self.saved = time.monotonic()
+
+
+@contextmanager
+def _kept(file: PackFile, found: _Progress) -> Iterator[None]:
+    """Keep the packed images when the block ends for any reason, and say so in errors."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        message = (
+            f'{file.num_rows} images are packed: the same command goes on from there.'
+            if file.num_rows
+            else 'No image had been packed yet.'
+        )
+        raise Interrupted(getattr(error, 'number', signal.SIGINT), message) from None
+    except RuntimeError as error:
+        if 'DataLoader worker' not in str(error):
+            raise
+        raise InputError(
+            f'a process that reads images was killed, maybe for want of memory. {file.num_rows} images are packed: the '
+            'same command goes on, maybe with fewer --workers.'
+        ) from error
+    finally:
+        if not file.num_rows:
+            file.discard()
+        elif file.part.exists():
+            found.save()
+
+
+def _loader(chunks: '_Chunks', first: int, workers: int) -> Iterator['_Chunk']:
+    """Return an iterator over the chunks from the `first` on, read by several processes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores
+        return iter(
+            DataLoader(
+                chunks,
+                batch_size=None,
+                sampler=range(first, len(chunks)),
+                num_workers=workers if workers > 1 else 0,
+                worker_init_fn=_one_core,
+            )
+        )
 
 
 def verify(path: str | Path) -> dict[str, Any]:
@@ -276,10 +312,6 @@ def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, i
         else:
             return index, (height, width, channels)
     raise InputError(f'none of the {dataset.num_images} images can be read.')
-
-
-def _unchanged(chunk: Any) -> Any:
-    return chunk
 
 
 def _one_core(_: int) -> None:

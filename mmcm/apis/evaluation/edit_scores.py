@@ -199,7 +199,7 @@ def fill_without_model(
         raise InputError(f'one mask for all images is needed, got {len(edit.operator.mask)}.')
     similarity(pictures[:1], pictures[:1])  # an InputError if they are too small for it
     destruct = inferencer.model.data_preprocessor.destruct
-    known = edit.operator.degrade(as_images(pictures))
+    known = edit.operator.degrade(pictures.float() / 127.5 - 1)
     return known, {name: destruct(fill(known)) for name, fill in edit.baselines.items()}
 
 
@@ -207,11 +207,6 @@ def compare(images: Tensor, references: Tensor, batch_size: int) -> Similarity:
     """Return the similarity of `images` and `references`, both (N, C, H, W), computed in batches."""
     parts = [similarity(*pair) for pair in zip(images.split(batch_size), references.split(batch_size))]
     return Similarity(*map(torch.cat, zip(*parts)))
-
-
-def as_images(pictures: Tensor) -> Tensor:
-    """Return uint8 `pictures` as images in [-1, 1]."""
-    return pictures.float() / 127.5 - 1
 
 
 def mean_and_error(values: Tensor) -> dict[str, float]:

@@ -128,100 +128,126 @@ def sample_to_files(
         if has_length(seed):
             raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
         request = inferencer.request(num_images, labels, seed, batch_size, sampler=sampler, clip=clip, **steps)
-        return _sample_to_files(inferencer, paths, request, columns, rank, world_size, progress, force)
+        run = _Run(inferencer, paths, request, columns, rank, world_size)
+        run.check(force)
+        return run.sample(progress)
 
 
-def _sample_to_files(
-    inferencer: ConsistencyModelInferencer,
-    outs: list[Path],
-    request: SampleRequest,
-    columns: int | None,
-    rank: int,
-    world_size: int,
-    progress: bool,
-    force: bool | None,
-) -> BulkSampling:
-    """Sample a request into files, whose names are checked; see `sample_to_files`."""
-    channels, height, width = inferencer.model.image_shape
-    shape = (request.num_images, height, width, channels)
-    blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', shape, request.batch_size)
-    _check_outs(outs, shape, columns)
-    columns = columns and int(columns)
-    if rank == 0:  # which writes `outs`; meanwhile the others would find too little room
-        for out in outs:
-            remove_leftovers(out)  # before the room is measured
-        _check_room([out for out in outs if not out.exists()], blocks)  # before labels are made, maybe far too many
-    labels, sampler = request.labels, request.sampler
+class _Run:
+    """Sampling of a request into files, whose names are checked, by one of the processes; see `sample_to_files`.
 
-    origin = _plain(
-        dict(
-            num_images=request.num_images,
-            seed=request.seed,
-            labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
-            sampler=dict(vars(sampler), type=type(sampler).__name__),
-            clip=request.clip,
-            denoiser=inferencer.config.model.denoiser,
-            mmcm=__version__,
+    The constructor makes room and checks it; `check` reads the weights, and compares the request with that of files
+    and blocks that exist.
+    """
+
+    def __init__(
+        self,
+        inferencer: ConsistencyModelInferencer,
+        outs: list[Path],
+        request: SampleRequest,
+        columns: int | None,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        channels, height, width = inferencer.model.image_shape
+        self.inferencer, self.outs, self.request = inferencer, outs, request
+        self.rank, self.world_size = rank, world_size
+        self.shape = (request.num_images, height, width, channels)
+        self.blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', self.shape, request.batch_size)
+        _check_outs(outs, self.shape, columns)
+        self.columns = columns and int(columns)
+        if rank == 0:  # which writes `outs`; meanwhile the others would find too little room
+            for out in outs:
+                remove_leftovers(out)  # before the room is measured
+            _check_room([out for out in outs if not out.exists()], self.blocks)  # before labels, maybe far too many
+        labels, sampler = request.labels, request.sampler
+        self.origin = _plain(
+            dict(
+                num_images=request.num_images,
+                seed=request.seed,
+                labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
+                sampler=dict(vars(sampler), type=type(sampler).__name__),
+                clip=request.clip,
+                denoiser=inferencer.config.model.denoiser,
+                mmcm=__version__,
+            )
         )
-    )
-    settings = dict(batch_size=request.batch_size, device=inferencer.device.type)
+        # For the whole run: a size that did not fit the memory is not tried again.
+        self.batches = Batches(request.batch_size)
 
-    def origin_of(out: Path) -> dict:
-        return {**origin, 'columns': columns} if image_archives.is_grid(out) else origin
+    @property
+    def journal(self) -> dict[str, Any]:
+        """The request of the blocks: that of the images, and what their rounding depends on."""
+        return {**self.origin, 'batch_size': self.request.batch_size, 'device': self.inferencer.device.type}
 
-    def unfinished() -> list[Path]:
-        return [out for out in outs if not _agrees(read_origin(out), origin_of(out))]
+    def origin_of(self, out: Path) -> dict[str, Any]:
+        """Return the origin that `out` records."""
+        return {**self.origin, 'columns': self.columns} if image_archives.is_grid(out) else self.origin
 
-    _check_unfinished(unfinished(), blocks, {**origin, **settings}, force)  # before the weights, which take long
-    if rank == 0:
-        _check_room(unfinished(), blocks)
-    inferencer.load()
-    origin['weights'] = digest(inferencer.model.inference_denoiser.backbone.state_dict())
-    run = {**origin, **settings}
-    _check_unfinished(unfinished(), blocks, run, force)
-    nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
-    batches = Batches(request.batch_size)  # for the whole run: a size that did not fit the memory is not tried again
+    def unfinished(self) -> list[Path]:
+        """Return the outputs that do not have the images of this request."""
+        return [out for out in self.outs if not _agrees(read_origin(out), self.origin_of(out))]
 
-    def sample_block(index: int) -> float:
+    def check(self, force: bool | None) -> None:
+        """Raise an InputError unless the outputs may be written, before the weights, which take long, and with them."""
+        _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
+        if self.rank == 0:
+            _check_room(self.unfinished(), self.blocks)
+        self.inferencer.load()
+        self.origin['weights'] = digest(self.inferencer.model.inference_denoiser.backbone.state_dict())
+        _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
+
+    def sample(self, progress: bool) -> BulkSampling:
+        """Sample the missing blocks; process 0 also writes the outputs."""
+        started, blocks = time.monotonic(), self.blocks
+        try:
+            blocks.open()
+            if not blocks.journal.path.exists():
+                blocks.journal.write(self.journal)
+            if not self.unfinished():  # asked again: process 0 may have ended just before the folder was made
+                blocks.remove()
+                return self.result([], 0, 0.0)
+            total = self.sample_missing(progress and self.rank == 0)
+        except InputError as error:
+            if isinstance(error, NotFiniteError) and self.world_size == 1:
+                blocks.remove()  # else the same command in another precision would find the blocks of another request
+            if self.rank and not self.unfinished():  # process 0 has finished, and removed the folder
+                return self.result([], 0, 0.0)
+            raise
+        seconds = time.monotonic() - started
+        written = self.unfinished() if self.rank == 0 else []
+        for out in written:
+            images = ImageSet(self.shape, blocks.read, self.request.labels, self.origin_of(out), self.request.names)
+            image_archives.write(out, images, self.columns)
+        if self.rank == 0:
+            blocks.remove()
+        return self.result(written, total, seconds)
+
+    def sample_missing(self, shown: bool) -> int:
+        """Sample this process's share of the missing blocks; return the number of images in all of them."""
+        missing = self.blocks.missing(self.blocks.indices)
+        total, number = self.blocks.num_images(missing), self.request.num_images
+        if shown and total < number:
+            print(f'{self.blocks.folder} holds {number - total} of {number} images already', file=sys.stderr)
+        with progress_bar('sampling', total, shown, 'images') as advance:
+            report, patience = _Report(self.blocks, missing, advance if shown else None), PATIENCE
+            for index in (index for index in missing if index % self.world_size == self.rank):
+                patience = max(patience, BLOCKS_OF_PATIENCE * self.sample_block(index))
+                report()
+            if self.rank == 0:
+                _wait_for_others(self.sample_block, report, patience)
+        return total
+
+    def sample_block(self, index: int) -> float:
         """Sample a block, and return how many seconds that took."""
         started = time.monotonic()
-        images = inferencer.sample(request.rows(blocks.slice(index)), batches=batches).pixels
-        blocks.write(index, images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+        images = self.inferencer.sample(self.request.rows(self.blocks.slice(index)), batches=self.batches).pixels
+        self.blocks.write(index, images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
         return time.monotonic() - started
 
-    started = time.monotonic()
-    try:
-        blocks.open()
-        if not blocks.journal.path.exists():
-            blocks.journal.write(run)
-        if not unfinished():  # asked again: process 0 may have ended just before the folder was made
-            blocks.remove()
-            return nothing_done
-        missing = blocks.missing(blocks.indices)
-        total, shown = blocks.num_images(missing), progress and rank == 0
-        if shown and total < shape[0]:
-            print(f'{blocks.folder} holds {shape[0] - total} of {shape[0]} images already', file=sys.stderr)
-        with progress_bar('sampling', total, shown, 'images') as advance:
-            report, patience = _Report(blocks, missing, advance if shown else None), PATIENCE
-            for index in (index for index in missing if index % world_size == rank):
-                patience = max(patience, BLOCKS_OF_PATIENCE * sample_block(index))
-                report()
-            if rank == 0:
-                _wait_for_others(sample_block, report, patience)
-    except InputError as error:
-        if isinstance(error, NotFiniteError) and world_size == 1:
-            blocks.remove()  # else the same command in another precision would find the blocks of another request
-        if rank and not unfinished():  # process 0 has finished, and removed the folder
-            return nothing_done
-        raise
-    seconds = time.monotonic() - started
-    written = unfinished() if rank == 0 else []
-    for out in written:
-        images = ImageSet(shape, blocks.read, labels, origin_of(out), request.names)
-        image_archives.write(out, images, columns)
-    if rank == 0:
-        blocks.remove()
-    return BulkSampling(outs, written, total, seconds, sampler.nfe, request.num_images)
+    def result(self, written: list[Path], num_sampled: int, seconds: float) -> BulkSampling:
+        """Return the result of this process."""
+        return BulkSampling(self.outs, written, num_sampled, seconds, self.request.sampler.nfe, self.request.num_images)
 
 
 class ImageBlocks(BlockStore):

@@ -51,7 +51,7 @@ class Settings:
             {key: deepcopy(value) for key, value in group.items() if key != 'params'}
             for group in runner.optim_wrapper.param_groups
         ]
-        schedulers = [state_of(scheduler) for scheduler in runner.param_schedulers or []]
+        schedulers = [deepcopy(scheduler.state_dict()) for scheduler in runner.param_schedulers or []]
         return cls(groups, schedulers, setting_names(runner.optim_wrapper.optimizer), deepcopy(saved))
 
     def restore(self, runner: Runner | FlexibleRunner) -> None:
@@ -163,11 +163,6 @@ def setting_names(optimizer: Any) -> set[str]:
     names = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return set(optimizer.defaults) if takes_any else names & set(optimizer.defaults)
-
-
-def state_of(scheduler: Any) -> dict[str, Any]:
-    """Return a copy of the state of a schedule."""
-    return deepcopy(scheduler.state_dict())
 
 
 def unscheduled(group: dict) -> dict[str, Any]:

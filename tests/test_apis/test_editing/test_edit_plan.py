@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.apis.editing import TASKS, EditResult, edit, edit_picture, open_image, plan_picture
+from mmcm.apis.editing import TASKS, EditResult, edit, edit_picture, open_image, plan, plan_picture
 from mmcm.apis.editing.tasks import opened, whole
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.operators import Inpainting
@@ -179,7 +179,7 @@ def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, fi
         (dict(task='inpaint'), 'inpaint takes mask, resize_mask, got none'),
         (dict(task='stroke', factor=2), 'takes no further arguments, got factor'),
         (dict(task='stroke', img=np.zeros((8, 8))), r'pixels \(H, W, 3\).*float64'),
-        (dict(task='stroke', img='nowhere.png'), 'no picture nowhere.png'),
+        (dict(task='stroke', img='nowhere.png'), 'no image nowhere.png'),
         (dict(task='stroke', img=np.zeros((8, 8), bool)), 'uint8 from 0 to 255.*bool'),
         (dict(task='stroke', img=np.zeros((8, 8, 2), np.uint8)), r'\(8, 8, 2\)'),
         (dict(task='stroke', img=np.zeros((0, 8), np.uint8)), r'\(0, 8\)'),
@@ -358,7 +358,7 @@ def test_edits_of_a_seed_are_the_same_under_all_default_dtypes(inferencer, task,
 
 def test_plan_is_run_by_its_old_name_too(inferencer):
     planned = plan_picture(inferencer, 'variations', np.zeros((8, 8), np.uint8), 3, num_candidates=1)
-    with pytest.warns(DeprecationWarning, match='Plan.run now'):
+    with pytest.warns(DeprecationWarning, match='draw is run now'):
         assert isinstance(planned.draw(), EditResult)
 
 
@@ -375,3 +375,10 @@ def test_mask_is_shown_for_tasks_and_not_for_operators(inferencer):
     planned = plan_picture(inferencer, 'inpaint', np.zeros((8, 8), np.uint8), 3, 1, num_steps=1, mask=mask)
     assert torch.equal(planned.mask, MASK) and planned.run().mask is not None
     assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1, sampler=FOUR).mask is None
+
+
+def test_plan_takes_an_image_and_an_operator(inferencer):
+    planned = plan(inferencer, IMAGE, Inpainting(MASK), 3, 2, 5, FOUR, note='a quarter')
+    expected = edit(inferencer, IMAGE, Inpainting(MASK), 3, 2, 5, FOUR)
+    assert torch.equal(planned.run().candidates, expected.candidates)
+    assert planned.note == 'a quarter' and planned.task is None and planned.shown is IMAGE

@@ -46,7 +46,7 @@ def test_request_takes_common_and_own_arguments_by_their_names():
         ('inpaint', dict(mask=IMG, resize_mask=1), 'resize_mask has to be True or False'),
         ('stroke', dict(region='middle'), 'region has to be one of whole, square'),
         ('stroke', dict(region='whole'), 'stroke sees the central square'),
-        ('colorize', dict(region='square', side=64), 'a side is for whole pictures'),
+        ('colorize', dict(region='square', side=64), 'a side is for whole images'),
         ('stroke', dict(num_candidates=0), 'num_candidates has to be an integer of at least 1'),
         ('stroke', dict(max_calls=True), 'max_calls has to be an integer'),
         ('stroke', dict(num_steps=0), 'num_steps has to be an integer of at least 1'),

@@ -235,7 +235,7 @@ def test_file_that_ends_in_its_header_is_refused(kind, length):
 def test_png_with_broken_data_is_refused():
     content = bytearray(QUICK['png'])
     content[len(content) // 2 : len(content) // 2 + 50] = bytes(50)
-    with pytest.raises(InputError, match='somewhere/a.jpg is damaged'):
+    with pytest.raises(InputError, match='somewhere/a.jpg cannot be decoded, it is damaged'):
         load(bytes(content))
 
 

@@ -6,24 +6,19 @@ on the number of workers.
 
 import hashlib
 import json
-import math
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 
+from mmcm.apis.data.image_chunks import Chunk, Chunks, load_chunks
 from mmcm.apis.data.pack_file import READ_AT_ONCE, PackFile
-from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.datasets.image_dataset import ImageDataset, classes_without_images
 from mmcm.datasets.image_pack import read_images, read_labels, read_notes
 from mmcm.datasets.transparency import transparency_in_words
@@ -35,8 +30,6 @@ from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
-CHUNK_BYTES = 2**22  # a chunk has about so many,
-CHUNK_IMAGES = 256  # but no more images than that
 SAVE_INTERVAL = 1.0  # seconds between writes of the journal, which wait for the disk
 
 
@@ -89,7 +82,7 @@ def pack(
     out = Path(out)
     num_images = dataset.num_images
     first, shape = _first_image(dataset, corrupt)
-    chunks = _Chunks(dataset, shape, first)
+    chunks = Chunks(dataset, shape, first)
     request = dict(
         fingerprint=dataset.fingerprint,
         labels=None if dataset.labels is None else hashlib.sha256(dataset.labels[:num_images].data).hexdigest(),
@@ -104,7 +97,7 @@ def pack(
         if progress and found.chunks:
             print(f'{file.part} holds {num_found} images already', file=sys.stderr)
         with _kept(file, found), progress_bar('packing', len(chunks) - found.chunks, progress, 'blocks') as advance:
-            for chunk in _loader(chunks, found.chunks, workers):
+            for chunk in load_chunks(chunks, found.chunks, workers):
                 if chunk.misfit:
                     file.discard()
                     raise InputError(chunk.misfit)
@@ -154,7 +147,7 @@ class _Progress:
         self.num_transparent = file.state.get('transparent', 0)
         self.saved = time.monotonic()
 
-    def add(self, chunk: '_Chunk') -> None:
+    def add(self, chunk: Chunk) -> None:
         """Append a chunk to the file; write the journal every `SAVE_INTERVAL` seconds."""
         self.file.append(chunk.rows.numpy())
         self.corrupt += chunk.corrupt
@@ -195,21 +188,6 @@ def _kept(file: PackFile, found: _Progress) -> Iterator[None]:
             found.save()
 
 
-def _loader(chunks: '_Chunks', first: int, workers: int) -> Iterator['_Chunk']:
-    """Return an iterator over the chunks from the `first` on, read by several processes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores
-        return iter(
-            DataLoader(
-                chunks,
-                batch_size=None,
-                sampler=range(first, len(chunks)),
-                num_workers=workers if workers > 1 else 0,
-                worker_init_fn=_one_core,
-            )
-        )
-
-
 def verify(path: str | Path) -> dict[str, Any]:
     """Compare the images and labels of a pack with its digests, and return its notes.
 
@@ -239,63 +217,6 @@ def verify(path: str | Path) -> dict[str, Any]:
     return notes
 
 
-@dataclass
-class _Chunk:
-    """Images, uint8 (B, H, W, C), with index and reason of corrupt ones, or a message about an image that misfits."""
-
-    rows: torch.Tensor
-    corrupt: list[tuple[int, str]]
-    misfit: str | None = None
-    num_transparent: int = 0
-
-
-class _Chunks(Dataset):
-    """The images of a data set in chunks.
-
-    Args:
-        dataset (ImageDataset): The data set.
-        shape (tuple[int, int, int]): Required (H, W, C) of all images.
-        first (int): Index of an image of this shape.
-    """
-
-    def __init__(self, dataset: ImageDataset, shape: tuple[int, int, int], first: int) -> None:
-        self.dataset = dataset
-        self.shape = shape
-        self.first = first
-        self.size = min(CHUNK_IMAGES, max(1, CHUNK_BYTES // math.prod(shape)))
-
-    def __len__(self) -> int:
-        return math.ceil(self.dataset.num_images / self.size)
-
-    def __getitem__(self, index: int) -> _Chunk:
-        indices = range(index * self.size, min((index + 1) * self.size, self.dataset.num_images))
-        if isinstance(self.dataset, ImageArrays) and self.dataset.pipeline is None:
-            return _Chunk(self.dataset.gathered(np.asarray(indices)).permute(0, 2, 3, 1).contiguous(), [])
-        nothing = torch.empty(0, *self.shape, dtype=torch.uint8, device='cpu')
-        rows, corrupt, num_transparent = [], [], 0
-        transparency = self.dataset.transparency
-        for position in indices:
-            try:
-                image = self.dataset[position]['inputs'].permute(1, 2, 0)
-            except InputError as error:
-                corrupt.append((position, str(error)))
-                continue
-            if tuple(image.shape) != self.shape:
-                sizes = [
-                    f'{self.dataset.source_of(place)} has {width} x {height} pixels in {channels} channels'
-                    for place, (height, width, channels) in ((self.first, self.shape), (position, image.shape))
-                ]
-                return _Chunk(
-                    nothing,
-                    [],
-                    f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them '
-                    'to squares of one by --size.',
-                )
-            rows.append(image)
-            num_transparent += transparency is not None and transparency.is_transparent(position)
-        return _Chunk(torch.stack(rows) if rows else nothing, corrupt, num_transparent=num_transparent)
-
-
 def in_short(skipped: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
     """Return index and reason of skipped images, with `MOST_REASONS` reasons at most."""
     return [(index, reason if number < MOST_REASONS else '') for number, (index, reason) in enumerate(skipped)]
@@ -312,11 +233,6 @@ def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, i
         else:
             return index, (height, width, channels)
     raise InputError(f'none of the {dataset.num_images} images can be read.')
-
-
-def _one_core(_: int) -> None:
-    """Leave the other cores to the other processes."""
-    cv2.setNumThreads(0)
 
 
 def check_nothing_random(transforms: Sequence[dict]) -> None:

@@ -91,7 +91,7 @@ def decode_image(
         raise InputError(f'{name} cannot be read: {error}.') from error
     if not content:
         raise InputError(f'{name} is empty.')
-    with decoding(name, SAVE_AGAIN):
+    with decoding(name, SAVE_AGAIN, max_pixels):
         opened = Image.open(io.BytesIO(content), formats=FORMATS)
     with opened:
         reason = why_refused(content, *opened.size)

@@ -150,7 +150,7 @@ def decode_with_pillow(content: bytes, source: Any, background: Colour | None) -
 
 
 @contextmanager
-def decoding(source: Any, advice: str) -> Iterator[None]:
+def decoding(source: Any, advice: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
     """Turn what Pillow raises within the block into an InputError that names `source` and ends in `advice`."""
     try:
         with warnings.catch_warnings():
@@ -165,7 +165,9 @@ def decoding(source: Any, advice: str) -> Iterator[None]:
             f'{source} is no image that can be read ({", ".join(FORMATS)}), whatever its name says. {advice}'
         ) from error
     except Image.DecompressionBombError as error:
-        raise InputError(f'{source} has more pixels than can be read. Make it smaller, or remove it.') from error
+        raise InputError(
+            f'{source} has more pixels than can be read, more than {max_pixels}: make it smaller, or remove it.'
+        ) from error
     except Exception as error:  # decoders raise anything at a damaged file
         reason = str(error) or type(error).__name__
         raise InputError(

@@ -59,6 +59,10 @@ NAMED: Rule = (
 )
 
 TEXT: Rule = 'text or None', lambda value: value is None or isinstance(value, (str, os.PathLike))
+NAMED_OR_SETTINGS: Rule = (
+    'text, None or a dict with a checkpoint',
+    lambda value: value is None or isinstance(value, (str, os.PathLike, Mapping)),
+)
 TEMPLATE: Rule = (
     'a name with {} for the iteration, such as iter_{}.pth',
     lambda value: value is None or (isinstance(value, str) and '{' in value),
@@ -107,7 +111,9 @@ RULES: dict[str, Rule] = {
     'class_names': NAMED,
     'resume': SWITCH,
     'load_from': TEXT,
-    'model.init_from': TEXT,
+    'model.init_from': NAMED_OR_SETTINGS,
+    'model.init_from.checkpoint': TEXT,
+    'model.init_from.partial': SWITCH,
     'model.teacher.checkpoint': TEXT,
 }
 for _scheduler in ('param_scheduler', 'param_scheduler.*'):

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
+from mmcm.datasets.class_names import Names
 from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.models.averages import check_decays, frozen, update_ema
 from mmcm.models.editing import Editing
-from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
+from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
+from mmcm.models.partial_weights import PartialLoad
+from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.renamed import moved_name
@@ -37,8 +40,10 @@ class ConsistencyModel(Editing):
         teacher (dict, optional): `checkpoint`, a path, URL, zoo name or work directory with the weights of a diffusion
             model; `average`, which of its weights (None: its first average); `denoiser`, where its config differs from
             the trained one's apart from the boundary condition, which a diffusion model has not.
-        init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
-            teacher's own weights.
+        init_from (str | dict, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from
+            the teacher's own weights. Or a dict of `checkpoint`; `average`, as in `teacher`; `partial`, whether only
+            what fits is loaded (see `load_partial`); `classes`, for each class the one of the checkpoint that it starts
+            from, as a number, a name or None (see `choose_rows`).
         ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         init_cfg (dict, optional): MMEngine's initialisation config.
@@ -50,7 +55,7 @@ class ConsistencyModel(Editing):
         sampler: dict | None = None,
         objective: dict | None = None,
         teacher: dict | None = None,
-        init_from: str | None = None,
+        init_from: InitFrom | None = None,
         ema_decays: Sequence[float] = (),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -59,7 +64,7 @@ class ConsistencyModel(Editing):
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
-        check_teacher(self.objective, teacher, init_from)
+        check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher
         self.target: Denoiser | None = None
@@ -71,6 +76,8 @@ class ConsistencyModel(Editing):
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
+        self.class_names: Names = ()  # of the data; set by DataCheckHook before the weights are initialised
+        self.initial_load: PartialLoad | None = None  # what a partial `init_from` has loaded, and what not
         self.step: int | None = None  # set by begin_step; curricula are functions of it
 
     def init_weights(self) -> None:
@@ -79,7 +86,9 @@ class ConsistencyModel(Editing):
         if self.teacher is not None and self.teacher_config is not None:
             load_teacher(self.teacher, self.teacher_config)
         if self.init_from:
-            load_initial_weights(self.denoiser, self.init_from, self.teacher, self.teacher_config)
+            self.initial_load = load_initial_weights(
+                self.denoiser, self.init_from, self.teacher, self.teacher_config, self.class_names
+            )
         for average in self._averages():
             average.load_state_dict(self.denoiser.state_dict())
 

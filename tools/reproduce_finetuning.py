@@ -82,7 +82,6 @@ def scores(checkpoint: Path, data: dict, num_images: int) -> dict[str, float]:
     """Return the scores of images of all classes."""
     real = DATASETS.build(dict(type='DigitsPart', **data)).images
 
-
     inferencer = ConsistencyModelInferencer(checkpoint, sampler=dict(num_steps=10))
     labels = [index % data['num_classes'] for index in range(num_images)]
     images = inferencer(labels=labels, batch_size=250, output_type='pt')
@@ -112,7 +111,9 @@ def main() -> None:
     parser.add_argument('--num-images', type=int, default=1000)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_finetuning'))
     args = parser.parse_args()
-    print('| Case | Start | Steps | Fréchet distance | sliced Wasserstein |', '| :-- | :-- | --: | --: | --: |', sep='\n')
+    print(
+        '| Case | Start | Steps | Fréchet distance | sliced Wasserstein |', '| :-- | :-- | --: | --: | --: |', sep='\n'
+    )
     for case in args.cases:
         data = dict(num_classes=10, size=16 if case == 'size' else 8)
         backbone = LARGE if case == 'size' else {}

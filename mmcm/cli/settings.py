@@ -56,6 +56,7 @@ TEST = (*RUN, 'test_cfg', 'test_dataloader', 'test_evaluator')
 PARTS = (
     registry.MODELS,
     registry.OBJECTIVES,
+    registry.AUGMENTATIONS,
     registry.SAMPLERS,
     registry.DISTANCES,
     registry.CURRICULA,
@@ -165,6 +166,7 @@ DICTS = (
     'model.denoiser',
     'model.denoiser.backbone',
     'model.objective',
+    'model.augmentation',
     'model.sampler',
 )
 NEEDED = (

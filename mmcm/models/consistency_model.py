@@ -12,13 +12,14 @@ from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.datasets.class_names import Names
 from mmcm.denoisers import Denoiser, load_denoiser
+from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
 from mmcm.models.averages import check_decays, frozen, update_ema
 from mmcm.models.editing import Editing
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
 from mmcm.objectives.base import Networks, Objective
-from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
+from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
 from mmcm.renamed import moved_name
 from mmcm.samplers.base import Sampler
 from mmcm.structures import DataSample, labels_of
@@ -44,6 +45,8 @@ class ConsistencyModel(Editing):
             the teacher's own weights. Or a dict of `checkpoint`; `average`, as in `teacher`; `partial`, whether only
             what fits is loaded (see `load_partial`); `classes`, for each class the one of the checkpoint that it starts
             from, as a number, a name or None (see `choose_rows`).
+        augmentation (dict, optional): Config of the augmentation of the training images, such as EDMAugmentation. The
+            networks that have an `augment_dim` get its labels; the trained one has to.
         ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         init_cfg (dict, optional): MMEngine's initialisation config.
@@ -59,6 +62,7 @@ class ConsistencyModel(Editing):
         ema_decays: Sequence[float] = (),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        augmentation: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.denoiser = MODELS.build(denoiser)
@@ -73,6 +77,9 @@ class ConsistencyModel(Editing):
             self.target = frozen(deepcopy(self.denoiser))
         if self.objective is not None and teacher is not None:
             self.teacher = build_teacher(teacher, self.denoiser, denoiser, self.objective)
+        self.augmentation = None if augmentation is None else AUGMENTATIONS.build(augmentation)
+        if self.augmentation is not None:
+            check_labels_known(self.augmentation.num_labels, self.denoiser, self.teacher)
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
@@ -191,7 +198,13 @@ class ConsistencyModel(Editing):
         if self.objective is None:
             raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
         labels = None if self.num_classes is None else labels_of(data_samples)
-        networks = Networks(self.denoiser, self.target, self.teacher)
+        augment_labels = None
+        if self.augmentation is not None:
+            inputs, augment_labels = self.augmentation(inputs)
+        others = (
+            None if each is None else with_augment_labels(each, augment_labels) for each in (self.target, self.teacher)
+        )
+        networks = Networks(with_augment_labels(self.denoiser, augment_labels), *others)
         return self.objective(networks, inputs, labels, self._training_step())
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

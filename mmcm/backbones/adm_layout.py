@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Place = tuple[str, ...]  # of one weight: the kind of its block, the layer in the level, and its name in the block
-KEY = re.compile(r'(input_blocks|output_blocks)\.(\d+)\.(\d+)\.(.+)')
+KEY = re.compile(r'(input_blocks|output_blocks)\.(\d{1,3})\.(\d)\.(.+)')  # of files, too: bounded
 LAST = 'last'  # layer of `output_blocks` that changes the size, however many there are before it
 
 

@@ -186,6 +186,8 @@ class ADMUNet(BaseModule):
         weight: Any = self.time_embed[0].weight  # where FSDP shards parameters, a tensor
         dtype = weight.dtype
         embedding = sinusoidal_embedding(t, self.base_channels).to(dtype)
+        if augment_labels is None and self.augment_dim is not None and self.training:
+            augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
         if augment_labels is not None:  # before the layers of the noise level, as in EDM
             embedding = embedding + self.augment_emb(augment_labels.to(dtype))
         embedding = self.time_embed(embedding)

@@ -86,6 +86,8 @@ def load_partial(
     """
     own = network.state_dict()
     origin = origins(own, weights)
+    placed = {*origin.values(), *({CLASSES} & weights.keys())}
+    check_numbers({key: weights[key] for key in weights if key in placed}, source)
     is_adm = all(ADMLayout.of(keys) is not None for keys in (own, weights))
     report = PartialLoad(source, num_weights=sum(value.numel() for value in own.values()))
     loaded: dict[str, Tensor] = {}
@@ -116,7 +118,6 @@ def load_partial(
             f'{str(report).partition("; ")[2]}. Choose base_channels, channel_mult and num_res_blocks as in the '
             'checkpoint, or another checkpoint.'
         )
-    check_numbers({key: weights[key] for key in sorted(used)}, source)
     with torch.no_grad():
         for key, value in loaded.items():
             own[key].copy_(value)

@@ -59,5 +59,6 @@ def test_layout_of_the_released_networks(name):
 def test_keys_of_another_network_have_no_layout():
     assert ADMLayout.of(['down_blocks.0.resnets.0.conv1.weight']) is None
     assert ADMLayout.of([]) is None
+    assert ADMLayout.of([f'output_blocks.{"9" * 5000}.0.in_layers.0.weight']) is None
     names = keys(**SETTINGS[2])
     assert ADMLayout.of([name for name in names if not name.startswith('input_blocks.2.')]) is None

@@ -122,3 +122,11 @@ def test_weights_are_saved_and_loaded_and_exported_to_diffusers(tmp_path):
         assert loaded.augmentation is None
         found, expected = (each.sample(2, labels=1, sampler=trained.sampler) for each in (loaded, trained))
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_training_without_augmentation_leaves_no_parameter_without_a_gradient():
+    trained = build(denoiser=KNOWING, objective=dict(type='EDM'))
+    trained.begin_step(0)
+    trained.loss(torch.zeros(2, 1, 8, 8), labels(2))['loss'].mean().backward()
+    assert all(parameter.grad is not None for parameter in trained.denoiser.parameters())
+    assert not trained.denoiser.backbone.augment_emb.weight.grad.any()

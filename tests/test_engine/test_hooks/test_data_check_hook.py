@@ -100,11 +100,8 @@ def test_names_of_the_data_reach_the_model_before_it_starts_from_another_one(tmp
     cfg.model.denoiser.backbone.merge(dict(num_classes=2, in_channels=3, out_channels=3))
     cfg.model.init_from = dict(checkpoint=str(tmp_path / 'x.safetensors'), partial=True)
     cfg.train_dataloader.batch_size = 4
-    cfg.train_dataloader.dataset = dict(
-        type='ImageFolder',
-        data_root=str(tmp_path / 'images'),
-        pipeline=[dict(type='LoadImage'), dict(type='PackImage')],
-    )
+    pipeline = [dict(type='LoadImage'), dict(type='PackImage')]
+    cfg.train_dataloader.dataset = dict(type='ImageFolder', data_root=str(tmp_path / 'images'), pipeline=pipeline)
     cfg.optim_wrapper.optimizer.lr = 0.0
     runner = Runner.from_cfg(cfg)
     runner.train()

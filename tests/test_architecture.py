@@ -21,6 +21,7 @@ FLOORS = [
     'checkpoints',
     'config',
     'noise',
+    'augmentations',
     'backbones',
     'distances',
     'curricula',

@@ -71,7 +71,7 @@ def transform(images: Tensor, inverse: Tensor) -> Tensor:
         for size in (width, height)
     )
     points = torch.stack(
-        [*torch.meshgrid(x - centre[0], y - centre[1], indexing='xy'), torch.ones(len(y), len(x)).to(images)], dim=-1
+        [*torch.meshgrid(x - centre[0], y - centre[1], indexing='xy'), images.new_ones(len(y), len(x))], dim=-1
     )
     found = torch.einsum('nij,yxj->nyxi', inverse.to(images)[:, :2], points) + centre
     index = 2 * (found + images.new_tensor([left, top])) + DELAY

@@ -28,6 +28,7 @@ COMMANDS = {
     'convert': 'convert between files of OpenAI, diffusers and mmcm',
     'export': 'write a model as ONNX or for torch.export',
     'publish': 'write the weights of a run to a file for others',
+    'average': 'compute another average of the weights of a run',
     'zoo': 'list the models that have a name',
 }
 

@@ -13,8 +13,9 @@ from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.datasets.class_names import Names
 from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
-from mmcm.models.averages import check_decays, frozen, update_ema
+from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
+from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
@@ -47,7 +48,8 @@ class ConsistencyModel(Editing):
             from, as a number, a name or None (see `choose_rows`).
         augmentation (dict, optional): Config of the augmentation of the training images, such as EDMAugmentation. The
             networks that have an `augment_dim` get its labels; the trained one has to.
-        ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
+        ema_decays (Sequence[float | dict]): Decays of the averages to keep for evaluation: 0.9999, or
+            dict(sigma_rel=0.05) or dict(half_life=500_000); see `decay_of`. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
@@ -59,7 +61,7 @@ class ConsistencyModel(Editing):
         objective: dict | None = None,
         teacher: dict | None = None,
         init_from: InitFrom | None = None,
-        ema_decays: Sequence[float] = (),
+        ema_decays: Sequence[float | dict] = (),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
         augmentation: dict | None = None,
@@ -85,6 +87,9 @@ class ConsistencyModel(Editing):
         self.ema_decays = ema_decays
         self.class_names: Names = ()  # of the data; set by DataCheckHook before the weights are initialised
         self.initial_load: PartialLoad | None = None  # what a partial `init_from` has loaded, and what not
+        self.decays = [decay_of(decay) for decay in ema_decays]
+        if self.objective is not None and self.objective.needs_same_teacher:
+            check_restarts(self.decays)
         self.step: int | None = None  # set by begin_step; curricula are functions of it
 
     def init_weights(self) -> None:
@@ -148,12 +153,22 @@ class ConsistencyModel(Editing):
         return True
 
     @torch.no_grad()
-    def update_averages(self) -> None:
-        """Update the target and all averages with the online weights, once per step of the optimiser."""
+    def update_averages(self, images_per_step: int | None = None) -> None:
+        """Update the target and all averages with the online weights, once per step of the optimiser.
+
+        Args:
+            images_per_step (int, optional): Images of all processes in a step; needed by averages with a half-life.
+
+        Raises:
+            InputError: If an average needs the number of images, and it is not given.
+        """
         if self.target is not None and self.objective is not None:
             update_ema(self.target, self.denoiser, self.objective.target_decay(self._training_step()))
-        for decay, ema in zip(self.ema_decays, self.emas.values()):
-            update_ema(ema, self.denoiser, decay)
+        for decay, ema in zip(self.decays, self.emas.values()):
+            step = self._training_step() if 'step' in decay.needs else 0
+            if 'images_per_step' in decay.needs and images_per_step is None:
+                raise InputError(f'{decay} needs the number of images per step: call update_averages(images_per_step).')
+            update_ema(ema, self.denoiser, decay.at(step, images_per_step or 0))
 
     def _training_step(self) -> int:
         if self.step is None:

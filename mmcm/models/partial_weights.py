@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcm.backbones.adm_layout import ADMLayout
-from mmcm.checkpoints.weight_checks import check_numbers
+from mmcm.checkpoints.weights import check_numbers
 from mmcm.utils.errors import InputError, first_of
 
 LEAST = 0.1  # share of the network's weights that a checkpoint has to fill

@@ -324,7 +324,8 @@ def test_other_processes_of_a_run_share_its_work_directory(tmp_path, monkeypatch
 
 def test_run_starts_from_a_part_of_a_checkpoint_that_the_command_line_names(run, tmp_path):
     start = ['model.init_from.checkpoint=edm_digits', 'model.init_from.partial=True']
-    runner = run(options=[*start, 'model.denoiser.backbone.channel_mult=(1,2,2)'])
+    start.append('model.denoiser.backbone.channel_mult=(1,2,2)')
+    runner = run(options=start)
     report = runner.model.initial_load
     assert 0.3 < report.ratio < 1 and report.new
     log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))

@@ -30,12 +30,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         help='standard deviation of the average, relative to the length of the training, such as 0.05',
     )
     parser.add_argument('--out', required=True, help='file to write, ending in .safetensors')
-    parser.add_argument(
-        '--iteration', type=int, metavar='N', help='where the average ends; default: the last checkpoint'
-    )
-    parser.add_argument(
-        '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of the file'
-    )
+    parser.add_integer('--iteration', 'where the average ends; default: the last checkpoint')
+    parser.add_saved_dtype('the file')
     parser.add_force()
     return parser.parse_args(argv)
 
@@ -61,7 +57,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         f'Wrote {out} (sigma_rel={args.sigma_rel:g} at iteration {made.iteration}, from {made.num_averages} saved '
         f'averages; the profile is off by {made.error:.2%})'
     )
-
-
-if __name__ == '__main__':
-    main()

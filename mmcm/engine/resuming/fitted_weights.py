@@ -19,7 +19,7 @@ class FittedWeights:
 
     The target and the averages that the checkpoint lacks are copies of the online weights. A run that is resumed has
     the teacher and the state of the objective that are in the checkpoint. One that starts has the teacher that its
-    config names; its objective goes on from what the checkpoint has for it, or starts as always.
+    config names; its objective goes on from what the checkpoint has for it, or starts in its initial state.
 
     Args:
         model (ConsistencyModel): The model.

@@ -29,6 +29,7 @@ SYM6 = (
 CENTRE = 5  # the tap of the filter next to the position of a pixel
 DELAY = sum(index * value for index, value in enumerate(SYM6)) / sum(SYM6) - CENTRE  # how far it is from there
 REACH = 3  # pixels that the filter reaches to each side
+Edges = tuple[int, int, int, int]
 
 
 def scaling(x: Tensor, y: Tensor) -> Tensor:
@@ -50,19 +51,20 @@ def translation(x: Tensor, y: Tensor) -> Tensor:
     return _matrices(((one, zero, x), (zero, one, y), (zero, zero, one)))
 
 
-def transform(images: Tensor, inverse: Tensor) -> Tensor:
+def transform(images: Tensor, inverse: Tensor, edges: Edges | None = None) -> Tensor:
     """Return images whose value at the position p is that of `images` at `inverse` p.
 
     Args:
         images (Tensor): (N, C, H, W), floating point, reflected at their edges; zero beyond the reflection.
         inverse (Tensor): Matrices, (N, 3, 3), from positions in the result to positions in `images`.
+        edges (tuple, optional): Pixels to reflect at the left, top, right and bottom edges; by default `margins`.
 
     Returns:
         Tensor: (N, C, H, W).
     """
     height, width = images.shape[2:]
     centre = images.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    left, top, right, bottom = margins(inverse, height, width)
+    left, top, right, bottom = edges or margins(inverse, height, width)
     padded = F.pad(images, (left, right, top, bottom), mode='reflect')
     fine = _fine(_fine(padded, 2), 3)
     # Positions in the result at twice the resolution, as far as the filter reaches: pixel j is at 2 j + DELAY.
@@ -80,7 +82,7 @@ def transform(images: Tensor, inverse: Tensor) -> Tensor:
     return _coarse(_coarse(resampled, 2), 3)
 
 
-def margins(inverse: Tensor, height: int, width: int) -> tuple[int, int, int, int]:
+def margins(inverse: Tensor, height: int, width: int) -> Edges:
     """Return how many pixels on the left, top, right and bottom edges the transforms look beyond the images.
 
     At most one pixel less than the image has, which is as far as a reflection goes.

@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from torch import Tensor
 
-from mmcm.augmentations.affine import rotation, scaling, transform, translation
+from mmcm.augmentations.affine import margins, rotation, scaling, transform, translation
 from mmcm.registry import AUGMENTATIONS
 from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
@@ -100,29 +100,44 @@ class EDMAugmentation:
         """
         rank, world_size = get_rank(), get_world_size()
         size = (len(images) * world_size, len(self.factors), 3)
-        uniform = torch.rand(size, dtype=torch.float32, device='cpu')[rank::world_size].to(images.device)
-        normal = torch.randn(size, dtype=torch.float32, device='cpu')[rank::world_size].to(images.device)
+        uniform = torch.rand(size, dtype=torch.float32, device='cpu').to(images.device)
+        normal = torch.randn(size, dtype=torch.float32, device='cpu').to(images.device)
         with torch.autocast(images.device.type, enabled=False):
-            return self.applied(images, uniform, normal)
+            return self.applied(images, uniform, normal, slice(rank, None, world_size))
 
-    def applied(self, images: Tensor, uniform: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
-        """Transform `images` by random numbers, uniform in [0, 1) and standard normal, of shape (N, transforms, 3)."""
+    def applied(
+        self, images: Tensor, uniform: Tensor, normal: Tensor, rows: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
+        """Transform `images` by given random numbers.
+
+        Args:
+            images (Tensor): (N, C, H, W), floating point.
+            uniform (Tensor): Uniform in [0, 1), (M, transforms, 3), for a batch of which `images` are a part.
+            normal (Tensor): Standard normal, of the same shape.
+            rows (slice): Which N rows of the M these images are.
+
+        Returns:
+            tuple[Tensor, Tensor]: The images, and their labels (N, num_labels).
+        """
         height, width = images.shape[2:]
-        inverse = torch.eye(3, dtype=torch.float32, device=images.device).expand(len(images), 3, 3)
+        identity = torch.eye(3, dtype=torch.float32, device=images.device)
+        inverse = identity.expand(len(uniform), 3, 3)
         labels = []
         for index, (name, factor) in enumerate(self.factors.items()):
             u, w = uniform[:, index], normal[:, index]
             on = u[:, 0] < factor * self.probability
             if name in PIXELWISE:
-                images, label = PIXELWISE[name](images, on, u)
+                images, label = PIXELWISE[name](images, on[rows], u[rows])
             else:
                 matrix, label = getattr(self, f'_{name}')(on, u, w, (width, height))
-                inverse = inverse @ matrix
+                inverse, label = inverse @ matrix, label[rows]
             labels.append(label)
-        moved = (inverse != torch.eye(3, dtype=torch.float32, device=images.device)).flatten(1).any(1)
-        if moved.any():
+        moved = (inverse != identity).flatten(1).any(1)
+        if moved[rows].any():
+            # The same margins in all processes, so that positions are rounded alike.
+            edges = margins(inverse[moved], height, width)
             images = images.clone()
-            images[moved] = transform(images[moved], inverse[moved])
+            images[moved[rows]] = transform(images[moved[rows]], inverse[rows][moved[rows]], edges)
         return images, torch.cat(labels, dim=1).float()
 
     # Each method returns the inverse transform, (N, 3, 3), and its labels, (N, L), which are 0 where it is not applied.

@@ -142,7 +142,7 @@ def test_processes_together_transform_as_one(monkeypatch):
     for rank in range(3):
         part, part_labels, part_after = run(rank, 3)
         assert torch.equal(part_labels, labels[rank::3]) and torch.equal(part_after, after)
-        torch.testing.assert_close(part, whole[rank::3], atol=1e-4, rtol=0)  # positions are rounded
+        torch.testing.assert_close(part, whole[rank::3], atol=1e-6, rtol=0)
 
 
 def test_settings_out_of_range_are_refused():

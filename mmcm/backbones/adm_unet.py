@@ -53,6 +53,7 @@ class ADMUNet(BaseModule):
         norm_groups (int): Groups of every group normalisation.
         norm_eps (float): What every group normalisation adds to the variance.
         activation (str): In the residual blocks: 'silu', 'gelu', 'mish' or 'relu'. Elsewhere it is SiLU.
+        augment_dim (int, optional): Number of labels of an augmentation of the training images; see `EDMAugmentation`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -75,6 +76,7 @@ class ADMUNet(BaseModule):
         norm_groups: int = 32,
         norm_eps: float = 1e-5,
         activation: str = 'silu',
+        augment_dim: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -101,6 +103,7 @@ class ADMUNet(BaseModule):
         self.num_classes = num_classes
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
+        self.augment_dim = augment_dim
         self.activation = ACTIVATIONS[activation]()
         embed_channels = 4 * base_channels
         norm = partial(nn.GroupNorm, norm_groups, eps=norm_eps)
@@ -118,6 +121,10 @@ class ADMUNet(BaseModule):
         )
         if num_classes is not None:
             self.label_emb = nn.Embedding(num_classes, embed_channels)
+
+        if augment_dim is not None:
+            check_count('augment_dim', augment_dim)
+            self.augment_emb = zeroed(nn.Linear(augment_dim, base_channels, bias=False))
 
         widths = [base_channels * mult for mult in channel_mult]
         last = len(widths) - 1
@@ -155,7 +162,9 @@ class ADMUNet(BaseModule):
 
         self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
+    ) -> Tensor:
         """Evaluate the network.
 
         Args:
@@ -163,6 +172,7 @@ class ADMUNet(BaseModule):
             t (Tensor): Conditioning of the noise level, (N,); 250 log sigma for the released weights.
             labels (Tensor, optional): Class indices, (N,), integers, or shares of the classes, (N, K), floating point;
                 needed exactly when the network has classes.
+            augment_labels (Tensor, optional): How the images were augmented, (N, augment_dim); zeros if None.
 
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
@@ -175,7 +185,12 @@ class ADMUNet(BaseModule):
             )
         weight: Any = self.time_embed[0].weight  # where FSDP shards parameters, a tensor
         dtype = weight.dtype
-        embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
+        embedding = sinusoidal_embedding(t, self.base_channels).to(dtype)
+        if augment_labels is None and self.augment_dim is not None and self.training:
+            augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
+        if augment_labels is not None:  # before the layers of the noise level, as in EDM
+            embedding = embedding + self.augment_emb(augment_labels.to(dtype))
+        embedding = self.time_embed(embedding)
         if labels is not None:
             soft = labels.is_floating_point()
             embedding = embedding + (labels.to(dtype) @ self.label_emb.weight if soft else self.label_emb(labels))

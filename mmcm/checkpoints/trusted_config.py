@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmengine.registry import Registry
 
 # Settings of a model that sampling does not need. They are dropped unread: a file cannot name files or addresses.
-TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
+TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays', 'augmentation')
 LEFT_OUT = (*TRAINING_ONLY, 'init_cfg')
 SCOPE = 'mmcm'
 SHORT = Repr()
@@ -206,6 +206,7 @@ RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
 LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
 WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
 CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
+AUGMENT_LABELS = Number(1, 1024, whole=True)  # EDM has 9
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
@@ -244,6 +245,7 @@ BACKBONES = dict(
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
+        augment_dim=Maybe(AUGMENT_LABELS),
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)

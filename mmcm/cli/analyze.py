@@ -14,6 +14,7 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import write_bytes
+from mmcm.utils.image_shape import size_argument
 from mmcm.utils.outputs import claimed
 
 if TYPE_CHECKING:  # which load torch
@@ -141,7 +142,10 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 
     for each in (neighbours, dataset):
         each.add_argument(
-            '--size', type=int, metavar='N', help='cut image files to squares of N x N pixels; default: as they are'
+            '--size',
+            type=size_argument,
+            metavar='N|HEIGHT,WIDTH',
+            help='cut image files to N x N or HEIGHT,WIDTH pixels; default: as they are',
         )
         each.add_background()
     for name, each in commands.choices.items():
@@ -246,7 +250,7 @@ def neighbours(args: Namespace) -> tuple:
     return neighbour_sheet(found, samples, data, args.rows), numbers
 
 
-def opened(sources: Sequence[str], size: int | None, background: str | None) -> 'list[ImageDataset]':
+def opened(sources: Sequence[str], size: Any, background: str | None) -> 'list[ImageDataset]':
     """Open the data sets `sources`; raise an InputError if `size` is given and none of them has image files."""
     from mmcm.apis.data.resolve_dataset import build_images, dataset_config, on_background
 

@@ -112,11 +112,11 @@ def check_options(options: dict | None, config: str) -> None:
             raise InputError(f'--cfg-options: default_hooks has no {name!r} to leave out{nearest(name, hooks)}.')
 
 
-def check_size(size: int | None, datasets: dict[str, dict]) -> None:
+def check_size(size: Any, datasets: dict[str, dict]) -> None:
     """Raise an InputError if `size`, the value of --size, has no effect on any of the `datasets`.
 
     Args:
-        size (int, optional): What was given.
+        size (int | tuple[int, int], optional): What was given.
         datasets (dict): From what users call a data set to its config.
     """
     transforms = [transform for config in datasets.values() for transform in config.get('pipeline') or ()]

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.corrupt_images import ON_CORRUPT
+from mmcm.utils.image_shape import size_argument
 from mmcm.utils.interrupts import advising
 
 
@@ -24,7 +25,13 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     parser.add_argument('data_root', help='the unpacked lmdb, a folder with data.mdb')
     parser.add_argument('out', type=Path, help='folder for the images')
-    parser.add_argument('--size', type=int, default=256, help='height and width in pixels; default: %(default)s')
+    parser.add_argument(
+        '--size',
+        type=size_argument,
+        default=256,
+        metavar='N|HEIGHT,WIDTH',
+        help='of the images in pixels; default: %(default)s x %(default)s',
+    )
     parser.add_argument(
         '--format',
         choices=['png', 'jpeg', 'webp', 'original'],

@@ -10,6 +10,7 @@ from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import size_argument
 from mmcm.utils.outputs import claimed
 
 LISTED = 20  # corrupt images
@@ -38,10 +39,16 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
     parser.add_argument(
         '--size',
+        type=size_argument,
+        metavar='N|HEIGHT,WIDTH',
+        help='cut out the middle and scale it to N x N or HEIGHT,WIDTH pixels, as the data of the released models '
+        'were; default: images stay as they are, and need one size',
+    )
+    parser.add_argument(
+        '--channels',
         type=int,
-        metavar='N',
-        help='cut the central square and scale it to N x N pixels, as the data of the released models were; default: '
-        'images stay as they are, and need one size',
+        choices=(1, 3),
+        help='1: grey, the brightness of colours; 3: RGB; default: RGB for image files, other data as they are',
     )
     parser.add_argument(
         '--options',
@@ -69,7 +76,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     return args
 
 
-def source_config(source: str, size: int | None, options: dict, background: str | None = None) -> dict:
+def source_config(
+    source: str, size: Any, options: dict, background: str | None = None, channels: int | None = None
+) -> dict:
     """Return the config of the data set to pack.
 
     Raises:
@@ -79,7 +88,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
 
     import mmcm.datasets  # noqa: F401 (registers them)
     from mmcm.apis.data.packing import check_nothing_random
-    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, pipeline_for
+    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, in_channels, pipeline_for
     from mmcm.registry import DATASETS
     from mmcm.utils.nearest import nearest
 
@@ -113,7 +122,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
             f'--size is for images in files, and {source} sets the size of its images itself. Leave it out, or '
             'give its folder instead.'
         )
-    config = dataset_config({**config, **options}, background=background)
+    config = in_channels(dataset_config({**config, **options}, background=background), channels)
     check_nothing_random(config.get('pipeline') or ())
     return config
 
@@ -137,7 +146,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 def write(out: Path, args: Namespace) -> None:
     """Pack the data set of `args` into `out`."""
-    config = source_config(args.source, args.size, args.options, args.background)
+    config = source_config(args.source, args.size, args.options, args.background, args.channels)
 
     from mmcm.apis.data.packing import pack
     from mmcm.apis.data.resolve_dataset import build_images

@@ -9,6 +9,7 @@ from mmcm.cli.config import Options, as_values, check_options, check_size, first
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import size_argument
 from mmcm.utils.outputs import claimed
 
 
@@ -50,10 +51,10 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     parser.add_argument(
         '--size',
-        type=int,
-        metavar='PIXELS',
-        help='cut the images of a folder, zip or lmdb to squares and scale them to so many pixels; default: as they '
-        'are, which have to be of one size then',
+        type=size_argument,
+        metavar='N|HEIGHT,WIDTH',
+        help='cut out the middle of the images of a folder, zip or lmdb and scale it to N x N or HEIGHT,WIDTH pixels; '
+        'default: as they are, which have to be of one size then',
     )
     parser.add_background()
     parser.add_argument(

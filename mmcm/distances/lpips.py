@@ -161,7 +161,8 @@ class LPIPS(BaseModule):
 def prepare(images: Tensor) -> Tensor:
     """Return `images` (N, 1 or 3, H, W) in [-1, 1] as LPIPS sees them: (N, 3, H', W') in [0, 1].
 
-    As in the released training code, images narrower than 256 pixels become 224 x 224.
+    As in the released training code, squares narrower than 256 pixels become 224 x 224. Of other images, the shorter
+    side counts, and becomes 224.
 
     Raises:
         InputError: For another number of channels.
@@ -171,7 +172,7 @@ def prepare(images: Tensor) -> Tensor:
             f'LPIPS compares RGB or greyscale images, got {images.shape[1]} channels. Choose L2 or '
             'PseudoHuber for others.'
         )
-    if images.shape[-1] < NARROW:
+    if min(images.shape[-2:]) < NARROW:
         images = resize(images, SIZE)
     return ((images + 1) / 2).expand(-1, 3, -1, -1)
 

@@ -252,8 +252,7 @@ class _Chunks(Dataset):
                 return _Chunk(
                     nothing,
                     [],
-                    f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them '
-                    'to squares of one by --size.',
+                    f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them to one by --size.',
                 )
             rows.append(image)
             num_transparent += transparency is not None and transparency.is_transparent(position)
@@ -293,5 +292,5 @@ def check_nothing_random(transforms: Sequence[dict]) -> None:
         if str(transform['type']).split('.')[-1].startswith('Random'):
             raise InputError(
                 f'{transform["type"]} in the pipeline is random, and a pack holds each image once: take '
-                'CenterCropToSquare in its place, or leave it to the training.'
+                'CenterCropToSize in its place, or leave it to the training.'
             )

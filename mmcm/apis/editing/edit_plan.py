@@ -211,12 +211,13 @@ def plan(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Plan:
     shape = inferencer.model.image_shape
     _, height, width = shape
     if request.side is not None:
-        check_count('side', request.side, least=width, most=MAX_SIDE)
+        check_count('side', request.side, least=min(height, width), most=MAX_SIDE)
     image, task = open_image(request.img, background=None), opened(request.task)
     count = task.num_candidates if request.num_candidates is None else request.num_candidates
     found = None if request.region == 'square' else whole(task, image, shape, request.side)
     sampler = sampler_of(inferencer, request)
-    note = f'the central square of {image.width} x {image.height} pixels at {width} x {height}'
+    part = 'square' if height == width else 'part'
+    note = f'the central {part} of {image.width} x {image.height} pixels at {width} x {height}'
     if found is not None:
         num_calls, tiles = found.num_tiles * sampler.nfe * count, found.num_tiles
         if num_calls <= request.max_calls:

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from mmcm.datasets.transforms import RandomCropToSquare
-from mmcm.datasets.transforms.shorter_side import scale_shorter_side
+from mmcm.datasets.transforms.shorter_side import scale_shorter_side, scale_to_cover
 from mmcm.utils.errors import InputError
 
 
@@ -30,13 +30,13 @@ def test_crop_is_a_square_out_of_the_scaled_image():
 
 def test_shorter_sides_are_all_integers_between_the_fractions(monkeypatch):
     seen = []
-    module = 'mmcm.datasets.transforms.random_crop.scale_shorter_side'
-    monkeypatch.setattr(module, lambda pixels, side: seen.append(side) or scale_shorter_side(pixels, side))
+    module = 'mmcm.datasets.transforms.random_crop.scale_to_cover'
+    monkeypatch.setattr(module, lambda pixels, *sides: seen.append(sides) or scale_to_cover(pixels, *sides))
     np.random.seed(0)
     transform = RandomCropToSquare(13, min_fraction=0.7, max_fraction=0.9)
     for _ in range(200):
         transform.transform(dict(img=gradient(30, 30)))
-    assert set(seen) == {15, 16, 17, 18, 19}  # ceil(13 / 0.9) to ceil(13 / 0.7)
+    assert set(seen) == {(side, side) for side in (15, 16, 17, 18, 19)}  # ceil(13 / 0.9) to ceil(13 / 0.7)
 
 
 def test_every_corner_is_reached():

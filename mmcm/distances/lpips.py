@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcm.checkpoints import resolve_checkpoint
-from mmcm.checkpoints.weight_checks import check_finite
-from mmcm.checkpoints.weights import read_checkpoint
+from mmcm.checkpoints.read import read_checkpoint
+from mmcm.checkpoints.weights import check_finite
 from mmcm.distances.resize import resize
 from mmcm.registry import DISTANCES
 from mmcm.utils.errors import InputError
@@ -161,8 +161,7 @@ class LPIPS(BaseModule):
 def prepare(images: Tensor) -> Tensor:
     """Return `images` (N, 1 or 3, H, W) in [-1, 1] as LPIPS sees them: (N, 3, H', W') in [0, 1].
 
-    As in the released training code, squares narrower than 256 pixels become 224 x 224. Of other images, the shorter
-    side counts, and becomes 224.
+    As in the released training code, images narrower than 256 pixels become 224 x 224.
 
     Raises:
         InputError: For another number of channels.
@@ -172,7 +171,7 @@ def prepare(images: Tensor) -> Tensor:
             f'LPIPS compares RGB or greyscale images, got {images.shape[1]} channels. Choose L2 or '
             'PseudoHuber for others.'
         )
-    if min(images.shape[-2:]) < NARROW:
+    if images.shape[-1] < NARROW:
         images = resize(images, SIZE)
     return ((images + 1) / 2).expand(-1, 3, -1, -1)
 

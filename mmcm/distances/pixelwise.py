@@ -24,8 +24,8 @@ class L2:
     """Mean squared difference: the squared l2 norm over the number of values, as in the released code.
 
     Args:
-        size (int, optional): Shorter side in pixels to which both images are resized first; 32 is l2-32 of the released
-            code. None compares them at their size.
+        size (int, optional): Height and width in pixels to which both images are resized first; 32 is l2-32 of the
+            released code. None compares them at their size.
 
     Raises:
         InputError: If `size` is not a positive whole number.

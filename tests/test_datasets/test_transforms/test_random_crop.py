@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.datasets.transforms import RandomCropToSquare
+from mmcm.datasets.transforms import RandomCropToSize, RandomCropToSquare
 from mmcm.datasets.transforms.shorter_side import scale_shorter_side, scale_to_cover
 from mmcm.utils.errors import InputError
 
@@ -60,3 +60,25 @@ def test_global_generator_of_numpy_decides():
 def test_fractions_that_make_no_crop_are_refused(fractions):
     with pytest.raises(InputError, match='0 < min_fraction <= max_fraction <= 1'):
         RandomCropToSquare(8, *fractions)
+
+
+def test_crop_of_other_proportions_is_out_of_an_image_scaled_by_one_factor():
+    np.random.seed(0)
+    transform, pixels = RandomCropToSize((8, 12), min_fraction=0.8), np.random.randint(0, 256, (50, 70, 3), np.uint8)
+    candidates = [scale_to_cover(pixels, side, -(-12 * side // 8)) for side in (8, 9, 10)]
+    crops = {
+        each[top : top + 8, left : left + 12].tobytes()
+        for each in candidates
+        for top in range(each.shape[0] - 7)
+        for left in range(each.shape[1] - 11)
+    }
+    results = [transform.transform(dict(img=pixels))['img'] for _ in range(20)]
+    assert all(result.shape == (8, 12, 3) and result.tobytes() in crops for result in results)
+
+
+def test_pair_of_equal_sides_draws_the_crops_of_a_square():
+    pixels, crops = gradient(40, 50), []
+    for transform in (RandomCropToSquare(8), RandomCropToSize((8, 8))):
+        np.random.seed(3)
+        crops.append([transform.transform(dict(img=pixels))['img'].tobytes() for _ in range(5)])
+    assert crops[0] == crops[1]

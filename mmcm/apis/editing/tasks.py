@@ -132,8 +132,9 @@ def inpaint_square(task: Inpaint, image: Image, shape: Shape) -> Prepared:
     mask = matching_mask(task, image)
     pixels = fit_mask(mask, shape[1:])
     if pixels.max() < HALF_WHITE:
+        part = 'square' if shape[1] == shape[2] else 'part'
         raise InputError(
-            'the mask marks nothing in the central square of the picture, which the model sees: paint '
+            f'the mask marks nothing in the central {part} of the picture, which the model sees: paint '
             'what is to be filled white (255), the rest black.'
         )
     place = Place(image, mask=mask, part=seen_part(image, shape[1:]))

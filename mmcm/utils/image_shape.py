@@ -44,9 +44,10 @@ def json_size(size: Any) -> int | list[int]:
 
 
 def size_argument(text: str) -> int | tuple[int, int]:
-    """Parse the size that an option of a command takes: 'N', or 'HEIGHT,WIDTH'."""
+    """Parse the size that an option of a command takes: 'N', or 'HEIGHT,WIDTH'. Its range is not checked."""
     try:
-        numbers = tuple(int(part) for part in text.strip('()').split(','))
-        return plain_size(numbers if len(numbers) > 1 else numbers[0])
+        height, *more = (int(part) for part in text.strip('()').split(','))
+        (width,) = more or [height]
     except ValueError as error:
         raise ArgumentTypeError(f'has to be N, for squares, or HEIGHT,WIDTH, in pixels, got {text!r}') from error
+    return height if height == width else (height, width)

@@ -13,6 +13,7 @@ from mmcm.apis.export import FORMATS
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.checkpoints.weights import read_backbone
 from mmcm.cli.main import main
+from support.digits import BACKBONE, build, objective_config
 from support.image_folders import write_folder
 
 ROOT = Path(__file__).parents[2]
@@ -271,3 +272,14 @@ def test_samples_are_compared_with_their_neighbours_and_other_models(published, 
     run('analyze', 'neighbours', '--model', published, '-n', 4, '-k', 2, pack, '--out', tmp_path / 'neighbours.png')
     run('analyze', 'seeds', '--row', published, '--seeds', 0, 1, '--out', tmp_path / 'seeds.png', '--device', 'cpu')
     assert size_of(tmp_path / 'seeds.png')[0] > HEIGHT
+
+
+def test_weights_of_a_square_network_start_one_of_other_proportions(tmp_path):
+    square = build().denoiser.backbone.state_dict()
+    torch.save(square, tmp_path / 'square.pt')
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, image_size=(8, 12)))
+    model = build(seed=1, denoiser=denoiser, init_from=str(tmp_path / 'square.pt'), objective=objective_config())
+    model.init_weights()
+    weights = model.denoiser.backbone.state_dict()
+    assert all(torch.equal(weights[key], square[key]) for key in square)
+    assert model.sample(2, labels=[0, 1]).shape == (2, 1, 8, 12)

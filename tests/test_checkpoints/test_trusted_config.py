@@ -178,7 +178,7 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
         (f'{BACKBONE_PLACE}.image_size', 0),
         (f'{BACKBONE_PLACE}.image_size', 1024),
         (f'{BACKBONE_PLACE}.image_size', (8, 2049)),
-        (f'{BACKBONE_PLACE}.image_size', (8, 2048)),
+        (f'{BACKBONE_PLACE}.image_size', (16, 2048)),
         (f'{BACKBONE_PLACE}.image_size', (8, 8, 8)),
         (f'{BACKBONE_PLACE}.image_size', [8]),
         (f'{BACKBONE_PLACE}.num_classes', 10**9),

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcm.cli.config import Options, as_values
+from mmcm.cli.config import add_pairs, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
+from mmcm.utils.corrupt_images import MOST_REASONS
 from mmcm.utils.errors import InputError
-from mmcm.utils.image_shape import size_argument
 from mmcm.utils.outputs import claimed
 
 LISTED = 20  # corrupt images
@@ -37,12 +36,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         'the type of a data set, whose arguments --options gives',
     )
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
-    parser.add_argument(
-        '--size',
-        type=size_argument,
-        metavar='N|HEIGHT,WIDTH',
-        help='cut out the middle and scale it to N x N or HEIGHT,WIDTH pixels, as the data of the released models '
-        'were; default: images stay as they are, and need one size',
+    parser.add_size(
+        'cut out the middle and scale it to this size, as the data of the released models were; default: images '
+        'stay as they are, and need one size'
     )
     parser.add_argument(
         '--channels',
@@ -50,21 +46,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         choices=(1, 3),
         help='1: grey, the brightness of colours; 3: RGB; default: RGB for image files, other data as they are',
     )
-    parser.add_argument(
-        '--options',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the data set, for example labelled=False',
-    )
+    add_pairs(parser, '--options', 'arguments of the data set, for example labelled=False', {})
     parser.add_workers('read images')
-    parser.add_argument(
-        '--corrupt',
-        choices=ON_CORRUPT,
-        default=ON_CORRUPT[0],
-        help='what to do with an image that cannot be read; default: %(default)s',
-    )
+    parser.add_corrupt('an image that cannot be read')
     parser.add_background()
     parser.add_force()
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
@@ -171,7 +155,3 @@ def write(out: Path, args: Namespace) -> None:
         f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
         f'{out}'
     )
-
-
-if __name__ == '__main__':
-    main()

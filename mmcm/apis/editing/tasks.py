@@ -134,7 +134,7 @@ def inpaint_square(task: Inpaint, image: Image, shape: Shape) -> Prepared:
     if pixels.max() < HALF_WHITE:
         part = 'square' if shape[1] == shape[2] else 'part'
         raise InputError(
-            f'the mask marks nothing in the central {part} of the picture, which the model sees: paint '
+            f'the mask marks nothing in the central {part} of the image, which the model sees: paint '
             'what is to be filled white (255), the rest black.'
         )
     place = Place(image, mask=mask, part=seen_part(image, shape[1:]))
@@ -159,7 +159,7 @@ def inpaint_whole(task: Inpaint, image: Image, shape: Shape, side: int | None) -
     height, width = scaled_shape(image, shape, shorter)
     if width * height > MAX_PIXELS:
         raise InputError(
-            f'the whole picture would be scaled from {image.width} x {image.height} to {width} x '
+            f'the whole image would be scaled from {image.width} x {image.height} to {width} x '
             f'{height} pixels, more than {MAX_PIXELS}: give a smaller side (--side), or --region square.'
         )
     tiles = tiles_around(scale_mask(pixels, height, width)[..., 0], (high, wide))
@@ -201,9 +201,9 @@ def matching_mask(task: Inpaint, image: Image) -> Image:
     if mask.size != image.size:
         if not task.resize_mask:
             raise InputError(
-                f'the mask is of {mask.width} x {mask.height} pixels and the picture of {image.width} x '
+                f'the mask is of {mask.width} x {mask.height} pixels and the image of {image.width} x '
                 f'{image.height}: they have to be of one size. Give --resize-mask (resize_mask=True in '
-                'Python) to stretch the mask to that of the picture.'
+                'Python) to stretch the mask to that of the image.'
             )
         mask = mask.resize(image.size, Resampling.BOX)
     return mask
@@ -216,7 +216,7 @@ def uncrop_square(task: Uncrop, image: Image, shape: Shape) -> Prepared:
     high, wide = (round(task.share * side) if 0 < task.share < 1 else 0 for side in sides)
     if not (0 < high < sides[0] and 0 < wide < sides[1]):
         raise InputError(
-            f'the picture has to take a share between 0 and 1 of {min(sides)} pixels, and leave one at least, '
+            f'the image has to take a share between 0 and 1 of {min(sides)} pixels, and leave one at least, '
             f'got {task.share}.'
         )
     top, left = (sides[0] - high) // 2, (sides[1] - wide) // 2
@@ -274,8 +274,7 @@ def super_resolve_whole(task: SuperResolve, image: Image, shape: Shape, side: in
     _, high, wide = shape
     if side is not None:
         raise InputError(
-            'the side of super-resolve is that of the picture times the factor: leave it out, or make the '
-            'picture smaller.'
+            'the side of super-resolve is that of the image times the factor: leave it out, or make the image smaller.'
         )
     width, height = (length * factor for length in image.size)
     if width < wide or height < high or (wide, high) in (image.size, (width, height)):
@@ -314,7 +313,7 @@ def denoise_whole(task: Denoise, image: Image, shape: Shape, side: int | None) -
     """Return the whole image at its own size."""
     _, high, wide = shape
     if side is not None:
-        raise InputError('a picture is denoised as large as it is: leave the side out.')
+        raise InputError('an image is denoised at its own size: leave the side out.')
     if image.width < wide or image.height < high or image.size == (wide, high):
         return None
 

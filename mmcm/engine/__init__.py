@@ -11,13 +11,15 @@ from mmcm.engine.hooks import (
     LossBySigmaHook,
     NonFiniteGuardHook,
     PlainLogHook,
+    RemainingTimeHook,
     ResumeDataHook,
     SampleGridHook,
     StepSeedHook,
     TrajectoryHook,
+    ValidationHook,
     WholeCheckpointHook,
 )
-from mmcm.engine.loops import MicroBatchTrainLoop
+from mmcm.engine.loops import MicroBatchTrainLoop, SampleValLoop
 from mmcm.engine.optimizers import AutocastOptimWrapper
 from mmcm.engine.resuming.safe_loading import load_training_checkpoint
 from mmcm.renamed import moved_name
@@ -33,10 +35,13 @@ __all__ = [
     'MicroBatchTrainLoop',
     'NonFiniteGuardHook',
     'PlainLogHook',
+    'RemainingTimeHook',
     'ResumeDataHook',
     'SampleGridHook',
+    'SampleValLoop',
     'StepSeedHook',
     'TrajectoryHook',
+    'ValidationHook',
     'WholeCheckpointHook',
     'load_training_checkpoint',
 ]

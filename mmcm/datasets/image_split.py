@@ -42,7 +42,9 @@ class ImageSplit(ImageDataset):
             raise InputError(f'held_out has to be a fraction above 0 and below 1, got {held_out!r}.')
         whole = DATASETS.build(dataset)
         if not isinstance(whole, ImageDataset):
-            raise InputError(f'dataset has to be a data set of images, such as ImageFolder, got {type(whole).__name__}.')
+            raise InputError(
+                f'dataset has to be a data set of images, such as ImageFolder, got {type(whole).__name__}.'
+            )
         if len(whole.apart) < whole.num_images:
             raise InputError(
                 f'images of {type(whole).__name__} overlap, so pixels of held-out images would be trained on: leave '
@@ -58,10 +60,8 @@ class ImageSplit(ImageDataset):
         self.side = (split, held_out)
         labels = None if whole.labels is None else whole.labels[self.positions]
         super().__init__(
-            len(self.positions), labels, whole.metainfo['classes'], whole.metainfo['dataset_type'], whole.flip
+            len(self.positions), labels, whole.metainfo['classes'], str(whole.metainfo['dataset_type']), whole.flip
         )
-        if not hasattr(whole, '__getitems__'):
-            self.__getitems__ = None  # DataLoader then reads images one by one
 
     @property
     def transparency(self) -> Transparency | None:  # type: ignore[override]
@@ -96,7 +96,9 @@ class ImageSplit(ImageDataset):
 
     def __getitems__(self, indices: Sequence[int]) -> object:
         """Return a batch for DataLoader, as the data set with all images does."""
-        return self.whole.__getitems__([self.index_in_whole(index) for index in indices])  # type: ignore[attr-defined]
+        items = [self.index_in_whole(index) for index in indices]
+        batch = getattr(self.whole, '__getitems__', None)
+        return [self.whole[item] for item in items] if batch is None else batch(items)
 
 
 def is_held_out(names: Sequence[bytes], fraction: float) -> np.ndarray:

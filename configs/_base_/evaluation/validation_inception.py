@@ -3,9 +3,4 @@
 _base_ = './validation.py'
 extractor = dict(type='InceptionV3')
 val_dataloader = dict(dataset=dict(num_samples=2500))
-val_evaluator = dict(
-    metrics=[
-        dict(type='FrechetDistance', extractor=extractor),
-        *_base_.val_evaluator.metrics,
-    ]
-)
+val_evaluator = dict(metrics=[dict(type='FrechetDistance', extractor=extractor), *_base_.val_evaluator.metrics])

@@ -19,10 +19,11 @@ class ValidationHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Validate if the run was to do it at this iteration."""
-        loop = runner.train_loop
-        if runner.iter and runner.val_loop is not None and isinstance(loop, IterBasedTrainLoop) and is_due(loop):
-            if runner.message_hub.runtime_info.get(VALIDATED) != runner.iter:
-                runner.val_loop.run()
+        loop, validation = runner.train_loop, runner.val_loop
+        if validation is None or not runner.iter or not isinstance(loop, IterBasedTrainLoop):
+            return
+        if is_due(loop) and runner.message_hub.runtime_info.get(VALIDATED) != runner.iter:
+            validation.run()
 
 
 def is_due(loop: IterBasedTrainLoop) -> bool:

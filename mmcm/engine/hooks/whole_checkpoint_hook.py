@@ -109,10 +109,11 @@ class WholeCheckpointHook(SavesStep, CheckpointHook):
             self.set_best_path(key, None)
         self.save_best_of(runner, metrics)
         for key, path in self.best_paths().items():
+            outdated = before[key]
             if path is None:
-                self.set_best_path(key, before[key])
-            elif before[key] not in (None, path) and is_main_process():
-                self._remove(before[key])
+                self.set_best_path(key, outdated)
+            elif outdated not in (None, path) and is_main_process():
+                self._remove(str(outdated))
 
     def best_paths(self) -> dict[str, str | None]:
         """Return the best checkpoint by each metric that decides; none before the first validation."""

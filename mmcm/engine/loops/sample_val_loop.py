@@ -143,10 +143,11 @@ def requests_for(dataloader: dict, model: ConsistencyModel) -> dict:
     """Return the config of a loader whose requests have labels, balanced over the classes of a conditional `model`."""
     dataloader = copy.deepcopy(dataloader)
     requests = dataloader.get('dataset')
-    if isinstance(requests, dict) and DATASETS.get(requests.get('type', '')) is SamplingRequests:
-        if model.num_classes is not None:
-            requests['num_classes'] = requests.get('num_classes') or model.num_classes
-            requests['labels'] = 'balanced' if requests.get('labels') is None else requests['labels']
+    if not isinstance(requests, dict) or DATASETS.get(requests.get('type', '')) is not SamplingRequests:
+        return dataloader
+    if model.num_classes is not None:
+        requests['num_classes'] = requests.get('num_classes') or model.num_classes
+        requests['labels'] = 'balanced' if requests.get('labels') is None else requests['labels']
     return dataloader
 
 

@@ -75,7 +75,7 @@ class TrajectoryHook(SheetHook):
         classes = [''] * number
         if model.num_classes is not None:
             known = names_of(runner, model.num_classes)
-            classes = [f'\n{known[index % model.num_classes]}' for index in range(number)]
+            classes = [f'\nclass {known[index % model.num_classes]}' for index in range(number)]
         names = [name for seed, label in zip(seeds, classes) for name in (f'seed {seed}{label}', 'estimate')]
         rows = [[pair[part][index] for _, *pair in levels] for index in range(number) for part in (0, 1)]
         columns = [f'{sigma:.3g}' for sigma, _, _ in levels]

@@ -105,12 +105,12 @@ def test_end_names_the_best_checkpoint_and_a_command_that_samples_from_it(whole,
 KILLS = {
     'in the first training': f'{NAMES[0]}/iter_2.pth',
     'between both': f'{NAMES[0]}/finished',
-    'before the first step of the second': f'{NAMES[1]}/iter_2.pth',
-    'at the end of the second': f'{NAMES[1]}/finished',
+    'in the second training': f'{NAMES[1]}/iter_2.pth',
+    'before the last validation of the second': f'{NAMES[1]}/iter_{STEPS}.pth',
 }
 
 
-PLACES = [pytest.param(place, marks=[] if 'second' in place else pytest.mark.slow) for place in KILLS]
+PLACES = [pytest.param(place, marks=[] if place == 'in the second training' else pytest.mark.slow) for place in KILLS]
 
 
 @pytest.mark.parametrize('place', PLACES)

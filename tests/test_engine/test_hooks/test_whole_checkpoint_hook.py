@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmcm.engine import WholeCheckpointHook
 from mmcm.engine.resuming.safe_loading import find_latest_checkpoint
+from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
 from support.patience import PATIENCE
 from support.runs import config
@@ -114,7 +115,8 @@ def test_own_choice_of_a_backend_stays(tmp_path):
     assert type(hook.file_backend) is LocalBackend and (tmp_path / 'iter_1.pth').exists()
 
 
-class Scripted(BaseMetric):
+@METRICS.register_module(force=True)
+class ScriptedMetric(BaseMetric):
     """A metric with given values, one for each validation."""
 
     def __init__(self, values, name='distance'):
@@ -132,7 +134,7 @@ def scored(tmp_path, values, name='distance', **settings):
     """Train with a validation after each iteration, which has the scores `values`."""
     cfg = validated_config(tmp_path, len(values), interval=1)
     cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1, **settings)
-    cfg.val_evaluator = dict(type=Scripted, values=values, name=name)
+    cfg.val_evaluator = dict(type='ScriptedMetric', values=values, name=name)
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner

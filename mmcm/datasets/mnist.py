@@ -59,9 +59,8 @@ class MNIST(ImageArrays):
             )
         if len(labels) != len(images) or labels.max(initial=0) >= len(CLASSES):
             raise InputError(
-                f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
-                f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
-                'files from one place.'
+                f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for {len(images)} '
+                f'images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both files from one place.'
             )
         super().__init__([torch.from_numpy(images)[:, None]], labels, CLASSES, 'mnist', labelled, pipeline=pipeline)
 

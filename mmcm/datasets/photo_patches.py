@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ class PhotoPatches(ImageDataset):
     Raises:
         InputError: If scikit-learn is not installed, or a patch is larger than a photograph.
     """
+
+    held_out_split: ClassVar = 'test'
 
     def __init__(self, split: str = 'train', size: Size = 32, flip: bool = False) -> None:
         check_choice('split', split, tuple(SPLITS))

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from mmcm.config import read_config
+from mmcm.datasets.derived_configs import unmirrored
 from mmcm.datasets.formats.image_archive import open_archive
 from mmcm.datasets.formats.image_names import LABELS_FILE, shown
 from mmcm.datasets.image_dataset import ImageDataset
@@ -24,7 +24,6 @@ from mmcm.utils.log import log_warning
 from mmcm.utils.npz import open_npz
 from mmcm.zoo import list_models
 
-MIRRORING = ('RandomFlip',)  # transforms of a training pipeline that are left out
 ANY_LABELS = 2**40  # bytes; the data set limits them by the number of images
 
 
@@ -180,30 +179,6 @@ def is_labelled(path: Path, by_subfolder: bool) -> bool:
         )
         return False
     return True
-
-
-def unmirrored(config: dict) -> dict:
-    """Return the `config` of a data set without mirroring; raise an InputError if its pipeline is not valid."""
-    config = Config(dict(config)).to_dict()
-    check_pipeline(config.get('pipeline'))
-    if config.get('flip'):
-        config['flip'] = False
-    if config.get('pipeline'):
-        config['pipeline'] = [
-            transform for transform in config['pipeline'] if str(transform['type']).split('.')[-1] not in MIRRORING
-        ]
-    return config
-
-
-def check_pipeline(pipeline: Any) -> None:
-    """Raise an InputError unless `pipeline` is a list of the configs of transforms, or None."""
-    if pipeline is not None and (
-        not isinstance(pipeline, (list, tuple))
-        or not all(isinstance(transform, dict) and 'type' in transform for transform in pipeline)
-    ):
-        raise InputError(
-            f"pipeline has to be a list of transforms, such as [dict(type='PackImage')], got {pipeline!r}."
-        )
 
 
 def in_channels(config: dict, channels: int | None) -> dict:

@@ -63,7 +63,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
         return None
     found = SIZE.fullmatch(text)
     if not found or not all(int(side) for side in found.groups(found[1])):
-        raise InputError(f"--size has to be a side or height x width in pixels, such as 64 or 64x96, got {text!r}.")
+        raise InputError(f'--size has to be a side or height x width in pixels, such as 64 or 64x96, got {text!r}.')
     return int(found[1]), int(found[2] or found[1])
 
 

@@ -156,7 +156,8 @@ def decoded(dataset: ImageDataset, position: int, background: str) -> Decoded:
     pixels, transparent = decode_on(content, dataset.source_of(position), check_background(background))
     grey = bool((pixels == pixels[..., :1]).all())
     digest = hashlib.sha256(content).digest()
-    return Decoded(*pixels.shape[:2], grey, is_deep(content), transparent, digest, len(content))
+    height, width, _ = pixels.shape
+    return Decoded(height, width, grey, is_deep(content), transparent, digest, len(content))
 
 
 def is_deep(content: bytes) -> bool:

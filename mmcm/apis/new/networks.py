@@ -53,16 +53,16 @@ def halvings(size: tuple[int, int]) -> int:
     """
     sides, times = size, 0
     while (
-        (min(sides) > LOWEST_SIDE or not times)
-        and times < len(MULTIPLIERS) - 1
-        and not (sides[0] % 2 or sides[1] % 2)
+        (min(sides) > LOWEST_SIDE or not times) and times < len(MULTIPLIERS) - 1 and not (sides[0] % 2 or sides[1] % 2)
     ):
         sides, times = (sides[0] // 2, sides[1] // 2), times + 1
     if min(sides) > LARGEST_LOWEST:
         step = 2 ** (times + 1)
         while max(side / step for side in size) > LARGEST_LOWEST and step < 2 ** (len(MULTIPLIERS) - 1):
             step *= 2
-        near = 'x'.join(str(max(step, round(side / step) * step)) for side in (size if size[0] != size[1] else size[:1]))
+        near = 'x'.join(
+            str(max(step, round(side / step) * step)) for side in (size if size[0] != size[1] else size[:1])
+        )
         raise InputError(
             f'images of {size[0]} x {size[1]} pixels can be halved {times} times only, and a network of this size '
             f'needs sides that are multiples of {step}: --size {near}, for example.'

@@ -29,7 +29,6 @@ from mmcm.apis.new.write_config import config_text, with_augmentation
 from mmcm.apis.resolve_model import resolve_model
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import write_bytes
-from mmcm.utils.system import usable_cores
 
 QUICK = 2.0  # seconds of steps to measure the throughput, before a network is chosen
 PAUSE_NFE_SHARE = 0.02  # of the time, for the network evaluations of a pause
@@ -211,7 +210,13 @@ class Planner:
             denoiser = network_from(self.start, self.data)
             lr = fine_tuning_rate()
             return Plan(
-                stage, self.data, f'that of {self.start.name}', denoiser, batch_size, lr, start=self.start.name,
+                stage,
+                self.data,
+                f'that of {self.start.name}',
+                denoiser,
+                batch_size,
+                lr,
+                start=self.start.name,
                 partial=True,
             )
         classes = len(self.data.classes) or None

@@ -51,7 +51,9 @@ class Source:
         if self.classes is None:
             return config
         if self.classes == 'names' and config['type'] != 'ImageFolder':
-            raise InputError(f'--classes names is for image files, and {self.name} is a {config["type"]}: leave it out.')
+            raise InputError(
+                f'--classes names is for image files, and {self.name} is a {config["type"]}: leave it out.'
+            )
         config['labelled'] = self.classes != 'none'
         if self.classes == 'names':
             config['classes_from'] = 'file_name'
@@ -107,9 +109,7 @@ def pays_to_pack(dataset: ImageDataset, size: tuple[int, int], seconds: float, b
     return seconds <= PACK_TIME_SHARE * budget and num_bytes <= DISK_SHARE * shutil.disk_usage(existing).free
 
 
-def packed(
-    source: Source, size: tuple[int, int], findings: Findings, out: Path, workers: int
-) -> tuple[Data, Packing]:
+def packed(source: Source, size: tuple[int, int], findings: Findings, out: Path, workers: int) -> tuple[Data, Packing]:
     """Pack the images of `source` to the file `out`; return the data, and what was left out.
 
     If images look grey, and only a sample was seen, colours that appear later are kept: all are packed again.

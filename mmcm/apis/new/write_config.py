@@ -56,7 +56,7 @@ def steps_lines(plan: Plan) -> list[str]:
         f'max_iters = {plan.num_steps}',
         f'interval = {plan.interval}  # steps between checkpoints, grids of samples and validations',
         'train_cfg = dict(max_iters=max_iters, val_interval=interval)',
-        f'optim_wrapper = dict(optimizer=dict(lr={plan.lr:g}))  # falls linearly to 0; halve it if the loss is unsteady',
+        f'optim_wrapper = dict(optimizer=dict(lr={plan.lr:g}))  # falls to 0; halve it if the loss is unsteady',
         'default_hooks = dict(',
         '    checkpoint=dict(interval=interval),',
         f'    sample_grid=dict(interval=interval, max_cost={plan.sheet_cost}),',
@@ -87,7 +87,7 @@ def data_lines(plan: Plan) -> list[str]:
         ]
     else:
         lines += [
-            '    # Too few images to hold some out. flip=True adds mirror images: for most photographs, not for letters.',
+            '    # Too few images to hold some out. flip=True adds mirror images: for most photographs, no letters.',
             *assigned('dataset', config, 4),
         ]
     lines += [')', f'val_dataloader = dict(dataset=dict(num_samples={plan.val_samples}))']
@@ -112,8 +112,8 @@ def model_lines(plan: Plan) -> list[str]:
         lines += assigned('objective', settings, 4)
     if plan.augmented and stage.augmented:
         lines += [
-            f'    # Each image is seen more than {FEW_PASSES} times. The network knows how an image was changed, so that',
-            '    # samples are not changed (Karras et al., 2022, Appendix F.2).',
+            f'    # Each image is seen more than {FEW_PASSES} times. The network is told how an image was changed, so',
+            '    # that samples are not changed (Karras et al., 2022, Appendix F.2).',
             *assigned('augmentation', dict(type='EDMAugmentation', probability=AUGMENTATION), 4),
         ]
     if plan.start is not None and stage.start == 'teacher':

@@ -1,6 +1,5 @@
 """`mmcm new`: write a config that trains on own images."""
 
-import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +7,11 @@ from pathlib import Path
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width, size_argument
 from mmcm.utils.outputs import claimed
 
 METHODS = ('edm+cd', 'ect', 'ict')  # a test compares them with those of `mmcm.apis.new.methods`, which loads torch
 CLASSES = ('folders', 'names', 'none')
-SIZE = re.compile(r'(\d+)(?:x(\d+))?')
 BUDGET = '30m'
 
 
@@ -33,6 +32,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_argument('--out', required=True, metavar='FILE.py', help='the config to write')
     parser.add_argument(
         '--size',
+        type=size_argument,
         metavar='N|HxW',
         help='side of the images in pixels, or height x width; default: by the sizes of the files, at most 64',
     )
@@ -57,21 +57,10 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     return parser.parse_args(argv)
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Return height and width of a size such as '64' or '64x96'; an InputError if it is none."""
-    if text is None:
-        return None
-    found = SIZE.fullmatch(text)
-    if not found or not all(int(side) for side in found.groups(found[1])):
-        raise InputError(f'--size has to be a side or height x width in pixels, such as 64 or 64x96, got {text!r}.')
-    return int(found[1]), int(found[2] or found[1])
-
-
 @command
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
-    size = parse_size(args.size)
     out = Path(args.out).expanduser()
     if out.suffix != '.py':
         raise InputError(f'--out {out} has to end in .py, as it becomes a config.')
@@ -83,10 +72,10 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     *before, _ = [stage for stage, _ in stages_of(method, args.start is not None)]
     outs = (*(out.with_name(f'{out.stem}_{stage}.py') for stage in before), out)
     with claimed({'--out': [*outs, out.with_suffix('.npz')]}, args.force, {'SOURCE': args.source}):
-        write(args, size, method, outs)
+        write(args, method, outs)
 
 
-def write(args: Namespace, size: tuple[int, int] | None, method: str, outs: Sequence[Path]) -> None:
+def write(args: Namespace, method: str, outs: Sequence[Path]) -> None:
     """Write the configs `outs`, and print what was found and chosen."""
     import mmcm.datasets  # noqa: F401 (registers them)
     from mmcm.apis.new.budget import parse_budget
@@ -94,6 +83,7 @@ def write(args: Namespace, size: tuple[int, int] | None, method: str, outs: Sequ
     from mmcm.apis.new.report import lines_of
     from mmcm.apis.new.source import Source
 
+    size = None if args.size is None else height_and_width(args.size)
     source = Source(args.source, size, args.classes, args.background)
     pack = outs[-1].with_suffix('.npz')
     request = Request(source, tuple(outs), pack, method, parse_budget(args.budget), args.start, args.workers)

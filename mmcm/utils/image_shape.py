@@ -44,9 +44,9 @@ def json_size(size: Any) -> int | list[int]:
 
 
 def size_argument(text: str) -> int | tuple[int, int]:
-    """Parse the size that an option of a command takes: 'N', or 'HEIGHT,WIDTH'. Its range is not checked."""
+    """Parse the size that an option of a command takes: 'N', 'HEIGHT,WIDTH' or 'HEIGHTxWIDTH'. Its range is not checked."""
     try:
-        height, *more = (int(part) for part in text.strip('()').split(','))
+        height, *more = (int(part) for part in text.strip('()').replace('x', ',').split(','))
         (width,) = more or [height]
     except ValueError as error:
         raise ArgumentTypeError(f'has to be N, for squares, or HEIGHT,WIDTH, in pixels, got {text!r}') from error

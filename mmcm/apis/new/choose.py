@@ -5,6 +5,7 @@ from typing import Any
 
 from mmcm.apis.new.networks import Network, allowed, backbone_settings, cost_of
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width, plain_size
 
 LEAST_HELD_OUT = 5  # images of a class or data set that are enough to hold some out
 HELD_OUT_IMAGES = 500  # that are held out at most, and a twentieth of the images
@@ -170,10 +171,10 @@ def network_from(start: Start, data: Data) -> dict[str, Any]:
         )
     denoiser.pop('boundary', None)  # of the method
     old = backbone.pop('image_size')
-    ratio = min(data.size) / (min(old) if isinstance(old, (list, tuple)) else old)
+    ratio = min(data.size) / min(height_and_width(old))
     attention = tuple(int(side * ratio) for side in backbone.pop('attention_resolutions'))
     changed = dict(
-        image_size=data.size[0] if data.size[0] == data.size[1] else data.size,
+        image_size=plain_size(data.size),
         in_channels=data.channels,
         out_channels=data.channels,
         attention_resolutions=attention,

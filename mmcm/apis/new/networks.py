@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width, plain_size
 
 LOWEST_SIDE = 8  # the shorter side is halved once, and while it is above this,
 LARGEST_LOWEST = 16  # and has to reach this at the lowest level, whose attention is quadratic in the pixels
@@ -85,7 +86,7 @@ def backbone_settings(
     times = halvings(size)
     lowest = tuple(side // 2**times for side in size)
     settings: dict[str, Any] = dict(
-        image_size=size[0] if size[0] == size[1] else size,
+        image_size=plain_size(size),
         in_channels=channels,
         out_channels=channels,
         base_channels=network.base_channels,
@@ -119,8 +120,7 @@ def cost_of(settings: dict[str, Any]) -> tuple[int, float]:
     A backward pass takes twice the operations of a forward pass.
     """
     network = build_on_meta(settings)
-    side = settings['image_size']
-    height, width = side if isinstance(side, tuple) else (side, side)
+    height, width = height_and_width(settings['image_size'])
     options: dict[str, Any] = dict(device='meta', dtype=torch.float32)
     labels = None
     if settings.get('num_classes') is not None:

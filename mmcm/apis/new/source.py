@@ -15,6 +15,7 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_files import ImageFiles
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import plain_size
 
 CLASSES = ('folders', 'names', 'none')  # values of --classes
 MOST_CLASSES_SHARE = 0.5  # of the images; folders of one image each are no classes
@@ -46,7 +47,7 @@ class Source:
         Raises:
             InputError: If there is no such data, or it has no classes of the wanted kind.
         """
-        side: Any = size[0] if size is not None and size[0] == size[1] else size
+        side = None if size is None else plain_size(size)
         config = dataset_config(self.name, side, channels, self.background)
         if self.classes is None:
             return config

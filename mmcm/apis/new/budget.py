@@ -37,9 +37,11 @@ def in_words(seconds: float) -> str:
     if seconds < 2 * UNITS['h']:
         minutes, rest = divmod(seconds, UNITS['m'])
         return f'{minutes} min' + (f' {rest} s' if rest and minutes < 10 else '')
-    hours, rest = divmod(seconds, UNITS['h'])
-    minutes = round(rest / UNITS['m'])
-    return f'{hours} h' + (f' {minutes} min' if minutes else '')
+    if seconds >= 2 * UNITS['d']:
+        hours = round(seconds / UNITS['h'])
+        return f'{hours // 24} d' + (f' {hours % 24} h' if hours % 24 else '')
+    minutes = round(seconds / UNITS['m'])
+    return f'{minutes // 60} h' + (f' {minutes % 60} min' if minutes % 60 else '')
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-PUBLISHED_SCALES = 1280  # end_scales of iCT (Song & Dhariwal, 2024),
-PUBLISHED_STEPS = 400000  # for a training of this length
-PUBLISHED_START = 10
+PUBLISHED_START, PUBLISHED_SCALES = 10, 1280  # scales of iCT at the start and the end (Song & Dhariwal, 2024),
+PUBLISHED_STEPS = 400000  # of a training of this length
+SHORT_START, LEAST_SCALES = 4, 16  # of trainings of minutes, as in the recipe for the digits
+SHORT_SCALES = 128  # scales at the end, up to which a training begins with SHORT_START
 ECT_STAGES = 4  # the ratio 1 - r / t is halved three times, as in the recipe for the digits
 LEAST_HUBER = 0.03  # c of the pseudo-Huber distance of short trainings, as in the recipes of minutes
 
@@ -62,8 +63,10 @@ def ict_settings(num_steps: int, num_values: int) -> dict[str, Any]:
     N grows with the square root of the steps, as the number of scales in Song et al. (2023, Appendix C) does.
     """
     wanted = PUBLISHED_SCALES * math.sqrt(num_steps / PUBLISHED_STEPS)
-    end = min(PUBLISHED_SCALES, max(16, 2 ** math.floor(math.log2(wanted))))
-    start = PUBLISHED_START if end >= 320 else 4
+    if wanted >= PUBLISHED_SCALES:
+        return dict(curriculum=dict(total_steps=num_steps))
+    end = max(LEAST_SCALES, 2 ** math.floor(math.log2(wanted)))
+    start = PUBLISHED_START if end > SHORT_SCALES else SHORT_START
     settings: dict[str, Any] = dict(curriculum=dict(start_scales=start, end_scales=end, total_steps=num_steps))
     if 0.00054 * math.sqrt(num_values) < LEAST_HUBER:  # c = 0.00054 sqrt(d), their Eq. 8
         settings['distance'] = dict(type='PseudoHuber', factor=LEAST_HUBER)

@@ -76,7 +76,7 @@ def ict_settings(num_steps: int, num_values: int) -> dict[str, Any]:
 STAGES = {
     'edm': Stage('edm.py', None, True, no_settings, 'a diffusion model (EDM)'),
     'cd': Stage('cd_minutes.py', 'teacher', False, no_settings, 'consistency distillation of the diffusion model'),
-    'ect': Stage('ect.py', 'init_from', False, ect_settings, 'easy consistency tuning of the diffusion model'),
+    'ect': Stage('ect.py', 'init_from', True, ect_settings, 'easy consistency tuning of the diffusion model'),
     'ict': Stage('ict.py', None, True, ict_settings, 'improved consistency training'),
 }
 METHODS = {

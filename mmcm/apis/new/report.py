@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from mmcm.apis.new.budget import in_words
+from mmcm.apis.new.choose import LEAST_STEPS, WANTED_STEPS
 from mmcm.apis.new.inspection import MOST_NAMED, named, rows_of
 from mmcm.apis.new.measure import device_in_words
 from mmcm.apis.new.networks import build_on_meta
@@ -32,6 +33,13 @@ def lines_of(result: NewConfig, request: Request) -> Iterator[str]:
         for name, value in predictions(training):
             yield row(name, value)
     yield f'together: about {in_words(sum(training.seconds for training in result.trainings))}'
+    few = min(result.trainings, key=lambda training: training.plan.num_steps)
+    if few.plan.num_steps < LEAST_STEPS:
+        enough = request.budget * WANTED_STEPS / few.plan.num_steps
+        yield (
+            f'note: {few.plan.num_steps} steps are few, and images will be vague. {WANTED_STEPS} steps of this network '
+            f'take about {in_words(enough)} in all: give a longer --budget, a smaller --size or a faster device.'
+        )
     configs = shlex.join(str(training.out) for training in result.trainings)
     last = result.trainings[-1]
     run = shlex.join(['--model', f'work_dirs/{last.out.stem}'])
@@ -67,7 +75,7 @@ def choices(result: NewConfig, request: Request) -> Iterator[tuple[str, str]]:
     network = build_on_meta(plan.denoiser['backbone'])
     number = sum(weights.numel() for weights in network.parameters())
     yield 'network', f'{plan.network}, {number / 1e6:.3g} million parameters'
-    yield 'augmentation', "EDM's, in the first training" if plan.augmented else 'none'
+    yield 'augmentation', "EDM's, as each image is seen often" if plan.augmented else 'none'
     yield 'device', device_in_words(plan.threads)
 
 

@@ -90,7 +90,11 @@ def data_lines(plan: Plan) -> list[str]:
             '    # Too few images to hold some out. flip=True adds mirror images: for most photographs, no letters.',
             *assigned('dataset', config, 4),
         ]
-    lines += [')', f'val_dataloader = dict(dataset=dict(num_samples={plan.val_samples}))']
+    lines += [
+        ')',
+        f'auto_scale_lr = dict(base_batch_size={plan.batch_size})  # of the learning rate, for --auto-scale-lr',
+        f'val_dataloader = dict(dataset=dict(num_samples={plan.val_samples}))',
+    ]
     if not data.held_out:
         lines.append("val_evaluator = dict(reference='train')  # falls, too, where images are only memorised")
     if data.classes:

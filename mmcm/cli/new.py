@@ -64,14 +64,14 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     out = Path(args.out).expanduser()
     if out.suffix != '.py':
         raise InputError(f'--out {out} has to end in .py, as it becomes a config.')
-    if not out.stem.isidentifier() and '.' in out.stem:
+    if '.' in out.stem:
         raise InputError(f'--out {out} has a dot in its name, which MMEngine does not read: name another file.')
     from mmcm.apis.new.methods import DEFAULT, DEFAULT_FROM, stages_of
 
     method = args.method or (DEFAULT_FROM if args.start else DEFAULT)
     *before, _ = [stage for stage, _ in stages_of(method, args.start is not None)]
     outs = (*(out.with_name(f'{out.stem}_{stage}.py') for stage in before), out)
-    with claimed({'--out': [*outs, out.with_suffix('.npz')]}, args.force, {'SOURCE': args.source}):
+    with claimed({'--out': list(outs)}, args.force, {'SOURCE': args.source}):
         write(args, method, outs)
 
 
@@ -79,14 +79,17 @@ def write(args: Namespace, method: str, outs: Sequence[Path]) -> None:
     """Write the configs `outs`, and print what was found and chosen."""
     import mmcm.datasets  # noqa: F401 (registers them)
     from mmcm.apis.new.budget import parse_budget
-    from mmcm.apis.new.new_config import Request, new_config
+    from mmcm.apis.new.new_config import new_config
     from mmcm.apis.new.report import lines_of
+    from mmcm.apis.new.request import Request
     from mmcm.apis.new.source import Source
 
     size = None if args.size is None else height_and_width(args.size)
     source = Source(args.source, size, args.classes, args.background)
     pack = outs[-1].with_suffix('.npz')
-    request = Request(source, tuple(outs), pack, method, parse_budget(args.budget), args.start, args.workers)
+    request = Request(
+        source, tuple(outs), pack, method, parse_budget(args.budget), args.start, args.workers, args.force
+    )
     for line in lines_of(new_config(request, lambda line: print(line, flush=True)), request):
         print(line)
 

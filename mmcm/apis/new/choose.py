@@ -7,7 +7,7 @@ from mmcm.apis.new.networks import Network, allowed, backbone_settings, cost_of
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import height_and_width, plain_size
 
-LEAST_HELD_OUT = 5  # images of a class or data set that are enough to hold some out
+LEAST_HELD_OUT = 20  # images; with fewer, the distance to them says little
 HELD_OUT_IMAGES = 500  # that are held out at most, and a twentieth of the images
 FEW_PASSES = 20  # a training that sees each image more often is augmented,
 AUGMENTATION = 0.12  # with this probability (Karras et al., 2022, Table 6, CIFAR-10)

@@ -18,7 +18,7 @@ from mmcm.datasets.image_files import ImageFiles
 from mmcm.datasets.transforms.eight_bits import SIXTEEN_BITS
 from mmcm.datasets.transforms.load_image import check_background, decode_on
 from mmcm.utils.bounded import Unreadable, read_file
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, printable
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES
 from mmcm.utils.progress import progress_bar
 
@@ -205,6 +205,6 @@ def named(findings: Findings) -> Iterator[str]:
         ('broken', findings.broken),
     ):
         for line in lines[:MOST_NAMED]:
-            yield f'{text}: {line}'
+            yield f'{text}: {printable(line)}'
         if len(lines) > MOST_NAMED:
             yield f'{text}: ... and {len(lines) - MOST_NAMED} more'

@@ -8,8 +8,9 @@ from mmcm.apis.new.choose import LEAST_STEPS, WANTED_STEPS
 from mmcm.apis.new.inspection import MOST_NAMED, named, rows_of
 from mmcm.apis.new.measure import device_in_words
 from mmcm.apis.new.networks import build_on_meta
-from mmcm.apis.new.new_config import NewConfig, Request, Trained
+from mmcm.apis.new.request import NewConfig, Request, Trained
 from mmcm.apis.new.source import background_in_words
+from mmcm.utils.errors import printable
 from mmcm.utils.files import in_bytes
 
 INDENT = 16
@@ -21,7 +22,7 @@ def lines_of(result: NewConfig, request: Request) -> Iterator[str]:
     seen = set(result.findings.broken)
     more = [reason for reason in result.left_out if reason not in seen]
     for reason in more[:MOST_NAMED]:
-        yield f'left out: {reason}'
+        yield f'left out: {printable(reason)}'
     yield 'found'
     for name, value in rows_of(result.findings):
         yield row(name, value)

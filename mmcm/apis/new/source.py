@@ -1,21 +1,24 @@
 """Data of a new config: from what the user names to images of one size, packed where that pays."""
 
+import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmcm.apis.data.packing import Packing, pack
+from mmcm.apis.data.packing import pack
 from mmcm.apis.data.resolve_dataset import build_images, dataset_config
 from mmcm.apis.new.choose import Data
 from mmcm.apis.new.inspection import Findings
 from mmcm.apis.new.networks import halvings
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_files import ImageFiles
+from mmcm.datasets.image_pack import read_notes
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import plain_size
+from mmcm.utils.npz import open_npz
+from mmcm.utils.outputs import claimed
 
 CLASSES = ('folders', 'names', 'none')  # values of --classes
 MOST_CLASSES_SHARE = 0.5  # of the images; folders of one image each are no classes
@@ -110,25 +113,57 @@ def pays_to_pack(dataset: ImageDataset, size: tuple[int, int], seconds: float, b
     return seconds <= PACK_TIME_SHARE * budget and num_bytes <= DISK_SHARE * shutil.disk_usage(existing).free
 
 
-def packed(source: Source, size: tuple[int, int], findings: Findings, out: Path, workers: int) -> tuple[Data, Packing]:
-    """Pack the images of `source` to the file `out`; return the data, and what was left out.
+def packed(
+    source: Source, size: tuple[int, int], findings: Findings, out: Path, workers: int, force: bool = False
+) -> tuple[Data, list[str]]:
+    """Pack the images of `source` to the file `out`; return the data, and the reason of each image that was left out.
 
-    If images look grey, and only a sample was seen, colours that appear later are kept: all are packed again.
+    An existing pack of these images is taken. If images look grey, and only a sample was seen, colours that appear
+    later are kept: all are packed again.
+
+    Raises:
+        InputError: If `out` is another file, and `force` is not set.
     """
     classes = source if findings.classes else replace(source, classes='none')
 
-    def attempt(channels: int) -> Packing:
+    def attempt(channels: int) -> tuple[int, list[str]]:
         config = classes.config(size, channels)
-        return pack(build_images(config), out, config, workers, 'skip', progress=True)
+        found = existing_pack(out, config, findings.num_images)
+        if found is not None:
+            return found
+        with claimed({'--out': out}, force):
+            done = pack(build_images(config), out, config, workers, 'skip', progress=True)
+        return done.num_images, done.corrupt
 
     channels = findings.channels
-    done = attempt(channels)
-    if channels == 1 and not findings.is_complete and done.corrupt:
-        coloured = attempt(3)
-        if len(coloured.corrupt) < len(done.corrupt):
-            channels, done = 3, coloured
+    number, corrupt = attempt(channels)
+    if channels == 1 and not findings.is_complete and corrupt:
+        force = True  # the file is ours
+        coloured, failed = attempt(3)
+        if len(failed) < len(corrupt):
+            channels, number, corrupt = 3, coloured, failed
     config = dict(type='ImagePack', data_file=str(out.absolute()), labelled=bool(findings.classes))
-    return Data(config, done.num_images, size, channels, findings.classes), done
+    return Data(config, number, size, channels, findings.classes), corrupt
+
+
+def existing_pack(path: Path, config: dict[str, Any], num_images: int) -> tuple[int, list[str]] | None:
+    """Return the number of images in a pack of the source `config`, and why others were left out; None for other files.
+
+    Args:
+        path (Path): The file, which need not exist.
+        config (dict): Config of the data set to pack.
+        num_images (int): Number of its images, broken ones included.
+    """
+    if not path.is_file():
+        return None
+    try:
+        notes = read_notes(open_npz(path))
+    except InputError:
+        return None
+    same = notes.get('source') == json.loads(json.dumps(config, default=str))
+    if not same or notes.get('num_images', 0) + notes.get('num_corrupt', 0) != num_images:
+        return None
+    return notes['num_images'], list(notes.get('corrupt', ()))
 
 
 def unpacked(source: Source, dataset: ImageDataset, size: tuple[int, int], findings: Findings) -> Data:
@@ -149,6 +184,3 @@ def unpacked(source: Source, dataset: ImageDataset, size: tuple[int, int], findi
 def background_in_words(source: Source) -> str:
     """Return the colour behind transparent images."""
     return source.background or DEFAULT_BACKGROUND
-
-
-Report = Callable[[str], None]

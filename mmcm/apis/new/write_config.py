@@ -3,9 +3,9 @@
 import pprint
 from typing import Any
 
-from mmcm.apis.new.budget import in_words
 from mmcm.apis.new.choose import AUGMENT_DIM, AUGMENTATION, FEW_PASSES, Plan
 from mmcm.apis.new.methods import STAGES
+from mmcm.utils.errors import printable
 
 WIDTH = 110
 
@@ -108,7 +108,7 @@ def model_lines(plan: Plan) -> list[str]:
     parts: dict[str, Any] = dict(denoiser=plan.denoiser)
     settings = stage.settings(plan.num_steps, plan.data.channels * plan.data.size[0] * plan.data.size[1])
     lines = [
-        f'# The network: {plan.network}. The table in docs/own_pictures.md has the others.',
+        f'# The network: {printable(plan.network)}. The table in docs/own_pictures.md has the others.',
         'model = dict(',
         *assigned('denoiser', parts['denoiser'], 4),
     ]
@@ -167,7 +167,7 @@ def call_text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         parts = ', '.join(map(call_text, value))
         return f'[{parts}]' if isinstance(value, list) else f'({parts}{"," if len(value) == 1 else ""})'
-    return repr(value)
+    return repr(value).replace('{{', '{\\x7b')  # MMEngine replaces names in double braces
 
 
 def plain(value: Any, indent: int) -> str:
@@ -175,9 +175,5 @@ def plain(value: Any, indent: int) -> str:
     text = call_text(value)
     if len(text) <= WIDTH - indent:
         return text
-    return pprint.pformat(value, width=WIDTH - indent, compact=True).replace('\n', '\n' + ' ' * indent)
-
-
-def time_line(seconds: float) -> str:
-    """Return a predicted time for a message."""
-    return f'about {in_words(seconds)}'
+    text = pprint.pformat(value, width=WIDTH - indent, compact=True).replace('\n', '\n' + ' ' * indent)
+    return text.replace('{{', '{\\x7b')

@@ -33,7 +33,7 @@ def test_half_life_of_the_average_is_a_twentieth_of_the_training():
 
 
 def test_held_out_images_are_a_twentieth_up_to_a_number():
-    assert data(1000).held_out == 0.05 and data(100000).held_out == 0.005 and data(30).held_out == 0
+    assert data(1000).held_out == 0.05 and data(100000).held_out == 0.005 and data(399).held_out == 0
     assert data(1000).num_training == 900 and data(30).num_training == 30
 
 

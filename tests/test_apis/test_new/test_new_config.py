@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from mmcm.apis.new import new_config as module
+from mmcm.apis.new import planner
 from mmcm.apis.new.budget import Costs
 from mmcm.apis.new.choose import Data, step_operations
 from mmcm.apis.new.measure import Measurement, TooLarge
+from mmcm.apis.new.methods import stages_of
 from mmcm.apis.new.networks import NETWORKS
-from mmcm.apis.new.new_config import Request, new_config
+from mmcm.apis.new.new_config import new_config
 from mmcm.apis.new.report import lines_of
+from mmcm.apis.new.request import Request
 from mmcm.apis.new.source import Source
 from mmcm.config import read_config
 from mmcm.utils.errors import InputError
@@ -53,13 +56,13 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch):
     machine = Machine()
-    monkeypatch.setattr(module, 'measure', machine)
-    monkeypatch.setattr(module, 'augments', lambda *numbers: False)
+    monkeypatch.setattr(planner, 'measure', machine)
+    monkeypatch.setattr(planner, 'augments', lambda *numbers: False)
     return machine
 
 
 def request(folder, tmp_path, method='edm+cd', budget=600, start=None, size=(16, 16), **kwargs):
-    outs = [tmp_path / f'own_{stage}.py' for stage, _ in module.stages_of(method, start is not None)[:-1]]
+    outs = [tmp_path / f'own_{stage}.py' for stage, _ in stages_of(method, start is not None)[:-1]]
     source = Source(str(folder), size, **kwargs)
     return Request(source, (*outs, tmp_path / 'own.py'), tmp_path / 'own.npz', method, budget, start)
 
@@ -130,7 +133,7 @@ def test_images_that_are_slow_to_pack_are_decoded_while_training(machine, tmp_pa
     asked = request(folder, tmp_path, 'ict')
     result = new_config(asked, lambda line: None)
     config = read_config(result.trainings[0].out)
-    assert config.train_dataloader.dataset.dataset.type == 'ImageFolder' and not asked.pack.exists()
+    assert config.train_dataloader.dataset.type == 'ImageFolder' and not asked.pack.exists()
 
 
 @pytest.mark.slow

@@ -62,8 +62,8 @@ def test_pack_has_the_classes_and_leaves_broken_files_out(tmp_path):
     folder, (_, _, broken) = write_flawed(tmp_path / 'images', 4)
     source = Source(str(folder), (16, 16), classes='folders')
     _, findings = look(source)
-    data, done = packed(source, (16, 16), findings, tmp_path / 'x.npz', 1)
-    assert str(broken) in done.corrupt[0] and data.num_images == 6
+    data, left_out = packed(source, (16, 16), findings, tmp_path / 'x.npz', 1)
+    assert str(broken) in left_out[0] and data.num_images == 6
     assert len(ImagePack(tmp_path / 'x.npz')) == 6 and data.classes == ('flower',)
 
 
@@ -74,8 +74,20 @@ def test_colours_that_a_sample_missed_are_kept(tmp_path, monkeypatch):
     write_photo_crops(folder, 2, (16, 16))
     findings.num_images = 6  # as if a sample had seen four grey images
     assert findings.channels == 1 and not findings.is_complete
-    data, done = packed(source, (16, 16), findings, tmp_path / 'x.npz', 1)
-    assert (data.channels, data.num_images, done.corrupt) == (3, 6, [])
+    data, left_out = packed(source, (16, 16), findings, tmp_path / 'x.npz', 1)
+    assert (data.channels, data.num_images, left_out) == (3, 6, [])
+
+
+def test_pack_of_the_same_images_is_taken_and_another_file_is_kept(tmp_path, monkeypatch):
+    folder, _ = write_flawed(tmp_path / 'images', 4)
+    source, out = Source(str(folder), (16, 16)), tmp_path / 'x.npz'
+    _, findings = look(source)
+    first = packed(source, (16, 16), findings, out, 1)
+    time = out.stat().st_mtime_ns
+    assert packed(source, (16, 16), findings, out, 1) == first and out.stat().st_mtime_ns == time
+    with pytest.raises(InputError, match='exists: give --force'):
+        packed(source, (8, 8), findings, out, 1)
+    assert packed(source, (8, 8), findings, out, 1, force=True)[0].size == (8, 8)
 
 
 def test_kinds_of_classes_are_those_of_the_command():

@@ -84,5 +84,7 @@ def test_long_values_take_several_lines_of_the_limited_width():
 
 
 def test_name_of_a_class_cannot_run_code(tmp_path):
-    name = "'), __import__('os').abort(), ('"
-    assert read(config_text(plan(classes=(name, 'b'))), tmp_path).class_names == (name, 'b')
+    names = "'), __import__('os').abort(), ('", '{{ fileDirname }}', 'a\nb', '{{_base_.model}}'
+    assert read(config_text(plan(classes=names)), tmp_path).class_names == names
+    many = tuple(f'{{{{ fileDirname }}}} {number}' for number in range(30))
+    assert read(config_text(plan(classes=many)), tmp_path).class_names == many

@@ -44,7 +44,7 @@ def json_size(size: Any) -> int | list[int]:
 
 
 def size_argument(text: str) -> int | tuple[int, int]:
-    """Parse the size that an option of a command takes: 'N', 'HEIGHT,WIDTH' or 'HEIGHTxWIDTH'. Its range is not checked."""
+    """Parse the size of an option: 'N', 'HEIGHT,WIDTH' or 'HEIGHTxWIDTH'. Its range is not checked."""
     try:
         height, *more = (int(part) for part in text.strip('()').replace('x', ',').split(','))
         (width,) = more or [height]

@@ -83,7 +83,7 @@ class Plan:
         start (str, optional): Run or model to start from, for the stage's setting `start`.
         partial (bool): Whether weights of `start` that do not fit are adapted.
         val_samples (int): Samples of a validation.
-        sheet_cost (int): `max_cost` of the grids of samples.
+        grid_cost (int): `max_cost` of the grids of samples.
         budget (str): The budget of the whole method, in words.
     """
 
@@ -100,7 +100,7 @@ class Plan:
     start: str | None = None
     partial: bool = False
     val_samples: int = 200
-    sheet_cost: int = 500
+    grid_cost: int = 500
     budget: str = ''
 
     @property

@@ -19,7 +19,7 @@ from mmcm.utils.memory import free_memory, memory_of
 from mmcm.utils.system import usable_cores
 
 MEMORY_SHARE = 0.6  # of the free memory, for a training
-SECONDS = 6.0  # for the steps of a number of threads
+SECONDS = 6.0  # for the steps of a number of threads, at most, unless a few steps take longer
 POLL = 0.1  # seconds between two looks at the memory of the other process
 NO_MEMORY = re.compile(r'out of memory|not enough memory|Cannot allocate memory', re.IGNORECASE)
 PROBE = """
@@ -109,7 +109,7 @@ def read_measurement(found: dict, seconds: float) -> Measurement:
     """Return the measurement in the file of CostProbeHook, of a process that ran for so many `seconds` or more."""
     step = statistics.median(taken for threads, taken in found['steps'] if threads == found['threads'])
     validation = found.get('validation', 0.0)
-    pause = validation + found['checkpoint'] + found['sheets']
+    pause = validation + found['checkpoint'] + found['grids']
     first = max(0.0, found.get('first_validation', 0.0) - validation)
     return Measurement(Costs(min(found['start'], seconds), step, pause, first), found['threads'], found['memory'])
 

@@ -19,7 +19,7 @@ from mmcm.apis.new.choose import (
     network_from,
     step_operations,
 )
-from mmcm.apis.new.measure import Measurement, TooLarge, measure, memory_limit, thread_counts
+from mmcm.apis.new.measure import SECONDS, Measurement, TooLarge, measure, memory_limit, thread_counts
 from mmcm.apis.new.methods import STAGES, stages_of
 from mmcm.apis.new.networks import Network, allowed, backbone_settings
 from mmcm.apis.new.request import Request, Trained
@@ -27,11 +27,12 @@ from mmcm.apis.new.write_config import config_text, with_augmentation
 from mmcm.utils.errors import InputError
 
 FINE_TUNING_RATE = 1e-4  # of a model that is trained already
-QUICK = 2.0  # seconds of steps to measure the throughput, before a network is chosen
+QUICK = 2.0  # seconds of steps to measure the throughput, before a network is chosen; and of others, at least,
+MEASURED_SHARE = 1 / 60  # but this share of the budget
 PAUSE_NFE_SHARE = 0.02  # of the time, for the network evaluations of a pause
 VALIDATION_NFE = 9  # largest number of evaluations of a sample in a validation; see SampleValLoop
 LEAST_SAMPLES, MOST_SAMPLES = 64, 500  # of a validation
-LEAST_SHEET, MOST_SHEET = 100, 1000  # network evaluations of a grid
+LEAST_GRID, MOST_GRID = 100, 1000  # network evaluations of a grid
 
 Report = Callable[[str], None]
 
@@ -82,7 +83,7 @@ class Planner:
         batch_size = first_batch(self.data.num_training, torch.cuda.is_available())
         smallest = allowed(self.data.num_images)[0]
         plan = self.plan(stage, smallest, batch_size)
-        quick = replace(plan, val_samples=LEAST_BATCH, sheet_cost=LEAST_BATCH)
+        quick = replace(plan, val_samples=LEAST_BATCH, grid_cost=LEAST_BATCH)
         quick, found = self.fitted(quick, seconds=QUICK)
         step = found.costs.step
         if self.start is None:
@@ -100,7 +101,7 @@ class Planner:
         plan = replace(
             plan,
             val_samples=int(min(MOST_SAMPLES, max(LEAST_SAMPLES, affordable / VALIDATION_NFE))),
-            sheet_cost=int(min(MOST_SHEET, max(LEAST_SHEET, affordable / 2))),
+            grid_cost=int(min(MOST_GRID, max(LEAST_GRID, affordable / 2))),
         )
         plan, found = self.fitted(plan)
         return replace(plan, threads=found.threads), found
@@ -131,14 +132,14 @@ class Planner:
         Raises:
             InputError: If a batch of one image does not fit.
         """
-        options = {} if seconds is None else dict(seconds=seconds)
+        seconds = seconds or min(SECONDS, max(QUICK, MEASURED_SHARE * self.request.budget))
         while True:
             self.num_measured += 1
             self.report(f'measuring {plan.stage} with the network {plan.network!r} and batches of {plan.batch_size}')
             threads = thread_counts() if threads is None else threads
             try:
                 place = self.folder / f'{self.num_measured}'
-                return plan, measure(config_text(plan), place, self.limit, threads, **options)
+                return plan, measure(config_text(plan), place, self.limit, threads, seconds)
             except TooLarge as error:
                 if plan.batch_size == 1:
                     raise InputError(

@@ -59,8 +59,8 @@ def steps_lines(plan: Plan) -> list[str]:
         f'optim_wrapper = dict(optimizer=dict(lr={plan.lr:g}))  # falls to 0; halve it if the loss is unsteady',
         'default_hooks = dict(',
         '    checkpoint=dict(interval=interval),',
-        f'    sample_grid=dict(interval=interval, max_cost={plan.sheet_cost}),',
-        f'    trajectory=dict(interval=interval, max_cost={plan.sheet_cost}),',
+        f'    sample_grid=dict(interval=interval, max_cost={plan.grid_cost}),',
+        f'    trajectory=dict(interval=interval, max_cost={plan.grid_cost}),',
         ')',
     ]
 

@@ -29,7 +29,7 @@ class CostProbeHook(Hook):
     """Measure a few steps of a training, a checkpoint, the grids and the validation; then end the training.
 
     The file `out` gets, in JSON: `start` (seconds before the first step), `threads` (the fastest number), `steps`
-    (seconds of each measured step by number of threads, as pairs), `checkpoint`, `sheets`, `first_validation` and
+    (seconds of each measured step by number of threads, as pairs), `checkpoint`, `grids`, `first_validation` and
     `validation` (seconds), and `memory` (peak in bytes: of the process, or of the accelerator).
 
     Args:
@@ -103,14 +103,14 @@ class CostProbeHook(Hook):
         }
         best = min(medians, key=lambda number: medians[number])
         self.set_threads(best)
-        sheets = [hook for hook in runner.hooks if isinstance(hook, SheetHook)]
+        grids = [hook for hook in runner.hooks if isinstance(hook, SheetHook)]
         checkpoints = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
         found = dict(
             start=self.start,
             threads=best,
             steps=self.steps,
             checkpoint=sum(timed(partial(save_checkpoint, hook, runner)) for hook in checkpoints),
-            sheets=sum(timed(partial(hook.draw, runner)) for hook in sheets),
+            grids=sum(timed(partial(hook.draw, runner)) for hook in grids),
         )
         if runner.val_loop is not None:
             found['first_validation'] = timed(runner.val_loop.run)

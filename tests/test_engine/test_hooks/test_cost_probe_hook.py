@@ -26,7 +26,7 @@ def test_probe_alternates_threads_and_ends_the_training(tmp_path):
     assert runner.iter == WARM_UP + ROUNDS * 2 * (LEAST_STEPS + 1)  # the first step of a block is not counted
     assert [threads for threads, _ in found['steps']] == ([1] * LEAST_STEPS + [2] * LEAST_STEPS) * ROUNDS
     assert found['threads'] in (1, 2) and found['memory'] > 10**7
-    parts = [found['start'], found['checkpoint'], found['sheets'], *(step for _, step in found['steps'])]
+    parts = [found['start'], found['checkpoint'], found['grids'], *(step for _, step in found['steps'])]
     assert min(parts) >= 0 and sum(parts) < seconds
     assert found['checkpoint'] > 0 and 'validation' not in found
     assert (tmp_path / 'run' / f'iter_{runner.iter}.pth').exists()

@@ -240,3 +240,21 @@ def test_model_of_other_proportions_says_what_it_sees_and_takes_factors_of_both_
             picture, _ = kind.get(inferencer, 0)
             assert min(picture.size) >= 8
             assert fit_image(enlarged(picture), 3, (8, 12)).shape == (8, 12, 3)
+
+
+@pytest.mark.parametrize('task', ['inpaint', 'colorize', 'uncrop', 'deblur'])
+def test_candidates_of_other_proportions_are_those_of_the_command_line(client, models, digit, paint, task):
+    layers = [paint] if task == 'inpaint' else []
+    gallery, *_ = ask(client, models, task=task, model='wide', label='no class', picture=canvas(digit, *layers))
+    options = {name: dict(ASKED, kernel=[1, 2, 1])[name] for name in OPTIONS[task]}
+    if task == 'inpaint':
+        options['mask'] = np.repeat([[0], [255]], SIDE // 2, axis=0).repeat(SIDE, 1).astype(np.uint8)
+    inferencer = ConsistencyModelInferencer(models.wide, device='cpu')
+    expected = edit_picture(inferencer, task, digit, None, 2, SEED, region='square', **options)
+    pictures, _ = shown(gallery)
+    assert expected.candidates.shape == (2, 3, 8, 12)
+    for picture, candidate in zip(pictures, expected.candidates, strict=True):
+        step = picture.shape[0] // 8
+        enlarged_candidate = to_pixels(candidate).repeat(step, 0).repeat(step, 1)
+        assert picture.shape == enlarged_candidate.shape
+        assert np.abs(picture.astype(int) - enlarged_candidate).max() <= 1

@@ -148,7 +148,7 @@ def test_command_makes_a_chain_that_trains_and_samples(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    told = run('new', 'icons', '--size', '8', '--budget', '90s', '--out', 'own.py')
+    told = run('new', 'icons', '--size', '8', '--budget', '10m', '--out', 'own.py')
     assert 'mmcm train own_edm.py own.py' in told
     short = ['--cfg-options', 'train_cfg.max_iters=3']
     run('train', 'own_edm.py', 'own.py', *short)

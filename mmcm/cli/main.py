@@ -16,6 +16,7 @@ COMMANDS = {
     'sample': 'generate images, from one to millions',
     'edit': 'inpaint, colorize, enlarge or vary an image',
     'web': 'sample, edit, interpolate and compare in a browser',
+    'new': 'write a config that trains on own images',
     'train': 'train a model from a config, or several in order',
     'test': 'measure samples of a model, or any images',
     'search': 'find the noise levels of a few-step sampler',

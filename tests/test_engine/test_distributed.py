@@ -40,7 +40,11 @@ METHODS = dict(
     edm=['model.sampler.num_steps=2'],
     ct=[],
     cd=[TEACHER],
-    ict=[],
+    ict=[
+        'model.augmentation.type=EDMAugmentation',
+        'model.augmentation.probability=0.5',
+        'model.denoiser.backbone.augment_dim=9',
+    ],
     ect=['model.init_from={folder}/edm/one'],
     pd=[TEACHER],
     sct=[],

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import Size, height_and_width, plain_size
 
 Layer = TypeVar('Layer', bound=nn.Module)
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
@@ -32,10 +33,12 @@ class ADMUNet(BaseModule):
     format `channels_last` the attention works on views of the feature maps.
 
     Args:
-        image_size (int): Height and width of the images in pixels.
+        image_size (int | Sequence[int]): Size of the images in pixels: the side of squares, or (height, width). Each
+            level after the first halves it.
         base_channels (int): Width of the first level, a multiple of `norm_groups`.
         num_res_blocks (int): Residual blocks per level on the way down; one more on the way up.
-        attention_resolutions (Sequence[int]): Sizes in pixels of the feature maps that get attention.
+        attention_resolutions (Sequence[int]): Sizes in pixels of the feature maps that get attention: their shorter
+            sides, so that a network for 64 x 96 pixels has the layers of one for 64 x 64.
         channel_mult (Sequence[int]): Width of each level in units of `base_channels`; each level halves the size.
         in_channels (int): Channels of x.
         out_channels (int): Channels of the output.
@@ -59,7 +62,7 @@ class ADMUNet(BaseModule):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: Size,
         base_channels: int,
         num_res_blocks: int,
         attention_resolutions: Sequence[int],
@@ -84,12 +87,8 @@ class ADMUNet(BaseModule):
             raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
         if min(channel_mult) <= 0:
             raise InputError(f'channel_mult has to be of positive numbers, got {tuple(channel_mult)}.')
-        if image_size % 2 ** (len(channel_mult) - 1):
-            raise InputError(
-                f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
-                f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
-                'Shorten channel_mult or change image_size.'
-            )
+        image_size = plain_size(image_size, 'image_size')
+        check_halvings(image_size, channel_mult)
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
         if base_channels < 1 or base_channels % norm_groups:
@@ -128,7 +127,7 @@ class ADMUNet(BaseModule):
 
         widths = [base_channels * mult for mult in channel_mult]
         last = len(widths) - 1
-        channels, size = widths[0], image_size
+        channels, size = widths[0], min(height_and_width(image_size))
         self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels, channels, 3, padding=1))])
         skips = [channels]
         for level, width in enumerate(widths):
@@ -210,6 +209,23 @@ class ADMUNet(BaseModule):
         if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
             return checkpoint(block, h, embedding, use_reentrant=False)
         return block(h, embedding)
+
+
+def check_halvings(image_size: int | tuple[int, int], channel_mult: Sequence[int]) -> None:
+    """Raise an InputError unless images of this size can be halved once for each level after the first."""
+    halvings = len(channel_mult) - 1
+    factor = 2**halvings
+    sides = height_and_width(image_size)
+    if any(side % factor for side in sides):
+        smaller, larger = (
+            plain_size([max(1, round_(side / factor)) * factor for side in sides]) for round_ in (math.floor, math.ceil)
+        )
+        nearest = f'{smaller} or {larger}' if smaller != larger else f'{larger}'
+        raise InputError(
+            f'image_size {image_size} cannot be halved {halvings} times, as the {len(channel_mult)} levels of '
+            f'channel_mult {tuple(channel_mult)} need: height and width have to be multiples of {factor}. '
+            f'Take {nearest}, or shorten channel_mult.'
+        )
 
 
 def has_tangent(x: Tensor) -> bool:

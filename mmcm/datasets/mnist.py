@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class MNIST(ImageArrays):
     Raises:
         InputError: If a file is missing, damaged or of another kind.
     """
+
+    held_out_split: ClassVar = 'test'
 
     def __init__(
         self, data_root: str, split: str = 'train', labelled: bool = True, pipeline: Sequence[dict] | None = None

@@ -334,7 +334,7 @@ def bad_requests(folder, picture, mask):
         yield [task, '--img', folder / 'none.png', *arguments], 'there is no image'
         yield [task, '--img', folder / 'huge.png', *arguments], 'huge.png has more pixels than can be read'
         yield [task, '--img', folder / 'text.jpg', *arguments], 'whatever its name says'
-        yield [task, '--img', folder, *arguments], 'is a folder: name a picture file'
+        yield [task, '--img', folder, *arguments], 'is a folder: name an image file'
     yield ['stroke', '--img', picture, '--region', 'whole'], 'stroke sees the central square'
     yield ['stroke', '--img', picture, '--side', 8], 'a side is for whole images'
     yield [*inpaint, '--side', 7], 'side has to be an integer from 8 to'

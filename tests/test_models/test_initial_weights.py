@@ -86,6 +86,17 @@ def test_model_of_the_zoo_starts_a_network_of_colour_images_of_another_size():
     assert '10 classes by number, 2 new ones' in report.adapted['label_emb.weight']
 
 
+@pytest.mark.parametrize('size', [(8, 12), (24, 16), 32])
+def test_network_for_images_of_other_proportions_takes_all_weights(tmp_path, size):
+    path, expected = write(tmp_path, 'openai.pt')
+    model = initial(dict(checkpoint=str(path), partial=True), denoiser=denoiser(image_size=size, num_classes=10))
+    assert model.initial_load.ratio == 1 and not model.initial_load.adapted
+    own = model.denoiser.backbone.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in expected.items())
+    height, width = (size, size) if isinstance(size, int) else size
+    assert model.sample(1, labels=2).shape == (1, 1, height, width)
+
+
 def test_average_is_chosen_by_name(tmp_path):
     path, averaged = write(tmp_path, 'run.pth')
     model = initial(dict(checkpoint=str(path), average='online', partial=True))

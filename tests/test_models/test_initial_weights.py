@@ -29,6 +29,7 @@ def initial(init_from, names=(), **changes):
         | dict(init_from=init_from)
     )
     model.class_names = names
+    model.start = None if model.num_classes is None else model.denoiser.backbone.label_emb.weight.detach().clone()
     model.init_weights()
     return model
 
@@ -64,8 +65,8 @@ def test_every_format_starts_a_network_with_other_classes(tmp_path, name):
     for network in (model.denoiser, model.target, model.emas['0_9']):
         own = network.backbone.state_dict()
         assert all(torch.equal(own[key], value) for key, value in expected.items() if key != 'label_emb.weight')
-        mean = expected['label_emb.weight'].mean(0)
-        torch.testing.assert_close(own['label_emb.weight'], mean.expand(3, -1))
+        deviation, mean = torch.std_mean(expected['label_emb.weight'], 0, correction=0)
+        torch.testing.assert_close(own['label_emb.weight'], mean + deviation * initial(None).start)
     report = model.initial_load
     assert report.ratio == 1 and list(report.adapted) == ['label_emb.weight'] and str(path) in report.source
 
@@ -115,9 +116,10 @@ def test_names_of_the_data_choose_the_rows(tmp_path):
     start = dict(checkpoint=str(tmp_path / 'x.safetensors'), partial=True)
     table = initial(start, class_names(['Digit 7', 'letter', 'digit 2'])).denoiser.backbone.label_emb.weight.detach()
     theirs = weights['label_emb.weight']
-    torch.testing.assert_close(table, torch.stack([theirs[7], theirs.mean(0), theirs[2]]))
+    new = theirs.mean(0) + theirs.std(0, correction=0) * initial(None).start
+    torch.testing.assert_close(table, torch.stack([theirs[7], new[1], theirs[2]]))
     table = initial(dict(start, classes=['digit 1', 4, None])).denoiser.backbone.label_emb.weight.detach()
-    torch.testing.assert_close(table, torch.stack([theirs[1], theirs[4], theirs.mean(0)]))
+    torch.testing.assert_close(table, torch.stack([theirs[1], theirs[4], new[2]]))
 
 
 def test_log_has_the_report_in_a_line(tmp_path, caplog):

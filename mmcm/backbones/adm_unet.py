@@ -53,6 +53,9 @@ class ADMUNet(BaseModule):
         norm_groups (int): Groups of every group normalisation.
         norm_eps (float): What every group normalisation adds to the variance.
         activation (str): In the residual blocks: 'silu', 'gelu', 'mish' or 'relu'. Elsewhere it is SiLU.
+        patch_size (int): Side p of the square patches that enter and leave the network as p^2 values per channel, so
+            that the first level has 1 / p of the size of the image (Hoogeboom et al., 2023, arXiv 2301.11093, Section
+            3.2). Wide levels of a small size use a processor better than narrow ones of the full size.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -75,18 +78,20 @@ class ADMUNet(BaseModule):
         norm_groups: int = 32,
         norm_eps: float = 1e-5,
         activation: str = 'silu',
+        patch_size: int = 1,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_count('patch_size', patch_size)
         if not channel_mult:
             raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
         if min(channel_mult) <= 0:
             raise InputError(f'channel_mult has to be of positive numbers, got {tuple(channel_mult)}.')
-        if image_size % 2 ** (len(channel_mult) - 1):
+        if image_size % patch_size or image_size // patch_size % 2 ** (len(channel_mult) - 1):
             raise InputError(
-                f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
-                f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
-                'Shorten channel_mult or change image_size.'
+                f'image_size {image_size}{f" / patch_size {patch_size}" if patch_size > 1 else ""} cannot be halved '
+                f'{len(channel_mult) - 1} times, as the {len(channel_mult)} levels of channel_mult '
+                f'{tuple(channel_mult)} need. Shorten channel_mult or change image_size.'
             )
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
@@ -101,6 +106,7 @@ class ADMUNet(BaseModule):
         self.num_classes = num_classes
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
+        self.patch_size = patch_size
         self.activation = ACTIVATIONS[activation]()
         embed_channels = 4 * base_channels
         norm = partial(nn.GroupNorm, norm_groups, eps=norm_eps)
@@ -121,8 +127,8 @@ class ADMUNet(BaseModule):
 
         widths = [base_channels * mult for mult in channel_mult]
         last = len(widths) - 1
-        channels, size = widths[0], image_size
-        self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels, channels, 3, padding=1))])
+        channels, size = widths[0], image_size // patch_size
+        self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels * patch_size**2, channels, 3, padding=1))])
         skips = [channels]
         for level, width in enumerate(widths):
             for _ in range(num_res_blocks):
@@ -153,7 +159,8 @@ class ADMUNet(BaseModule):
                     size *= 2
                 self.output_blocks.append(Block(*layers))
 
-        self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
+        last_conv = nn.Conv2d(channels, out_channels * patch_size**2, 3, padding=1)
+        self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(last_conv))
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Evaluate the network.
@@ -182,6 +189,8 @@ class ADMUNet(BaseModule):
         embedding = self.activation(embedding)  # each residual block begins with it: once is enough
 
         h = x.to(dtype)
+        if self.patch_size > 1:
+            h = F.pixel_unshuffle(h, self.patch_size)
         skips = []
         for block in self.input_blocks:
             h = self._run(block, h, embedding)
@@ -189,7 +198,10 @@ class ADMUNet(BaseModule):
         h = self._run(self.middle_block, h, embedding)
         for block in self.output_blocks:
             h = self._run(block, torch.cat([h, skips.pop()], dim=1), embedding)
-        return self.out(h).to(x.dtype)
+        h = self.out(h)
+        if self.patch_size > 1:
+            h = F.pixel_shuffle(h, self.patch_size)
+        return h.to(x.dtype)
 
     def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
         if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):

@@ -201,6 +201,7 @@ class Settings:
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
 IMAGE_CHANNELS = Number(1, 64, whole=True)  # of an image, or of latents
+PATCH_SIDE = Number(1, 16, whole=True)  # pixels: published networks have up to 8
 BASE_CHANNELS = Number(1, 4096, whole=True)  # EDM2-XXL has 448
 RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
 LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
@@ -244,6 +245,7 @@ BACKBONES = dict(
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
+        patch_size=PATCH_SIDE,
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)
@@ -377,7 +379,7 @@ def check_cost(place: str, backbone: dict) -> None:
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
         raise InputError(f'{place} does not say {", ".join(missing) or "channel_mult"}.')
-    size = backbone['image_size']
+    size = backbone['image_size'] // backbone.get('patch_size', 1)
     largest = max(size**2 * width // 4**level for level, width in enumerate(widths_of(backbone)))
     if largest > FEATURE_MAP:
         raise InputError(

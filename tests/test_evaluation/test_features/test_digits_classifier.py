@@ -43,6 +43,16 @@ def test_each_shipped_classifier_has_features_of_its_own():
     assert WEIGHTS.keys() == ARCHITECTURES.keys() and len(set(fingerprints)) == len(fingerprints) == 10
 
 
+@pytest.mark.parametrize('architecture', ARCHITECTURES)
+def test_classifier_of_larger_digits_has_as_many_features(architecture):
+    classifier = MODELS.build(dict(type='DigitsClassifier', architecture=architecture, image_size=28)).eval()
+    assert sum(parameter.numel() for parameter in classifier.parameters()) < 150_000
+    features, logits, _ = classifier.extract(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+    assert features.shape == (2, 64) and logits.shape == (2, 10)
+    with pytest.raises(InputError, match=r'takes digits, \(N, 1, 28, 28\), got images of \(2, 1, 8, 8\)'):
+        classifier.extract(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
 def test_architectures_are_named():
     with pytest.raises(InputError, match="one of convolutional, normalised, perceptron, got 'resnet'"):
         MODELS.build(dict(type='DigitsClassifier', architecture='resnet'))

@@ -137,7 +137,8 @@ def read_icons(packages: Path, name: str) -> Iterator[tuple[str, str, str]]:
         if label is not None:
             width, height = (drawing.get(side, content.get(side, 16)) for side in ('width', 'height'))
             box = f'{drawing.get("left", 0)} {drawing.get("top", 0)} {width} {height}'
-            yield label, icon, f'<svg {NAMESPACES} viewBox="{escape(box)}">{drawing["body"]}</svg>'
+            # The square of one unit is scaled to the size of the image; drawings that are no square are centred in it.
+            yield label, icon, f'<svg {NAMESPACES} width="1" height="1" viewBox="{escape(box)}">{drawing["body"]}</svg>'
 
 
 def class_of(icon: str) -> str | None:

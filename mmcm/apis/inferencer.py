@@ -17,6 +17,7 @@ from mmcm.apis.sampling_result import Images, SamplingResult
 from mmcm.apis.steps import sampler_with_steps
 from mmcm.datasets.class_names import class_names
 from mmcm.datasets.labels import class_number, resolve_classes
+from mmcm.denoisers import load_denoiser
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.models.sampling_loop import Samples
 from mmcm.noise.generators import RequestNoise, as_seed, sample_seeds
@@ -103,7 +104,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         One line on stderr warns of a precision that the processor emulates.
         """
         if not self.loaded:
-            self.model.load_checkpoint(self.weights, self.average)
+            load_denoiser(self.model.denoiser, self.weights, self.average)
             self.weights.release()
             warn_if_emulated(self.dtype, self.device)
             self.model.inference_denoiser.backbone.to(self.dtype)

@@ -1,7 +1,8 @@
-"""Choose the weights of a network in the content of a checkpoint, and load them."""
+"""Choose the weights of a network in the content of a checkpoint, check them, and load them."""
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,12 +10,39 @@ import torch
 from torch import Tensor, nn
 
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder, read_weights
-from mmcm.checkpoints.formats.foreign_weights import choose_set, describe, find_sets
+from mmcm.checkpoints.formats.foreign_weights import choose_set, describe, find_sets, is_state_dict
 from mmcm.checkpoints.formats.training_checkpoint import network_of_training, own_weights
 from mmcm.checkpoints.read import read_checkpoint
-from mmcm.checkpoints.weight_checks import check_weights
 from mmcm.renamed import moved_name
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, first_of
+from mmcm.utils.finite import is_finite
+
+DTYPES = frozenset(
+    (
+        *('float16', 'bfloat16', 'float32', 'float64'),
+        *('float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fnuz', 'float8_e5m2fnuz', 'float8_e8m0fnu'),
+    )
+)
+COMPUTED = (torch.float32, torch.float16, torch.bfloat16)  # the precisions of networks; others become float32
+FAMILIES = (  # a name that the networks of a family have, and what to do with their weights
+    (
+        r'down_blocks\.\d+\.resnets\..*',
+        'the names are those of a UNet2DModel of diffusers: give its folder, with config.json, in place of the file',
+    ),
+    (
+        r'(model\.|unet\.|ema\.)*enc\.\d+x\d+_(conv|block0|aux)\w*\..*',
+        'the names are those of a network of EDM or '
+        'EDM2, which is none of this kind: sample there, and measure the images by mmcm test --samples',
+    ),
+    (
+        r'(model\.)?downs\.\d+\.\d+\..*',
+        'the names are those of denoising_diffusion_pytorch, whose network is none of this kind',
+    ),
+    (
+        r'model\.diffusion_model\..*',
+        'the names are those of a latent diffusion model, whose network is none of this kind',
+    ),
+)
 
 
 class ChosenWeights(NamedTuple):
@@ -45,10 +73,12 @@ def chosen_weights(
     Raises:
         InputError: If the checkpoint does not hold that average.
     """
+    wanted = None if network is None else network.state_dict()
+    if average is None and wanted is not None and is_state_dict(content) and content.keys() == wanted.keys():
+        return ChosenWeights(dict(content), None)  # the weights alone, as releases have them
     own = own_weights(content)
     if own is not None:
         return ChosenWeights(*network_of_training(own, path, average))
-    wanted = None if network is None else network.state_dict()
     sets = find_sets(content, wanted) or find_sets(content, None)
     if not sets:
         raise InputError(f'{path} holds no state dict but {describe(content)}.')
@@ -94,11 +124,6 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str |
         InputError: If a key is missing or not expected, or if a shape differs.
     """
     check_weights(module, weights, source)
-    assign_weights(module, weights)
-
-
-def assign_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load `weights`, which `check_weights` has passed, into `module`; see `load_weights`."""
     on_meta = any(tensor.is_meta for tensor in module.state_dict().values())
     if on_meta:
         weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
@@ -106,6 +131,115 @@ def assign_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     module.load_state_dict(weights, assign=on_meta)
     for key, parameter in module.named_parameters():
         parameter.requires_grad_(training[key])
+
+
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise an InputError unless `weights` are those of `module`: its names and shapes, of real numbers, all finite."""
+    expected = module.state_dict()
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    dtypes = [
+        f'{key} is {dtype}'
+        for key, tensor in expected.items()
+        if key in weights and tensor.is_floating_point() and (dtype := _dtype(weights[key])) not in DTYPES
+    ]
+    problems = differences({key: tensor.shape for key, tensor in expected.items()}, weights)
+    if dtypes:
+        problems.append(f'{len(dtypes)} are quantised or no weights: {first_of(dtypes)}')
+    if problems:
+        advice = _advice(expected, weights, missing, unexpected) or 'Choose the config that belongs to the checkpoint.'
+        raise InputError(
+            f'{source} is not a checkpoint of this {type(module).__name__}: {"; ".join(problems)}. {advice}'
+        )
+    check_finite(weights, source, module)
+
+
+def differences(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor]) -> list[str]:
+    """Return how names and shapes of `weights` differ from `expected`, a text for each kind of problem."""
+    shapes = [
+        f'{key} {tuple(weights[key].shape)} instead of {tuple(shape)}'
+        for key, shape in expected.items()
+        if key in weights and weights[key].shape != shape
+    ]
+    problems = [
+        ('keys are missing', [key for key in expected if key not in weights]),
+        ('keys are not expected', [key for key in weights if key not in expected]),
+        ('shapes differ', shapes),
+    ]
+    return [f'{len(found)} {what}: {first_of(found)}' for what, found in problems if found]
+
+
+def check_numbers(weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise an InputError unless `weights` of an unknown network are real numbers and finite.
+
+    Scalars may be integers, such as the batch counts of normalisation layers.
+    """
+    found = [
+        f'{key} is {dtype}' for key, value in weights.items() if value.ndim and (dtype := _dtype(value)) not in DTYPES
+    ]
+    if found:
+        raise InputError(
+            f'{source} holds no weights of a network but {len(found)} tensors that are quantised or no '
+            f'weights: {first_of(found)}. Name a file of float32, float16 or bfloat16.'
+        )
+    check_finite(weights, source)
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str | Path, module: nn.Module | None = None) -> None:
+    """Raise an InputError if any of `weights` has NaN or infinite values; its name is in the message.
+
+    Buffers of `module` may have infinities, as masks of attention do.
+    """
+    buffers = set() if module is None else {key for key, _ in module.named_buffers()}
+    found = [key for key, value in weights.items() if not is_finite(_as_used(value), infinities=key in buffers)]
+    if found:
+        value = weights[found[0]].float()
+        count = int(value.numel() - value.isfinite().sum())
+        raise InputError(
+            f'{source} has NaN or infinite values in {len(found)} of its {len(weights)} tensors: '
+            f'{first_of(found)} ({count} of {value.numel()} values in the first). The training that wrote '
+            'it has diverged, or the file is damaged: choose an earlier checkpoint, or other weights in '
+            'it (--ema).'
+        )
+
+
+def _as_used(value: Tensor) -> Tensor:
+    """Return a tensor in a precision that networks compute in."""
+    return value if value.dtype in COMPUTED or not value.is_floating_point() else value.float()
+
+
+def _dtype(value: Tensor) -> str:
+    return str(value.dtype).removeprefix('torch.')
+
+
+def _advice(
+    expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], missing: list[str], unexpected: list[str]
+) -> str | None:
+    """Return advice on weights that do not fit a network, by their names; None if the names do not tell."""
+    for pattern, advice in FAMILIES:
+        if any(re.fullmatch(pattern, key) for key in unexpected):
+            return f'{advice[0].upper()}{advice[1:]}.'
+    for prefix in _prefixes(expected, unexpected):
+        behind = [key for key in expected if prefix + key in weights]
+        if len(behind) > len(expected) // 2:
+            return (
+                f'{len(behind)} of its {len(expected)} names are there behind the prefix {prefix!r}: save those '
+                'weights without it, and all of them, or choose the config that belongs to the checkpoint.'
+            )
+    last = next((key for key in expected if key.endswith('out.2.weight') and key in weights), None)
+    if last and not missing and not unexpected and len(weights[last]) == 2 * len(expected[last]):
+        return (
+            'It has twice the channels at its end: a network of guided diffusion (eps and its variance), which is '
+            'no denoiser of this kind.'
+        )
+    return None
+
+
+def _prefixes(expected: Mapping[str, Tensor], unexpected: list[str]) -> Iterator[str]:
+    longest = max(expected, key=len, default='')
+    for key in unexpected:
+        if key.endswith(f'.{longest}'):
+            yield key[: -len(longest)]
 
 
 def __getattr__(name: str) -> object:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcm.cli.config import Options, as_values
+from mmcm.cli.config import add_pairs, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
+from mmcm.utils.corrupt_images import MOST_REASONS
 from mmcm.utils.errors import InputError
 from mmcm.utils.outputs import claimed
 
@@ -36,28 +36,14 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         'the type of a data set, whose arguments --options gives',
     )
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
-    parser.add_argument(
+    parser.add_integer(
         '--size',
-        type=int,
-        metavar='N',
-        help='cut the central square and scale it to N x N pixels, as the data of the released models were; default: '
-        'images stay as they are, and need one size',
+        'cut the central square and scale it to N x N pixels, as the data of the released models were; default: images '
+        'stay as they are, and need one size',
     )
-    parser.add_argument(
-        '--options',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the data set, for example labelled=False',
-    )
+    add_pairs(parser, '--options', 'arguments of the data set, for example labelled=False', {})
     parser.add_workers('read images')
-    parser.add_argument(
-        '--corrupt',
-        choices=ON_CORRUPT,
-        default=ON_CORRUPT[0],
-        help='what to do with an image that cannot be read; default: %(default)s',
-    )
+    parser.add_corrupt('an image that cannot be read')
     parser.add_background()
     parser.add_force()
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
@@ -162,7 +148,3 @@ def write(out: Path, args: Namespace) -> None:
         f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
         f'{out}'
     )
-
-
-if __name__ == '__main__':
-    main()

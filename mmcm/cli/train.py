@@ -46,31 +46,21 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     with_configs(parser.add_argument('config', help='config file, or the name of one that comes with mmcm'))
     add_runner_arguments(parser)
     parser.add_argument(RESUME, action='store_true', help='go on from the last checkpoint in the work directory')
-    parser.add_argument(
-        '--force',
-        action='store_true',
-        help='start anew in a work directory that holds another run, and replace its checkpoints',
-    )
+    text = 'start anew in a work directory that holds another run, and replace its checkpoints'
+    parser.add_argument('--force', action='store_true', help=text)
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for'
-    )
-    parser.add_argument(
+    text = 'scale the learning rate from the batch size it was chosen for'
+    parser.add_argument('--auto-scale-lr', action='store_true', help=text)
+    parser.add_integer(
         '--micro-batch',
-        type=int,
-        metavar='N',
-        help='send N images of a batch through the network at once and accumulate their gradients: less memory, the '
-        'same batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True',
+        'send N images of a batch through the network at once and accumulate their gradients: less memory, the same '
+        'batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True',
     )
     return parser.parse_args(argv)
 
 
 def train(config: Config, again: str = 'the same command') -> 'Runner':
-    """Train by `config`; return the runner.
-
-    Args:
-        config (Config): The config.
-        again (str): The command that begins the training, for messages.
+    """Train by `config`; return the runner. Messages name `again`, the command that begins the training.
 
     Raises:
         Interrupted: If a signal has ended the training; what can be saved is saved.
@@ -258,7 +248,3 @@ def enable_amp(config: Config) -> None:
         config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     else:
         config.optim_wrapper.type = 'AutocastOptimWrapper'
-
-
-if __name__ == '__main__':
-    main()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcm.checkpoints import resolve_checkpoint
-from mmcm.checkpoints.weight_checks import check_finite
-from mmcm.checkpoints.weights import read_checkpoint
+from mmcm.checkpoints.read import read_checkpoint
+from mmcm.checkpoints.weights import check_finite
 from mmcm.distances.resize import resize
 from mmcm.registry import DISTANCES
 from mmcm.utils.errors import InputError

@@ -11,8 +11,9 @@ from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.denoisers import Denoiser, load_denoiser
-from mmcm.models.averages import check_decays, frozen, update_ema
+from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
+from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
@@ -39,7 +40,8 @@ class ConsistencyModel(Editing):
             the trained one's apart from the boundary condition, which a diffusion model has not.
         init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
             teacher's own weights.
-        ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
+        ema_decays (Sequence[float | dict]): Decays of the averages to keep for evaluation: 0.9999, or
+            dict(sigma_rel=0.05) or dict(half_life=500_000); see `decay_of`. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
@@ -51,7 +53,7 @@ class ConsistencyModel(Editing):
         objective: dict | None = None,
         teacher: dict | None = None,
         init_from: str | None = None,
-        ema_decays: Sequence[float] = (),
+        ema_decays: Sequence[float | dict] = (),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -71,6 +73,9 @@ class ConsistencyModel(Editing):
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
+        self.decays = [decay_of(decay) for decay in ema_decays]
+        if self.objective is not None and self.objective.needs_same_teacher:
+            check_restarts(self.decays)
         self.step: int | None = None  # set by begin_step; curricula are functions of it
 
     def init_weights(self) -> None:
@@ -132,12 +137,22 @@ class ConsistencyModel(Editing):
         return True
 
     @torch.no_grad()
-    def update_averages(self) -> None:
-        """Update the target and all averages with the online weights, once per step of the optimiser."""
+    def update_averages(self, images_per_step: int | None = None) -> None:
+        """Update the target and all averages with the online weights, once per step of the optimiser.
+
+        Args:
+            images_per_step (int, optional): Images of all processes in a step; needed by averages with a half-life.
+
+        Raises:
+            InputError: If an average needs the number of images, and it is not given.
+        """
         if self.target is not None and self.objective is not None:
             update_ema(self.target, self.denoiser, self.objective.target_decay(self._training_step()))
-        for decay, ema in zip(self.ema_decays, self.emas.values()):
-            update_ema(ema, self.denoiser, decay)
+        for decay, ema in zip(self.decays, self.emas.values()):
+            step = self._training_step() if 'step' in decay.needs else 0
+            if 'images_per_step' in decay.needs and images_per_step is None:
+                raise InputError(f'{decay} needs the number of images per step: call update_averages(images_per_step).')
+            update_ema(ema, self.denoiser, decay.at(step, images_per_step or 0))
 
     def _training_step(self) -> int:
         if self.step is None:

@@ -62,7 +62,7 @@ def sees_colours(inferencer: ConsistencyModelInferencer) -> bool:
 
 
 KINDS: Sequence[Examples] = (
-    Examples('drawn by the model', lambda inferencer: True, sampled),
+    Examples('sample of the model', lambda inferencer: True, sampled),
     Examples('handwritten digit', lambda inferencer: inferencer.model.image_shape == (1, 8, 8), digit),
     Examples('patch of a photograph', sees_colours, patch),
     Examples('photograph', sees_colours, photo),

@@ -93,7 +93,7 @@ def test_lower_half_of_a_digit_is_drawn_and_reads_as_its_label(digit, tmp_path, 
     assert sum(label == 3 for label in labels_read(candidates)) >= 7
     assert np.std([image[4:] for image in candidates], axis=0).max() > 5
     printed = capsys.readouterr().out
-    assert 'Drew 8 candidates with digits' in printed and '39 network calls per candidate' in printed
+    assert 'Generated 8 candidates with digits' in printed and '39 network evaluations per candidate' in printed
 
 
 def test_small_digit_is_enlarged_and_reads_as_its_label(digit, tmp_path):
@@ -459,7 +459,7 @@ def test_every_other_task_draws_a_three(digit, tmp_path, capsys, task, arguments
     )
     candidates = [image for name, image in read(tmp_path / 'out').items() if name.startswith('candidate')]
     assert labels_read(candidates).count(3) >= 3
-    assert f'{calls} network call' in capsys.readouterr().out
+    assert f'{calls} network evaluation' in capsys.readouterr().out
     with Image.open(tmp_path / 'steps.png') as sheet:
         assert sheet.size == (4 + calls * 68, 4 + 4 * 68)
 

@@ -87,15 +87,15 @@ def test_candidates_are_those_of_the_command_line(client, models, digit, paint, 
     assert_enlarged(pictures, expected.candidates)
     assert_enlarged(shown(known)[0], [expected.picture, expected.known])
     assert captions == ([None] * 2 if label is None else ['3'] * 2)
-    assert 'per picture**: 2 pictures' in words and f'{expected.nfe} network call' in words
+    assert 'per image**: 2 images' in words and f'{expected.nfe} network evaluation' in words
 
 
 def test_other_steps_and_levels_are_taken(client, models, digit):
-    for changes, calls in ((dict(steps=3), '3 network calls'), (dict(sigmas='5, 1'), '2 network calls')):
+    for changes, calls in ((dict(steps=3), '3 network evaluations'), (dict(sigmas='5, 1'), '2 network evaluations')):
         *_, words = ask(client, models, task='super-resolve', picture=canvas(digit), **changes)
         assert calls in words
     *_, words = ask(client, models, task='variations', model='diffusion', picture=canvas(digit), steps=4)
-    assert '7 network calls' in words  # of Heun's method, whose last step takes one
+    assert '7 network evaluations' in words  # of Heun's method, whose last step takes one
 
 
 def test_steps_that_a_task_has_no_use_for_are_forgotten_when_they_are_hidden(models):
@@ -148,9 +148,9 @@ def test_sketch_begins_on_a_blank_canvas(client, models, paint):
 @pytest.mark.parametrize(
     'changes, message',
     [
-        (dict(picture=canvas()), 'there is no picture'),
+        (dict(picture=canvas()), 'there is no image'),
         (dict(picture='digit'), 'nothing is marked'),
-        (dict(picture='paint'), 'no picture below the paint'),
+        (dict(picture='paint'), 'no image below the paint'),
         (dict(picture='both', count=17), 'greater than maximum value 16'),
         (dict(picture='both', steps=1000), 'maximum value 100'),
         (dict(picture='both', label='eleven'), 'eleven'),
@@ -188,8 +188,8 @@ def test_examples_are_for_the_models_that_they_fit(models):
     digits, colour = (ConsistencyModelInferencer(name, device='cpu') for name in (models.digits, models.colour))
     titles = {inferencer: [kind.title for kind in KINDS if kind.fit(inferencer)] for inferencer in (digits, colour)}
     assert titles == {
-        digits: ['drawn by the model', 'handwritten digit'],
-        colour: ['drawn by the model', 'patch of a photograph', 'photograph'],
+        digits: ['sample of the model', 'handwritten digit'],
+        colour: ['sample of the model', 'patch of a photograph', 'photograph'],
     }
     for inferencer, names in titles.items():
         for kind in KINDS:

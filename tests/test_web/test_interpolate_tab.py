@@ -23,7 +23,7 @@ def test_strip_leads_from_the_first_to_the_last(client):
     strip = tiles(path, 5, 5, 144, captions=False)
     assert np.abs(strip.astype(int) - pixels(interpolate(digits, (4, 7), (3, 8), 5))).max() <= 1
     assert np.abs(strip[0].astype(int) - pixels(digits(labels=3, seed=[4]))[0]).max() <= 1  # what its seed draws
-    assert ', 1 network call each' in words
+    assert ', 1 network evaluation each' in words
 
 
 def test_models_without_classes_interpolate_too(client, models):

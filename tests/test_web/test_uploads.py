@@ -131,7 +131,7 @@ def test_layer_without_paint_is_none(read, tmp_path):
 def test_paint_of_another_size_and_many_layers_are_refused(read, tmp_path):
     save(tmp_path, 'picture.png', np.zeros((4, 4)))
     paint(tmp_path, 'layer.png', (4, 5), (0, 0, 2, 2))
-    with pytest.raises(gr.Error, match='4 x 5 pixels and the picture of 4 x 4'):
+    with pytest.raises(gr.Error, match='4 x 5 pixels and the image of 4 x 4'):
         read('picture.png', 'layer.png')
     with pytest.raises(gr.Error, match='one layer'):
         read('picture.png', 'layer.png', 'layer.png')

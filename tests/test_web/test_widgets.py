@@ -62,6 +62,6 @@ def test_long_names_of_classes_are_cut(monkeypatch):
 def test_times_in_words():
     assert [duration(seconds) for seconds in (0.00123456, 0.5, 2, 61.26)] == ['1.23 ms', '500 ms', '2 s', '61.3 s']
     assert time_in_words(4, 0.2, 1, 'cpu') == (
-        '**50 ms per picture**: 4 pictures in 200 ms, 1 network call each, on cpu.'
+        '**50 ms per image**: 4 images in 200 ms, 1 network evaluation each, on cpu.'
     )
-    assert time_in_words(1, 2, 3, 'cuda') == '**2 s** for the picture, 3 network calls, on cuda.'
+    assert time_in_words(1, 2, 3, 'cuda') == '**2 s** for the image, 3 network evaluations, on cuda.'

@@ -9,7 +9,8 @@ import torch
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.utils.checks import check_count
 from mmcm.utils.progress import progress_bar
-from mmcm.visualization.figures import counted, new_figure, rendered
+from mmcm.utils.wording import counted
+from mmcm.visualization.figures import new_figure, rendered
 from mmcm.visualization.grids import CAPTION_HEIGHT, caption, grid, named_grid, on_square
 
 SHOWN_NAME = 24  # letters of a class name beside its row

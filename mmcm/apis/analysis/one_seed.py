@@ -7,7 +7,7 @@ import numpy as np
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.utils.errors import InputError
-from mmcm.visualization.figures import counted
+from mmcm.utils.wording import counted
 from mmcm.visualization.grids import named_grid, on_square
 
 

@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmcm.engine.resuming.loaded_checkpoint import fit_checkpoint
 from mmcm.engine.resuming.resumed_settings import Settings
-from mmcm.engine.steps import iterations_per_step
+from mmcm.engine.steps import images_per_step, iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.mmengine_compat import resume_option
 from mmcm.utils.model_wrappers import unwrapped
@@ -51,4 +51,4 @@ class AveragesHook(Hook):
     ) -> None:
         """Update the averages, if the optimiser has made a step."""
         if runner.optim_wrapper.should_update():
-            unwrapped(runner.model).update_averages()
+            unwrapped(runner.model).update_averages(images_per_step(runner, data_batch))

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcm.checkpoints.formats.training_checkpoint import average_name
-from mmcm.checkpoints.weight_checks import differences
+from mmcm.checkpoints.formats.training_checkpoint import average_label
+from mmcm.checkpoints.weights import differences
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError, first_of
 
@@ -19,7 +19,7 @@ class FittedWeights:
 
     The target and the averages that the checkpoint lacks are copies of the online weights. A run that is resumed has
     the teacher and the state of the objective that are in the checkpoint. One that starts has the teacher that its
-    config names; its objective goes on from what the checkpoint has for it, or starts as always.
+    config names; its objective goes on from what the checkpoint has for it, or starts in its initial state.
 
     Args:
         model (ConsistencyModel): The model.
@@ -103,9 +103,9 @@ class FittedWeights:
 
     def _called(self, part: str) -> str:
         """Return what messages call a part of the model."""
-        decays = {f'emas.{average_name(decay)}': f'the average {decay}' for decay in self.model.ema_decays}
-        names = {'objective': f'the state of the objective {type(self.model.objective).__name__}', **decays}
-        return names.get(part, f'the {part.replace("emas.", "average ").replace("_", ".")}')
+        if part == 'objective':
+            return f'the state of the objective {type(self.model.objective).__name__}'
+        return f'the average {average_label(part[len("emas.") :])}' if part.startswith('emas.') else f'the {part}'
 
     def _note(self, names: list[str], text: str) -> None:
         if names:

@@ -13,8 +13,7 @@ from mmengine.runner import FlexibleRunner, Runner
 from torch import Tensor, nn
 
 from mmcm.checkpoints.formats.training_checkpoint import own_weights
-from mmcm.checkpoints.weight_checks import check_finite, check_numbers
-from mmcm.checkpoints.weights import chosen_weights
+from mmcm.checkpoints.weights import check_finite, check_numbers, chosen_weights
 from mmcm.engine.resuming.fitted_weights import NETWORK, FittedWeights
 from mmcm.engine.resuming.resumed_run import fit_run
 from mmcm.engine.resuming.resumed_trainer import resume_trainer

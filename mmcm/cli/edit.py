@@ -109,7 +109,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     given = {each.name: getattr(args, each.name) for each in taken}
     request = EditRequest.of(args.task, **{**given, 'labels': labels_of(args.labels)})
     # torch is loaded only for arguments in order
-    from mmcm.apis.editing import open_image, plan
+    from mmcm.apis.editing import open_image, plan_request
     from mmcm.apis.editing.tasks import opened
     from mmcm.apis.sampling_result import check_out
     from mmcm.utils.images import check_image_path, write_image
@@ -117,7 +117,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     # Images are read before a model is downloaded.
     request = replace(request, img=open_image(request.img, background=None), task=opened(request.task))
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
-    planned = plan(inferencer, request)
+    planned = plan_request(inferencer, request)
     if steps_out is not None:  # these make folders, and so only for a request that is in order
         check_image_path(steps_out)
     check_out(out)

@@ -73,9 +73,8 @@ def read_folder(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         )
     if len(labels) != len(images) or labels.max(initial=0) >= len(CLASSES):
         raise InputError(
-            f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
-            f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
-            'files from one place.'
+            f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for {len(images)} '
+            f'images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both files from one place.'
         )
     return images, labels
 

@@ -95,7 +95,7 @@ def bicubic(known: Tensor, factor: int) -> Tensor:
         factor (int): Side of a patch in pixels.
     """
     small = F.avg_pool2d(known, factor)
-    # torch's own bicubic has a = -3/4; with `antialias`, which changes nothing else where pictures grow, -1/2.
+    # torch's own bicubic has a = -3/4; with `antialias`, which changes nothing else where images grow, -1/2.
     return F.interpolate(small, scale_factor=factor, mode='bicubic', antialias=True)
 
 

@@ -75,7 +75,7 @@ def test_bad_input_is_refused_in_one_line(model, tmp_path, arguments, message, c
     ('arguments', 'message'),
     [
         (['--edits', 'colorize'], 'images of 1 channel, without colours'),
-        (['--data', 'digits'], 'windows of 11 x 11 pixels, got pictures of 8 x 8'),
+        (['--data', 'digits'], 'windows of 11 x 11 pixels, got images of 8 x 8'),
     ],
 )
 def test_grey_or_small_pictures_are_refused_before_weights_are_read(tmp_path, arguments, message, capsys):

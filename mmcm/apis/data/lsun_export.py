@@ -109,44 +109,35 @@ def export_lsun(
         if new and not force and out.is_dir():
             check_free('OUT', out, [path.name for path in out.iterdir() if IS_OURS.fullmatch(path.name)])
         try:
-            return export(dataset, out, settings, max_images, corrupt, workers, progress, force)
+            open_journal(out, settings, dataset, force)
+            total = min(len(dataset), max_images or len(dataset))
+            blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
+            folders = [out / f'{number:05d}' for number in range(len(blocks))]
+            work = partial(write_block, dataset, settings, corrupt == 'stop', force)
+            done = []
+            with progress_bar('exporting', len(blocks), progress, 'blocks') as advance:
+                for block in results(work, folders, blocks, min(workers, len(blocks))):
+                    done.append(block)
+                    advance()
+            bad = [line for block in done for line in block.corrupt]
+            write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
         except InputError:
             if new:
                 remove_if_empty(out, made)
             raise
+    return Export(sum(block.num_written for block in done), sum(block.num_found for block in done), bad)
 
 
-def export(
-    dataset: LSUN,
-    out: Path,
-    settings: Settings,
-    max_images: int | None,
-    corrupt: str,
-    workers: int,
-    progress: bool,
-    force: bool = False,
-) -> Export:
-    """See `export_lsun`."""
+def open_journal(out: Path, settings: Settings, dataset: LSUN, force: bool) -> None:
+    """Write the settings of an export to `out`, unless they are there; an InputError if it has others."""
     advice = 'choose another folder, empty this one, or give --force to replace its files'
     journal = Journal(out / SETTINGS_FILE, 'an export', advice, indent=2)
     request = {**settings._asdict(), 'source': dataset.fingerprint}
-    found_request = None if force else journal.read()
-    journal.check(request, found_request)
-    if found_request is None:
+    found = None if force else journal.read()
+    journal.check(request, found)
+    if found is None:
         make_folder(out)
         journal.write(request)
-    total = min(len(dataset), max_images or len(dataset))
-    blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
-    folders = [out / f'{number:05d}' for number in range(len(blocks))]
-    work = partial(write_block, dataset, settings, corrupt == 'stop', force)
-    done = []
-    with progress_bar('exporting', len(blocks), progress, 'blocks') as advance:
-        for block in results(work, folders, blocks, min(workers, len(blocks))):
-            done.append(block)
-            advance()
-    bad = [line for block in done for line in block.corrupt]
-    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
-    return Export(sum(block.num_written for block in done), sum(block.num_found for block in done), bad)
 
 
 def remove_if_empty(out: Path, made: bool) -> None:

@@ -1,13 +1,11 @@
 """Resolving data sets: from a user's name, path or config to the config of a data set without augmentation."""
 
-import logging
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from mmcm.config import read_config
 from mmcm.datasets.formats.image_archive import open_archive
@@ -21,6 +19,7 @@ from mmcm.registry import DATASETS
 from mmcm.utils.bounded import Unreadable, parse_json
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.log import log_warning
 from mmcm.utils.npz import open_npz
 from mmcm.zoo import list_models
 
@@ -174,11 +173,9 @@ def is_labelled(path: Path, by_subfolder: bool) -> bool:
         return False
     number, loose = len(set(archive.image_folders())), archive.loose_images()
     if loose and len(loose) >= number:
-        print_log(
+        log_warning(
             f'{path}: no image gets a class, since {len(loose)} lie beside {number} folders of images, '
-            f'{shown(loose[0])} first: move them into a folder of their class, or away.',
-            'current',
-            logging.WARNING,
+            f'{shown(loose[0])} first: move them into a folder of their class, or away.'
         )
         return False
     return True

@@ -1,7 +1,6 @@
 """Read images of any format and size, scale them for a model, and put results back at full size."""
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from mmcm.datasets.transforms.center_crop import CenterCropToSquare
 from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
-from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, opaque, with_alpha
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, decoding, opaque, with_alpha
 from mmcm.operators import EditingOperator, Inpainting
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
 
+__getattr__ = old_names(__name__)
+SAVE_AGAIN = 'Save it again as a PNG file.'
 FEATHER = 1 / 16  # of the shorter side of a part of an image
 STRIP_PIXELS = 2**20  # pixels of an image that are blended at once
 
@@ -52,12 +53,12 @@ def open_image(img: ImageLike, background: str | None = DEFAULT_BACKGROUND) -> I
     if isinstance(img, np.ndarray):
         if img.dtype != np.uint8 or not (img.ndim == 2 or (img.ndim == 3 and img.shape[2] in (3, 4))) or not img.size:
             raise InputError(
-                'a picture has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
+                'an image has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
                 f'{img.shape}, {img.dtype}.'
             )
         img = Image.fromarray(img)
     if not isinstance(img, Image.Image):
-        raise InputError(f"a picture is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
+        raise InputError(f"an image is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
     return decoded(img, convert)
 
 
@@ -71,7 +72,7 @@ def decode_image(
 
     Args:
         path (str | Path): The file.
-        convert (Callable): From an image of any mode to an image; whatever it raises means that the image is broken.
+        convert (Callable): From an image of any mode to an image; any error but an InputError means that it is damaged.
         max_pixels (int): Largest number of pixels.
         name (str, optional): What errors call the image; its path if None.
 
@@ -81,27 +82,17 @@ def decode_image(
     path = Path(path)
     name = name or str(path)
     if path.is_dir():
-        raise InputError(f'{name} is a folder: name a picture file ({", ".join(FORMATS)}).')
+        raise InputError(f'{name} is a folder: name an image file ({", ".join(FORMATS)}).')
     if not path.is_file():
-        raise InputError(f'there is no picture {name}: name a file ({", ".join(FORMATS)}).')
+        raise InputError(f'there is no image {name}: name a file ({", ".join(FORMATS)}).')
     try:
         content = read_file(path, MAX_IMAGE_BYTES)
     except (OSError, Unreadable) as error:
         raise InputError(f'{name} cannot be read: {error}.') from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our own limit is lower
-            opened = Image.open(io.BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise too_large(name, max_pixels) from error
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f'{name} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
-            if content
-            else f'{name} is empty.'
-        ) from error
-    except Exception as error:  # decoders raise any exception for a broken file, here and below
-        raise broken(name, error) from error
+    if not content:
+        raise InputError(f'{name} is empty.')
+    with decoding(name, SAVE_AGAIN, max_pixels):
+        opened = Image.open(io.BytesIO(content), formats=FORMATS)
     with opened:
         reason = why_refused(content, *opened.size)
         if reason and opened.width * opened.height <= max_pixels:
@@ -113,7 +104,7 @@ def decoded(
     image: Image.Image,
     convert: Callable[[Image.Image], Image.Image],
     max_pixels: int = MAX_PIXELS,
-    name: str = 'the picture',
+    name: str = 'the image',
 ) -> Image.Image:
     """Turn an opened image upright and convert it with `convert`; see `decode_image`.
 
@@ -121,18 +112,16 @@ def decoded(
         InputError: If it has no pixels or too many, which is checked before they are decoded, or is broken.
     """
     if image.width * image.height > max_pixels:
-        raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
+        raise InputError(
+            f'{name} has {image.width} x {image.height} pixels, which is more than {max_pixels}: make it smaller.'
+        )
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
     note_depth(image)
-    try:
+    with decoding(name, SAVE_AGAIN):
         # exif_transpose copies the image even where there is nothing to turn.
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return convert(ImageOps.exif_transpose(image) if turned else image)
-    except Unreadable as error:
-        raise InputError(f'{name} is not read, {error}: save it in 8 bits.') from error
-    except Exception as error:
-        raise broken(name, error) from error
 
 
 def as_rgb(image: Image.Image, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
@@ -299,19 +288,3 @@ def as_weights(pixels: np.ndarray) -> Tensor:
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """Return `pixels` (H, W, C), uint8, as an image (1, C, H, W) in [-1, 1]."""
     return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
-
-
-def too_large(name: str, max_pixels: int, size: str = 'more pixels than can be read, ') -> InputError:
-    """Return the error for an image that has too many pixels to be decoded."""
-    return InputError(f'{name} has {size}more than {max_pixels}: make it smaller.')
-
-
-def broken(name: str, error: Exception) -> InputError:
-    """Return the error for an image whose decoder raised `error`."""
-    return InputError(
-        f'{name} cannot be decoded, it is broken or of an unusual kind: {error}. Save it again as a PNG file.'
-    )
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

@@ -132,7 +132,7 @@ def inpaint_square(task: Inpaint, image: Image, shape: Shape) -> Prepared:
     pixels = fit_mask(mask, shape[-1])
     if pixels.max() < HALF_WHITE:
         raise InputError(
-            'the mask marks nothing in the central square of the picture, which the model sees: paint '
+            'the mask marks nothing in the central square of the image, which the model sees: paint '
             'what is to be filled white (255), the rest black.'
         )
     return Prepared(as_image(image, shape), Inpainting(as_weights(pixels)), place=Place(image, mask=mask))
@@ -157,7 +157,7 @@ def inpaint_whole(task: Inpaint, image: Image, shape: Shape, side: int | None) -
     width, height = (max(size, round(length * scaled / shorter)) for length in image.size)
     if width * height > MAX_PIXELS:
         raise InputError(
-            f'the whole picture would be scaled from {image.width} x {image.height} to {width} x '
+            f'the whole image would be scaled from {image.width} x {image.height} to {width} x '
             f'{height} pixels, more than {MAX_PIXELS}: give a smaller side (--side), or --region square.'
         )
     tiles = tiles_around(scale_mask(pixels, height, width)[..., 0], size)
@@ -199,9 +199,9 @@ def matching_mask(task: Inpaint, image: Image) -> Image:
     if mask.size != image.size:
         if not task.resize_mask:
             raise InputError(
-                f'the mask is of {mask.width} x {mask.height} pixels and the picture of {image.width} x '
+                f'the mask is of {mask.width} x {mask.height} pixels and the image of {image.width} x '
                 f'{image.height}: they have to be of one size. Give --resize-mask (resize_mask=True in '
-                'Python) to stretch the mask to that of the picture.'
+                'Python) to stretch the mask to that of the image.'
             )
         mask = mask.resize(image.size, Resampling.BOX)
     return mask
@@ -214,8 +214,7 @@ def uncrop_square(task: Uncrop, image: Image, shape: Shape) -> Prepared:
     inner = round(task.share * size) if 0 < task.share < 1 else 0
     if not 0 < inner < size:
         raise InputError(
-            f'the picture has to take a share between 0 and 1 of {size} pixels, and leave one at least, '
-            f'got {task.share}.'
+            f'the image has to take a share between 0 and 1 of {size} pixels, and leave one at least, got {task.share}.'
         )
     start = (size - inner) // 2
     middle = slice(start, start + inner)
@@ -271,8 +270,7 @@ def super_resolve_whole(task: SuperResolve, image: Image, shape: Shape, side: in
     size = shape[-1]
     if side is not None:
         raise InputError(
-            'the side of super-resolve is that of the picture times the factor: leave it out, or make the '
-            'picture smaller.'
+            'the side of super-resolve is that of the image times the factor: leave it out, or make the image smaller.'
         )
     width, height = (length * factor for length in image.size)
     if min(width, height) < size or (size, size) in (image.size, (width, height)):
@@ -311,7 +309,7 @@ def denoise_whole(task: Denoise, image: Image, shape: Shape, side: int | None) -
     """Return the whole image at its own size."""
     size = shape[-1]
     if side is not None:
-        raise InputError('a picture is denoised as large as it is: leave the side out.')
+        raise InputError('an image is denoised at its own size: leave the side out.')
     if min(image.size) < size or image.size == (size, size):
         return None
 

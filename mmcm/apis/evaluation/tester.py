@@ -278,9 +278,8 @@ def check_collecting(metrics: Sequence[BaseMetric]) -> None:
         for metric in metrics:
             if type(metric).evaluate is BaseMetric.evaluate:
                 raise InputError(
-                    f'{type(metric).__name__} collects equal shares of all processes, and WholeBatches '
-                    'deals out unequal ones: test with one process, or without '
-                    'test_dataloader.batch_sampler.'
+                    f'{type(metric).__name__} collects equal shares of all processes, and WholeBatches deals out '
+                    'unequal ones: test with one process, or without test_dataloader.batch_sampler.'
                 )
 
 

@@ -87,18 +87,16 @@ def read_origin(path: Path) -> dict | None:
     with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError, SyntaxError):
         kind = _kind(path)
         if kind == '':
-            return _origin(read_json(path / ORIGIN_FILE))
-        if kind == '.png':
+            found = read_json(path / ORIGIN_FILE)
+        elif kind == '.png':
             with open_plain(path) as file, Image.open(file, formats=('PNG',)) as image:  # Pillow bounds its texts
-                return _origin(parse_json(cast(PngImageFile, image).text[ORIGIN_KEY]))
-        open_directory(path, images=True)
-        with zipfile.ZipFile(path) as archive:
-            return _origin(parse_json(archive.comment))
+                found = parse_json(cast(PngImageFile, image).text[ORIGIN_KEY])
+        else:
+            open_directory(path, images=True)
+            with zipfile.ZipFile(path) as archive:
+                found = parse_json(archive.comment)
+        return found if isinstance(found, dict) else None
     return None
-
-
-def _origin(found: Any) -> dict | None:
-    return found if isinstance(found, dict) else None
 
 
 @contextmanager

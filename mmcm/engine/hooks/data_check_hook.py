@@ -175,8 +175,7 @@ def check_labels(labels: Sequence[int] | None, model: nn.Module) -> None:
     wrong = np.flatnonzero((values < 0) | (values >= num_classes))
     if len(wrong):
         raise InputError(
-            f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the '
-            f'first of them image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to '
-            f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or mend the '
-            'labels.'
+            f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the first of them '
+            f'image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to {num_classes - 1}. Set '
+            f'model.denoiser.backbone.num_classes={values.max() + 1}, or correct the labels.'
         )

@@ -23,13 +23,12 @@ class SampleGridHook(SheetHook):
     `max_cost`, there are fewer columns, and fewer rows only where one column is too many. See SheetHook.
 
     Args:
-        interval (int): Iterations between two grids.
         rows (int, optional): Rows of the grid; by default as many as the model has classes, at most 10, and 10 for
             models without classes.
         columns (int): Columns of the grid.
         seed (int): Seed of the images.
         batch_size (int): Images per call of the sampler; it bounds their memory.
-        max_cost (int): See SheetHook.
+        interval, max_cost: See SheetHook.
     """
 
     name, switch = 'samples', 'sample_grid'

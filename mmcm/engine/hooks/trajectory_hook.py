@@ -31,13 +31,12 @@ class TrajectoryHook(SheetHook):
     of clean ones. See SheetHook.
 
     Args:
-        interval (int): Iterations between two grids.
         num_samples (int): Number of seeds; conditional models get the classes 0, 1, ....
         columns (int): Largest number of noise levels in the grid, 2 or more.
         sampler (dict, optional): Config of a sampler in place of the model's own, such as
             dict(type='MultistepSampler', sigmas=(80.0, 10.0, 1.0)).
         seed (int): Seed of the images.
-        max_cost (int): See SheetHook.
+        interval, max_cost: See SheetHook.
     """
 
     name, switch = 'trajectories', 'trajectory'

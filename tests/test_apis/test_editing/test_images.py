@@ -78,7 +78,7 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
     'content, match',
     [
         (b'', 'is empty'),
-        (b'text' * 100, 'no picture that can be read'),
+        (b'text' * 100, 'no image that can be read'),
         (png_header(9, 9)[:20], 'cannot be decoded'),
         (png_header(9, 9), 'cannot be decoded'),
         (png_header(30000, 30000), 'more pixels than'),
@@ -95,7 +95,7 @@ def test_what_is_no_picture_is_refused(tmp_path, content, match):
 def test_truncated_picture_is_refused(tmp_path, suffix):
     path = save(tmp_path, RGB, f'a.{suffix}')
     path.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 3])
-    with pytest.raises(InputError, match='cannot be|no picture'):
+    with pytest.raises(InputError, match='cannot be|no image'):
         open_image(path)
 
 
@@ -115,7 +115,7 @@ def test_values_without_a_white_are_refused(tmp_path, values):
         open_image(save(tmp_path, values, 'a.tif'))
 
 
-@pytest.mark.parametrize('name, match', [('missing.png', 'there is no picture .*missing'), ('.', 'is a folder')])
+@pytest.mark.parametrize('name, match', [('missing.png', 'there is no image .*missing'), ('.', 'is a folder')])
 def test_missing_picture_is_named(tmp_path, name, match):
     with pytest.raises(InputError, match=match):
         open_image(tmp_path / name)

@@ -37,7 +37,7 @@ def test_picture_and_mask_are_cropped_alike():
 def test_mask_of_another_size_is_refused_unless_it_is_to_be_resized():
     mask = np.zeros((2, 4))
     mask[0, 2:] = 255
-    with pytest.raises(InputError, match='4 x 2 pixels and the picture of 8 x 8: .* --resize-mask .resize_mask=True'):
+    with pytest.raises(InputError, match='4 x 2 pixels and the image of 8 x 8: .* --resize-mask .resize_mask=True'):
         square(Inpaint(grey(mask)), PICTURE, (3, 8, 8))
     weights = square(Inpaint(grey(mask), resize_mask=True), PICTURE, (3, 8, 8)).operator.mask[0, 0]
     assert (weights[:4, 4:] == 1).all() and weights.sum() == 16

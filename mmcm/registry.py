@@ -112,6 +112,7 @@ STRATEGIES = _registry('strategy', 'mmcm.engine', parent=root.STRATEGIES)
 
 SAMPLERS = _registry('sampler', 'mmcm.samplers')
 OBJECTIVES = _registry('objective', 'mmcm.objectives')
+AUGMENTATIONS = _registry('augmentation', 'mmcm.augmentations')
 DISTANCES = _registry('distance', 'mmcm.distances')
 CURRICULA = _registry('curriculum', 'mmcm.curricula')
 SOLVERS = _registry('ODE solver', 'mmcm.objectives')

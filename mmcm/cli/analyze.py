@@ -103,7 +103,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     dataset.add_argument('--json', type=Path, help='file for the numbers')
 
     for each in (neighbours, dataset):
-        each.add_integer('--size', 'cut image files to squares of N x N pixels; default: as they are')
+        each.add_size('cut image files to this size; default: as they are')
         each.add_background()
     for name, each in commands.choices.items():
         each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the image file, such as {name}.png')
@@ -207,7 +207,7 @@ def neighbours(args: Namespace) -> tuple:
     return neighbour_sheet(found, samples, data, args.rows), numbers
 
 
-def opened(sources: Sequence[str], size: int | None, background: str | None) -> 'list[ImageDataset]':
+def opened(sources: Sequence[str], size: Any, background: str | None) -> 'list[ImageDataset]':
     """Open the data sets `sources`; raise an InputError if `size` is given and none of them has image files."""
     from mmcm.apis.data.resolve_dataset import build_images, dataset_config, on_background
 

@@ -107,7 +107,7 @@ def check_options(options: dict | None, config: str) -> None:
             raise InputError(f'--cfg-options: default_hooks has no {name!r} to leave out{nearest(name, hooks)}.')
 
 
-def check_size(size: int | None, datasets: dict[str, dict]) -> None:
+def check_size(size: Any, datasets: dict[str, dict]) -> None:
     """Raise an InputError if `size`, the value of --size, affects none of the `datasets`, configs by their names."""
     transforms = [transform for config in datasets.values() for transform in config.get('pipeline') or ()]
     if size is not None and not any(transform.get('size') == size for transform in transforms):

@@ -23,7 +23,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     parser.add_argument('data_root', help='the unpacked lmdb, a folder with data.mdb')
     parser.add_argument('out', type=Path, help='folder for the images')
-    parser.add_integer('--size', 'height and width in pixels', 256, None)
+    parser.add_size('of the images', 256)
     parser.add_argument(
         '--format',
         choices=['png', 'jpeg', 'webp', 'original'],

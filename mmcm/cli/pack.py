@@ -36,10 +36,15 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         'the type of a data set, whose arguments --options gives',
     )
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
-    parser.add_integer(
-        '--size',
-        'cut the central square and scale it to N x N pixels, as the data of the released models were; default: images '
-        'stay as they are, and need one size',
+    parser.add_size(
+        'cut out the middle and scale it to this size, as the data of the released models were; default: images '
+        'stay as they are, and need one size'
+    )
+    parser.add_argument(
+        '--channels',
+        type=int,
+        choices=(1, 3),
+        help='1: grey, the brightness of colours; 3: RGB; default: RGB for image files, other data as they are',
     )
     add_pairs(parser, '--options', 'arguments of the data set, for example labelled=False', {})
     parser.add_workers('read images')
@@ -55,7 +60,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     return args
 
 
-def source_config(source: str, size: int | None, options: dict, background: str | None = None) -> dict:
+def source_config(
+    source: str, size: Any, options: dict, background: str | None = None, channels: int | None = None
+) -> dict:
     """Return the config of the data set to pack.
 
     Raises:
@@ -65,7 +72,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
 
     import mmcm.datasets  # noqa: F401 (registers them)
     from mmcm.apis.data.packing import check_nothing_random
-    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, pipeline_for
+    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, in_channels, pipeline_for
     from mmcm.registry import DATASETS
     from mmcm.utils.nearest import nearest
 
@@ -99,7 +106,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
             f'--size is for images in files, and {source} sets the size of its images itself. Leave it out, or '
             'give its folder instead.'
         )
-    config = dataset_config({**config, **options}, background=background)
+    config = in_channels(dataset_config({**config, **options}, background=background), channels)
     check_nothing_random(config.get('pipeline') or ())
     return config
 
@@ -123,7 +130,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 def write(out: Path, args: Namespace) -> None:
     """Pack the data set of `args` into `out`."""
-    config = source_config(args.source, args.size, args.options, args.background)
+    config = source_config(args.source, args.size, args.options, args.background, args.channels)
 
     from mmcm.apis.data.packing import pack
     from mmcm.apis.data.resolve_dataset import build_images

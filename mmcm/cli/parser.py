@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from mmcm.cli.completion import complete
 from mmcm.utils.corrupt_images import ON_CORRUPT
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import size_argument
 from mmcm.utils.system import usable_cores
 
 
@@ -43,6 +44,12 @@ class CommandParser(ArgumentParser):
         """Add an option for an integer, whose help is `what` and the default."""
         shown = '' if default is None else '; default: %(default)s'
         self.add_argument(*names.split(), type=int, default=default, metavar=metavar, help=what + shown)
+
+    def add_size(self, what: str, default: int | None = None) -> None:
+        """Add `--size`, the size of images in pixels, whose help is `what` and the default."""
+        shown = '' if default is None else '; default: %(default)s'
+        text = f'N for squares, or HEIGHT,WIDTH, in pixels: {what}{shown}'
+        self.add_argument('--size', type=size_argument, default=default, metavar='SIZE', help=text)
 
     def add_workers(self, what: str) -> None:
         """Add `--workers`, the number of processes that do `what`: by default one per usable core."""

@@ -13,6 +13,7 @@ from mmcm.cli.report import evaluations
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import write_bytes
+from mmcm.utils.image_shape import plain_size
 from mmcm.utils.outputs import check_outputs, claimed
 
 if TYPE_CHECKING:  # which loads torch
@@ -94,7 +95,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     sampler = editing_sampler(inferencer.sampler)
     if args.steps is not None or args.sigmas is not None:
         sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
-    channels, size, _ = inferencer.model.image_shape
+    channels, *sides = inferencer.model.image_shape
+    size = plain_size(sides)
     edits = find_edits(args, channels, size)
     dataset = find_dataset(args.data or dict(HELD_OUT, size=size), size, channels, args.data and args.background)
     items = edit_scores.spread_out(dataset, args.num_images)
@@ -152,8 +154,8 @@ def score(
     return scores
 
 
-def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
-    """Return the edits of `args` that a model of `channels` channels and `size` x `size` pixels can do."""
+def find_edits(args: Namespace, channels: int, size: Any) -> 'dict[str, Edit]':
+    """Return the edits of `args` that a model of images of `channels` channels and of `size` can do."""
     from mmcm.apis.data.resolve_dataset import find_dataset
     from mmcm.apis.evaluation import edit_scores
     from mmcm.evaluation.edit_baselines import standard_edits

@@ -59,6 +59,10 @@ NAMED: Rule = (
 )
 
 TEXT: Rule = 'text or None', lambda value: value is None or isinstance(value, (str, os.PathLike))
+NAMED_OR_SETTINGS: Rule = (
+    'text, None or a dict with a checkpoint',
+    lambda value: value is None or isinstance(value, (str, os.PathLike, Mapping)),
+)
 TEMPLATE: Rule = (
     'a name with {} for the iteration, such as iter_{}.pth',
     lambda value: value is None or (isinstance(value, str) and '{' in value),
@@ -92,9 +96,10 @@ PLACES: tuple[tuple[Rule, str], ...] = (
     (INTERVAL, 'default_hooks.*.interval'),
     (PRIORITY, 'default_hooks.*.priority custom_hooks.*.priority'),
     (TEMPLATE, 'default_hooks.checkpoint.filename_tmpl'),
-    (TEXT, 'default_hooks.checkpoint.out_dir load_from model.init_from model.teacher.checkpoint'),
+    (TEXT, 'default_hooks.checkpoint.out_dir load_from model.init_from.checkpoint model.teacher.checkpoint'),
+    (NAMED_OR_SETTINGS, 'model.init_from'),
     (SEED, '*_dataloader.sampler.seed randomness.seed'),
-    (SWITCH, '*_dataloader.sampler.shuffle resume'),
+    (SWITCH, '*_dataloader.sampler.shuffle resume model.init_from.partial'),
     (LEVEL, 'log_level'),
     (OPTIONS, 'compile'),
     (NAMED, 'class_names'),

@@ -38,6 +38,7 @@ TEST = [*RUN, 'test_cfg', 'test_dataloader', 'test_evaluator']
 PARTS = (
     registry.MODELS,
     registry.OBJECTIVES,
+    registry.AUGMENTATIONS,
     registry.SAMPLERS,
     registry.DISTANCES,
     registry.CURRICULA,
@@ -120,6 +121,7 @@ DICTS = """
     *_dataloader *_dataloader.dataset *_dataloader.sampler *_dataloader.batch_sampler *_dataloader.collate_fn
     optim_wrapper optim_wrapper.optimizer optim_wrapper.paramwise_cfg optim_wrapper.clip_grad auto_scale_lr
     visualizer log_processor strategy model.denoiser model.denoiser.backbone model.objective model.sampler
+    model.augmentation
 """.split()
 # These are not None either.
 NEEDED = """

@@ -48,11 +48,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         help='the network of features, and its settings; default: the one by which the config is evaluated, else '
         'InceptionV3',
     )
-    parser.add_integer(
-        '--size',
-        'cut the images of a folder, zip or lmdb to squares and scale them to so many pixels; default: as they are, '
-        'which have to be of one size then',
-        metavar='PIXELS',
+    parser.add_size(
+        'cut out the middle of the images of a folder, zip or lmdb and scale it to this size; default: as they are, '
+        'which have to be of one size then'
     )
     parser.add_background()
     parser.add_integer('-n --num-images', 'number of images, evenly spread over the data; default: all')

@@ -44,6 +44,10 @@ class ImageFiles(EncodedImages):
             sha.update(b'%s\n%s\n' % (name, self.files.state(position).encode()))
         return sha.hexdigest()
 
+    def name_of(self, position: int) -> bytes:
+        """See ImageDataset: the name of the file, with its folders below the place of all files."""
+        return self.files.names[position]
+
     def source_of(self, index: int) -> str:
         """See ImageDataset."""
         return self.files.source_of(index % self.num_images)

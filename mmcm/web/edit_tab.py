@@ -296,8 +296,8 @@ def control(argument: Argument, inferencer: ConsistencyModelInferencer) -> gr.co
 
 def factors_of(inferencer: ConsistencyModelInferencer) -> dict[str, Any]:
     """Return the factors by which a model can enlarge images, as the choices of a dropdown."""
-    size = inferencer.model.image_shape[-1]
-    choices = [factor for factor in FACTORS if size % factor == 0 and factor < size]
+    sides = inferencer.model.image_shape[1:]
+    choices = [factor for factor in FACTORS if not any(side % factor for side in sides) and factor < min(sides)]
     return dict(choices=choices, value=choices[0] if choices else None)
 
 
@@ -311,8 +311,9 @@ def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
 def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:
     """Return what the visitor has to do for a task, and which part of an image the model sees."""
     _, height, width = inferencer.model.image_shape
+    part = 'square' if height == width else 'part'
     return (
-        f'{WORDS[task].sentence} The model sees the central square of the image, scaled to {width} x {height} pixels.'
+        f'{WORDS[task].sentence} The model sees the central {part} of the image, scaled to {width} x {height} pixels.'
     )
 
 

@@ -46,7 +46,7 @@ def digit(inferencer: ConsistencyModelInferencer, number: int) -> Example:
 
 def patch(inferencer: ConsistencyModelInferencer, number: int) -> Example:
     """Return a patch of a photograph, in the size of the model, held out from training."""
-    dataset = PhotoPatches('test', inferencer.model.image_shape[-1])
+    dataset = PhotoPatches('test', inferencer.model.image_shape[1:])
     return to_pil(dataset.patch(int(np.random.default_rng(number).integers(len(dataset))))), None
 
 

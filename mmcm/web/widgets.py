@@ -111,8 +111,10 @@ def page_grid(
     """Return a grid, (H, W, 3), of images (N, C, H, W), uint8, with small ones enlarged by a whole number."""
     columns = min(columns or math.ceil(math.sqrt(len(pixels))), len(pixels))
     side = min(max(SMALLEST_SIDE, width // columns), LARGEST_SIDE)
+    height, shown_width = pixels.shape[-2:]
+    side = side * height // max(height, shown_width)  # the height of an image as wide as it may be
     if captions is not None:
-        letters = max(side, pixels.shape[-1]) // LETTER_WIDTH
+        letters = max(side * shown_width // height, shown_width) // LETTER_WIDTH
         captions = [text if len(text) <= letters else f'{text[: letters - 2]}..' for text in captions]
     return grid(pixels, columns, side, captions)
 

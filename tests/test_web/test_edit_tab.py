@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip('gradio')
@@ -14,8 +15,9 @@ from mmcm.datasets.digits import DigitsDataset
 from mmcm.datasets.photo_patches import PhotoPatches
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pixels
-from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of, steps_of
+from mmcm.web.edit_tab import WORDS, factors_of, first, numbers_of, options_of, sentences, steps_of
 from mmcm.web.examples import KINDS, SIDE, enlarged
+from support.digits import BACKBONE, build, model_config, write_config
 
 SEED = 5
 ASKED = dict(task='inpaint', model='digits', label='3', picture=None, count=2, seed=SEED, steps=0, sigmas='', factor=2,
@@ -223,3 +225,36 @@ def test_small_picture_is_enlarged_and_is_the_same_to_the_model(size, shown_size
     assert large.size == shown_size
     if min(size) >= 8:
         np.testing.assert_array_equal(fit_image(large, 3, 8), fit_image(picture, 3, 8))
+
+
+def test_model_of_other_proportions_says_what_it_sees_and_takes_factors_of_both_sides(tmp_path):
+    backbone = dict(BACKBONE, image_size=(8, 12), in_channels=3, out_channels=3, num_classes=None)
+    denoiser = dict(type='KarrasDenoiser', backbone=backbone)
+    torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), tmp_path / 'x.pt')
+    config = write_config(tmp_path, model=model_config(denoiser=denoiser))
+    inferencer = ConsistencyModelInferencer(config, tmp_path / 'x.pt', 'cpu')
+    assert 'the central part of the image, scaled to 12 x 8 pixels' in sentences('colorize', inferencer)
+    assert factors_of(inferencer)['choices'] == [2, 4]  # divisors of 8 and of 12
+    for kind in KINDS:
+        if kind.fit(inferencer):
+            picture, _ = kind.get(inferencer, 0)
+            assert min(picture.size) >= 8
+            assert fit_image(enlarged(picture), 3, (8, 12)).shape == (8, 12, 3)
+
+
+@pytest.mark.parametrize('task', ['inpaint', 'colorize', 'uncrop', 'deblur'])
+def test_candidates_of_other_proportions_are_those_of_the_command_line(client, models, digit, paint, task):
+    layers = [paint] if task == 'inpaint' else []
+    gallery, *_ = ask(client, models, task=task, model='wide', label='no class', picture=canvas(digit, *layers))
+    options = {name: dict(ASKED, kernel=[1, 2, 1])[name] for name in OPTIONS[task]}
+    if task == 'inpaint':
+        options['mask'] = np.repeat([[0], [255]], SIDE // 2, axis=0).repeat(SIDE, 1).astype(np.uint8)
+    inferencer = ConsistencyModelInferencer(models.wide, device='cpu')
+    expected = edit_picture(inferencer, task, digit, None, 2, SEED, region='square', **options)
+    pictures, _ = shown(gallery)
+    assert expected.candidates.shape == (2, 3, 8, 12)
+    for picture, candidate in zip(pictures, expected.candidates, strict=True):
+        step = picture.shape[0] // 8
+        enlarged_candidate = to_pixels(candidate).repeat(step, 0).repeat(step, 1)
+        assert picture.shape == enlarged_candidate.shape
+        assert np.abs(picture.astype(int) - enlarged_candidate).max() <= 1

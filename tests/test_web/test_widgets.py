@@ -65,3 +65,10 @@ def test_times_in_words():
         '**50 ms per image**: 4 images in 200 ms, 1 network evaluation each, on cpu.'
     )
     assert time_in_words(1, 2, 3, 'cuda') == '**2 s** for the image, 3 network evaluations, on cuda.'
+
+
+@pytest.mark.parametrize('height, width', [(8, 24), (24, 8)])
+def test_grid_of_other_proportions_has_the_width_of_one_of_squares(height, width):
+    drawn = page_grid(torch.zeros(9, 3, height, width, dtype=torch.uint8), 3)
+    square = page_grid(torch.zeros(9, 3, 24, 24, dtype=torch.uint8), 3)
+    assert drawn.shape[1] <= square.shape[1] and drawn.shape[0] <= square.shape[0]

@@ -67,8 +67,7 @@ class Chunks(Dataset):
                 return Chunk(
                     nothing,
                     [],
-                    f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them '
-                    'to squares of one by --size.',
+                    f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them to one by --size.',
                 )
             rows.append(image)
             num_transparent += transparency is not None and transparency.is_transparent(position)

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import cv2
 
 from mmcm.datasets.lsun import LSUN
+from mmcm.datasets.transforms.center_crop import center_crop
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.utils.block_store import BlockStore, Journal
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove, write_bytes
+from mmcm.utils.image_shape import Size, json_size, plain_size
 from mmcm.utils.interrupts import end_with_parent, unseen_by_children
 from mmcm.utils.locks import locked
 from mmcm.utils.outputs import check_free, check_outputs, folder_made
@@ -52,7 +54,7 @@ class Settings(NamedTuple):
     """Format of the images; see `export_lsun`."""
 
     format: str
-    size: int | None
+    size: int | list[int] | None
     quality: int | None
 
 
@@ -60,7 +62,7 @@ def export_lsun(
     data_root: str,
     out: Path,
     file_format: str = 'png',
-    size: int | None = 256,
+    size: Size | None = 256,
     quality: int = 95,
     max_images: int | None = None,
     corrupt: str = ON_CORRUPT[0],
@@ -78,7 +80,8 @@ def export_lsun(
         out (Path): The folder for the images, for `corrupt.txt`, which lists images that could not be decoded, and for
             `export.json`, which holds the settings.
         file_format (str): 'png', 'jpeg', 'webp' or 'original': the bytes as they are in the database.
-        size (int, optional): Height and width of the images in pixels; neither cropped nor scaled if None.
+        size (int | Sequence[int], optional): Size of the images in pixels: the side of a square, or (height, width);
+            neither cropped nor scaled if None.
         quality (int): Of 'jpeg' and 'webp', 1 to 100.
         max_images (int, optional): Export only the first images, this many at most.
         corrupt (str): What to do with an image that cannot be decoded: 'stop' or 'skip'.
@@ -95,13 +98,15 @@ def export_lsun(
     if max_images is not None:
         check_count('max_images', max_images)
     if size is not None:
-        check_count('size', size, most=MAX_SIDE)
+        size = plain_size(size, most=MAX_SIDE)
     check_choice('format', file_format, (*FORMATS, ORIGINAL))
     check_choice('corrupt', corrupt, ON_CORRUPT)
-    crop = [dict(type='CenterCropToSquare', size=size)] if size else []
+    crop = [] if size is None else [center_crop(size)]
     dataset = LSUN(data_root, [dict(type='LoadImage'), *crop])
     settings = Settings(
-        file_format, None if file_format == ORIGINAL else size, quality if file_format in ('jpeg', 'webp') else None
+        file_format,
+        None if file_format == ORIGINAL or size is None else json_size(size),
+        quality if file_format in ('jpeg', 'webp') else None,
     )
     check_outputs({'OUT': out}, force=True, folders=True)
     with folder_made(out.absolute()), locked(out, 'being written'):

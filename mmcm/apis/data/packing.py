@@ -241,5 +241,5 @@ def check_nothing_random(transforms: Sequence[dict]) -> None:
         if str(transform['type']).split('.')[-1].startswith('Random'):
             raise InputError(
                 f'{transform["type"]} in the pipeline is random, and a pack holds each image once: take '
-                'CenterCropToSquare in its place, or leave it to the training.'
+                'CenterCropToSize in its place, or leave it to the training.'
             )

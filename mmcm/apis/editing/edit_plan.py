@@ -186,7 +186,7 @@ def plan_request(inferencer: ConsistencyModelInferencer, request: EditRequest) -
     shape = inferencer.model.image_shape
     _, height, width = shape
     if request.side is not None:
-        check_count('side', request.side, least=width, most=MAX_SIDE)
+        check_count('side', request.side, least=min(height, width), most=MAX_SIDE)
     image, task = open_image(request.img, background=None), opened(request.task)
     count = task.num_candidates if request.num_candidates is None else request.num_candidates
     found = None if request.region == 'square' else whole(task, image, shape, request.side)
@@ -203,7 +203,8 @@ def plan_request(inferencer: ConsistencyModelInferencer, request: EditRequest) -
     else:
         too_many = '' if found is None else too_many_calls(request, num_calls, found.num_tiles, count)
         prepared, is_image = square(task, image, shape), image.size == (width, height)
-        note = f'the central square of {image.width} x {image.height} pixels at {width} x {height}{too_many}'
+        part = 'square' if height == width else 'part'
+        note = f'the central {part} of {image.width} x {image.height} pixels at {width} x {height}{too_many}'
     return plan(
         inferencer,
         prepared.image,

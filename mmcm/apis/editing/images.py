@@ -11,7 +11,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.center_crop import CenterCropToSize
 from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, decoding, opaque, with_alpha
 from mmcm.operators import EditingOperator, Inpainting
@@ -19,6 +19,7 @@ from mmcm.renamed import old_names
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
+from mmcm.utils.image_shape import Size, height_and_width
 
 __getattr__ = old_names(__name__)
 SAVE_AGAIN = 'Save it again as a PNG file.'
@@ -145,19 +146,19 @@ def flattened(image: Image.Image, background: str = DEFAULT_BACKGROUND) -> Image
     return opaque(image, check_background(background))[0]
 
 
-def fit_image(image: Image.Image, channels: int, size: int) -> np.ndarray:
-    """Crop the central square of `image` and scale it: (size, size, channels), uint8.
+def fit_image(image: Image.Image, channels: int, size: Size) -> np.ndarray:
+    """Crop the middle of `image` in the shape of `size` and scale it: (height, width, channels), uint8.
 
-    It is cropped before it is scaled, so that masks and results belong to exactly this square (`seen_square`). The
-    scaling is that of `CenterCropToSquare`, as in training. An image of that size stays as it is.
+    It is cropped before it is scaled, so that masks and results belong to exactly this part (`seen_part`). The scaling
+    is that of `CenterCropToSize`, as in training. An image of that size stays as it is.
 
     Args:
         image (Image): An image.
         channels (int): 3, or 1 for grey (ITU-R BT.601).
-        size (int): Height and width of the result in pixels.
+        size (int | Sequence[int]): Of the result in pixels: the side of a square, or (height, width).
     """
-    pixels = np.asarray(image.crop(seen_square(image)).convert('L' if channels == 1 else 'RGB'))
-    return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
+    pixels = np.asarray(image.crop(seen_part(image, size)).convert('L' if channels == 1 else 'RGB'))
+    return CenterCropToSize(size).transform(dict(img=pixels))['img'].reshape(*height_and_width(size), channels)
 
 
 def scale_image(image: Image.Image, channels: int, box: Box, height: int, width: int) -> np.ndarray:
@@ -174,9 +175,9 @@ def scale_image(image: Image.Image, channels: int, box: Box, height: int, width:
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC)).reshape(height, width, channels)
 
 
-def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
-    """Crop the central square of `mask`, of mode L, and scale it with `scale_mask`: (size, size, 1), uint8."""
-    return scale_mask(np.asarray(mask.crop(seen_square(mask))), size, size)
+def fit_mask(mask: Image.Image, size: Size) -> np.ndarray:
+    """Crop the `seen_part` of `mask`, of mode L, and scale it with `scale_mask`: (height, width, 1), uint8."""
+    return scale_mask(np.asarray(mask.crop(seen_part(mask, size))), *height_and_width(size))
 
 
 def scale_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -191,11 +192,20 @@ def scale_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[..., None]
 
 
+def seen_part(image: Image.Image, size: Size) -> Box:
+    """Return the largest part in the middle of `image` that has the shape of `size`, which `fit_image` crops."""
+    height, width = height_and_width(size)
+    if image.width * height > image.height * width:
+        high, wide = image.height, max(1, round(image.height * width / height))
+    else:
+        high, wide = max(1, round(image.width * height / width)), image.width
+    left, top = (image.width - wide) // 2, (image.height - high) // 2
+    return left, top, left + wide, top + high
+
+
 def seen_square(image: Image.Image) -> Box:
-    """Return the central square of `image`, which `fit_image` crops."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return left, top, left + side, top + side
+    """Return the central square of `image`."""
+    return seen_part(image, 1)
 
 
 @dataclass(frozen=True)

@@ -254,8 +254,9 @@ class EditRequest:
         sigmas (Sequence[float] | float, optional): The noise levels, descending; for 'stroke' and 'variations', the
             first one says how much noise covers the image.
         region (str, optional): 'whole', the whole image in overlapping tiles, of 'inpaint' those around the mask; or
-            'square', its central square, scaled to the model's size. By default the whole image, for the tasks of
-            `WHOLE` and unless that takes more than `max_calls`.
+            'square', its central square, scaled to the model's size, or the central part in the proportions of a model
+            of other images. By default the whole image, for the tasks of `WHOLE` and unless that takes more than
+            `max_calls`.
         side (int, optional): Shorter side in pixels that a whole image is scaled to, for 'inpaint' and 'colorize'.
         max_calls (int): NFE for a tile that a whole image may take, over all candidates.
     """

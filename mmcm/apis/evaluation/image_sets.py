@@ -29,6 +29,7 @@ from mmcm.renamed import old_names
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width
 from mmcm.utils.images import shape_in_words
 
 __getattr__ = old_names(__name__)
@@ -106,7 +107,7 @@ def measure_image_sets(config: Config, sources: Sequence[str | Path], background
     backbone = config.model.get('denoiser', {}).get('backbone', {})
     shape = None
     if 'image_size' in backbone:
-        shape = (backbone.get('in_channels', 3), backbone.image_size, backbone.image_size)
+        shape = (backbone.get('in_channels', 3), *height_and_width(backbone.image_size, 'image_size'))
     if config.launcher != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
     configs = on_background([image_set_config(source) for source in sources], background)

@@ -69,10 +69,12 @@ def check_path(path: Path, shape: tuple[int, int, int, int]) -> None:
     kind = _kind(path)
     if (path.is_dir() and kind) or (path.exists() and not path.is_dir() and not kind):
         raise InputError(f'{path} is a {"folder" if kind else "file"}: choose another name.')
-    side = max(64, *shape[1:3])
-    if kind == '.png' and shape[0] * side**2 > GRID_PIXELS:
+    height, width = shape[1:3]
+    high = max(64, height)  # a grid magnifies small images by their height
+    pixels = high * max(64, width, high * width // height)
+    if kind == '.png' and shape[0] * pixels > GRID_PIXELS:
         raise InputError(
-            f'{shape[0]} images are too many for one grid, {path}: at most {GRID_PIXELS // side**2} of '
+            f'{shape[0]} images are too many for one grid, {path}: at most {GRID_PIXELS // pixels} of '
             'this size. Write .npz, .zip or a folder.'
         )
 

@@ -51,6 +51,10 @@ class SheetHook(Hook):
         cost = num_calls * max(1, height * width / COUNTED_ONCE)
         return min(num_images, max(1, int(self.max_cost / cost)))
 
+    def title(self, runner: Runner, nfe: int) -> str:
+        """Return the line above the grid: the iteration, and the NFE of an image."""
+        return f'iteration {runner.iter + 1}, NFE {nfe}'
+
     def announce(self, runner: Runner, num_images: int, wanted: int, num_calls: int) -> None:
         """Log the number of images and their cost, as they may take long."""
         fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'

@@ -96,6 +96,8 @@ class FittedWeights:
         way = 'Choose the config that belongs to the checkpoint'
         if classes != self.model.num_classes:
             way += f', or set model.denoiser.backbone.num_classes={classes}, as there'
+        if not self.resumed:
+            way += f"; to take what fits: model.init_from=dict(checkpoint='{self.source}', partial=True) for load_from"
         raise InputError(
             f'{self.source} is not a checkpoint of this {type(self.model.denoiser.backbone).__name__}: '
             f'{difference.replace("backbone.", "")}. {way}.'

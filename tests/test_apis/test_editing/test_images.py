@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_square
+from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_part, seen_square
 from mmcm.operators import Colorization, SDEdit
 from mmcm.utils.errors import InputError
 from support.image_folders import png_header
@@ -201,3 +201,14 @@ def test_square_fades_into_the_picture_where_its_edge_is_not_one_of_the_picture(
     assert (pixels[..., 0] == pixels[:1, :, 0]).all()  # up to the upper and the lower edge
     assert (pixels[:, :32] == 100).all() and (pixels[:, 64:] == 100).all() and (pixels[:, 34:62, 0] == 200).all()
     assert pixels[0, 30:36, 0].tolist() == [100, 100, 125, 175, 200, 200]
+
+
+@pytest.mark.parametrize('size', [(60, 32), (32, 60), (24, 16), (1000, 2), (2, 1000)])
+def test_part_in_the_proportions_of_the_model_is_in_the_middle_and_as_large_as_possible(size):
+    image = Image.new('RGB', size)
+    left, top, right, bottom = seen_part(image, (16, 24))
+    wide, high = right - left, bottom - top
+    assert (wide, high) == size or wide == size[0] or high == size[1]
+    assert abs(wide - high * 24 / 16) <= 1 and abs(left - (size[0] - right)) <= 1 and abs(top - (size[1] - bottom)) <= 1
+    assert fit_image(image, 3, (16, 24)).shape == (16, 24, 3)
+    assert fit_mask(image.convert('L'), (16, 24)).shape == (16, 24, 1)

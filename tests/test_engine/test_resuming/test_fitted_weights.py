@@ -240,6 +240,13 @@ def test_network_in_part_or_of_another_shape_is_refused(tmp_path, trained):
 def test_init_from_is_told_where_load_from_overrules_it(tmp_path, trained):
     model = model_of('same model') | dict(init_from='edm_digits')
     assert "model.init_from='edm_digits' is not used" in start('load_from', trained, model, tmp_path)[1]
+    model['init_from'] = dict(checkpoint='edm_digits', partial=True)
+    assert "model.init_from='edm_digits' is not used" in start('load_from', trained, model, tmp_path / 'again')[1]
+
+
+def test_resumed_run_ignores_where_it_started_from(tmp_path, trained):
+    model = model_of('same model') | dict(init_from=dict(checkpoint='no such file', partial=True))
+    assert start('resume', trained, model, tmp_path)[1] == ''
 
 
 def test_table_of_the_documentation_says_so():

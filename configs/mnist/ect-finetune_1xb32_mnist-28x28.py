@@ -1,5 +1,5 @@
-# The model that ships as `mnist`: ect_1xb32_mnist-28x28 is tuned further with steps of an eighth, and more often at the
-# noise levels that one network evaluation depends on.
+# The model of ect_1xb32_mnist-28x28 is tuned further with steps of an eighth, and more often at the noise levels that
+# one network evaluation depends on.
 _base_ = './ect_1xb32_mnist-28x28.py'
 max_iters = 1150
 train_cfg = dict(max_iters=max_iters)

@@ -161,7 +161,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     resumed = run(*arguments)
     present = len(present) - 1  # without the one that was truncated
     assert f'holds {4 * present} of 1000 images' in resumed.stderr
-    assert f'Wrote 1000 images of {tiny[1]}, {1000 - 4 * present} of them drawn' in resumed.stdout
+    assert f'Wrote 1000 images of {tiny[1]}, {1000 - 4 * present} of them sampled' in resumed.stdout
     assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
     assert leftovers(tmp_path) == []
 

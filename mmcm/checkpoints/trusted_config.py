@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmengine.registry import Registry
 
 # Settings of a model that sampling does not need. They are dropped unread: a file cannot name files or addresses.
-TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays')
+TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays', 'label_dropout')
 LEFT_OUT = (*TRAINING_ONLY, 'init_cfg')
 SCOPE = 'mmcm'
 SHORT = Repr()
@@ -244,6 +244,8 @@ BACKBONES = dict(
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
+        null_class=FLAG,
+        num_conditions=Number(0, 16, whole=True),
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)

@@ -14,11 +14,13 @@ from mmcm.denoisers import Denoiser, load_denoiser
 from mmcm.models.averages import check_decays, frozen, update_ema
 from mmcm.models.editing import Editing
 from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
+from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
 from mmcm.renamed import moved_name
 from mmcm.samplers.base import Sampler
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
 
 
@@ -40,6 +42,8 @@ class ConsistencyModel(Editing):
         init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
             teacher's own weights.
         ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
+        label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone then
+            needs `null_class=True`.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
@@ -53,12 +57,14 @@ class ConsistencyModel(Editing):
         init_from: str | None = None,
         ema_decays: Sequence[float] = (),
         data_preprocessor: dict | None = None,
+        label_dropout: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
+        self.label_dropout = check_label_dropout(label_dropout, self.null_label)
         check_teacher(self.objective, teacher, init_from)
         self.init_from = init_from
         self.teacher_config = teacher
@@ -182,12 +188,27 @@ class ConsistencyModel(Editing):
         if self.objective is None:
             raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
         labels = None if self.num_classes is None else labels_of(data_samples)
+        if self.label_dropout and labels is not None:
+            labels = drop_labels(labels, self.label_dropout, self.null_label)
         networks = Networks(self.denoiser, self.target, self.teacher)
         return self.objective(networks, inputs, labels, self._training_step())
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimise, and the means for the log, which has none of the noise levels."""
         return super().parse_losses({name: value for name, value in losses.items() if name != 'sigma'})
+
+
+def check_label_dropout(ratio: float, null_label: int | None) -> float:
+    """Return the share of labels to drop; an InputError unless it is in [0, 1] and dropped labels have a class."""
+    check_number('label_dropout', ratio)
+    if not 0 <= ratio <= 1:
+        raise InputError(f'label_dropout has to be a share of the labels, from 0 to 1, got {ratio}.')
+    if ratio and null_label is None:
+        raise InputError(
+            f'label_dropout {ratio} replaces labels by the null class, which the network does not have: set '
+            'model.denoiser.backbone.null_class=True, with num_classes, or model.label_dropout=0.'
+        )
+    return float(ratio)
 
 
 def inference_config(config: dict) -> dict:

@@ -53,6 +53,11 @@ class Sampling(BaseModel):
         return self.denoiser.backbone.num_classes
 
     @property
+    def null_label(self) -> int | None:
+        """Label of an image whose class is not given, None where the network has no such class."""
+        return getattr(self.denoiser.backbone, 'null_label', None)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         backbone = self.denoiser.backbone

@@ -132,7 +132,9 @@ class ADMUNet(BaseModule):
         if num_conditions:
             self.condition_embed = nn.ModuleList(
                 nn.Sequential(
-                    nn.Linear(base_channels, embed_channels), nn.SiLU(), zeroed(nn.Linear(embed_channels, embed_channels))
+                    nn.Linear(base_channels, embed_channels),
+                    nn.SiLU(),
+                    zeroed(nn.Linear(embed_channels, embed_channels)),
                 )
                 for _ in range(num_conditions)
             )
@@ -173,9 +175,7 @@ class ADMUNet(BaseModule):
 
         self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
 
-    def forward(
-        self, x: Tensor, t: Tensor, labels: Tensor | None = None, conditions: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None, conditions: Tensor | None = None) -> Tensor:
         """Evaluate the network.
 
         Args:

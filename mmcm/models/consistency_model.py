@@ -42,9 +42,9 @@ class ConsistencyModel(Editing):
         init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
             teacher's own weights.
         ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
-        label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone then
-            needs `null_class=True`.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
+        label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
+            then needs `null_class=True`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -189,6 +189,7 @@ class ConsistencyModel(Editing):
             raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
         labels = None if self.num_classes is None else labels_of(data_samples)
         if self.label_dropout and labels is not None:
+            assert self.null_label is not None  # see check_label_dropout
             labels = drop_labels(labels, self.label_dropout, self.null_label)
         networks = Networks(self.denoiser, self.target, self.teacher)
         return self.objective(networks, inputs, labels, self._training_step())

@@ -18,10 +18,12 @@ class SolutionFlow(FlowMapObjective):
 
     With the solution f(z_t, t, s) = z_t - (t - s) u(z_t, t, s), the loss of an image with D values is, for s < t,
 
-        weight / D |(f(z_t, t, s) - sg f(z_t - (t - l) v, l, s)) / (t - l)|^2
+        weight ratio / 2 / D |(f(z_t, t, s) - sg f(z_t - (t - l) v, l, s)) / (t - l)|^2
 
     with l = t - ratio (t - s), and for s = t weight / D |u(z_t, t, t) - v|^2. The weight is 1 / (mean square + c)^p.
-    The path is linear, and f is the paper's Euler parametrisation.
+    The factor ratio / 2, that of the authors' program, makes the gradient in u independent of the ratio: it is the
+    weight times the quotient, as of MeanFlow in the limit. The path is linear, and f is the paper's Euler
+    parametrisation.
 
     Args:
         curriculum (dict): The ratio, by the training step; AnnealingCurriculum.
@@ -65,7 +67,7 @@ class SolutionFlow(FlowMapObjective):
         quotient = (z - column(t - s) * u - target) / column(length)
         error = squared(torch.where(column(steps), quotient, u - velocity)) / u[0].numel()
         return dict(
-            loss=self.weighted(error),
+            loss=torch.where(steps, ratio / 2, 1) * self.weighted(error),
             error=error.detach(),
             ratio=torch.tensor(ratio, dtype=torch.float32, device='cpu'),
         )

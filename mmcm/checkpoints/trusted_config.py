@@ -254,6 +254,14 @@ DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
     ),
+    FlowMapDenoiser=dict(
+        backbone=BACKBONE,
+        time_scale=Number(1e-6, 1e6),
+        guided=FLAG,
+        guidance=Number(1, 1e6),
+        guidance_interval=Several(Number(0, 1), 2),
+        velocity_head=FLAG,
+    ),
     TrigFlowDenoiser=dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6)), c_noise=C_NOISE
     ),
@@ -265,6 +273,9 @@ SAMPLERS: dict[str, dict[str, Any]] = dict(
         num_scales=Maybe(SCALES),
         sigma_end=Maybe(SIGMA),
         **SCHEDULE,
+    ),
+    FlowMapSampler=dict(
+        num_steps=Maybe(STEPS), times=Maybe(Several(Number(0, 1), int(STEPS.high), alone=True)), stochastic=FLAG
     ),
     EulerSampler=KARRAS,
     EulerAncestralSampler=KARRAS,

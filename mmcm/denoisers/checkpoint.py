@@ -14,6 +14,7 @@ from torch import nn
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.config import released_config
 from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.flow_map import FlowMapDenoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.registry import MODELS
@@ -21,6 +22,7 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import lookup
 
 SETTINGS: dict[type | None, tuple[str, ...]] = {
+    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head'),
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
 }
@@ -86,6 +88,8 @@ def settings_of(denoiser: nn.Module) -> dict[str, Any]:
     settings: dict[str, Any] = dict(type=names[0] if names else type(denoiser).__name__)
     if isinstance(denoiser, KarrasDenoiser):
         settings.update(boundary=denoiser.offset > 0, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
+    elif isinstance(denoiser, FlowMapDenoiser):
+        settings.update({key: getattr(denoiser, key) for key in SETTINGS[FlowMapDenoiser]})
     elif isinstance(denoiser, TrigFlowDenoiser):
         settings.update(time_scale=denoiser.time_scale, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
     return settings

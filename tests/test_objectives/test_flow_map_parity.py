@@ -1,5 +1,7 @@
 """Losses and gradients of flow maps are those of the reference programs."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from torch.testing import assert_close
 from mmcm.curricula import AnnealingCurriculum
 from mmcm.denoisers import FlowMapDenoiser, GuidanceInputs
 from mmcm.objectives import ImprovedMeanFlow, MeanFlow, Networks, Shortcut, SolutionFlow
-from mmcm.objectives.flow_map import Batch, GuidedTarget, evaluated
+from mmcm.objectives.flow_map import Batch
 from mmcm.samplers import FlowMapSampler
 from support.flow_maps import spread, two_times
 from support.parity import Fixture, ReplayedNoise
@@ -211,7 +213,8 @@ def test_solution_flow_is_the_authors(monkeypatch, kind, case):
     logs = []
     # One image at a time: the measurement has a ratio for each, and the curriculum one for all of a step.
     for t, s, level, image, noise, label in zip(*map(SOFLOW, ('t', 's', 'l', 'images', 'noise')), labels):
-        objective.curriculum = lambda step, ratio=((t - level) / (t - s)).item(): ratio
+        ratio = ((t - level) / (t - s)).item()
+        objective.curriculum = lambda step, ratio=ratio: ratio
         objective.draw = lambda num, t=t, s=s: torch.stack([t, t if kind == 'velocity' else s])[None]
         monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([noise[None]]))
         logs.append(objective(Networks(denoiser), image[None], label[None] if options['labels'] else None, 0))
@@ -281,14 +284,10 @@ def test_targets_of_shortcut_models_are_the_authors(monkeypatch, case):
 
 @pytest.mark.parametrize('steps', [1, 2, 4])
 def test_steps_of_the_flow_map_are_the_programs(steps):
-    for fixture, case, latents in (
-        (CIFAR, f'sampler_{steps}', CIFAR('sampler_latents')),
-        (ZHUYU, f'sampler_{steps}_cfg1.0', ZHUYU('sampler_latents')),
-    ):
-        labels = ZHUYU('labels') if fixture is ZHUYU else None
-        denoiser = two_times(fixture, classes=labels is not None)
-        images = FlowMapSampler(steps)(lambda x, sigma, **levels: denoiser(x, sigma, labels, **levels), latents, None)
-        assert_near(images, fixture(case, 'output'))
+    images = FlowMapSampler(steps)(two_times(CIFAR), CIFAR('sampler_latents'), None)
+    assert_near(images, CIFAR(f'sampler_{steps}', 'output'))
+    denoise = partial(two_times(ZHUYU, classes=True), labels=ZHUYU('labels'))
+    assert_near(FlowMapSampler(steps)(denoise, ZHUYU('sampler_latents'), None), ZHUYU(f'sampler_{steps}_cfg1.0', 'output'))
 
 
 @pytest.mark.parametrize('case', [case for case in SOFLOW.meta['cases'] if case.startswith('sampler_Linear')])
@@ -297,7 +296,7 @@ def test_stochastic_steps_are_those_of_solution_flow(case):
     labels = SOFLOW('labels') if options['labels'] else None
     denoiser = two_times(SOFLOW, classes=options['labels'])
     images = FlowMapSampler(times=options['eval_time'][:-1], stochastic=True)(
-        lambda x, sigma, **levels: denoiser(x, sigma, labels, **levels),
+        partial(denoiser, labels=labels),
         SOFLOW('sampler_latents'),
         ReplayedNoise(SOFLOW(case, 'noises')),
     )
@@ -315,7 +314,7 @@ def test_steps_of_both_kinds_are_fastgens(kind):
     sampler = FlowMapSampler(times=FASTGEN('sampler_t_list')[:-1].tolist(), stochastic=kind == 'sde')
     denoiser = two_times(FASTGEN, classes=True)
     images = sampler(
-        lambda x, sigma, **levels: denoiser(x, sigma, FASTGEN('labels'), **levels),
+        partial(denoiser, labels=FASTGEN('labels')),
         FASTGEN('sampler_latents') / sampler.times[0],  # theirs are z at the first time, not noise of unit variance
         ReplayedNoise(FASTGEN(case, 'noises')) if kind == 'sde' else None,
     )

@@ -101,6 +101,13 @@ def test_only_stages_renew_teachers_and_averages():
         ),
         ('EasyConsistencyTuning', 'KarrasDenoiser', dict(curriculum=dict(type='ShrinkingCurriculum', stage_length=5))),
         ('ContinuousConsistencyTraining', 'TrigFlowDenoiser', {}),
+        ('MeanFlow', 'FlowMapDenoiser', {}),
+        ('ImprovedMeanFlow', 'FlowMapDenoiser', {}),
+        (
+            'SolutionFlow',
+            'FlowMapDenoiser',
+            dict(curriculum=dict(type='AnnealingCurriculum', total_steps=5)),
+        ),
         ('ContinuousConsistencyDistillation', 'TrigFlowDenoiser', dict(tangent=dict(type='FiniteDifferenceTangent'))),
     ],
 )
@@ -108,7 +115,7 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
     torch.save(build(seed=3).denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
     needs_teacher = name.endswith('Distillation')
     model = build(
-        denoiser=dict(type=denoiser, backbone=dict(BACKBONE)),
+        denoiser=dict(type=denoiser, backbone=dict(BACKBONE, num_conditions=int(denoiser == 'FlowMapDenoiser'))),
         objective=dict(type=name, **options),
         ema_decays=(0.9,),
         teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')) if needs_teacher else None,

@@ -1,7 +1,7 @@
 """Denoiser of a flow map: a network with two times, which steps from any noise level to any lower one at once."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -126,6 +126,11 @@ class FlowMapDenoiser(Denoiser):
             return output, None
         u, v = output.chunk(2, dim=1)
         return u, v
+
+
+def is_flow_map(denoiser: Any) -> bool:
+    """Return whether `denoiser`, which FSDP may have wrapped, is a flow map."""
+    return isinstance(getattr(denoiser, 'module', denoiser), FlowMapDenoiser)
 
 
 def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:

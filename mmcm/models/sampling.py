@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
-from mmcm.denoisers import Denoiser, FlowMapDenoiser
+from mmcm.denoisers import Denoiser, is_flow_map
 from mmcm.models.averages import evaluating
 from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
@@ -205,7 +205,7 @@ class Sampling(BaseModel):
 
 def check_sampler(denoiser: nn.Module, sampler: Sampler) -> None:
     """Raise an InputError if `sampler` steps with a flow map, and `denoiser` is none."""
-    if sampler.needs_flow_map and not isinstance(denoiser, FlowMapDenoiser):
+    if sampler.needs_flow_map and not is_flow_map(denoiser):
         raise InputError(
             f'{type(sampler).__name__} samples from flow maps, whose denoiser is a FlowMapDenoiser, got a '
             f'{type(denoiser).__name__}. Choose another sampler, such as MultistepSampler for a consistency model.'
@@ -218,6 +218,6 @@ def step_levels(denoiser: nn.Module, sigma: Tensor, next_sigma: Tensor | None, f
     A solver of the probability flow ODE gets the denoised image of a step of no length, which is that of a diffusion
     model. A sampler of consistency models gets the end of the trajectory.
     """
-    if isinstance(denoiser, FlowMapDenoiser) and follows_ode:
+    if is_flow_map(denoiser) and follows_ode:
         return dict(next_sigma=sigma)
     return {} if next_sigma is None else dict(next_sigma=next_sigma)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mmcm.denoisers.flow_map import FlowMapDenoiser, GuidanceInputs, check_interval
+from mmcm.denoisers.flow_map import GuidanceInputs, check_interval, is_flow_map
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.linear_path import sigma_of
 from mmcm.noise.time_distributions import TimeDistribution
@@ -136,11 +136,10 @@ def null_labels(labels: Tensor | None, null_label: int | None, what: str) -> Ten
 
 
 def check_flow_map(objective: Objective, denoiser: Any) -> None:
-    """Raise an InputError unless `denoiser`, which FSDP may have wrapped, is a flow map."""
-    inner = getattr(denoiser, 'module', denoiser)
-    if not isinstance(inner, FlowMapDenoiser):
+    """Raise an InputError unless `denoiser` is a flow map."""
+    if not is_flow_map(denoiser):
         raise InputError(
-            f'{type(objective).__name__} trains a FlowMapDenoiser, got a {type(inner).__name__}: set '
+            f'{type(objective).__name__} trains a FlowMapDenoiser, got a {type(denoiser).__name__}: set '
             "model.denoiser.type='FlowMapDenoiser'."
         )
 

@@ -114,7 +114,9 @@ def distance(ours, theirs):
 @pytest.mark.filterwarnings('ignore:.*has been created')
 @pytest.mark.parametrize(
     'names',
-    [('edm', 'ct', 'cd'), pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
+    [
+        ('edm', 'ct', 'cd'),
+        pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
         pytest.param(('edm', 'meanflow', 'imf', 'soflow', 'shortcut'), marks=pytest.mark.slow),
     ],
     ids='-'.join,

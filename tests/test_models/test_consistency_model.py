@@ -103,11 +103,7 @@ def test_only_stages_renew_teachers_and_averages():
         ('ContinuousConsistencyTraining', 'TrigFlowDenoiser', {}),
         ('MeanFlow', 'FlowMapDenoiser', {}),
         ('ImprovedMeanFlow', 'FlowMapDenoiser', {}),
-        (
-            'SolutionFlow',
-            'FlowMapDenoiser',
-            dict(curriculum=dict(type='AnnealingCurriculum', total_steps=5)),
-        ),
+        ('SolutionFlow', 'FlowMapDenoiser', dict(curriculum=dict(type='AnnealingCurriculum', total_steps=5))),
         ('ContinuousConsistencyDistillation', 'TrigFlowDenoiser', dict(tangent=dict(type='FiniteDifferenceTangent'))),
     ],
 )

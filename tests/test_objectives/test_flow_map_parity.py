@@ -287,7 +287,9 @@ def test_steps_of_the_flow_map_are_the_programs(steps):
     images = FlowMapSampler(steps)(two_times(CIFAR), CIFAR('sampler_latents'), None)
     assert_near(images, CIFAR(f'sampler_{steps}', 'output'))
     denoise = partial(two_times(ZHUYU, classes=True), labels=ZHUYU('labels'))
-    assert_near(FlowMapSampler(steps)(denoise, ZHUYU('sampler_latents'), None), ZHUYU(f'sampler_{steps}_cfg1.0', 'output'))
+    assert_near(
+        FlowMapSampler(steps)(denoise, ZHUYU('sampler_latents'), None), ZHUYU(f'sampler_{steps}_cfg1.0', 'output')
+    )
 
 
 @pytest.mark.parametrize('case', [case for case in SOFLOW.meta['cases'] if case.startswith('sampler_Linear')])
@@ -296,9 +298,7 @@ def test_stochastic_steps_are_those_of_solution_flow(case):
     labels = SOFLOW('labels') if options['labels'] else None
     denoiser = two_times(SOFLOW, classes=options['labels'])
     images = FlowMapSampler(times=options['eval_time'][:-1], stochastic=True)(
-        partial(denoiser, labels=labels),
-        SOFLOW('sampler_latents'),
-        ReplayedNoise(SOFLOW(case, 'noises')),
+        partial(denoiser, labels=labels), SOFLOW('sampler_latents'), ReplayedNoise(SOFLOW(case, 'noises'))
     )
     assert_near(images, SOFLOW(case, 'output'))
 

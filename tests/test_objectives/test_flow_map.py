@@ -45,7 +45,7 @@ def run(name, labels=None, num=8, step=0, **changes):
 
 @pytest.mark.parametrize('name', METHODS)
 def test_all_passes_see_the_same_dropout_mask(name):
-    network, log = run(name)
+    network, _ = run(name)
     whole = [mask for mask in network.masks if len(mask) == 8]
     assert all(torch.equal(mask, whole[0]) for mask in whole)
     parts = [mask for mask in network.masks if len(mask) < 8]  # of the images with a step

@@ -39,6 +39,8 @@ def read_config(name: str | Path, options: dict | None = None) -> Config:
         if config.get('default_scope') == SCOPE:
             drop_own_scope(content(config))
         if options:
+            if any(key.startswith('model.init_from.') for key in options):
+                _name_start(config)
             config.merge_from_dict(options)
     except InputError as error:
         raise InputError(f'{path}: {error}') from error
@@ -48,6 +50,13 @@ def read_config(name: str | Path, options: dict | None = None) -> Config:
             'settings in it, such as model = dict(...).'
         ) from error
     return translated(config)
+
+
+def _name_start(config: Config) -> None:
+    """Write a name as `model.init_from` as a dict, to which options such as `partial` can be added."""
+    model = config.get('model') or {}
+    if isinstance(model.get('init_from'), str):
+        model['init_from'] = dict(checkpoint=model['init_from'])
 
 
 def released_config(model: ZooModel) -> Config:

@@ -39,16 +39,18 @@ def build_in_scope(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
             raise InputError(f'the config of a {registry.name} needs a type, a name, got {name!r} in {dict(cfg)}.')
         if isinstance(name, str) and registry.get(name) is None:
             raise InputError(f'{no_type(registry, name)}?')
-        try:
-            check_arguments(registry.get(name) if isinstance(name, str) else name, cfg)
-        except InputError as error:
-            raise InputError(f'the config of {name} does not fit it: {error}') from None
+        check_arguments(registry.get(name) if isinstance(name, str) else name, cfg)
         try:
             return build_from_cfg(cfg, registry, *args, **kwargs)
         except TypeError as error:
             if is_config_error(error):
-                raise InputError(f'the config of {name} does not fit it: {error}') from error
+                raise InputError(f'the config of {name} does not fit it: {bare(str(error))}') from error
             raise
+
+
+def bare(message: str) -> str:
+    """Return the message of an error that MMEngine raises while it builds a class, without the names of the class."""
+    return re.sub(r'^(class `\w+` in \S+\.py: )*((\w+\.)?\w+\(\) )?', '', message)
 
 
 def no_type(registry: Registry, name: str) -> str:
@@ -110,6 +112,7 @@ STRATEGIES = _registry('strategy', 'mmcm.engine', parent=root.STRATEGIES)
 
 SAMPLERS = _registry('sampler', 'mmcm.samplers')
 OBJECTIVES = _registry('objective', 'mmcm.objectives')
+AUGMENTATIONS = _registry('augmentation', 'mmcm.augmentations')
 DISTANCES = _registry('distance', 'mmcm.distances')
 CURRICULA = _registry('curriculum', 'mmcm.curricula')
 SOLVERS = _registry('ODE solver', 'mmcm.objectives')

@@ -6,9 +6,11 @@ A new name for a module needs a row in `RENAMED`; `tests/test_renamed.py` import
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 RENAMED = {
     'mmcm.apis.analysis.dataset_sheet': 'mmcm.apis.analysis.dataset_grid',
@@ -131,6 +133,7 @@ MOVED_NAMES = {
     ('mmcm.utils.images', 'named_grid'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'on_square'): 'mmcm.visualization.grids',
     ('mmcm.utils.images', 'shortened'): 'mmcm.visualization.grids',
+    ('mmcm.models.averages', 'check_decays'): 'mmcm.models.ema_decays',
     ('mmcm.zoo', 'addresses'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cache_folder'): 'mmcm.checkpoints',
     ('mmcm.zoo', 'cached_place'): 'mmcm.checkpoints',
@@ -154,11 +157,13 @@ RENAMED_NAMES = {
     ('mmcm.apis.editing.images', 'read_picture'): 'open_image',
     ('mmcm.apis.editing.images', 'scaled_mask'): 'scale_mask',
     ('mmcm.apis.editing.images', 'scaled_picture'): 'scale_image',
+    ('mmcm.apis.export', 'DrawingGraph'): 'SamplingGraph',
     ('mmcm.apis.evaluation.image_sets', 'GivenSamples'): 'ImageSetSamples',
     ('mmcm.apis.evaluation.image_sets', 'given_config'): 'image_set_config',
     ('mmcm.apis.evaluation.image_sets', 'measure_given'): 'measure_image_sets',
     ('mmcm.apis.evaluation.saved_samples', 'KeptSamples'): 'SaveSamplesHook',
     ('mmcm.apis.evaluation.saved_samples', 'check_keepable'): 'check_saving',
+    ('mmcm.apis.sampling_result', 'Drawing'): 'SamplingResult',
     ('mmcm.checkpoints', 'cached_file'): 'mmcm.checkpoints.resolve_checkpoint',
     ('mmcm.checkpoints.locate', 'cached_file'): 'resolve_checkpoint',
     ('mmcm.evaluation.features.shared', 'drawn_images'): 'generated_images',
@@ -218,6 +223,25 @@ def moved_name(package: str, name: str) -> object:
     new = MOVED_NAMES[package, name]
     warnings.warn(f'{package}.{name} is {new}.{name} now.', DeprecationWarning, stacklevel=3)
     return getattr(importlib.import_module(new), name)
+
+
+def old_names(module: str) -> Callable[[str], object]:
+    """Return the `__getattr__` of a `module` whose names moved or changed; see `moved_name`."""
+
+    def find(name: str) -> object:
+        return moved_name(module, name)
+
+    return find
+
+
+def renamed_member(old: str, new: str) -> Any:
+    """Return the attribute `old` of a class, which warns and returns the attribute or method `new`."""
+
+    def find(owner: Any) -> Any:
+        warnings.warn(f'{old} is {new} now.', DeprecationWarning, stacklevel=2)
+        return getattr(owner, new)
+
+    return property(find, doc=f'`{new}`. Deprecated.')
 
 
 def install() -> None:

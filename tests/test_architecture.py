@@ -23,6 +23,7 @@ FLOORS = [
     'noise',
     'backbones',
     'distances',
+    'augmentations',
     'curricula',
     'denoisers',
     'samplers',

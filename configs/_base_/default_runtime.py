@@ -2,12 +2,13 @@ default_scope = 'mmcm'
 env_cfg = dict(cudnn_benchmark=True, dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=0)
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
+    timer=dict(type='RemainingTimeHook'),
     logger=dict(type='LoggerHook', interval=100, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
+    checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     resume_data=dict(type='ResumeDataHook'),
+    validation=dict(type='ValidationHook'),
     step_seed=dict(type='StepSeedHook'),
     plain_log=dict(type='PlainLogHook'),
     averages=dict(type='AveragesHook'),

@@ -18,6 +18,8 @@ from mmcm.utils.finite import in_dtype
 from mmcm.version import __version__
 from mmcm.zoo import lookup, released_sampler
 
+AUGMENTATION = 'augment_emb.weight'
+
 
 def convert(
     source: str | Path | Checkpoint,
@@ -56,7 +58,8 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, weights)
     elif to == 'openai':
-        write_torch(out, weights)
+        # OpenAI's network knows no augmentation labels, and without labels theirs has no effect.
+        write_torch(out, {key: value for key, value in weights.items() if key != AUGMENTATION})
     else:
         metadata = dict(mmcm_version=__version__, weights_sha256=sha, config=text, format='pt')
         write_safetensors(out, weights, metadata)

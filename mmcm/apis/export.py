@@ -21,12 +21,14 @@ from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.models.output_check import OutputCheck
 from mmcm.models.sampling import step_levels
 from mmcm.noise.generators import SampleNoise
+from mmcm.renamed import old_names
 from mmcm.samplers.base import KarrasSampler, Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
+__getattr__ = old_names(__name__)
 INPUTS = ('noise', 'labels')
 OPSET = 18  # the lowest that torch writes, so that old runtimes read it; higher ones made it no faster
 BATCH = Dim('batch')
@@ -284,10 +286,3 @@ FORMATS = {
     '.onnx': Format(write_onnx, run_onnx, 1e-4, ('onnx', 'onnxscript', 'onnxruntime')),
     '.pt2': Format(write_program, run_program, 1e-5),
 }
-
-
-def __getattr__(name: str) -> type:
-    if name == 'DrawingGraph':
-        warnings.warn('DrawingGraph is SamplingGraph now.', DeprecationWarning, stacklevel=2)
-        return SamplingGraph
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -164,7 +164,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             **unknown: Other arguments, which are refused; for some of diffusers', the error names the counterpart.
 
         Raises:
-            InputError: If the arguments do not fit the model; then nothing has been loaded or drawn.
+            InputError: If the arguments do not fit the model; then nothing has been loaded or sampled.
         """
         for name in unknown:
             here = f': what is {name} in diffusers is {COUNTERPARTS[name]} here' if name in COUNTERPARTS else ''

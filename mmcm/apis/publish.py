@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmcm.checkpoints import setting
 from mmcm.checkpoints.checkpoint import Checkpoint
@@ -26,9 +26,7 @@ def publish(
     from, `method` (type of the objective), `average` (its decay, or 'online'), `weights_sha256` (see `digest`) and
     `mmcm_version`; empty where the checkpoint does not say. The same checkpoint makes the same file, byte for byte.
     """
-    if out.suffix != '.safetensors':
-        raise InputError(f'{out} has to end in .safetensors.')
-    make_folder(out.parent)
+    check_out(out)
     checkpoint = Checkpoint.open(checkpoint)
     network = network_of(checkpoint)
     weights, used = checkpoint.weights(average, network)
@@ -36,7 +34,19 @@ def publish(
         check_numbers(weights, checkpoint.path)
     else:
         check_weights(network, weights, checkpoint.path)
-    weights = in_dtype(weights, dtype)
+    write_published(out, in_dtype(weights, dtype), checkpoint, average or used or '')
+    return out
+
+
+def check_out(out: Path) -> None:
+    """Make the folder of `out`; an InputError unless the name of the file is one of safetensors."""
+    if out.suffix != '.safetensors':
+        raise InputError(f'{out} has to end in .safetensors.')
+    make_folder(out.parent)
+
+
+def write_published(out: Path, weights: dict[str, Tensor], checkpoint: Checkpoint, average: str) -> None:
+    """Write `weights` to `out` with the metadata that `publish` lists, of the training checkpoint they are from."""
     method = setting(checkpoint.settings, 'model', 'objective', 'type')
     iteration = checkpoint.meta.get('iter')
     counts = (
@@ -52,13 +62,12 @@ def publish(
         iteration='' if iteration is None else str(iteration),
         step='' if iteration is None else str(iteration // counts),
         method=method if isinstance(method, str) else '',
-        average=average or used or '',
+        average=average,
         weights_sha256=digest(weights),
         config=checkpoint.config_text,
         format='pt',
     )
     write_safetensors(out, weights, metadata)
-    return out
 
 
 def network_of(checkpoint: Checkpoint) -> nn.Module | None:

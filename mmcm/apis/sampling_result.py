@@ -1,6 +1,5 @@
 """`SamplingResult`: sampled images, with their labels, seeds and time."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
+from mmcm.renamed import old_names, renamed_member
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.files import make_folder
@@ -16,6 +16,7 @@ from mmcm.utils.images import check_image_path, png_bytes, to_pixels, write_imag
 from mmcm.utils.outputs import check_name
 from mmcm.visualization.grids import grid
 
+__getattr__ = old_names(__name__)
 MOST_SHOWN = 10  # labels or seeds in a line
 Images = list[Image] | np.ndarray | Tensor | list[DataSample]
 
@@ -30,7 +31,7 @@ class SamplingResult:
         labels (list[int], optional): The class of each image; None for unconditional models.
         seeds (Sequence[int], optional): The seed of each image; None where the caller's generators made the noise.
         seconds (float): How long sampling took, loading not counted.
-        nfe (int): Number of function evaluations, that is of calls of the network, per image.
+        nfe (int): Number of function evaluations (NFE), that is of the network, per image.
         names (list[str], optional): The name of the class of each image, its number where it has none.
     """
 
@@ -41,12 +42,7 @@ class SamplingResult:
     seconds: float
     nfe: int
     names: list[str] | None = None
-
-    @property
-    def num_calls(self) -> int:
-        """`nfe`. Deprecated."""
-        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
-        return self.nfe
+    num_calls = renamed_member('num_calls', 'nfe')
 
     def __repr__(self) -> str:
         """Return one line of facts; the images themselves would fill pages."""
@@ -56,7 +52,7 @@ class SamplingResult:
             parts.append(f'labels {shortened(self.labels)}')
         if self.seeds is not None:
             parts.append(f'seeds {shortened(self.seeds)}')
-        parts.append(f'{self.nfe} network call{"s" * (self.nfe != 1)} per image')
+        parts.append(f'{self.nfe} network evaluation{"s" * (self.nfe != 1)} per image')
         return f'{type(self).__name__}({", ".join(parts)}, {self.seconds:.2f} s)'
 
     def _repr_png_(self) -> bytes:
@@ -110,10 +106,3 @@ def check_out(out: Path) -> bool:
         return True
     make_folder(out)
     return False
-
-
-def __getattr__(name: str) -> type:
-    if name == 'Drawing':
-        warnings.warn('Drawing is SamplingResult now.', DeprecationWarning, stacklevel=2)
-        return SamplingResult
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

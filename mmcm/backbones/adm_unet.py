@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import Size, height_and_width, plain_size
 
 Layer = TypeVar('Layer', bound=nn.Module)
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
@@ -32,10 +33,12 @@ class ADMUNet(BaseModule):
     format `channels_last` the attention works on views of the feature maps.
 
     Args:
-        image_size (int): Height and width of the images in pixels.
+        image_size (int | Sequence[int]): Size of the images in pixels: the side of squares, or (height, width). Each
+            level after the first halves it.
         base_channels (int): Width of the first level, a multiple of `norm_groups`.
         num_res_blocks (int): Residual blocks per level on the way down; one more on the way up.
-        attention_resolutions (Sequence[int]): Sizes in pixels of the feature maps that get attention.
+        attention_resolutions (Sequence[int]): Sizes in pixels of the feature maps that get attention: their shorter
+            sides, so that a network for 64 x 96 pixels has the layers of one for 64 x 64.
         channel_mult (Sequence[int]): Width of each level in units of `base_channels`; each level halves the size.
         in_channels (int): Channels of x.
         out_channels (int): Channels of the output.
@@ -53,6 +56,7 @@ class ADMUNet(BaseModule):
         norm_groups (int): Groups of every group normalisation.
         norm_eps (float): What every group normalisation adds to the variance.
         activation (str): In the residual blocks: 'silu', 'gelu', 'mish' or 'relu'. Elsewhere it is SiLU.
+        augment_dim (int, optional): Number of labels of an augmentation of the training images; see `EDMAugmentation`.
         null_class (bool): Whether the embedding of the labels has one more row, of index `num_classes`: the label of
             an image whose class is not given, as label dropout and guidance need it.
         num_conditions (int): Further numbers that condition the network, such as the second time of a flow map. Each
@@ -62,7 +66,7 @@ class ADMUNet(BaseModule):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: Size,
         base_channels: int,
         num_res_blocks: int,
         attention_resolutions: Sequence[int],
@@ -79,6 +83,7 @@ class ADMUNet(BaseModule):
         norm_groups: int = 32,
         norm_eps: float = 1e-5,
         activation: str = 'silu',
+        augment_dim: int | None = None,
         null_class: bool = False,
         num_conditions: int = 0,
         init_cfg: dict | None = None,
@@ -88,12 +93,8 @@ class ADMUNet(BaseModule):
             raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
         if min(channel_mult) <= 0:
             raise InputError(f'channel_mult has to be of positive numbers, got {tuple(channel_mult)}.')
-        if image_size % 2 ** (len(channel_mult) - 1):
-            raise InputError(
-                f'image_size {image_size} cannot be halved {len(channel_mult) - 1} times, as the '
-                f'{len(channel_mult)} levels of channel_mult {tuple(channel_mult)} need. '
-                'Shorten channel_mult or change image_size.'
-            )
+        image_size = plain_size(image_size, 'image_size')
+        check_halvings(image_size, channel_mult)
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
         check_count('num_conditions', num_conditions, least=0)
@@ -112,6 +113,7 @@ class ADMUNet(BaseModule):
         self.num_conditions = num_conditions
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
+        self.augment_dim = augment_dim
         self.activation = ACTIVATIONS[activation]()
         embed_channels = 4 * base_channels
         norm = partial(nn.GroupNorm, norm_groups, eps=norm_eps)
@@ -139,9 +141,13 @@ class ADMUNet(BaseModule):
                 for _ in range(num_conditions)
             )
 
+        if augment_dim is not None:
+            check_count('augment_dim', augment_dim)
+            self.augment_emb = zeroed(nn.Linear(augment_dim, base_channels, bias=False))
+
         widths = [base_channels * mult for mult in channel_mult]
         last = len(widths) - 1
-        channels, size = widths[0], image_size
+        channels, size = widths[0], min(height_and_width(image_size))
         self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels, channels, 3, padding=1))])
         skips = [channels]
         for level, width in enumerate(widths):
@@ -175,7 +181,14 @@ class ADMUNet(BaseModule):
 
         self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None, conditions: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+        conditions: Tensor | None = None,
+    ) -> Tensor:
         """Evaluate the network.
 
         Args:
@@ -183,6 +196,7 @@ class ADMUNet(BaseModule):
             t (Tensor): Conditioning of the noise level, (N,); 250 log sigma for the released weights.
             labels (Tensor, optional): Class indices, (N,), integers, or shares of the classes, (N, K), floating point;
                 needed exactly when the network has classes.
+            augment_labels (Tensor, optional): How the images were augmented, (N, augment_dim); zeros if None.
             conditions (Tensor, optional): The further numbers, (N, `num_conditions`), in the units of `t`; needed
                 exactly when the network has some.
 
@@ -203,7 +217,12 @@ class ADMUNet(BaseModule):
             )
         weight: Any = self.time_embed[0].weight  # where FSDP shards parameters, a tensor
         dtype = weight.dtype
-        embedding = self.time_embed(sinusoidal_embedding(t, self.base_channels).to(dtype))
+        embedding = sinusoidal_embedding(t, self.base_channels).to(dtype)
+        if augment_labels is None and self.augment_dim is not None and self.training:
+            augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
+        if augment_labels is not None:  # before the layers of the noise level, as in EDM
+            embedding = embedding + self.augment_emb(augment_labels.to(dtype))
+        embedding = self.time_embed(embedding)
         if labels is not None:
             soft = labels.is_floating_point()
             rows = self.label_emb.weight[: self.num_classes]  # shares are of classes alone
@@ -227,6 +246,23 @@ class ADMUNet(BaseModule):
         if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
             return checkpoint(block, h, embedding, use_reentrant=False)
         return block(h, embedding)
+
+
+def check_halvings(image_size: int | tuple[int, int], channel_mult: Sequence[int]) -> None:
+    """Raise an InputError unless images of this size can be halved once for each level after the first."""
+    halvings = len(channel_mult) - 1
+    factor = 2**halvings
+    sides = height_and_width(image_size)
+    if any(side % factor for side in sides):
+        smaller, larger = (
+            plain_size([max(1, round_(side / factor)) * factor for side in sides]) for round_ in (math.floor, math.ceil)
+        )
+        nearest = f'{smaller} or {larger}' if smaller != larger else f'{larger}'
+        raise InputError(
+            f'image_size {image_size} cannot be halved {halvings} times, as the {len(channel_mult)} levels of '
+            f'channel_mult {tuple(channel_mult)} need: height and width have to be multiples of {factor}. '
+            f'Take {nearest}, or shorten channel_mult.'
+        )
 
 
 def has_tangent(x: Tensor) -> bool:

@@ -15,8 +15,8 @@ from mmcm.checkpoints.formats.foreign_weights import describe, find_sets
 from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.locate import resolve_checkpoint
 from mmcm.checkpoints.read import is_safetensors_file, read_checkpoint, read_safetensors_header
-from mmcm.checkpoints.trusted_config import checked_config, refuse_imports
-from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights
+from mmcm.checkpoints.trusted_config import CLASS_NAMES, checked_config, refuse_imports
+from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights, similar_weights
 from mmcm.utils.errors import InputError
 
 
@@ -142,9 +142,22 @@ class Checkpoint:
             return None
         return found if isinstance(found, dict) else None
 
+    @property
+    def class_names(self) -> str | list[str] | None:
+        """The names of the classes that the weights were trained with, or of a list of names; None where unknown."""
+        try:
+            found = setting(self.settings if self.diffusers is None else self.config, 'class_names')
+            return found if found is None or isinstance(found, str) else list(CLASS_NAMES.check('class_names', found))
+        except InputError:  # names are a help, and no reason to refuse weights
+            return None
+
     def weights(self, average: str | None = None, network: nn.Module | None = None) -> ChosenWeights:
         """Return the weights of a network; see `chosen_weights`."""
         return chosen_weights(self.content, self.path, average, network)
+
+    def similar_weights(self, network: nn.Module, average: str | None = None) -> ChosenWeights:
+        """Return the weights of a network that need not be the same as `network`; see `similar_weights`."""
+        return similar_weights(self.content, self.path, network, average)
 
     def load_into(self, network: nn.Module, average: str | None = None) -> str | None:
         """Load the weights of `network` into it; return which they are, see `ChosenWeights`.

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width
 
 if TYPE_CHECKING:
     from mmengine.registry import Registry
 
 # Settings of a model that sampling does not need. They are dropped unread: a file cannot name files or addresses.
-TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays', 'label_dropout')
+TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays', 'augmentation', 'label_dropout')
 LEFT_OUT = (*TRAINING_ONLY, 'init_cfg')
 SCOPE = 'mmcm'
 SHORT = Repr()
@@ -206,6 +207,7 @@ RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
 LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
 WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
 CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
+AUGMENT_LABELS = Number(1, 1024, whole=True)  # EDM has 9
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
@@ -216,7 +218,7 @@ SIGMA = Number(0, 1e18)  # squares have to be numbers in single precision
 RHO = Number(1e-3, 1e3)
 IMAGES = Number(1, 100_000, whole=True)
 SEED = Number(0, 2**63 - 1, whole=True)
-ATTENTION_SIDE = 128  # pixels of a feature map with attention, which compares each with each: 64 is in use
+ATTENTION_SIDE = 128  # of a square feature map with attention, which compares each pixel with each: 64 is in use
 FEATURE_MAP = 2**28  # numbers in the widest feature map of one image, 1 GiB; 256 channels of 1024 pixels
 
 SCHEDULE = dict(sigma_min=SIGMA, sigma_max=SIGMA, rho=RHO)
@@ -227,7 +229,7 @@ CHURN = dict(**KARRAS, s_churn=SIGMA, s_tmin=SIGMA, s_tmax=Number(0, math.inf), 
 
 BACKBONES = dict(
     ADMUNet=dict(
-        image_size=SIDE,
+        image_size=Several(SIDE, 2, alone=True),
         base_channels=BASE_CHANNELS,
         num_res_blocks=RES_BLOCKS,
         attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
@@ -244,6 +246,7 @@ BACKBONES = dict(
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
+        augment_dim=Maybe(AUGMENT_LABELS),
         null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
     )
@@ -390,18 +393,19 @@ def check_cost(place: str, backbone: dict) -> None:
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
         raise InputError(f'{place} does not say {", ".join(missing) or "channel_mult"}.')
-    size = backbone['image_size']
-    largest = max(size**2 * width // 4**level for level, width in enumerate(widths_of(backbone)))
+    height, width = height_and_width(backbone['image_size'], f'{place}.image_size')
+    largest = max(height * width * channels // 4**level for level, channels in enumerate(widths_of(backbone)))
     if largest > FEATURE_MAP:
         raise InputError(
             f'{place} would have {largest:,} numbers in one feature map, and at most {FEATURE_MAP:,} are allowed.'
         )
-    sides = [size >> level for level in range(len(backbone['channel_mult']))]
+    maps = [(height >> level, width >> level) for level in range(len(backbone['channel_mult']))]
     # The middle has attention in any case.
-    widest = max([side for side in sides if side in backbone['attention_resolutions']] + sides[-1:])
-    if widest > ATTENTION_SIDE:
+    attended = [sides for sides in maps if min(sides) in backbone['attention_resolutions']] + maps[-1:]
+    high, wide = max(attended, key=math.prod)
+    if high * wide > ATTENTION_SIDE**2:
         raise InputError(
-            f'{place} would have attention on a map of {widest} x {widest}, and at most {ATTENTION_SIDE} '
+            f'{place} would have attention on a map of {wide} x {high}, and at most {ATTENTION_SIDE} '
             f'x {ATTENTION_SIDE} is allowed.'
         )
 

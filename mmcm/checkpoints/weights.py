@@ -89,6 +89,32 @@ def chosen_weights(
     return ChosenWeights(network_weights(chosen.weights), chosen.place if len(sets) > 1 else None)
 
 
+def similar_weights(content: Any, path: str | Path, network: nn.Module, average: str | None = None) -> ChosenWeights:
+    """Return the weights of the network in a checkpoint that has most names in common with `network`.
+
+    Unlike `chosen_weights`, it chooses among several sets of weights also where none of them fits.
+
+    Args:
+        content (Any): Of the checkpoint.
+        path (str | Path): What errors call the checkpoint.
+        network (nn.Module): The network, which may have other classes, another depth or other shapes.
+        average (str, optional): Which of several sets; see `chosen_weights`.
+
+    Raises:
+        InputError: If the checkpoint has no weights, or does not hold that average.
+    """
+    wanted = network.state_dict()
+    if own_weights(content) is not None or find_sets(content, wanted):
+        return chosen_weights(content, path, average, network)
+    sets = find_sets(content, None)
+    if not sets:
+        raise InputError(f'{path} holds no state dict but {describe(content)}.')
+    common = [len(network_weights(each.weights).keys() & wanted.keys()) for each in sets]
+    similar = [each for each, number in zip(sets, common) if 2 * number >= max(common)]
+    chosen = choose_set(similar, path, average)
+    return ChosenWeights(network_weights(chosen.weights), chosen.place if len(similar) > 1 else None)
+
+
 def read_backbone(path: str | Path, average: str | None = None, network: nn.Module | None = None) -> dict[str, Tensor]:
     """Return the weights of a network in a file or diffusers folder: `Checkpoint.open(path).weights(...)`.
 

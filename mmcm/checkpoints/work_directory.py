@@ -7,8 +7,11 @@ from typing import Any
 
 from mmcm.utils.bounded import Unreadable, read_text
 from mmcm.utils.errors import InputError
+from mmcm.utils.files import write_bytes
 
 RECORD = 'last_checkpoint'  # MMEngine's file with the path of the last checkpoint
+FINISHED = 'finished'  # our file with the end that a run has reached: 'iteration 3000'
+GOAL_BYTES = 100
 PATH_BYTES = 2**13  # of a path; Linux has up to 4096
 NAME = re.compile(r'(?:iter|epoch)_(\d{1,12})\.pth', re.ASCII)
 MOST = 1000  # checkpoints of a folder that are considered, the highest numbers first
@@ -28,6 +31,24 @@ def checkpoints_in(folder: str | Path) -> list[Path]:
 def holds_run(folder: str | Path) -> bool:
     """Return whether `folder` holds the checkpoints of a run, or the record of one."""
     return (Path(folder) / RECORD).is_file() or bool(checkpoints_in(folder))
+
+
+def note_finished(folder: str | Path, goal: tuple[str, int] | None) -> None:
+    """Record that the run in `folder` has reached its `goal`, such as ('iteration', 3000); None removes the record."""
+    record = Path(folder) / FINISHED
+    if goal is not None:
+        write_bytes(record, f'{goal[0]} {goal[1]}\n'.encode())
+    elif record.is_file():
+        record.unlink()
+
+
+def finished_goal(folder: str | Path) -> tuple[str, int] | None:
+    """Return the end that the run in `folder` has reached, such as ('iteration', 3000), None if it has not ended."""
+    try:
+        word, number = read_text(Path(folder) / FINISHED, GOAL_BYTES).split()
+        return word, int(number)
+    except (OSError, ValueError, Unreadable):
+        return None
 
 
 def last_checkpoint(folder: str | Path, whole: bool = False) -> tuple[Path, str | None]:

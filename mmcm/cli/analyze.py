@@ -39,11 +39,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     commands = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
 
-    calls = commands.add_parser(
-        'calls',
-        description='Plot a metric against network calls per image (NFE), a line for each method.',
-        help='a metric against network calls',
-    )
+    description = 'Plot a metric against the network evaluations (NFE) per image, a line for each method.'
+    calls = commands.add_parser('calls', description=description, help='a metric against the NFE')
     calls.add_argument('scores', nargs='+', type=Path, help='JSON files that `mmcm test --out` wrote')
     calls.add_argument('--metric', help='such as FID or frechet/distance; default: the first that all files have')
     calls.add_argument('--names', nargs='+', metavar='NAME', help='names of the files; default: their configs')
@@ -60,27 +57,14 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         action='append',
         required=True,
         metavar=('MODEL', 'KEY=VALUE'),
-        help='a model, as in `mmcm '
-        'sample --model`, and what differs: checkpoint, ema, steps, name, or settings of the sampler such as '
-        'type=HeunSampler num_steps=18',
+        help='a model, as in `mmcm sample --model`, and what differs: checkpoint, ema, steps, name, or settings of the '
+        'sampler such as type=HeunSampler num_steps=18',
     )
-    seeds.add_argument(
-        '--seeds',
-        nargs='+',
-        type=int,
-        default=list(range(8)),
-        metavar='SEED',
-        help='a column for each; default: 0 to 7',
-    )
-    seeds.add_argument(
-        '--labels',
-        nargs='+',
-        default=['balanced'],
-        metavar='LABEL',
-        help='classes of the columns, by '
-        "number or name; 'balanced' (0, 1, 2, ... in turn), which is the default; or 'random'",
-    )
-    seeds.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
+    text = 'a column for each; default: 0 to 7'
+    seeds.add_argument('--seeds', nargs='+', type=int, default=list(range(8)), metavar='SEED', help=text)
+    text = "classes of the columns, by number or name; 'balanced' (0, 1, 2, ... in turn), the default; or 'random'"
+    seeds.add_argument('--labels', nargs='+', default=['balanced'], metavar='LABEL', help=text)
+    seeds.add_device()
 
     neighbours = commands.add_parser(
         'neighbours',
@@ -89,36 +73,21 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     neighbours.add_argument('samples', nargs='?', help=f'{SOURCES}; or give --model')
     neighbours.add_argument('data', help=f'the training images: {SOURCES}')
-    with_models(
-        neighbours.add_argument(
-            '--model', help='take samples of this model, balanced over the classes, as in `mmcm sample --model`'
-        )
-    )
-    neighbours.add_argument('-n', '--num-images', type=int, metavar='N', help=f'samples of MODEL; default: {SAMPLED}')
+    text = 'take samples of this model, balanced over the classes, as in `mmcm sample --model`'
+    with_models(neighbours.add_argument('--model', help=text))
+    neighbours.add_integer('-n --num-images', f'samples of MODEL; default: {SAMPLED}')
     neighbours.add_deprecated('--draw', '--num-images')
-    neighbours.add_argument('-k', type=int, default=5, metavar='N', help='neighbours of each; default: %(default)s')
-    neighbours.add_argument(
-        '--rows',
-        type=int,
-        default=16,
-        metavar='N',
-        help='samples on the grid, those nearest to training images; default: %(default)s',
-    )
-    neighbours.add_argument(
-        '--real',
-        type=int,
-        default=100,
-        metavar='N',
-        help='training images whose own neighbours are found for scale; default: %(default)s',
-    )
+    neighbours.add_integer('-k', 'neighbours of each', 5)
+    neighbours.add_integer('--rows', 'samples on the grid, those nearest to training images', 16)
+    neighbours.add_integer('--real', 'training images whose own neighbours are found for scale', 100)
     neighbours.add_argument(
         '--features',
         nargs='+',
         metavar=('TYPE', 'KEY=VALUE'),
-        help='compare features in place of pixels: the type of '
-        'an extractor and its settings, or a config, which names one for its metrics',
+        help='compare features in place of pixels: the type of an extractor and its settings, or a config, which names '
+        'one for its metrics',
     )
-    neighbours.add_argument('--workers', type=int, default=0, metavar='N', help='processes that read images')
+    neighbours.add_integer('--workers', 'processes that read images', 0)
     neighbours.add_argument('--json', type=Path, help='file for all distances')
 
     dataset = commands.add_parser(
@@ -127,22 +96,14 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         help='grid of a data set',
     )
     dataset.add_argument('data', help=SOURCES)
-    dataset.add_argument('--rows', type=int, default=10, metavar='N', help='classes to show; default: %(default)s')
-    dataset.add_argument('--columns', type=int, default=10, metavar='N', help='images of each; default: %(default)s')
-    dataset.add_argument('--seed', type=int, default=0, help='seed of the choice of images; default: %(default)s')
-    dataset.add_argument(
-        '--measured',
-        type=int,
-        default=10000,
-        metavar='N',
-        help='images that sizes and colours are taken of; default: %(default)s',
-    )
+    dataset.add_integer('--rows', 'classes to show', 10)
+    dataset.add_integer('--columns', 'images of each', 10)
+    dataset.add_integer('--seed', 'seed of the choice of images', 0, None)
+    dataset.add_integer('--measured', 'images that sizes and colours are taken of', 10000)
     dataset.add_argument('--json', type=Path, help='file for the numbers')
 
     for each in (neighbours, dataset):
-        each.add_argument(
-            '--size', type=int, metavar='N', help='cut image files to squares of N x N pixels; default: as they are'
-        )
+        each.add_size('cut image files to this size; default: as they are')
         each.add_background()
     for name, each in commands.choices.items():
         each.add_argument('--out', type=Path, required=True, metavar='FILE', help=f'the image file, such as {name}.png')
@@ -246,7 +207,7 @@ def neighbours(args: Namespace) -> tuple:
     return neighbour_sheet(found, samples, data, args.rows), numbers
 
 
-def opened(sources: Sequence[str], size: int | None, background: str | None) -> 'list[ImageDataset]':
+def opened(sources: Sequence[str], size: Any, background: str | None) -> 'list[ImageDataset]':
     """Open the data sets `sources`; raise an InputError if `size` is given and none of them has image files."""
     from mmcm.apis.data.resolve_dataset import build_images, dataset_config, on_background
 
@@ -312,7 +273,3 @@ def settings(argument: str, words: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise InputError(f'{argument} takes KEY=VALUE pairs after the first word, got {wrong[0]!r}.')
     return dict(word.split('=', 1) for word in words)
-
-
-if __name__ == '__main__':
-    main()

@@ -13,7 +13,7 @@ from mmengine.registry import Registry, build_from_cfg
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
 from mmcm.cli.settings import walk
-from mmcm.registry import build_in_scope, is_config_error, no_type
+from mmcm.registry import bare, build_in_scope, is_config_error, no_type
 from mmcm.utils.errors import TRACEBACK, InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import received
@@ -79,12 +79,7 @@ def built_from_config(config: Config | None = None) -> Iterator[None]:
 
 
 def building_failure(error: Exception, config: Config | None = None) -> str | None:
-    """Return one line about the part that could not be built; None for an error of another kind.
-
-    Args:
-        error (Exception): The error.
-        config (Config, optional): See `built_from_config`.
-    """
+    """Return one line about the part that could not be built; None for an error of another kind."""
     if received():  # libraries make an error of their own of an interrupt
         return None
     frames = frames_of(error)
@@ -133,7 +128,7 @@ def described(error: Exception, frames: list[FrameType], config: Config | None) 
     """Return the name of the setting that could not be built, and the reason."""
     content = {} if config is None else config.to_dict()
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = re.sub(r'^(class `\w+` in \S+\.py: )+| in <[\w.]+ object at 0x\w+>$', '', ' '.join(text.split())).rstrip('.')
+    text = re.sub(r' in <[\w.]+ object at 0x\w+>$', '', bare(' '.join(text.split()))).rstrip('.')
     plain = isinstance(error, (ValueError, AssertionError)) and text
     text = text if plain else f'{type(error).__name__}: {text}'
     for frame in reversed(frames):
@@ -148,14 +143,7 @@ def described(error: Exception, frames: list[FrameType], config: Config | None) 
 
 
 def of_part(text: str, values: dict[str, Any], content: dict, show: bool) -> str:
-    """Return the reason why `build_from_cfg`, whose local variables are `values`, could not build a part.
-
-    Args:
-        text (str): Message of the error.
-        values (dict): The variables.
-        content (dict): The whole config.
-        show (bool): Whether to show the settings of the part.
-    """
+    """Return the reason, with the error's `text`, why `build_from_cfg` with local variables `values` failed."""
     given = values['cfg']
     kind = given.get('type')
     called = values.get('obj_cls')

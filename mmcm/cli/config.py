@@ -37,6 +37,11 @@ class Options(DictAction):
         options.update((key, text) for key, _, text in (value.partition('=') for value in values) if is_path(key))
 
 
+def add_pairs(parser: ArgumentParser, name: str, what: str, default: dict | None = None) -> None:
+    """Add an option that takes settings as KEY=VALUE pairs."""
+    parser.add_argument(name, nargs='+', action=Options, default=default, metavar='KEY=VALUE', help=what)
+
+
 def is_path(key: str) -> bool:
     """Return whether the setting `key`, such as train_dataloader.dataset.data_root, is a path."""
     return key.split('.')[-1] in PATHS
@@ -45,25 +50,15 @@ def is_path(key: str) -> bool:
 def add_runner_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that training and testing share; they are MMagic's."""
     parser.add_argument('--work-dir', help='folder for logs and checkpoints; default: work_dirs/<name of the config>')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change settings of the config, for example train_dataloader.batch_size=64 or '
-        '"model.ema_decays=[0.99,0.999]"',
-    )
+    example = 'train_dataloader.batch_size=64 or "model.ema_decays=[0.99,0.999]"'
+    add_pairs(parser, '--cfg-options', f'change settings of the config, for example {example}')
     parser.add_argument('--launcher', choices=LAUNCHERS, help=HELP)
     # torch.distributed.launch passes it; torchrun sets the environment variable instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
 
 def runner_config(args: Namespace, subfolder: str = '') -> Config:
-    """Read the config that `args` name, with their work directory and launcher.
-
-    Args:
-        args (Namespace): Of `add_runner_arguments`.
-        subfolder (str): Where to write below the default work directory.
+    """Read the config that `args` name, with their work directory (by default with a `subfolder`) and launcher.
 
     Raises:
         InputError: If there is no such config, it has no model, an option sets what nothing reads, or the work
@@ -112,13 +107,8 @@ def check_options(options: dict | None, config: str) -> None:
             raise InputError(f'--cfg-options: default_hooks has no {name!r} to leave out{nearest(name, hooks)}.')
 
 
-def check_size(size: int | None, datasets: dict[str, dict]) -> None:
-    """Raise an InputError if `size`, the value of --size, has no effect on any of the `datasets`.
-
-    Args:
-        size (int, optional): What was given.
-        datasets (dict): From what users call a data set to its config.
-    """
+def check_size(size: Any, datasets: dict[str, dict]) -> None:
+    """Raise an InputError if `size`, the value of --size, affects none of the `datasets`, configs by their names."""
     transforms = [transform for config in datasets.values() for transform in config.get('pipeline') or ()]
     if size is not None and not any(transform.get('size') == size for transform in transforms):
         raise InputError(

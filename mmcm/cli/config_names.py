@@ -13,46 +13,13 @@ from mmcm.utils.nearest import nearest
 
 # Settings at the top level of a config that MMEngine's runners or mmcm read.
 SETTINGS = frozenset(
-    (
-        'activation_checkpointing',
-        'auto_scale_lr',
-        'checkpoint',
-        'class_names',
-        'compile',
-        'custom_hooks',
-        'custom_imports',
-        'data_preprocessor',
-        'default_hooks',
-        'default_scope',
-        'efficient_conv_bn_eval',
-        'env_cfg',
-        'experiment_name',
-        'find_unused_parameters',
-        'launcher',
-        'load_from',
-        'log_level',
-        'log_processor',
-        'model',
-        'model_wrapper_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-        'randomness',
-        'resume',
-        'runner_type',
-        'samplers',
-        'strategy',
-        'sync_bn',
-        'test_cfg',
-        'test_dataloader',
-        'test_evaluator',
-        'train_cfg',
-        'train_dataloader',
-        'val_cfg',
-        'val_dataloader',
-        'val_evaluator',
-        'visualizer',
-        'work_dir',
-    )
+    """
+    activation_checkpointing auto_scale_lr checkpoint class_names compile custom_hooks custom_imports
+    data_preprocessor default_hooks default_scope efficient_conv_bn_eval env_cfg experiment_name
+    find_unused_parameters launcher load_from log_level log_processor model model_wrapper_cfg optim_wrapper
+    param_scheduler randomness resume runner_type samplers strategy sync_bn test_cfg test_dataloader test_evaluator
+    train_cfg train_dataloader val_cfg val_dataloader val_evaluator visualizer work_dir
+    """.split()
 )
 # Hooks of every MMEngine runner, whose settings need no type.
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -61,17 +28,11 @@ ALIKE = 0.85  # similarity of a name and its misspelling
 
 
 class File(NamedTuple):
-    """Names at the top level of a config file.
-
-    Attributes:
-        path (Path): Where it lies.
-        assigned (set): Names that it sets.
-        used (set): Names that it, or a file that inherits from it, computes something from.
-    """
+    """Names at the top level of a config file."""
 
     path: Path
     assigned: set[str]
-    used: set[str]
+    used: set[str]  # to compute something, here or in a file that inherits from it
 
 
 def check_file_names(path: Path, content: Mapping) -> None:
@@ -79,10 +40,6 @@ def check_file_names(path: Path, content: Mapping) -> None:
 
     Other names may be read by hooks of the user. A variable of a base has no effect in a file that inherits from it and
     does not use it: what the base has computed from it is computed already.
-
-    Args:
-        path (Path): The file.
-        content (Mapping): The config that it makes.
     """
     files = list(files_of(path)) if path.suffix == '.py' else [File(path, set(content), set())]
     for place, file in enumerate(files):
@@ -98,12 +55,7 @@ def check_file_names(path: Path, content: Mapping) -> None:
 
 
 def files_of(path: Path, used: frozenset[str] = frozenset()) -> Iterator[File]:
-    """Yield a config file in Python and its bases, the nearest first; nothing for files in other formats.
-
-    Args:
-        path (Path): The file.
-        used (frozenset[str]): Names that files which inherit from it use.
-    """
+    """Yield a config file in Python, whose heirs use the names `used`, and its bases, the nearest first."""
     try:
         text = path.read_text(encoding='utf-8')
         tree = ast.parse(text)

@@ -26,34 +26,24 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         ),
     )
     with_models(parser.add_argument('places', nargs='*', metavar='IN OUT', help='the same as --model and --out'))
-    with_models(
-        parser.add_argument(
-            '--model',
-            help='file of weights, work directory, diffusers folder, name of the '
-            'zoo or of the Hugging Face hub, or address',
-        )
-    )
+    text = 'file of weights, work directory, diffusers folder, name of the zoo or of the Hugging Face hub, or address'
+    with_models(parser.add_argument('--model', help=text))
     parser.add_argument('--out', help='file, or folder of diffusers, to write')
     parser.add_argument(
         '--config',
         metavar='CFG',
-        help='config file, its name, or a name of the zoo; needed where IN '
-        'does not say itself what network its weights are of',
+        help='config file, its name, or a name of the zoo; needed where IN does not say itself what network its '
+        'weights are of',
     )
     parser.add_argument(
         '--to',
         choices=list(SUFFIXES),
-        help='what to write: the state dict of a .pt file, a '
-        '.safetensors file with its config, or a folder; default: what the name OUT says',
+        help='what to write: the state dict of a .pt file, a .safetensors file with its config, or a folder; default: '
+        'what the name OUT says',
     )
     parser.add_argument('--ema', help=EMA_HELP)
-    parser.add_argument(
-        '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of what is written'
-    )
-    parser.add_argument(
-        '--cache-dir',
-        help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm, and for the hub its own cache',
-    )
+    parser.add_saved_dtype('what is written')
+    parser.add_cache_dir(', and for the hub its own cache')
     parser.add_force()
     args = parser.parse_args(argv)
     args.source, args.out = model_and_out(args.model, args.places, args.out)
@@ -99,7 +89,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     files = [out] if out.is_file() else [file for file in out.rglob('*') if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     print(f'Wrote {out} ({size / 1e6:.2f} MB)\nsha256 of the weights, whatever they are written as: {sha}')
-
-
-if __name__ == '__main__':
-    main()

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcm.apis.editing.request import TASKS, EditRequest, arguments_of
-from mmcm.cli.config import Options, as_values
+from mmcm.cli.config import add_pairs, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import labels_of
 from mmcm.cli.parser import CommandParser
+from mmcm.cli.report import evaluations, report
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 from mmcm.utils.outputs import claimed
+from mmcm.utils.wording import counted
 from mmcm.zoo import list_models
 
 if TYPE_CHECKING:  # which loads torch
@@ -28,20 +30,9 @@ if TYPE_CHECKING:  # which loads torch
 
 FAMILY = 'consistency_models'  # the name of the models in MMagic's inferencer
 TASK = 'conditional'
-SETTINGS = ('num_images', 'batch_size', 'columns')
+SETTINGS = ['num_images', 'batch_size', 'columns']
 SAMPLER_SETTINGS = (
-    'type',
-    'sigmas',
-    'indices',
-    'num_scales',
-    'num_steps',
-    'sigma_min',
-    'sigma_max',
-    'rho',
-    's_churn',
-    's_tmin',
-    's_tmax',
-    's_noise',
+    'type sigmas indices num_scales num_steps sigma_min sigma_max rho s_churn s_tmin s_tmax s_noise'.split()
 )
 FLAGS = ('img', 'mask', 'labels', 'seed')  # arguments of edits that have options of their own
 EDITING_SETTINGS = (
@@ -58,7 +49,7 @@ EDITING_SETTINGS = (
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Draw pictures: a sheet where --result-out-dir has a suffix, else a folder of single ones.', prog
+        'Generate or edit images: a grid where --result-out-dir has a suffix, else a folder of single ones.', prog
     )
     parser.add_argument('--model-name', default=FAMILY, help=f'{FAMILY}, or the name of a model of the zoo')
     parser.add_argument(
@@ -67,27 +58,23 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_argument('--config-name', help='name of a config that comes with mmcm')
     parser.add_argument('--model-config', help='path of a config file')
     parser.add_argument('--model-ckpt', help="checkpoint: path, URL, work directory or zoo name; default: the config's")
-    parser.add_argument(
-        '--label', nargs='+', help='classes to draw, as numbers or names; default: random ones, by the seed'
-    )
-    parser.add_argument('--result-out-dir', help='where to write: a picture file or a folder')
-    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
-    parser.add_argument('--seed', type=int, default=2022, help='seed of the pictures; default: %(default)s')
-    parser.add_argument(
+    parser.add_argument('--label', nargs='+', help='classes, as numbers or names; default: random ones, by the seed')
+    parser.add_argument('--result-out-dir', help='where to write: an image file or a folder')
+    parser.add_device()
+    parser.add_integer('--seed', 'seed of the images', 2022, None)
+    add_pairs(
+        parser,
         '--extra-parameters',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help=f'further settings: {", ".join(SETTINGS)} (default: 4 images, as MMagic has it); of the sampler: '
+        f'further settings: {", ".join(SETTINGS)} (default: 4 images, as MMagic has it); of the sampler: '
         f'{", ".join(SAMPLER_SETTINGS)}. For example num_images=100 indices=0,22 num_scales=40; with --img: '
         f'{", ".join(EDITING_SETTINGS)}, for example task=inpaint',
+        {},
     )
     parser.add_argument('--print-supported-models', action='store_true', help='list the models and leave')
     parser.add_argument('--print-supported-tasks', action='store_true', help='list the tasks and leave')
     parser.add_argument('--print-task-supported-models', metavar='TASK', help='list the models for a task and leave')
-    parser.add_argument('--img', help='picture to edit; --extra-parameters task=... says how')
-    parser.add_argument('--mask', help='for task=inpaint: picture of the same size, white where to draw')
+    parser.add_argument('--img', help='image to edit; --extra-parameters task=... says how')
+    parser.add_argument('--mask', help='for task=inpaint: image of the same size, white in the part to replace')
     parser.add_force()
     for name in ('video', 'trimap', 'text'):
         parser.add_argument(f'--{name}', help="MMagic's argument; these models take none")
@@ -119,7 +106,7 @@ def draw(args: Namespace) -> None:
 
     model = which_model(args)
     from mmcm.apis.inferencer import ConsistencyModelInferencer
-    from mmcm.apis.sampling_result import check_out, file_names  # torch is loaded only to draw
+    from mmcm.apis.sampling_result import check_out, file_names  # torch is loaded only to sample
     from mmcm.utils.checks import check_count
 
     for key in SETTINGS:
@@ -145,12 +132,8 @@ def draw(args: Namespace) -> None:
             written = result.save(out, extra.get('columns'))
         else:
             result, written = sample_with_mmagic(mmagic, out, args, request, model, labels, extra, sampler)
-    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    through = '' if mmagic is None else f', through MMagic {mmagic.MMAGIC_VERSION}'
-    print(
-        f'Drew {request.num_images} images of {inferencer.checkpoint} in {result.seconds:.2f} s on '
-        f'{inferencer.device}, {result.nfe} network call{"s" * (result.nfe > 1)} per image{through}: {where}'
-    )
+    details = [evaluations(result.nfe), *([] if mmagic is None else [f'through MMagic {mmagic.MMAGIC_VERSION}'])]
+    report(counted(request.num_images, 'image'), inferencer, result, written, out, details)
 
 
 def sample_with_mmagic(
@@ -184,13 +167,13 @@ def edit(args: Namespace) -> None:
     extra = extra_parameters(args, EDITING_SETTINGS)
     if args.img is None or 'task' not in extra:
         raise InputError(
-            'to edit a picture, give --img, and say how: --extra-parameters task=inpaint, for example. To '
-            'draw pictures, leave out --img and --mask.'
+            'to edit an image, give --img, and say how: --extra-parameters task=inpaint, for example. To '
+            'generate images, leave out --img and --mask.'
         )
     model = which_model(args)
     from mmcm.apis.editing import plan_picture
     from mmcm.apis.inferencer import ConsistencyModelInferencer
-    from mmcm.apis.sampling_result import check_out  # torch is loaded only to draw
+    from mmcm.apis.sampling_result import check_out  # torch is loaded only to sample
 
     out = Path(args.result_out_dir).expanduser()
     if args.mask is not None:
@@ -201,21 +184,16 @@ def edit(args: Namespace) -> None:
         check_out(out)
         edited = planned.run(progress=True)
         written = edited.save(out)
-    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    count = len(edited.candidates)
-    print(
-        f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {edited.seconds:.2f} s on '
-        f'{inferencer.device}: {where}'
-    )
+    report(counted(len(edited.candidates), 'candidate'), inferencer, edited, written, out)
 
 
 def extra_parameters(args: Namespace, known: Sequence[str]) -> dict[str, Any]:
     """Return --extra-parameters; an InputError for one that is not `known`, and for an argument of other models."""
     for name in ('video', 'trimap', 'text'):
         if getattr(args, name) is not None:
-            raise InputError(f'--{name} is not for these models, which draw from labels and pictures. Leave it out.')
+            raise InputError(f'--{name} is not for these models, which take labels and images. Leave it out.')
     if args.result_out_dir is None:
-        raise InputError('--result-out-dir is missing: name a picture file for a sheet, or a folder for single images.')
+        raise InputError('--result-out-dir is missing: name an image file for a grid, or a folder for single images.')
     extra = as_values(args.extra_parameters)
     unknown = [key for key in extra if key not in known]
     if unknown:
@@ -262,7 +240,3 @@ def which_model(args: Namespace) -> str:
         f'which of the {FAMILY}? Name a --model-config, or a model of the zoo as --model-ckpt; '
         '--print-supported-models lists them.'
     )
-
-
-if __name__ == '__main__':
-    main()

@@ -27,9 +27,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         metavar='SOURCE',
         help='a model of the zoo, all of them (all), an http or https address, or an id of the Hugging Face hub',
     )
-    parser.add_argument(
-        '--cache-dir', help='where to keep them; default: $MMCM_HOME, else ~/.cache/mmcm, and for the hub its own cache'
-    )
+    parser.add_cache_dir(', and for the hub its own cache')
     parser.add_argument('--sha256', metavar='HEX', help='digest that the file must have, if only one is fetched')
     return parser.parse_args(argv)
 
@@ -55,7 +53,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
                 failed = True
     if failed:
         sys.exit(2)
-
-
-if __name__ == '__main__':
-    main()

@@ -11,7 +11,9 @@ from mmcm.apis.editing.request import TASKS, Argument, EditRequest, arguments_of
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, build_inferencer, labels_of
 from mmcm.cli.parser import CommandParser
+from mmcm.cli.report import evaluations, report
 from mmcm.utils.outputs import claimed
+from mmcm.utils.wording import counted
 
 EXAMPLES = {  # with models that come with the package
     'inpaint': '--img photo.jpg --mask mask.png --model photo_patches --out filled.png',
@@ -19,7 +21,7 @@ EXAMPLES = {  # with models that come with the package
     'colorize': '--img photo.jpg --model photo_patches --num-candidates 8 --out coloured',
     'super-resolve': '--img digit.png --factor 2 --model digits --labels 3 --out large.png',
     'deblur': '--img blurred.jpg --kernel 1 4 6 4 1 --model photo_patches --out sharp.png',
-    'stroke': '--img sketch.png --model digits --labels 3 --out drawn.png',
+    'stroke': '--img sketch.png --model digits --labels 3 --out digit.png',
     'variations': '--img photo.jpg --sigmas 3 --model photo_patches --out others.png',
     'denoise': '--img noisy.png --sigma 0.3 --model photo_patches --out clean.png',
     'interpolate': '--seeds 4 7 --labels 3 8 --model digits --out strip.png',
@@ -29,8 +31,8 @@ EXAMPLES = {  # with models that come with the package
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Edit a picture with a model that was not trained for it. What is known of the picture is kept, the rest is '
-        'drawn. `mmcm edit TASK --help` tells more.',
+        'Edit an image with a model that was not trained for it: the known part of the image is kept, the rest is '
+        'generated. `mmcm edit TASK --help` lists the options of a task.',
         prog,
         [f'{name} {example}' for name, example in EXAMPLES.items()],
     )
@@ -42,16 +44,20 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
         task.set_defaults(run=edit_image)
         add_declared(task, [declared for declared in in_common if declared not in levels])
-        task.add_argument('--steps-out', metavar='PATH', help='picture file for the results after each step')
+        task.add_argument('--steps-out', metavar='PATH', help='image file for the results after each step')
         add_common_arguments(task, levels)
         add_declared(task, arguments_of(kind))
 
-    name, description = 'interpolate', 'Draw pictures on the way from one drawn picture to another.'
+    name, description = 'interpolate', 'Generate images between those of two seeds.'
     task = tasks.add_parser(name, help=description, description=description, examples=[EXAMPLES[name]])
     task.set_defaults(run=interpolate_seeds)
-    task.add_argument('--seeds', type=int, nargs=2, default=[0, 1], metavar='SEED', help='of first and last picture')
-    task.add_argument('--labels', nargs='+', metavar='LABEL', help='class of first and last picture, or one for all')
-    task.add_argument('-n', '--num-images', type=int, default=9, metavar='N', help='how many; default: %(default)s')
+    task.add_argument(
+        '--seeds', type=int, nargs=2, default=[0, 1], metavar='SEED', help='of the first and the last image'
+    )
+    task.add_argument(
+        '--labels', nargs='+', metavar='LABEL', help='class of the first and the last image, or one for all'
+    )
+    task.add_integer('-n --num-images', 'how many', 9)
     add_common_arguments(task, levels)
     return parser.parse_args(argv)
 
@@ -78,11 +84,10 @@ def add_common_arguments(parser: CommandParser, levels: Sequence[Argument]) -> N
     """Add the arguments of all subcommands; of `levels`, the steps or the noise levels, only one may be given."""
     add_model_arguments(parser)
     add_declared(parser.add_mutually_exclusive_group(), levels)
-    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
-    parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
-    parser.add_argument(
-        '--out', required=True, metavar='PATH', help='a picture file for a sheet of all, or a folder for single ones'
-    )
+    parser.add_device()
+    parser.add_dtype()
+    text = 'an image file for a grid of all, or a folder for single ones'
+    parser.add_argument('--out', required=True, metavar='PATH', help=text)
     parser.add_force()
 
 
@@ -93,8 +98,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     out = Path(args.out).expanduser()
     steps_out = getattr(args, 'steps_out', None)
     results = {'--out': out, '--steps-out': None if steps_out is None else Path(steps_out).expanduser()}
-    pictures = {f'--{name}': getattr(args, name, None) for name in ('img', 'mask')}
-    with claimed(results, args.force, pictures, folders=True):
+    read = {f'--{name}': getattr(args, name, None) for name in ('img', 'mask')}
+    with claimed(results, args.force, read, folders=True):
         args.run(args, *results.values())
 
 
@@ -104,7 +109,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     given = {each.name: getattr(args, each.name) for each in taken}
     request = EditRequest.of(args.task, **{**given, 'labels': labels_of(args.labels)})
     # torch is loaded only for arguments in order
-    from mmcm.apis.editing import open_image, plan
+    from mmcm.apis.editing import open_image, plan_request
     from mmcm.apis.editing.tasks import opened
     from mmcm.apis.sampling_result import check_out
     from mmcm.utils.images import check_image_path, write_image
@@ -112,7 +117,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     # Images are read before a model is downloaded.
     request = replace(request, img=open_image(request.img, background=None), task=opened(request.task))
     inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
-    planned = plan(inferencer, request)
+    planned = plan_request(inferencer, request)
     if steps_out is not None:  # these make folders, and so only for a request that is in order
         check_image_path(steps_out)
     check_out(out)
@@ -122,17 +127,13 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
     if steps_out is not None:
         write_image(steps_out, result.sheet_of_steps())
     written = result.save(out)
-    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    count, calls = len(result.candidates), result.nfe
-    print(
-        f'Drew {count} candidate{"s" * (count > 1)} with {inferencer.checkpoint} in {result.seconds:.2f} s on '
-        f'{inferencer.device}, {calls} network call{"s" * (calls > 1)} per candidate'
-        f'{" and tile" * (result.num_tiles > 1)}, from {planned.note}: {where}'
-    )
+    cost = evaluations(result.nfe, f'candidate{" and tile" * (result.num_tiles > 1)}')
+    what = counted(len(result.candidates), 'candidate')
+    report(what, inferencer, result, written, out, [cost, f'from {planned.note}'])
 
 
 def interpolate_seeds(args: Namespace, out: Path, steps_out: Path | None = None) -> None:
-    """Draw what lies between two seeds, and two labels."""
+    """Generate images between those of two seeds and two labels."""
     from mmcm.apis.sampling.interpolation import interpolation_request
     from mmcm.apis.sampling_result import check_out
 
@@ -140,14 +141,6 @@ def interpolate_seeds(args: Namespace, out: Path, steps_out: Path | None = None)
     sampler = inferencer.choose_sampler(args.num_steps, sigmas=args.sigmas)
     request = interpolation_request(inferencer, args.seeds, args.labels, args.num_images, sampler)
     check_out(out)
-    drawing = inferencer.sample(request)
-    written = drawing.save(out, args.num_images)
-    where = written[0] if len(written) == 1 else f'{len(written)} files in {out}'
-    print(
-        f'Drew {args.num_images} images with {inferencer.checkpoint} in {drawing.seconds:.2f} s on '
-        f'{inferencer.device}, {drawing.nfe} network call{"s" * (drawing.nfe > 1)} per image: {where}'
-    )
-
-
-if __name__ == '__main__':
-    main()
+    result = inferencer.sample(request)
+    written = result.save(out, args.num_images)
+    report(f'{args.num_images} images', inferencer, result, written, out, [evaluations(result.nfe)])

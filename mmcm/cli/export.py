@@ -7,6 +7,7 @@ from pathlib import Path
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
+from mmcm.cli.report import evaluations
 from mmcm.utils.outputs import claimed
 
 
@@ -47,13 +48,8 @@ def write(args: Namespace) -> None:
     graph, difference = export(inferencer.load().model, args.out, sampler, args.model, progress=True)
     channels_and_size = ', '.join(map(str, graph.image_shape))
     labels = '' if graph.num_classes is None else f', labels (N,) int64 from 0 to {graph.num_classes - 1}'
-    calls = len(graph.sigmas)
     print(
-        f'Wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB), {calls} network call{"s" * (calls > 1)} per '
-        f'image: noise (N, {graph.num_draws}, {channels_and_size}) float32{labels} -> images '
+        f'Wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB), {evaluations(len(graph.sigmas))}: noise '
+        f'(N, {graph.num_draws}, {channels_and_size}) float32{labels} -> images '
         f'(N, {channels_and_size}) float32 in [-1, 1]. Largest difference from torch: {difference:.1e}'
     )
-
-
-if __name__ == '__main__':
-    main()

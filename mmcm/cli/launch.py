@@ -15,7 +15,7 @@ PROCESS_VARIABLES = dict(
 # Variable that only srun sets, for the processes of a step; a shell within a job has the job's other variables.
 STEP_TASKS = 'SLURM_STEP_NUM_TASKS'
 TORCHRUN = 'TORCHELASTIC_RUN_ID'  # set by torchrun alone; the others may be left over
-HELP = 'what started the processes; default: what the variables of torchrun, srun or mpirun tell, if there are any'
+HELP = 'what started the processes; default: what the variables of torchrun, srun or mpirun say, if there are any'
 
 
 def find_launcher(asked: str | None = None) -> str:
@@ -69,11 +69,7 @@ def processes(launcher: str | None = None) -> tuple[int, int, int]:
 
 
 def set_torch_variables(launcher: str, local_rank: int = 0) -> None:
-    """Set the variables by which torch connects the processes, from those of the `launcher`.
-
-    Args:
-        launcher (str): The launcher, not 'none'.
-        local_rank (int): The rank among the processes of this machine, for launchers that do not set it.
+    """Set the variables by which torch connects the processes, from those of the `launcher`, which is not 'none'.
 
     Raises:
         InputError: If there are no such variables, or process 0 cannot be found by them.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.corrupt_images import ON_CORRUPT
 from mmcm.utils.interrupts import advising
 
 
@@ -24,23 +23,17 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     parser.add_argument('data_root', help='the unpacked lmdb, a folder with data.mdb')
     parser.add_argument('out', type=Path, help='folder for the images')
-    parser.add_argument('--size', type=int, default=256, help='height and width in pixels; default: %(default)s')
+    parser.add_size('of the images', 256)
     parser.add_argument(
         '--format',
         choices=['png', 'jpeg', 'webp', 'original'],
         default='png',
         help="of the files; 'original': as in the database, neither cropped nor scaled; default: %(default)s",
     )
-    parser.add_argument('--quality', type=int, default=95, help='of jpeg and webp, 1 to 100; default: %(default)s')
-    parser.add_argument('-n', '--num-images', type=int, metavar='N', help='only the first N')
+    parser.add_integer('--quality', 'of jpeg and webp, 1 to 100', 95, None)
+    parser.add_integer('-n --num-images', 'only the first N')
     parser.add_deprecated('--max-images', '--num-images')
-    parser.add_argument(
-        '--corrupt',
-        choices=ON_CORRUPT,
-        default=ON_CORRUPT[0],
-        help='what to do with images that cannot be decoded; skipped ones are listed in '
-        'corrupt.txt; default: %(default)s',
-    )
+    parser.add_corrupt('images that cannot be decoded; skipped ones are listed in corrupt.txt')
     parser.add_workers('read and write images')
     parser.add_force()
     return parser.parse_args(argv)
@@ -68,7 +61,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     print(f'{args.out}: wrote {done.num_written} images, {done.num_found} were there')
     if done.corrupt:
         print(f'{len(done.corrupt)} could not be decoded and were left out, see {args.out / CORRUPT_FILE}')
-
-
-if __name__ == '__main__':
-    main()

@@ -16,7 +16,8 @@ COMMANDS = {
     'sample': 'generate images, from one to millions',
     'edit': 'inpaint, colorize, enlarge or vary an image',
     'web': 'sample, edit, interpolate and compare in a browser',
-    'train': 'train a model from a config',
+    'new': 'write a config that trains on own images',
+    'train': 'train a model from a config, or several in order',
     'test': 'measure samples of a model, or any images',
     'search': 'find the noise levels of a few-step sampler',
     'score-edits': 'measure how well a model edits images',
@@ -28,8 +29,22 @@ COMMANDS = {
     'convert': 'convert between files of OpenAI, diffusers and mmcm',
     'export': 'write a model as ONNX or for torch.export',
     'publish': 'write the weights of a run to a file for others',
+    'average': 'compute another average of the weights of a run',
     'zoo': 'list the models that have a name',
 }
+
+HELP = """usage: mmcm COMMAND ...
+
+Consistency models: sample, edit, train, distil, measure.
+
+commands:
+{}
+
+options:
+  -h, --help  show this list
+  --version   show the version
+
+mmcm COMMAND --help lists the arguments of a command."""
 
 
 @command
@@ -74,23 +89,7 @@ train, test, demo = (partial(script, name) for name in ('train', 'test', 'demo')
 
 def help_text() -> str:
     """Return the list of commands."""
-    lines = (f'  {name:12}{text}' for name, text in COMMANDS.items())
-    return '\n'.join(
-        [
-            'usage: mmcm COMMAND ...',
-            '',
-            'Consistency models: sample, edit, train, distil, measure.',
-            '',
-            'commands:',
-            *lines,
-            '',
-            'options:',
-            '  -h, --help  show this list',
-            '  --version   show the version',
-            '',
-            'mmcm COMMAND --help lists the arguments of a command.',
-        ]
-    )
+    return HELP.format('\n'.join(f'  {name:12}{text}' for name, text in COMMANDS.items()))
 
 
 if __name__ == '__main__':

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcm.cli.completion import with_configs, with_models
-from mmcm.cli.config import Options, as_values
+from mmcm.cli.config import add_pairs, as_values
+from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.zoo import find_config, list_configs, list_models
 
@@ -20,41 +21,32 @@ MODEL_HELP = (
     'name of the zoo (`mmcm zoo` lists them), config, folder or hub id of diffusers, work directory, or file '
     'of weights with its config'
 )
+CHECKPOINT_HELP = "path, URL, work directory or zoo name; default: the model's own"
 EMA_HELP = (
     "which weights of a checkpoint that has several: an average's decay, 'online', or the key of another "
     "program's; default: its first average"
 )
 
 
-def add_model_arguments(parser: ArgumentParser) -> None:
+def add_model_arguments(parser: CommandParser) -> None:
     """Add the arguments that choose a model."""
     with_models(parser.add_argument('--model', required=True, help=MODEL_HELP))
-    with_models(
-        parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
-    )
+    with_models(parser.add_argument('--checkpoint', help=CHECKPOINT_HELP))
     parser.add_argument('--ema', help=EMA_HELP)
-    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
+    parser.add_cache_dir()
 
 
 def add_measured_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that choose a model to measure, and its config; `settle_measured` reads them."""
-    with_configs(
-        parser.add_argument(
-            'config',
-            nargs='?',
-            help='config that says how to measure, a file or a name; default: that of the model in '
-            'the zoo, or the one of ours that a run was trained by',
-        )
+    text = (
+        'config that says how to measure, a file or a name; default: that of the model in the zoo, or the one of ours '
+        'that a run was trained by'
     )
-    with_models(
-        parser.add_argument(
-            'weights', nargs='?', metavar='checkpoint', help='the same as --model, or as --checkpoint beside it'
-        )
-    )
+    with_configs(parser.add_argument('config', nargs='?', help=text))
+    text = 'the same as --model, or as --checkpoint beside it'
+    with_models(parser.add_argument('weights', nargs='?', metavar='checkpoint', help=text))
     with_models(parser.add_argument('--model', help=MODEL_HELP))
-    with_models(
-        parser.add_argument('--checkpoint', help="path, URL, work directory or zoo name; default: the model's own")
-    )
+    with_models(parser.add_argument('--checkpoint', help=CHECKPOINT_HELP))
 
 
 def settle_measured(args: Namespace) -> None:
@@ -141,14 +133,8 @@ def add_step_arguments(parser: ArgumentParser) -> None:
         '--timesteps', type=int, nargs='+', metavar='T', help='timesteps as in diffusers, descending, such as 22 0'
     )
     levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 1.5')
-    parser.add_argument(
-        '--sampler',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help='another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18',
-    )
+    text = 'another sampler, or changes to the one of the model, for example type=HeunSampler num_steps=18'
+    add_pairs(parser, '--sampler', text, {})
 
 
 def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInferencer':

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcm.cli.config import Options, as_values
+from mmcm.cli.config import add_pairs, as_values
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
-from mmcm.utils.corrupt_images import MOST_REASONS, ON_CORRUPT
+from mmcm.utils.corrupt_images import MOST_REASONS
 from mmcm.utils.errors import InputError
 from mmcm.utils.outputs import claimed
 
@@ -36,28 +36,19 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         'the type of a data set, whose arguments --options gives',
     )
     parser.add_argument('--out', metavar='FILE.npz', help='what to write')
+    parser.add_size(
+        'cut out the middle and scale it to this size, as the data of the released models were; default: images '
+        'stay as they are, and need one size'
+    )
     parser.add_argument(
-        '--size',
+        '--channels',
         type=int,
-        metavar='N',
-        help='cut the central square and scale it to N x N pixels, as the data of the released models were; default: '
-        'images stay as they are, and need one size',
+        choices=(1, 3),
+        help='1: grey, the brightness of colours; 3: RGB; default: RGB for image files, other data as they are',
     )
-    parser.add_argument(
-        '--options',
-        nargs='+',
-        action=Options,
-        default={},
-        metavar='KEY=VALUE',
-        help='arguments of the data set, for example labelled=False',
-    )
+    add_pairs(parser, '--options', 'arguments of the data set, for example labelled=False', {})
     parser.add_workers('read images')
-    parser.add_argument(
-        '--corrupt',
-        choices=ON_CORRUPT,
-        default=ON_CORRUPT[0],
-        help='what to do with an image that cannot be read; default: %(default)s',
-    )
+    parser.add_corrupt('an image that cannot be read')
     parser.add_background()
     parser.add_force()
     parser.add_argument('--verify', metavar='FILE.npz', help='check a pack against its digests, and do nothing else')
@@ -69,7 +60,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     return args
 
 
-def source_config(source: str, size: int | None, options: dict, background: str | None = None) -> dict:
+def source_config(
+    source: str, size: Any, options: dict, background: str | None = None, channels: int | None = None
+) -> dict:
     """Return the config of the data set to pack.
 
     Raises:
@@ -79,7 +72,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
 
     import mmcm.datasets  # noqa: F401 (registers them)
     from mmcm.apis.data.packing import check_nothing_random
-    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, pipeline_for
+    from mmcm.apis.data.resolve_dataset import NoDataError, dataset_config, in_channels, pipeline_for
     from mmcm.registry import DATASETS
     from mmcm.utils.nearest import nearest
 
@@ -113,7 +106,7 @@ def source_config(source: str, size: int | None, options: dict, background: str 
             f'--size is for images in files, and {source} sets the size of its images itself. Leave it out, or '
             'give its folder instead.'
         )
-    config = dataset_config({**config, **options}, background=background)
+    config = in_channels(dataset_config({**config, **options}, background=background), channels)
     check_nothing_random(config.get('pipeline') or ())
     return config
 
@@ -137,7 +130,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 def write(out: Path, args: Namespace) -> None:
     """Pack the data set of `args` into `out`."""
-    config = source_config(args.source, args.size, args.options, args.background)
+    config = source_config(args.source, args.size, args.options, args.background, args.channels)
 
     from mmcm.apis.data.packing import pack
     from mmcm.apis.data.resolve_dataset import build_images
@@ -162,7 +155,3 @@ def write(out: Path, args: Namespace) -> None:
         f'Packed {done.num_images} images{found}, {len(done.corrupt)} left out, {out.stat().st_size / 1e6:.2f} MB: '
         f'{out}'
     )
-
-
-if __name__ == '__main__':
-    main()

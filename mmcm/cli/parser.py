@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mmcm.cli.completion import complete
+from mmcm.utils.corrupt_images import ON_CORRUPT
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import size_argument
 from mmcm.utils.system import usable_cores
 
 
@@ -38,15 +40,50 @@ class CommandParser(ArgumentParser):
         if examples:
             self.epilog = '\n'.join(['examples:', *(f'  {self.prog} {example}' for example in examples)])
 
+    def add_integer(self, names: str, what: str, default: int | None = None, metavar: str | None = 'N') -> None:
+        """Add an option for an integer, whose help is `what` and the default."""
+        shown = '' if default is None else '; default: %(default)s'
+        self.add_argument(*names.split(), type=int, default=default, metavar=metavar, help=what + shown)
+
+    def add_size(self, what: str, default: int | None = None) -> None:
+        """Add `--size`, the size of images in pixels, whose help is `what` and the default."""
+        shown = '' if default is None else '; default: %(default)s'
+        text = f'N for squares, or HEIGHT,WIDTH, in pixels: {what}{shown}'
+        self.add_argument('--size', type=size_argument, default=default, metavar='SIZE', help=text)
+
     def add_workers(self, what: str) -> None:
         """Add `--workers`, the number of processes that do `what`: by default one per usable core."""
+        most = usable_cores()
         self.add_argument(
             '--workers',
             type=int,
-            default=usable_cores(),
+            default=most,
             metavar='N',
-            help=f'processes that {what}; default: one for each core, %(default)s',
+            help=f'processes that {what}; default: one per core, {most}',
         )
+
+    def add_device(self, more: str = '') -> None:
+        """Add `--device`."""
+        self.add_argument('--device', help=f'cpu, cuda, ...; default: the best one present{more}')
+
+    def add_dtype(self) -> None:
+        """Add `--dtype`, the precision of the network."""
+        self.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
+
+    def add_saved_dtype(self, what: str) -> None:
+        """Add `--dtype`, the precision of weights in a file."""
+        choices = ['float32', 'float16', 'bfloat16']
+        self.add_argument('--dtype', choices=choices, default=choices[0], help=f'precision of {what}')
+
+    def add_cache_dir(self, more: str = '') -> None:
+        """Add `--cache-dir`, the folder of downloads."""
+        text = f'where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm{more}'
+        self.add_argument('--cache-dir', help=text)
+
+    def add_corrupt(self, what: str) -> None:
+        """Add `--corrupt`, what to do with unreadable images."""
+        text = f'what to do with {what}; default: %(default)s'
+        self.add_argument('--corrupt', choices=ON_CORRUPT, default=ON_CORRUPT[0], help=text)
 
     def add_deprecated(self, old: str, new: str) -> None:
         """Accept the option `old`, absent from the help, as a former name of the option `new`."""

@@ -26,9 +26,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     with_models(parser.add_argument('--model', help='work directory (its last checkpoint), or training checkpoint'))
     parser.add_argument('--out', help='file to write, ending in .safetensors')
     parser.add_argument('--ema', help=EMA_HELP)
-    parser.add_argument(
-        '--dtype', choices=['float32', 'float16', 'bfloat16'], default='float32', help='precision of the file'
-    )
+    parser.add_saved_dtype('the file')
     parser.add_force()
     args = parser.parse_args(argv)
     args.model, args.out = model_and_out(args.model, args.places, args.out)
@@ -48,7 +46,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         publish(args.model, out, args.ema, getattr(torch, args.dtype))
     sha = hashlib.sha256(out.read_bytes()).hexdigest()
     print(f'Wrote {out} ({out.stat().st_size / 1e6:.2f} MB)\nsha256 of the file: {sha}')
-
-
-if __name__ == '__main__':
-    main()

@@ -111,9 +111,14 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
 
 
 def log_file(runner: Runner | FlexibleRunner) -> str:
-    """Return the path of the file that a runner logs to, as seen from the current folder where it lies below that."""
-    path = Path(runner.logger.log_file)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    """Return the path of the file that a runner logs to; see `shown_path`."""
+    return shown_path(runner.logger.log_file)
+
+
+def shown_path(path: str | Path) -> str:
+    """Return `path` as seen from the current folder where it lies below that."""
+    place = Path(path)
+    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
 
 
 def keep_installed_backends(config: Config) -> None:

@@ -9,9 +9,11 @@ from mmcm.cli.config import report_transparency
 from mmcm.cli.errors import command
 from mmcm.cli.model_arguments import add_model_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
+from mmcm.cli.report import evaluations
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import write_bytes
+from mmcm.utils.image_shape import plain_size
 from mmcm.utils.outputs import check_outputs, claimed
 
 if TYPE_CHECKING:  # which loads torch
@@ -30,25 +32,25 @@ ROWS = 8  # of a grid
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Measure how well a model gives pictures their colours back, their details, and a square in their middle (a '
-        'quarter of the pixels), by PSNR and SSIM, beside simple methods that need no model.',
+        'Measure by PSNR and SSIM how well a model restores the colours of images, their details, and a square in the '
+        'middle (a quarter of the pixels), beside simple methods that need no model.',
         prog,
         examples=(
-            '--model photo_patches --out scores.json --sheets sheets',
+            '--model photo_patches --out scores.json --sheets grids',
             '--model cd_cat256_lpips --data cats/test --learned cats/train --num-images 100 --out scores.json',
         ),
     )
     add_model_arguments(parser)
     parser.add_argument(
         '--data',
-        help='pictures to edit: a folder or a zip, an npz, an lmdb, a config; default: '
-        "patches of scikit-learn's photographs that are held out in the recipes",
+        help="images to edit: a folder or a zip, an npz, an lmdb, a config; default: patches of scikit-learn's "
+        'photographs that are held out in the recipes',
     )
     parser.add_argument(
         '--learned',
         metavar='DATA',
-        help='pictures that the model learned from, whose mean colour the '
-        'simplest colorization gives; default: the other patches',
+        help='images that the model was trained on, whose mean colour is the simplest colorization; default: the other '
+        'patches',
     )
     parser.add_background()
     parser.add_argument(
@@ -56,27 +58,19 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         nargs='+',
         choices=EDITS,
         metavar='EDIT',
-        help=f'which of {", ".join(EDITS)}; default: all, for models of grey pictures all but colorize',
+        help=f'which of {", ".join(EDITS)}; default: all, for models of grey images all but colorize',
     )
-    parser.add_argument('--factor', type=int, default=4, metavar='N', help='of super-resolve; default: %(default)s')
-    parser.add_argument(
-        '-n',
-        '--num-images',
-        type=int,
-        default=256,
-        metavar='N',
-        help='pictures at most, at even distances among those that have no pixel in common; default: %(default)s',
-    )
-    parser.add_argument(
-        '--num-candidates', type=int, default=8, metavar='K', help='results per picture; default: %(default)s'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the results; default: %(default)s')
+    parser.add_integer('--factor', 'of super-resolve', 4)
+    text = 'images at most, at even distances among those that have no pixel in common'
+    parser.add_integer('-n --num-images', text, 256)
+    parser.add_integer('--num-candidates', 'results per image', 8, 'K')
+    parser.add_integer('--seed', 'seed of the results', 0, None)
     levels = parser.add_mutually_exclusive_group()
     levels.add_argument('--steps', type=int, metavar='N', help='number of steps; default: as many as mmcm edit takes')
     levels.add_argument('--sigmas', type=float, nargs='+', metavar='S', help='noise levels, descending, such as 80 9 1')
-    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
+    parser.add_device()
     parser.add_argument('--out', type=Path, required=True, metavar='PATH', help='JSON file for the scores')
-    parser.add_argument('--sheets', type=Path, metavar='FOLDER', help='folder for a sheet of pictures of each edit')
+    parser.add_argument('--sheets', type=Path, metavar='FOLDER', help='folder for a grid of images of each edit')
     parser.add_force()
     args = parser.parse_args(argv)
     check_count('--num-images', args.num_images, least=2)  # one has no standard error
@@ -101,18 +95,19 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     sampler = editing_sampler(inferencer.sampler)
     if args.steps is not None or args.sigmas is not None:
         sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)
-    channels, size, _ = inferencer.model.image_shape
+    channels, *sides = inferencer.model.image_shape
+    size = plain_size(sides)
     edits = find_edits(args, channels, size)
     dataset = find_dataset(args.data or dict(HELD_OUT, size=size), size, channels, args.data and args.background)
     items = edit_scores.spread_out(dataset, args.num_images)
-    pictures = edit_scores.read_pictures(dataset, items)
+    images = edit_scores.read_pictures(dataset, items)
     report_transparency(dataset)
     labels = None if inferencer.model.num_classes is None or dataset.labels is None else dataset.labels[items]
     for edit in edits.values():  # images that do not fit are refused before anything is sampled
-        edit_scores.fill_without_model(inferencer, pictures[:1], edit)
+        edit_scores.fill_without_model(inferencer, images[:1], edit)
     sheets = None if args.sheets is None else [args.sheets / f'{name}.png' for name in edits]
     with claimed({'--out': args.out, '--sheets': sheets}, args.force, {'--data': args.data, '--learned': args.learned}):
-        scores = score(inferencer, pictures, edits, labels, sampler, args)
+        scores = score(inferencer, images, edits, labels, sampler, args)
         write_bytes(
             args.out,
             edit_scores.record(
@@ -131,27 +126,27 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     show(rows)
     seconds = sum(each.seconds for each in scores.values())
     print(
-        f'Drew {args.num_candidates} candidates for each of {len(items)} pictures with {inferencer.checkpoint} in '
-        f'{seconds:.1f} s on {inferencer.device}, {sampler.nfe} network calls per candidate: {args.out}'
+        f'Generated {args.num_candidates} candidates for each of {len(items)} images with {inferencer.checkpoint} in '
+        f'{seconds:.1f} s on {inferencer.device}, {evaluations(sampler.nfe, "candidate")}: {args.out}'
     )
 
 
 def score(
     inferencer: 'ConsistencyModelInferencer',
-    pictures: Any,
+    images: Any,
     edits: 'dict[str, Edit]',
     labels: Any,
     sampler: 'Sampler',
     args: Namespace,
 ) -> 'dict[str, EditScores]':
-    """Score each edit of `pictures`, and write the grids that `args` ask for."""
+    """Score each edit of `images`, and write the grids that `args` ask for."""
     from mmcm.apis.evaluation import edit_scores
     from mmcm.utils.images import write_image
 
-    scores, count = {}, len(pictures)
+    scores, count = {}, len(images)
     for name, edit in edits.items():
         scores[name] = edit_scores.score_edit(
-            inferencer, pictures, edit, labels, args.num_candidates, args.seed, sampler, progress=True
+            inferencer, images, edit, labels, args.num_candidates, args.seed, sampler, progress=True
         )
         if args.sheets is not None:
             shown = range(count) if count <= ROWS else [row * count // ROWS for row in range(ROWS)]
@@ -159,8 +154,8 @@ def score(
     return scores
 
 
-def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
-    """Return the edits of `args` that a model of `channels` channels and `size` x `size` pixels can do."""
+def find_edits(args: Namespace, channels: int, size: Any) -> 'dict[str, Edit]':
+    """Return the edits of `args` that a model of images of `channels` channels and of `size` can do."""
     from mmcm.apis.data.resolve_dataset import find_dataset
     from mmcm.apis.evaluation import edit_scores
     from mmcm.evaluation.edit_baselines import standard_edits
@@ -170,7 +165,7 @@ def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
     if 'colorize' in names:
         if channels != 3:
             raise InputError(
-                f'the model draws pictures of {channels} channel, which have no colours: leave colorize out of --edits.'
+                f'the model generates images of {channels} channel, without colours: leave colorize out of --edits.'
             )
         learned = find_dataset(
             args.learned or dict(LEARNED, size=size), size, channels, args.learned and args.background
@@ -179,7 +174,3 @@ def find_edits(args: Namespace, channels: int, size: int) -> 'dict[str, Edit]':
         colour = edit_scores.mean_colour(edit_scores.read_pictures(learned, items))
     edits = standard_edits(size, colour, args.factor)
     return {name: edits[name] for name in names}
-
-
-if __name__ == '__main__':
-    main()

@@ -34,37 +34,20 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         ),
     )
     add_measured_arguments(parser)
-    parser.add_argument(
-        '--steps',
-        type=int,
-        default=2,
-        metavar='K',
-        help='network calls (NFE), 2 or more, the first one at the highest level; default: %(default)s',
-    )
-    parser.add_argument(
-        '--metric', default='frechet/distance', help='what to judge by, a metric of the config; default: %(default)s'
-    )
+    parser.add_integer('--steps', 'network evaluations (NFE), 2 or more, the first at the highest level', 2, 'K')
+    text = 'what to judge by, a metric of the config; default: %(default)s'
+    parser.add_argument('--metric', default='frechet/distance', help=text)
     parser.add_argument('--better', choices=['lower', 'higher'], help='which values are better; known for our metrics')
     parser.add_argument(
         '--method',
         choices=['ternary', 'grid'],
         default='ternary',
-        help='ternary: level by level, as '
-        'in the paper; grid: a coarse grid for all together, refined around its best point',
+        help='ternary: level by level, as in the paper; grid: a coarse grid for all together, refined around its best '
+        'point',
     )
-    parser.add_argument(
-        '--grid-points',
-        type=int,
-        default=6,
-        metavar='N',
-        help='of the coarse grid, for each level; default: %(default)s',
-    )
-    parser.add_argument(
-        '--num-scales',
-        type=int,
-        metavar='N',
-        help="search among N levels, the end without noise counted; default: those of the sampler's schedule",
-    )
+    parser.add_integer('--grid-points', 'of the coarse grid, for each level', 6)
+    text = "search among N levels, the end without noise counted; default: those of the sampler's schedule"
+    parser.add_integer('--num-scales', text)
     parser.add_argument(
         '--spacing',
         choices=['karras', 'log'],
@@ -72,11 +55,9 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         help="how they are spaced: as the models' schedules, or by equal factors",
     )
     parser.add_argument('--ema', help=EMA_HELP)
-    parser.add_argument(
-        '-n', '--num-images', type=int, metavar='N', help='images per evaluation, whatever the config says'
-    )
+    parser.add_integer('-n --num-images', 'images per evaluation, whatever the config says')
     parser.add_deprecated('--num-samples', '--num-images')
-    parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
+    parser.add_integer('--seed', 'seed of the samples, whatever the config says', metavar=None)
     parser.add_argument(
         '--out',
         type=Path,
@@ -193,7 +174,3 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 def table_beside(config: Path) -> Path:
     """Return the path of the table of all evaluations, beside the config of the best sampler."""
     return config.with_suffix('.json')
-
-
-if __name__ == '__main__':
-    main()

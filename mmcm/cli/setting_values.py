@@ -59,6 +59,10 @@ NAMED: Rule = (
 )
 
 TEXT: Rule = 'text or None', lambda value: value is None or isinstance(value, (str, os.PathLike))
+NAMED_OR_SETTINGS: Rule = (
+    'text, None or a dict with a checkpoint',
+    lambda value: value is None or isinstance(value, (str, os.PathLike, Mapping)),
+)
 TEMPLATE: Rule = (
     'a name with {} for the iteration, such as iter_{}.pth',
     lambda value: value is None or (isinstance(value, str) and '{' in value),
@@ -70,65 +74,41 @@ PRIORITY: Rule = (
     ),
 )
 
-# The rule of each setting; `*` stands for one name or a part of it.
-RULES: dict[str, Rule] = {
-    'train_cfg.max_iters': whole(1),
-    'train_cfg.max_epochs': whole(1),
-    'train_cfg.val_interval': whole(1),
-    'train_cfg.val_begin': whole(0),
-    '*_dataloader.batch_size': whole(1),
-    '*_dataloader.num_workers': whole(0),
-    '*_dataloader.prefetch_factor': whole(1),
-    '*_dataloader.num_batch_per_epoch': whole(1),
-    '*_dataloader.timeout': at_least(0),
-    '*_dataloader.sampler.seed': SEED,
-    '*_dataloader.sampler.shuffle': SWITCH,
-    'optim_wrapper.accumulative_counts': whole(1),
-    'optim_wrapper.clip_grad.max_norm': POSITIVE,
-    'optim_wrapper.clip_grad.clip_value': POSITIVE,
-    'optim_wrapper.clip_grad.norm_type': POSITIVE,
-    'optim_wrapper.optimizer.lr': at_least(0),
-    'optim_wrapper.optimizer.weight_decay': at_least(0),
-    'optim_wrapper.optimizer.momentum': at_least(0),
-    'optim_wrapper.optimizer.eps': at_least(0),
-    'optim_wrapper.optimizer.betas': BETAS,
-    'optim_wrapper.paramwise_cfg.*_mult': NUMBER,
-    'auto_scale_lr.base_batch_size': POSITIVE,
-    'default_hooks.logger.interval': whole(1),
-    'default_hooks.*.interval': INTERVAL,
-    'default_hooks.*.priority': PRIORITY,
-    'custom_hooks.*.priority': PRIORITY,
-    'default_hooks.checkpoint.filename_tmpl': TEMPLATE,
-    'default_hooks.checkpoint.out_dir': TEXT,
-    'log_processor.window_size': whole(1),
-    'randomness.seed': SEED,
-    'log_level': LEVEL,
-    'compile': OPTIONS,
-    'class_names': NAMED,
-    'resume': SWITCH,
-    'load_from': TEXT,
-    'model.init_from': TEXT,
-    'model.teacher.checkpoint': TEXT,
-}
-for _scheduler in ('param_scheduler', 'param_scheduler.*'):
-    RULES |= {
-        f'{_scheduler}.begin': whole(0),
-        f'{_scheduler}.end': whole(1),
-        f'{_scheduler}.eta_min': NUMBER,
-        f'{_scheduler}.power': NUMBER,
-        f'{_scheduler}.gamma': NUMBER,
-        f'{_scheduler}.factor': NUMBER,
-    }
-MAY_BE_NONE = (
-    '*_dataloader.batch_size',
-    '*_dataloader.prefetch_factor',
-    '*_dataloader.sampler.seed',
-    '*_dataloader.num_batch_per_epoch',
-    'auto_scale_lr.base_batch_size',
-    'param_scheduler.eta_min',
-    'param_scheduler.*.eta_min',
-    'train_cfg.max_epochs',
+# The rule of each setting, by the first place that matches; `*` stands for one name or a part of it.
+PLACES: tuple[tuple[Rule, str], ...] = (
+    (
+        whole(1),
+        """
+        train_cfg.max_iters train_cfg.max_epochs train_cfg.val_interval *_dataloader.batch_size
+        *_dataloader.prefetch_factor *_dataloader.num_batch_per_epoch optim_wrapper.accumulative_counts
+        default_hooks.logger.interval log_processor.window_size param_scheduler.end param_scheduler.*.end
+        """,
+    ),
+    (whole(0), 'train_cfg.val_begin *_dataloader.num_workers param_scheduler.begin param_scheduler.*.begin'),
+    (at_least(0), '*_dataloader.timeout'),
+    (at_least(0), ' '.join(f'optim_wrapper.optimizer.{name}' for name in ('lr', 'weight_decay', 'momentum', 'eps'))),
+    (BETAS, 'optim_wrapper.optimizer.betas'),
+    (POSITIVE, ' '.join(f'optim_wrapper.clip_grad.{name}' for name in ('max_norm', 'clip_value', 'norm_type'))),
+    (POSITIVE, 'auto_scale_lr.base_batch_size'),
+    (NUMBER, 'optim_wrapper.paramwise_cfg.*_mult'),
+    (NUMBER, ' '.join(f'param_scheduler.{name}' for name in ('eta_min', 'power', 'gamma', 'factor'))),
+    (NUMBER, ' '.join(f'param_scheduler.*.{name}' for name in ('eta_min', 'power', 'gamma', 'factor'))),
+    (INTERVAL, 'default_hooks.*.interval'),
+    (PRIORITY, 'default_hooks.*.priority custom_hooks.*.priority'),
+    (TEMPLATE, 'default_hooks.checkpoint.filename_tmpl'),
+    (TEXT, 'default_hooks.checkpoint.out_dir load_from model.init_from.checkpoint model.teacher.checkpoint'),
+    (NAMED_OR_SETTINGS, 'model.init_from'),
+    (SEED, '*_dataloader.sampler.seed randomness.seed'),
+    (SWITCH, '*_dataloader.sampler.shuffle resume model.init_from.partial'),
+    (LEVEL, 'log_level'),
+    (OPTIONS, 'compile'),
+    (NAMED, 'class_names'),
 )
+RULES = {place: rule for rule, places in PLACES for place in places.split()}
+MAY_BE_NONE = """
+    *_dataloader.batch_size *_dataloader.prefetch_factor *_dataloader.sampler.seed *_dataloader.num_batch_per_epoch
+    auto_scale_lr.base_batch_size param_scheduler.eta_min param_scheduler.*.eta_min train_cfg.max_epochs
+""".split()
 
 
 def check_value(path: str, value: Any) -> None:

@@ -22,40 +22,23 @@ from mmcm.utils.arguments import check_arguments, parameters_of
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 
-RUN = (
-    'model',
-    'default_hooks',
-    'custom_hooks',
-    'visualizer',
-    'log_processor',
-    'randomness',
-    'env_cfg',
-    'log_level',
-    'default_scope',
-    'resume',
-)
+RUN = """
+    model default_hooks custom_hooks visualizer log_processor randomness env_cfg log_level default_scope resume
+""".split()
 # Settings at the top level for a training and for a test.
 TRAINING = (
-    *RUN,
-    'train_cfg',
-    'train_dataloader',
-    'val_cfg',
-    'val_dataloader',
-    'val_evaluator',
-    'optim_wrapper',
-    'param_scheduler',
-    'auto_scale_lr',
-    'strategy',
-    'model_wrapper_cfg',
-    'compile',
-    'class_names',
-    'load_from',
+    """
+    train_cfg train_dataloader val_cfg val_dataloader val_evaluator optim_wrapper param_scheduler auto_scale_lr
+    strategy model_wrapper_cfg compile class_names load_from
+""".split()
+    + RUN
 )
-TEST = (*RUN, 'test_cfg', 'test_dataloader', 'test_evaluator')
+TEST = [*RUN, 'test_cfg', 'test_dataloader', 'test_evaluator']
 
 PARTS = (
     registry.MODELS,
     registry.OBJECTIVES,
+    registry.AUGMENTATIONS,
     registry.SAMPLERS,
     registry.DISTANCES,
     registry.CURRICULA,
@@ -129,56 +112,22 @@ NAMES = {
     'env_cfg.mp_cfg': ('mp_start_method', 'opencv_num_threads'),
     'auto_scale_lr': ('enable', 'base_batch_size'),
     'optim_wrapper.paramwise_cfg': (
-        'custom_keys',
-        'bias_lr_mult',
-        'bias_decay_mult',
-        'norm_decay_mult',
-        'flat_decay_mult',
-        'dwconv_decay_mult',
-        'dcn_offset_lr_mult',
-        'bypass_duplicate',
-    ),
+        'custom_keys bias_lr_mult bias_decay_mult norm_decay_mult flat_decay_mult dwconv_decay_mult dcn_offset_lr_mult '
+        'bypass_duplicate'
+    ).split(),
 }
-DICTS = (
-    'model',
-    'default_hooks',
-    'default_hooks.*',
-    'custom_hooks.*',
-    'randomness',
-    'env_cfg',
-    'env_cfg.mp_cfg',
-    'env_cfg.dist_cfg',
-    '*_cfg',
-    '*_dataloader',
-    '*_dataloader.dataset',
-    '*_dataloader.sampler',
-    '*_dataloader.batch_sampler',
-    '*_dataloader.collate_fn',
-    'optim_wrapper',
-    'optim_wrapper.optimizer',
-    'optim_wrapper.paramwise_cfg',
-    'optim_wrapper.clip_grad',
-    'auto_scale_lr',
-    'visualizer',
-    'log_processor',
-    'strategy',
-    'model.denoiser',
-    'model.denoiser.backbone',
-    'model.objective',
-    'model.sampler',
-)
-NEEDED = (
-    'train_cfg',
-    'train_dataloader',
-    'train_dataloader.dataset',
-    'optim_wrapper',
-    'optim_wrapper.optimizer',
-    'randomness',
-    'env_cfg',
-    'model.denoiser',
-    'model.denoiser.backbone',
-    'model.objective',
-)  # not None either
+DICTS = """
+    model default_hooks default_hooks.* custom_hooks.* randomness env_cfg env_cfg.mp_cfg env_cfg.dist_cfg *_cfg
+    *_dataloader *_dataloader.dataset *_dataloader.sampler *_dataloader.batch_sampler *_dataloader.collate_fn
+    optim_wrapper optim_wrapper.optimizer optim_wrapper.paramwise_cfg optim_wrapper.clip_grad auto_scale_lr
+    visualizer log_processor strategy model.denoiser model.denoiser.backbone model.objective model.sampler
+    model.augmentation
+""".split()
+# These are not None either.
+NEEDED = """
+    train_cfg train_dataloader train_dataloader.dataset optim_wrapper optim_wrapper.optimizer randomness env_cfg
+    model.denoiser model.denoiser.backbone model.objective
+""".split()
 # Settings that MMEngine's runners need together.
 GROUPS = (
     ('train_dataloader', 'train_cfg', 'optim_wrapper'),

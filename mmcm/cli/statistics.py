@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcm.cli.config import Options, as_values, check_options, check_size, first_extractor
+from mmcm.cli.config import Options, add_pairs, as_values, check_options, check_size, first_extractor
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
@@ -48,27 +48,15 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         help='the network of features, and its settings; default: the one by which the config is evaluated, else '
         'InceptionV3',
     )
-    parser.add_argument(
-        '--size',
-        type=int,
-        metavar='PIXELS',
-        help='cut the images of a folder, zip or lmdb to squares and scale them to so many pixels; default: as they '
-        'are, which have to be of one size then',
+    parser.add_size(
+        'cut out the middle of the images of a folder, zip or lmdb and scale it to this size; default: as they are, '
+        'which have to be of one size then'
     )
     parser.add_background()
-    parser.add_argument(
-        '-n', '--num-images', type=int, metavar='N', help='number of images, evenly spread over the data; default: all'
-    )
-    parser.add_argument(
-        '--workers', type=int, default=0, metavar='N', help='processes that read images; default: %(default)s'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help='change settings of DATASET, a config, for example train_dataloader.dataset.data_root=data/cifar10',
-    )
+    parser.add_integer('-n --num-images', 'number of images, evenly spread over the data; default: all')
+    parser.add_integer('--workers', 'processes that read images', 0)
+    example = 'train_dataloader.dataset.data_root=data/cifar10'
+    add_pairs(parser, '--cfg-options', f'change settings of DATASET, a config, for example {example}')
     parser.add_argument(
         '--features',
         action='store_true',
@@ -148,7 +136,3 @@ def default_extractor(dataset: str, options: dict | None = None) -> dict:
     except InputError:  # it is no config but images
         evaluator = None
     return first_extractor(evaluator) or dict(type=REFERENCE)
-
-
-if __name__ == '__main__':
-    main()

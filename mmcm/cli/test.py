@@ -32,7 +32,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         prog,
         examples=(
             '--model digits',
-            '--model digits --samplers onestep,twostep,fourstep --out scores.json --out-dir drawn',
+            '--model digits --samplers onestep,twostep,fourstep --out scores.json --out-dir samples',
             'ict_1xb32_digits-8x8 --model work_dirs/ict_1xb32_digits-8x8 --emas 0.999,online -n 500',
             'cd_1xb32_digits-8x8 --samples mine.npz theirs.zip',
         ),
@@ -42,8 +42,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         '--samplers',
         type=listed,
         metavar='NAME,...',
-        help="which samplers: names in the config's "
-        "`samplers`, 'config' (model.sampler, the default) and 'onestep' (its first level alone)",
+        help="which samplers: names in the config's `samplers`, 'config' (model.sampler, the default) and 'onestep' "
+        '(its first level alone)',
     )
     averages = parser.add_mutually_exclusive_group()
     averages.add_argument('--ema', help=EMA_HELP)
@@ -52,13 +52,13 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         '--samples',
         nargs='+',
         metavar='PATH',
-        help='generate nothing and measure these images: .npz '
-        '(arr_0 uint8 NHWC, arr_1 labels), .zip or folder of images, with dataset.json for labels',
+        help='generate nothing and measure these images: .npz (arr_0 uint8 NHWC, arr_1 labels), .zip or folder of '
+        'images, with dataset.json for labels',
     )
     parser.add_background()
-    parser.add_argument('-n', '--num-images', type=int, metavar='N', help='how many images, whatever the config says')
+    parser.add_integer('-n --num-images', 'how many images, whatever the config says')
     parser.add_deprecated('--num-samples', '--num-images')
-    parser.add_argument('--seed', type=int, help='seed of the drawing, whatever the config says')
+    parser.add_integer('--seed', 'seed of the samples, whatever the config says', metavar=None)
     parser.add_argument('--out', type=Path, help='JSON file for the scores and all that they depend on')
     parser.add_argument('--out-dir', type=Path, help='folder for the images: an .npz for each sampler and average')
     add_runner_arguments(parser)
@@ -66,8 +66,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     args = parser.parse_args(argv)
     settle_measured(args)
     if args.samples:
-        drawing = ('checkpoint', 'samplers', 'ema', 'emas', 'num_images', 'seed', 'out_dir')
-        given = [name for name in drawing if getattr(args, name) is not None]
+        sampling = ('checkpoint', 'samplers', 'ema', 'emas', 'num_images', 'seed', 'out_dir')
+        given = [name for name in sampling if getattr(args, name) is not None]
         if given:
             raise InputError(f'with --samples nothing is generated: leave out {", ".join(given)}.')
     elif args.background is not None:
@@ -85,7 +85,7 @@ def listed(text: str) -> list[str]:
     return parts
 
 
-def measure_drawn(config: Config, args: Namespace) -> 'list[Score]':
+def measure_samplers(config: Config, args: Namespace) -> 'list[Score]':
     """Measure each of the samplers with each of the averages."""
     from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
     from mmcm.apis.evaluation.saved_samples import check_saving  # torch is loaded only to sample
@@ -161,12 +161,8 @@ def measure(config: Config, args: Namespace) -> None:
             raise InputError(f'{args.config} names no checkpoint: give one, a path, URL, work directory or zoo name.')
         args.checkpoint = str(args.checkpoint)
         requests = plain(config.test_dataloader.dataset)
-        scores = measure_drawn(config, args)
+        scores = measure_samplers(config, args)
     if is_main_process():
         show(table(scores))
         if args.out:
             write_bytes(args.out, record(scores, config, args.checkpoint, requests))
-
-
-if __name__ == '__main__':
-    main()

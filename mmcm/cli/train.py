@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 from mmengine.config import Config
 
 from mmcm.checkpoints import checkpoints_in, holds_run
+from mmcm.checkpoints.work_directory import note_finished
 from mmcm.cli.completion import with_configs
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.launch import processes
 from mmcm.cli.parser import CommandParser
+from mmcm.cli.training_chain import check_stages, goal_of, is_finished, link, stage_arguments
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
-from mmcm.utils.locks import locked
+from mmcm.utils.locks import is_first_process, locked
 
 if TYPE_CHECKING:  # torch is loaded only to train: help and mistakes in the arguments need not wait for it
     from mmengine.runner import Runner
@@ -40,37 +42,35 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         examples=(
             'configs/digits/edm_1xb32_digits-8x8.py',
             'cd_1xb32_digits-8x8 --resume',
+            'edm_1xb32_digits-8x8 cd_1xb32_digits-8x8 --work-dir work_dirs/digits',
             'ct_8xb256_imagenet1k-64x64 --amp --micro-batch 64 --cfg-options train_dataloader.batch_size=128',
         ),
     )
-    with_configs(parser.add_argument('config', help='config file, or the name of one that comes with mmcm'))
+    with_configs(
+        parser.add_argument(
+            'config',
+            nargs='+',
+            help='config file, or the name of one that comes with mmcm; several are trained in this order, and '
+            '--resume goes on with the one that is not finished',
+        )
+    )
     add_runner_arguments(parser)
     parser.add_argument(RESUME, action='store_true', help='go on from the last checkpoint in the work directory')
-    parser.add_argument(
-        '--force',
-        action='store_true',
-        help='start anew in a work directory that holds another run, and replace its checkpoints',
-    )
+    text = 'start anew in a work directory that holds another run, and replace its checkpoints'
+    parser.add_argument('--force', action='store_true', help=text)
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate from the batch size it was chosen for'
-    )
-    parser.add_argument(
+    text = 'scale the learning rate from the batch size it was chosen for'
+    parser.add_argument('--auto-scale-lr', action='store_true', help=text)
+    parser.add_integer(
         '--micro-batch',
-        type=int,
-        metavar='N',
-        help='send N images of a batch through the network at once and accumulate their gradients: less memory, the '
-        'same batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True',
+        'send N images of a batch through the network at once and accumulate their gradients: less memory, the same '
+        'batches, steps and learning rate. Less still: --cfg-options model.denoiser.backbone.use_checkpoint=True',
     )
     return parser.parse_args(argv)
 
 
 def train(config: Config, again: str = 'the same command') -> 'Runner':
-    """Train by `config`; return the runner.
-
-    Args:
-        config (Config): The config.
-        again (str): The command that begins the training, for messages.
+    """Train by `config`; return the runner. Messages name `again`, the command that begins the training.
 
     Raises:
         Interrupted: If a signal has ended the training; what can be saved is saved.
@@ -91,7 +91,11 @@ def train(config: Config, again: str = 'the same command') -> 'Runner':
                 runner = build_runner(config)
                 hook = InterruptHook.add_to(runner)
                 LoopEndHook.add_to(runner)
+                if runner.rank == 0:
+                    note_finished(config.work_dir, None)
                 runner.train()
+                if runner.rank == 0:
+                    note_finished(config.work_dir, goal_of(config))
         except (KeyboardInterrupt, Exception) as error:
             end = early_end(error, config, runner, hook, last, again)
             if end is error:
@@ -169,9 +173,39 @@ def launcher_command() -> str | None:
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
+    stages = stage_arguments(args)
+    configs = [training_config(stage) for stage in stages]  # all are checked before the first is trained
+    from mmcm.cli.runner import prepare
+    from mmcm.cli.training_report import report
+
+    if len(configs) > 1:
+        link(configs, args.config)
+    waiting = []
+    for config, stage in zip(configs, stages):
+        if len(configs) > 1 and config.resume and is_finished(config):
+            if is_first_process():
+                print(f'{stage.config} is trained already, in {config.work_dir}')
+            continue
+        if len(configs) > 1 and config.resume and not holds_run(config.work_dir):
+            config.resume = False
+        if not args.force:
+            keep_other_runs(config)
+        prepare(config, stage)
+        waiting.append((config, stage))
+    check_stages([config for config, _ in waiting], [stage.config for _, stage in waiting])
+    again = command_line(argv, prog, stages[0].launcher)
+    for config, stage in waiting:
+        if len(waiting) > 1 and is_first_process():
+            print(f'Training {stage.config} in {config.work_dir}')
+        report(train(config, again), stage.config, prog)
+
+
+def training_config(args: Namespace) -> Config:
+    """Return the config of one training, with the options of the command; an InputError if it cannot be trained."""
     config = runner_config(args)
     if config.get('train_cfg') is None or config.get('optim_wrapper') is None:
         raise InputError(f'{args.config} does not say how to train: it has no train_cfg or no optim_wrapper.')
+    leave_out_validation(config)
     if args.amp:
         enable_amp(config)
     if args.auto_scale_lr:
@@ -185,18 +219,18 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get('accumulative_counts', 1)
     if args.micro_batch is not None:
         use_micro_batches(config, args.micro_batch)
-    from mmcm.cli.runner import prepare
     from mmcm.cli.settings import TRAINING, check_settings
 
     check_settings(config, TRAINING)
     compile_networks(config)
     config.resume = args.resume or config.get('resume', False)
-    if not args.force:
-        keep_other_runs(config)
-    prepare(config, args)
-    runner = train(config, command_line(argv, prog, args.launcher))
-    if runner.rank == 0:
-        print(f'Trained to iteration {runner.iter}; checkpoints, samples and logs are in {config.work_dir}')
+    return config
+
+
+def leave_out_validation(config: Config) -> None:
+    """Where the config sets `val_cfg` to None, leave out its loader and evaluator, too."""
+    if 'val_cfg' in config and config.val_cfg is None:
+        config.val_dataloader = config.val_evaluator = None
 
 
 def keep_other_runs(config: Config) -> None:
@@ -258,7 +292,3 @@ def enable_amp(config: Config) -> None:
         config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     else:
         config.optim_wrapper.type = 'AutocastOptimWrapper'
-
-
-if __name__ == '__main__':
-    main()

@@ -38,19 +38,15 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         metavar='NAME',
         help='models to choose from, as for `mmcm sample --model`; default: those in the package',
     )
-    parser.add_argument(
-        '--checkpoint',
-        help="weights of the one --model: path, URL, work directory or zoo name; default: the model's own",
-    )
+    text = "weights of the one --model: path, URL, work directory or zoo name; default: the model's own"
+    parser.add_argument('--checkpoint', help=text)
     parser.add_argument(
         '--host',
         default='127.0.0.1',
         help='address to listen at; 0.0.0.0: all of this machine, for the network, with a password; default: '
         '%(default)s, for this machine alone',
     )
-    parser.add_argument(
-        '--port', type=int, default=7860, metavar='N', help='port to listen at; 0: any free one; default: %(default)s'
-    )
+    parser.add_integer('--port', 'port to listen at; 0: any free one', 7860)
     parser.add_argument(
         '--allowed-host',
         nargs='+',
@@ -61,37 +57,19 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
         'requests to other names are refused',
     )
     secret = parser.add_mutually_exclusive_group()
-    secret.add_argument(
-        '--auth-file',
-        metavar='FILE',
-        help=f'file whose first line is the USER:PASSWORD of visitors; or set ${VARIABLE}',
-    )
-    secret.add_argument(
-        '--auth', metavar='USER:PASSWORD', help='the same as an argument, which other users of this machine can see'
-    )
-    secret.add_argument(
-        '--no-auth', action='store_true', help='ask for no password, though the server is open to the network'
-    )
-    parser.add_argument('--device', help='cpu, cuda, ...; default: the best one present')
-    parser.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
+    text = f'file whose first line is the USER:PASSWORD of visitors; or set ${VARIABLE}'
+    secret.add_argument('--auth-file', metavar='FILE', help=text)
+    text = 'the same as an argument, which other users of this machine can see'
+    secret.add_argument('--auth', metavar='USER:PASSWORD', help=text)
+    text = 'ask for no password, though the server is open to the network'
+    secret.add_argument('--no-auth', action='store_true', help=text)
+    parser.add_device()
+    parser.add_dtype()
     limits = Limits()
-    parser.add_argument(
-        '--queue',
-        type=int,
-        default=limits.queue,
-        metavar='N',
-        help='requests that may wait; further ones are refused; default: %(default)s',
-    )
-    parser.add_argument(
-        '--max-upload-mb',
-        type=int,
-        default=limits.upload_bytes // MEGABYTE,
-        metavar='N',
-        help='size of an uploaded image, in units of 2^20 bytes; default: %(default)s',
-    )
-    parser.add_argument(
-        '--max-images', type=int, default=limits.images, metavar='N', help='images of one request; default: %(default)s'
-    )
+    parser.add_integer('--queue', 'requests that may wait; further ones are refused', limits.queue)
+    text = 'size of an uploaded image, in units of 2^20 bytes'
+    parser.add_integer('--max-upload-mb', text, limits.upload_bytes // MEGABYTE)
+    parser.add_integer('--max-images', 'images of one request', limits.images)
     args = parser.parse_args(argv)
     check_count('--port', args.port, 0, LARGEST_PORT)
     for name in ('queue', 'max_upload_mb', 'max_images'):
@@ -122,18 +100,5 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     from mmcm.web.server import serve  # here: torch and Gradio are loaded only for valid arguments
 
     limits = Limits(images=args.max_images, upload_bytes=args.max_upload_mb * MEGABYTE, queue=args.queue)
-    serve(
-        args.model,
-        args.host,
-        args.port,
-        args.device,
-        args.dtype,
-        limits,
-        args.checkpoint,
-        args.allowed_host,
-        args.secret,
-    )
-
-
-if __name__ == '__main__':
-    main()
+    access = (args.allowed_host, args.secret)
+    serve(args.model, args.host, args.port, args.device, args.dtype, limits, args.checkpoint, *access)

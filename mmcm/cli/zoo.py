@@ -9,21 +9,22 @@ from typing import Any
 from mmcm.checkpoints import addresses, cached_place, recorded_sha256
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
+from mmcm.utils.wording import counted
 from mmcm.zoo import ZooModel, find, list_models, root
 
 SHORT = {'Frechet distance': 'FD', 'Colorization PSNR': 'colorize PSNR'}  # in the table
-COLUMNS = ('model', 'method', 'data', 'pixels', 'classes', 'MB', 'here', 'score (network calls)')
+COLUMNS = ('model', 'method', 'data', 'pixels', 'classes', 'MB', 'here', 'score (NFE)')
 NUMBERS = ('pixels', 'classes', 'MB')
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'List the models of the zoo, or tell all about one of them.', prog, ('', 'cd_imagenet64_lpips', '--json')
+        'List the models of the zoo, or describe one of them.', prog, ('', 'cd_imagenet64_lpips', '--json')
     )
     parser.add_argument('name', nargs='?', help='a model; all of them if left out')
     parser.add_argument('--json', action='store_true', help='print JSON, for programs')
-    parser.add_argument('--cache-dir', help='where downloads are kept; default: $MMCM_HOME, else ~/.cache/mmcm')
+    parser.add_cache_dir()
     return parser.parse_args(argv)
 
 
@@ -111,7 +112,11 @@ def page(entry: dict[str, Any]) -> str:
         *(('address', address) for address in entry['addresses']),
         ('SHA-256', entry['sha256'] or (entry['recorded_sha256'] and f'{entry["recorded_sha256"]} (as downloaded)')),
         ('two steps', sampler and f'indices {sampler["indices"]} of {sampler["num_scales"]} levels'),
-        *(('scores', f'{_calls(result)}: {_metrics(result)}') for result in entry['results'] if result['Metrics']),
+        *(
+            ('scores', f'{counted(result["NFE"], "network evaluation")}: {_metrics(result)}')
+            for result in entry['results']
+            if result['Metrics']
+        ),
         ('source', entry['source']),
         ('trained', entry['released'] and f'the model {entry["released"]}'),
         ('card', entry['card']),
@@ -127,7 +132,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         for name, value in list(result['Metrics'].items())[:1]
     ]
     name = SHORT.get(scores[0][0], scores[0][0]) if scores else '-'
-    score = ' '.join([name, ', '.join(f'{value} ({calls})' for _, value, calls in scores)]).rstrip()
+    score = ' '.join([name, ', '.join(f'{value} ({nfe})' for _, value, nfe in scores)]).rstrip()
     size = '-' if entry['bytes'] is None or entry['state'] == 'partial' else _megabytes(entry['bytes'])
     here = {'absent': '-', 'packaged': 'yes', 'cached': 'yes', 'partial': 'partly', None: 'recipe'}[entry['state']]
     known = (entry['method'], entry['dataset'], entry['resolution'], entry['num_classes'])
@@ -138,13 +143,5 @@ def _megabytes(size: int) -> str:
     return f'{size / 1e6:.1f}' if size < 10e6 else f'{size / 1e6:.0f}'
 
 
-def _calls(result: Mapping[str, Any]) -> str:
-    return f'{result["NFE"]} network call{"s" * (result["NFE"] > 1)}'
-
-
 def _metrics(result: Mapping[str, Any]) -> str:
     return ', '.join(f'{name} {value}' for name, value in result['Metrics'].items())
-
-
-if __name__ == '__main__':
-    main()

@@ -5,6 +5,7 @@ from mmcm.datasets.collate import stack_samples
 from mmcm.datasets.digits import DigitsDataset
 from mmcm.datasets.image_folder import ImageFolder
 from mmcm.datasets.image_pack import ImagePack
+from mmcm.datasets.image_split import ImageSplit
 from mmcm.datasets.imagenet9 import ImageNet9
 from mmcm.datasets.imagenet64 import ImageNet64
 from mmcm.datasets.lsun import LSUN
@@ -22,6 +23,7 @@ __all__ = [
     'ImageNet9',
     'ImageNet64',
     'ImagePack',
+    'ImageSplit',
     'PhotoPatches',
     'SamplingRequests',
     'stack_samples',

@@ -59,6 +59,7 @@ class CIFAR(ImageArrays):
     name: ClassVar[str]
     dataset_type: ClassVar[str]
     folder: ClassVar[str]
+    held_out_split: ClassVar = 'test'
     splits: ClassVar[dict[str, dict[str, str]]]  # for each split, the MD5 digests of its files
     label_key: bytes  # of the labels in a file
     classes: Sequence[str]

@@ -27,6 +27,7 @@ class DigitsDataset(ImageArrays):
             the same writer, so both halves contain the same hands.
     """
 
+    held_out_split: ClassVar = 'test'
     splits: ClassVar = dict(all=slice(None), train=slice(0, None, 2), test=slice(1, None, 2))
 
     def __init__(self, split: str = 'all') -> None:

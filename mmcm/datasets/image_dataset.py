@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -31,6 +32,7 @@ class ImageDataset(Dataset):
     """
 
     transparency: Transparency | None = None
+    held_out_split: ClassVar[str | None] = None  # the `split` that a training on split='train' does not see
 
     def __init__(
         self,
@@ -71,6 +73,10 @@ class ImageDataset(Dataset):
     @abstractmethod
     def read(self, position: int) -> dict:
         """Return `inputs`, uint8 (C, H, W), RGB if C is 3, of image `position`, below `num_images`."""
+
+    def name_of(self, position: int) -> bytes:
+        """Return what identifies image `position` in other copies of the data set, too: by default its number."""
+        return b'%d' % position
 
     def source_of(self, index: int) -> str:
         """Return the source of item `index`, for messages."""

@@ -1,17 +1,16 @@
 """Base of data sets of image files in a folder or zip file."""
 
 import hashlib
-import logging
 from collections.abc import Sequence
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmcm.datasets.encoded_images import EncodedImages
 from mmcm.datasets.formats.archive import StoredImages
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import SUFFIXES
+from mmcm.utils.log import log_warning
 
 
 class ImageFiles(EncodedImages):
@@ -45,6 +44,10 @@ class ImageFiles(EncodedImages):
             sha.update(b'%s\n%s\n' % (name, self.files.state(position).encode()))
         return sha.hexdigest()
 
+    def name_of(self, position: int) -> bytes:
+        """See ImageDataset: the name of the file, with its folders below the place of all files."""
+        return self.files.names[position]
+
     def source_of(self, index: int) -> str:
         """See ImageDataset."""
         return self.files.source_of(index % self.num_images)
@@ -65,4 +68,4 @@ def no_images(place: object) -> InputError:
 def log_remarks(place: object, remarks: Sequence[str]) -> None:
     """Log the remarks on reading the files at `place` in one line, if there are any."""
     if remarks:
-        print_log(f'{place}: {"; ".join(remarks)}', 'current', logging.WARNING)
+        log_warning(f'{place}: {"; ".join(remarks)}')

@@ -115,15 +115,14 @@ def read_labels(file: NpzFile, num_images: int) -> np.ndarray:
     labels = file[LABELS]
     if labels.dtype.kind not in 'iu' or labels.shape != (num_images,):
         raise InputError(
-            f'{LABELS} in {file.path} are {labels.dtype} of the shape {labels.shape}: integers of the '
-            f'shape ({num_images},) are expected, a class for each image. Mend the file, or set '
-            'labelled=False.'
+            f'{LABELS} in {file.path} are {labels.dtype} of the shape {labels.shape}: integers of the shape '
+            f'({num_images},) are expected, a class for each image. Correct the file, or set labelled=False.'
         )
     for label in (labels.min(), labels.max()):
         if not 0 <= label <= MAX_LABEL:
             raise InputError(
                 f'{LABELS} in {file.path} has the label {label}: classes count from 0, up to {MAX_LABEL}. '
-                'Mend the file, or set labelled=False.'
+                'Correct the file, or set labelled=False.'
             )
     return labels
 

@@ -1,13 +1,12 @@
 """ImageNet at 64 x 64 pixels, scaled down by its publishers (Chrabaszcz et al., 2017, arXiv 1707.08819)."""
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mmcm.datasets.image_arrays import MappedImages, file_digest
@@ -15,6 +14,7 @@ from mmcm.registry import DATASETS
 from mmcm.utils.bounded import read_text
 from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
+from mmcm.utils.log import log_warning
 from mmcm.utils.npz import open_npz
 
 PAGE = 'https://image-net.org/download-images.php'
@@ -42,6 +42,8 @@ class ImageNet64(MappedImages):
     Raises:
         InputError: If a file is missing, damaged or of another kind.
     """
+
+    held_out_split: ClassVar = 'val'
 
     def __init__(
         self,
@@ -71,11 +73,9 @@ class ImageNet64(MappedImages):
                 classes = tuple(sorted(wnids))
                 labels = np.argsort(np.argsort(wnids))[labels]  # the rank of each wnid
             else:
-                print_log(
+                log_warning(
                     f'{root} has no {CLASS_FILE}: classes are numbered as the files have them, not by sorted '
-                    'wnids as the released models do.',
-                    'current',
-                    logging.WARNING,
+                    'wnids as the released models do.'
                 )
         super().__init__(parts, labels, classes, 'imagenet64', labelled, flip, pipeline)
 

@@ -63,7 +63,7 @@ class ImageNet9(ImageFiles):
         if len(wnids) != NUM_WNIDS:
             raise InputError(
                 f'{data_root} has {len(wnids)} folders named by a wnid, so the classes of ImageNet cannot '
-                f'be told by their position. {layout}'
+                f'be identified by their position. {layout}'
             )
         group_of = {
             wnid.encode(): label

@@ -87,9 +87,8 @@ class Database:
         if not (root / DATA_FILE).is_file():
             what = 'holds no' if root.is_dir() else 'is no folder with a'
             raise InputError(
-                f'{root} {what} {DATA_FILE}: set data_root to the unpacked folder of a category, '
-                f'bedroom_train_lmdb ({PAGE}). Exported images are read by ImageFolder, with '
-                'labelled=False.'
+                f'{root} {what} {DATA_FILE}: set data_root to the unpacked folder of a category, bedroom_train_lmdb '
+                f'({PAGE}). Exported images are read by ImageFolder, with labelled=False.'
             )
         self._shared: Environment | None = None
 

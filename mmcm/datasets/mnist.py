@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, ClassVar, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class MNIST(ImageArrays):
         InputError: If a file is missing, damaged or of another kind.
     """
 
+    held_out_split: ClassVar = 'test'
+
     def __init__(
         self, data_root: str, split: str = 'train', labelled: bool = True, pipeline: Sequence[dict] | None = None
     ) -> None:
@@ -57,9 +59,8 @@ class MNIST(ImageArrays):
             )
         if len(labels) != len(images) or labels.max(initial=0) >= len(CLASSES):
             raise InputError(
-                f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for '
-                f'{len(images)} images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both '
-                'files from one place.'
+                f'{stem}-labels-idx1-ubyte has {len(labels)} labels up to {labels.max(initial=0)} for {len(images)} '
+                f'images: one from 0 to {len(CLASSES) - 1} for each is expected. Take both files from one place.'
             )
         super().__init__([torch.from_numpy(images)[:, None]], labels, CLASSES, 'mnist', labelled, pipeline=pipeline)
 

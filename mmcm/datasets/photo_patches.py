@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.registry import DATASETS
 from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import Size, height_and_width, plain_size
 
 PHOTOS = ('china.jpg', 'flower.jpg')
 HALVINGS = (0, 1)  # full and half size, where a patch shows more structure
@@ -28,21 +30,26 @@ class PhotoPatches(ImageDataset):
 
     Args:
         split (str): 'train', the right two thirds of the photographs, or 'test', the left third.
-        size (int): Height and width of a patch in pixels.
+        size (int | Sequence[int]): Size of a patch in pixels: the side of a square, or (height, width).
         flip (bool): See ImageDataset.
 
     Raises:
         InputError: If scikit-learn is not installed, or a patch is larger than a photograph.
     """
 
-    def __init__(self, split: str = 'train', size: int = 32, flip: bool = False) -> None:
+    held_out_split: ClassVar = 'test'
+
+    def __init__(self, split: str = 'train', size: Size = 32, flip: bool = False) -> None:
         check_choice('split', split, tuple(SPLITS))
-        self.size = size
+        self.size = plain_size(size)
+        high, wide = height_and_width(size)
         self.photos = [shrunk(photo, halvings, SPLITS[split]) for photo in read_photos() for halvings in HALVINGS]
         shapes = [photo.shape[1:] for photo in self.photos]
-        if size > min(min(shape) for shape in shapes):
-            raise InputError(f'size has to be at most {min(min(shape) for shape in shapes)}, got {size}.')
-        self.places = [(height - size + 1, width - size + 1) for height, width in shapes]
+        most = tuple(map(min, zip(*shapes)))
+        if high > most[0] or wide > most[1]:
+            limit = min(most) if isinstance(self.size, int) else most
+            raise InputError(f'size has to be at most {limit}, got {self.size}.')
+        self.places = [(height - high + 1, width - wide + 1) for height, width in shapes]
         self.ends = np.cumsum([rows * columns for rows, columns in self.places])
         super().__init__(int(self.ends[-1]), None, (), 'photo_patches', flip)
 
@@ -52,11 +59,12 @@ class PhotoPatches(ImageDataset):
 
         The two sizes count as two photographs, although they show the same.
         """
+        high, wide = height_and_width(self.size)
         return [
             int(end) + (top - rows) * columns + left
             for end, (rows, columns) in zip(self.ends, self.places)
-            for top in range(0, rows, self.size)
-            for left in range(0, columns, self.size)
+            for top in range(0, rows, high)
+            for left in range(0, columns, wide)
         ]
 
     @property
@@ -68,11 +76,12 @@ class PhotoPatches(ImageDataset):
         return sha.hexdigest()
 
     def patch(self, position: int) -> Tensor:
-        """Return the patch at `position`, uint8, (3, size, size)."""
+        """Return the patch at `position`, uint8, (3, H, W)."""
+        high, wide = height_and_width(self.size)
         photo = int(np.searchsorted(self.ends, position, side='right'))
         rows, columns = self.places[photo]
         top, left = divmod(position - int(self.ends[photo]) + rows * columns, columns)
-        return self.photos[photo][:, top : top + self.size, left : left + self.size]
+        return self.photos[photo][:, top : top + high, left : left + wide]
 
     def read(self, position: int) -> dict:
         """See ImageDataset."""

@@ -23,7 +23,9 @@ class Denoiser(BaseModule):
         num_outputs (int): Images that F returns, one after the other in its channels.
     """
 
-    backbone: Any  # with num_classes, in_channels and image_size, and forward(x, c_noise, labels)
+    # With num_classes, in_channels and image_size, and forward(x, c_noise, labels); where augment_dim is a number, the
+    # fourth argument is augment_labels.
+    backbone: Any
 
     def __init__(
         self, backbone: dict, sigma_data: float, c_noise: str, init_cfg: dict | None, num_outputs: int = 1
@@ -36,5 +38,21 @@ class Denoiser(BaseModule):
         self.c_noise = c_noise
 
     @abstractmethod
-    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
+    def forward(
+        self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
+    ) -> Tensor:
+        """Estimate x0 from noisy images.
+
+        Args:
+            x (Tensor): Noisy images, (N, C, H, W).
+            sigma (Tensor): Their noise levels, (N,).
+            labels (Tensor, optional): Classes, (N,); needed exactly when F has classes.
+            augment_labels (Tensor, optional): How training images were augmented, (N, augment_dim), for an F that knows
+                these labels; None stands for no augmentation.
+        """
+
+    def raw_network(self, x: Tensor, c_noise: Tensor, labels: Tensor | None, augment_labels: Tensor | None) -> Tensor:
+        """Return the output of the network F, which gets augmentation labels only where there are any."""
+        if augment_labels is None:
+            return self.backbone(x, c_noise, labels)
+        return self.backbone(x, c_noise, labels, augment_labels)

@@ -88,8 +88,9 @@ class FlowMapDenoiser(Denoiser):
         x: Tensor,
         sigma: Tensor,
         labels: Tensor | None = None,
-        next_sigma: Tensor | None = None,
+        augment_labels: Tensor | None = None,
         *,
+        next_sigma: Tensor | None = None,
         guidance: GuidanceInputs | None = None,
         velocities: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor | None]:
@@ -99,6 +100,7 @@ class FlowMapDenoiser(Denoiser):
             x (Tensor): Noisy images, (N, C, H, W); z_t with `velocities`.
             sigma (Tensor): Their noise levels, (N,); t with `velocities`.
             labels (Tensor, optional): Classes, (N,), if the network has them.
+            augment_labels (Tensor, optional): See `Denoiser`.
             next_sigma (Tensor, optional): Levels that the step leads to, (N,); r with `velocities`.
             guidance (GuidanceInputs, optional): For a guided network; its own `guidance` if None.
             velocities (bool): Whether to return u (N, C, H, W), and the velocity of the head or None. Objectives call
@@ -106,14 +108,20 @@ class FlowMapDenoiser(Denoiser):
         """
         if velocities:
             assert next_sigma is not None
-            return self._velocities(x, sigma, next_sigma, labels, guidance)
+            return self._velocities(x, sigma, next_sigma, labels, augment_labels, guidance)
         t = time_of(sigma)
         r = torch.zeros_like(t) if next_sigma is None else time_of(next_sigma)
         z = x / (1 + sigma).view(-1, 1, 1, 1)
-        return z - t.view(-1, 1, 1, 1) * self._velocities(z, t, r, labels, guidance)[0]
+        return z - t.view(-1, 1, 1, 1) * self._velocities(z, t, r, labels, augment_labels, guidance)[0]
 
     def _velocities(
-        self, z: Tensor, t: Tensor, r: Tensor, labels: Tensor | None, guidance: GuidanceInputs | None
+        self,
+        z: Tensor,
+        t: Tensor,
+        r: Tensor,
+        labels: Tensor | None,
+        augment_labels: Tensor | None,
+        guidance: GuidanceInputs | None,
     ) -> tuple[Tensor, Tensor | None]:
         conditions = [t - r]
         if self.guided:
@@ -121,7 +129,8 @@ class FlowMapDenoiser(Denoiser):
                 guidance = GuidanceInputs(*(torch.full_like(t, v) for v in (self.guidance, *self.guidance_interval)))
             conditions += [1 - 1 / guidance.scale, guidance.low, guidance.high]
         scaled = self.time_scale * torch.stack(conditions, dim=1)
-        output = self.backbone(z, self.time_scale * t, labels, scaled)
+        augmented = {} if augment_labels is None else dict(augment_labels=augment_labels)
+        output = self.backbone(z, self.time_scale * t, labels, conditions=scaled, **augmented)
         if not self.velocity_head:
             return output, None
         u, v = output.chunk(2, dim=1)
@@ -129,8 +138,15 @@ class FlowMapDenoiser(Denoiser):
 
 
 def is_flow_map(denoiser: Any) -> bool:
-    """Return whether `denoiser`, which FSDP may have wrapped, is a flow map."""
-    return isinstance(getattr(denoiser, 'module', denoiser), FlowMapDenoiser)
+    """Return whether `denoiser` is a flow map, also as FSDP or augmentation labels wrap it."""
+    return isinstance(unwrapped(denoiser), FlowMapDenoiser)
+
+
+def unwrapped(denoiser: Any) -> Any:
+    """Return the denoiser itself, where FSDP or augmentation labels wrap it."""
+    for wrapped in ('denoiser', 'module'):  # of AugmentedDenoiser, and of FullyShardedDataParallel in it
+        denoiser = getattr(denoiser, wrapped, denoiser)
+    return denoiser
 
 
 def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:

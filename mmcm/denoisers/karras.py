@@ -42,10 +42,12 @@ class KarrasDenoiser(Denoiser):
             raise InputError(f'sigma_min has to be a number of at least 0, got {sigma_min}.')
         self.offset = sigma_min if boundary else 0.0
 
-    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
+    def forward(
+        self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
+    ) -> Tensor:
+        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`."""
         c_skip, c_out, c_in = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
-        return c_skip * x + c_out * self.backbone(c_in * x, C_NOISE[self.c_noise](sigma), labels)
+        return c_skip * x + c_out * self.raw_network(c_in * x, C_NOISE[self.c_noise](sigma), labels, augment_labels)
 
     def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return c_skip, c_out and c_in, each with the shape of `sigma`.

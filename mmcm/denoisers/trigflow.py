@@ -37,17 +37,21 @@ class TrigFlowDenoiser(Denoiser):
         super().__init__(backbone, sigma_data, c_noise, init_cfg)
         self.time_scale = time_scale
 
-    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,) and, if F has classes, `labels` (N,)."""
+    def forward(
+        self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
+    ) -> Tensor:
+        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`."""
         t = torch.atan(sigma / self.sigma_data)
         cos, sin = t.cos().view(-1, 1, 1, 1), t.sin().view(-1, 1, 1, 1)
         x_t = cos * x
-        return cos * x_t - sin * self.sigma_data * self.network(x_t / self.sigma_data, t, labels)
+        return cos * x_t - sin * self.sigma_data * self.network(x_t / self.sigma_data, t, labels, augment_labels)
 
-    def network(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+    def network(
+        self, x: Tensor, t: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
+    ) -> Tensor:
         """Return F(x, t) for `x` = x_t / sigma_data (N, C, H, W), of unit variance, and `t` (N,) in (0, pi / 2)."""
         if self.time_scale is None:
             conditioning = C_NOISE[self.c_noise](self.sigma_data * t.tan())
         else:
             conditioning = self.time_scale * t
-        return -self.backbone(x, conditioning, labels)
+        return -self.raw_network(x, conditioning, labels, augment_labels)

@@ -2,51 +2,18 @@
 
 import torch
 
-from mmcm.engine.hooks import (
-    AveragesHook,
-    CompileHook,
-    DataCheckHook,
-    InterruptHook,
-    LoopEndHook,
-    LossBySigmaHook,
-    NonFiniteGuardHook,
-    PlainLogHook,
-    ResumeDataHook,
-    SampleGridHook,
-    StepSeedHook,
-    TrajectoryHook,
-    WholeCheckpointHook,
-)
-from mmcm.engine.loops import MicroBatchTrainLoop
+from mmcm.engine import hooks
+from mmcm.engine.hooks import *  # noqa: F403
+from mmcm.engine.loops import MicroBatchTrainLoop, SampleValLoop
 from mmcm.engine.optimizers import AutocastOptimWrapper
 from mmcm.engine.resuming.safe_loading import load_training_checkpoint
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 
-__all__ = [
-    'AutocastOptimWrapper',
-    'AveragesHook',
-    'CompileHook',
-    'DataCheckHook',
-    'InterruptHook',
-    'LoopEndHook',
-    'LossBySigmaHook',
-    'MicroBatchTrainLoop',
-    'NonFiniteGuardHook',
-    'PlainLogHook',
-    'ResumeDataHook',
-    'SampleGridHook',
-    'StepSeedHook',
-    'TrajectoryHook',
-    'WholeCheckpointHook',
-    'load_training_checkpoint',
-]
+__getattr__ = old_names(__name__)
+__all__ = [*hooks.__all__, 'AutocastOptimWrapper', 'MicroBatchTrainLoop', 'SampleValLoop', 'load_training_checkpoint']
 
 if torch.distributed.is_available():  # some builds of torch come without
     from mmcm.engine.optimizers import DeepSpeedOptimWrapper
     from mmcm.engine.strategies import FSDPStrategy, shard_denoisers
 
     __all__ += ['DeepSpeedOptimWrapper', 'FSDPStrategy', 'shard_denoisers']
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

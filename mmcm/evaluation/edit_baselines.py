@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mmcm.operators import Colorization, EditingOperator, Inpainting, SuperResolution
 from mmcm.operators.colorization import GREY_AXIS, along_grey_axis
+from mmcm.utils.image_shape import Size, height_and_width
 
 TELEA_RADIUS = 3.0  # pixels, of the neighbourhood that a pixel is filled from
 
@@ -35,11 +36,11 @@ class Edit(NamedTuple):
     baselines: dict[str, Baseline]
 
 
-def standard_edits(size: int, colour: Tensor | None, factor: int = 4) -> dict[str, Edit]:
+def standard_edits(size: Size, colour: Tensor | None, factor: int = 4) -> dict[str, Edit]:
     """Return the edits that models are compared by: colours, details, and a quarter of the image.
 
     Args:
-        size (int): Height and width of the images in pixels.
+        size (int | Sequence[int]): Size of the images in pixels: the side of squares, or (height, width).
         colour (Tensor, optional): Mean colour of the images that the model was trained on, (3,), in [-1, 1]; None for
             grey images, which leaves out 'colorize'.
         factor (int): By which images are enlarged.
@@ -62,11 +63,12 @@ def standard_edits(size: int, colour: Tensor | None, factor: int = 4) -> dict[st
     }
 
 
-def middle_mask(size: int) -> Tensor:
-    """Return the mask, (1, 1, size, size), of the square in the middle with half the side: a quarter of the pixels."""
-    mask = torch.zeros(1, 1, size, size, dtype=torch.float32, device='cpu')
-    start, side = size // 4, size // 2
-    mask[..., start : start + side, start : start + side] = 1
+def middle_mask(size: Size) -> Tensor:
+    """Return the mask, (1, 1, H, W), of the middle with half the height and width: a quarter of the pixels."""
+    height, width = height_and_width(size)
+    mask = torch.zeros(1, 1, height, width, dtype=torch.float32, device='cpu')
+    top, left = height // 4, width // 4
+    mask[..., top : top + height // 2, left : left + width // 2] = 1
     return mask
 
 
@@ -95,7 +97,7 @@ def bicubic(known: Tensor, factor: int) -> Tensor:
         factor (int): Side of a patch in pixels.
     """
     small = F.avg_pool2d(known, factor)
-    # torch's own bicubic has a = -3/4; with `antialias`, which changes nothing else where pictures grow, -1/2.
+    # torch's own bicubic has a = -3/4; with `antialias`, which changes nothing else where images grow, -1/2.
     return F.interpolate(small, scale_factor=factor, mode='bicubic', antialias=True)
 
 

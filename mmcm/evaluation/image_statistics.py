@@ -5,7 +5,6 @@ the images and of the extractor.
 """
 
 import hashlib
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from mmcm.checkpoints import cache_folder
+from mmcm.datasets.transparency import Transparency
 from mmcm.evaluation.features.base import Features
 from mmcm.evaluation.features.shared import SharedExtractor
 from mmcm.evaluation.gaussian import RunningGaussian
@@ -25,6 +25,7 @@ from mmcm.evaluation.reference_source import Source
 from mmcm.evaluation.statistics import GAUSSIANS, Statistics, read_statistics, write_statistics
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
+from mmcm.utils.log import log_warning
 from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
 
@@ -41,10 +42,43 @@ def cached_statistics(source: Source, extractor: SharedExtractor, with_table: bo
     try:
         statistics = read_statistics(open_npz(path))
     except InputError as error:
-        print_log(f'{error} They are computed anew.', 'current', logging.WARNING)
+        log_warning(f'{error} They are computed anew.')
         return None
     ours = (statistics.dataset, statistics.extractor) == (source.fingerprint, extractor.fingerprint)
     return statistics if ours else None
+
+
+class FeatureSums:
+    """Gaussians, and on request tables, of the features of some of the images.
+
+    Args:
+        with_table (bool): Whether to keep the features themselves.
+    """
+
+    def __init__(self, with_table: bool) -> None:
+        self.gaussians = {part: RunningGaussian() for part in GAUSSIANS}
+        self.tables: list[np.ndarray] | None = [] if with_table else None
+
+    def add(self, features: Features) -> None:
+        """Add the features of a batch."""
+        for part, gaussian in self.gaussians.items():
+            if getattr(features, part) is not None:
+                gaussian.update(getattr(features, part).flatten(1).numpy())
+        if self.tables is not None:
+            self.tables.append(features.features.flatten(1).float().numpy())
+
+    def merge(self, other: 'FeatureSums') -> None:
+        """Add the features of another process."""
+        for part, gaussian in self.gaussians.items():
+            gaussian.merge(other.gaussians[part])
+        if self.tables is not None:
+            self.tables += other.tables or []
+
+    def result(self, **about: str | None) -> Statistics:
+        """Return the statistics of all features; `about` are further fields of `Statistics`."""
+        results = {part: gaussian.result() for part, gaussian in self.gaussians.items() if gaussian.num_images}
+        table = np.concatenate(self.tables) if self.tables else None
+        return Statistics(results.get('features'), results.get('spatial'), table, **about)
 
 
 def compute_statistics(
@@ -70,48 +104,38 @@ def compute_statistics(
         assert source.dataset is not None
         number = len(source.dataset)
         print_log(f'{extractor.kind} computes features of the {number} images of {source.name}.', 'current')
-    gaussians = {part: RunningGaussian() for part in GAUSSIANS}
-    own, tables = {part: RunningGaussian() for part in GAUSSIANS}, []
-    error = None
+    share, error = FeatureSums(with_table), None
     try:
         for features in extracted(source, extractor, num_workers):
-            for part, gaussian in own.items():
-                if getattr(features, part) is not None:
-                    gaussian.update(getattr(features, part).flatten(1).numpy())
-            if with_table:
-                tables.append(features.features.flatten(1).float().numpy())
+            share.add(features)
     except InputError as found:  # sent to the other processes, which would wait forever
         error = found
-    all_tables: list[np.ndarray] = []
-    errors: list[InputError] = []
-    transparency = getattr(source.whole, 'transparency', None)
+    total = merged_sums(share, error, getattr(source.whole, 'transparency', None), source.name)
+    if not is_main_process():
+        return None
+    statistics = total.result(kind=extractor.kind, extractor=extractor.fingerprint, dataset=source.fingerprint)
+    keep(statistics, source, extractor)
+    return statistics
+
+
+def merged_sums(
+    share: FeatureSums, error: InputError | None, transparency: Transparency | None, name: str
+) -> FeatureSums:
+    """Return the sums of all processes, on the main one; raise the first `error` of any in all of them."""
+    total, errors = FeatureSums(share.tables is not None), []
     states = transparency and transparency.states
-    for others, others_tables, others_error, others_states in from_each_process((own, tables, error, states)):
+    for other, others_error, others_states in from_each_process((share, error, states)):
         errors += [others_error] * (others_error is not None)
         if transparency is not None:
             transparency.merge(others_states)
         if is_main_process():
-            for part, gaussian in gaussians.items():
-                gaussian.merge(others[part])
-            all_tables += others_tables
+            total.merge(other)
     if errors:
         raise errors[0]
-    if not is_main_process():
-        return None
     composited = transparency and transparency.described()
-    if composited:
-        print_log(f'{source.name}: {composited}', 'current')
-    results = {part: gaussian.result() for part, gaussian in gaussians.items() if gaussian.num_images}
-    statistics = Statistics(
-        results.get('features'),
-        results.get('spatial'),
-        np.concatenate(all_tables) if all_tables else None,
-        extractor.kind,
-        extractor.fingerprint,
-        source.fingerprint,
-    )
-    keep(statistics, source, extractor)
-    return statistics
+    if composited and is_main_process():
+        print_log(f'{name}: {composited}', 'current')
+    return total
 
 
 def extracted(source: Source, extractor: SharedExtractor, num_workers: int) -> Iterator[Features]:
@@ -159,7 +183,7 @@ def keep(statistics: Statistics, source: Source, extractor: SharedExtractor) -> 
             if not with_table or statistics.table is not None:
                 write_statistics(path, statistics if with_table else statistics._replace(table=None))
     except InputError as error:
-        print_log(f'The statistics of {source.name} are not kept: {error}', 'current', logging.WARNING)
+        log_warning(f'The statistics of {source.name} are not kept: {error}')
 
 
 def cache_files(source: Source, extractor: SharedExtractor) -> dict[bool, Path]:

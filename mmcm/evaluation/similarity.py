@@ -64,7 +64,7 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
     """
     if min(images.shape[-2:]) < WINDOW:
         raise InputError(
-            f'SSIM looks at windows of {WINDOW} x {WINDOW} pixels, got pictures of '
+            f'SSIM looks at windows of {WINDOW} x {WINDOW} pixels, got images of '
             f'{images.shape[-2]} x {images.shape[-1]}: take larger ones.'
         )
     x, y = images.double(), references.double()

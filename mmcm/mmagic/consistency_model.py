@@ -102,9 +102,10 @@ class ConsistencyModel(models.ConsistencyModel):
         return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
 
     def _request(self, labels: Any, num_images: int, options: dict, latents: Tensor | None = None) -> SampleRequest:
-        # Two draws from torch's random state where there is no seed, the first one for labels.
+        # Two numbers from torch's random state where there is no seed, the first one for labels.
         check_latents(latents, (num_images, *self.image_shape))
-        label_seed, seed = (random_seed() if options['seed'] is None else options['seed'] for _ in range(2))
+        seeds = torch.randint(2**31, (2,), device='cpu').tolist() if options['seed'] is None else 2 * [options['seed']]
+        label_seed, seed = seeds
         return SampleRequest(
             num_images,
             self.checked_sampler(),
@@ -133,11 +134,6 @@ def noise_source(name: str | None, num_images: int, seed: int | list[int]) -> Ca
         return noise
 
     return noise_of
-
-
-def random_seed() -> int:
-    """Return a seed by torch's own random state."""
-    return int(torch.randint(2**31, (), device='cpu'))
 
 
 def bgr(images: Tensor) -> Tensor:

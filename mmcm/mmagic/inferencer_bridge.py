@@ -52,7 +52,7 @@ class ConsistencyInferencer(ConditionalInferencer):
         ckpt (str, optional): Path, URL, zoo name or work directory; by default what the config names.
         device (str, optional): As MMagic has it.
         extra_parameters (dict, optional): `num_batches`, the number of images; `sample_model`, 'ema' or 'orig';
-            `batch_size`, images per call of the network at most; `columns`, images per row of a sheet; `sampler`,
+            `batch_size`, images per call of the network at most; `columns`, images per row of a grid; `sampler`,
             settings of the sampler, as `ConsistencyModelInferencer` takes them.
         seed (int): Seed of the noise, and of random labels.
     """

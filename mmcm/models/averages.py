@@ -1,25 +1,15 @@
 """Exponential moving averages of a network, and copies that are never trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from mmcm.curricula.base import check_decay
-from mmcm.utils.errors import InputError
+from mmcm.renamed import moved_name
 
 Network = TypeVar('Network', bound=nn.Module)
-
-
-def check_decays(decays: Sequence[float]) -> tuple[float, ...]:
-    """Return `decays` as a tuple; an InputError unless they are different numbers in [0, 1]."""
-    if not isinstance(decays, (list, tuple)) or len(set(decays)) < len(decays):
-        raise InputError(f'ema_decays has to be a list of different decays, such as (0.999, 0.9999), got {decays}.')
-    for decay in decays:
-        check_decay(decay)
-    return tuple(decays)
 
 
 def frozen(module: Network) -> Network:
@@ -43,3 +33,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train()
+
+
+def __getattr__(name: str) -> object:
+    return moved_name(__name__, name)

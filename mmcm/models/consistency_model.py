@@ -10,13 +10,18 @@ from torch import Tensor, nn
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
+from mmcm.datasets.class_names import Names
 from mmcm.denoisers import Denoiser, load_denoiser
-from mmcm.models.averages import check_decays, frozen, update_ema
+from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
+from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
-from mmcm.models.teacher import build_teacher, check_teacher, load_initial_weights, load_teacher
+from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
+from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
+from mmcm.models.partial_weights import PartialLoad
+from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
 from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
-from mmcm.registry import MODELS, OBJECTIVES, SAMPLERS
+from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
 from mmcm.renamed import moved_name
 from mmcm.samplers.base import Sampler
 from mmcm.structures import DataSample, labels_of
@@ -39,9 +44,14 @@ class ConsistencyModel(Editing):
         teacher (dict, optional): `checkpoint`, a path, URL, zoo name or work directory with the weights of a diffusion
             model; `average`, which of its weights (None: its first average); `denoiser`, where its config differs from
             the trained one's apart from the boundary condition, which a diffusion model has not.
-        init_from (str, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from the
-            teacher's own weights.
-        ema_decays (Sequence[float]): Decays of the averages to keep for evaluation. The first average samples.
+        init_from (str | dict, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from
+            the teacher's own weights. Or a dict of `checkpoint`; `average`, as in `teacher`; `partial`, whether only
+            what fits is loaded (see `load_partial`); `classes`, for each class the one of the checkpoint that it starts
+            from, as a number, a name or None (see `choose_rows`).
+        augmentation (dict, optional): Config of the augmentation of the training images, such as EDMAugmentation. The
+            networks that have an `augment_dim` get its labels; the trained one has to.
+        ema_decays (Sequence[float | dict]): Decays of the averages to keep for evaluation: 0.9999, or
+            dict(sigma_rel=0.05) or dict(half_life=500_000); see `decay_of`. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
             then needs `null_class=True`.
@@ -54,18 +64,19 @@ class ConsistencyModel(Editing):
         sampler: dict | None = None,
         objective: dict | None = None,
         teacher: dict | None = None,
-        init_from: str | None = None,
-        ema_decays: Sequence[float] = (),
+        init_from: InitFrom | None = None,
+        ema_decays: Sequence[float | dict] = (),
         data_preprocessor: dict | None = None,
         label_dropout: float = 0.0,
         init_cfg: dict | None = None,
+        augmentation: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
-        check_teacher(self.objective, teacher, init_from)
+        check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher
         self.target: Denoiser | None = None
@@ -74,9 +85,17 @@ class ConsistencyModel(Editing):
             self.target = frozen(deepcopy(self.denoiser))
         if self.objective is not None and teacher is not None:
             self.teacher = build_teacher(teacher, self.denoiser, denoiser, self.objective)
+        self.augmentation = None if augmentation is None else AUGMENTATIONS.build(augmentation)
+        if self.augmentation is not None:
+            check_labels_known(self.augmentation.num_labels, self.denoiser, self.teacher)
         ema_decays = check_decays(ema_decays)
         self.emas = nn.ModuleDict({average_name(decay): frozen(deepcopy(self.denoiser)) for decay in ema_decays})
         self.ema_decays = ema_decays
+        self.class_names: Names = ()  # of the data; set by DataCheckHook before the weights are initialised
+        self.initial_load: PartialLoad | None = None  # what a partial `init_from` has loaded, and what not
+        self.decays = [decay_of(decay) for decay in ema_decays]
+        if self.objective is not None and self.objective.needs_same_teacher:
+            check_restarts(self.decays)
         self.step: int | None = None  # set by begin_step; curricula are functions of it
 
     def init_weights(self) -> None:
@@ -85,7 +104,9 @@ class ConsistencyModel(Editing):
         if self.teacher is not None and self.teacher_config is not None:
             load_teacher(self.teacher, self.teacher_config)
         if self.init_from:
-            load_initial_weights(self.denoiser, self.init_from, self.teacher, self.teacher_config)
+            self.initial_load = load_initial_weights(
+                self.denoiser, self.init_from, self.teacher, self.teacher_config, self.class_names
+            )
         for average in self._averages():
             average.load_state_dict(self.denoiser.state_dict())
 
@@ -138,12 +159,22 @@ class ConsistencyModel(Editing):
         return True
 
     @torch.no_grad()
-    def update_averages(self) -> None:
-        """Update the target and all averages with the online weights, once per step of the optimiser."""
+    def update_averages(self, images_per_step: int | None = None) -> None:
+        """Update the target and all averages with the online weights, once per step of the optimiser.
+
+        Args:
+            images_per_step (int, optional): Images of all processes in a step; needed by averages with a half-life.
+
+        Raises:
+            InputError: If an average needs the number of images, and it is not given.
+        """
         if self.target is not None and self.objective is not None:
             update_ema(self.target, self.denoiser, self.objective.target_decay(self._training_step()))
-        for decay, ema in zip(self.ema_decays, self.emas.values()):
-            update_ema(ema, self.denoiser, decay)
+        for decay, ema in zip(self.decays, self.emas.values()):
+            step = self._training_step() if 'step' in decay.needs else 0
+            if 'images_per_step' in decay.needs and images_per_step is None:
+                raise InputError(f'{decay} needs the number of images per step: call update_averages(images_per_step).')
+            update_ema(ema, self.denoiser, decay.at(step, images_per_step or 0))
 
     def _training_step(self) -> int:
         if self.step is None:
@@ -191,7 +222,13 @@ class ConsistencyModel(Editing):
         if self.label_dropout and labels is not None:
             assert self.null_label is not None  # see check_label_dropout
             labels = drop_labels(labels, self.label_dropout, self.null_label)
-        networks = Networks(self.denoiser, self.target, self.teacher)
+        augment_labels = None
+        if self.augmentation is not None:
+            inputs, augment_labels = self.augmentation(inputs)
+        others = (
+            None if each is None else with_augment_labels(each, augment_labels) for each in (self.target, self.teacher)
+        )
+        networks = Networks(with_augment_labels(self.denoiser, augment_labels), *others)
         return self.objective(networks, inputs, labels, self._training_step())
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

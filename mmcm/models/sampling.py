@@ -18,6 +18,7 @@ from mmcm.samplers.base import Callback, Denoise, Sampler
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width
 
 
 class Sampling(BaseModel):
@@ -61,7 +62,7 @@ class Sampling(BaseModel):
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         backbone = self.denoiser.backbone
-        return backbone.in_channels, backbone.image_size, backbone.image_size
+        return (backbone.in_channels, *height_and_width(backbone.image_size, 'image_size'))
 
     def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
         """Sample the image of each sample from its `sample_seed` and its label."""

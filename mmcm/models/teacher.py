@@ -1,10 +1,9 @@
-"""Teacher of a distillation: its network, its weights, and the weights that training starts from."""
+"""Teacher of a distillation: its network and its weights."""
 
 from copy import deepcopy
 
 from mmengine.config import Config
 
-from mmcm.checkpoints.weights import load_weights
 from mmcm.denoisers import Denoiser, KarrasDenoiser, load_denoiser
 from mmcm.models.averages import frozen
 from mmcm.objectives.base import Objective
@@ -15,10 +14,16 @@ SETTINGS = ('checkpoint', 'average', 'denoiser')
 FROM_TEACHER = 'teacher'  # value of init_from
 
 
-def check_teacher(objective: Objective | None, teacher: dict | None, init_from: str | None) -> None:
-    """Raise an InputError unless `teacher` names the weights that `objective` needs, and none where it needs none."""
+def check_teacher(objective: Objective | None, teacher: dict | None, start: str | None) -> None:
+    """Raise an InputError unless `teacher` names the weights that `objective` needs, and none where it needs none.
+
+    Args:
+        objective (Objective, optional): The objective.
+        teacher (dict, optional): See `ConsistencyModel`.
+        start (str, optional): The checkpoint that training starts from; see `check_init_from`.
+    """
     if objective is None or not objective.needs_teacher:
-        if teacher is not None or init_from == FROM_TEACHER:
+        if teacher is not None or start == FROM_TEACHER:
             raise InputError(
                 'a teacher was named, but the objective has no use for one. Leave out model.teacher and '
                 "init_from='teacher', or choose an objective that distils."
@@ -64,25 +69,4 @@ def load_teacher(teacher: Denoiser, config: dict) -> None:
     except InputError as error:
         raise InputError(
             f'the teacher cannot be read (train it first, or name another one as model.teacher.checkpoint): {error}'
-        ) from error
-
-
-def load_initial_weights(online: Denoiser, init_from: str, teacher: Denoiser | None, config: dict | None) -> None:
-    """Load the weights that training starts from.
-
-    Args:
-        online (Denoiser): The denoiser to train.
-        init_from (str): A checkpoint, or 'teacher'.
-        teacher (Denoiser, optional): The teacher, with its weights.
-        config (dict, optional): The config of the teacher.
-    """
-    if init_from == FROM_TEACHER:
-        assert teacher is not None and config is not None  # see check_teacher
-        load_weights(online.backbone, teacher.backbone.state_dict(), config['checkpoint'])
-        return
-    try:
-        load_denoiser(online, init_from, any_kind=True)  # tuning makes one kind of another
-    except InputError as error:
-        raise InputError(
-            f'the weights to start from cannot be read (train them first, or name others as model.init_from): {error}'
         ) from error

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mmcm.denoisers.flow_map import GuidanceInputs, check_interval, is_flow_map
+from mmcm.denoisers.flow_map import GuidanceInputs, check_interval, is_flow_map, unwrapped
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.linear_path import sigma_of
 from mmcm.noise.time_distributions import TimeDistribution
@@ -122,7 +122,7 @@ class GuidedTarget:
 
 def null_label_of(denoiser: Any) -> int | None:
     """Return the null class of the network of a denoiser, None where it has none."""
-    return getattr(denoiser.backbone, 'null_label', None)
+    return getattr(unwrapped(denoiser).backbone, 'null_label', None)
 
 
 def null_labels(labels: Tensor | None, null_label: int | None, what: str) -> Tensor:
@@ -139,7 +139,7 @@ def check_flow_map(objective: Objective, denoiser: Any) -> None:
     """Raise an InputError unless `denoiser` is a flow map."""
     if not is_flow_map(denoiser):
         raise InputError(
-            f'{type(objective).__name__} trains a FlowMapDenoiser, got a {type(denoiser).__name__}: set '
+            f'{type(objective).__name__} trains a FlowMapDenoiser, got a {type(unwrapped(denoiser)).__name__}: set '
             "model.denoiser.type='FlowMapDenoiser'."
         )
 
@@ -160,7 +160,7 @@ def evaluated(denoiser: Any) -> Velocities:
             random_state = get_random_state(z.device)
         else:
             set_random_state(random_state, z.device)
-        return denoiser(z, t, labels, r, guidance=guidance, velocities=True)
+        return denoiser(z, t, labels, next_sigma=r, guidance=guidance, velocities=True)
 
     return network
 

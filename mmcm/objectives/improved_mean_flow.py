@@ -1,11 +1,9 @@
 """Improved MeanFlow, iMF (Geng et al., 2025, arXiv 2512.02012)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from mmcm.denoisers.flow_map import GuidanceInputs
+from mmcm.denoisers.flow_map import GuidanceInputs, unwrapped
 from mmcm.objectives.base import Networks
 from mmcm.objectives.flow_map import Batch, FlowMapObjective, evaluated, null_label_of, null_labels, squared
 from mmcm.objectives.solvers import column
@@ -67,10 +65,9 @@ class ImprovedMeanFlow(FlowMapObjective):
 
     def losses(self, networks: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
         """Return the loss per image; the log also gets the errors of both parts before their weights."""
-        online: Any = networks.online
-        network = evaluated(online)
+        network = evaluated(networks.online)
         z, t, r, _, labels, _ = batch
-        inputs = self.guidance_of(batch) if online.guided else None
+        inputs = self.guidance_of(batch) if unwrapped(networks.online).guided else None
 
         def velocity_at(labels: Tensor | None, guidance: GuidanceInputs | None) -> Tensor:
             u, v = network(z, t, t, labels, guidance)
@@ -81,7 +78,7 @@ class ImprovedMeanFlow(FlowMapObjective):
             if inputs is None:
                 direction = velocity_at(labels, None)
             else:
-                null = null_labels(labels, null_label_of(online), 'a guided flow map')
+                null = null_labels(labels, null_label_of(networks.online), 'a guided flow map')
                 assert labels is not None
                 anywhere = (torch.zeros_like(t), torch.ones_like(t))
                 scale = torch.where((t >= inputs.low) & (t <= inputs.high), inputs.scale, 1)

@@ -11,6 +11,7 @@ from mmcm.operators.base import EditingOperator
 from mmcm.registry import OPERATORS
 from mmcm.utils.checks import as_list, check_number
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import Size, height_and_width
 
 SMALLEST_GAIN = 0.1  # an error of half a grey level is then at most five when the blur is undone
 
@@ -20,12 +21,13 @@ class Deblurring(EditingOperator):
     """What a blur y = B x B^T has left of an image x is known, rows and columns being blurred alike.
 
     With the singular value decomposition B = U S V^T, the change of basis is x -> V^T x V, and the blur multiplies the
-    coordinate (i, j) by the gain s_i s_j. A coordinate is known if its gain is large enough to divide by.
+    coordinate (i, j) by the gain s_i s_j. A coordinate is known if its gain is large enough to divide by. Where height
+    and width differ, columns and rows have a matrix B each.
 
     Args:
         kernel (Sequence[float]): Weights of the blur along a row, an odd number of them, the middle one being the
             pixel's own; they are divided by their sum. The image is mirrored at its edges.
-        size (int): Height and width of the images in pixels.
+        size (int | Sequence[int]): Size of the images in pixels: the side of squares, or (height, width).
         smallest_gain (float): Least gain of a known coordinate, in (0, 1]. Rounding errors of the blurred image are
             multiplied by up to its inverse.
 
@@ -33,25 +35,31 @@ class Deblurring(EditingOperator):
         InputError: If the kernel is no blur for images of that size.
     """
 
-    def __init__(self, kernel: Sequence[float], size: int, smallest_gain: float = SMALLEST_GAIN) -> None:
+    def __init__(self, kernel: Sequence[float], size: Size, smallest_gain: float = SMALLEST_GAIN) -> None:
         if not 0 < smallest_gain <= 1:
             raise InputError(f'smallest_gain has to lie in (0, 1], got {smallest_gain}.')
-        self.blur = blur_matrix(kernel, size)
-        self.left, gains, self.right = torch.linalg.svd(self.blur)  # blur = left diag(gains) right
-        self.gains = torch.outer(gains, gains)
+        sides = height_and_width(size)
+        blurs = {side: blur_matrix(kernel, side) for side in sides}
+        decomposed = {side: torch.linalg.svd(blur) for side, blur in blurs.items()}  # blur = left diag(gains) right
+        self.blurs = tuple(blurs[side] for side in sides)  # of columns, and of rows
+        self.lefts, gains, self.rights = zip(*(decomposed[side] for side in sides))
+        self.gains = torch.outer(*gains)
         self.known = (self.gains >= smallest_gain).double()
 
     def blurred(self, image: Tensor) -> Tensor:
         """Return `image` (N, C, H, W) blurred: B x B^T."""
         self._check(image)
-        return (self.blur @ image.to(self.blur) @ self.blur.T).to(image)
+        down, across = self.blurs
+        return (down @ image.to(down) @ across.T).to(image)
 
     def sharpened(self, blurred: Tensor) -> Tensor:
         """Return the known part of the image before the blur, (N, C, H, W); unknown coordinates are zero."""
         self._check(blurred)
-        coordinates = self.left.T @ blurred.to(self.left) @ self.left
+        left_down, left_across = self.lefts
+        coordinates = left_down.T @ blurred.to(left_down) @ left_across
         coordinates = torch.where(self.known > 0, coordinates / self.gains, 0.0)  # some blurs have gains of zero
-        return (self.right.T @ coordinates @ self.right).to(blurred)
+        right_down, right_across = self.rights
+        return (right_down.T @ coordinates @ right_across).to(blurred)
 
     def degrade(self, image: Tensor) -> Tensor:
         """Return P x: the coordinates of a sharp image that a blur leaves."""
@@ -65,17 +73,19 @@ class Deblurring(EditingOperator):
     def to(self, device: torch.device | str) -> 'Deblurring':
         """Return the operator with its basis on `device`, in the single precision of sampling."""
         moved = copy(self)
-        moved.right, moved.known = self.right.to(device, torch.float32), self.known.to(device, torch.float32)
+        moved.rights = tuple(right.to(device, torch.float32) for right in self.rights)
+        moved.known = self.known.to(device, torch.float32)
         return moved
 
     def _project(self, image: Tensor) -> Tensor:
-        basis, known = self.right.to(image), self.known.to(image)
-        return basis.T @ (known * (basis @ image @ basis.T)) @ basis
+        (down, across), known = (right.to(image) for right in self.rights), self.known.to(image)
+        return down.T @ (known * (down @ image @ across.T)) @ across
 
     def _check(self, image: Tensor) -> None:
-        if image.shape[-2:] != self.blur.shape:
+        height, width = map(len, self.blurs)
+        if image.shape[-2:] != (height, width):
             raise InputError(
-                f'the blur is of images of {len(self.blur)} x {len(self.blur)} pixels, these have '
+                f'the blur is of images of {height} x {width} pixels, these have '
                 f'{image.shape[-2]} x {image.shape[-1]}: set size to that of the model.'
             )
 

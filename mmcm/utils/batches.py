@@ -42,9 +42,8 @@ class Batches:
                 torch.cuda.empty_cache()
                 if part.stop - start == 1:
                     raise InputError(
-                        'not even one image fits the free memory of the GPU: end what else is using it, '
-                        'compute in half precision (dtype float16) where that can be chosen, or on the '
-                        'CPU (device cpu).'
+                        'not even one image fits the free memory of the GPU: end what else is using it, compute in '
+                        'half precision (dtype float16) where that can be chosen, or on the CPU (device cpu).'
                     )
                 self.size = (part.stop - start) // 2
                 continue

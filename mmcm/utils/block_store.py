@@ -7,6 +7,7 @@ that is killed loses at most the block in work.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmcm.utils.files import make_folder, remove, remove_leftovers, temporary, w
 REQUEST_FILE = 'request.json'
 
 
+@dataclass(frozen=True)
 class Journal:
     """A JSON file that names the request of unfinished work, and its progress.
 
@@ -27,11 +29,10 @@ class Journal:
         indent (int, optional): Indentation of the file; None writes one line.
     """
 
-    def __init__(self, path: Path, work: str, advice: str, indent: int | None = 1) -> None:
-        self.path = path
-        self.work = work
-        self.advice = advice
-        self.indent = indent
+    path: Path
+    work: str
+    advice: str
+    indent: int | None = 1
 
     def read(self) -> dict[str, Any] | None:
         """Return the content, None if there is no file.

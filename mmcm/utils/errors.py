@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return ''.join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
+def cut(text: str, most: int = 60) -> str:
+    """Return `text` with its middle left out if it has more than `most` characters."""
+    return text if len(text) <= most else f'{text[: most // 2]}...{text[-most // 2 :]}'
+
+
 def first_of(items: Iterable[Any], most: int = 3) -> str:
     """Return the first `most` of `items` as text, with '...' if there are more."""
     (*shown,) = map(str, islice(items, most + 1))

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.errors import InputError, first_of
 
+__getattr__ = old_names(__name__)
 FULL = '--dtype bfloat16 or float32 (dtype= in Python)'
 NOT_FINITE = 'have to be finite: there are NaN or infinite values among them'
 
@@ -52,7 +53,3 @@ def in_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Ten
             f'{torch.finfo(dtype).max:.3g}: {first_of(lost)}. Write another precision, {FULL}.'
         )
     return cast
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

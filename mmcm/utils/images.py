@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -9,10 +10,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
 
+__getattr__ = old_names(__name__)
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
 LARGEST_SIDES = {'.webp': 16383, '.jpg': 65500, '.jpeg': 65500}  # pixels that a format has room for, in OpenCV
 
@@ -27,6 +29,12 @@ def to_pil(image: Tensor) -> Image.Image:
     """Return an image (C, H, W), uint8 with one or three channels, as a Pillow image of mode L or RGB."""
     pixels = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def shape_in_words(shape: Sequence[int]) -> str:
+    """Return the `shape` (C, H, W) of an image in words."""
+    channels, height, width = shape
+    return f'{width} x {height} pixels in {channels} channel{"s" * (channels != 1)}'
 
 
 def check_image_path(path: Path) -> None:
@@ -68,7 +76,3 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     whole, encoded = cv2.imencode(path.suffix, pixels, options)
     assert whole
     write_bytes(path, encoded.tobytes())
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

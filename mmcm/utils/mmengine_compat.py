@@ -6,7 +6,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -101,11 +101,30 @@ def save_checkpoint(hook: 'CheckpointHook', runner: 'Runner | FlexibleRunner') -
 
 
 class SavesStep:
-    """Mixin for a CheckpointHook, whose method `save_step` writes each checkpoint in place of MMEngine's."""
+    """Mixin for a CheckpointHook, whose methods write checkpoints in place of MMEngine's."""
+
+    # Parts of names of metrics, by which the hook infers whether more or less is better.
+    _default_greater_keys: ClassVar = ['acc', 'precision', 'recall', 'score', 'ssim', 'psnr']
+    _default_less_keys: ClassVar = ['loss', 'distance', 'fid', 'kid', 'swd', 'lpips']
 
     def save_step(self, runner: 'Runner | FlexibleRunner', step: int, meta: dict[str, Any]) -> None:
         """Write the checkpoint of `step`."""
         raise NotImplementedError
+
+    def save_best_checkpoint(self, runner: 'Runner | FlexibleRunner', metrics: dict[str, Any]) -> None:
+        """Write a best checkpoint if one of `metrics` is better than before."""
+        raise NotImplementedError
+
+    def save_best_of(self, runner: 'Runner | FlexibleRunner', metrics: dict[str, Any]) -> None:
+        """Save a best checkpoint if one of `metrics` is better than before, as MMEngine's hook does."""
+        super()._save_best_checkpoint(runner, metrics)  # type: ignore[misc]
+
+    def infer_rule(self, key: str) -> None:
+        """Take `key` as the metric that decides, and infer whether less is better; a ValueError if it does not tell."""
+        self._init_rule(self.rules, [key])  # type: ignore[attr-defined]
+
+    def _save_best_checkpoint(self, runner: 'Runner | FlexibleRunner', metrics: dict[str, Any]) -> None:
+        self.save_best_checkpoint(runner, metrics)
 
     def _save_checkpoint_with_step(self, runner: 'Runner | FlexibleRunner', step: int, meta: dict[str, Any]) -> None:
         self.save_step(runner, step, meta)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, cut
 from mmcm.utils.files import make_folder
 from mmcm.utils.locks import is_first_process, locked
 
@@ -126,11 +126,6 @@ def limit(path: Path, name: str, default: int) -> int:
                 found = os.pathconf(folder, name)
                 return found if found > 0 else default
     return default
-
-
-def cut(text: str) -> str:
-    """Return a name with the middle of a long one left out."""
-    return text if len(text) <= 60 else f'{text[:30]}...{text[-30:]}'
 
 
 def check_kind(path: Path, folders: bool = False) -> None:

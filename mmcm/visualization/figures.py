@@ -34,8 +34,3 @@ def rendered(figure: 'Figure') -> np.ndarray:
         warnings.filterwarnings('ignore', 'Glyph .* missing from')
         canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: '1 image', '2 images'."""
-    return f'{number} {noun}{"s" * (number != 1)}'

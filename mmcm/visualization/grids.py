@@ -90,6 +90,11 @@ def named_grid(
     return named
 
 
+def titled(sheet: np.ndarray, title: str) -> np.ndarray:
+    """Return `sheet` (H, W, 3), uint8 RGB, with a line of text above, shortened to its width."""
+    return np.vstack([caption(sheet.shape[1], shortened(title, sheet.shape[1])), sheet])
+
+
 def on_square(image: Tensor, side: int) -> Tensor:
     """Return `image` (C, H, W) as RGB, its longer side scaled to `side`, on a white square: (3, side, side)."""
     pixels = to_pixels(image)

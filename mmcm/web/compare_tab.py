@@ -8,27 +8,19 @@ import gradio as gr
 from mmcm.apis.sampling_result import SamplingResult
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.web import widgets
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import ModelPool, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed
-from mmcm.web.widgets import (
-    check_seed,
-    label_dropdown,
-    labels_of,
-    page_grid,
-    sampler_of_steps,
-    steps_range,
-    time_in_words,
-)
+from mmcm.web.streaming import sample_on_click, shows_errors, streamed
 
 SENTENCE = (
-    'The same noise becomes pictures by one step, by two, and by the many of a diffusion model: compare how '
+    'The same noise becomes images by one step, by two, and by the many of a diffusion model: compare how '
     'they look, and how long they take.'
 )
 DEFAULT_LABEL = 'balanced'
 COUNT, COLUMNS = 12, 4
-WIDTH = 256  # pixels of the pictures in a row
+WIDTH = 256  # pixels of a row of images
 NO_DIFFUSION_MODEL = (
     'There is no diffusion model among the models of this server, so one and two steps are compared. '
     '`mmcm web --model NAME ...` names models.'
@@ -46,7 +38,7 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         gr.Markdown(NO_CONSISTENCY_MODEL)
         return
     inferencer = pool.get(few[0])
-    sheets, words = [], []
+    grids, words = [], []
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
             few_model = gr.Dropdown(few, value=few[0], label='Consistency model', elem_id='compare-model')
@@ -59,38 +51,25 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             )
             if not many:
                 gr.Markdown(NO_DIFFUSION_MODEL, elem_id='compare-note')
-            label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='compare-label')
-            count = gr.Slider(
-                1, limits.images, min(COUNT, limits.images), step=1, label='Pictures', elem_id='compare-count'
-            )
-            seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='compare-seed')
+            label = widgets.label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='compare-label')
+            count = widgets.images_slider(COUNT, limits.images, 'compare-count')
+            seed = widgets.seed_number(limits, 'compare-seed')
             steps = gr.Slider(
                 **diffusion_steps(pool, partner(pool, few[0]), limits),
                 label='Steps of the diffusion model',
                 visible=bool(many),
                 elem_id='compare-steps',
             )
-            with gr.Row():
-                draw = gr.Button('Compare', variant='primary', min_width=100, elem_id='compare-run')
-                stop = gr.Button('Stop', min_width=100, elem_id='compare-stop')
+            compare, stop = widgets.run_and_stop('compare', 'Compare')
         with gr.Column(scale=3, min_width=320), gr.Row():
             for title, name in (('One step', 'one'), ('Two steps', 'two'), ('Diffusion model', 'many')):
                 with gr.Column(min_width=200, visible=bool(many) or name != 'many'):
-                    sheets.append(
-                        gr.Image(
-                            label=title,
-                            format='png',
-                            interactive=False,
-                            buttons=['download', 'fullscreen'],
-                            elem_id=f'compare-{name}',
-                            elem_classes='sheet',
-                        )
-                    )
+                    grids.append(widgets.grid_image(title, f'compare-{name}'))
                     words.append(gr.Markdown(elem_id=f'compare-{name}-words'))
 
     @shows_errors
     def show_model(name: str) -> tuple[gr.Dropdown, gr.Dropdown]:
-        return gr.Dropdown(many, value=partner(pool, name)), label_dropdown(pool.get(name), DEFAULT_LABEL)
+        return gr.Dropdown(many, value=partner(pool, name)), widgets.label_dropdown(pool.get(name), DEFAULT_LABEL)
 
     @shows_errors
     def show_diffusion_model(name: str) -> gr.Slider:
@@ -99,9 +78,9 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     def run(
         few_name: str, many_name: Any, label: str, num_images: int, seed: int, num_steps: int
     ) -> Generator[Any, None, None]:
-        check_count('the number of pictures', num_images, most=limits.images)
+        check_count('the number of images', num_images, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
-        check_seed(seed, limits)
+        widgets.check_seed(seed, limits)
         if not is_consistency_model(pool.get(few_name)):
             raise InputError(f'{few_name} is no consistency model: choose one of {", ".join(few)}.')
         ways = [(few_name, 1), (few_name, 2)]
@@ -112,8 +91,8 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         requests = []
         for name, number in ways:
             inferencer = pool.get(name)
-            classes = labels_of(inferencer, label)
-            sampler = sampler_of_steps(inferencer, number)
+            classes = widgets.labels_of(inferencer, label)
+            sampler = widgets.sampler_of_steps(inferencer, number)
             requests.append((name, inferencer, inferencer.request(num_images, classes, seed, sampler=sampler)))
 
         def work(show: Any) -> list[SamplingResult]:
@@ -124,26 +103,19 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
 
         # Nothing is shown before all is sampled: to make a grid takes time that would be counted.
         results = yield from streamed(pool, work, gr.skip)
-        outputs: list[Any] = [None, ''] * len(sheets)
+        outputs: list[Any] = [None, ''] * len(grids)
         for index, (result, (name, inferencer, _)) in enumerate(zip(results, requests)):
-            time = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
-            outputs[2 * index] = page_grid(result.pixels, COLUMNS, result.names, WIDTH)
+            time = widgets.time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+            outputs[2 * index] = widgets.page_grid(result.pixels, COLUMNS, result.names, WIDTH)
             outputs[2 * index + 1] = f'`{name}`: {time}'
         yield tuple(outputs)
 
     few_model.change(show_model, few_model, [many_model, label], queue=False, api_visibility='private')
     many_model.change(show_diffusion_model, many_model, steps, queue=False, api_visibility='private')
-    outputs = [output for pair in zip(sheets, words) for output in pair]
-    opening.add(lambda: run(few[0], partner(pool, few[0]), label.value, count.value, seed.value, steps.value), outputs)
-    drawing = draw.click(
-        prioritized(pool, run),
-        [few_model, many_model, label, count, seed, steps],
-        outputs,
-        api_name='compare',
-        show_progress='minimal',
-        **DRAW,
-    )
-    stop.click(None, cancels=drawing)
+    outputs = [output for pair in zip(grids, words) for output in pair]
+    inputs = [few_model, many_model, label, count, seed, steps]
+    opening.add(lambda: run(*(each.value for each in inputs)), outputs)
+    sample_on_click(compare, stop, run, inputs, outputs, pool, 'compare')
 
 
 def partner(pool: ModelPool, name: str) -> str | None:
@@ -161,4 +133,6 @@ def partner(pool: ModelPool, name: str) -> str | None:
 
 def diffusion_steps(pool: ModelPool, name: str | None, limits: Limits) -> dict[str, int]:
     """Return the range of the steps of diffusion model `name`, if there is one, and how many it takes by itself."""
-    return dict(minimum=1, maximum=limits.steps, value=1) if name is None else steps_range(pool.get(name), limits)
+    return (
+        dict(minimum=1, maximum=limits.steps, value=1) if name is None else widgets.steps_range(pool.get(name), limits)
+    )

@@ -20,10 +20,18 @@ from mmcm.web.examples import KINDS, enlarged, patch, sees_colours
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import ModelPool, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed, submitted
+from mmcm.web.streaming import SAMPLING, sample_on_click, shows_errors, streamed, submitted
 from mmcm.web.texts import shortened
 from mmcm.web.uploads import Painted, PaintedPicture
-from mmcm.web.widgets import check_seed, label_dropdown, labels_of, time_in_words
+from mmcm.web.widgets import (
+    check_seed,
+    images_slider,
+    label_dropdown,
+    labels_of,
+    run_and_stop,
+    seed_number,
+    time_in_words,
+)
 
 SENTENCE = (
     'Paint over the part to replace, or choose another task, and press Edit. The network generates several candidates.'
@@ -36,13 +44,9 @@ FACTORS = (2, 4, 8)
 MARGIN = 0.1  # of a slider to the ends of its range, at which nothing is left of the image or around it
 API_ORDER = ('factor', 'share', 'kernel', 'sigma')  # of /edit, whose callers name no arguments; new ones follow
 HEIGHT = 460  # pixels of the canvas
-# A step that is on its way when the visitor presses Stop is shown first; its words would replace "Stopped."
-STOPPED = """async (words) => {
-    if (!words || !words.startsWith('Drawing')) return words;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    return 'Stopped.';
-}"""
-# The first one covers a picture like a mask; the others are for strokes.
+# Run when all messages of the event are shown, however it ended: a step is the last one only if it was stopped.
+STOPPED = "(words) => words && words.startsWith('Sampling') ? 'Stopped.' : words"
+# The first one covers an image like a mask; the others are for strokes.
 COLOURS = ('#e8590c', '#000000', '#ffffff', '#868e96', '#c92a2a', '#f2c744', '#2f9e44', '#1971c2', '#6f4518')
 
 
@@ -54,16 +58,16 @@ class TaskWords(NamedTuple):
 
 
 WORDS = {
-    'inpaint': TaskWords('Inpaint', 'Paint over what is to be drawn anew. All else stays as it is.'),
-    'uncrop': TaskWords('Uncrop', 'The picture is made smaller, and what is around it is drawn.'),
-    'colorize': TaskWords('Colorize', 'The brightness of the picture stays, its colours are drawn anew.'),
-    'super-resolve': TaskWords('Super-resolve', 'The means of small squares stay, the details are drawn anew.'),
-    'deblur': TaskWords('Deblur', 'Sharpens a picture whose blur is known.'),
+    'inpaint': TaskWords('Inpaint', 'Paint over the part to replace. All else stays as it is.'),
+    'uncrop': TaskWords('Uncrop', 'The image is made smaller, and its surroundings are generated.'),
+    'colorize': TaskWords('Colorize', 'The brightness of the image stays, its colours are generated.'),
+    'super-resolve': TaskWords('Super-resolve', 'The means of small squares stay, the details are generated.'),
+    'deblur': TaskWords('Deblur', 'Sharpens an image whose blur is known.'),
     'stroke': TaskWords(
-        'Stroke to picture', 'Paint a sketch, on the blank canvas or on a picture. A picture like it is drawn.'
+        'Stroke to image', 'Paint a sketch, on the blank canvas or on an image: the result is like it.'
     ),
-    'variations': TaskWords('Variations', 'Pictures like this one are drawn.'),
-    'denoise': TaskWords('Denoise', 'The picture has noise of a known strength: it is taken away.'),
+    'variations': TaskWords('Variations', 'Generates images like this one.'),
+    'denoise': TaskWords('Denoise', 'Removes noise of a known strength from the image.'),
 }
 
 
@@ -78,42 +82,26 @@ def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
                 [(WORDS[name].title, name) for name in TASKS], value=DEFAULT_TASK, label='Task', elem_id='edit-task'
             )
             model = gr.Dropdown(pool.names, value=first_name, label='Model', elem_id='edit-model')
-            label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the picture shows', elem_id='edit-label')
+            label = label_dropdown(first, DEFAULT_LABEL, label='Class: what the image shows', elem_id='edit-label')
             options = {each.name: control(each, first) for each in asked_arguments()}
             for name, option in options.items():
                 option.visible = name in options_of(DEFAULT_TASK)
-            count = gr.Slider(
-                1,
-                min(limits.images, MOST_CANDIDATES),
-                EditTask.num_candidates,
-                step=1,
-                label='Candidates',
-                elem_id='edit-count',
-            )
-            seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='edit-seed')
+            most = min(limits.images, MOST_CANDIDATES)
+            count = images_slider(EditTask.num_candidates, most, 'edit-count', 'Candidates')
+            seed = seed_number(limits, 'edit-seed')
+            own = "the task's own"
             steps = gr.Number(
-                0,
-                label="Steps; 0 takes the task's own",
-                precision=0,
-                minimum=0,
-                maximum=limits.steps,
-                elem_id='edit-steps',
+                0, label=f'Steps; 0 takes {own}', precision=0, minimum=0, maximum=limits.steps, elem_id='edit-steps'
             )
             sigmas = gr.Textbox(
-                '',
-                label='Noise levels, descending',
-                placeholder="the task's own",
-                max_length=1000,
-                elem_id='edit-sigmas',
+                '', label='Noise levels, descending', placeholder=own, max_length=1000, elem_id='edit-sigmas'
             )
-            with gr.Row():
-                draw = gr.Button('Edit', variant='primary', min_width=100, elem_id='edit-run')
-                stop = gr.Button('Stop', min_width=100, elem_id='edit-stop')
+            edit, stop = run_and_stop('edit', 'Edit')
         with gr.Column(scale=2, min_width=320):
-            told_task = gr.Markdown(sentences(DEFAULT_TASK, first), elem_id='edit-sentence')
+            sentence = gr.Markdown(sentences(DEFAULT_TASK, first), elem_id='edit-sentence')
             picture = PaintedPicture(
                 limits,
-                label='Picture',
+                label='Image',
                 sources=('upload', 'clipboard'),
                 type='pil',
                 format='png',
@@ -140,7 +128,7 @@ def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             gallery = results('Candidates', 'edit-gallery', elem_classes=['sheet', 'results'])
             known = results('Input of the model, and its known part', 'edit-known', elem_classes=['sheet', 'results'])
             pasted = results(
-                'Candidates in the picture at its own size', 'edit-pasted', 2, elem_classes=['results'], visible=False
+                'Candidates in the image at its own size', 'edit-pasted', 2, elem_classes=['results'], visible=False
             )
     example = gr.State(0)
 
@@ -212,12 +200,7 @@ def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             return planned.run(callback=lambda step, *_: show(step))
 
         def render(step: int) -> list[Any]:
-            return [
-                gr.skip(),
-                gr.skip(),
-                gr.skip(),
-                f'Drawing: step {step + 1} of {planned.request.sampler.num_steps} ...',
-            ]
+            return [gr.skip()] * 3 + [f'Sampling: step {step + 1} of {planned.request.sampler.num_steps} ...']
 
         result = yield from streamed(pool, work, render)
         yield [
@@ -237,9 +220,9 @@ def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
 
     opening.add(open_with, [picture, gallery, known, pasted, words])
     model.change(
-        show_model, [model, task], [label, options['factor'], steps, told_task, *buttons], api_visibility='private'
+        show_model, [model, task], [label, options['factor'], steps, sentence, *buttons], api_visibility='private'
     )
-    task.change(show_task, [model, task], [told_task, steps, *options.values()], api_visibility='private')
+    task.change(show_task, [model, task], [sentence, steps, *options.values()], api_visibility='private')
     picture.upload(show_upload, picture, picture, api_visibility='private', show_progress='hidden')
     for kind, button in zip(KINDS, buttons):
         button.click(
@@ -248,22 +231,15 @@ def edit_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             [picture, label, example],
             api_visibility='private',
             show_progress='minimal',
-            **DRAW,
+            **SAMPLING,
         )
     inputs = [task, model, label, picture, count, seed, steps, sigmas, *options.values()]
-    editing = draw.click(
-        prioritized(pool, run),
-        inputs,
-        [gallery, known, pasted, words],
-        api_name='edit',
-        show_progress='minimal',
-        **DRAW,
-    )
-    stop.click(None, words, words, js=STOPPED, cancels=editing)
+    event = sample_on_click(edit, stop, run, inputs, [gallery, known, pasted, words], pool, 'edit')
+    event.then(None, words, words, js=STOPPED)
 
 
 def model_for_photographs(pool: ModelPool) -> str:
-    """Return the name of the first consistency model for pictures with colours, of the first model if there is none."""
+    """Return the name of the first consistency model for images with colours, of the first model if there is none."""
     return next((name for name in pool.consistency_models() if sees_colours(pool.get(name))), pool.names[0])
 
 
@@ -320,8 +296,8 @@ def control(argument: Argument, inferencer: ConsistencyModelInferencer) -> gr.co
 
 def factors_of(inferencer: ConsistencyModelInferencer) -> dict[str, Any]:
     """Return the factors by which a model can enlarge images, as the choices of a dropdown."""
-    size = inferencer.model.image_shape[-1]
-    choices = [factor for factor in FACTORS if size % factor == 0 and factor < size]
+    sides = inferencer.model.image_shape[1:]
+    choices = [factor for factor in FACTORS if not any(side % factor for side in sides) and factor < min(sides)]
     return dict(choices=choices, value=choices[0] if choices else None)
 
 
@@ -335,8 +311,9 @@ def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
 def sentences(task: str, inferencer: ConsistencyModelInferencer) -> str:
     """Return what the visitor has to do for a task, and which part of an image the model sees."""
     _, height, width = inferencer.model.image_shape
+    part = 'square' if height == width else 'part'
     return (
-        f'{WORDS[task].sentence} The model sees the central square of the picture, scaled to {width} x {height} pixels.'
+        f'{WORDS[task].sentence} The model sees the central {part} of the image, scaled to {width} x {height} pixels.'
     )
 
 
@@ -351,14 +328,14 @@ def numbers_of(name: str, text: Any) -> list[float]:
 def picture_for(task: str, painted: Painted) -> Image.Image:
     """Return the image to edit: with the paint for a sketch, without it otherwise."""
     if painted.sketch is None:
-        raise InputError('there is no picture: upload one, take one of the examples, or paint one.')
+        raise InputError('there is no image: upload one, take one of the examples, or paint one.')
     if task == 'stroke':
         return painted.sketch
     if 'mask' in options_of(task):
         if painted.background is None:
-            raise InputError('there is no picture below the paint: upload one, or take one of the examples.')
+            raise InputError('there is no image below the paint: upload one, or take one of the examples.')
         if painted.mask is None:
-            raise InputError('nothing is marked: paint over what is to be drawn anew, with any colour.')
+            raise InputError('nothing is marked: paint over the part to replace, with any colour.')
     return painted.background or painted.sketch
 
 

@@ -46,7 +46,7 @@ def digit(inferencer: ConsistencyModelInferencer, number: int) -> Example:
 
 def patch(inferencer: ConsistencyModelInferencer, number: int) -> Example:
     """Return a patch of a photograph, in the size of the model, held out from training."""
-    dataset = PhotoPatches('test', inferencer.model.image_shape[-1])
+    dataset = PhotoPatches('test', inferencer.model.image_shape[1:])
     return to_pil(dataset.patch(int(np.random.default_rng(number).integers(len(dataset))))), None
 
 
@@ -62,7 +62,7 @@ def sees_colours(inferencer: ConsistencyModelInferencer) -> bool:
 
 
 KINDS: Sequence[Examples] = (
-    Examples('drawn by the model', lambda inferencer: True, sampled),
+    Examples('sample of the model', lambda inferencer: True, sampled),
     Examples('handwritten digit', lambda inferencer: inferencer.model.image_shape == (1, 8, 8), digit),
     Examples('patch of a photograph', sees_colours, patch),
     Examples('photograph', sees_colours, photo),

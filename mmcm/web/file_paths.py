@@ -53,12 +53,7 @@ class FilePaths:
 
 
 class HidingPaths:
-    """A `send` for an answer of Gradio that hides paths in texts; other answers pass unchanged.
-
-    Args:
-        send (Callable): The next `send`.
-        paths (FilePaths): The public names.
-    """
+    """A `send` for an answer of Gradio that hides paths in texts; other answers pass unchanged."""
 
     def __init__(self, send: Send, paths: FilePaths) -> None:
         self.send = send

@@ -48,7 +48,7 @@ class ModelPool:
         self.checkpoint = checkpoint
         self.device = device
         self.dtype = dtype
-        self.worker = ThreadPoolExecutor(1, 'draw')
+        self.worker = ThreadPoolExecutor(1, 'sampling')
         self.requested = Event()
         self.closing = Event()
         self._built: dict[str, ConsistencyModelInferencer] = {}

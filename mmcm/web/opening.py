@@ -31,11 +31,7 @@ class Tab(NamedTuple):
 
 
 class Opening:
-    """Samples the first contents, while no visitor waits for a result.
-
-    Args:
-        pool (ModelPool): The models.
-    """
+    """Samples the first contents by the models of a pool, while no visitor waits for a result."""
 
     def __init__(self, pool: ModelPool) -> None:
         self.pool = pool
@@ -48,14 +44,8 @@ class Opening:
     def show_on(self, page: gr.Blocks) -> None:
         """Show the first contents to everyone who opens the page."""
         for tab in self.tabs:
-            page.load(
-                self.values_of(tab),
-                None,
-                list(tab.outputs),
-                queue=False,
-                api_visibility='private',
-                show_progress='hidden',
-            )
+            hidden: Any = dict(queue=False, api_visibility='private', show_progress='hidden')
+            page.load(self.values_of(tab), None, list(tab.outputs), **hidden)
 
     def values_of(self, tab: Tab) -> Callable[[], Any]:
         """Return the function that shows the contents of a tab."""

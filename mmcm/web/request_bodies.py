@@ -82,34 +82,35 @@ def event_body(values: dict[str, Any], inputs: Mapping[int, int], paths: FilePat
         inputs (Mapping[int, int]): Number of values of each event, by its number.
         paths (FilePaths): The public names of files.
     """
-    index, data = values.get('fn_index'), values.get('data')
-    if isinstance(index, bool) or not isinstance(index, int) or index not in inputs:
-        raise Refused(400, 'fn_index has to be the number of an event.')
+    index, data = event_in(values, inputs), values.get('data')
     if not isinstance(data, list) or len(data) != inputs[index]:
         raise Refused(400, f'data has to be a list of {inputs[index]} values for this event.')
     trigger = values.get('trigger_id')
     if isinstance(trigger, bool) or not isinstance(trigger, (int, type(None))):
         raise Refused(400, 'trigger_id has to be an integer.')
+    session = name_in(values, 'session_hash')
     return json.dumps(
-        dict(
-            data=paths.restored(data), fn_index=index, trigger_id=trigger, session_hash=name_in(values, 'session_hash')
-        )
+        dict(data=paths.restored(data), fn_index=index, trigger_id=trigger, session_hash=session)
     ).encode()
 
 
 def cancel_body(values: dict[str, Any], inputs: Mapping[int, int]) -> bytes:
     """Return the body of a request to stop an event."""
-    index = values.get('fn_index')
-    if isinstance(index, bool) or not isinstance(index, int) or index not in inputs:
-        raise Refused(400, 'fn_index has to be the number of an event.')
-    return json.dumps(
-        dict(fn_index=index, session_hash=name_in(values, 'session_hash'), event_id=name_in(values, 'event_id'))
-    ).encode()
+    names = {key: name_in(values, key) for key in ('session_hash', 'event_id')}
+    return json.dumps(dict(fn_index=event_in(values, inputs), **names)).encode()
 
 
 def reset_body(values: dict[str, Any]) -> bytes:
     """Return the body of a request to restart an event."""
     return json.dumps(dict(event_id=name_in(values, 'event_id'))).encode()
+
+
+def event_in(values: Mapping[str, Any], inputs: Mapping[int, int]) -> int:
+    """Return the number of an event in a request."""
+    index = values.get('fn_index')
+    if isinstance(index, bool) or not isinstance(index, int) or index not in inputs:
+        raise Refused(400, 'fn_index has to be the number of an event.')
+    return index
 
 
 def name_in(values: Mapping[str, Any], key: str) -> str:

@@ -40,12 +40,8 @@ FILES = 4  # in one upload: a painted image is sent as its layers
 OVERHEAD = 1 << 20  # bytes of a body besides its files
 LONGEST_PATH = 2000  # bytes of a path with its query
 LONGEST_WORDS = 200  # characters of a refusal by Gradio
-FORWARDED = (
-    b'forwarded',
-    b'x-forwarded-',
-    b'x-gradio-',
-    b'x-real-ip',
-)  # headers from which Gradio would take its address
+# Headers from which Gradio would take its address.
+FORWARDED = (b'forwarded', b'x-forwarded-', b'x-gradio-', b'x-real-ip')
 UNREADABLE = 'The body of the upload cannot be read.'
 MISTAKE = 'The server has made a mistake at this request: its log says more.'
 
@@ -57,11 +53,7 @@ class RequestFilter:
         app (Callable): Gradio's application.
         limits (Limits): Limits of a request; the body of an upload may have `FILES` files and `OVERHEAD`, any other
             body `OVERHEAD`.
-        quotas (Quotas): Quotas of uploads.
-        paths (FilePaths): Public names of files.
-        origins (Origins): The addresses under which visitors reach the server.
-        password (Password, optional): The password of visitors.
-        waiting (Waiting, optional): The queue.
+        quotas, paths, origins, password, waiting: The other checks, of the modules of these names.
         inputs (Mapping[int, int]): Number of values of each event, by its number.
     """
 
@@ -215,12 +207,7 @@ class RequestFilter:
 
 
 class Answer:
-    """A `send` for one answer that adds protective headers, and hides paths and Gradio's messages for errors.
-
-    Args:
-        send (Callable): The next `send`.
-        paths (FilePaths): Public names of files.
-    """
+    """A `send` for one answer that adds protective headers, and hides paths and Gradio's messages for errors."""
 
     def __init__(self, send: Send, paths: FilePaths) -> None:
         self.send = send

@@ -13,7 +13,7 @@ KINDS = (
     (gr.Dropdown, (str, *NUMBERS, type(None)), 'one of the choices'),  # None: of what has no choices now
     (gr.Textbox, (str,), 'a text'),
     (gr.Markdown, (str, type(None)), 'a text'),
-    (gr.ImageEditor, (dict, type(None)), 'a picture'),
+    (gr.ImageEditor, (dict, type(None)), 'an image'),
 )
 
 

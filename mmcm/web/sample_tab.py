@@ -14,22 +14,14 @@ from mmcm.samplers import MultistepSampler, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_images
+from mmcm.web import widgets
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import ModelPool, is_consistency_model
 from mmcm.web.opening import Opening
-from mmcm.web.streaming import DRAW, prioritized, shows_errors, streamed
+from mmcm.web.streaming import sample_on_click, shows_errors, streamed
 from mmcm.web.texts import shortened
-from mmcm.web.widgets import (
-    check_seed,
-    label_dropdown,
-    labels_of,
-    page_grid,
-    sampler_of_steps,
-    steps_range,
-    time_in_words,
-)
 
-SENTENCE = 'The network turns noise into pictures, in one step or a few: choose a class and a seed, and press Draw.'
+SENTENCE = 'The network turns noise into images, in one step or a few: choose a class and a seed, and press Generate.'
 DEFAULT_LABEL = 'balanced'
 COUNT, COLUMNS = 20, 10
 MARGIN = 0.02  # between the level that can be chosen and those that cannot, in powers of ten
@@ -44,46 +36,24 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(pool.names, value=pool.names[0], label='Model', elem_id='sample-model')
-            label = label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='sample-label')
-            count = gr.Slider(
-                1, limits.images, min(COUNT, limits.images), step=1, label='Pictures', elem_id='sample-count'
-            )
-            columns = gr.Slider(
-                1,
-                limits.images,
-                min(COLUMNS, limits.images),
-                step=1,
-                label='Pictures in a row',
-                elem_id='sample-columns',
-            )
-            seed = gr.Number(0, label='Seed', precision=0, minimum=0, maximum=limits.seed, elem_id='sample-seed')
-            steps = gr.Slider(**steps_range(inferencer, limits), label='Steps', elem_id='sample-steps')
+            label = widgets.label_dropdown(inferencer, DEFAULT_LABEL, label='Class', elem_id='sample-label')
+            count = widgets.images_slider(COUNT, limits.images, 'sample-count')
+            columns = widgets.images_slider(COLUMNS, limits.images, 'sample-columns', 'Images per row')
+            seed = widgets.seed_number(limits, 'sample-seed')
+            steps = gr.Slider(**widgets.steps_range(inferencer, limits), label='Steps', elem_id='sample-steps')
+            two = inferencer.sampler.num_steps == 2
             power = gr.Slider(
                 **power_range(inferencer),
                 step=0.01,
-                visible=inferencer.sampler.num_steps == 2,
-                container=True,
+                visible=two,
                 label='Second step: power of ten',
                 elem_id='sample-sigma',
             )
-            level = gr.Markdown(
-                level_in_words(default_power(inferencer)),
-                visible=inferencer.sampler.num_steps == 2,
-                elem_id='sample-level',
-            )
-            live = gr.Checkbox(False, label='Show each step as it is drawn', elem_id='sample-live')
-            with gr.Row():
-                draw = gr.Button('Draw', variant='primary', min_width=100, elem_id='sample-run')
-                stop = gr.Button('Stop', min_width=100, elem_id='sample-stop')
+            level = gr.Markdown(level_in_words(default_power(inferencer)), visible=two, elem_id='sample-level')
+            live = gr.Checkbox(False, label='Show each step', elem_id='sample-live')
+            generate, stop = widgets.run_and_stop('sample')
         with gr.Column(scale=2, min_width=320):
-            drawn = gr.Image(
-                label='Pictures',
-                format='png',
-                interactive=False,
-                buttons=['download', 'fullscreen'],
-                elem_id='sample-sheet',
-                elem_classes='sheet',
-            )
+            images = widgets.grid_image('Images', 'sample-sheet')
             words = gr.Markdown(elem_id='sample-words')
 
     @shows_errors
@@ -91,8 +61,8 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         chosen = pool.get(name)
         two = chosen.sampler.num_steps == 2 and is_consistency_model(chosen)
         return (
-            label_dropdown(chosen, DEFAULT_LABEL),
-            gr.Slider(**steps_range(chosen, limits)),
+            widgets.label_dropdown(chosen, DEFAULT_LABEL),
+            gr.Slider(**widgets.steps_range(chosen, limits)),
             gr.Slider(**power_range(chosen), visible=two),
             gr.Markdown(level_in_words(default_power(chosen)), visible=two),
         )
@@ -105,13 +75,13 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     def run(
         name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int, live: bool
     ) -> Generator[tuple[Any, str], None, None]:
-        check_count('the number of pictures', num_images, most=limits.images)
-        check_count('the pictures in a row', columns, most=limits.images)
+        check_count('the number of images', num_images, most=limits.images)
+        check_count('the images per row', columns, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
-        check_seed(seed, limits)
+        widgets.check_seed(seed, limits)
         inferencer = pool.get(name)
         request = inferencer.request(
-            num_images, labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
+            num_images, widgets.labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
         )
         steps = request.sampler.num_steps
         estimates = Estimates(inferencer, num_images, steps)
@@ -125,30 +95,18 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
 
         def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
             text = f'Step {step + 1} of {steps}, from noise of level **{sigma:.3g}**.'
-            return page_grid(pixels, columns, request.names), text
+            return widgets.page_grid(pixels, columns, request.names), text
 
         result = yield from streamed(pool, work, render)
-        words = time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
-        yield page_grid(result.pixels, columns, result.names), words
+        words = widgets.time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
+        yield widgets.page_grid(result.pixels, columns, result.names), words
 
-    opening.add(
-        lambda: run(
-            pool.names[0], label.value, count.value, steps.value, power.value, seed.value, columns.value, False
-        ),
-        [drawn, words],
-    )
+    inputs = [model, label, count, steps, power, seed, columns, live]
+    opening.add(lambda: run(*(each.value for each in inputs)), [images, words])
     model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
-    drawing = draw.click(
-        prioritized(pool, run),
-        [model, label, count, steps, power, seed, columns, live],
-        [drawn, words],
-        api_name='sample',
-        show_progress='minimal',
-        **DRAW,
-    )
-    stop.click(None, cancels=drawing)
+    sample_on_click(generate, stop, run, inputs, [images, words], pool, 'sample')
 
 
 class Estimates:
@@ -177,7 +135,7 @@ class Estimates:
 def sampler_of(inferencer: ConsistencyModelInferencer, num_steps: int, power: Any) -> Sampler:
     """Return the sampler of a request: for two steps of a consistency model, the second level is 10 to the `power`."""
     if num_steps != 2 or not is_consistency_model(inferencer):
-        return sampler_of_steps(inferencer, num_steps)
+        return widgets.sampler_of_steps(inferencer, num_steps)
     if not isinstance(power, (int, float)) or not math.isfinite(power) or abs(power) > LARGEST_POWER:
         raise InputError(f'the power of ten of the second level has to be a number, got {shortened(power)}.')
     return inferencer.choose_sampler(sigmas=(inferencer.sampler.first_sigma, 10**power))
@@ -198,7 +156,7 @@ def power_range(inferencer: ConsistencyModelInferencer) -> dict[str, float]:
 
 def default_power(inferencer: ConsistencyModelInferencer) -> float:
     """Return the second level of two steps as a power of ten."""
-    sampler = sampler_of_steps(inferencer, 2)
+    sampler = widgets.sampler_of_steps(inferencer, 2)
     return round(math.log10(sampler.sigmas[1]), 2) if isinstance(sampler, MultistepSampler) else 0
 
 

@@ -27,12 +27,7 @@ OF_GRADIO = (b'access-control-', b'server')  # prefixes of headers that are remo
 
 
 def secured(headers: list[tuple[bytes, bytes]], page: bytes = b'') -> list[tuple[bytes, bytes]]:
-    """Return the headers of an answer with security headers.
-
-    Args:
-        headers (list): Gradio's headers.
-        page (bytes): The text of the answer, if it is the page.
-    """
+    """Return Gradio's headers of an answer with security headers; `page` is its text, if it is the page."""
     policy = PAGE.format(''.join(f" '{digest}'" for digest in digests(page))) if page else REST
     added = [*COMMON, ('content-security-policy', policy)]
     names = {name.encode() for name, _ in added}

@@ -36,11 +36,11 @@ def serve(
     second signal it ends at once, with 128 plus the number of the signal.
 
     Args:
-        models (Sequence[str]): See `mmcm.web.model_pool.ModelPool`.
+        models (Sequence[str]): See `mmcm.web.model_pool.ModelPool`, as for `device`, `dtype` and `checkpoint`.
         host (str): Address to listen at; only 127.0.0.1 and ::1 are for this machine alone.
         port (int): Port to listen at; 0 takes any that is free.
-        device (str, optional): See `ConsistencyModelInferencer`.
-        dtype (str): See `ConsistencyModelInferencer`.
+        device (str, optional): Device of the models.
+        dtype (str): Precision of the networks.
         limits (Limits, optional): Limits of requests.
         checkpoint (str, optional): Weights for the one model that `models` names.
         allowed_hosts (Sequence[str]): Further names of the server; see `mmcm.web.origins.Origins`. With any, the

@@ -1,7 +1,7 @@
 """Events of the web demo: their order, their errors, and the streaming of their steps."""
 
 import html
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from functools import wraps
@@ -16,7 +16,7 @@ from mmcm.utils.errors import InputError
 from mmcm.web.model_pool import ModelPool
 from mmcm.web.texts import cut
 
-DRAW = dict(concurrency_id='draw', concurrency_limit=1)  # of all events that sample: one at a time for all visitors
+SAMPLING = dict(concurrency_id='sampling', concurrency_limit=1)  # of events that sample: one at a time for all visitors
 PATIENCE = 0.5  # seconds
 MISTAKE = 'The server has made a mistake at this request: its log says more.'
 
@@ -60,6 +60,23 @@ def prioritized(pool: ModelPool, function: Callable[..., Generator]) -> Callable
         yield from shows_errors(function)(*args)
 
     return run
+
+
+def sample_on_click(
+    run: gr.Button,
+    stop: gr.Button,
+    function: Callable[..., Generator],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    pool: ModelPool,
+    api_name: str,
+) -> Any:
+    """Let the button `run` start the event that samples by `function`, and `stop` end it; return the event."""
+    event = run.click(
+        prioritized(pool, function), inputs, outputs, api_name=api_name, show_progress='minimal', **SAMPLING
+    )
+    stop.click(None, cancels=event)
+    return event
 
 
 @contextmanager
@@ -116,7 +133,7 @@ def streamed(
         finally:
             steps.put(None)
 
-    drawing = submitted(pool, run)
+    sampling = submitted(pool, run)
     try:
         while True:
             try:
@@ -125,7 +142,7 @@ def streamed(
                 yield gr.skip()
                 continue
             if step is None:
-                return drawing.result()
+                return sampling.result()
             yield render(*step)
     finally:
         left.set()

@@ -112,7 +112,7 @@ class PaintedPicture(gr.ImageEditor, metaclass=Unwritten):
             return Painted(background, None, background)
         if background is not None and background.size != paint.size:
             raise InputError(
-                f'the paint is of {paint.width} x {paint.height} pixels and the picture of '
+                f'the paint is of {paint.width} x {paint.height} pixels and the image of '
                 f'{background.width} x {background.height}: they have to be of one size.'
             )
         mask = paint.getchannel('A').point(lambda opacity: 255 if opacity else 0)

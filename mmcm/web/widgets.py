@@ -13,6 +13,7 @@ from mmcm.datasets.labels import RULES
 from mmcm.samplers import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.wording import counted
 from mmcm.visualization.grids import grid
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import is_consistency_model
@@ -55,6 +56,32 @@ def labels_of(inferencer: ConsistencyModelInferencer, label: Any) -> str | None:
     return label
 
 
+def grid_image(label: str, elem_id: str) -> gr.Image:
+    """Return the widget of a grid of results."""
+    buttons = ['download', 'fullscreen']
+    return gr.Image(
+        label=label, format='png', interactive=False, buttons=buttons, elem_id=elem_id, elem_classes='sheet'
+    )
+
+
+def images_slider(value: int, most: int, elem_id: str, label: str = 'Images', least: int = 1) -> gr.Slider:
+    """Return a slider for a number of images, set to `value` if the limits permit it."""
+    most = max(least, most)
+    return gr.Slider(least, most, min(value, most), step=1, label=label, elem_id=elem_id)
+
+
+def seed_number(limits: Limits, elem_id: str, value: int = 0, label: str = 'Seed', **options: Any) -> gr.Number:
+    """Return the widget of a seed."""
+    return gr.Number(value, label=label, precision=0, minimum=0, maximum=limits.seed, elem_id=elem_id, **options)
+
+
+def run_and_stop(tab: str, title: str = 'Generate') -> tuple[gr.Button, gr.Button]:
+    """Return the two buttons below the controls of a tab."""
+    with gr.Row():
+        run = gr.Button(title, variant='primary', min_width=100, elem_id=f'{tab}-run')
+        return run, gr.Button('Stop', min_width=100, elem_id=f'{tab}-stop')
+
+
 def check_seed(seed: Any, limits: Limits, name: str = 'seed') -> None:
     """Raise an InputError unless `seed` is within the limits."""
     check_count(name, seed, 0, limits.seed)
@@ -84,19 +111,21 @@ def page_grid(
     """Return a grid, (H, W, 3), of images (N, C, H, W), uint8, with small ones enlarged by a whole number."""
     columns = min(columns or math.ceil(math.sqrt(len(pixels))), len(pixels))
     side = min(max(SMALLEST_SIDE, width // columns), LARGEST_SIDE)
+    height, shown_width = pixels.shape[-2:]
+    side = side * height // max(height, shown_width)  # the height of an image as wide as it may be
     if captions is not None:
-        letters = max(side, pixels.shape[-1]) // LETTER_WIDTH
+        letters = max(side * shown_width // height, shown_width) // LETTER_WIDTH
         captions = [text if len(text) <= letters else f'{text[: letters - 2]}..' for text in captions]
     return grid(pixels, columns, side, captions)
 
 
 def time_in_words(num_images: int, seconds: float, nfe: int, device: Any) -> str:
-    """Describe the time of images and their number of network calls."""
-    calls = f'{nfe} network call{"s" * (nfe > 1)}'
+    """Describe the time of images and their number of network evaluations."""
+    cost = counted(nfe, 'network evaluation')
     if num_images == 1:
-        return f'**{duration(seconds)}** for the picture, {calls}, on {device}.'
+        return f'**{duration(seconds)}** for the image, {cost}, on {device}.'
     return (
-        f'**{duration(seconds / num_images)} per picture**: {num_images} pictures in {duration(seconds)}, {calls} '
+        f'**{duration(seconds / num_images)} per image**: {num_images} images in {duration(seconds)}, {cost} '
         f'each, on {device}.'
     )
 

@@ -25,8 +25,8 @@ from mmcm.apis.data.resolve_dataset import images_config
 from mmcm.apis.editing.images import open_image
 from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
 from mmcm.apis.evaluation.scores import FORMAT
-from mmcm.apis.sampling.bulk import ImageBlocks
 from mmcm.apis.sampling.image_archives import read_origin
+from mmcm.apis.sampling.image_blocks import ImageBlocks
 from mmcm.checkpoints import parse_config, resolve_checkpoint
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.download import _Part, recorded_sha256

@@ -131,7 +131,7 @@ class Page:
     def opened(self, words):
         """Wait until what a tab opens with is there: the elements `words` tell how long the drawing took."""
         self.waiting.until(
-            lambda driver: 'network call' in ''.join(element.text for element in self.all(words)),
+            lambda driver: 'network evaluation' in ''.join(element.text for element in self.all(words)),
             f'{words} opens with nothing',
         )
 
@@ -142,7 +142,7 @@ class Page:
 
         def told(driver):
             text = ''.join(element.text for element in self.all(words))
-            return text if text != before and 'network call' in text else None
+            return text if text != before and 'network evaluation' in text else None
 
         return self.waiting.until(told, f'{words} tells nothing after {selector}')
 

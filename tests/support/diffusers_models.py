@@ -37,6 +37,8 @@ VARIANTS = dict(
     gelu=dict(activation='gelu'),
     mish=dict(activation='mish', resblock_updown=False),
     relu=dict(activation='relu', norm_groups=4),
+    no_square=dict(image_size=(16, 24)),
+    no_square_and_upright=dict(image_size=[24, 16], attention_resolutions=(16,)),
 )
 
 

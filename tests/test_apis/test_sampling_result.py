@@ -29,7 +29,7 @@ def test_home_is_expanded(tmp_path, monkeypatch, inferencer):
 
 def test_repr_is_one_line(inferencer):
     assert re.fullmatch(
-        r'SamplingResult\(2 images of 8 x 8 pixels, labels \[3, 1\], seeds \[0, 1\], 2 network calls per image, '
+        r'SamplingResult\(2 images of 8 x 8 pixels, labels \[3, 1\], seeds \[0, 1\], 2 network evaluations per image, '
         r'[\d.]+ s\)',
         repr(inferencer(labels=[3, 1])),
     )

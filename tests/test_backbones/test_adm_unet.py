@@ -181,21 +181,77 @@ def test_conditions_start_without_effect_and_then_have_one_each():
     assert more == [f'condition_embed.{i}.{j}.{kind}' for i in (0, 1) for j in (0, 2) for kind in ('weight', 'bias')]
     network.load_state_dict(weights, strict=False)
     conditions = torch.rand(len(x), 2, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(network(x, t, labels, conditions), expected)
+    assert torch.equal(network(x, t, labels, conditions=conditions), expected)
     randomise(network.condition_embed)
-    results = [network(x, t, labels, conditions)]
+    results = [network(x, t, labels, conditions=conditions)]
     for index in (0, 1):
         changed = conditions.clone()
         changed[:, index] += 1
-        results.append(network(x, t, labels, changed))
-    results.append(network(x, t, labels, conditions.flip(1)))
+        results.append(network(x, t, labels, conditions=changed))
+    results.append(network(x, t, labels, conditions=conditions.flip(1)))
     assert not any(torch.allclose(a, b, atol=1e-4) for i, a in enumerate(results) for b in results[:i])
 
 
 def test_conditions_are_given_exactly_when_the_network_has_some():
     network, (x, t, labels), _ = filled('classcond')
     with pytest.raises(InputError, match='takes 0 further conditions, got 1'):
-        network(x, t, labels, t[:, None])
+        network(x, t, labels, conditions=t[:, None])
     network, _, _ = filled('classcond', num_conditions=1)
     with pytest.raises(InputError, match='takes 1 further conditions, got None'):
         network(x, t, labels)
+
+
+NON_SQUARE = dict(
+    type='ADMUNet',
+    base_channels=32,
+    num_res_blocks=1,
+    attention_resolutions=(4,),
+    channel_mult=(1, 2),
+    resblock_updown=True,
+)
+
+
+@torch.no_grad()
+def test_network_for_other_proportions_has_the_weights_of_a_square_one_and_works_on_both():
+    square, wide = (MODELS.build(dict(NON_SQUARE, image_size=size)).eval() for size in (8, (8, 12)))
+    assert shapes(wide) == shapes(square)
+    weights = fill({key: value.shape for key, value in square.state_dict().items()})
+    square.load_state_dict(weights)
+    wide.load_state_dict(weights)
+    assert square.image_size == 8 and wide.image_size == (8, 12)
+    x, t = torch.randn(2, 3, 8, 8), torch.tensor([-100.0, 500.0])
+    assert torch.equal(wide(x, t), square(x, t))
+    assert wide(torch.randn(2, 3, 8, 12), t).shape == (2, 3, 8, 12)
+
+
+@pytest.mark.parametrize('size', [(8, 8), [8, 8]])
+def test_pair_of_equal_sides_is_a_square(size):
+    network = MODELS.build(dict(NON_SQUARE, image_size=size))
+    assert network.image_size == 8 and isinstance(network.image_size, int)
+
+
+@torch.no_grad()
+def test_transposed_images_have_transposed_outputs():
+    # Convolutions and groups see rows and columns alike once their kernels are transposed, too.
+    wide, upright = (MODELS.build(dict(NON_SQUARE, image_size=size)).double().eval() for size in ((8, 12), (12, 8)))
+    weights = {key: value.double() for key, value in fill(dict(shapes(wide))).items()}
+    wide.load_state_dict(weights)
+    upright.load_state_dict(
+        {key: value.transpose(2, 3) if value.ndim == 4 else value for key, value in weights.items()}
+    )
+    x, t = torch.randn(1, 3, 8, 12, dtype=torch.float64), torch.tensor([100.0])
+    torch.testing.assert_close(upright(x.transpose(2, 3), t), wide(x, t).transpose(2, 3), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    'size, nearest',
+    [
+        ((50, 96), r'\(48, 96\) or \(56, 96\)'),
+        (50, '48 or 56'),
+        ((3, 8), '8,'),
+        ((62, 66), r'\(56, 64\) or \(64, 72\)'),
+    ],
+)
+def test_size_that_cannot_be_halved_is_refused_with_the_nearest_ones(size, nearest):
+    with pytest.raises(InputError, match=f'multiples of 8. Take {nearest}'):
+        MODELS.build(dict(NON_SQUARE, image_size=size, channel_mult=(1, 1, 1, 1)))

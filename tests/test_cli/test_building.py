@@ -68,6 +68,7 @@ def run(tmp_path, **changes):
     (dict(visualizer=dict(type='Visualizer', vis_backends=3)), 'visualizer, Visualizer: TypeError: vis_backends'),
     (dict(activation_checkpointing=['foo']), "activation_checkpointing: AttributeError: .* it is .'foo'."),
     (dict(custom_hooks=[dict(type='Raising', stage='__init__')]), 'custom_hooks.0, Raising: RuntimeError: the hook is'),
+    (dict(custom_hooks=[dict(type='Raising')]), 'custom_hooks.0, Raising: TypeError: missing 1 required positional'),
     (dict(custom_hooks=[dict(type='Raising', stage='before_run')]), 'RuntimeError: the hook is broken'),
     (dict(custom_hooks=[dict(type='Raising', stage='before_train', error='KeyError')]), 'KeyError: the hook is broken'),
 ])  # yapf: disable

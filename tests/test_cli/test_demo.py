@@ -54,7 +54,7 @@ def test_writes_a_sheet_and_says_where(tiny, tmp_path, capsys):
     main(arguments(*tiny, tmp_path / 'new' / 'sheet.png', '--label', '3', '1', '4'))
     assert cv2.imread(str(tmp_path / 'new' / 'sheet.png')) is not None
     printed = capsys.readouterr().out
-    assert 'Drew 3 images' in printed and '2 network calls per image' in printed and 'sheet.png' in printed
+    assert 'Generated 3 images' in printed and '2 network evaluations per image' in printed and 'sheet.png' in printed
 
 
 def test_writes_single_images_into_a_folder(tiny, tmp_path):
@@ -90,7 +90,7 @@ def test_sampler_is_set_by_extra_parameters(tiny, tmp_path, capsys):
     ):
         main(arguments(*tiny, tmp_path / f'{number}.png', '--extra-parameters', *settings))
     printed = capsys.readouterr().out
-    assert all(f'{calls} network call' in printed for calls in (7, 3, 4, 1))
+    assert all(f'{calls} network evaluation' in printed for calls in (7, 3, 4, 1))
 
 
 def test_lists_models_and_tasks(capsys):
@@ -271,7 +271,7 @@ def test_picture_is_filled_in(tmp_path, capsys):
             'num_steps=3',
         ]
     )
-    assert 'Drew 2 candidates with digits' in capsys.readouterr().out
+    assert 'Generated 2 candidates with digits' in capsys.readouterr().out
     for candidate in (tmp_path / 'out').glob('candidate*'):
         assert np.array_equal(cv2.imread(str(candidate))[:4, :, 0], picture[:4])
     assert len(list((tmp_path / 'out').iterdir())) == 5  # picture, mask, known and two candidates

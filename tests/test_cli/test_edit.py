@@ -93,7 +93,7 @@ def test_lower_half_of_a_digit_is_drawn_and_reads_as_its_label(digit, tmp_path, 
     assert sum(label == 3 for label in labels_read(candidates)) >= 7
     assert np.std([image[4:] for image in candidates], axis=0).max() > 5
     printed = capsys.readouterr().out
-    assert 'Drew 8 candidates with digits' in printed and '39 network calls per candidate' in printed
+    assert 'Generated 8 candidates with digits' in printed and '39 network evaluations per candidate' in printed
 
 
 def test_small_digit_is_enlarged_and_reads_as_its_label(digit, tmp_path):
@@ -323,7 +323,7 @@ def bad_requests(folder, picture, mask):
     yield ['inpaint', '--img', picture, '--mask', folder / 'other.png'], 'the mask is of 9 x 8 pixels'
     yield ['inpaint', '--img', picture, '--mask', folder / 'other.png'], '--resize-mask'
     yield ['inpaint', '--img', picture, '--mask', folder / 'black.png'], 'the mask marks nothing'
-    yield ['inpaint', '--img', picture, '--mask', folder / 'text.jpg'], 'text.jpg is no picture'
+    yield ['inpaint', '--img', picture, '--mask', folder / 'text.jpg'], 'text.jpg is no image'
     yield ['inpaint', '--img', picture, '--mask', folder / 'huge.png'], 'huge.png has more pixels than can be read'
     yield ['inpaint', '--img', picture, '--mask', folder], 'is a folder'
     yield ['inpaint', '--img', picture], 'required: --mask'
@@ -331,17 +331,17 @@ def bad_requests(folder, picture, mask):
         yield [task, '--img', folder / 'empty.png', *arguments], 'is empty'
         yield [task, '--img', folder / 'cut.png', *arguments], 'cannot be decoded'
         yield [task, '--img', folder / 'cut.jpg', *arguments], 'cannot be decoded'
-        yield [task, '--img', folder / 'none.png', *arguments], 'there is no picture'
+        yield [task, '--img', folder / 'none.png', *arguments], 'there is no image'
         yield [task, '--img', folder / 'huge.png', *arguments], 'huge.png has more pixels than can be read'
         yield [task, '--img', folder / 'text.jpg', *arguments], 'whatever its name says'
-        yield [task, '--img', folder, *arguments], 'is a folder: name a picture file'
+        yield [task, '--img', folder, *arguments], 'is a folder: name an image file'
     yield ['stroke', '--img', picture, '--region', 'whole'], 'stroke sees the central square'
-    yield ['stroke', '--img', picture, '--side', 8], 'a side is for whole pictures'
+    yield ['stroke', '--img', picture, '--side', 8], 'a side is for whole images'
     yield [*inpaint, '--side', 7], 'side has to be an integer from 8 to'
     yield [*inpaint, '--max-calls', 0], 'max_calls'
     yield [*enlarge[:2], folder / 'whole.jpg', '--factor', 4, '--region', 'whole'], 'max_calls (--max-calls) is 20000'
     yield [*enlarge[:2], folder / 'whole.jpg', '--factor', 4, '--side', 99], 'leave it out'
-    yield ['stroke', '--img', '~nobody.png'], 'there is no picture ~nobody.png'
+    yield ['stroke', '--img', '~nobody.png'], 'there is no image ~nobody.png'
     yield ['colorize', '--img', picture], 'three channels'
     yield [*enlarge, 3], 'factor 3 does not divide'
     yield [*enlarge, 1], 'integer of at least 2'
@@ -459,7 +459,7 @@ def test_every_other_task_draws_a_three(digit, tmp_path, capsys, task, arguments
     )
     candidates = [image for name, image in read(tmp_path / 'out').items() if name.startswith('candidate')]
     assert labels_read(candidates).count(3) >= 3
-    assert f'{calls} network call' in capsys.readouterr().out
+    assert f'{calls} network evaluation' in capsys.readouterr().out
     with Image.open(tmp_path / 'steps.png') as sheet:
         assert sheet.size == (4 + calls * 68, 4 + 4 * 68)
 

@@ -88,7 +88,7 @@ COMMANDS = {
     'analyze': (['seeds', '--row', 'digits', '--out', '{}/x.png'], RENAMING, ''),
     'pack': (
         ['DigitsDataset', '--out', '{}/x.npz', '--workers', '1'],
-        'mmcm.apis.data.packing._Chunks.__getitem__',
+        'mmcm.apis.data.image_chunks.Chunks.__getitem__',
         'No image had been packed yet.',
     ),
     'train': (['edm_1xb32_digits-8x8', '--work-dir', '{}/work'], NETWORK, 'iter_1.pth is the last checkpoint'),
@@ -125,9 +125,9 @@ def test_every_command_ends_with_one_line_and_leaves_nothing_half_written(name, 
 
 
 def test_pack_says_how_many_images_it_keeps(tmp_path, capsys, monkeypatch):
-    from mmcm.apis.data import packing
+    from mmcm.apis.data import image_chunks
 
-    original = packing._Chunks.__getitem__
+    original = image_chunks.Chunks.__getitem__
 
     def interrupted(chunks, index):
         if index == 2:
@@ -135,7 +135,7 @@ def test_pack_says_how_many_images_it_keeps(tmp_path, capsys, monkeypatch):
         return original(chunks, index)
 
     arguments = ['pack', 'DigitsDataset', '--out', str(tmp_path / 'x.npz'), '--workers', '1']
-    monkeypatch.setattr(packing._Chunks, '__getitem__', interrupted)
+    monkeypatch.setattr(image_chunks.Chunks, '__getitem__', interrupted)
     with pytest.raises(SystemExit, match='130'):
         mmcm(arguments)
     assert f'512 images are packed: {GOES_ON}' in capsys.readouterr().err

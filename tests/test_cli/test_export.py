@@ -33,7 +33,7 @@ def test_writes_a_file_and_says_what_it_takes(tiny, tmp_path, capsys):
     main([*tiny, '--steps', '2', '--out', str(out)])
     printed = capsys.readouterr().out
     assert 'noise (N, 2, 1, 8, 8) float32, labels (N,) int64 from 0 to 9 -> images (N, 1, 8, 8)' in printed
-    assert '2 network calls' in printed and float(printed.split()[-1]) <= 1e-4
+    assert '2 network evaluations' in printed and float(printed.split()[-1]) <= 1e-4
     inferencer = ConsistencyModelInferencer(tiny[1], tiny[3], 'cpu').load()
     inputs = SamplingGraph(inferencer.model, inferencer.choose_sampler(2)).inputs(4)
     expected = inferencer.model.sample(4, inputs[1], sampler=inferencer.choose_sampler(2))
@@ -54,7 +54,7 @@ def test_writes_a_file_and_says_what_it_takes(tiny, tmp_path, capsys):
 )
 def test_steps_are_chosen_as_in_sampling(tiny, tmp_path, capsys, levels, calls):
     main([*tiny, *levels, '--out', str(tmp_path / 'tiny.pt2')])
-    assert f' {calls} network call' in capsys.readouterr().out
+    assert f' {calls} network evaluation' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ WRITING = {
     'analyze dataset with numbers': ([DIGITS, '--out', 'new.png', '--json'], '.json'),
     'analyze neighbours': (['x.npz', DIGITS, '--out'], '.png'),
     'analyze seeds': (['--row', 'digits', '--out'], '.png'),
+    'average': (['run', '--sigma-rel', '0.05', '--out'], '.safetensors'),
     'convert': (['digits', '--out'], '.safetensors'),
     'edit interpolate': (['--model', 'digits', '--out'], '.png'),
     'edit stroke': (['--model', 'digits', '--img', 'photo.png', '--out'], '.png'),

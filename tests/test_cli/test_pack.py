@@ -28,6 +28,18 @@ def test_command_packs_and_verifies(folder, tmp_path, capsys):
     assert 'arr_1.npy' not in zipfile.ZipFile(tmp_path / 'y.npz').namelist()
 
 
+def test_channels_are_chosen(folder, tmp_path):
+    size = ['--size', '4,6', '--workers', '1']
+    main([str(folder), *size, '--out', str(tmp_path / 'colours.npz')])
+    main([str(folder), *size, '--channels', '1', '--out', str(tmp_path / 'grey.npz')])
+    colours, grey = (ImagePack(tmp_path / f'{name}.npz').images for name in ('colours', 'grey'))
+    assert colours.shape == (20, 3, 4, 6) and grey.shape == (20, 1, 4, 6)
+    brightness = (colours.float() * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    assert (grey - brightness).abs().max() <= 0.51  # ITU-R BT.601, rounded
+    main([str(tmp_path / 'grey.npz'), '--channels', '3', '--out', str(tmp_path / 'back.npz'), '--workers', '1'])
+    assert torch.equal(ImagePack(tmp_path / 'back.npz').images, grey.expand(-1, 3, -1, -1))
+
+
 def test_command_takes_types_and_configs(tmp_path):
     main(['DigitsDataset', '--options', 'split=test', '--out', str(tmp_path / 'x.npz'), '--workers', '1'])
     assert np.array_equal(ImagePack(tmp_path / 'x.npz').images, DigitsDataset('test').images)
@@ -78,6 +90,9 @@ def test_command_names_classes_without_images(folder, tmp_path, capsys):
         (['nothing', '--out', 'x.npz'], 'nothing'),
         (['DigitsDataset', '--size', '4', '--out', 'x.npz'], '--size is for images in files'),
         (['ImageFolder', '--size', '4', '--out', 'x.npz'], 'data_root'),
+        (['images', '--size', '64x96', '--out', 'x.npz'], 'N, for squares, or HEIGHT,WIDTH, in pixels, got .64x96.'),
+        (['images', '--size', '8,0', '--out', 'x.npz'], 'the width of size has to be an integer from 1 to 8192, got 0'),
+        (['PhotoPatches', '--channels', '1', '--out', 'x.npz'], 'PhotoPatches has no pipeline'),
         (['images', '--size', '0', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 0'),
         (['images', '--size', '100000', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 100000'),
         (

@@ -22,7 +22,9 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('steps, calls', [('onestep', '1 network call '), ('multistep', '2 network calls ')])
+@pytest.mark.parametrize(
+    'steps, calls', [('onestep', '1 network evaluation '), ('multistep', '2 network evaluations ')]
+)
 def test_draws_through_the_configs_of_the_paper(checkpoint, tmp_path, capsys, steps, calls):
     main(
         [

@@ -41,7 +41,7 @@ def test_2000_balanced_digits(tmp_path, capsys):
     with np.load(out) as file:
         assert file['arr_0'].shape == (2000, 8, 8, 1) and file['arr_0'].dtype == np.uint8
         assert np.bincount(file['arr_1']).tolist() == [200] * 10
-    assert 'Wrote 2000 images of digits, drawn in' in capsys.readouterr().out
+    assert 'Wrote 2000 images of digits, sampled in' in capsys.readouterr().out
 
 
 def test_one_image_per_label_where_nobody_says_how_many(tiny, tmp_path):
@@ -76,7 +76,7 @@ def test_several_outputs_and_a_second_run(tiny, tmp_path, capsys):
 ])  # yapf: disable
 def test_steps_are_chosen_in_four_ways(tiny, tmp_path, capsys, argv, calls):
     main([*tiny, *argv, '--out', str(tmp_path / 'x.npz')])
-    assert f' {calls} network call{"s" * (calls > 1)} per image' in capsys.readouterr().out
+    assert f' {calls} network evaluation{"s" * (calls > 1)} per image' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('argv, expected', [

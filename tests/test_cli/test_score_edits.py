@@ -35,7 +35,7 @@ def test_held_out_patches_are_scored_and_shown(model, tmp_path, capsys):
         for part in ('mean', 'standard_error')
     ]
     assert 'super-resolve bicubic ' + ' '.join(cells) in [' '.join(line.split()) for line in lines]
-    assert lines[-1].startswith('Drew 2 candidates for each of 3 pictures')
+    assert lines[-1].startswith('Generated 2 candidates for each of 3 images')
 
 
 def test_pictures_and_colours_may_be_of_ones_own(model, tmp_path):
@@ -74,8 +74,8 @@ def test_bad_input_is_refused_in_one_line(model, tmp_path, arguments, message, c
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--edits', 'colorize'], 'pictures of 1 channel, which have no colours'),
-        (['--data', 'digits'], 'windows of 11 x 11 pixels, got pictures of 8 x 8'),
+        (['--edits', 'colorize'], 'images of 1 channel, without colours'),
+        (['--data', 'digits'], 'windows of 11 x 11 pixels, got images of 8 x 8'),
     ],
 )
 def test_grey_or_small_pictures_are_refused_before_weights_are_read(tmp_path, arguments, message, capsys):

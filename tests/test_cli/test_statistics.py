@@ -117,7 +117,7 @@ def test_extractor_is_that_of_the_evaluation_else_inception(tmp_path):
         ([DIGITS, '--out', 'ref.npz', '-n', '1'], 'num_images has to be an integer of at least 2'),
         ([DIGITS, '--out', 'ref.npz', '--workers', '-1'], 'num_workers'),
         ([DIGITS, '--out', 'ref.npz', '--extractor', 'Nobody'], "no model 'Nobody'"),
-        ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'size=3'], 'InceptionV3 does not fit it'),
+        ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'size=3'], "InceptionV3 takes no 'size'"),
         ([DIGITS, '--out', 'ref.npz', '--extractor', 'InceptionV3', 'checkpoint=no.pth'], 'no.pth'),
         ([DIGITS], 'required: --out'),
         ([DIGITS, '--out', 'ref.npz', '--size', '16'], f'--size is for images in files; {DIGITS} says what'),

@@ -48,7 +48,7 @@ def test_shipped_model_has_its_published_scores(tmp_path, capsys):
     (row,) = table(capsys.readouterr().out)
     assert row == {
         'sampler': 'config',
-        'calls': '1',
+        'NFE': '1',
         'images': '2000',
         'seconds': row['seconds'],
         'images/s': row['images/s'],
@@ -91,7 +91,7 @@ def test_every_sampler_is_measured_with_every_average(tmp_path, capsys, checkpoi
     )
     scores = {(score['sampler'], score['ema']): score for score in written['scores']}
     assert list(scores) == [('twostep', '0.999'), ('onestep', '0.999'), ('twostep', 'online'), ('onestep', 'online')]
-    assert [row['calls'] for row in table(capsys.readouterr().out)] == ['2', '1', '2', '1']
+    assert [row['NFE'] for row in table(capsys.readouterr().out)] == ['2', '1', '2', '1']
     values = [score['metrics']['frechet/distance'] for score in scores.values()]
     assert len(set(values)) == 4
     # Each is what a run of its own measures, with the settings of the config in place of the short ones.
@@ -298,8 +298,8 @@ def test_number_and_seed_are_of_images_drawn_on_request(capsys, tmp_path):
 
 
 @pytest.mark.parametrize('images, labels, expected', [
-    (np.arange(10 * 8 * 8 * 3, dtype=np.uint8).reshape(10, 8, 8, 3), None, '8 x 8 pixels of 3 channels'),
-    (np.zeros((10, 16, 16, 1), np.uint8), None, '16 x 16 pixels of 1 channel'),
+    (np.arange(10 * 8 * 8 * 3, dtype=np.uint8).reshape(10, 8, 8, 3), None, '8 x 8 pixels in 3 channels'),
+    (np.zeros((10, 16, 16, 1), np.uint8), None, '16 x 16 pixels in 1 channel'),
     (np.zeros((10, 8, 8, 1)), None, 'float64'),
     (np.zeros((10, 8, 8, 1), np.uint8), np.arange(1, 11), 'has label 10'),
     (np.zeros((10, 8, 8, 1), np.uint8), np.arange(9), '(10,)'),

@@ -320,3 +320,30 @@ def test_other_processes_of_a_run_share_its_work_directory(tmp_path, monkeypatch
         config.launcher = 'pytorch'
         with alone(config):
             pass
+
+
+def test_run_starts_from_a_part_of_a_checkpoint_that_the_command_line_names(run, tmp_path):
+    start = ['model.init_from.checkpoint=edm_digits', 'model.init_from.partial=True']
+    start.append('model.denoiser.backbone.channel_mult=(1,2,2)')
+    runner = run(options=start)
+    report = runner.model.initial_load
+    assert 0.3 < report.ratio < 1 and report.new
+    log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+    assert f'{report}.' in log and log.count('of the weights are loaded') == 1
+    saved = read_checkpoint(tmp_path / 'iter_2.pth')
+    assert "init_from=dict(checkpoint='edm_digits', partial=True)" in saved['meta']['cfg']
+    assert run('--resume', options=[*start, 'train_cfg.max_iters=3']).iter == 3
+
+
+def test_values_of_a_partial_start_are_checked_before_the_run(run, capsys):
+    error = refusal(capsys, run, options=['model.init_from.checkpoint=edm_digits', 'model.init_from.partial=1'])
+    assert 'model.init_from.partial has to be True or False, got 1' in error
+    assert 'model.init_from has to be text, None or a dict' in refusal(capsys, run, options=['model.init_from=3'])
+    error = refusal(capsys, run, options=['model.init_from.checkpoint=edm_digits', 'model.init_from.parts=True'])
+    assert "got 'parts', nearest: partial" in error
+
+
+def test_start_that_a_recipe_names_becomes_a_partial_one(tmp_path):
+    config = read_config('ect_1xb32_digits-8x8', {'model.init_from.partial': True})
+    assert config.model.init_from == dict(checkpoint='work_dirs/edm_1xb32_digits-8x8', partial=True)
+    assert read_config('ect_1xb32_digits-8x8', {'model.init_from': 'x'}).model.init_from == 'x'

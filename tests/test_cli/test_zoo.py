@@ -69,7 +69,7 @@ def test_page_tells_all_about_one_model(cache, capsys, monkeypatch):
         'imagenet1k, 64 x 64 pixels, 1000 classes',
         'indices (0, 22) of 40 levels',
         'MODEL_CARD.md',
-        '1 network call: FID 6.2, Precision 0.68, Recall 0.63',
+        '1 network evaluation: FID 6.2, Precision 0.68, Recall 0.63',
         f'not here: mmcm download {NAME} puts it at {cache / NAME}.pt',
     ):
         assert part in text
@@ -123,7 +123,7 @@ def test_page_of_a_recipe_has_its_published_scores_and_no_file(capsys):
     text = run(capsys, 'ect_1xb128_cifar10-32x32')
     for part in (
         '57.1 million parameters',
-        '1 network call: FID 3.86',
+        '1 network evaluation: FID 3.86',
         'locuslab/ect',
         'none: train it with the config',
     ):

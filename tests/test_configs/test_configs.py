@@ -12,7 +12,9 @@ from mmengine.config import Config
 from mmcm.apis.evaluation.tester import build_evaluator, evaluator_config
 from mmcm.cli.model_arguments import recipe_of
 from mmcm.config import read_config
-from mmcm.registry import CURRICULA, DATASETS, HOOKS, METRICS, MODELS, OBJECTIVES, SAMPLERS
+from mmcm.engine.loops.sample_val_loop import shortened
+from mmcm.evaluation.training_references import with_references
+from mmcm.registry import CURRICULA, DATASETS, HOOKS, MODELS, OBJECTIVES, SAMPLERS
 from mmcm.zoo import find_config, list_configs, list_models
 from support.parity import manifest
 
@@ -53,7 +55,7 @@ def test_every_config_builds(path):
     if 'test_evaluator' in config:
         build_evaluator(evaluator_config(config))  # whose data are looked at later
     if 'val_evaluator' in config:
-        METRICS.build(config.val_evaluator)
+        build_evaluator(with_references(config.val_evaluator, config.train_dataloader.dataset))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config.get(loader, {}).get('dataset', {})
         if dataset and 'data_root' not in dataset:  # the others' images are not here
@@ -278,3 +280,30 @@ def test_configs_are_written_in_python_values():
 
     for path in FILES:
         assert all(text and ',' not in text for text in strings(Config.fromfile(path)._cfg_dict.to_dict())), path
+
+
+VALIDATED = [path for path in TRAINED if 'val_cfg' in Config.fromfile(path)]
+
+
+def test_recipes_without_a_download_validate():
+    families = {path.stem.partition('_')[2].partition('_')[2].rpartition('-')[0] for path in VALIDATED}
+    assert families == {'digits', 'photo-patches', 'mnist', 'cifar10'}
+
+
+@pytest.mark.parametrize('path', VALIDATED, ids=lambda path: path.stem)
+def test_validation_costs_a_twentieth_of_the_training_at_most(path):
+    """In calls of the network for an image; those of a training step have a backward pass, of twice the cost."""
+    config = Config.fromfile(path)
+    nfe = shortened(config.model.sampler, SAMPLERS.build(config.model.sampler), config.val_cfg.max_nfe).nfe
+    trained = 3 * config.train_cfg.val_interval * config.train_dataloader.batch_size
+    assert nfe * config.val_dataloader.dataset.num_samples <= trained / 20
+
+
+def test_inception_validates_where_its_base_is_listed(tmp_path):
+    (tmp_path / 'own.py').write_text(
+        "_base_ = ['mmcm::edm/edm_8xb512_imagenet1k-64x64.py', 'mmcm::_base_/evaluation/validation_inception.py']\n"
+        "val_evaluator = dict(reference='train')\n"
+    )
+    config = read_config(tmp_path / 'own.py')
+    assert [metric.type for metric in config.val_evaluator.metrics] == ['FrechetDistance', 'SlicedWasserstein']
+    assert config.val_dataloader.dataset.num_samples > 2048 and config.val_cfg.type == 'SampleValLoop'

@@ -266,7 +266,7 @@ def test_damaged_entry_is_told_by_its_name(tmp_path, method):
     content[60:70] = bytes(10)
     path.write_bytes(content)
     dataset = ImageFolder(str(path), PIPELINE, labelled=False)
-    with pytest.raises(InputError, match='a.zip/a.png (is damaged|cannot be read)'):
+    with pytest.raises(InputError, match='a.zip/a.png (cannot be decoded|cannot be read|is damaged)'):
         dataset[0]
     assert dataset[1]['inputs'].unique().item() == 5
 
@@ -316,7 +316,7 @@ def test_corrupt_image_among_many_is_named_when_it_is_read(folder):
     (folder / 'n02' / 'c.jpg').write_bytes((folder / 'n02' / 'a.JPEG').read_bytes()[:300])
     dataset = ImageFolder(str(folder), PIPELINE)
     assert len(dataset) == 5
-    with pytest.raises(InputError, match=r'n02/c\.jpg is damaged'):
+    with pytest.raises(InputError, match=r'n02/c\.jpg cannot be decoded, it is damaged'):
         levels(dataset)
 
 

@@ -70,3 +70,11 @@ def test_bad_settings_are_refused():
         PhotoPatches('val')
     with pytest.raises(InputError, match='at most 107, got 108'):
         PhotoPatches('test', size=108)
+
+
+def test_patches_may_have_other_proportions():
+    dataset = PhotoPatches('test', (16, 24))
+    assert dataset[0]['inputs'].shape == (3, 16, 24) and dataset[len(dataset) - 1]['inputs'].shape == (3, 16, 24)
+    square = PhotoPatches('test', 16)
+    assert torch.equal(dataset[0]['inputs'][..., :16], square[0]['inputs'])
+    assert len(dataset.apart) < len(square.apart)

@@ -74,15 +74,15 @@ class Listening(nn.Module):
         super().__init__()
         self.outputs = outputs
 
-    def forward(self, *seen):
-        self.seen = seen
-        return torch.cat([(index + 1) * seen[0] for index in range(self.outputs)], dim=1)
+    def forward(self, z, t, labels, conditions):
+        self.seen = z, t, labels, conditions
+        return torch.cat([(index + 1) * z for index in range(self.outputs)], dim=1)
 
 
 def test_network_gets_scaled_times_and_labels():
     denoiser = FlowMapDenoiser(dict(type=Listening), time_scale=4.0)
     z, t, r, labels = torch.randn(2, 1, 2, 2), torch.tensor([0.9, 0.5]), torch.tensor([0.1, 0.5]), torch.arange(2)
-    u, v = denoiser(z, t, labels, r, velocities=True)
+    u, v = denoiser(z, t, labels, next_sigma=r, velocities=True)
     seen = denoiser.backbone.seen
     assert v is None and torch.equal(u, z) and torch.equal(seen[0], z) and torch.equal(seen[2], labels)
     assert_close(seen[1], torch.tensor([3.6, 2.0]))
@@ -94,7 +94,7 @@ def test_guided_network_gets_scale_and_interval():
         dict(type=Listening), time_scale=2.0, guided=True, guidance=4.0, guidance_interval=(0.1, 0.6)
     )
     z, t = torch.randn(2, 1, 2, 2), torch.tensor([0.9, 0.5])
-    call = partial(denoiser, z, t, None, torch.zeros(2), velocities=True)
+    call = partial(denoiser, z, t, next_sigma=torch.zeros(2), velocities=True)
     call()
     assert_close(denoiser.backbone.seen[3], 2 * torch.tensor([[0.9, 0.75, 0.1, 0.6], [0.5, 0.75, 0.1, 0.6]]))
     call(guidance=GuidanceInputs(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.3]), torch.tensor([1.0, 0.8])))
@@ -104,7 +104,7 @@ def test_guided_network_gets_scale_and_interval():
 def test_second_half_of_the_output_is_the_velocity_of_the_head():
     denoiser = FlowMapDenoiser(dict(type=Listening, outputs=2), velocity_head=True)
     z, t = torch.randn(2, 3, 2, 2), torch.tensor([0.9, 0.5])
-    u, v = denoiser(z, t, None, t, velocities=True)
+    u, v = denoiser(z, t, next_sigma=t, velocities=True)
     assert torch.equal(u, z) and torch.equal(v, 2 * z)
     plain = FlowMapDenoiser(dict(type=Listening))
     assert torch.equal(denoiser(z, t), plain(z, t))  # sampling does without

@@ -27,6 +27,8 @@ TINY = [
     'model.denoiser.backbone.dropout=0.0',
     f'train_cfg.max_iters={STEPS}',
     f'default_hooks.checkpoint.interval={STEPS // 2}',
+    'val_dataloader.dataset.num_samples=20',
+    'val_dataloader.batch_size=8',  # three batches, two for one of two processes
     'default_hooks.sample_grid.rows=1',
     'default_hooks.sample_grid.columns=3',
     'default_hooks.sample_grid.batch_size=2',
@@ -38,7 +40,11 @@ METHODS = dict(
     edm=['model.sampler.num_steps=2'],
     ct=[],
     cd=[TEACHER],
-    ict=[],
+    ict=[
+        'model.augmentation.type=EDMAugmentation',
+        'model.augmentation.probability=0.5',
+        'model.denoiser.backbone.augment_dim=9',
+    ],
     ect=['model.init_from={folder}/edm/one'],
     pd=[TEACHER],
     sct=[],
@@ -110,6 +116,11 @@ def distance(ours, theirs):
     return max((ours[key].double() - theirs[key]).abs().max().item() for key in theirs)
 
 
+def best_score(folder, name, label):
+    (best,) = (folder / name / label).glob('best_sliced_wasserstein_distance_iter_*.pth')
+    return read_checkpoint(best)['message_hub']['runtime_info']['best_score']
+
+
 # Runners of the same second in one process share MMEngine's name for them.
 @pytest.mark.filterwarnings('ignore:.*has been created')
 @pytest.mark.parametrize(
@@ -129,6 +140,8 @@ def test_two_processes_train_as_one(tmp_path, names):
     assert distance(weights(tmp_path, 'edm', 'one'), start) > 1e-4  # what is compared below has moved
     distances = {name: distance(weights(tmp_path, name, 'two'), weights(tmp_path, name, 'one')) for name in names}
     assert max(distances.values()) < 1e-6, distances
+    for name in names:  # by rounding, a pixel may be a level of 256 brighter
+        assert best_score(tmp_path, name, 'two') == pytest.approx(best_score(tmp_path, name, 'one'), rel=1e-3)
     sheets = [(tmp_path / names[1] / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('one', 'two')]
     assert sheets[0] == sheets[1]
 
@@ -140,6 +153,7 @@ def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys
     train_in_two_processes(*(run(tmp_path, name, 2, base=base) for name in names for base in ('', 'fsdp')))
     for name in names:
         assert distance(weights(tmp_path, name, 'fsdp'), weights(tmp_path, name, 'two')) < 1e-6, name
+    assert best_score(tmp_path, 'ct', 'fsdp') == pytest.approx(best_score(tmp_path, 'ct', 'two'), rel=1e-3)
     sheets = [(tmp_path / 'ct' / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('two', 'fsdp')]
     assert sheets[0] == sheets[1]
     # One process, without the strategy, draws from the checkpoint.

@@ -98,6 +98,9 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(tmp_path, undisturbed
 # The other methods, each with a curriculum that changes between the checkpoint and the end.
 METHODS = dict(
     edm=[
+        'model.augmentation.type=EDMAugmentation',
+        'model.augmentation.probability=0.5',
+        'model.denoiser.backbone.augment_dim=9',
         'model.objective.levels.type=LossSecondMomentLevels',
         'model.objective.levels.num_levels=4',
         'model.objective.levels.history=2',

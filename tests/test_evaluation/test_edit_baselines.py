@@ -27,6 +27,11 @@ def test_mean_chroma_keeps_the_brightness_and_is_right_for_pictures_of_one_chrom
     assert torch.allclose(mean_chroma(Colorization().degrade(tinted), colour), tinted, atol=1e-6)
 
 
+def test_middle_mask_of_other_proportions_is_a_quarter_too():
+    mask = middle_mask((16, 24))
+    assert mask.shape == (1, 1, 16, 24) and mask.mean() == 0.25 and mask[0, 0, 4:12, 6:18].all()
+
+
 def test_middle_mask_is_a_quarter_in_the_middle():
     mask = middle_mask(32)
     assert mask.shape == (1, 1, 32, 32) and mask.mean() == 0.25

@@ -91,5 +91,5 @@ def test_both_agree_with_scikit_image():
 
 
 def test_pictures_smaller_than_a_window_are_refused():
-    with pytest.raises(InputError, match='11 x 11 pixels, got pictures of 10 x 16'):
+    with pytest.raises(InputError, match='11 x 11 pixels, got images of 10 x 16'):
         ssim(torch.zeros(1, 3, 10, 16), torch.zeros(1, 3, 10, 16))

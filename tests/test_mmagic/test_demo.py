@@ -16,7 +16,7 @@ def test_pictures_are_the_same_without_mmagic(tmp_path, monkeypatch, capsys):
     more = ['--extra-parameters', 'num_images=7', 'columns=3', 'indices=0,6', 'num_scales=18', 'batch_size=4']
     demo.main([*ARGUMENTS, '--result-out-dir', str(tmp_path / 'with.png'), *more])
     demo.main([*ARGUMENTS, '--result-out-dir', str(tmp_path / 'with'), *more])
-    assert capsys.readouterr().out.count(', 2 network calls per image, through MMagic 1.2.0: ') == 2
+    assert capsys.readouterr().out.count(', 2 network evaluations per image, through MMagic 1.2.0: ') == 2
     monkeypatch.setattr(demo, 'find_mmagic', lambda: None)
     demo.main([*ARGUMENTS, '--result-out-dir', str(tmp_path / 'without.png'), *more])
     demo.main([*ARGUMENTS, '--result-out-dir', str(tmp_path / 'without'), *more])
@@ -41,7 +41,7 @@ def test_script_is_quiet_and_says_what_drew(tmp_path):
         text=True,
     )
     assert result.returncode == 0 and result.stderr == ''
-    assert result.stdout.startswith('Drew 3 images of digits') and 'through MMagic 1.2.0' in result.stdout
+    assert result.stdout.startswith('Generated 3 images of digits') and 'through MMagic 1.2.0' in result.stdout
     assert result.stdout.count('\n') == 1 and (tmp_path / 'x.png').is_file()
 
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmcm.models.averages import check_decays, evaluating, frozen, update_ema
-from mmcm.utils.errors import InputError
+from mmcm.models.averages import evaluating, frozen, update_ema
 
 
 @pytest.mark.parametrize('decay', [0.0, 0.9, 1.0])
@@ -21,9 +20,3 @@ def test_mode_is_restored(training):
         assert not module.training
         raise RuntimeError
     assert module.training is training
-
-
-@pytest.mark.parametrize('decays', [(0.9, 0.9), 0.9, (1.1,), (-0.1,)])
-def test_decays_are_different_numbers_from_0_to_1(decays):
-    with pytest.raises(InputError):
-        check_decays(decays)

@@ -223,5 +223,25 @@ def test_null_class_cannot_be_asked_for():
         with_null_class().check_labels([10], 1)
 
 
+@pytest.mark.parametrize('objective', ['MeanFlow', 'ImprovedMeanFlow'])
+def test_flow_map_gets_the_labels_of_augmentation(monkeypatch, objective):
+    model = build(
+        denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1, augment_dim=9)),
+        objective=dict(type=objective),
+        augmentation=dict(type='EDMAugmentation', probability=1.0),
+    )
+    seen, forward = [], model.denoiser.backbone.forward
+
+    def listen(*arguments, augment_labels=None, **options):
+        seen.append(augment_labels)
+        return forward(*arguments, augment_labels=augment_labels, **options)
+
+    monkeypatch.setattr(model.denoiser.backbone, 'forward', listen)
+    model.train().begin_step(0)
+    model(torch.zeros(4, 1, 8, 8), DataSample.of(label=torch.arange(4)), mode='loss')['loss'].mean().backward()
+    assert len(seen) >= 2 and all(torch.equal(labels, seen[0]) for labels in seen)
+    assert seen[0].shape == (4, 9) and seen[0].any()
+
+
 def test_config_for_sampling_has_no_label_dropout():
     assert 'label_dropout' not in inference_config(dict(denoiser={}, label_dropout=0.1))

@@ -110,7 +110,7 @@ def times_of(model, monkeypatch, sampler):
 
     def listen(z, t, labels, conditions):
         seen.append((t[0].item(), (t - conditions[:, 0])[0].item()))
-        return forward(z, t, labels, conditions)
+        return forward(z, t, labels, conditions=conditions)
 
     monkeypatch.setattr(backbone, 'forward', listen)
     images = model.sample(2, [3, 4], sampler=sampler)

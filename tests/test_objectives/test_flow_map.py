@@ -4,6 +4,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from mmcm.denoisers import FlowMapDenoiser, KarrasDenoiser
+from mmcm.noise.linear_path import time_of
 from mmcm.objectives import Networks
 from mmcm.objectives.flow_map import Batch, GuidedTarget
 from mmcm.registry import OBJECTIVES
@@ -120,6 +121,25 @@ def test_solution_flow_steps_by_the_ratio_of_its_curriculum():
     (level, s, *_), (t, same, *_) = network.calls
     assert torch.equal(s, same) and log['ratio'] == pytest.approx(0.002)
     assert_close((t - level) / (t - s), torch.full((8,), 0.002), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_log_has_the_noise_level_where_steps_begin(name):
+    torch.manual_seed(0)
+    denoiser, objective = FlowMapDenoiser(dict(type=Network)), OBJECTIVES.build(METHODS[name])
+    draw, drawn = objective.draw, []
+    objective.draw = lambda num: drawn.append(draw(num)) or drawn[0]
+    log = objective(Networks(denoiser, denoiser), torch.randn(8, 1, 2, 2), None, 0)
+    assert_close(time_of(log['sigma']), drawn[0][:, 0])
+
+
+def test_mixture_alone_is_guidance():
+    given = batch(torch.tensor([0.5]), torch.tensor([3]))
+
+    def network(z, t, r, labels, guidance=None):
+        return torch.where(labels == NULL, 1.0, 10.0).view(-1, 1, 1, 1).expand_as(z), None
+
+    assert GuidedTarget(1.0, 0.5, (0.0, 1.0))(network, NULL, given).item() == 100 + 0.5 * 10 - 0.5 * 1
 
 
 def test_target_of_shortcut_models_follows_slowly():

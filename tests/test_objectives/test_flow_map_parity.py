@@ -278,7 +278,7 @@ def test_targets_of_shortcut_models_are_the_authors(monkeypatch, case):
     monkeypatch.setattr('mmcm.objectives.shortcut.squared', lambda error: targets.append(error) or error.sum((1, 2, 3)))
     objective(Networks(denoiser, denoiser), images, labels, 0)
     z = (1 - t).view(-1, 1, 1, 1) * images + t.view(-1, 1, 1, 1) * noise
-    u = denoiser(z, t, labels, t - size, velocities=True)[0]
+    u = denoiser(z, t, labels, next_sigma=t - size, velocities=True)[0]
     assert_close(targets[0] - u, SHORTCUT(case, 'v_target'), rtol=0, atol=2e-6)
 
 

@@ -71,3 +71,14 @@ def test_images_of_another_size_and_gains_beyond_one_are_refused():
         Deblurring(KERNEL, 16).degrade(torch.zeros(1, 1, 8, 8))
     with pytest.raises(InputError, match=r'\(0, 1\], got 0'):
         Deblurring(KERNEL, 16, smallest_gain=0)
+
+
+def test_rows_and_columns_of_other_images_than_squares_are_blurred_alike():
+    images = torch.rand(2, 1, 8, 12, dtype=torch.float64) * 2 - 1
+    operator, upright = Deblurring(KERNEL, (8, 12)), Deblurring(KERNEL, (12, 8))
+    blurred = operator.blurred(images)
+    torch.testing.assert_close(upright.blurred(images.transpose(2, 3)).transpose(2, 3), blurred)
+    known = operator.sharpened(blurred)
+    torch.testing.assert_close(known, operator.degrade(images), rtol=0, atol=1e-9)
+    with pytest.raises(InputError, match='images of 8 x 12 pixels, these have 12 x 8'):
+        operator.degrade(images.transpose(2, 3))

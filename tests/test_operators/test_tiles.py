@@ -49,3 +49,12 @@ def test_any_sampler_and_operator_take_tiles():
         torch.manual_seed(0)
         drawn.append(sampler(constrain(denoise, operator, known), latents, torch.randn_like))
     torch.testing.assert_close(drawn[0], drawn[1], rtol=1e-4, atol=1e-5)
+
+
+def test_tiles_of_other_proportions_cover_the_image_with_weights_that_add_up():
+    x = torch.rand(2, 1, 10, 30)
+    tiles = covering_tiles(10, 30, (6, 9))
+    seen = []
+    scaled = tiled(lambda cut, sigma, rows: seen.append(cut.shape[2:]) or cut / sigma.view(-1, 1, 1, 1), tiles, 4)
+    torch.testing.assert_close(scaled(x, torch.tensor([2.0, 4.0])), x / torch.tensor([2.0, 4.0]).view(-1, 1, 1, 1))
+    assert set(seen) == {(6, 9)} and tiles.window().shape == (6, 9)

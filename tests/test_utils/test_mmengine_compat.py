@@ -170,3 +170,36 @@ def test_private_names_are_used_nowhere_else():
             if isinstance(name, str) and not own and {f'_{each}' for each in PRIVATE} & set(name.split('.')):
                 found.append(f'{path.relative_to(PACKAGE)}: {name}')
     assert found == []
+
+
+def test_best_checkpoint_is_written_by_our_hook(tmp_path, monkeypatch):
+    runner = Runner.from_cfg(config(tmp_path))
+    hook = WholeCheckpointHook(by_epoch=False, save_best='x/distance')
+    saved = []
+    monkeypatch.setattr(hook, 'save_best_of', lambda runner, metrics: saved.append(metrics))
+    hook.after_val_epoch(runner, {'x/distance': 1.0})  # MMEngine's, which calls `_save_best_checkpoint`
+    assert saved == [{'x/distance': 1.0}]
+
+
+@pytest.mark.parametrize(
+    'key, better, worse',
+    [
+        ('frechet/distance', 1.0, 2.0),
+        ('frechet/spatial_distance', 1.0, 2.0),
+        ('kernel/distance', 1.0, 2.0),
+        ('sliced_wasserstein/distance', 1.0, 2.0),
+        ('FID', 1.0, 2.0),
+        ('label/accuracy', 2.0, 1.0),
+        ('inception/score', 2.0, 1.0),
+        ('precision_recall/recall', 2.0, 1.0),
+    ],
+)
+def test_rule_of_a_metric_follows_from_its_name(key, better, worse):
+    hook = WholeCheckpointHook(by_epoch=False, save_best='auto')
+    hook.infer_rule(key)
+    assert hook.key_indicators == [key] and hook.is_better_than[key](better, worse)
+
+
+def test_metric_whose_name_tells_no_rule_is_a_value_error():
+    with pytest.raises(ValueError, match='rule'):
+        WholeCheckpointHook(by_epoch=False, save_best='auto').infer_rule('mine/value')

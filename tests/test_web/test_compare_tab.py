@@ -28,9 +28,9 @@ def test_three_ways_draw_the_same_seeds_and_classes(client, models):
     drawings = [digits(4, 3, SEED, num_steps=1), digits(4, 3, SEED, num_steps=2), diffusion(4, 3, SEED, num_steps=4)]
     for path, drawing in zip((one, two, many), drawings):
         assert np.abs(tiles(path, 4, 4, 64).astype(int) - pixels(drawing)).max() <= 1
-    calls = ('1 network call each', '2 network calls each', '7 network calls each')  # 2 n - 1 with Heun
-    for words, expected in zip((one_words, two_words, many_words), calls):
-        assert f', {expected}' in words and 'per picture' in words
+    costs = ['1 network evaluation each', '2 network evaluations each', '7 network evaluations each']  # Heun: 2 n - 1
+    for words, expected in zip((one_words, two_words, many_words), costs):
+        assert f', {expected}' in words and 'per image' in words
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip('gradio')
@@ -14,8 +15,9 @@ from mmcm.datasets.digits import DigitsDataset
 from mmcm.datasets.photo_patches import PhotoPatches
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pixels
-from mmcm.web.edit_tab import WORDS, first, numbers_of, options_of, steps_of
+from mmcm.web.edit_tab import WORDS, factors_of, first, numbers_of, options_of, sentences, steps_of
 from mmcm.web.examples import KINDS, SIDE, enlarged
+from support.digits import BACKBONE, build, model_config, write_config
 
 SEED = 5
 ASKED = dict(task='inpaint', model='digits', label='3', picture=None, count=2, seed=SEED, steps=0, sigmas='', factor=2,
@@ -87,15 +89,15 @@ def test_candidates_are_those_of_the_command_line(client, models, digit, paint, 
     assert_enlarged(pictures, expected.candidates)
     assert_enlarged(shown(known)[0], [expected.picture, expected.known])
     assert captions == ([None] * 2 if label is None else ['3'] * 2)
-    assert 'per picture**: 2 pictures' in words and f'{expected.nfe} network call' in words
+    assert 'per image**: 2 images' in words and f'{expected.nfe} network evaluation' in words
 
 
 def test_other_steps_and_levels_are_taken(client, models, digit):
-    for changes, calls in ((dict(steps=3), '3 network calls'), (dict(sigmas='5, 1'), '2 network calls')):
+    for changes, calls in ((dict(steps=3), '3 network evaluations'), (dict(sigmas='5, 1'), '2 network evaluations')):
         *_, words = ask(client, models, task='super-resolve', picture=canvas(digit), **changes)
         assert calls in words
     *_, words = ask(client, models, task='variations', model='diffusion', picture=canvas(digit), steps=4)
-    assert '7 network calls' in words  # of Heun's method, whose last step takes one
+    assert '7 network evaluations' in words  # of Heun's method, whose last step takes one
 
 
 def test_steps_that_a_task_has_no_use_for_are_forgotten_when_they_are_hidden(models):
@@ -148,9 +150,9 @@ def test_sketch_begins_on_a_blank_canvas(client, models, paint):
 @pytest.mark.parametrize(
     'changes, message',
     [
-        (dict(picture=canvas()), 'there is no picture'),
+        (dict(picture=canvas()), 'there is no image'),
         (dict(picture='digit'), 'nothing is marked'),
-        (dict(picture='paint'), 'no picture below the paint'),
+        (dict(picture='paint'), 'no image below the paint'),
         (dict(picture='both', count=17), 'greater than maximum value 16'),
         (dict(picture='both', steps=1000), 'maximum value 100'),
         (dict(picture='both', label='eleven'), 'eleven'),
@@ -188,8 +190,8 @@ def test_examples_are_for_the_models_that_they_fit(models):
     digits, colour = (ConsistencyModelInferencer(name, device='cpu') for name in (models.digits, models.colour))
     titles = {inferencer: [kind.title for kind in KINDS if kind.fit(inferencer)] for inferencer in (digits, colour)}
     assert titles == {
-        digits: ['drawn by the model', 'handwritten digit'],
-        colour: ['drawn by the model', 'patch of a photograph', 'photograph'],
+        digits: ['sample of the model', 'handwritten digit'],
+        colour: ['sample of the model', 'patch of a photograph', 'photograph'],
     }
     for inferencer, names in titles.items():
         for kind in KINDS:
@@ -223,3 +225,36 @@ def test_small_picture_is_enlarged_and_is_the_same_to_the_model(size, shown_size
     assert large.size == shown_size
     if min(size) >= 8:
         np.testing.assert_array_equal(fit_image(large, 3, 8), fit_image(picture, 3, 8))
+
+
+def test_model_of_other_proportions_says_what_it_sees_and_takes_factors_of_both_sides(tmp_path):
+    backbone = dict(BACKBONE, image_size=(8, 12), in_channels=3, out_channels=3, num_classes=None)
+    denoiser = dict(type='KarrasDenoiser', backbone=backbone)
+    torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), tmp_path / 'x.pt')
+    config = write_config(tmp_path, model=model_config(denoiser=denoiser))
+    inferencer = ConsistencyModelInferencer(config, tmp_path / 'x.pt', 'cpu')
+    assert 'the central part of the image, scaled to 12 x 8 pixels' in sentences('colorize', inferencer)
+    assert factors_of(inferencer)['choices'] == [2, 4]  # divisors of 8 and of 12
+    for kind in KINDS:
+        if kind.fit(inferencer):
+            picture, _ = kind.get(inferencer, 0)
+            assert min(picture.size) >= 8
+            assert fit_image(enlarged(picture), 3, (8, 12)).shape == (8, 12, 3)
+
+
+@pytest.mark.parametrize('task', ['inpaint', 'colorize', 'uncrop', 'deblur'])
+def test_candidates_of_other_proportions_are_those_of_the_command_line(client, models, digit, paint, task):
+    layers = [paint] if task == 'inpaint' else []
+    gallery, *_ = ask(client, models, task=task, model='wide', label='no class', picture=canvas(digit, *layers))
+    options = {name: dict(ASKED, kernel=[1, 2, 1])[name] for name in OPTIONS[task]}
+    if task == 'inpaint':
+        options['mask'] = np.repeat([[0], [255]], SIDE // 2, axis=0).repeat(SIDE, 1).astype(np.uint8)
+    inferencer = ConsistencyModelInferencer(models.wide, device='cpu')
+    expected = edit_picture(inferencer, task, digit, None, 2, SEED, region='square', **options)
+    pictures, _ = shown(gallery)
+    assert expected.candidates.shape == (2, 3, 8, 12)
+    for picture, candidate in zip(pictures, expected.candidates, strict=True):
+        step = picture.shape[0] // 8
+        enlarged_candidate = to_pixels(candidate).repeat(step, 0).repeat(step, 1)
+        assert picture.shape == enlarged_candidate.shape
+        assert np.abs(picture.astype(int) - enlarged_candidate).max() <= 1

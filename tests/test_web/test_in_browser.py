@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def draw_digits_of_a_class(page):
     page.tab('Sample')
     page.choose('#sample-label input', LABEL)
     page.enter('#sample-count input[type=number]', '10')
-    assert '10 pictures' in page.press('#sample-run', '#sample-words')
+    assert '10 images' in page.press('#sample-run', '#sample-words')
     page.screenshot('sample')
     (sheet,) = page.pictures('#sample-sheet')
     digits = [small(tile) for tile in tiles(sheet, 10)]
@@ -105,7 +106,7 @@ def inpaint_what_was_painted(page):
     rows = (((-160, y), (160, y), (160, y + 20), (-160, y + 20)) for y in range(40, 160, 40))
     page.drag('#edit-picture canvas', *(point for row in rows for point in row))
     page.screenshot('edit_painted')
-    assert '4 pictures' in page.press('#edit-run', '#edit-words')
+    assert '4 images' in page.press('#edit-run', '#edit-words')
     page.screenshot('edit')
     seen, known = map(small, page.pictures('#edit-known', 2))
     candidates = np.stack([small(picture) for picture in page.pictures('#edit-gallery', 4)])
@@ -202,12 +203,15 @@ def stop_an_edit(page, models):
     page.choose('#edit-task input', 'Variations')
     page.choose('#edit-model input', 'slow')
     page.waiting.until(lambda driver: page.all('#edit-label'))
-    take_example(page, 'drawn')
+    take_example(page, 'sample')
     page.enter('#edit-steps input', '100')
     page.one('#edit-run').click()
-    page.waiting.until(lambda driver: 'Drawing: step' in page.one('#edit-words').text)
+    page.waiting.until(lambda driver: 'Sampling: step' in page.one('#edit-words').text)
     page.one('#edit-stop').click()
     page.waiting.until(lambda driver: page.one('#edit-words').text == 'Stopped.')
+    for _ in range(20):  # no step that was on its way comes after it
+        assert page.one('#edit-words').text == 'Stopped.'
+        time.sleep(0.1)
 
 
 def be_told_of_a_large_photograph(page, folder):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip('gradio')
 
@@ -23,7 +24,7 @@ def test_strip_leads_from_the_first_to_the_last(client):
     strip = tiles(path, 5, 5, 144, captions=False)
     assert np.abs(strip.astype(int) - pixels(interpolate(digits, (4, 7), (3, 8), 5))).max() <= 1
     assert np.abs(strip[0].astype(int) - pixels(digits(labels=3, seed=[4]))[0]).max() <= 1  # what its seed draws
-    assert ', 1 network call each' in words
+    assert ', 1 network evaluation each' in words
 
 
 def test_models_without_classes_interpolate_too(client, models):
@@ -58,3 +59,14 @@ def test_strip_beyond_the_limits_is_refused(client, changes):
     with pytest.raises(AppError) as error:
         ask(client, **changes)
     assert '\n' not in str(error.value)
+
+
+def test_images_of_other_proportions_are_interpolated(client, models):
+    path, _ = ask(client, model='wide', steps=2)
+    wide = ConsistencyModelInferencer(models.wide, device='cpu')
+    strip, expected = np.asarray(Image.open(path)), pixels(interpolate(wide, (4, 7), None, 5))  # by its own two steps
+    height = strip.shape[0] - 8
+    tile = strip[4 : 4 + height, 4 : 4 + height * 12 // 8].astype(int)
+    step = height // 8
+    assert strip.shape[1] == 4 + 5 * (12 * step + 4)
+    assert np.abs(tile - expected[0].repeat(step, 0).repeat(step, 1)).max() <= 1

@@ -32,14 +32,14 @@ def test_sheet_has_the_pictures_of_the_command_line(client, digits):
     expected = pixels(digits(4, '3', SEED))
     drawn = tiles(path, 4, 2, 256)
     assert np.abs(drawn.astype(int) - expected).max() <= 1
-    assert 'per picture**: 4 pictures in ' in words and ', 1 network call each, on cpu.' in words
+    assert 'per image**: 4 images in ' in words and ', 1 network evaluation each, on cpu.' in words
 
 
 def test_the_slider_is_the_level_of_the_second_step(client, digits):
     path, words = ask(client, steps=2, power=-0.3)
     expected = pixels(digits(4, '3', SEED, sigmas=(80, 10**-0.3)))
     assert np.abs(tiles(path, 4, 2, 256).astype(int) - expected).max() <= 1
-    assert '2 network calls each' in words
+    assert '2 network evaluations each' in words
     other, _ = ask(client, steps=2, power=0.5)
     assert np.abs(tiles(other, 4, 2, 256).astype(int) - expected).max() > 10
 
@@ -73,7 +73,7 @@ def test_models_without_classes_names_and_other_samplers(client, models):
     path, words = ask(client, model='diffusion', steps=3)
     drawing = ConsistencyModelInferencer(models.diffusion, device='cpu')(4, 3, SEED, num_steps=3)
     assert np.abs(tiles(path, 4, 2, 256).astype(int) - pixels(drawing)).max() <= 1
-    assert '5 network calls each' in words  # 2 n - 1
+    assert '5 network evaluations each' in words  # 2 n - 1
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_models_without_classes_names_and_other_samplers(client, models):
         (dict(count=0), 'minimum value 1'),
         (dict(count=31), 'maximum value 30'),
         (dict(count=2.5), 'integer from 1 to 30'),
-        (dict(count=None), 'Pictures has to be a number'),
+        (dict(count=None), 'Images has to be a number'),
         (dict(count='4'), 'has to be a number'),
         (dict(count=True), 'has to be a number'),
         (dict(count=[4]), 'has to be a number'),

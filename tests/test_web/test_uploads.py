@@ -51,8 +51,8 @@ def paint(folder, name, size, box, colour=(9, 8, 7, 255)):
     [
         (png_header(30_000, 30_000), 'more than 33554432'),
         (png_header(6_000, 6_000), 'the upload has 6000 x 6000'),
-        (png_header(10, 10), 'broken'),
-        (b'dear all, this is a letter', 'no picture'),
+        (png_header(10, 10), 'damaged'),
+        (b'dear all, this is a letter', 'no image'),
         (b'', 'the upload is empty'),
         (b'\xff\xd8' + bytes(3_000_000), '3000002 bytes, more than 2097152'),
     ],
@@ -131,7 +131,7 @@ def test_layer_without_paint_is_none(read, tmp_path):
 def test_paint_of_another_size_and_many_layers_are_refused(read, tmp_path):
     save(tmp_path, 'picture.png', np.zeros((4, 4)))
     paint(tmp_path, 'layer.png', (4, 5), (0, 0, 2, 2))
-    with pytest.raises(gr.Error, match='4 x 5 pixels and the picture of 4 x 4'):
+    with pytest.raises(gr.Error, match='4 x 5 pixels and the image of 4 x 4'):
         read('picture.png', 'layer.png')
     with pytest.raises(gr.Error, match='one layer'):
         read('picture.png', 'layer.png', 'layer.png')
@@ -195,7 +195,7 @@ def test_file_in_place_of_any_other_value_is_not_read(web, tmp_path):
 def test_server_tells_of_bad_uploads(web):
     for content, name, words in (
         (png_header(30_000, 30_000), 'huge.png', 'more than 33554432'),
-        (b'dear all', 'letter.jpg', 'no picture'),
+        (b'dear all', 'letter.jpg', 'no image'),
         (b'', 'none.png', 'is empty'),
     ):
         status, path = web.upload(content, name)

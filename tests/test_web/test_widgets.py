@@ -62,6 +62,13 @@ def test_long_names_of_classes_are_cut(monkeypatch):
 def test_times_in_words():
     assert [duration(seconds) for seconds in (0.00123456, 0.5, 2, 61.26)] == ['1.23 ms', '500 ms', '2 s', '61.3 s']
     assert time_in_words(4, 0.2, 1, 'cpu') == (
-        '**50 ms per picture**: 4 pictures in 200 ms, 1 network call each, on cpu.'
+        '**50 ms per image**: 4 images in 200 ms, 1 network evaluation each, on cpu.'
     )
-    assert time_in_words(1, 2, 3, 'cuda') == '**2 s** for the picture, 3 network calls, on cuda.'
+    assert time_in_words(1, 2, 3, 'cuda') == '**2 s** for the image, 3 network evaluations, on cuda.'
+
+
+@pytest.mark.parametrize('height, width', [(8, 24), (24, 8)])
+def test_grid_of_other_proportions_has_the_width_of_one_of_squares(height, width):
+    drawn = page_grid(torch.zeros(9, 3, height, width, dtype=torch.uint8), 3)
+    square = page_grid(torch.zeros(9, 3, 24, 24, dtype=torch.uint8), 3)
+    assert drawn.shape[1] <= square.shape[1] and drawn.shape[0] <= square.shape[0]

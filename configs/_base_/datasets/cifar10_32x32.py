@@ -1,4 +1,4 @@
-_base_ = ['./in_memory.py', '../evaluation/inception.py']
+_base_ = ['./in_memory.py', '../evaluation/inception.py', '../evaluation/validation.py']
 class_names = 'cifar10'
 train_dataloader = dict(
     dataset=dict(
@@ -9,3 +9,4 @@ train_dataloader = dict(
     )
 )
 test_evaluator = dict(reference='train')  # as in the papers
+val_dataloader = dict(dataset=dict(num_samples=2000))

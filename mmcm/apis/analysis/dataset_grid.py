@@ -9,7 +9,8 @@ import torch
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.utils.checks import check_count
 from mmcm.utils.progress import progress_bar
-from mmcm.visualization.figures import counted, new_figure, rendered
+from mmcm.utils.wording import counted
+from mmcm.visualization.figures import new_figure, rendered
 from mmcm.visualization.grids import CAPTION_HEIGHT, caption, grid, named_grid, on_square
 
 SHOWN_NAME = 24  # letters of a class name beside its row
@@ -26,7 +27,7 @@ def dataset_sheet(
     side: int = 64,
     progress: bool = False,
 ) -> tuple[np.ndarray, dict]:
-    """Draw a sheet of a data set.
+    """Return a grid of a data set.
 
     Args:
         data (ImageDataset): The data set, which may have images of several sizes.
@@ -34,11 +35,11 @@ def dataset_sheet(
         columns (int): Images of each, chosen at random.
         seed (int): Seed of that choice.
         num_measured (int): How many images sizes and colours are taken of, evenly spread.
-        side (int): Larger images are reduced to this side for the sheet, smaller ones magnified.
+        side (int): Larger images are reduced to this side for the grid, smaller ones magnified.
         progress (bool): Whether to show a progress bar on stderr.
 
     Returns:
-        tuple[ndarray, dict]: The sheet, (H, W, 3), uint8 RGB, and the numbers on it as plain values; see `measure`.
+        tuple[ndarray, dict]: The grid, (H, W, 3), uint8 RGB, and the numbers on it as plain values; see `measure`.
     """
     for name, value in (('rows', rows), ('columns', columns), ('num_measured', num_measured), ('side', side)):
         check_count(name, value)

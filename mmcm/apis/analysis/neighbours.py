@@ -4,7 +4,7 @@ The scale is the distance from training images to their own nearest neighbours: 
 training image than these are to each other has been memorised, or nearly.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.features.base import FeatureExtractor
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.images import shape_in_words
 from mmcm.utils.progress import progress_bar
 from mmcm.visualization.grids import named_grid
 
@@ -82,9 +83,8 @@ def find_neighbours(
         raise InputError(f'{k} neighbours need at least {k + 1} training images, got {len(data)}.')
     shapes = [tuple(images[0]['inputs'].shape) for images in (samples, data)]
     if shapes[0] != shapes[1]:
-        raise InputError(
-            f'samples of {described(shapes[0])} cannot be compared with training images of {described(shapes[1])}.'
-        )
+        of_samples, of_data = map(shape_in_words, shapes)
+        raise InputError(f'samples of {of_samples} cannot be compared with training images of {of_data}.')
     chosen = np.unique(np.linspace(0, len(data) - 1, min(num_real, len(data))).round().astype(np.int64))
     device = torch.device(get_device())
 
@@ -163,7 +163,7 @@ def report(found: Neighbours, real: Neighbours, samples: ImageDataset, data: Ima
 def neighbour_sheet(
     found: Neighbours, samples: ImageDataset, data: ImageDataset, rows: int = 16, min_side: int = 64
 ) -> np.ndarray:
-    """Return a sheet, (H, W, 3), uint8 RGB: samples, those nearest to training images first, and their neighbours.
+    """Return a grid, (H, W, 3), uint8 RGB: samples, those nearest to training images first, and their neighbours.
 
     The number below each neighbour is its distance.
     """
@@ -175,9 +175,3 @@ def neighbour_sheet(
     captions = [text for index in chosen for text in ('', *(f'{distance:.3g}' for distance in found.distances[index]))]
     columns = ['sample', *(f'{rank}' for rank in range(1, found.indices.shape[1] + 1))]
     return named_grid(tiles, [f'image {index}' for index in chosen], columns, min_side, captions)
-
-
-def described(shape: Sequence[int]) -> str:
-    """Return the shape (C, H, W) of an image in words."""
-    channels, height, width = shape
-    return f'{width} x {height} pixels in {channels} channel{"s" * (channels != 1)}'

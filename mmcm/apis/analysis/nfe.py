@@ -1,4 +1,4 @@
-"""Plot of a metric against the NFE, the calls of the network per image, with a line for each method."""
+"""Plot of a metric against the NFE (network evaluations per image), with a line for each method."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mmcm.utils.errors import InputError
 from mmcm.visualization.figures import literal, new_figure, rendered
 
 CLOSEST_TICKS = 1.2  # ratio of two numbers on the axis; closer ones would touch
-MARKERS = 'osD^vP*Xh<>'  # so that lines are told apart without their colours
+MARKERS = 'osD^vP*Xh<>'  # so that lines differ without their colours, too
 
 
 class Curve(NamedTuple):
@@ -149,7 +149,7 @@ def draw_curves(
         if high < 10 * low:  # one power of ten is in sight, or none: round numbers mark the axis instead
             axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
             axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel('network calls per image')
+    axes.set_xlabel('NFE (network evaluations per image)')
     axes.set_ylabel(literal(title))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -7,7 +7,7 @@ import numpy as np
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.utils.errors import InputError
-from mmcm.visualization.figures import counted
+from mmcm.utils.wording import counted
 from mmcm.visualization.grids import named_grid, on_square
 
 
@@ -63,7 +63,7 @@ def seed_sheet(
     tiles, names = [], []
     for row, inferencer, request in zip(rows, inferencers, requests):
         tiles.append(inferencer.sample(request).pixels)
-        names.append(f'{row.name or row.model}\n{counted(request.sampler.nfe, "network call")}')
+        names.append(f'{row.name or row.model}\n{counted(request.sampler.nfe, "network evaluation")}')
         inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
     side = max(max(images.shape[2:]) for images in tiles)
     return named_grid(

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import cv2
 
 from mmcm.datasets.lsun import LSUN
+from mmcm.datasets.transforms.center_crop import center_crop
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.utils.block_store import BlockStore, Journal
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.corrupt_images import LEAVE_OUT, ON_CORRUPT
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, remove, write_bytes
+from mmcm.utils.image_shape import Size, json_size, plain_size
 from mmcm.utils.interrupts import end_with_parent, unseen_by_children
 from mmcm.utils.locks import locked
 from mmcm.utils.outputs import check_free, check_outputs, folder_made
@@ -52,7 +54,7 @@ class Settings(NamedTuple):
     """Format of the images; see `export_lsun`."""
 
     format: str
-    size: int | None
+    size: int | list[int] | None
     quality: int | None
 
 
@@ -60,7 +62,7 @@ def export_lsun(
     data_root: str,
     out: Path,
     file_format: str = 'png',
-    size: int | None = 256,
+    size: Size | None = 256,
     quality: int = 95,
     max_images: int | None = None,
     corrupt: str = ON_CORRUPT[0],
@@ -78,7 +80,8 @@ def export_lsun(
         out (Path): The folder for the images, for `corrupt.txt`, which lists images that could not be decoded, and for
             `export.json`, which holds the settings.
         file_format (str): 'png', 'jpeg', 'webp' or 'original': the bytes as they are in the database.
-        size (int, optional): Height and width of the images in pixels; neither cropped nor scaled if None.
+        size (int | Sequence[int], optional): Size of the images in pixels: the side of a square, or (height, width);
+            neither cropped nor scaled if None.
         quality (int): Of 'jpeg' and 'webp', 1 to 100.
         max_images (int, optional): Export only the first images, this many at most.
         corrupt (str): What to do with an image that cannot be decoded: 'stop' or 'skip'.
@@ -95,13 +98,15 @@ def export_lsun(
     if max_images is not None:
         check_count('max_images', max_images)
     if size is not None:
-        check_count('size', size, most=MAX_SIDE)
+        size = plain_size(size, most=MAX_SIDE)
     check_choice('format', file_format, (*FORMATS, ORIGINAL))
     check_choice('corrupt', corrupt, ON_CORRUPT)
-    crop = [dict(type='CenterCropToSquare', size=size)] if size else []
+    crop = [] if size is None else [center_crop(size)]
     dataset = LSUN(data_root, [dict(type='LoadImage'), *crop])
     settings = Settings(
-        file_format, None if file_format == ORIGINAL else size, quality if file_format in ('jpeg', 'webp') else None
+        file_format,
+        None if file_format == ORIGINAL or size is None else json_size(size),
+        quality if file_format in ('jpeg', 'webp') else None,
     )
     check_outputs({'OUT': out}, force=True, folders=True)
     with folder_made(out.absolute()), locked(out, 'being written'):
@@ -109,44 +114,35 @@ def export_lsun(
         if new and not force and out.is_dir():
             check_free('OUT', out, [path.name for path in out.iterdir() if IS_OURS.fullmatch(path.name)])
         try:
-            return export(dataset, out, settings, max_images, corrupt, workers, progress, force)
+            open_journal(out, settings, dataset, force)
+            total = min(len(dataset), max_images or len(dataset))
+            blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
+            folders = [out / f'{number:05d}' for number in range(len(blocks))]
+            work = partial(write_block, dataset, settings, corrupt == 'stop', force)
+            done = []
+            with progress_bar('exporting', len(blocks), progress, 'blocks') as advance:
+                for block in results(work, folders, blocks, min(workers, len(blocks))):
+                    done.append(block)
+                    advance()
+            bad = [line for block in done for line in block.corrupt]
+            write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
         except InputError:
             if new:
                 remove_if_empty(out, made)
             raise
+    return Export(sum(block.num_written for block in done), sum(block.num_found for block in done), bad)
 
 
-def export(
-    dataset: LSUN,
-    out: Path,
-    settings: Settings,
-    max_images: int | None,
-    corrupt: str,
-    workers: int,
-    progress: bool,
-    force: bool = False,
-) -> Export:
-    """See `export_lsun`."""
+def open_journal(out: Path, settings: Settings, dataset: LSUN, force: bool) -> None:
+    """Write the settings of an export to `out`, unless they are there; an InputError if it has others."""
     advice = 'choose another folder, empty this one, or give --force to replace its files'
     journal = Journal(out / SETTINGS_FILE, 'an export', advice, indent=2)
     request = {**settings._asdict(), 'source': dataset.fingerprint}
-    found_request = None if force else journal.read()
-    journal.check(request, found_request)
-    if found_request is None:
+    found = None if force else journal.read()
+    journal.check(request, found)
+    if found is None:
         make_folder(out)
         journal.write(request)
-    total = min(len(dataset), max_images or len(dataset))
-    blocks = [range(start, min(start + PER_FOLDER, total)) for start in range(0, total, PER_FOLDER)]
-    folders = [out / f'{number:05d}' for number in range(len(blocks))]
-    work = partial(write_block, dataset, settings, corrupt == 'stop', force)
-    done = []
-    with progress_bar('exporting', len(blocks), progress, 'blocks') as advance:
-        for block in results(work, folders, blocks, min(workers, len(blocks))):
-            done.append(block)
-            advance()
-    bad = [line for block in done for line in block.corrupt]
-    write_bytes(out / CORRUPT_FILE, ''.join(f'{line}\n' for line in bad).encode(errors='backslashreplace'))
-    return Export(sum(block.num_written for block in done), sum(block.num_found for block in done), bad)
 
 
 def remove_if_empty(out: Path, made: bool) -> None:

@@ -6,23 +6,19 @@ on the number of workers.
 
 import hashlib
 import json
-import math
 import signal
 import sys
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 
+from mmcm.apis.data.image_chunks import Chunk, Chunks, load_chunks
 from mmcm.apis.data.pack_file import READ_AT_ONCE, PackFile
-from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.datasets.image_dataset import ImageDataset, classes_without_images
 from mmcm.datasets.image_pack import read_images, read_labels, read_notes
 from mmcm.datasets.transparency import transparency_in_words
@@ -34,8 +30,6 @@ from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
-CHUNK_BYTES = 2**22  # a chunk has about so many,
-CHUNK_IMAGES = 256  # but no more images than that
 SAVE_INTERVAL = 1.0  # seconds between writes of the journal, which wait for the disk
 
 
@@ -88,7 +82,7 @@ def pack(
     out = Path(out)
     num_images = dataset.num_images
     first, shape = _first_image(dataset, corrupt)
-    chunks = _Chunks(dataset, shape, first)
+    chunks = Chunks(dataset, shape, first)
     request = dict(
         fingerprint=dataset.fingerprint,
         labels=None if dataset.labels is None else hashlib.sha256(dataset.labels[:num_images].data).hexdigest(),
@@ -98,65 +92,23 @@ def pack(
         mmcm=__version__,
     )
     with PackFile(out, shape, num_images, request) as file:
-        done = file.state.get('chunks', 0)
-        skipped = [tuple(entry) for entry in file.state.get('corrupt', ())]
+        found = _Progress(file)
         num_found = file.num_rows
-        num_transparent = file.state.get('transparent', 0)
-        if progress and done:
+        if progress and found.chunks:
             print(f'{file.part} holds {num_found} images already', file=sys.stderr)
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'This DataLoader will create')  # more processes than cores
-            loader = iter(
-                DataLoader(
-                    chunks,
-                    batch_size=None,
-                    sampler=range(done, len(chunks)),
-                    num_workers=workers if workers > 1 else 0,
-                    collate_fn=_unchanged,
-                    worker_init_fn=_one_core,
-                )
-            )
-        try:
-            with progress_bar('packing', len(chunks) - done, progress, 'blocks') as advance:
-                saved = time.monotonic()
-                for chunk in loader:
-                    if chunk.misfit:
-                        file.discard()
-                        raise InputError(chunk.misfit)
-                    if chunk.corrupt and corrupt == 'stop':
-                        raise InputError(
-                            f'{chunk.corrupt[0][1]} {file.num_rows} images are packed: '
-                            f'{LEAVE_OUT}, and goes on from there.'
-                        )
-                    file.append(chunk.rows.numpy())
-                    skipped += chunk.corrupt
-                    num_transparent += chunk.num_transparent
-                    done += 1
-                    if time.monotonic() - saved >= SAVE_INTERVAL:
-                        file.save(chunks=done, corrupt=in_short(skipped), transparent=num_transparent)
-                        saved = time.monotonic()
-                    advance()
-        except KeyboardInterrupt as error:
-            message = (
-                f'{file.num_rows} images are packed: the same command goes on from there.'
-                if file.num_rows
-                else 'No image had been packed yet.'
-            )
-            raise Interrupted(getattr(error, 'number', signal.SIGINT), message) from None
-        except RuntimeError as error:
-            if 'DataLoader worker' not in str(error):
-                raise
-            raise InputError(
-                f'a process that reads images was killed, maybe for want of memory. {file.num_rows} '
-                'images are packed: the same command goes on, maybe with fewer --workers.'
-            ) from error
-        finally:
-            if not file.num_rows:
-                file.discard()
-            elif file.part.exists():
-                file.save(chunks=done, corrupt=in_short(skipped), transparent=num_transparent)
-        kept = np.setdiff1d(np.arange(num_images), [index for index, _ in skipped])
-        reasons = [reason for _, reason in skipped]
+        with _kept(file, found), progress_bar('packing', len(chunks) - found.chunks, progress, 'blocks') as advance:
+            for chunk in load_chunks(chunks, found.chunks, workers):
+                if chunk.misfit:
+                    file.discard()
+                    raise InputError(chunk.misfit)
+                if chunk.corrupt and corrupt == 'stop':
+                    raise InputError(
+                        f'{chunk.corrupt[0][1]} {file.num_rows} images are packed: {LEAVE_OUT}, and goes on from there.'
+                    )
+                found.add(chunk)
+                advance()
+        kept = np.setdiff1d(np.arange(num_images), [index for index, _ in found.corrupt])
+        reasons = [reason for _, reason in found.corrupt]
         labels = None if dataset.labels is None else dataset.labels[kept]
         notes = dict(
             classes=list(dataset.metainfo['classes']),
@@ -168,10 +120,72 @@ def pack(
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
     transparency = dataset.transparency
     composited = (
-        None if transparency is None else transparency_in_words(num_transparent, len(kept), transparency.background)
+        None
+        if transparency is None
+        else transparency_in_words(found.num_transparent, len(kept), transparency.background)
     )
     empty = None if labels is None else classes_without_images(labels, dataset.metainfo['classes'])
     return Packing(len(kept), reasons, num_found, composited, empty)
+
+
+class _Progress:
+    """What has been packed, also by an earlier run, and its journal.
+
+    Args:
+        file (PackFile): The unfinished pack.
+
+    Attributes:
+        chunks (int): Number of packed chunks.
+        corrupt (list[tuple[int, str]]): Index and reason of each image that was skipped.
+        num_transparent (int): Number of transparent images.
+    """
+
+    def __init__(self, file: PackFile) -> None:
+        self.file = file
+        self.chunks = file.state.get('chunks', 0)
+        self.corrupt = [tuple(entry) for entry in file.state.get('corrupt', ())]
+        self.num_transparent = file.state.get('transparent', 0)
+        self.saved = time.monotonic()
+
+    def add(self, chunk: Chunk) -> None:
+        """Append a chunk to the file; write the journal every `SAVE_INTERVAL` seconds."""
+        self.file.append(chunk.rows.numpy())
+        self.corrupt += chunk.corrupt
+        self.num_transparent += chunk.num_transparent
+        self.chunks += 1
+        if time.monotonic() - self.saved >= SAVE_INTERVAL:
+            self.save()
+
+    def save(self) -> None:
+        """Write the journal."""
+        self.file.save(chunks=self.chunks, corrupt=in_short(self.corrupt), transparent=self.num_transparent)
+        self.saved = time.monotonic()
+
+
+@contextmanager
+def _kept(file: PackFile, found: _Progress) -> Iterator[None]:
+    """Keep the packed images when the block ends for any reason, and say so in errors."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        message = (
+            f'{file.num_rows} images are packed: the same command goes on from there.'
+            if file.num_rows
+            else 'No image had been packed yet.'
+        )
+        raise Interrupted(getattr(error, 'number', signal.SIGINT), message) from None
+    except RuntimeError as error:
+        if 'DataLoader worker' not in str(error):
+            raise
+        raise InputError(
+            f'a process that reads images was killed, maybe for want of memory. {file.num_rows} images are packed: the '
+            'same command goes on, maybe with fewer --workers.'
+        ) from error
+    finally:
+        if not file.num_rows:
+            file.discard()
+        elif file.part.exists():
+            found.save()
 
 
 def verify(path: str | Path) -> dict[str, Any]:
@@ -203,63 +217,6 @@ def verify(path: str | Path) -> dict[str, Any]:
     return notes
 
 
-@dataclass
-class _Chunk:
-    """Images, uint8 (B, H, W, C), with index and reason of corrupt ones, or a message about an image that misfits."""
-
-    rows: torch.Tensor
-    corrupt: list[tuple[int, str]]
-    misfit: str | None = None
-    num_transparent: int = 0
-
-
-class _Chunks(Dataset):
-    """The images of a data set in chunks.
-
-    Args:
-        dataset (ImageDataset): The data set.
-        shape (tuple[int, int, int]): Required (H, W, C) of all images.
-        first (int): Index of an image of this shape.
-    """
-
-    def __init__(self, dataset: ImageDataset, shape: tuple[int, int, int], first: int) -> None:
-        self.dataset = dataset
-        self.shape = shape
-        self.first = first
-        self.size = min(CHUNK_IMAGES, max(1, CHUNK_BYTES // math.prod(shape)))
-
-    def __len__(self) -> int:
-        return math.ceil(self.dataset.num_images / self.size)
-
-    def __getitem__(self, index: int) -> _Chunk:
-        indices = range(index * self.size, min((index + 1) * self.size, self.dataset.num_images))
-        if isinstance(self.dataset, ImageArrays) and self.dataset.pipeline is None:
-            return _Chunk(self.dataset.gathered(np.asarray(indices)).permute(0, 2, 3, 1).contiguous(), [])
-        nothing = torch.empty(0, *self.shape, dtype=torch.uint8, device='cpu')
-        rows, corrupt, num_transparent = [], [], 0
-        transparency = self.dataset.transparency
-        for position in indices:
-            try:
-                image = self.dataset[position]['inputs'].permute(1, 2, 0)
-            except InputError as error:
-                corrupt.append((position, str(error)))
-                continue
-            if tuple(image.shape) != self.shape:
-                sizes = [
-                    f'{self.dataset.source_of(place)} has {width} x {height} pixels in {channels} channels'
-                    for place, (height, width, channels) in ((self.first, self.shape), (position, image.shape))
-                ]
-                return _Chunk(
-                    nothing,
-                    [],
-                    f'{sizes[0]}, but {sizes[1]}: the images of a pack have one size. Cut them '
-                    'to squares of one by --size.',
-                )
-            rows.append(image)
-            num_transparent += transparency is not None and transparency.is_transparent(position)
-        return _Chunk(torch.stack(rows) if rows else nothing, corrupt, num_transparent=num_transparent)
-
-
 def in_short(skipped: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
     """Return index and reason of skipped images, with `MOST_REASONS` reasons at most."""
     return [(index, reason if number < MOST_REASONS else '') for number, (index, reason) in enumerate(skipped)]
@@ -278,20 +235,11 @@ def _first_image(dataset: ImageDataset, corrupt: str) -> tuple[int, tuple[int, i
     raise InputError(f'none of the {dataset.num_images} images can be read.')
 
 
-def _unchanged(chunk: Any) -> Any:
-    return chunk
-
-
-def _one_core(_: int) -> None:
-    """Leave the other cores to the other processes."""
-    cv2.setNumThreads(0)
-
-
 def check_nothing_random(transforms: Sequence[dict]) -> None:
     """Raise an InputError if one of `transforms` is random: a pack would hold a single outcome of it."""
     for transform in transforms:
         if str(transform['type']).split('.')[-1].startswith('Random'):
             raise InputError(
                 f'{transform["type"]} in the pipeline is random, and a pack holds each image once: take '
-                'CenterCropToSquare in its place, or leave it to the training.'
+                'CenterCropToSize in its place, or leave it to the training.'
             )

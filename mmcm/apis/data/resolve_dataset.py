@@ -1,30 +1,29 @@
 """Resolving data sets: from a user's name, path or config to the config of a data set without augmentation."""
 
-import logging
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from mmcm.config import read_config
+from mmcm.datasets.derived_configs import unmirrored
 from mmcm.datasets.formats.image_archive import open_archive
 from mmcm.datasets.formats.image_names import LABELS_FILE, shown
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_pack import LABELS, read_images
 from mmcm.datasets.lsun import DATA_FILE
+from mmcm.datasets.transforms.center_crop import center_crop
 from mmcm.datasets.transforms.load_image import check_background
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.registry import DATASETS
 from mmcm.utils.bounded import Unreadable, parse_json
-from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import Size, height_and_width
+from mmcm.utils.log import log_warning
 from mmcm.utils.npz import open_npz
 from mmcm.zoo import list_models
 
-MIRRORING = ('RandomFlip',)  # transforms of a training pipeline that are left out
 ANY_LABELS = 2**40  # bytes; the data set limits them by the number of images
 
 
@@ -33,7 +32,7 @@ class NoDataError(InputError):
 
 
 def find_dataset(
-    source: str | Path | dict, size: int | None = None, channels: int | None = None, background: str | None = None
+    source: str | Path | dict, size: Size | None = None, channels: int | None = None, background: str | None = None
 ) -> ImageDataset:
     """Build the data set that `source` names; see `dataset_config` and `build_images`."""
     return build_images(dataset_config(source, size, channels, background))
@@ -48,7 +47,7 @@ def build_images(config: dict) -> ImageDataset:
 
 
 def dataset_config(
-    source: str | Path | dict, size: int | None = None, channels: int | None = None, background: str | None = None
+    source: str | Path | dict, size: Size | None = None, channels: int | None = None, background: str | None = None
 ) -> dict:
     """Return the config of the data set that `source` names, without mirror images.
 
@@ -56,8 +55,8 @@ def dataset_config(
         source (str | Path | dict): A config file, the name of one that comes with mmcm or of a model of the zoo (its
             training data), an npz of images (`arr_0`), an lmdb of LSUN, a folder or a zip of images, or the config of a
             data set.
-        size (int, optional): Crop and scale image files to `size` x `size` pixels; None keeps their size. Other data
-            sets have their own size, or set it in their config.
+        size (int | Sequence[int], optional): Crop and scale image files to this size in pixels: the side of a square,
+            or (height, width); None keeps their size. Other data sets have their own size, or set it in their config.
         channels (int, optional): Read image files or an npz as grey, 1, or RGB, 3. With None, files are RGB, and an npz
             keeps its channels. Other data sets have their own number of channels.
         background (str, optional): Background of transparent images; see ImageFiles. None means white, or the setting
@@ -70,10 +69,10 @@ def dataset_config(
     return on_background([config_of(source, size, channels)], background)[0]
 
 
-def config_of(source: str | Path | dict, size: int | None, channels: int | None) -> dict:
+def config_of(source: str | Path | dict, size: Size | None, channels: int | None) -> dict:
     """See `dataset_config`."""
     if size is not None:
-        check_count('size', size, most=MAX_SIDE)
+        height_and_width(size, most=MAX_SIDE)
     if isinstance(source, dict):
         return unmirrored(source)
     path = Path(source).expanduser()
@@ -128,13 +127,13 @@ def named_config(name: str | Path, options: dict | None = None) -> Config:
 
 
 def images_config(
-    path: Path, size: int | None = None, by_subfolder: bool = True, channels: int | None = None
+    path: Path, size: Size | None = None, by_subfolder: bool = True, channels: int | None = None
 ) -> dict | None:
     """Return the config of the images in an npz, a folder or a zip, with labels if they have any.
 
     Args:
         path (Path): The npz, folder or zip.
-        size (int, optional): See `dataset_config`.
+        size (int | Sequence[int], optional): See `dataset_config`.
         by_subfolder (bool): Whether the subfolders of image files are classes if there is no `dataset.json`.
         channels (int, optional): See `dataset_config`.
 
@@ -174,43 +173,33 @@ def is_labelled(path: Path, by_subfolder: bool) -> bool:
         return False
     number, loose = len(set(archive.image_folders())), archive.loose_images()
     if loose and len(loose) >= number:
-        print_log(
+        log_warning(
             f'{path}: no image gets a class, since {len(loose)} lie beside {number} folders of images, '
-            f'{shown(loose[0])} first: move them into a folder of their class, or away.',
-            'current',
-            logging.WARNING,
+            f'{shown(loose[0])} first: move them into a folder of their class, or away.'
         )
         return False
     return True
 
 
-def unmirrored(config: dict) -> dict:
-    """Return the `config` of a data set without mirroring; raise an InputError if its pipeline is not valid."""
-    config = Config(dict(config)).to_dict()
-    check_pipeline(config.get('pipeline'))
-    if config.get('flip'):
-        config['flip'] = False
-    if config.get('pipeline'):
-        config['pipeline'] = [
-            transform for transform in config['pipeline'] if str(transform['type']).split('.')[-1] not in MIRRORING
-        ]
-    return config
+def in_channels(config: dict, channels: int | None) -> dict:
+    """Return the `config` of a data set whose images get `channels`: 1, the brightness of colours, or 3; None: as is.
+
+    Raises:
+        InputError: If the data set has no pipeline that could convert images.
+    """
+    if channels is None:
+        return config
+    kind = DATASETS.get(config['type'])
+    if kind is None or 'pipeline' not in signature(kind).parameters:
+        raise InputError(f'{config["type"]} has no pipeline that could give its images {channels} channels.')
+    others = [transform for transform in config.get('pipeline') or () if transform['type'] != 'PackImage']
+    grey = [dict(type='ToGrey')] if channels == 1 else []
+    return {**config, 'pipeline': [*others, *grey, dict(type='PackImage', channels=channels)]}
 
 
-def check_pipeline(pipeline: Any) -> None:
-    """Raise an InputError unless `pipeline` is a list of the configs of transforms, or None."""
-    if pipeline is not None and (
-        not isinstance(pipeline, (list, tuple))
-        or not all(isinstance(transform, dict) and 'type' in transform for transform in pipeline)
-    ):
-        raise InputError(
-            f"pipeline has to be a list of transforms, such as [dict(type='PackImage')], got {pipeline!r}."
-        )
-
-
-def pipeline_for(size: int | None, channels: int | None = None) -> Sequence[dict]:
-    """Return the transforms from a file to an image, a square of `size` pixels if given; see `dataset_config`."""
-    crop = [] if size is None else [dict(type='CenterCropToSquare', size=size)]
+def pipeline_for(size: Size | None, channels: int | None = None) -> Sequence[dict]:
+    """Return the transforms from a file to an image, of `size` if given; see `dataset_config`."""
+    crop = [] if size is None else [center_crop(size)]
     # Files are read as RGB.
     pack = dict(type='PackImage') if channels in (None, 3) else dict(type='PackImage', channels=channels)
     return [dict(type='LoadImage'), *crop, pack]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mmcm.renamed import moved_name
 
 if TYPE_CHECKING:
-    from mmcm.apis.editing.edit_plan import Plan, edit, edit_picture, plan, plan_picture
+    from mmcm.apis.editing.edit_plan import Plan, edit, edit_picture, plan, plan_picture, plan_request
     from mmcm.apis.editing.edit_result import EditResult
     from mmcm.apis.editing.images import open_image
     from mmcm.apis.editing.request import REGIONS, TASKS, EditRequest
@@ -34,9 +34,12 @@ __all__ = [
     'open_image',
     'plan',
     'plan_picture',
+    'plan_request',
 ]
 MODULES = {
-    **dict.fromkeys(['Plan', 'edit', 'edit_picture', 'plan', 'plan_picture'], 'mmcm.apis.editing.edit_plan'),
+    **dict.fromkeys(
+        ['Plan', 'edit', 'edit_picture', 'plan', 'plan_picture', 'plan_request'], 'mmcm.apis.editing.edit_plan'
+    ),
     'EditResult': 'mmcm.apis.editing.edit_result',
     'open_image': 'mmcm.apis.editing.images',
     **dict.fromkeys(['EditRequest', 'REGIONS', 'TASKS'], 'mmcm.apis.editing.request'),

@@ -1,6 +1,5 @@
 """`Plan`: an edit whose request has been checked against the model, and running it."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,8 @@ from torch import Tensor
 
 from mmcm.apis.editing.edit_result import EditResult
 from mmcm.apis.editing.images import ImageLike, Place, open_image
-from mmcm.apis.editing.request import MAX_CALLS, EditRequest, EditTask, Inpaint
-from mmcm.apis.editing.tasks import Prepared, opened, square, whole
+from mmcm.apis.editing.request import EditRequest, EditTask, Inpaint
+from mmcm.apis.editing.tasks import opened, square, whole
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.steps import sampler_from
@@ -19,6 +18,7 @@ from mmcm.datasets.transforms.shorter_side import MAX_SIDE
 from mmcm.models.editing import editing_sampler
 from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import EditingOperator, Inpainting, Tiles
+from mmcm.renamed import renamed_member
 from mmcm.samplers import Callback, FlowMapSampler, MultistepSampler, Sampler
 from mmcm.utils.checks import as_list, check_count, has_length
 from mmcm.utils.errors import InputError
@@ -108,22 +108,17 @@ class Plan:
             1 if self.tiles is None else len(self.tiles),
         )
 
-    def draw(self, *arguments: Any, **options: Any) -> EditResult:
-        """Deprecated name of `run`."""
-        warnings.warn('Plan.draw is Plan.run now.', DeprecationWarning, stacklevel=2)
-        return self.run(*arguments, **options)
+    draw = renamed_member('draw', 'run')
 
 
 def edit(
     inferencer: ConsistencyModelInferencer,
     image: Tensor,
     operator: EditingOperator,
-    labels: Any = None,
-    num_candidates: int = EditTask.num_candidates,
-    seed: int | Sequence[int] = 0,
-    sampler: Sampler | None = None,
+    *arguments: Any,
     keep_steps: bool = False,
     progress: bool = False,
+    **options: Any,
 ) -> EditResult:
     """Sample candidates that agree with `image` in what `operator` knows.
 
@@ -133,37 +128,25 @@ def edit(
         inferencer (ConsistencyModelInferencer): The model.
         image (Tensor): The image in [-1, 1], (1, C, H, W).
         operator (EditingOperator): What is known.
-        labels: The classes of the candidates, as in `ConsistencyModelInferencer.__call__`.
-        num_candidates (int): How many results.
-        seed (int | Sequence[int]): Seed of the results, or one for each, as in `ConsistencyModelInferencer.__call__`.
-        sampler (Sampler, optional): How to sample; by default see `editing_sampler`.
+        *arguments: `labels`, `num_candidates`, `seed` and `sampler`; see `plan`.
         keep_steps (bool): Whether the result has the candidates after each step.
         progress (bool): Whether to show a progress bar on stderr.
+        **options: The same by their names.
 
     Raises:
         InputError: If the arguments do not fit the model; then no weights have been read. Or if not even one candidate
             fits the memory of a GPU.
     """
-    sampler = sampler or editing_sampler(inferencer.sampler)
-    return planned(inferencer, Prepared(image, operator), labels, num_candidates, seed, sampler).run(
-        keep_steps, progress
-    )
+    return plan(inferencer, image, operator, *arguments, **options).run(keep_steps, progress)
 
 
 def edit_picture(
     inferencer: ConsistencyModelInferencer,
     task: str,
     img: ImageLike,
-    labels: Any = None,
-    num_candidates: int | None = None,
-    seed: int | Sequence[int] = 0,
-    num_steps: int | None = None,
-    sigmas: Sequence[float] | float | None = None,
+    *common: Any,
     keep_steps: bool = False,
     progress: bool = False,
-    region: str | None = None,
-    side: int | None = None,
-    max_calls: int = MAX_CALLS,
     **arguments: Any,
 ) -> EditResult:
     """Edit a user's image, of any format and size.
@@ -173,36 +156,28 @@ def edit_picture(
         task (str): One of `mmcm.apis.editing.TASKS`: 'inpaint', 'uncrop', 'colorize', 'super-resolve', 'deblur',
             'stroke', 'variations' or 'denoise'.
         img (Image | ndarray | str | Path): The image: Pillow's, pixels (H, W, 3), (H, W, 4) or (H, W), or a file.
-        labels: The classes of the candidates; see `EditRequest`, as for all that follow.
-        num_candidates (int, optional): How many results.
-        seed (int | Sequence[int]): Seed of the results, or one for each.
-        num_steps (int, optional): Number of steps.
-        sigmas (Sequence[float] | float, optional): The noise levels, descending.
+        *common: The arguments of all tasks in the order of `EditRequest`: `labels`, `num_candidates`, `seed`,
+            `num_steps`, `sigmas`, `region`, `side`, `max_calls`.
         keep_steps (bool): Whether the result has the candidates after each step.
         progress (bool): Whether to show a progress bar on stderr.
-        region (str, optional): 'whole' or 'square'.
-        side (int, optional): Shorter side in pixels that a whole image is scaled to.
-        max_calls (int): Network calls for a tile that a whole image may take.
-        **arguments: The arguments of the task, such as `mask`, an image like `img`; the class of the task in
-            `mmcm.apis.editing.request` declares them.
+        **arguments: The same by their names, and the arguments of the task, such as `mask`, an image like `img`; the
+            class of the task in `mmcm.apis.editing.request` declares them.
 
     Raises:
         InputError: If there is no such task, or the arguments do not fit it or the model; then no weights have been
             read. Or if not even one candidate fits the memory of a GPU.
     """
-    return plan_picture(
-        inferencer, task, img, labels, num_candidates, seed, num_steps, sigmas, region, side, max_calls, **arguments
-    ).run(keep_steps, progress)
+    return plan_picture(inferencer, task, img, *common, **arguments).run(keep_steps, progress)
 
 
 def plan_picture(
     inferencer: ConsistencyModelInferencer, task: str, img: ImageLike, *common: Any, **arguments: Any
 ) -> Plan:
     """Check the arguments of `edit_picture`, and read the images; arguments as in `EditRequest.of`."""
-    return plan(inferencer, EditRequest.of(task, img, *common, **arguments))
+    return plan_request(inferencer, EditRequest.of(task, img, *common, **arguments))
 
 
-def plan(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Plan:
+def plan_request(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Plan:
     """Check `request` against the model, and read its images.
 
     Raises:
@@ -211,57 +186,85 @@ def plan(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Plan:
     shape = inferencer.model.image_shape
     _, height, width = shape
     if request.side is not None:
-        check_count('side', request.side, least=width, most=MAX_SIDE)
+        check_count('side', request.side, least=min(height, width), most=MAX_SIDE)
     image, task = open_image(request.img, background=None), opened(request.task)
     count = task.num_candidates if request.num_candidates is None else request.num_candidates
     found = None if request.region == 'square' else whole(task, image, shape, request.side)
     sampler = sampler_of(inferencer, request)
-    note = f'the central square of {image.width} x {image.height} pixels at {width} x {height}'
-    if found is not None:
-        num_calls, tiles = found.num_tiles * sampler.nfe * count, found.num_tiles
-        if num_calls <= request.max_calls:
-            prepared = found.prepare()
-            high, wide = prepared.image.shape[2:]
-            note = (
-                f'{"what is around the mask" if isinstance(task, Inpaint) else "the whole picture"} at {wide} x {high} '
-                f'pixels in {tiles} tile{"s" * (tiles > 1)} of {width} x {height}, {num_calls} network calls'
-            )
-            if prepared.place is not None and prepared.place.fills(high, wide):
-                prepared = prepared._replace(place=None)
-            return planned(inferencer, prepared, request.labels, count, request.seed, sampler, task, note)
-        too_many = (
-            f'the whole picture takes {num_calls} network calls, {tiles} tiles for each of {count} candidates, and '
-            f'max_calls (--max-calls) is {request.max_calls}'
+    num_calls = 0 if found is None else found.num_tiles * sampler.nfe * count
+    if found is not None and num_calls <= request.max_calls:
+        prepared, tiles = found.prepare(), found.num_tiles
+        high, wide = prepared.image.shape[2:]
+        is_image = prepared.place is not None and prepared.place.fills(high, wide)
+        note = (
+            f'{"what is around the mask" if isinstance(task, Inpaint) else "the whole image"} at {wide} x {high} '
+            f'pixels in {tiles} tile{"s" * (tiles > 1)} of {width} x {height}, {num_calls} network evaluations'
         )
-        if request.region == 'whole' or not task.falls_back:
-            raise InputError(
-                f'{too_many}: raise it, take fewer steps or candidates, a smaller picture, or --region square.'
-            )
-        note += f' ({too_many})'
-    prepared = square(task, image, shape)
-    if image.size == (width, height):
-        prepared = prepared._replace(place=None)
-    return planned(inferencer, prepared, request.labels, count, request.seed, sampler, task, note)
+    else:
+        too_many = '' if found is None else too_many_calls(request, num_calls, found.num_tiles, count)
+        prepared, is_image = square(task, image, shape), image.size == (width, height)
+        part = 'square' if height == width else 'part'
+        note = f'the central {part} of {image.width} x {image.height} pixels at {width} x {height}{too_many}'
+    return plan(
+        inferencer,
+        prepared.image,
+        prepared.operator,
+        request.labels,
+        count,
+        request.seed,
+        sampler,
+        shown=prepared.shown,
+        task=task,
+        place=None if is_image else prepared.place,  # a result that is the image already needs none
+        tiles=prepared.tiles,
+        note=note,
+    )
 
 
-def planned(
+def too_many_calls(request: EditRequest, num_calls: int, num_tiles: int, num_candidates: int) -> str:
+    """Return, in parentheses, why the whole image is not edited; an InputError where the square cannot replace it."""
+    reason = (
+        f'the whole image takes {num_calls} network evaluations, {num_tiles} tiles for each of {num_candidates} '
+        f'candidates, and max_calls (--max-calls) is {request.max_calls}'
+    )
+    if request.region == 'whole' or not request.task.falls_back:
+        raise InputError(f'{reason}: raise it, take fewer steps or candidates, a smaller image, or --region square.')
+    return f' ({reason})'
+
+
+def plan(
     inferencer: ConsistencyModelInferencer,
-    prepared: Prepared,
-    labels: Any,
-    num_candidates: int,
-    seed: int | Sequence[int],
-    sampler: Sampler,
-    task: EditTask | None = None,
-    note: str = '',
+    image: Tensor,
+    operator: EditingOperator,
+    labels: Any = None,
+    num_candidates: int = EditTask.num_candidates,
+    seed: int | Sequence[int] = 0,
+    sampler: Sampler | None = None,
+    shown: Tensor | None = None,
+    **further: Any,
 ) -> Plan:
-    """Return the plan for a prepared image; an InputError if labels, seeds or operator do not fit."""
-    image, operator, shown, place, tiles = prepared
+    """Check an edit of tensors.
+
+    Args:
+        inferencer (ConsistencyModelInferencer): The model.
+        image (Tensor): The image in [-1, 1], (1, C, H, W).
+        operator (EditingOperator): What is known.
+        labels: The classes of the candidates, as in `ConsistencyModelInferencer.__call__`.
+        num_candidates (int): How many results.
+        seed (int | Sequence[int]): Seed of the results, or one for each, as in `ConsistencyModelInferencer.__call__`.
+        sampler (Sampler, optional): How to sample; by default see `editing_sampler`.
+        shown (Tensor, optional): What the user gave, where that is not `image`.
+        **further: The last attributes of `Plan`.
+
+    Raises:
+        InputError: If labels, seeds or operator do not fit the model.
+    """
     check_count('num_candidates', num_candidates)
-    check_given('the pictures to edit', image)
+    check_given('the images to edit', image)
+    sampler = sampler or editing_sampler(inferencer.sampler)
     request = inferencer.request(num_candidates, labels, seed, sampler=sampler)
     known = operator.to(image.device).degrade(image)
-    shown = image if shown is None else shown
-    return Plan(inferencer, shown, known, operator, request, task, place, tiles, note)
+    return Plan(inferencer, image if shown is None else shown, known, operator, request, **further)
 
 
 def sampler_of(inferencer: ConsistencyModelInferencer, request: EditRequest) -> Sampler:
@@ -271,7 +274,7 @@ def sampler_of(inferencer: ConsistencyModelInferencer, request: EditRequest) -> 
         sigmas = as_list('sigmas', sigmas if has_length(sigmas) else [sigmas])
         if task.starts_at is not None and sigmas[:1] != [task.starts_at]:
             raise InputError(
-                f'{task.name} starts at sigma {task.starts_at}, that of the noise in the picture, so sigmas '
+                f'{task.name} starts at sigma {task.starts_at}, that of the noise in the image, so sigmas '
                 f'have to begin with it, got {sigmas}.'
             )
     if task.sigmas is not None:

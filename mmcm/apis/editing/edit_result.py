@@ -1,6 +1,5 @@
 """`EditResult`: the candidates of an edit, as grids and as files."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from torch import Tensor
 
 from mmcm.apis.editing.images import Place, flattened
 from mmcm.apis.sampling_result import check_out, shortened
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names, renamed_member
 from mmcm.utils.errors import InputError
 from mmcm.utils.images import png_bytes, to_pixels, write_image
 from mmcm.visualization.grids import grid
 
+__getattr__ = old_names(__name__)
 CELL_SIDE = 128  # pixels up to which the longer side of smaller images is enlarged in a grid, by a whole number
 FULL_SIZE_SIDE = 384  # pixels of the longer side of a full-size image in a grid, at most
 GRID_WIDTH = 1600  # pixels of the images in a row, at most
@@ -32,7 +32,7 @@ class EditResult:
         candidates (Tensor): The results, (K, C, H, W).
         labels (list[int], optional): The class of each candidate; None for unconditional models.
         seconds (float): How long sampling took, without loading.
-        nfe (int): Calls of the network per candidate.
+        nfe (int): Number of function evaluations (NFE), that is of the network, per candidate.
         steps (Tensor, optional): Each candidate after each step, (K, S, C, H, W), with `keep_steps`.
         mask (Tensor, optional): White in what was edited, at the model's size, (1, H, W), for tasks with a mask.
         place (Place, optional): Where the results belong in the user's image, if they do.
@@ -51,12 +51,7 @@ class EditResult:
     place: Place | None = None
     names: list[str] | None = None
     num_tiles: int = 1
-
-    @property
-    def num_calls(self) -> int:
-        """`nfe`. Deprecated."""
-        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
-        return self.nfe
+    num_calls = renamed_member('num_calls', 'nfe')
 
     def __repr__(self) -> str:
         """Return one line without the images, which would fill pages."""
@@ -65,8 +60,8 @@ class EditResult:
         place = '' if self.place is None else ' x '.join(map(str, self.place.image.size[::-1]))
         return (
             f'{type(self).__name__}({count} candidate{"s" * (count != 1)} of {height} x {width} pixels, '
-            f'{place and f"in a picture of {place} pixels, "}{labels}'
-            f'{self.nfe} network call{"s" * (self.nfe != 1)} per candidate, {self.seconds:.2f} s)'
+            f'{place and f"in an image of {place} pixels, "}{labels}'
+            f'{self.nfe} network evaluation{"s" * (self.nfe != 1)} per candidate, {self.seconds:.2f} s)'
         )
 
     def _repr_png_(self) -> bytes:
@@ -153,7 +148,3 @@ def reduced(image: Image.Image) -> Tensor:
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BOX)
     return torch.from_numpy(np.array(flattened(image))).permute(2, 0, 1)
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

@@ -1,7 +1,6 @@
 """Read images of any format and size, scale them for a model, and put results back at full size."""
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,18 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.center_crop import CenterCropToSize
 from mmcm.datasets.transforms.eight_bits import in_eight_bits, note_depth
-from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, opaque, with_alpha
+from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND, check_background, decoding, opaque, with_alpha
 from mmcm.operators import EditingOperator, Inpainting
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.bounded import Unreadable, read_file
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES, MAX_PIXELS, why_refused
+from mmcm.utils.image_shape import Size, height_and_width
 
+__getattr__ = old_names(__name__)
+SAVE_AGAIN = 'Save it again as a PNG file.'
 FEATHER = 1 / 16  # of the shorter side of a part of an image
 STRIP_PIXELS = 2**20  # pixels of an image that are blended at once
 
@@ -52,12 +54,12 @@ def open_image(img: ImageLike, background: str | None = DEFAULT_BACKGROUND) -> I
     if isinstance(img, np.ndarray):
         if img.dtype != np.uint8 or not (img.ndim == 2 or (img.ndim == 3 and img.shape[2] in (3, 4))) or not img.size:
             raise InputError(
-                'a picture has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
+                'an image has pixels (H, W, 3), (H, W, 4) or (H, W), uint8 from 0 to 255, got '
                 f'{img.shape}, {img.dtype}.'
             )
         img = Image.fromarray(img)
     if not isinstance(img, Image.Image):
-        raise InputError(f"a picture is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
+        raise InputError(f"an image is a file, one of Pillow's or an array of pixels, got {type(img).__name__}.")
     return decoded(img, convert)
 
 
@@ -71,7 +73,7 @@ def decode_image(
 
     Args:
         path (str | Path): The file.
-        convert (Callable): From an image of any mode to an image; whatever it raises means that the image is broken.
+        convert (Callable): From an image of any mode to an image; any error but an InputError means that it is damaged.
         max_pixels (int): Largest number of pixels.
         name (str, optional): What errors call the image; its path if None.
 
@@ -81,27 +83,17 @@ def decode_image(
     path = Path(path)
     name = name or str(path)
     if path.is_dir():
-        raise InputError(f'{name} is a folder: name a picture file ({", ".join(FORMATS)}).')
+        raise InputError(f'{name} is a folder: name an image file ({", ".join(FORMATS)}).')
     if not path.is_file():
-        raise InputError(f'there is no picture {name}: name a file ({", ".join(FORMATS)}).')
+        raise InputError(f'there is no image {name}: name a file ({", ".join(FORMATS)}).')
     try:
         content = read_file(path, MAX_IMAGE_BYTES)
     except (OSError, Unreadable) as error:
         raise InputError(f'{name} cannot be read: {error}.') from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # our own limit is lower
-            opened = Image.open(io.BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise too_large(name, max_pixels) from error
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f'{name} is no picture that can be read ({", ".join(FORMATS)}), whatever its name says.'
-            if content
-            else f'{name} is empty.'
-        ) from error
-    except Exception as error:  # decoders raise any exception for a broken file, here and below
-        raise broken(name, error) from error
+    if not content:
+        raise InputError(f'{name} is empty.')
+    with decoding(name, SAVE_AGAIN, max_pixels):
+        opened = Image.open(io.BytesIO(content), formats=FORMATS)
     with opened:
         reason = why_refused(content, *opened.size)
         if reason and opened.width * opened.height <= max_pixels:
@@ -113,7 +105,7 @@ def decoded(
     image: Image.Image,
     convert: Callable[[Image.Image], Image.Image],
     max_pixels: int = MAX_PIXELS,
-    name: str = 'the picture',
+    name: str = 'the image',
 ) -> Image.Image:
     """Turn an opened image upright and convert it with `convert`; see `decode_image`.
 
@@ -121,18 +113,16 @@ def decoded(
         InputError: If it has no pixels or too many, which is checked before they are decoded, or is broken.
     """
     if image.width * image.height > max_pixels:
-        raise too_large(name, max_pixels, f'{image.width} x {image.height} pixels, which is ')
+        raise InputError(
+            f'{name} has {image.width} x {image.height} pixels, which is more than {max_pixels}: make it smaller.'
+        )
     if not image.width * image.height:
         raise InputError(f'{name} has no pixels, its size is {image.width} x {image.height}: give another one.')
     note_depth(image)
-    try:
+    with decoding(name, SAVE_AGAIN):
         # exif_transpose copies the image even where there is nothing to turn.
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return convert(ImageOps.exif_transpose(image) if turned else image)
-    except Unreadable as error:
-        raise InputError(f'{name} is not read, {error}: save it in 8 bits.') from error
-    except Exception as error:
-        raise broken(name, error) from error
 
 
 def as_rgb(image: Image.Image, background: str | None = DEFAULT_BACKGROUND) -> Image.Image:
@@ -156,19 +146,19 @@ def flattened(image: Image.Image, background: str = DEFAULT_BACKGROUND) -> Image
     return opaque(image, check_background(background))[0]
 
 
-def fit_image(image: Image.Image, channels: int, size: int) -> np.ndarray:
-    """Crop the central square of `image` and scale it: (size, size, channels), uint8.
+def fit_image(image: Image.Image, channels: int, size: Size) -> np.ndarray:
+    """Crop the middle of `image` in the shape of `size` and scale it: (height, width, channels), uint8.
 
-    It is cropped before it is scaled, so that masks and results belong to exactly this square (`seen_square`). The
-    scaling is that of `CenterCropToSquare`, as in training. An image of that size stays as it is.
+    It is cropped before it is scaled, so that masks and results belong to exactly this part (`seen_part`). The scaling
+    is that of `CenterCropToSize`, as in training. An image of that size stays as it is.
 
     Args:
         image (Image): An image.
         channels (int): 3, or 1 for grey (ITU-R BT.601).
-        size (int): Height and width of the result in pixels.
+        size (int | Sequence[int]): Of the result in pixels: the side of a square, or (height, width).
     """
-    pixels = np.asarray(image.crop(seen_square(image)).convert('L' if channels == 1 else 'RGB'))
-    return CenterCropToSquare(size).transform(dict(img=pixels))['img'].reshape(size, size, channels)
+    pixels = np.asarray(image.crop(seen_part(image, size)).convert('L' if channels == 1 else 'RGB'))
+    return CenterCropToSize(size).transform(dict(img=pixels))['img'].reshape(*height_and_width(size), channels)
 
 
 def scale_image(image: Image.Image, channels: int, box: Box, height: int, width: int) -> np.ndarray:
@@ -185,9 +175,9 @@ def scale_image(image: Image.Image, channels: int, box: Box, height: int, width:
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC)).reshape(height, width, channels)
 
 
-def fit_mask(mask: Image.Image, size: int) -> np.ndarray:
-    """Crop the central square of `mask`, of mode L, and scale it with `scale_mask`: (size, size, 1), uint8."""
-    return scale_mask(np.asarray(mask.crop(seen_square(mask))), size, size)
+def fit_mask(mask: Image.Image, size: Size) -> np.ndarray:
+    """Crop the `seen_part` of `mask`, of mode L, and scale it with `scale_mask`: (height, width, 1), uint8."""
+    return scale_mask(np.asarray(mask.crop(seen_part(mask, size))), *height_and_width(size))
 
 
 def scale_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -202,11 +192,20 @@ def scale_mask(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[..., None]
 
 
+def seen_part(image: Image.Image, size: Size) -> Box:
+    """Return the largest part in the middle of `image` that has the shape of `size`, which `fit_image` crops."""
+    height, width = height_and_width(size)
+    if image.width * height > image.height * width:
+        high, wide = image.height, max(1, round(image.height * width / height))
+    else:
+        high, wide = max(1, round(image.width * height / width)), image.width
+    left, top = (image.width - wide) // 2, (image.height - high) // 2
+    return left, top, left + wide, top + high
+
+
 def seen_square(image: Image.Image) -> Box:
-    """Return the central square of `image`, which `fit_image` crops."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return left, top, left + side, top + side
+    """Return the central square of `image`."""
+    return seen_part(image, 1)
 
 
 @dataclass(frozen=True)
@@ -299,19 +298,3 @@ def as_weights(pixels: np.ndarray) -> Tensor:
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """Return `pixels` (H, W, C), uint8, as an image (1, C, H, W) in [-1, 1]."""
     return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
-
-
-def too_large(name: str, max_pixels: int, size: str = 'more pixels than can be read, ') -> InputError:
-    """Return the error for an image that has too many pixels to be decoded."""
-    return InputError(f'{name} has {size}more than {max_pixels}: make it smaller.')
-
-
-def broken(name: str, error: Exception) -> InputError:
-    """Return the error for an image whose decoder raised `error`."""
-    return InputError(
-        f'{name} cannot be decoded, it is broken or of an unusual kind: {error}. Save it again as a PNG file.'
-    )
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

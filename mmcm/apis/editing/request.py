@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # which loads torch
     from mmcm.apis.editing.images import ImageLike
 
 REGIONS = ('whole', 'square')
-MAX_CALLS = 20000  # network calls for a tile: some minutes of a small model on a CPU
+MAX_CALLS = 20000  # NFE for a tile: some minutes of a small model on a CPU
 STROKE_SIGMAS = (5.38, 2.24)  # Song et al. (2023, Appendix D)
 VARIATION_SIGMAS = (1.0,)
 
@@ -71,9 +71,9 @@ class Argument:
             check_count(self.name, value, int(self.least))
 
 
-def declared(kind: type, help: str, **details: Any) -> dict[str, Argument]:
-    """Return the metadata of a dataclass's field that declares an `Argument`."""
-    return {'argument': Argument(kind, help, **details)}
+def argument(kind: type, help: str, default: Any = MISSING, **details: Any) -> Any:
+    """Return the field of a dataclass that declares an `Argument`."""
+    return field(default=default, metadata={'argument': Argument(kind, help, **details)})
 
 
 def arguments_of(owner: Any) -> list[Argument]:
@@ -98,7 +98,7 @@ class EditTask:
     Attributes:
         name (str): What users call it.
         sees_whole (bool): Whether it can edit a whole image, in tiles; all tasks can edit the central square.
-        falls_back (bool): Whether it edits the central square where the whole image takes too many network calls.
+        falls_back (bool): Whether it edits the central square where the whole image takes too many network evaluations.
         num_candidates (int): How many results there are where the user does not say.
         sigmas (Sequence[float], optional): The noise levels where the user names none; None for those of
             `editing_sampler`.
@@ -119,7 +119,7 @@ class EditTask:
 
 @dataclass(frozen=True, eq=False)
 class Inpaint(EditTask):
-    """Draw parts of a picture anew.
+    """Generate parts of an image anew.
 
     With `resize_mask`, a mask of another size is stretched to the image's, height and width independently: the pixels
     of a smaller mask are repeated, so black and white stay what they are; those of a larger mask are averaged.
@@ -127,35 +127,31 @@ class Inpaint(EditTask):
 
     name = 'inpaint'
     sees_whole = True
-    mask: 'ImageLike' = field(
-        metadata=declared(Path, 'picture of the same size, white where to draw; grey blends', metavar='PATH')
+    mask: 'ImageLike' = argument(
+        Path, 'image of the same size, white in the part to replace; grey blends', metavar='PATH'
     )
-    resize_mask: bool = field(
-        default=False, metadata=declared(bool, 'stretch a mask of another size to the size of the picture')
-    )
+    resize_mask: bool = argument(bool, 'stretch a mask of another size to the size of the image', False)
 
 
 @dataclass(frozen=True, eq=False)
 class Uncrop(EditTask):
-    """Draw what is around a picture."""
+    """Generate what is around an image."""
 
     name = 'uncrop'
-    share: float = field(
-        metadata=declared(
-            float,
-            'part of height and width that the picture takes',
-            least=0.0,
-            most=1.0,
-            metavar='S',
-            title='Share of the width that the picture takes',
-            initial=0.5,
-        )
+    share: float = argument(
+        float,
+        'part of height and width that the image takes',
+        least=0.0,
+        most=1.0,
+        metavar='S',
+        title='Share of the width that the image takes',
+        initial=0.5,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Colorize(EditTask):
-    """Draw the colours of a picture anew; its brightness stays."""
+    """Generate the colours of an image; its brightness stays."""
 
     name = 'colorize'
     sees_whole = True
@@ -163,43 +159,39 @@ class Colorize(EditTask):
 
 @dataclass(frozen=True, eq=False)
 class SuperResolve(EditTask):
-    """Draw the details of a picture anew; the means of its patches stay."""
+    """Generate the details of an image; the means of its patches stay."""
 
     name = 'super-resolve'
     sees_whole = True
     falls_back = False  # a small square is no enlargement
-    factor: int = field(
-        metadata=declared(
-            int,
-            'how many times larger the result is. A picture exactly N times smaller than those of the model is '
-            'enlarged; any other is scaled to their size, and replaced by the means of N x N pixels',
-            least=2,
-            metavar='N',
-            title='Factor',
-        )
+    factor: int = argument(
+        int,
+        'how many times larger the result is. An image exactly N times smaller than those of the model is enlarged; '
+        'any other is scaled to their size, and replaced by the means of N x N pixels',
+        least=2,
+        metavar='N',
+        title='Factor',
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Deblur(EditTask):
-    """Sharpen a picture whose blur kernel is known."""
+    """Sharpen an image whose blur kernel is known."""
 
     name = 'deblur'
-    kernel: Sequence[float] = field(
-        metadata=declared(
-            float,
-            'an odd number of weights, by which rows and columns were blurred, in pixels at the size of the model',
-            many=True,
-            metavar='W',
-            title='Kernel: weights in pixels of the model',
-            initial='1 2 1',
-        )
+    kernel: Sequence[float] = argument(
+        float,
+        'an odd number of weights, by which rows and columns were blurred, in pixels at the size of the model',
+        many=True,
+        metavar='W',
+        title='Kernel: weights in pixels of the model',
+        initial='1 2 1',
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Stroke(EditTask):
-    """Draw a picture after a sketch in strokes of colour (SDEdit); --sigmas says how freely."""
+    """Generate an image from a sketch in strokes of colour (SDEdit); --sigmas says how freely."""
 
     name = 'stroke'
     sigmas = STROKE_SIGMAS
@@ -207,7 +199,7 @@ class Stroke(EditTask):
 
 @dataclass(frozen=True, eq=False)
 class Variations(EditTask):
-    """Draw pictures that are like a picture; --sigmas says how much."""
+    """Generate images that are like an image; --sigmas says how much."""
 
     name = 'variations'
     sigmas = VARIATION_SIGMAS
@@ -215,21 +207,19 @@ class Variations(EditTask):
 
 @dataclass(frozen=True, eq=False)
 class Denoise(EditTask):
-    """Take noise of a known strength from a picture."""
+    """Remove noise of a known strength from an image."""
 
     name = 'denoise'
     sees_whole = True
     num_candidates = 1  # in a single step nothing is random, and all results would be the same
-    sigma: float = field(
-        metadata=declared(
-            float,
-            'standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5; '
-            'with --region square, at the size of the model',
-            least=0.0,
-            metavar='S',
-            title='Strength of the noise, black being -1 and white 1',
-            initial=0.3,
-        )
+    sigma: float = argument(
+        float,
+        'standard deviation of the noise, where black is -1 and white 1: that of grey levels divided by 127.5; with '
+        '--region square, at the size of the model',
+        least=0.0,
+        metavar='S',
+        title='Strength of the noise, black being -1 and white 1',
+        initial=0.3,
     )
 
     @property
@@ -264,67 +254,58 @@ class EditRequest:
         sigmas (Sequence[float] | float, optional): The noise levels, descending; for 'stroke' and 'variations', the
             first one says how much noise covers the image.
         region (str, optional): 'whole', the whole image in overlapping tiles, of 'inpaint' those around the mask; or
-            'square', its central square, scaled to the model's size. By default the whole image, for the tasks of
-            `WHOLE` and unless that takes more than `max_calls`.
+            'square', its central square, scaled to the model's size, or the central part in the proportions of a model
+            of other images. By default the whole image, for the tasks of `WHOLE` and unless that takes more than
+            `max_calls`.
         side (int, optional): Shorter side in pixels that a whole image is scaled to, for 'inpaint' and 'colorize'.
-        max_calls (int): Calls of the network for a tile that a whole image may take, over all candidates.
+        max_calls (int): NFE for a tile that a whole image may take, over all candidates.
     """
 
     task: EditTask
-    img: 'ImageLike' = field(metadata=declared(Path, 'the picture, of any format and size', metavar='PATH'))
-    labels: Any = field(
-        default=None,
-        metadata=declared(
-            str,
-            'what is in the picture, as the number or the name of a class; one for all candidates or one for each; or '
-            "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits",
-            many=True,
-            metavar='LABEL',
-        ),
+    img: 'ImageLike' = argument(Path, 'the image, of any format and size', metavar='PATH')
+    labels: Any = argument(
+        str,
+        'what is in the image, as the number or the name of a class; one for all candidates or one for each; or '
+        "'balanced' (0, 1, 2, ... in turn); or 'random', by the seed, which is the default and rarely fits",
+        None,
+        many=True,
+        metavar='LABEL',
     )
-    num_candidates: int | None = field(
-        default=None, metadata=declared(int, 'how many results; default: 4, and 1 for denoise', least=1, metavar='N')
+    num_candidates: int | None = argument(
+        int, 'how many results; default: 4, and 1 for denoise', None, least=1, metavar='N'
     )
-    seed: int | Sequence[int] = field(default=0, metadata=declared(int, 'seed of the results'))
-    num_steps: int | None = field(
-        default=None,
-        metadata=declared(int, 'number of steps; fewer are coarser', least=1, metavar='N', option='--steps'),
+    seed: int | Sequence[int] = argument(int, 'seed of the results', 0)
+    num_steps: int | None = argument(
+        int, 'number of steps; fewer are coarser', None, least=1, metavar='N', option='--steps'
     )
-    sigmas: Sequence[float] | float | None = field(
-        default=None, metadata=declared(float, 'noise levels, descending, such as 80 9 1', many=True, metavar='S')
+    sigmas: Sequence[float] | float | None = argument(
+        float, 'noise levels, descending, such as 80 9 1', None, many=True, metavar='S'
     )
-    region: str | None = field(
-        default=None,
-        metadata=declared(
-            str,
-            'what is edited: the whole picture in overlapping tiles (of inpaint those around the mask), or its '
-            'central square, scaled to the size of the model; default: whole for inpaint, colorize, super-resolve and '
-            'denoise, unless it takes more than --max-calls',
-            choices=REGIONS,
-        ),
+    region: str | None = argument(
+        str,
+        'what is edited: the whole image in overlapping tiles (of inpaint those around the mask), or its central '
+        'square, scaled to the size of the model; default: whole for inpaint, colorize, super-resolve and denoise, '
+        'unless it takes more than --max-calls',
+        None,
+        choices=REGIONS,
     )
-    side: int | None = field(
-        default=None,
-        metadata=declared(
-            int,
-            'shorter side in pixels that a whole picture is scaled to; default: for colorize 64 or that of the model, '
-            'for inpaint by the thickness of the mask',
-            metavar='N',
-        ),
+    side: int | None = argument(
+        int,
+        'shorter side in pixels that a whole image is scaled to; default: for colorize 64 or that of the model, for '
+        'inpaint by the thickness of the mask',
+        None,
+        metavar='N',
     )
-    max_calls: int = field(
-        default=MAX_CALLS,
-        metadata=declared(int, 'network calls for a tile that a whole picture may take', least=1, metavar='N'),
-    )
+    max_calls: int = argument(int, 'NFE for a tile that a whole image may take', MAX_CALLS, least=1, metavar='N')
 
     def __post_init__(self) -> None:
         for each in arguments_of(self):
             each.check(getattr(self, each.name))
         name, whole = self.task.name, ', '.join(WHOLE)
         if self.region == 'whole' and not self.task.sees_whole:
-            raise InputError(f'{name} sees the central square of a picture; the region whole is for {whole}.')
+            raise InputError(f'{name} sees the central square of an image; the region whole is for {whole}.')
         if self.side is not None and (self.region == 'square' or not self.task.sees_whole):
-            raise InputError(f'a side is for whole pictures, in {whole}: leave it out.')
+            raise InputError(f'a side is for whole images, in {whole}: leave it out.')
 
     @classmethod
     def of(cls, task: str, img: 'ImageLike', *common: Any, **arguments: Any) -> 'EditRequest':

@@ -25,6 +25,7 @@ from mmcm.apis.editing.images import (
     open_image,
     scale_image,
     scale_mask,
+    seen_part,
     to_tensor,
 )
 from mmcm.apis.editing.request import (
@@ -101,7 +102,7 @@ def opened(task: Task) -> Task:
 
 @singledispatch
 def square(task: EditTask, image: Image, shape: Shape) -> Prepared:
-    """Return the central square of `image` at the size of the model's images, whose `shape` is (C, H, W).
+    """Return the middle of `image` at the size of the model's images, whose `shape` is (C, H, W): a square of most.
 
     Raises:
         InputError: If the task is not possible with this image.
@@ -129,13 +130,15 @@ def whole(task: EditTask, image: Image, shape: Shape, side: int | None) -> Whole
 def inpaint_square(task: Inpaint, image: Image, shape: Shape) -> Prepared:
     """Return the central square, with what the mask leaves there."""
     mask = matching_mask(task, image)
-    pixels = fit_mask(mask, shape[-1])
+    pixels = fit_mask(mask, shape[1:])
     if pixels.max() < HALF_WHITE:
+        part = 'square' if shape[1] == shape[2] else 'part'
         raise InputError(
-            'the mask marks nothing in the central square of the picture, which the model sees: paint '
+            f'the mask marks nothing in the central {part} of the image, which the model sees: paint '
             'what is to be filled white (255), the rest black.'
         )
-    return Prepared(as_image(image, shape), Inpainting(as_weights(pixels)), place=Place(image, mask=mask))
+    place = Place(image, mask=mask, part=seen_part(image, shape[1:]))
+    return Prepared(as_image(image, shape), Inpainting(as_weights(pixels)), place=place)
 
 
 @whole.register
@@ -145,24 +148,23 @@ def inpaint_whole(task: Inpaint, image: Image, shape: Shape, side: int | None) -
     The image is reduced as far as needed for the thickest part of the mask to fill half of a tile: from the other half,
     the model sees what belongs there.
     """
-    channels, size, _ = shape
+    channels, high, wide = shape
     mask = matching_mask(task, image)
-    if image.size == (size, size):
+    if image.size == (wide, high):
         return None
     pixels = np.asarray(mask)
     if pixels.max() < HALF_WHITE:
         raise InputError('the mask marks nothing: paint what is to be filled white (255), the rest black.')
-    shorter = min(image.size)
-    scaled = max(size, shorter * min(1, size / (2 * thickness(pixels)))) if side is None else side
-    width, height = (max(size, round(length * scaled / shorter)) for length in image.size)
+    shorter = min(image.size) * min(1, min(high, wide) / (2 * thickness(pixels))) if side is None else side
+    height, width = scaled_shape(image, shape, shorter)
     if width * height > MAX_PIXELS:
         raise InputError(
-            f'the whole picture would be scaled from {image.width} x {image.height} to {width} x '
+            f'the whole image would be scaled from {image.width} x {image.height} to {width} x '
             f'{height} pixels, more than {MAX_PIXELS}: give a smaller side (--side), or --region square.'
         )
-    tiles = tiles_around(scale_mask(pixels, height, width)[..., 0], size)
+    tiles = tiles_around(scale_mask(pixels, height, width)[..., 0], (high, wide))
     rows, columns = zip(*tiles.corners)
-    top, left, bottom, right = min(rows), min(columns), max(rows) + size, max(columns) + size
+    top, left, bottom, right = min(rows), min(columns), max(rows) + high, max(columns) + wide
     across, down = image.width / width, image.height / height
     part = (
         math.floor(left * across),
@@ -171,7 +173,7 @@ def inpaint_whole(task: Inpaint, image: Image, shape: Shape, side: int | None) -
         min(image.height, math.ceil(bottom * down)),
     )
     corners = tuple((row - top, column - left) for row, column in tiles.corners)
-    tiles = Tiles(size, (bottom - top, right - left), corners)
+    tiles = Tiles(tiles.size, (bottom - top, right - left), corners)
 
     def prepare() -> Prepared:
         weights = as_weights(scale_mask(pixels[part[1] : part[3], part[0] : part[2]], *tiles.shape))
@@ -199,9 +201,9 @@ def matching_mask(task: Inpaint, image: Image) -> Image:
     if mask.size != image.size:
         if not task.resize_mask:
             raise InputError(
-                f'the mask is of {mask.width} x {mask.height} pixels and the picture of {image.width} x '
+                f'the mask is of {mask.width} x {mask.height} pixels and the image of {image.width} x '
                 f'{image.height}: they have to be of one size. Give --resize-mask (resize_mask=True in '
-                'Python) to stretch the mask to that of the picture.'
+                'Python) to stretch the mask to that of the image.'
             )
         mask = mask.resize(image.size, Resampling.BOX)
     return mask
@@ -210,44 +212,45 @@ def matching_mask(task: Inpaint, image: Image) -> Image:
 @square.register
 def uncrop_square(task: Uncrop, image: Image, shape: Shape) -> Prepared:
     """Return `image`, made smaller, in the middle of an unknown one; an InputError if nothing is left of either."""
-    channels, size, _ = shape
-    inner = round(task.share * size) if 0 < task.share < 1 else 0
-    if not 0 < inner < size:
+    channels, *sides = shape
+    high, wide = (round(task.share * side) if 0 < task.share < 1 else 0 for side in sides)
+    if not (0 < high < sides[0] and 0 < wide < sides[1]):
         raise InputError(
-            f'the picture has to take a share between 0 and 1 of {size} pixels, and leave one at least, '
+            f'the image has to take a share between 0 and 1 of {min(sides)} pixels, and leave one at least, '
             f'got {task.share}.'
         )
-    start = (size - inner) // 2
-    middle = slice(start, start + inner)
+    top, left = (sides[0] - high) // 2, (sides[1] - wide) // 2
+    rows, columns = slice(top, top + high), slice(left, left + wide)
     around_it = torch.zeros(1, *shape, dtype=torch.float32, device='cpu')
-    mask = torch.ones(1, 1, size, size, dtype=torch.float32, device='cpu')
-    around_it[..., middle, middle] = as_image(image, (channels, inner, inner))
-    mask[..., middle, middle] = 0
+    mask = torch.ones(1, 1, *sides, dtype=torch.float32, device='cpu')
+    around_it[..., rows, columns] = as_image(image, (channels, high, wide))
+    mask[..., rows, columns] = 0
     return Prepared(around_it, Inpainting(mask))
 
 
 @square.register
 def colorize_square(task: Colorize, image: Image, shape: Shape) -> Prepared:
     """Return the central square, of which the brightness is known."""
-    return Prepared(as_image(image, shape), Colorization(), place=Place(image, Colorization()))
+    place = Place(image, Colorization(), part=seen_part(image, shape[1:]))
+    return Prepared(as_image(image, shape), Colorization(), place=place)
 
 
 @whole.register
 def colorize_whole(task: Colorize, image: Image, shape: Shape, side: int | None) -> WholeImage | None:
     """Return the whole image, its shorter side scaled to `side`; by default 64 pixels or that of the model."""
-    channels, size, _ = shape
-    side = max(size, min(SMALLEST_SIDE, *image.size)) if side is None else side
-    width, height = (max(size, round(length * side / min(image.size))) for length in image.size)
-    if (width, height) == (size, size):
+    channels, high, wide = shape
+    side = min(SMALLEST_SIDE, *image.size) if side is None else side
+    height, width = scaled_shape(image, shape, side)
+    if (height, width) == (high, wide):
         return None
 
     def prepare() -> Prepared:
         part = (0, 0, *image.size)
         scaled = to_tensor(scale_image(flattened(image), channels, part, height, width))
         place = Place(image, Colorization(), part=part)
-        return Prepared(scaled, Colorization(), place=place, tiles=covering_tiles(height, width, size))
+        return Prepared(scaled, Colorization(), place=place, tiles=covering_tiles(height, width, (high, wide)))
 
-    return WholeImage(count_tiles(height, width, size), prepare)
+    return WholeImage(count_tiles(height, width, (high, wide)), prepare)
 
 
 @square.register
@@ -257,10 +260,10 @@ def super_resolve_square(task: SuperResolve, image: Image, shape: Shape) -> Prep
     Any other image is brought to the model's size, and the operator knows the means of its patches.
     """
     operator, factor = SuperResolution(task.factor), task.factor
-    channels, size, _ = shape
-    if (image.width * factor, image.height * factor) == (size, size):
-        pixels = fit_image(flattened(image), channels, size // factor).repeat(factor, axis=0).repeat(factor, axis=1)
-        return Prepared(to_tensor(pixels), operator)
+    channels, high, wide = shape
+    if (image.width * factor, image.height * factor) == (wide, high):
+        small = fit_image(flattened(image), channels, (image.height, image.width))
+        return Prepared(to_tensor(small.repeat(factor, axis=0).repeat(factor, axis=1)), operator)
     return Prepared(as_image(image, shape), operator)
 
 
@@ -268,27 +271,26 @@ def super_resolve_square(task: SuperResolve, image: Image, shape: Shape) -> Prep
 def super_resolve_whole(task: SuperResolve, image: Image, shape: Shape, side: int | None) -> WholeImage | None:
     """Return the whole image, enlarged from its own size by the factor."""
     operator, factor = SuperResolution(task.factor), task.factor
-    size = shape[-1]
+    _, high, wide = shape
     if side is not None:
         raise InputError(
-            'the side of super-resolve is that of the picture times the factor: leave it out, or make the '
-            'picture smaller.'
+            'the side of super-resolve is that of the image times the factor: leave it out, or make the image smaller.'
         )
     width, height = (length * factor for length in image.size)
-    if min(width, height) < size or (size, size) in (image.size, (width, height)):
+    if width < wide or height < high or (wide, high) in (image.size, (width, height)):
         return None
 
     def prepare() -> Prepared:
         pixels = own_pixels(image, shape).repeat(factor, axis=0).repeat(factor, axis=1)
-        return Prepared(to_tensor(pixels), operator, tiles=covering_tiles(height, width, size))
+        return Prepared(to_tensor(pixels), operator, tiles=covering_tiles(height, width, (high, wide)))
 
-    return WholeImage(count_tiles(height, width, size), prepare)
+    return WholeImage(count_tiles(height, width, (high, wide)), prepare)
 
 
 @square.register
 def deblur_square(task: Deblur, image: Image, shape: Shape) -> Prepared:
     """Return what the blur has left of the central square."""
-    operator = Deblurring(task.kernel, shape[-1])
+    operator = Deblurring(task.kernel, shape[1:])
     blurred = as_image(image, shape)
     return Prepared(operator.sharpened(blurred), operator, shown=blurred)
 
@@ -309,22 +311,30 @@ def denoise_square(task: Denoise, image: Image, shape: Shape) -> Prepared:
 @whole.register
 def denoise_whole(task: Denoise, image: Image, shape: Shape, side: int | None) -> WholeImage | None:
     """Return the whole image at its own size."""
-    size = shape[-1]
+    _, high, wide = shape
     if side is not None:
-        raise InputError('a picture is denoised as large as it is: leave the side out.')
-    if min(image.size) < size or image.size == (size, size):
+        raise InputError('an image is denoised at its own size: leave the side out.')
+    if image.width < wide or image.height < high or image.size == (wide, high):
         return None
 
     def prepare() -> Prepared:
-        tiles = covering_tiles(image.height, image.width, size)
+        tiles = covering_tiles(image.height, image.width, (high, wide))
         return Prepared(to_tensor(own_pixels(image, shape)), Denoising(), tiles=tiles)
 
-    return WholeImage(count_tiles(image.height, image.width, size), prepare)
+    return WholeImage(count_tiles(image.height, image.width, (high, wide)), prepare)
 
 
 def as_image(image: Image, shape: Shape) -> Tensor:
-    """Return the central square of `image`, (1, C, H, W) in [-1, 1]; behind its transparent parts there is white."""
-    return to_tensor(fit_image(flattened(image), *shape[:2]))
+    """Return the middle of `image`, (1, C, H, W) in [-1, 1]; behind its transparent parts there is white."""
+    return to_tensor(fit_image(flattened(image), shape[0], shape[1:]))
+
+
+def scaled_shape(image: Image, shape: Shape, side: float) -> tuple[int, int]:
+    """Return height and width of `image` with a shorter side of `side`, or as large as the model's images need."""
+    _, high, wide = shape
+    shorter = min(image.size)
+    scaled = max(side, shorter * high / image.height, shorter * wide / image.width)
+    return max(high, round(image.height * scaled / shorter)), max(wide, round(image.width * scaled / shorter))
 
 
 def own_pixels(image: Image, shape: Shape) -> np.ndarray:

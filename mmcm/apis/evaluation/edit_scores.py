@@ -19,7 +19,6 @@ The standard errors assume independent images. Patches of one photograph are ali
 
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +36,7 @@ from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
 from mmcm.models.editing import editing_sampler
 from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import Inpainting
+from mmcm.renamed import renamed_member
 from mmcm.samplers import Callback, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -64,7 +64,7 @@ class EditScores:
             'candidate', the mean over the candidates of an image, 'mean of candidates', and 'best candidate', the one
             with the highest PSNR, which cannot be found without the original.
         seconds (float): How long sampling took, without loading.
-        nfe (int): Calls of the network per candidate.
+        nfe (int): NFE per candidate.
     """
 
     pictures: Tensor
@@ -75,12 +75,7 @@ class EditScores:
     results: dict[str, Similarity]
     seconds: float
     nfe: int
-
-    @property
-    def num_calls(self) -> int:
-        """`nfe`. Deprecated."""
-        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
-        return self.nfe
+    num_calls = renamed_member('num_calls', 'nfe')
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Return means and standard errors over the images, by way to edit and measure, as in the file of scores."""
@@ -105,7 +100,7 @@ class EditScores:
         """
         shown = min(SHOWN, self.candidates.shape[1])
         columns = {
-            'picture': self.pictures,
+            'image': self.pictures,
             'known': self.known,
             baseline: self.filled[baseline],
             **{f'candidate {k + 1}': self.candidates[:, k] for k in range(shown)},
@@ -197,14 +192,14 @@ def fill_without_model(
     shape = inferencer.model.image_shape
     if pictures.ndim != 4 or pictures.shape[1:] != shape or pictures.dtype != torch.uint8 or not len(pictures):
         raise InputError(
-            f'the pictures have to be uint8, (N, {", ".join(map(str, shape))}), as the model draws them, '
+            f'the images have to be uint8, (N, {", ".join(map(str, shape))}), as the model generates them, '
             f'got {pictures.dtype}, {tuple(pictures.shape)}: take others, or another model.'
         )
     if isinstance(edit.operator, Inpainting) and len(edit.operator.mask) != 1:
-        raise InputError(f'one mask for all pictures is needed, got {len(edit.operator.mask)}.')
+        raise InputError(f'one mask for all images is needed, got {len(edit.operator.mask)}.')
     similarity(pictures[:1], pictures[:1])  # an InputError if they are too small for it
     destruct = inferencer.model.data_preprocessor.destruct
-    known = edit.operator.degrade(as_images(pictures))
+    known = edit.operator.degrade(pictures.float() / 127.5 - 1)
     return known, {name: destruct(fill(known)) for name, fill in edit.baselines.items()}
 
 
@@ -212,11 +207,6 @@ def compare(images: Tensor, references: Tensor, batch_size: int) -> Similarity:
     """Return the similarity of `images` and `references`, both (N, C, H, W), computed in batches."""
     parts = [similarity(*pair) for pair in zip(images.split(batch_size), references.split(batch_size))]
     return Similarity(*map(torch.cat, zip(*parts)))
-
-
-def as_images(pictures: Tensor) -> Tensor:
-    """Return uint8 `pictures` as images in [-1, 1]."""
-    return pictures.float() / 127.5 - 1
 
 
 def mean_and_error(values: Tensor) -> dict[str, float]:
@@ -248,7 +238,7 @@ def read_pictures(dataset: ImageDataset, items: Sequence[int]) -> Tensor:
     pictures = [dataset[item]['inputs'] for item in items]
     shapes = sorted({tuple(picture.shape) for picture in pictures})
     if len(shapes) > 1:
-        raise InputError(f'the pictures have to be of one size, got {shapes[0]} and {shapes[-1]}.')
+        raise InputError(f'the images have to be of one size, got {shapes[0]} and {shapes[-1]}.')
     return torch.stack(pictures)
 
 

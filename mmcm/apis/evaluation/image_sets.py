@@ -25,17 +25,15 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.samplers import WholeBatches
 from mmcm.evaluation.metrics import LabelAccuracy
 from mmcm.registry import DATASETS
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width
+from mmcm.utils.images import shape_in_words
 
+__getattr__ = old_names(__name__)
 BATCH_SIZE = 100  # if the config names none
-
-
-def __getattr__(name: str) -> object:
-    """Return what has another name now."""
-    return moved_name(__name__, name)
 
 
 class ImageSetSamples(Dataset):
@@ -73,16 +71,10 @@ class ImageSetSamples(Dataset):
             pixels = pixels[:1]
         if self.shape and tuple(pixels.shape) != self.shape:
             raise InputError(
-                f'{self.images.source_of(index)} has {described(pixels.shape)}, and those of the config '
-                f'have {described(self.shape)}: choose the config that belongs to the images.'
+                f'{self.images.source_of(index)} has {shape_in_words(pixels.shape)}, and those of the config '
+                f'have {shape_in_words(self.shape)}: choose the config that belongs to the images.'
             )
         return DataSample.of(label=sample['gt_label'], sample_idx=index, fake_img=pixels)
-
-
-def described(shape: Sequence[int]) -> str:
-    """Return the `shape` (C, H, W) of an image in words."""
-    channels, height, width = shape
-    return f'{width} x {height} pixels of {channels} channel{"s" if channels > 1 else ""}'
 
 
 def image_set_config(source: str | Path) -> dict:
@@ -115,7 +107,7 @@ def measure_image_sets(config: Config, sources: Sequence[str | Path], background
     backbone = config.model.get('denoiser', {}).get('backbone', {})
     shape = None
     if 'image_size' in backbone:
-        shape = (backbone.get('in_channels', 3), backbone.image_size, backbone.image_size)
+        shape = (backbone.get('in_channels', 3), *height_and_width(backbone.image_size, 'image_size'))
     if config.launcher != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
     configs = on_background([image_set_config(source) for source in sources], background)

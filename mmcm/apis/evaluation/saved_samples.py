@@ -17,18 +17,14 @@ from mmengine.runner import Runner
 
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.structures import DataSample
 from mmcm.utils.block_store import BlockStore
 from mmcm.utils.files import check_room
 from mmcm.utils.npz import open_npz
 
+__getattr__ = old_names(__name__)
 CHUNK = 4096  # images in memory while the file is written
-
-
-def __getattr__(name: str) -> object:
-    """Return what has another name now."""
-    return moved_name(__name__, name)
 
 
 class SaveSamplesHook(Hook):

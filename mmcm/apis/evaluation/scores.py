@@ -78,7 +78,7 @@ def table(scores: Sequence[Score]) -> list[list[str]]:
     header = [
         'sampler' if sampled else 'samples',
         *['ema'] * with_ema,
-        *['calls'] * sampled,
+        *['NFE'] * sampled,
         *titles.values(),
         'images',
         'seconds',

@@ -24,6 +24,7 @@ from mmcm.engine.loops.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
 from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
+from mmcm.evaluation.training_references import with_references
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
@@ -34,7 +35,6 @@ from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
 REQUESTS = 'SamplingRequests'
-TRAINING_DATA = 'train'  # the reference that means the training data of the config
 
 
 class Tester:
@@ -190,8 +190,8 @@ def set_requests(config: Config, **settings: int | None) -> None:
 def evaluator_config(config: Config) -> dict | list | None:
     """Return the `test_evaluator` of `config` with data sets in place of references by name.
 
-    `reference='train'` becomes the training data without mirror images; a folder, a zip or another config becomes its
-    `dataset_config`. Files and names of `Reference` stay.
+    `reference='train'` becomes the training data without mirror images, 'held_out' the images that the training holds
+    out; a folder, a zip or another config becomes its `dataset_config`. Files and names of `Reference` stay.
 
     Raises:
         InputError: If there are no such data, or the evaluator is no config.
@@ -200,27 +200,12 @@ def evaluator_config(config: Config) -> dict | list | None:
     if not (evaluator is None or isinstance(evaluator, (dict, list, tuple))):
         raise InputError(f'test_evaluator has to be the config of an evaluator, got {evaluator!r}.')
     dataset = (config.get('train_dataloader') or {}).get('dataset')
-
-    def resolved(part: Any, extractor: dict | None = None) -> Any:
-        if isinstance(part, (list, tuple)):
-            return [resolved(each, extractor) for each in part]
-        if not isinstance(part, dict):
-            return part
-        extractor = part.get('extractor') or extractor
-        part = {key: resolved(value, extractor) if key == 'metrics' else value for key, value in part.items()}
-        reference = part.get('reference')
-        if reference == TRAINING_DATA:
-            if dataset is None:
-                raise InputError(
-                    f'reference={TRAINING_DATA!r} in test_evaluator is the training data, and the config '
-                    'has no train_dataloader.dataset: name the real images.'
-                )
-            part['reference'] = dataset_config(dataset)
-        elif not (reference is None or isinstance(reference, dict)):
-            part['reference'] = named_reference(str(reference), channels_for(extractor or {}))
-        return part
-
-    return resolved(evaluator)
+    return with_references(
+        evaluator,
+        dataset,
+        lambda source, extractor: named_reference(source, channels_for(extractor or {})),
+        'test_evaluator',
+    )
 
 
 def named_reference(source: str, channels: int | None = None) -> dict | str:
@@ -278,9 +263,8 @@ def check_collecting(metrics: Sequence[BaseMetric]) -> None:
         for metric in metrics:
             if type(metric).evaluate is BaseMetric.evaluate:
                 raise InputError(
-                    f'{type(metric).__name__} collects equal shares of all processes, and WholeBatches '
-                    'deals out unequal ones: test with one process, or without '
-                    'test_dataloader.batch_sampler.'
+                    f'{type(metric).__name__} collects equal shares of all processes, and WholeBatches deals out '
+                    'unequal ones: test with one process, or without test_dataloader.batch_sampler.'
                 )
 
 

@@ -12,10 +12,9 @@ A search calls a function for the score of tuples of indices; the function may c
   distance each time that no neighbour is better. It searches for all levels together, and assumes no unimodality.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product
-from typing import Any
 
 import numpy as np
 
@@ -74,25 +73,16 @@ def grid_search(loss: Loss, num_steps: int, last: int, num_points: int = 6) -> t
     """
     points = np.unique(np.linspace(1, last, min(num_points, last)).round().astype(int)).tolist()
     stride = max(1, last // len(points))
-    best = smallest(loss, ((0, *rest) for rest in combinations(points, num_steps - 1)))
+    best = min(((0, *rest) for rest in combinations(points, num_steps - 1)), key=loss)
     while stride:
         around = product((0, -stride, stride), repeat=num_steps - 1)
         moved = [(0, *(index + step for index, step in zip(best[1:], steps))) for steps in around]
-        next_best = smallest(loss, (point for point in moved if point[-1] <= last and is_ascending(point)))
+        ascending = [point for point in moved if point[-1] <= last and all(a < b for a, b in pairwise(point))]
+        next_best = min(ascending, key=loss)
         if next_best == best:
             stride //= 2
         best = next_best
     return best
-
-
-def smallest(loss: Loss, points: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the first of `points` with the smallest loss."""
-    return min(points, key=loss)
-
-
-def is_ascending(indices: Sequence[int]) -> bool:
-    """Return whether each index is larger than the one before."""
-    return all(a < b for a, b in pairwise(indices))
 
 
 METHODS: dict[str, Callable[..., tuple[int, ...]]] = dict(ternary=ternary_search, grid=grid_search)
@@ -239,12 +229,5 @@ def snippet(base: str, sampler: dict, checkpoint: str, note: str) -> str:
         checkpoint (str): The checkpoint of the search.
         note (str): A comment.
     """
-    return (
-        f'# {note}\n_base_ = {base!r}\ncheckpoint = {checkpoint!r}\n'
-        f'model = dict(sampler={python_dict({"_delete_": True, **sampler})})\n'
-    )
-
-
-def python_dict(values: dict[str, Any]) -> str:
-    """Return a dict of plain values as a call of `dict`."""
-    return f'dict({", ".join(f"{key}={value!r}" for key, value in values.items())})'
+    settings = ', '.join(f'{key}={value!r}' for key, value in {'_delete_': True, **sampler}.items())
+    return f'# {note}\n_base_ = {base!r}\ncheckpoint = {checkpoint!r}\nmodel = dict(sampler=dict({settings}))\n'

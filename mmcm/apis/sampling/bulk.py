@@ -13,8 +13,7 @@ import math
 import os
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +25,11 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
+from mmcm.apis.sampling.image_blocks import BLOCKS_OF_PATIENCE, ImageBlocks, Report, wait_for_others
 from mmcm.checkpoints.weights import digest
+from mmcm.renamed import renamed_member
 from mmcm.samplers.base import Sampler
 from mmcm.utils.batches import Batches
-from mmcm.utils.block_store import REQUEST_FILE, BlockStore, Journal
 from mmcm.utils.checks import check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import check_room, remove_leftovers
@@ -39,10 +39,7 @@ from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
-MAX_BLOCKS = 2000  # of a run; each is a file, and what a killed process may lose
 PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
-BLOCKS_OF_PATIENCE = 3  # of process 0: it waits for the others at least for the time of this many
-LOOK_INTERVAL = 0.5  # seconds between looks at the blocks of the other processes
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class BulkSampling:
         written (list[Path]): The `outs` that this process wrote; the others existed.
         num_drawn (int): Images that all processes sampled since this one began; the others existed.
         seconds (float): Time of sampling, without loading the weights and writing `outs`.
-        nfe (int): Calls of the network per image.
+        nfe (int): NFE per image.
         num_images (int): Images of the request.
     """
 
@@ -64,12 +61,7 @@ class BulkSampling:
     seconds: float
     nfe: int
     num_images: int
-
-    @property
-    def num_calls(self) -> int:
-        """`nfe`. Deprecated."""
-        warnings.warn('num_calls is nfe now.', DeprecationWarning, stacklevel=2)
-        return self.nfe
+    num_calls = renamed_member('num_calls', 'nfe')
 
 
 def sample_to_files(
@@ -133,187 +125,126 @@ def sample_to_files(
         if has_length(seed):
             raise InputError(f'the seed of a run has to be one integer, got {seed!r}.')
         request = inferencer.request(num_images, labels, seed, batch_size, sampler=sampler, clip=clip, **steps)
-        return _sample_to_files(inferencer, paths, request, columns, rank, world_size, progress, force)
+        run = _Run(inferencer, paths, request, columns, rank, world_size)
+        run.check(force)
+        return run.sample(progress)
 
 
-def _sample_to_files(
-    inferencer: ConsistencyModelInferencer,
-    outs: list[Path],
-    request: SampleRequest,
-    columns: int | None,
-    rank: int,
-    world_size: int,
-    progress: bool,
-    force: bool | None,
-) -> BulkSampling:
-    """Sample a request into files, whose names are checked; see `sample_to_files`."""
-    channels, height, width = inferencer.model.image_shape
-    shape = (request.num_images, height, width, channels)
-    blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', shape, request.batch_size)
-    _check_outs(outs, shape, columns)
-    columns = columns and int(columns)
-    if rank == 0:  # which writes `outs`; meanwhile the others would find too little room
-        for out in outs:
-            remove_leftovers(out)  # before the room is measured
-        _check_room([out for out in outs if not out.exists()], blocks)  # before labels are made, maybe far too many
-    labels, sampler = request.labels, request.sampler
+class _Run:
+    """Sampling of a request into files, whose names are checked, by one of the processes; see `sample_to_files`.
 
-    origin = _plain(
-        dict(
-            num_images=request.num_images,
-            seed=request.seed,
-            labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
-            sampler=dict(vars(sampler), type=type(sampler).__name__),
-            clip=request.clip,
-            denoiser=inferencer.config.model.denoiser,
-            mmcm=__version__,
+    The constructor makes room and checks it; `check` reads the weights, and compares the request with that of files
+    and blocks that exist.
+    """
+
+    def __init__(
+        self,
+        inferencer: ConsistencyModelInferencer,
+        outs: list[Path],
+        request: SampleRequest,
+        columns: int | None,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        channels, height, width = inferencer.model.image_shape
+        self.inferencer, self.outs, self.request = inferencer, outs, request
+        self.rank, self.world_size = rank, world_size
+        self.shape = (request.num_images, height, width, channels)
+        self.blocks = ImageBlocks(outs[0].parent / f'{outs[0].name}.parts', self.shape, request.batch_size)
+        _check_outs(outs, self.shape, columns)
+        self.columns = columns and int(columns)
+        if rank == 0:  # which writes `outs`; meanwhile the others would find too little room
+            for out in outs:
+                remove_leftovers(out)  # before the room is measured
+            _check_room([out for out in outs if not out.exists()], self.blocks)  # before labels, maybe far too many
+        labels, sampler = request.labels, request.sampler
+        self.origin = _plain(
+            dict(
+                num_images=request.num_images,
+                seed=request.seed,
+                labels=labels and hashlib.sha256(np.asarray(labels, '<i8').data).hexdigest(),
+                sampler=dict(vars(sampler), type=type(sampler).__name__),
+                clip=request.clip,
+                denoiser=inferencer.config.model.denoiser,
+                mmcm=__version__,
+            )
         )
-    )
-    settings = dict(batch_size=request.batch_size, device=inferencer.device.type)
+        # For the whole run: a size that did not fit the memory is not tried again.
+        self.batches = Batches(request.batch_size)
 
-    def origin_of(out: Path) -> dict:
-        return {**origin, 'columns': columns} if image_archives.is_grid(out) else origin
+    @property
+    def journal(self) -> dict[str, Any]:
+        """The request of the blocks: that of the images, and what their rounding depends on."""
+        return {**self.origin, 'batch_size': self.request.batch_size, 'device': self.inferencer.device.type}
 
-    def unfinished() -> list[Path]:
-        return [out for out in outs if not _agrees(read_origin(out), origin_of(out))]
+    def origin_of(self, out: Path) -> dict[str, Any]:
+        """Return the origin that `out` records."""
+        return {**self.origin, 'columns': self.columns} if image_archives.is_grid(out) else self.origin
 
-    _check_unfinished(unfinished(), blocks, {**origin, **settings}, force)  # before the weights, which take long
-    if rank == 0:
-        _check_room(unfinished(), blocks)
-    inferencer.load()
-    origin['weights'] = digest(inferencer.model.inference_denoiser.backbone.state_dict())
-    run = {**origin, **settings}
-    _check_unfinished(unfinished(), blocks, run, force)
-    nothing_done = BulkSampling(outs, [], 0, 0.0, sampler.nfe, request.num_images)
-    batches = Batches(request.batch_size)  # for the whole run: a size that did not fit the memory is not tried again
+    def unfinished(self) -> list[Path]:
+        """Return the outputs that do not have the images of this request."""
+        return [out for out in self.outs if not _agrees(read_origin(out), self.origin_of(out))]
 
-    def sample_block(index: int) -> float:
+    def check(self, force: bool | None) -> None:
+        """Raise an InputError unless the outputs may be written, before the weights, which take long, and with them."""
+        _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
+        if self.rank == 0:
+            _check_room(self.unfinished(), self.blocks)
+        self.inferencer.load()
+        self.origin['weights'] = digest(self.inferencer.model.inference_denoiser.backbone.state_dict())
+        _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
+
+    def sample(self, progress: bool) -> BulkSampling:
+        """Sample the missing blocks; process 0 also writes the outputs."""
+        started, blocks = time.monotonic(), self.blocks
+        try:
+            blocks.open()
+            if not blocks.journal.path.exists():
+                blocks.journal.write(self.journal)
+            if not self.unfinished():  # asked again: process 0 may have ended just before the folder was made
+                blocks.remove()
+                return self.result([], 0, 0.0)
+            total = self.sample_missing(progress and self.rank == 0)
+        except InputError as error:
+            if isinstance(error, NotFiniteError) and self.world_size == 1:
+                blocks.remove()  # else the same command in another precision would find the blocks of another request
+            if self.rank and not self.unfinished():  # process 0 has finished, and removed the folder
+                return self.result([], 0, 0.0)
+            raise
+        seconds = time.monotonic() - started
+        written = self.unfinished() if self.rank == 0 else []
+        for out in written:
+            images = ImageSet(self.shape, blocks.read, self.request.labels, self.origin_of(out), self.request.names)
+            image_archives.write(out, images, self.columns)
+        if self.rank == 0:
+            blocks.remove()
+        return self.result(written, total, seconds)
+
+    def sample_missing(self, shown: bool) -> int:
+        """Sample this process's share of the missing blocks; return the number of images in all of them."""
+        missing = self.blocks.missing(self.blocks.indices)
+        total, number = self.blocks.num_images(missing), self.request.num_images
+        if shown and total < number:
+            print(f'{self.blocks.folder} holds {number - total} of {number} images already', file=sys.stderr)
+        with progress_bar('sampling', total, shown, 'images') as advance:
+            report, patience = Report(self.blocks, missing, advance if shown else None), PATIENCE
+            for index in (index for index in missing if index % self.world_size == self.rank):
+                patience = max(patience, BLOCKS_OF_PATIENCE * self.sample_block(index))
+                report()
+            if self.rank == 0:
+                wait_for_others(self.sample_block, report, patience)
+        return total
+
+    def sample_block(self, index: int) -> float:
         """Sample a block, and return how many seconds that took."""
         started = time.monotonic()
-        images = inferencer.sample(request.rows(blocks.slice(index)), batches=batches).pixels
-        blocks.write(index, images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+        images = self.inferencer.sample(self.request.rows(self.blocks.slice(index)), batches=self.batches).pixels
+        self.blocks.write(index, images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
         return time.monotonic() - started
 
-    started = time.monotonic()
-    try:
-        blocks.open()
-        if not blocks.journal.path.exists():
-            blocks.journal.write(run)
-        if not unfinished():  # asked again: process 0 may have ended just before the folder was made
-            blocks.remove()
-            return nothing_done
-        missing = blocks.missing(blocks.indices)
-        total, shown = blocks.num_images(missing), progress and rank == 0
-        if shown and total < shape[0]:
-            print(f'{blocks.folder} holds {shape[0] - total} of {shape[0]} images already', file=sys.stderr)
-        with progress_bar('sampling', total, shown, 'images') as advance:
-            report, patience = _Report(blocks, missing, advance if shown else None), PATIENCE
-            for index in (index for index in missing if index % world_size == rank):
-                patience = max(patience, BLOCKS_OF_PATIENCE * sample_block(index))
-                report()
-            if rank == 0:
-                _wait_for_others(sample_block, report, patience)
-    except InputError as error:
-        if isinstance(error, NotFiniteError) and world_size == 1:
-            blocks.remove()  # else the same command in another precision would find the blocks of another request
-        if rank and not unfinished():  # process 0 has finished, and removed the folder
-            return nothing_done
-        raise
-    seconds = time.monotonic() - started
-    written = unfinished() if rank == 0 else []
-    for out in written:
-        images = ImageSet(shape, blocks.read, labels, origin_of(out), request.names)
-        image_archives.write(out, images, columns)
-    if rank == 0:
-        blocks.remove()
-    return BulkSampling(outs, written, total, seconds, sampler.nfe, request.num_images)
-
-
-class ImageBlocks(BlockStore):
-    """The finished blocks of a run, each a file of raw pixels.
-
-    Args:
-        folder (Path): Where they are.
-        shape (tuple[int, int, int, int]): Of all images, (N, H, W, C).
-        batch_size (int): Images per batch. A block has as many batches as it takes to have no more than `MAX_BLOCKS`,
-            and the last one what is left.
-    """
-
-    def __init__(self, folder: Path, shape: tuple[int, int, int, int], batch_size: int) -> None:
-        super().__init__(folder, size_of=lambda index: self.num_images((index,)) * math.prod(shape[1:]))
-        self.shape = shape
-        self.block_size = batch_size * math.ceil(shape[0] / (batch_size * MAX_BLOCKS))
-        self.indices = range(math.ceil(shape[0] / self.block_size))
-        self.journal = Journal(
-            folder / REQUEST_FILE,
-            'an unfinished run',
-            f'give the arguments of that one to finish it, delete {folder}, or write to another place',
-        )
-
-    def slice(self, index: int) -> slice:
-        """Return the place of a block among the images."""
-        return slice(index * self.block_size, min((index + 1) * self.block_size, self.shape[0]))
-
-    def num_images(self, indices: Iterable[int]) -> int:
-        """Return the number of images in the blocks `indices`."""
-        blocks = map(self.slice, indices)
-        return sum(block.stop - block.start for block in blocks)
-
-    def read(self) -> Iterator[np.ndarray]:
-        """Yield the blocks in order, each uint8 (B, H, W, C)."""
-        for index in self.indices:
-            yield np.fromfile(self.path(index), np.uint8).reshape(-1, *self.shape[1:])
-
-
-class _Report:
-    """Progress of all processes together.
-
-    Args:
-        blocks (ImageBlocks): The blocks of all processes.
-        missing (list[int]): The blocks that were missing at the beginning.
-        advance (Callable, optional): Advances a progress bar by one image.
-    """
-
-    def __init__(self, blocks: ImageBlocks, missing: list[int], advance: Callable[[], None] | None) -> None:
-        self.blocks = blocks
-        self.missing = missing
-        self.advance = advance
-        self.looked = time.monotonic()
-
-    def __call__(self) -> None:
-        """Report finished blocks, at most every `LOOK_INTERVAL` seconds."""
-        if self.advance is not None and time.monotonic() - self.looked >= LOOK_INTERVAL:
-            self.look()
-
-    def look(self) -> list[int]:
-        """Report finished blocks, and return the missing ones."""
-        before, self.missing = self.missing, self.blocks.missing(self.missing)
-        if self.advance is not None:
-            for _ in range(self.blocks.num_images(before) - self.blocks.num_images(self.missing)):
-                self.advance()
-        self.looked = time.monotonic()
-        return self.missing
-
-
-def _wait_for_others(sample_block: Callable[[int], float], report: _Report, patience: float) -> None:
-    """Wait until all blocks are finished; after `patience` seconds without news, sample the missing ones."""
-    awaited, news, warned = report.look(), time.monotonic(), False
-    while awaited:
-        if time.monotonic() - news > patience:
-            if not warned:
-                print(
-                    f'No news of the other processes for {patience:.4g} s: process 0 samples the {len(awaited)} blocks '
-                    'that are missing',
-                    file=sys.stderr,
-                )
-            warned = True
-            patience = max(patience, BLOCKS_OF_PATIENCE * sample_block(awaited[-1]))  # the others begin at the front
-            awaited = awaited[:-1]
-        else:
-            time.sleep(LOOK_INTERVAL)
-        missing = report.look()
-        if len(missing) < len(awaited):
-            awaited, news = missing, time.monotonic()
+    def result(self, written: list[Path], num_sampled: int, seconds: float) -> BulkSampling:
+        """Return the result of this process."""
+        return BulkSampling(self.outs, written, num_sampled, seconds, self.request.sampler.nfe, self.request.num_images)
 
 
 def _check_outs(outs: Sequence[Path], shape: tuple[int, int, int, int], columns: int | None) -> None:

@@ -69,10 +69,12 @@ def check_path(path: Path, shape: tuple[int, int, int, int]) -> None:
     kind = _kind(path)
     if (path.is_dir() and kind) or (path.exists() and not path.is_dir() and not kind):
         raise InputError(f'{path} is a {"folder" if kind else "file"}: choose another name.')
-    side = max(64, *shape[1:3])
-    if kind == '.png' and shape[0] * side**2 > GRID_PIXELS:
+    height, width = shape[1:3]
+    high = max(64, height)  # a grid magnifies small images by their height
+    pixels = high * max(64, width, high * width // height)
+    if kind == '.png' and shape[0] * pixels > GRID_PIXELS:
         raise InputError(
-            f'{shape[0]} images are too many for one grid, {path}: at most {GRID_PIXELS // side**2} of '
+            f'{shape[0]} images are too many for one grid, {path}: at most {GRID_PIXELS // pixels} of '
             'this size. Write .npz, .zip or a folder.'
         )
 
@@ -87,18 +89,16 @@ def read_origin(path: Path) -> dict | None:
     with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile, AttributeError, SyntaxError):
         kind = _kind(path)
         if kind == '':
-            return _origin(read_json(path / ORIGIN_FILE))
-        if kind == '.png':
+            found = read_json(path / ORIGIN_FILE)
+        elif kind == '.png':
             with open_plain(path) as file, Image.open(file, formats=('PNG',)) as image:  # Pillow bounds its texts
-                return _origin(parse_json(cast(PngImageFile, image).text[ORIGIN_KEY]))
-        open_directory(path, images=True)
-        with zipfile.ZipFile(path) as archive:
-            return _origin(parse_json(archive.comment))
+                found = parse_json(cast(PngImageFile, image).text[ORIGIN_KEY])
+        else:
+            open_directory(path, images=True)
+            with zipfile.ZipFile(path) as archive:
+                found = parse_json(archive.comment)
+        return found if isinstance(found, dict) else None
     return None
-
-
-def _origin(found: Any) -> dict | None:
-    return found if isinstance(found, dict) else None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width, json_size, plain_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +64,7 @@ def unet_config(backbone: Mapping[str, Any]) -> dict[str, Any]:
         raise _no_counterpart('num_res_blocks', backbone['num_res_blocks'], 'at least 1')
     scale_shift = bool(backbone.get('scale_shift_norm'))
     config = dict(
-        sample_size=backbone['image_size'],
+        sample_size=json_size(backbone['image_size']),
         in_channels=backbone.get('in_channels', 3),
         out_channels=backbone.get('out_channels', 3),
         layers_per_block=backbone['num_res_blocks'],
@@ -98,7 +99,7 @@ def backbone_config(unet: Mapping[str, Any]) -> dict[str, Any]:
     if unet.get('sample_size') is None:
         raise InputError(
             'the config of the UNet2DModel has sample_size None, and ADMUNet has to know the size of its '
-            'images: set it in config.json, "sample_size": 64 for 64 x 64 pixels.'
+            'images: set it in config.json, "sample_size": 64 for 64 x 64 pixels, or [height, width].'
         )
     for key in ('sample_size', 'block_out_channels', 'down_block_types', 'up_block_types'):
         if not unet.get(key):
@@ -106,11 +107,7 @@ def backbone_config(unet: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in FIXED.items():
         if unet.get(key, value) != value:
             raise _not_adm(key, unet[key], value)
-    size, widths = unet['sample_size'], unet['block_out_channels']
-    if not isinstance(size, int):
-        if len(set(size)) > 1:
-            raise _not_adm('sample_size', size, 'a square')
-        size = size[0]
+    size, widths = plain_size(unet['sample_size'], 'sample_size'), unet['block_out_channels']
     base = widths[0]
     if any(width % base for width in widths):
         raise _not_adm('block_out_channels', widths, 'multiples of the first one')
@@ -137,7 +134,7 @@ def backbone_config(unet: Mapping[str, Any]) -> dict[str, Any]:
         base_channels=base,
         out_channels=unet.get('out_channels', 3),
         num_res_blocks=unet.get('layers_per_block', 2),
-        attention_resolutions=tuple(size >> level for level, has in enumerate(attention) if has),
+        attention_resolutions=tuple(min(height_and_width(size)) >> level for level, has in enumerate(attention) if has),
         channel_mult=tuple(width // base for width in widths),
         num_classes=unet.get('num_class_embeds'),
         num_head_channels=head_channels,  # None: one head for all channels, as in diffusers
@@ -285,8 +282,8 @@ def _shared(unet: Mapping[str, Any], base: int) -> dict[str, Any]:
 
 def _attention(backbone: Mapping[str, Any]) -> list[bool]:
     """Return which levels of an ADMUNet have attention."""
-    levels = range(len(backbone['channel_mult']))
-    return [backbone['image_size'] >> level in backbone['attention_resolutions'] for level in levels]
+    levels, shorter = range(len(backbone['channel_mult'])), min(height_and_width(backbone['image_size']))
+    return [shorter >> level in backbone['attention_resolutions'] for level in levels]
 
 
 def _head_channels(backbone: Mapping[str, Any], attention: list[bool]) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width, plain_size
 
 MODEL = 'ConsistencyModel'
 NETWORK = 'ConsistencyUNetModel'
@@ -173,14 +174,15 @@ def unscoped(name: Any) -> Any:
 
 def _network(settings: dict) -> dict:
     unet = _part('unet', settings, NETWORK, NETWORK_KEYS)
-    size = _positive('image_size', settings['image_size'])
+    size = plain_size(settings['image_size'], 'model.image_size')
+    shorter = min(height_and_width(size))
     if settings['learn_sigma']:
         raise InputError(
             'model.learn_sigma=True has no counterpart: the second half of six output channels would be a '
             "variance, which no consistency model has, and OpenAI's program cannot sample with it. Leave "
             'it out.'
         )
-    if settings['channel_mult'] == '' and size not in CHANNEL_MULT:
+    if settings['channel_mult'] == '' and shorter not in CHANNEL_MULT:
         raise InputError(
             f'model.channel_mult is needed: it is known by itself for images of '
             f'{", ".join(map(str, sorted(CHANNEL_MULT)))} pixels, not of {size}.'
@@ -193,14 +195,16 @@ def _network(settings: dict) -> dict:
     attention = _numbers('attention_resolutions', settings['attention_resolutions'])
     if min(attention, default=1) < 1:
         raise InputError(f'model.attention_resolutions are sizes in pixels, from 1 on, got {attention}.')
-    mult = CHANNEL_MULT[size] if settings['channel_mult'] == '' else _numbers('channel_mult', settings['channel_mult'])
+    mult = (
+        CHANNEL_MULT[shorter] if settings['channel_mult'] == '' else _numbers('channel_mult', settings['channel_mult'])
+    )
     # What the model tells the network; the same said once more is fine, anything else is not.
     told = dict(
         image_size=size,
         out_channels=3,
         num_classes=classes,
         channel_mult=mult,
-        attention_resolutions=tuple(size // resolution for resolution in attention),
+        attention_resolutions=tuple(shorter // resolution for resolution in attention),
     )
     for key, value in told.items():
         given = unet[key]

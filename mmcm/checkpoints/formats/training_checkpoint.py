@@ -3,6 +3,7 @@
 The trained weights are `denoiser.backbone.*`, the averages `emas.<decay>.backbone.*`.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,25 @@ from mmcm.checkpoints.formats.foreign_weights import ONLINE, as_number, is_state
 from mmcm.utils.errors import InputError
 
 TRAINED = 'denoiser.backbone.'
+SETTING = re.compile(r'([a-z]+_[a-z]+)_([\d_]*\d(?:e[-+]?\d+)?)')  # of an average that is no constant decay
 
 
-def average_name(decay: float) -> str:
-    """Return the name of the average with `decay` among the modules of a model, which may not contain a dot."""
-    return repr(float(decay)).replace('.', '_')
+def average_name(decay: float | Mapping[str, Any]) -> str:
+    """Return the name of the average with `decay` among the modules of a model, which may not contain a dot.
+
+    0.999 is `0_999`, and dict(sigma_rel=0.05) is `sigma_rel_0_05`.
+    """
+    if not isinstance(decay, Mapping):
+        return repr(float(decay)).replace('.', '_')
+    return '_'.join(f'{key}_{value}' for key, value in decay.items() if value is not None).replace('.', '_')
+
+
+def average_label(name: str) -> str:
+    """Return what users call the average with the name `name`: '0.999', 'sigma_rel=0.05'."""
+    settings = SETTING.findall(name)
+    if settings:
+        return ','.join(f'{key}={number.replace("_", ".")}' for key, number in settings)
+    return name.replace('_', '.')
 
 
 def own_weights(content: Any) -> dict[str, Tensor] | None:
@@ -45,7 +60,8 @@ def network_of_training(
     Args:
         weights (Mapping[str, Tensor]): Of the checkpoint; see `own_weights`.
         path (str | Path): What errors call the checkpoint.
-        average (str, optional): The decay, or 'online'; None takes the first average, else the online weights.
+        average (str, optional): The decay, a setting such as 'sigma_rel=0.05', or 'online'; None takes the first
+            average, else the online weights.
 
     Raises:
         InputError: If there is no such average.
@@ -55,10 +71,10 @@ def network_of_training(
         name = averages[0] if averages else ONLINE
     else:
         decay = as_number(average)
-        name = average if decay is None else average_name(decay)
+        name = re.sub('[=,.]', '_', average) if decay is None else average_name(decay)
     if name != ONLINE and name not in averages:
-        choices = [ONLINE, *(name.replace('_', '.') for name in averages)]
+        choices = [ONLINE, *map(average_label, averages)]
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')
     prefix = TRAINED if name == ONLINE else f'emas.{name}.backbone.'
     found = {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
-    return found, name.replace('_', '.')
+    return found, average_label(name)

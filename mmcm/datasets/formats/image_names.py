@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from mmcm.utils.bounded import EXTRA_FIELD, UNICODE_PATH, UTF8_NAME, Unreadable
-from mmcm.utils.errors import first_of, printable
+from mmcm.utils.errors import cut, first_of, printable
 from mmcm.utils.image_limits import SUFFIXES
 
 LABELS_FILE = 'dataset.json'
@@ -97,8 +97,7 @@ def listed(names: Iterable[str]) -> str:
 
 def shown(name: str) -> str:
     """Return the name of a file or class in a form for messages, shortened if it is long."""
-    text = printable(name)
-    return text if len(text) <= LONGEST else f'{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}'
+    return cut(printable(name), LONGEST)
 
 
 def odd_classes(classes: Iterable[str]) -> list[str]:

@@ -2,10 +2,20 @@
 
 import mmcv.transforms  # noqa: F401
 
-from mmcm.datasets.transforms.center_crop import CenterCropToSquare
+from mmcm.datasets.transforms.center_crop import CenterCropToSize, CenterCropToSquare
 from mmcm.datasets.transforms.center_pad import CenterPad
 from mmcm.datasets.transforms.load_image import LoadImage
 from mmcm.datasets.transforms.pack_image import PackImage
-from mmcm.datasets.transforms.random_crop import RandomCropToSquare
+from mmcm.datasets.transforms.random_crop import RandomCropToSize, RandomCropToSquare
+from mmcm.datasets.transforms.to_grey import ToGrey
 
-__all__ = ['CenterCropToSquare', 'CenterPad', 'LoadImage', 'PackImage', 'RandomCropToSquare']
+__all__ = [
+    'CenterCropToSize',
+    'CenterCropToSquare',
+    'CenterPad',
+    'LoadImage',
+    'PackImage',
+    'RandomCropToSize',
+    'RandomCropToSquare',
+    'ToGrey',
+]

@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import cv2
@@ -140,28 +141,38 @@ def decode_with_pillow(content: bytes, source: Any, background: Colour | None) -
     """See `decode_on`."""
     if not content:
         raise InputError(f'{source} is empty: remove it, or get it again.')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # about harmless oddities; the size is checked here
-        image: Image.Image
-        try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-        except Image.UnidentifiedImageError as error:
-            raise InputError(
-                f'{source} is no image that can be read, whatever its name says: remove it, or get it again.'
-            ) from error
-        except Image.DecompressionBombError as error:
-            raise InputError(f'{source} has too many pixels: {error}') from error
-        except Exception as error:  # decoders raise anything at a damaged file, here and below
-            raise damaged(source, error) from error
+    with decoding(source, 'Remove it, or get it again.'):
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
         check_decodable(*image.size, content, source)
         note_depth(image)
-        try:
-            image, transparent = opaque(in_eight_bits(image, lambda values: values >> 8), background)
-            return np.ascontiguousarray(np.asarray(image)[..., ::-1]), transparent
-        except Unreadable as error:
-            raise InputError(f'{source} is not read, {error}: save it in 8 bits, or remove it.') from error
-        except Exception as error:
-            raise damaged(source, error) from error
+        image, transparent = opaque(in_eight_bits(image, lambda values: values >> 8), background)
+        return np.ascontiguousarray(np.asarray(image)[..., ::-1]), transparent
+
+
+@contextmanager
+def decoding(source: Any, advice: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
+    """Turn what Pillow raises within the block into an InputError that names `source` and ends in `advice`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # about harmless oddities; the size is checked here
+            yield
+    except InputError:
+        raise
+    except Unreadable as error:
+        raise InputError(f'{source} is not read, {error}: save it in 8 bits.') from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(
+            f'{source} is no image that can be read ({", ".join(FORMATS)}), whatever its name says. {advice}'
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f'{source} has more pixels than can be read, more than {max_pixels}: make it smaller, or remove it.'
+        ) from error
+    except Exception as error:  # decoders raise anything at a damaged file
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f'{source} cannot be decoded, it is damaged or of an unusual kind: {reason}. {advice}'
+        ) from error
 
 
 def opaque(image: Image.Image, background: Colour | None) -> tuple[Image.Image, bool]:
@@ -216,11 +227,6 @@ def check_decodable(width: int, height: int, content: bytes, source: Any) -> Non
         raise InputError(
             f'{source} is not decoded: {reason}. Remove it, make it smaller, or save it as a plain PNG or JPEG.'
         )
-
-
-def damaged(source: Any, error: Exception) -> InputError:
-    """Return the error of an image that cannot be decoded."""
-    return InputError(f'{source} is damaged ({str(error) or type(error).__name__}): remove it, or get it again.')
 
 
 def read_header(content: bytes) -> Header | None:

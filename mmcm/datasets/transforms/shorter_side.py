@@ -20,13 +20,19 @@ THIRD = round(2**PRECISION / 3)
 
 
 def scale_shorter_side(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Scale an image so that its shorter side has `side` pixels.
+    """Scale an image so that its shorter side has `side` pixels; see `scale_to_cover`."""
+    return scale_to_cover(pixels, side, side)
 
-    It is halved by averages over 2 x 2 pixels while that side is at least twice as long, then scaled bicubically.
+
+def scale_to_cover(pixels: np.ndarray, least_height: int, least_width: int) -> np.ndarray:
+    """Scale an image to the smallest size that covers `least_height` x `least_width` pixels, by one factor.
+
+    It is halved by averages over 2 x 2 pixels while both sides are at least twice as long, then scaled bicubically.
 
     Args:
         pixels (ndarray): (H, W, 3), (H, W, 1) or (H, W), uint8.
-        side (int): Length in pixels, at least 1.
+        least_height (int): In pixels, at least 1.
+        least_width (int): In pixels, at least 1.
 
     Returns:
         ndarray: The scaled image, with as many dimensions; it may be `pixels` itself.
@@ -34,11 +40,11 @@ def scale_shorter_side(pixels: np.ndarray, side: int) -> np.ndarray:
     shape = pixels.shape
     if shape[2:] == (1,):
         pixels = pixels[..., 0]
-    while min(pixels.shape[:2]) >= 2 * side:
+    while pixels.shape[0] >= 2 * least_height and pixels.shape[1] >= 2 * least_width:
         pixels = halve(pixels)
     height, width = pixels.shape[:2]
-    if min(height, width) != side:
-        scale = side / min(height, width)
+    scale = max(least_height / height, least_width / width)
+    if scale != 1:
         image = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
         pixels = np.asarray(image)
     return pixels.reshape(*pixels.shape[:2], *shape[2:])

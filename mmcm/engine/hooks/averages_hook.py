@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmcm.engine.resuming.loaded_checkpoint import fit_checkpoint
 from mmcm.engine.resuming.resumed_settings import Settings
-from mmcm.engine.steps import iterations_per_step
+from mmcm.engine.steps import images_per_step, iterations_per_step
 from mmcm.registry import HOOKS
 from mmcm.utils.mmengine_compat import resume_option
 from mmcm.utils.model_wrappers import unwrapped
@@ -21,7 +21,7 @@ class AveragesHook(Hook):
     are part of the model, and so of its checkpoints; the step is derived from the iteration, and needs no state.
     """
 
-    # Before the checkpoint is saved and before samples are drawn after the same iteration.
+    # Before the checkpoint is saved and before samples are generated after the same iteration.
     priority = 'ABOVE_NORMAL'
 
     def __init__(self) -> None:
@@ -46,9 +46,7 @@ class AveragesHook(Hook):
         if (runner.iter % batches == 0 or model.step is None) and model.begin_step(runner.iter // batches):
             runner.optim_wrapper.optimizer.state.clear()
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Update the averages, if the optimiser has made a step."""
         if runner.optim_wrapper.should_update():
-            unwrapped(runner.model).update_averages()
+            unwrapped(runner.model).update_averages(images_per_step(runner, data_batch))

@@ -14,8 +14,10 @@ from mmcm.checkpoints.trusted_config import CLASS_NAMES
 from mmcm.datasets.class_names import class_names, own_names
 from mmcm.datasets.image_dataset import classes_without_images
 from mmcm.engine.steps import iterations_per_step
+from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.registry import HOOKS
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import built_loops
 from mmcm.utils.model_wrappers import unwrapped
 from mmcm.utils.random_state import undisturbed
 
@@ -34,6 +36,14 @@ class DataCheckHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Give the model the names of its classes, before it starts from the weights of another one."""
+        loop, model = built_loops(runner).get('train_dataloader'), unwrapped(runner.model)
+        if loop is not None and isinstance(model, ConsistencyModel):
+            names = own_names((getattr(loop.dataloader.dataset, 'metainfo', None) or {}).get('classes') or ())
+            given = runner.cfg.get('class_names')
+            model.class_names = class_names(names) if names else () if given is None else class_names(given)
 
     def before_train(self, runner: Runner) -> None:
         """Check; raise an InputError."""
@@ -175,8 +185,7 @@ def check_labels(labels: Sequence[int] | None, model: nn.Module) -> None:
     wrong = np.flatnonzero((values < 0) | (values >= num_classes))
     if len(wrong):
         raise InputError(
-            f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the '
-            f'first of them image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to '
-            f'{num_classes - 1}. Set model.denoiser.backbone.num_classes={values.max() + 1}, or mend the '
-            'labels.'
+            f'{len(wrong)} of {len(values)} images have a label that the model has no class for, the first of them '
+            f'image {wrong[0]} with {values[wrong[0]]}; the model knows the classes 0 to {num_classes - 1}. Set '
+            f'model.denoiser.backbone.num_classes={values.max() + 1}, or correct the labels.'
         )

@@ -1,6 +1,7 @@
 """Stop a training at the end of a step, with a checkpoint, on SIGINT and SIGTERM."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_backend, get_world_size, is_main_process
@@ -83,9 +84,7 @@ class InterruptHook(Hook):
         interrupts.hold(notice, LAUNCHED_SAME_REQUEST if get_world_size() > 1 else interrupts.SAME_REQUEST)
         self.in_step = True
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """End the step; save and stop if a process has received a signal."""
         if (runner.iter + 1) % iterations_per_step(runner):
             return  # gradients that are accumulated are in no checkpoint

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import torch
 from mmengine.device import get_device
@@ -60,9 +61,7 @@ class LossBySigmaHook(Hook):
         values = torch.stack([loss.float(), torch.ones_like(loss, dtype=torch.float)], 1)
         self.sums.index_add_(0, torch.bucketize(sigma.float().contiguous(), self.edges, right=True), values)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Log the means at the interval."""
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return

@@ -2,6 +2,7 @@
 
 from copy import copy
 from itertools import islice
+from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler
@@ -51,9 +52,7 @@ class NonFiniteGuardHook(Hook):
         self.unread = []
         self.last_checkpoint = LastCheckpoint(runner.work_dir, resumed=runner.iter > 0)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Keep the losses; check them at the interval."""
         if outputs:
             # Copies, since compiled code may use the memory of its results again.

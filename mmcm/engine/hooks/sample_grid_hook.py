@@ -10,7 +10,7 @@ from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.registry import HOOKS
 from mmcm.utils.checks import check_count
 from mmcm.utils.model_wrappers import unwrapped
-from mmcm.visualization.grids import grid
+from mmcm.visualization.grids import grid, titled
 
 MOST_ROWS = 10
 
@@ -19,17 +19,17 @@ MOST_ROWS = 10
 class SampleGridHook(SheetHook):
     """Write a grid of samples at fixed seeds every `interval` iterations and at the end, to `samples/iter_<n>.png`.
 
-    Rows are classes, if the model has any, with their names as captions, if they have names. Where the images exceed
-    `max_cost`, there are fewer columns, and fewer rows only where one column is too many. See SheetHook.
+    Rows are classes, if the model has any; below each image is the name of its class, or its number. Above the grid are
+    the iteration and the NFE of an image. Where the images exceed `max_cost`, there are fewer columns, and fewer rows
+    only where one column is too many. See SheetHook.
 
     Args:
-        interval (int): Iterations between two grids.
         rows (int, optional): Rows of the grid; by default as many as the model has classes, at most 10, and 10 for
             models without classes.
         columns (int): Columns of the grid.
         seed (int): Seed of the images.
         batch_size (int): Images per call of the sampler; it bounds their memory.
-        max_cost (int): See SheetHook.
+        interval, max_cost: See SheetHook.
     """
 
     name, switch = 'samples', 'sample_grid'
@@ -70,8 +70,16 @@ class SampleGridHook(SheetHook):
         for start in range(0, number, self.batch_size):
             batch = [requests[index]['data_samples'] for index in range(start, min(start + self.batch_size, number))]
             images += [sample.fake_img.cpu() for sample in runner.model.test_step(dict(data_samples=batch))]
-        names = runner.cfg.get('class_names')
         captions = None
-        if labels is not None and names is not None:
-            captions = [class_names(names)[label][0] for label in labels]
-        return grid(torch.stack(images), columns, captions=captions)
+        if labels is not None:
+            names = names_of(runner, model.num_classes)
+            captions = [names[label] for label in labels]
+        return titled(grid(torch.stack(images), columns, captions=captions), self.title(runner, num_calls))
+
+
+def names_of(runner: Runner, num_classes: int) -> list[str]:
+    """Return the names of the classes of the model, their numbers where the config names none."""
+    names = runner.cfg.get('class_names')
+    if names is None:
+        return [str(label) for label in range(num_classes)]
+    return [first for first, *_ in class_names(names)]

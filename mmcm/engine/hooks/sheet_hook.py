@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -14,7 +15,7 @@ from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.images import write_image
 from mmcm.utils.model_wrappers import unwrapped
 
-MAX_COST = 1000  # network calls times images
+MAX_COST = 1000  # NFE times images
 COUNTED_ONCE = 64 * 64  # pixels
 
 
@@ -27,7 +28,7 @@ class SheetHook(Hook):
 
     Args:
         interval (int): Iterations between two grids.
-        max_cost (int): NFE of a grid, the sum over its images; a network call for an image of more than 64 x 64 pixels
+        max_cost (int): NFE of a grid, the sum over its images; an evaluation for an image of more than 64 x 64 pixels
             counts as many times as it has so many pixels. A grid has at least one image.
     """
 
@@ -45,26 +46,28 @@ class SheetHook(Hook):
         """Return the grid, (H, W, 3), uint8 RGB."""
 
     def affordable(self, runner: Runner, num_images: int, num_calls: int) -> int:
-        """Return how many of `num_images` with `num_calls` network calls each `max_cost` allows, 1 or more."""
+        """Return how many of `num_images` with an NFE of `num_calls` each `max_cost` allows, 1 or more."""
         *_, height, width = unwrapped(runner.model).image_shape
         cost = num_calls * max(1, height * width / COUNTED_ONCE)
         return min(num_images, max(1, int(self.max_cost / cost)))
+
+    def title(self, runner: Runner, nfe: int) -> str:
+        """Return the line above the grid: the iteration, and the NFE of an image."""
+        return f'iteration {runner.iter + 1}, NFE {nfe}'
 
     def announce(self, runner: Runner, num_images: int, wanted: int, num_calls: int) -> None:
         """Log the number of images and their cost, as they may take long."""
         fewer = '' if num_images == wanted else f' of {wanted}, which would exceed max_cost={self.max_cost}'
         runner.logger.info(
-            f'Drawing {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
-            f'network call{"s" * (num_calls > 1)} each. default_hooks.{self.switch}=None leaves it out.'
+            f'Sampling {self.name}/{self.file_name(runner)}: {num_images} images{fewer}, {num_calls} '
+            f'network evaluation{"s" * (num_calls > 1)} each. default_hooks.{self.switch}=None leaves it out.'
         )
 
     def file_name(self, runner: Runner) -> str:
         """Return the file name for the grid of this iteration."""
         return f'iter_{runner.iter + 1}.png'
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write a grid at the interval."""
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
             self.draw(runner)

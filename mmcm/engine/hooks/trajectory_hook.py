@@ -5,7 +5,7 @@ import torch
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmcm.datasets.sampling_requests import request_labels
+from mmcm.engine.hooks.sample_grid_hook import names_of
 from mmcm.engine.hooks.sheet_hook import MAX_COST, SheetHook
 from mmcm.models import ConsistencyModel
 from mmcm.noise.generators import SampleNoise, sample_seeds
@@ -16,7 +16,7 @@ from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.model_wrappers import unwrapped
-from mmcm.visualization.grids import named_grid
+from mmcm.visualization.grids import named_grid, titled
 
 FEWEST = 4  # levels of a trajectory
 
@@ -26,18 +26,18 @@ class TrajectoryHook(SheetHook):
     """Write the trajectories of fixed seeds every `interval` iterations and at the end, to `trajectories/iter_<n>.png`.
 
     Each seed has two rows, the input of the denoiser and the denoised image, with a column for each noise level of the
-    sampler; of many levels, some evenly spaced ones. A MultistepSampler or FlowMapSampler of the model with fewer than
-    4 levels has no trajectory to show, and a schedule with `columns` levels takes its place. The noisy images are
-    scaled to the spread of clean ones. See SheetHook.
+    sampler; of many levels, some evenly spaced ones. The names of the rows are seeds and classes; above are the
+    iteration and the NFE of an image. A MultistepSampler or FlowMapSampler of the model with fewer than 4 levels has no
+    trajectory to show, and a schedule with `columns` levels takes its place. The noisy images are scaled to the spread
+    of clean ones. See SheetHook.
 
     Args:
-        interval (int): Iterations between two grids.
         num_samples (int): Number of seeds; conditional models get the classes 0, 1, ....
         columns (int): Largest number of noise levels in the grid, 2 or more.
         sampler (dict, optional): Config of a sampler in place of the model's own, such as
             dict(type='MultistepSampler', sigmas=(80.0, 10.0, 1.0)).
         seed (int): Seed of the images.
-        max_cost (int): See SheetHook.
+        interval, max_cost: See SheetHook.
     """
 
     name, switch = 'trajectories', 'trajectory'
@@ -71,9 +71,14 @@ class TrajectoryHook(SheetHook):
         self.announce(runner, number, self.num_samples, num_calls)
         levels = self.trajectory(model, number)
         seeds = self.seeds[:number]
-        names = [name for seed in seeds for name in (f'seed {seed}', 'estimate')]
+        classes = [''] * number
+        if model.num_classes is not None:
+            known = names_of(runner, model.num_classes)
+            classes = [f'\nclass {known[index % model.num_classes]}' for index in range(number)]
+        names = [name for seed, label in zip(seeds, classes) for name in (f'seed {seed}{label}', 'estimate')]
         rows = [[pair[part][index] for _, *pair in levels] for index in range(number) for part in (0, 1)]
-        return named_grid(rows, names, [f'{sigma:.3g}' for sigma, _, _ in levels])
+        columns = [f'{sigma:.3g}' for sigma, _, _ in levels]
+        return titled(named_grid(rows, names, columns), self.title(runner, num_calls))
 
     def sampler_for(self, sampler: Sampler | None) -> Sampler:
         """Return the sampler of the trajectories, for a model with `sampler`."""
@@ -112,8 +117,7 @@ class TrajectoryHook(SheetHook):
         def pixels(images: Tensor) -> Tensor:
             return model.data_preprocessor.destruct(images.clamp(-1, 1)).cpu()
 
-        labels = (
-            None if model.num_classes is None else request_labels('balanced', len(seeds), model.num_classes, seed=0)
-        )
+        classes = model.num_classes
+        labels = None if classes is None else [index % classes for index in range(len(seeds))]
         model.sample(len(seeds), labels, SampleNoise(seeds), sampler=sampler, callback=note)
         return levels

@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import FlexibleRunner, Runner
 
 from mmcm.registry import HOOKS
+from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
 from mmcm.utils.mmengine_compat import SavesStep
 
@@ -76,6 +77,58 @@ class WholeCheckpointHook(SavesStep, CheckpointHook):
             write_bytes(Path(runner.work_dir) / 'last_checkpoint', os.fsencode(str(self.last_ckpt)))
             if outdated is not None:
                 self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(outdated)))
+
+    def save_best_checkpoint(self, runner: Runner | FlexibleRunner, metrics: dict[str, Any]) -> None:
+        """Write the best checkpoint, then `last_checkpoint` again, then remove the best one before.
+
+        MMEngine's version removes first. With `save_best='auto'`, the first metric decides.
+
+        Raises:
+            InputError: If there is no metric that `save_best` names.
+        """
+        if self.save_best is None:
+            return
+        if 'auto' in self.key_indicators:
+            key = next(iter(metrics))
+            try:
+                self.infer_rule(key)
+            except ValueError:
+                runner.logger.warning(
+                    f'No best checkpoint is saved, as {key} does not tell whether more or less is better: set '
+                    f"default_hooks.checkpoint.save_best={key!r} and default_hooks.checkpoint.rule='less' or 'greater'."
+                )
+                return
+        missing = [key for key in self.key_indicators if key not in metrics]
+        if missing:
+            raise InputError(
+                f'default_hooks.checkpoint.save_best={missing[0]!r} is no metric of val_evaluator, which has '
+                f'{", ".join(metrics)}.'
+            )
+        before = self.best_paths()
+        for key in before:
+            self.set_best_path(key, None)
+        self.save_best_of(runner, metrics)
+        for key, path in self.best_paths().items():
+            outdated = before[key]
+            if path is None:
+                self.set_best_path(key, outdated)
+            elif outdated not in (None, path) and is_main_process():
+                self._remove(str(outdated))
+
+    def best_paths(self) -> dict[str, str | None]:
+        """Return the best checkpoint by each metric that decides; none before the first validation."""
+        if self.save_best is None or 'auto' in self.key_indicators:
+            return {}
+        if len(self.key_indicators) == 1:
+            return {self.key_indicators[0]: self.best_ckpt_path}
+        return {key: self.best_ckpt_path_dict.get(key) for key in self.key_indicators}
+
+    def set_best_path(self, key: str, path: str | None) -> None:
+        """Set the path of the best checkpoint by the metric `key`."""
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[key] = path
 
     def _remove(self, path: str) -> None:
         if self.file_backend.isdir(path):  # some strategies of MMEngine write folders

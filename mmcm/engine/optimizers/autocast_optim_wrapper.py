@@ -1,16 +1,15 @@
 """Mixed precision on the CPU."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmcm.registry import OPTIM_WRAPPERS
+from mmcm.utils.log import log_warning
 from mmcm.utils.precision import emulation_notice
 
 
@@ -25,7 +24,7 @@ class AutocastOptimWrapper(OptimWrapper):
         super().__init__(*args, **kwargs)
         notice = emulation_notice(torch.bfloat16, torch.device('cpu'), 'Train without --amp (type OptimWrapper).')
         if notice:
-            print_log(notice, 'current', logging.WARNING)
+            log_warning(notice)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcm.checkpoints.formats.training_checkpoint import average_name
+from mmcm.checkpoints.formats.training_checkpoint import average_label
 from mmcm.checkpoints.weights import differences
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.utils.errors import InputError, first_of
@@ -19,7 +19,7 @@ class FittedWeights:
 
     The target and the averages that the checkpoint lacks are copies of the online weights. A run that is resumed has
     the teacher and the state of the objective that are in the checkpoint. One that starts has the teacher that its
-    config names; its objective goes on from what the checkpoint has for it, or starts as always.
+    config names; its objective goes on from what the checkpoint has for it, or starts in its initial state.
 
     Args:
         model (ConsistencyModel): The model.
@@ -96,6 +96,8 @@ class FittedWeights:
         way = 'Choose the config that belongs to the checkpoint'
         if classes != self.model.num_classes:
             way += f', or set model.denoiser.backbone.num_classes={classes}, as there'
+        if not self.resumed:
+            way += f"; to take what fits: model.init_from=dict(checkpoint='{self.source}', partial=True) for load_from"
         raise InputError(
             f'{self.source} is not a checkpoint of this {type(self.model.denoiser.backbone).__name__}: '
             f'{difference.replace("backbone.", "")}. {way}.'
@@ -103,9 +105,9 @@ class FittedWeights:
 
     def _called(self, part: str) -> str:
         """Return what messages call a part of the model."""
-        decays = {f'emas.{average_name(decay)}': f'the average {decay}' for decay in self.model.ema_decays}
-        names = {'objective': f'the state of the objective {type(self.model.objective).__name__}', **decays}
-        return names.get(part, f'the {part.replace("emas.", "average ").replace("_", ".")}')
+        if part == 'objective':
+            return f'the state of the objective {type(self.model.objective).__name__}'
+        return f'the average {average_label(part[len("emas.") :])}' if part.startswith('emas.') else f'the {part}'
 
     def _note(self, names: list[str], text: str) -> None:
         if names:

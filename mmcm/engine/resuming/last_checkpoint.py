@@ -7,7 +7,7 @@ from mmcm.utils.bounded import Unreadable, read_text
 
 
 class LastCheckpoint:
-    """The file `last_checkpoint` of a work directory, told apart from that of an earlier run in the same folder.
+    """The file `last_checkpoint` of a work directory, as opposed to that of an earlier run in the same folder.
 
     Args:
         work_dir (str): The work directory.

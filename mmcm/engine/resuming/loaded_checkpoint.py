@@ -18,6 +18,7 @@ from mmcm.engine.resuming.fitted_weights import NETWORK, FittedWeights
 from mmcm.engine.resuming.resumed_run import fit_run
 from mmcm.engine.resuming.resumed_trainer import resume_trainer
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.initial_weights import check_init_from
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.mmengine_compat import load_option, resume_option
@@ -58,7 +59,7 @@ def fit_checkpoint(runner: Runner | FlexibleRunner, checkpoint: dict[str, Any]) 
     checkpoint['state_dict'] = weights
     notes += fitted.notes
     if not resumed and model.init_from is not None:
-        notes.append(f'model.init_from={model.init_from!r} is not used')
+        notes.append(f'model.init_from={check_init_from(model.init_from)!r} is not used')
     if trainer is not None:
         notes += (
             resume_trainer(runner, checkpoint, trainer)

@@ -89,9 +89,8 @@ def teacher_notes(
     now, then = (setting(each, 'model', 'teacher', 'checkpoint') for each in (config, before))
     if then is not None and str(now) != str(then):
         raise InputError(
-            f'{source} holds the teacher {then!r}, and model.teacher.checkpoint={now!r} has other '
-            'weights: set it back to go on, or train with the other one in another --work-dir, with '
-            'load_from in place of --resume.'
+            f'{source} holds the teacher {then!r}, and model.teacher.checkpoint={now!r} has other weights: set it back '
+            'to go on, or train with the other one in another --work-dir, with load_from in place of --resume.'
         )
     return [f'the teacher is the one in the checkpoint, not what {now} holds now']
 

@@ -51,7 +51,7 @@ class Settings:
             {key: deepcopy(value) for key, value in group.items() if key != 'params'}
             for group in runner.optim_wrapper.param_groups
         ]
-        schedulers = [state_of(scheduler) for scheduler in runner.param_schedulers or []]
+        schedulers = [deepcopy(scheduler.state_dict()) for scheduler in runner.param_schedulers or []]
         return cls(groups, schedulers, setting_names(runner.optim_wrapper.optimizer), deepcopy(saved))
 
     def restore(self, runner: Runner | FlexibleRunner) -> None:
@@ -94,7 +94,7 @@ class Settings:
 
     def _changed_groups(self, runner: Runner | FlexibleRunner) -> Iterator[str]:
         """Yield the settings of the optimiser that differ, with their values."""
-        told = set()
+        reported = set()
         for group, settings in zip(runner.optim_wrapper.param_groups, self.groups):
             there, here = unscheduled(group), unscheduled(settings)
             for key in sorted(here.keys() | there.keys()):
@@ -102,8 +102,8 @@ class Settings:
                     continue
                 name = key.removeprefix('initial_')
                 values = (here.get(key, here.get(name)), there.get(key, there.get(name)))
-                if name not in told and not same(*values):
-                    told.add(name)
+                if name not in reported and not same(*values):
+                    reported.add(name)
                     yield f'{name} {shown(values[0])} ({shown(values[1])} in the checkpoint)'
 
     def _changed_schedulers(self, runner: Runner | FlexibleRunner) -> Iterator[str]:
@@ -163,11 +163,6 @@ def setting_names(optimizer: Any) -> set[str]:
     names = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return set(optimizer.defaults) if takes_any else names & set(optimizer.defaults)
-
-
-def state_of(scheduler: Any) -> dict[str, Any]:
-    """Return a copy of the state of a schedule."""
-    return deepcopy(scheduler.state_dict())
 
 
 def unscheduled(group: dict) -> dict[str, Any]:

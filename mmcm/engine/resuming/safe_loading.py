@@ -1,11 +1,9 @@
 """Reading checkpoints for MMEngine without running anything that they contain."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmcm.checkpoints import holds_run, last_checkpoint
@@ -13,6 +11,7 @@ from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.foreign_weights import describe
 from mmcm.checkpoints.formats.openai_trainer import find_trainer_files, read_trainer_checkpoint
 from mmcm.utils.errors import InputError
+from mmcm.utils.log import log_warning
 from mmcm.utils.mmengine_compat import checkpoint_schemes, runner_modules
 
 READ_HERE = ('', 'http://', 'https://')
@@ -77,7 +76,7 @@ def find_latest_checkpoint(work_dir: str) -> str | None:
     if error is not None:
         raise InputError(error)
     if note:
-        print_log(note, 'current', logging.WARNING)
+        log_warning(note)
     return None if found is None else str(found)
 
 

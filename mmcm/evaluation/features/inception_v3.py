@@ -194,15 +194,9 @@ class BlockA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 224 + pool_channels, H, W)."""
-        return torch.cat(
-            [
-                self.branch1x1(x),
-                self.branch5x5_2(self.branch5x5_1(x)),
-                self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-                self.branch_pool(average(x)),
-            ],
-            1,
-        )
+        five = self.branch5x5_2(self.branch5x5_1(x))
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return torch.cat([self.branch1x1(x), five, double, self.branch_pool(average(x))], 1)
 
 
 class BlockB(nn.Module):
@@ -217,14 +211,8 @@ class BlockB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 480 + C, H', W')."""
-        return torch.cat(
-            [
-                self.branch3x3(x),
-                self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-                F.max_pool2d(x, 3, stride=2),
-            ],
-            1,
-        )
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, stride=2)], 1)
 
 
 class BlockC(nn.Module):
@@ -245,16 +233,10 @@ class BlockC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 768, H, W)."""
+        seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        return torch.cat(
-            [
-                self.branch1x1(x),
-                self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
-                self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
-                self.branch_pool(average(x)),
-            ],
-            1,
-        )
+        double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
+        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(average(x))], 1)
 
 
 class BlockD(nn.Module):
@@ -271,14 +253,9 @@ class BlockD(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` (N, C, H, W) to (N, 512 + C, H', W')."""
-        return torch.cat(
-            [
-                self.branch3x3_2(self.branch3x3_1(x)),
-                self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x)))),
-                F.max_pool2d(x, 3, stride=2),
-            ],
-            1,
-        )
+        three = self.branch3x3_2(self.branch3x3_1(x))
+        seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
+        return torch.cat([three, seven, F.max_pool2d(x, 3, stride=2)], 1)
 
 
 class BlockE(nn.Module):
@@ -306,14 +283,6 @@ class BlockE(nn.Module):
         """Map `x` (N, C, H, W) to (N, 2048, H, W)."""
         single = self.branch3x3_1(x)
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        return torch.cat(
-            [
-                self.branch1x1(x),
-                self.branch3x3_2a(single),
-                self.branch3x3_2b(single),
-                self.branch3x3dbl_3a(double),
-                self.branch3x3dbl_3b(double),
-                self.branch_pool(self.pool(x)),
-            ],
-            1,
-        )
+        pairs = [self.branch3x3_2a(single), self.branch3x3_2b(single)]
+        pairs += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
+        return torch.cat([self.branch1x1(x), *pairs, self.branch_pool(self.pool(x))], 1)

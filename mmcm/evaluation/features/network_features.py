@@ -99,9 +99,8 @@ class NetworkFeatures(FeatureExtractor):
             raise
         except (RuntimeError, TypeError) as error:  # such as an operation without an implementation for a dtype
             raise InputError(
-                f'the network of {type(self).__name__} cannot take images of shape '
-                f'{tuple(prepared.shape)}, {prepared.dtype}: {error}. size, value_range and arguments say '
-                'what it gets.'
+                f'the network of {type(self).__name__} cannot take images of shape {tuple(prepared.shape)}, '
+                f'{prepared.dtype}: {error}. size, value_range and arguments say what it gets.'
             ) from error
         features = taken(output, self.settings['features'], 'features', len(images))
         if self.settings['logits'] is None:

@@ -1,7 +1,6 @@
 """Shared feature extractors: metrics with the same config use one network."""
 
 import json
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -9,15 +8,16 @@ from weakref import WeakValueDictionary
 
 import torch
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mmcm.evaluation.features.base import Features, fingerprint_of
 from mmcm.registry import MODELS
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
 from mmcm.utils.errors import InputError
+from mmcm.utils.log import log_warning
 from mmcm.utils.precision import standard_defaults
 
+__getattr__ = old_names(__name__)
 REFERENCE = 'InceptionV3'  # the extractor of the reference evaluator and of published scores
 
 
@@ -43,10 +43,8 @@ class SharedExtractor:
             network.init_weights()
         doubt = getattr(network, 'doubt', None)
         if doubt is not None:
-            print_log(
-                f'{doubt} If they are not, scores and statistics that others have published cannot be compared with.',
-                'current',
-                logging.WARNING,
+            log_warning(
+                f'{doubt} If they are not, scores and statistics that others have published cannot be compared with.'
             )
         return network.to(get_device()).eval()
 
@@ -131,7 +129,3 @@ def generated_images(data_samples: Sequence[dict[str, Any]]) -> Tensor:
             f'{" and ".join(f"{dtype} {shape}" for shape, dtype in kinds)}.'
         )
     return torch.stack(images)
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

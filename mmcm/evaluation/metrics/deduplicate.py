@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.dist import get_rank, get_world_size
 
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
+
+__getattr__ = old_names(__name__)
 
 
 class Entries(NamedTuple):
@@ -58,7 +60,3 @@ class Deduplicator:
     def counted(self) -> set[int]:
         """Return the positions of the images that were counted already."""
         return self.positions if self.waiting is None else self.positions - set(self.waiting.positions.tolist())
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

@@ -1,17 +1,16 @@
 """Fréchet distance between the features of generated and of real images (Heusel et al., 2017, arXiv 1706.08500)."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmcm.evaluation.gaussian import Gaussian, RunningGaussian
 from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import Reference, shared_reference
 from mmcm.registry import METRICS
 from mmcm.utils.errors import InputError
+from mmcm.utils.log import log_warning
 
 KEYS = dict(features='distance', spatial='spatial_distance')
 KINDS = dict(features='feature', spatial='spatial')  # of dimensions, in messages
@@ -77,12 +76,10 @@ class FrechetDistance(FeatureMetric):
         size = len(gaussian.mean)
         if gaussian.num_images is not None and gaussian.num_images <= size and name not in self.warned:
             self.warned.add(name)
-            print_log(
+            log_warning(
                 f'{gaussian.num_images} {name} images are too few for {size} {KINDS[self.which]} dimensions: their '
                 f'covariance is singular, and the distance is no measure of the images. Take more than {size}, '
-                'published distances are of 50 000.',
-                'current',
-                logging.WARNING,
+                'published distances are of 50 000.'
             )
 
 

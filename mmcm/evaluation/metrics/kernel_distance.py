@@ -1,10 +1,8 @@
 """Kernel distance between the features of generated and of real images (Bińkowski et al., 2018, arXiv 1801.01401)."""
 
-import logging
 from types import MappingProxyType
 
 import numpy as np
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mmcm.evaluation.metrics.feature_table import FeatureTable, in_float64
@@ -12,6 +10,7 @@ from mmcm.evaluation.metrics.pairwise_feature_metric import PairwiseFeatureMetri
 from mmcm.registry import METRICS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.log import log_warning
 
 
 @METRICS.register_module()
@@ -32,8 +31,7 @@ class KernelDistance(PairwiseFeatureMetric):
         num_subsets (int): Pairs of subsets.
         subset_size (int): Images of a subset, 2 or more.
         seed (int): Seed of the subsets.
-        num_real (int, optional): Number of real images to use, evenly spread over the data set; all by default.
-        prefix (str, optional): Prefix of the metric's name.
+        num_real, prefix: See PairwiseFeatureMetric.
     """
 
     default_prefix = 'kernel'
@@ -64,11 +62,9 @@ class KernelDistance(PairwiseFeatureMetric):
         size = min(self.subset_size, len(generated), len(real))
         if size < self.subset_size and not self.warned:
             self.warned = True
-            print_log(
+            log_warning(
                 f'{len(generated)} generated and {len(real)} real images: the kernel distance takes subsets of '
-                f'{size}, not of {self.subset_size}, and is less certain.',
-                'current',
-                logging.WARNING,
+                f'{size}, not of {self.subset_size}, and is less certain.'
             )
         return dict(distance=kernel_distance(generated, real, self.num_subsets, size, self.seed))
 

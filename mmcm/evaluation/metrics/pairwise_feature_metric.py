@@ -8,7 +8,9 @@ import numpy as np
 from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.metrics.feature_table import FeatureTable
 from mmcm.evaluation.reference import Reference, shared_reference
-from mmcm.renamed import moved_name
+from mmcm.renamed import old_names
+
+__getattr__ = old_names(__name__)
 
 
 class PairwiseFeatureMetric(FeatureMetric):
@@ -42,7 +44,3 @@ class PairwiseFeatureMetric(FeatureMetric):
     def count(self, state: FeatureTable, values: np.ndarray, positions: np.ndarray) -> None:
         """Add features (N, D)."""
         state.update(values, positions)
-
-
-def __getattr__(name: str) -> object:
-    return moved_name(__name__, name)

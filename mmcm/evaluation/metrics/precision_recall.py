@@ -41,8 +41,7 @@ class PrecisionRecall(PairwiseFeatureMetric):
         extractor (dict): Config of the feature extractor.
         reference (dict | str): The real images, see `Reference`.
         num_neighbours (int): k, not counting the image itself.
-        num_real (int, optional): Number of real images to use, evenly spread over the data set; all by default.
-        prefix (str, optional): Prefix of the metric's name.
+        num_real, prefix: See PairwiseFeatureMetric.
 
     Raises:
         InputError: If `num_neighbours` is below 1, or, when the scores are computed, if a set has no more than

@@ -30,8 +30,7 @@ class SlicedWasserstein(PairwiseFeatureMetric):
         num_projections (int): Directions.
         seed (int): Seed of the directions.
         features (dict, optional): Config of the extractor whose features are compared; the pixels if None.
-        num_real (int, optional): Number of real images to use, evenly spread over the data set; all by default.
-        prefix (str, optional): Prefix of the metric's name.
+        num_real, prefix: See PairwiseFeatureMetric.
 
     Raises:
         InputError: If the generated and the real images have different sizes, or a number is out of range.

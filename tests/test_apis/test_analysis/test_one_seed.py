@@ -27,7 +27,7 @@ def test_each_row_is_what_its_model_draws_from_the_seeds(model):
     assert not torch.equal(*drawn)
     expected = named_grid(
         drawn,
-        [f'{model}\n1 network call', 'Heun\n5 network calls'],
+        [f'{model}\n1 network evaluation', 'Heun\n5 network evaluations'],
         ['seed 3\nclass 4', 'seed 11\nclass 7'],
         min_side=8,
     )

@@ -105,7 +105,9 @@ def test_corrupt_images_are_listed_and_left_out(bedrooms, tmp_path):
 
 def test_corrupt_image_stops(bedrooms, tmp_path):
     put(bedrooms, ORDER[4], webp(ORDER[4])[:60])
-    with pytest.raises(InputError, match=f'{key(ORDER[4]).decode()} is damaged.*--corrupt skip leaves such'):
+    with pytest.raises(
+        InputError, match=f'{key(ORDER[4]).decode()} cannot be decoded, it is damaged.*--corrupt skip leaves such'
+    ):
         export_lsun(bedrooms, tmp_path / 'out', size=SIDE)
     assert len(images(tmp_path / 'out')) == 4
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcm.apis.data import pack_file, packing
+from mmcm.apis.data import image_chunks, pack_file, packing
 from mmcm.apis.data.packing import check_nothing_random, pack, verify
 from mmcm.datasets import DigitsDataset, ImageFolder, ImagePack
 from mmcm.utils.errors import InputError
@@ -63,7 +63,7 @@ def test_mirror_images_are_not_packed(folder, tmp_path):
 
 @pytest.mark.parametrize('corrupt', [[], ['a/000.png', 'b/011.png', 'a/018.png']])
 def test_bytes_do_not_depend_on_the_number_of_processes(folder, tmp_path, monkeypatch, corrupt):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     for name in corrupt:
         (folder / name).write_bytes(b'no picture')
     for workers in (1, 3):
@@ -72,7 +72,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(folder, tmp_path, monkey
 
 
 def test_corrupt_images_are_left_out_and_listed(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     whole = ImageFolder(str(folder), PIPELINE)
     images, labels, corrupt = images_of(whole), whole.labels, [0, 9, 10, 11, 19]  # all of the fourth chunk
     for index in corrupt:
@@ -91,7 +91,7 @@ def test_corrupt_images_are_left_out_and_listed(folder, tmp_path, monkeypatch):
 
 
 def test_corrupt_image_stops_and_what_is_done_is_gone_on_from(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     (folder / 'b' / '003.png').write_bytes(b'no picture')  # image 11 of 20
     dataset = ImageFolder(str(folder), PIPELINE)
     with pytest.raises(InputError, match='003.png .* 9 images are packed.*--corrupt skip'):
@@ -104,7 +104,7 @@ def test_corrupt_image_stops_and_what_is_done_is_gone_on_from(folder, tmp_path, 
 
 
 def test_images_left_out_before_a_run_was_stopped_stay_left_out(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     (folder / 'a' / '002.png').write_bytes(b'no picture')
     dataset = ImageFolder(str(folder), PIPELINE)
     pack(dataset, tmp_path / 'whole.npz', corrupt='skip')
@@ -143,10 +143,10 @@ def test_images_of_two_sizes_are_refused_by_name(folder, tmp_path):
 
 PACK = """
 import sys
-from mmcm.apis import packing
+from mmcm.apis.data import image_chunks, packing
 from mmcm.datasets import ImageFolder
 
-packing.CHUNK_IMAGES, packing.SAVE_INTERVAL = 3, 0.
+image_chunks.CHUNK_IMAGES, packing.SAVE_INTERVAL = 3, 0.
 if __name__ == '__main__':
     dataset = ImageFolder(sys.argv[1], [dict(type='LoadImage'), dict(type='PackImage')])
     packing.pack(dataset, sys.argv[2], workers=int(sys.argv[3]))
@@ -155,7 +155,7 @@ if __name__ == '__main__':
 
 def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / 'images', 120)
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     dataset = ImageFolder(str(folder), PIPELINE)
     pack(dataset, tmp_path / 'whole.npz')
     out, journal = tmp_path / 'x.npz', tmp_path / '.x.npz.unfinished.json'
@@ -184,7 +184,7 @@ def test_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monk
 
 
 def test_unfinished_pack_of_another_source_is_not_touched(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     (folder / 'b' / '003.png').write_bytes(b'no picture')
     with pytest.raises(InputError, match='9 images'):
         pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
@@ -199,7 +199,7 @@ def test_unfinished_pack_of_another_source_is_not_touched(folder, tmp_path, monk
 
 
 def test_unfinished_pack_of_what_has_changed_since_is_not_touched(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     (folder / 'b' / '003.png').write_bytes(b'no picture')
     with pytest.raises(InputError, match='9 images'):
         pack(ImageFolder(str(folder), PIPELINE), tmp_path / 'x.npz')
@@ -260,7 +260,7 @@ def test_room_is_looked_for_where_it_cannot_be_reserved(folder, tmp_path, monkey
 
 def test_what_is_packed_already_needs_no_more_room(folder, tmp_path, monkeypatch):
     monkeypatch.delattr(os, 'posix_fallocate')
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 3)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 3)
     (folder / 'b' / '003.png').write_bytes(b'no picture')
     dataset = ImageFolder(str(folder), PIPELINE)
     with pytest.raises(InputError, match='9 images are packed'):
@@ -302,7 +302,7 @@ def test_random_transforms_are_refused():
 
 
 def test_run_that_was_stopped_counts_its_transparent_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, 'CHUNK_IMAGES', 2)
+    monkeypatch.setattr(image_chunks, 'CHUNK_IMAGES', 2)
     folder = write_transparent_folder(tmp_path / 'images')
     broken = folder / 'dog' / '5.png'
     content, status = broken.read_bytes(), broken.stat()

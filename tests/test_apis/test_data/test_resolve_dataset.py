@@ -104,7 +104,7 @@ def test_images_in_files_have_classes_by_subfolders_or_a_list(tmp_path, kind, na
 @pytest.mark.parametrize('loose, expected', [(1, [0, 1]), (2, None), (3, None)])
 def test_a_few_images_beside_the_classes_do_not_take_the_labels_away(tmp_path, loose, expected, monkeypatch):
     told = []
-    monkeypatch.setattr('mmcm.apis.data.resolve_dataset.print_log', lambda text, *_: told.append(text))
+    monkeypatch.setattr('mmcm.apis.data.resolve_dataset.log_warning', lambda text, *_: told.append(text))
     write_images(tmp_path, ['a/0.png', 'b/1.png', *(f'{index}.png' for index in range(loose))])
     (tmp_path / 'notes').mkdir()  # no folder of images
     data = find_dataset(tmp_path)

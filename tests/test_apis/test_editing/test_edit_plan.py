@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcm.apis.editing import TASKS, EditResult, edit, edit_picture, open_image, plan_picture
+from mmcm.apis.editing import TASKS, EditResult, edit, edit_picture, open_image, plan, plan_picture
 from mmcm.apis.editing.tasks import opened, whole
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.operators import Inpainting
@@ -179,7 +179,7 @@ def test_models_with_levels_of_their_own_begin_at_the_first_of_the_task(task, fi
         (dict(task='inpaint'), 'inpaint takes mask, resize_mask, got none'),
         (dict(task='stroke', factor=2), 'takes no further arguments, got factor'),
         (dict(task='stroke', img=np.zeros((8, 8))), r'pixels \(H, W, 3\).*float64'),
-        (dict(task='stroke', img='nowhere.png'), 'no picture nowhere.png'),
+        (dict(task='stroke', img='nowhere.png'), 'no image nowhere.png'),
         (dict(task='stroke', img=np.zeros((8, 8), bool)), 'uint8 from 0 to 255.*bool'),
         (dict(task='stroke', img=np.zeros((8, 8, 2), np.uint8)), r'\(8, 8, 2\)'),
         (dict(task='stroke', img=np.zeros((0, 8), np.uint8)), r'\(0, 8\)'),
@@ -260,10 +260,12 @@ def test_picture_is_denoised_as_large_as_it_is(inferencer):
 def test_edit_that_takes_too_many_calls_is_of_the_central_square_or_refused(inferencer):
     options = dict(labels=3, num_candidates=2, num_steps=2, factor=2, max_calls=95)
     for region in (None, 'whole'):  # a small square is no enlargement
-        with pytest.raises(InputError, match=r'takes 96 network calls.*is 95: raise it.*--region square'):
+        with pytest.raises(InputError, match=r'takes 96 network evaluations.*is 95: raise it.*--region square'):
             plan_picture(inferencer, 'super-resolve', ramp(9, 14), region=region, **options)
     planned = plan_picture(inferencer, 'denoise', ramp(18, 28), 3, num_candidates=2, sigma=0.5, max_calls=47)
-    assert planned.tiles is None and 'the whole picture takes 48 network calls, 24 tiles for each of 2' in planned.note
+    assert (
+        planned.tiles is None and 'the whole image takes 48 network evaluations, 24 tiles for each of 2' in planned.note
+    )
     assert plan_picture(inferencer, 'super-resolve', ramp(9, 14), **{**options, 'max_calls': 96}).tiles is not None
 
 
@@ -285,7 +287,7 @@ def test_picture_that_takes_too_many_calls_is_not_scaled(inferencer, monkeypatch
     made = []
     for name in ('scale_image', 'covering_tiles'):
         monkeypatch.setattr(f'mmcm.apis.editing.tasks.{name}', lambda *args: made.append(args))
-    with pytest.raises(InputError, match='the whole picture takes .* network calls'):
+    with pytest.raises(InputError, match='the whole image takes .* network evaluations'):
         plan_picture(inferencer, task, ramp(400, 700), 3, region='whole', **options)
     assert made == []
     if task == 'denoise':
@@ -313,7 +315,7 @@ def test_tiles_are_counted_as_they_are_made(inferencer, task, options):
 
 
 def test_pictures_that_are_not_finite_are_refused_before_anything_is_read(inferencer):
-    with pytest.raises(InputError, match='the pictures to edit have to be finite'):
+    with pytest.raises(InputError, match='the images to edit have to be finite'):
         edit(inferencer, IMAGE * float('nan'), Inpainting(MASK), 3, sampler=FOUR)
     assert not inferencer.loaded
 
@@ -356,7 +358,7 @@ def test_edits_of_a_seed_are_the_same_under_all_default_dtypes(inferencer, task,
 
 def test_plan_is_run_by_its_old_name_too(inferencer):
     planned = plan_picture(inferencer, 'variations', np.zeros((8, 8), np.uint8), 3, num_candidates=1)
-    with pytest.warns(DeprecationWarning, match='Plan.run now'):
+    with pytest.warns(DeprecationWarning, match='draw is run now'):
         assert isinstance(planned.draw(), EditResult)
 
 
@@ -373,3 +375,10 @@ def test_mask_is_shown_for_tasks_and_not_for_operators(inferencer):
     planned = plan_picture(inferencer, 'inpaint', np.zeros((8, 8), np.uint8), 3, 1, num_steps=1, mask=mask)
     assert torch.equal(planned.mask, MASK) and planned.run().mask is not None
     assert edit(inferencer, IMAGE, Inpainting(MASK), 3, num_candidates=1, sampler=FOUR).mask is None
+
+
+def test_plan_takes_an_image_and_an_operator(inferencer):
+    planned = plan(inferencer, IMAGE, Inpainting(MASK), 3, 2, 5, FOUR, note='a quarter')
+    expected = edit(inferencer, IMAGE, Inpainting(MASK), 3, 2, 5, FOUR)
+    assert torch.equal(planned.run().candidates, expected.candidates)
+    assert planned.note == 'a quarter' and planned.task is None and planned.shown is IMAGE

@@ -68,7 +68,7 @@ def test_sheet_shows_the_picture_at_its_own_size_too_where_the_result_belongs_th
 def test_repr_is_one_line_and_a_notebook_shows_the_sheet():
     edited = numbered(2, [3, 4])
     assert repr(edited) == (
-        'EditResult(2 candidates of 64 x 64 pixels, labels [3, 4], 39 network calls per candidate, 1.00 s)'
+        'EditResult(2 candidates of 64 x 64 pixels, labels [3, 4], 39 network evaluations per candidate, 1.00 s)'
     )
     assert np.array_equal(Image.open(io.BytesIO(edited._repr_png_())), edited.sheet())
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_square
+from mmcm.apis.editing.images import MAX_PIXELS, Place, as_rgb, fit_image, fit_mask, open_image, seen_part, seen_square
 from mmcm.operators import Colorization, SDEdit
 from mmcm.utils.errors import InputError
 from support.image_folders import png_header
@@ -78,7 +78,7 @@ def test_transparent_colour_of_a_palette_shows_the_background(tmp_path):
     'content, match',
     [
         (b'', 'is empty'),
-        (b'text' * 100, 'no picture that can be read'),
+        (b'text' * 100, 'no image that can be read'),
         (png_header(9, 9)[:20], 'cannot be decoded'),
         (png_header(9, 9), 'cannot be decoded'),
         (png_header(30000, 30000), 'more pixels than'),
@@ -95,7 +95,7 @@ def test_what_is_no_picture_is_refused(tmp_path, content, match):
 def test_truncated_picture_is_refused(tmp_path, suffix):
     path = save(tmp_path, RGB, f'a.{suffix}')
     path.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 3])
-    with pytest.raises(InputError, match='cannot be|no picture'):
+    with pytest.raises(InputError, match='cannot be|no image'):
         open_image(path)
 
 
@@ -115,7 +115,7 @@ def test_values_without_a_white_are_refused(tmp_path, values):
         open_image(save(tmp_path, values, 'a.tif'))
 
 
-@pytest.mark.parametrize('name, match', [('missing.png', 'there is no picture .*missing'), ('.', 'is a folder')])
+@pytest.mark.parametrize('name, match', [('missing.png', 'there is no image .*missing'), ('.', 'is a folder')])
 def test_missing_picture_is_named(tmp_path, name, match):
     with pytest.raises(InputError, match=match):
         open_image(tmp_path / name)
@@ -201,3 +201,14 @@ def test_square_fades_into_the_picture_where_its_edge_is_not_one_of_the_picture(
     assert (pixels[..., 0] == pixels[:1, :, 0]).all()  # up to the upper and the lower edge
     assert (pixels[:, :32] == 100).all() and (pixels[:, 64:] == 100).all() and (pixels[:, 34:62, 0] == 200).all()
     assert pixels[0, 30:36, 0].tolist() == [100, 100, 125, 175, 200, 200]
+
+
+@pytest.mark.parametrize('size', [(60, 32), (32, 60), (24, 16), (1000, 2), (2, 1000)])
+def test_part_in_the_proportions_of_the_model_is_in_the_middle_and_as_large_as_possible(size):
+    image = Image.new('RGB', size)
+    left, top, right, bottom = seen_part(image, (16, 24))
+    wide, high = right - left, bottom - top
+    assert (wide, high) == size or wide == size[0] or high == size[1]
+    assert abs(wide - high * 24 / 16) <= 1 and abs(left - (size[0] - right)) <= 1 and abs(top - (size[1] - bottom)) <= 1
+    assert fit_image(image, 3, (16, 24)).shape == (16, 24, 3)
+    assert fit_mask(image.convert('L'), (16, 24)).shape == (16, 24, 1)

@@ -37,7 +37,7 @@ def test_picture_and_mask_are_cropped_alike():
 def test_mask_of_another_size_is_refused_unless_it_is_to_be_resized():
     mask = np.zeros((2, 4))
     mask[0, 2:] = 255
-    with pytest.raises(InputError, match='4 x 2 pixels and the picture of 8 x 8: .* --resize-mask .resize_mask=True'):
+    with pytest.raises(InputError, match='4 x 2 pixels and the image of 8 x 8: .* --resize-mask .resize_mask=True'):
         square(Inpaint(grey(mask)), PICTURE, (3, 8, 8))
     weights = square(Inpaint(grey(mask), resize_mask=True), PICTURE, (3, 8, 8)).operator.mask[0, 0]
     assert (weights[:4, 4:] == 1).all() and weights.sum() == 16
@@ -121,3 +121,54 @@ def test_every_task_is_prepared_by_a_function_of_its_own():
 def test_tasks_that_see_the_whole_image_are_those_that_make_tiles():
     for task in TASKS.values():
         assert task.sees_whole == (whole.dispatch(task) is not whole.dispatch(object)), task
+
+
+WIDE = (3, 16, 24)  # the images of a model that are no squares
+
+
+def test_uncropped_picture_keeps_the_proportions_of_the_model():
+    image, operator, *_ = square(Uncrop(0.5), Image.new('RGB', (60, 32), 'white'), WIDE)
+    assert image.shape == (1, *WIDE)
+    assert (operator.mask[0, 0, 4:12, 6:18] == 0).all() and operator.mask.sum() == 16 * 24 - 8 * 12
+
+
+def test_part_of_other_proportions_is_put_back_where_it_was():
+    picture = Image.fromarray(np.random.RandomState(1).randint(0, 256, (40, 50, 3)).astype(np.uint8))
+    mask = np.zeros((40, 50))
+    mask[20:24, 20:28] = 255
+    prepared = square(Inpaint(grey(mask)), picture, WIDE)
+    assert prepared.image.shape == (1, *WIDE) and prepared.place.box == (0, 3, 50, 36)  # 33 of 50 / 24 * 16 rows
+    pasted = np.asarray(prepared.place.paste(np.full((16, 24, 3), 7, np.uint8)))
+    assert (pasted[mask == 255] == 7).all() and (pasted[mask == 0] == np.asarray(picture)[mask == 0]).all()
+
+
+@pytest.mark.parametrize('size', [(60, 32), (32, 60), (200, 200), (24, 200)])
+@pytest.mark.parametrize('task', [Colorize(), Inpaint])
+def test_whole_picture_covers_a_tile_and_keeps_its_own_proportions(task, size):
+    mask = np.zeros(size[::-1])
+    mask[5:9, 5:9] = 255
+    task = Inpaint(grey(mask)) if task is Inpaint else task
+    found = whole(task, Image.new('RGB', size), WIDE, None)
+    prepared = found.prepare()
+    high, wide = prepared.tiles.shape
+    assert prepared.tiles.size == (16, 24) and prepared.image.shape[2:] == (high, wide)
+    assert high >= 16 and wide >= 24
+    if isinstance(task, Colorize):
+        assert wide / high == pytest.approx(size[0] / size[1], rel=0.05)
+
+
+def test_side_that_is_too_small_for_a_tile_is_raised():
+    found = whole(Colorize(), Image.new('RGB', (200, 200)), WIDE, 16)
+    assert found.prepare().tiles.shape == (24, 24)
+
+
+def test_small_picture_of_the_proportions_is_enlarged_pixel_by_pixel():
+    pixels = np.random.RandomState(2).randint(0, 256, (8, 12, 3)).astype(np.uint8)
+    image = square(SuperResolve(2), Image.fromarray(pixels), WIDE).image
+    expected = torch.from_numpy(pixels.repeat(2, axis=0).repeat(2, axis=1)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    torch.testing.assert_close(image, expected)
+
+
+def test_blur_is_of_the_models_proportions():
+    prepared = square(Deblur((1, 2, 1)), Image.new('RGB', (60, 32), (10, 20, 30)), WIDE)
+    assert prepared.image.shape == (1, *WIDE)

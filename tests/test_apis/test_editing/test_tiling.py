@@ -44,3 +44,10 @@ def test_holes_that_lie_apart_have_tiles_of_their_own():
     assert len(tiles_around(mask, 16)) == 2
     mask[14:16, 10:13] = 255
     assert len(tiles_around(mask, 16)) == 2  # one tile shows both
+
+
+def test_tiles_of_other_proportions_lie_around_a_mask():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[20:22, 30:34] = 255
+    assert tiles_around(mask, (16, 24)).corners == ((13, 20),)  # 2 x 4 pixels in the middle of 16 x 24
+    assert len(covering_tiles(16, 60, (16, 24))) == count_tiles(16, 60, (16, 24)) == 4

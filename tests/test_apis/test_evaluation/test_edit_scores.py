@@ -157,7 +157,7 @@ def test_file_says_what_was_measured(inferencer):
         (PICTURES.float(), EDITS['inpaint'], 'have to be uint8'),
         (PICTURES[0], EDITS['inpaint'], r'\(N, 3, 16, 16\)'),
         (PICTURES, Edit(SuperResolution(3), {}), 'factor 3 does not divide'),
-        (PICTURES, Edit(Inpainting(torch.zeros(5, 1, 16, 16)), {}), 'one mask for all pictures is needed, got 5'),
+        (PICTURES, Edit(Inpainting(torch.zeros(5, 1, 16, 16)), {}), 'one mask for all images is needed, got 5'),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_loaded(inferencer, pictures, edit, message):

@@ -28,7 +28,7 @@ def test_columns_have_the_names_of_the_field():
     header, row = table([score()])
     assert dict(zip(header, row)) == {
         'sampler': 'config',
-        'calls': '1',
+        'NFE': '1',
         'FID': '1.2500',
         'label/accuracy': '0.5000',
         'images': '100',
@@ -39,7 +39,7 @@ def test_columns_have_the_names_of_the_field():
 
 def test_table_has_all_metrics_of_all_rows():
     header, first, second = table([score(ema='0.999'), score('other', metrics={'kernel/distance': 1e-3})])
-    assert header[:4] == ['sampler', 'ema', 'calls', 'FID']
+    assert header[:4] == ['sampler', 'ema', 'NFE', 'FID']
     assert dict(zip(header, second))['FID'] == '-' and dict(zip(header, second))['kernel/distance'] == '0.0010'
     assert dict(zip(header, first))['ema'] == '0.999' and dict(zip(header, second))['ema'] == '-'
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.apis.sampling import bulk
-from mmcm.apis.sampling.bulk import ImageBlocks, sample_to_files
+from mmcm.apis.sampling import bulk, image_blocks
+from mmcm.apis.sampling.bulk import sample_to_files
+from mmcm.apis.sampling.image_blocks import ImageBlocks
 from mmcm.cli.sample import main
 from mmcm.utils import block_store, files
 from mmcm.utils.errors import InputError
@@ -273,7 +274,7 @@ def stop_after(inferencer, batches):
 def test_process_0_draws_what_the_others_do_not(inferencer, tmp_path, monkeypatch, capsys):
     sample_to_files(inferencer, tmp_path / 'one.npz', 10, batch_size=2)
     monkeypatch.setattr(bulk, 'PATIENCE', 0.1)
-    monkeypatch.setattr(bulk, 'LOOK_INTERVAL', 0.01)
+    monkeypatch.setattr(image_blocks, 'LOOK_INTERVAL', 0.01)
     sample_to_files(inferencer, tmp_path / 'x.npz', 10, batch_size=2, rank=0, world_size=3)
     assert capsys.readouterr().err.count('No news of the other processes') == 1
     assert (tmp_path / 'x.npz').read_bytes() == (tmp_path / 'one.npz').read_bytes()
@@ -332,7 +333,7 @@ def test_blocks_hold_several_batches_where_there_are_many(inferencer, tmp_path, 
     shape = (50000, 256, 256, 3)
     assert [len(ImageBlocks(tmp_path, shape, size).indices) for size in (64, 25, 4, 50000)] == [782, 2000, 1786, 1]
     sample_to_files(inferencer, tmp_path / 'one.npz', 50, batch_size=4)
-    monkeypatch.setattr(bulk, 'MAX_BLOCKS', 5)
+    monkeypatch.setattr(image_blocks, 'MAX_BLOCKS', 5)
     sample_to_files(inferencer, tmp_path / 'x.npz', 50, batch_size=4, rank=1, world_size=2)
     blocks = sorted((tmp_path / 'x.npz.parts').glob('block_*'))
     assert [block.stat().st_size for block in blocks] == [12 * 64, 12 * 64]  # the second and the fourth of five

@@ -7,6 +7,7 @@ from mmcm.checkpoints.formats.diffusers_unet import backbone_config, from_diffus
 from mmcm.config import read_config
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.image_shape import height_and_width
 from support.diffusers_models import VARIANTS, backbone, empty, same, weights_of
 from support.parity import FOLDER, Fixture, adm_config, fill, manifest
 
@@ -59,7 +60,9 @@ def test_diffusers_computes_what_the_network_computes(diffusers, changes):
     network, theirs = MODELS.build(dict(ours)).eval(), diffusers.UNet2DModel(**unet_config(ours)).eval()
     network.load_state_dict(weights)
     theirs.load_state_dict(to_diffusers(ours, weights))
-    x = torch.randn(2, ours.get('in_channels', 3), 16, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(
+        2, ours.get('in_channels', 3), *height_and_width(ours['image_size']), generator=torch.Generator().manual_seed(0)
+    )
     t, labels = torch.tensor([-1500.0, 1000.0]), None if ours['num_classes'] is None else torch.tensor([4, 1])
     with torch.no_grad():
         expected = theirs(x, t, labels).sample
@@ -150,7 +153,7 @@ def test_network_that_diffusers_has_not_is_refused_by_the_setting(changes, match
         (dict(block_out_channels=[32, 48]), r'block_out_channels \[32, 48\]: it would need multiples of the first one'),
         (dict(time_embedding_dim=96), 'time_embedding_dim 96: it would need 128'),
         (dict(resnet_time_scale_shift='spatial'), "resnet_time_scale_shift 'spatial'"),
-        (dict(sample_size=[16, 32]), r'sample_size \[16, 32\]: it would need a square'),
+        (dict(sample_size=[16, 32, 8]), r'sample_size has to be .*pair \(height, width\), got \[16, 32, 8\]'),
         (
             dict(down_block_types=['SkipDownBlock2D', 'AttnDownBlock2D']),
             'down_block_types .*SkipDownBlock2D.*2 of Attn',

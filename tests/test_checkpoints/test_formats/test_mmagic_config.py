@@ -153,6 +153,16 @@ def test_equal_values_agree_in_any_notation(key, notations):
         assert translate_model(small(**unet(**{key: value}))) == translate_model(small())
 
 
+@pytest.mark.parametrize('size', [(16, 24), [24, 16]])
+def test_size_may_be_a_pair(size):
+    backbone, square = (
+        translate_model(small(**changes))[0]['denoiser']['backbone'] for changes in (dict(image_size=size), {})
+    )
+    assert backbone == {**square, 'image_size': tuple(size)}
+    network, (x, labels) = MODELS.build(backbone), (torch.zeros(1, 3, *size), torch.tensor([1]))
+    assert network(x, torch.zeros(1), labels).shape == (1, 3, *size)
+
+
 @pytest.mark.parametrize(
     'changes, expected',
     [

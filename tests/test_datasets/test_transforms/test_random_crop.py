@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcm.datasets.transforms import RandomCropToSquare
-from mmcm.datasets.transforms.shorter_side import scale_shorter_side
+from mmcm.datasets.transforms import RandomCropToSize, RandomCropToSquare
+from mmcm.datasets.transforms.shorter_side import scale_shorter_side, scale_to_cover
 from mmcm.utils.errors import InputError
 
 
@@ -30,13 +30,13 @@ def test_crop_is_a_square_out_of_the_scaled_image():
 
 def test_shorter_sides_are_all_integers_between_the_fractions(monkeypatch):
     seen = []
-    module = 'mmcm.datasets.transforms.random_crop.scale_shorter_side'
-    monkeypatch.setattr(module, lambda pixels, side: seen.append(side) or scale_shorter_side(pixels, side))
+    module = 'mmcm.datasets.transforms.random_crop.scale_to_cover'
+    monkeypatch.setattr(module, lambda pixels, *sides: seen.append(sides) or scale_to_cover(pixels, *sides))
     np.random.seed(0)
     transform = RandomCropToSquare(13, min_fraction=0.7, max_fraction=0.9)
     for _ in range(200):
         transform.transform(dict(img=gradient(30, 30)))
-    assert set(seen) == {15, 16, 17, 18, 19}  # ceil(13 / 0.9) to ceil(13 / 0.7)
+    assert set(seen) == {(side, side) for side in (15, 16, 17, 18, 19)}  # ceil(13 / 0.9) to ceil(13 / 0.7)
 
 
 def test_every_corner_is_reached():
@@ -60,3 +60,25 @@ def test_global_generator_of_numpy_decides():
 def test_fractions_that_make_no_crop_are_refused(fractions):
     with pytest.raises(InputError, match='0 < min_fraction <= max_fraction <= 1'):
         RandomCropToSquare(8, *fractions)
+
+
+def test_crop_of_other_proportions_is_out_of_an_image_scaled_by_one_factor():
+    np.random.seed(0)
+    transform, pixels = RandomCropToSize((8, 12), min_fraction=0.8), np.random.randint(0, 256, (50, 70, 3), np.uint8)
+    candidates = [scale_to_cover(pixels, side, -(-12 * side // 8)) for side in (8, 9, 10)]
+    crops = {
+        each[top : top + 8, left : left + 12].tobytes()
+        for each in candidates
+        for top in range(each.shape[0] - 7)
+        for left in range(each.shape[1] - 11)
+    }
+    results = [transform.transform(dict(img=pixels))['img'] for _ in range(20)]
+    assert all(result.shape == (8, 12, 3) and result.tobytes() in crops for result in results)
+
+
+def test_pair_of_equal_sides_draws_the_crops_of_a_square():
+    pixels, crops = gradient(40, 50), []
+    for transform in (RandomCropToSquare(8), RandomCropToSize((8, 8))):
+        np.random.seed(3)
+        crops.append([transform.transform(dict(img=pixels))['img'].tobytes() for _ in range(5)])
+    assert crops[0] == crops[1]

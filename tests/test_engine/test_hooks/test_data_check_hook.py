@@ -5,10 +5,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmcm.checkpoints import parse_config
 from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.write import write_safetensors
 from mmcm.datasets import DigitsDataset, ImageFolder
 from mmcm.datasets.cifar import CIFAR10_CLASSES
 from mmcm.datasets.class_names import class_names
@@ -22,7 +24,7 @@ from mmcm.engine.hooks.data_check_hook import (
 )
 from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
-from support.digits import build
+from support.digits import BACKBONE, build
 from support.image_folders import write_transparent_folder
 from support.runs import config
 from support.tiff_files import RAMP, tiff
@@ -85,6 +87,27 @@ def test_classes_that_no_image_has_are_logged(labels, names, expected):
     runner, model = Mock(), Mock(num_classes=3)
     look_for_empty_classes(runner, Mock(labels=labels, metainfo=dict(classes=names)), model)
     assert [call.args[0] for call in runner.logger.warning.mock_calls] == ([expected] if expected else [])
+
+
+def test_names_of_the_data_reach_the_model_before_it_starts_from_another_one(tmp_path):
+    write_transparent_folder(tmp_path / 'images')  # cats and dogs
+    source = build(seed=3, denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_classes=3)))
+    text = Config(dict(class_names=['dog', 'horse', 'cat'])).pretty_text
+    weights = source.denoiser.backbone.state_dict()
+    write_safetensors(tmp_path / 'x.safetensors', weights, dict(config=text))
+    cfg = config(tmp_path / 'run', iterations=1)
+    cfg.default_hooks.data_check = dict(type='DataCheckHook')
+    cfg.model.denoiser.backbone.merge(dict(num_classes=2, in_channels=3, out_channels=3))
+    cfg.model.init_from = dict(checkpoint=str(tmp_path / 'x.safetensors'), partial=True)
+    cfg.train_dataloader.batch_size = 4
+    pipeline = [dict(type='LoadImage'), dict(type='PackImage')]
+    cfg.train_dataloader.dataset = dict(type='ImageFolder', data_root=str(tmp_path / 'images'), pipeline=pipeline)
+    cfg.optim_wrapper.optimizer.lr = 0.0
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert '2 classes by name' in runner.model.initial_load.adapted['label_emb.weight']
+    assert torch.equal(runner.model.denoiser.backbone.label_emb.weight, weights['label_emb.weight'][[2, 0]])
+    assert runner.cfg.class_names == ['cat', 'dog']
 
 
 def test_model_without_classes_takes_any_labels():

@@ -6,11 +6,13 @@ from mmengine.runner import Runner
 
 from mmcm.engine import SampleGridHook, TrajectoryHook
 from mmcm.utils.errors import InputError
+from mmcm.visualization import grids
 from support.runs import config
 
 # Runners of the same second in one process share MMEngine's name for them.
 pytestmark = pytest.mark.filterwarnings('ignore:.*has been created')
 TILE = 64 + 4  # pixels of a magnified image and the gap beside it
+CAPTION = 16  # pixels of a line of text
 
 
 class Calls(Hook):
@@ -43,8 +45,8 @@ def run(tmp_path, iterations=2, sampler=None, **hooks):
 
 def shape_of(path):
     height, width, _ = cv2.imread(str(path)).shape
-    tile = TILE if max(height, width) > 4 * TILE else 256 + 4
-    return height // tile, width // tile
+    tile = 256 + 4 if width == 4 + 256 + 4 else TILE  # one image alone is magnified to 256 pixels
+    return (height - CAPTION) // (tile + CAPTION), width // tile  # a title above, and a caption below each image
 
 
 def test_checkpoint_is_saved_before_anything_is_drawn(tmp_path):
@@ -80,14 +82,14 @@ def test_cost_of_a_grid_is_bounded_and_announced(tmp_path, num_steps, rows, colu
     number = expected[0] * expected[1]
     assert shape_of(tmp_path / 'samples' / 'iter_2.png') == expected
     assert calls.images == number * (2 * num_steps - 1) and (calls.images <= 1000 or number == 1)
-    assert f'Drawing samples/iter_2.png: {number} images of 100, which would exceed max_cost=1000' in log
-    assert log.index('Saving checkpoint at 2') < log.index('Drawing samples')
+    assert f'Sampling samples/iter_2.png: {number} images of 100, which would exceed max_cost=1000' in log
+    assert log.index('Saving checkpoint at 2') < log.index('Sampling samples')
 
 
 def test_grid_that_costs_little_is_drawn_as_it_is_asked_for(tmp_path):
     calls, log = run(tmp_path, sample_grid=dict(type='SampleGridHook', interval=2, rows=3, columns=4))
     assert shape_of(tmp_path / 'samples' / 'iter_2.png') == (3, 4) and calls.images == 2 * 12
-    assert 'Drawing samples/iter_2.png: 12 images, 2 network calls each. default_hooks.sample_grid=None' in log
+    assert 'Sampling samples/iter_2.png: 12 images, 2 network evaluations each. default_hooks.sample_grid=None' in log
 
 
 def test_cost_of_a_trajectory_is_bounded(tmp_path):
@@ -96,7 +98,7 @@ def test_cost_of_a_trajectory_is_bounded(tmp_path):
         sampler=dict(type='HeunSampler', num_steps=9),
         trajectory=dict(type='TrajectoryHook', interval=2, num_samples=4, max_cost=40),
     )
-    assert calls.images == 2 * 17 and 'Drawing trajectories/iter_2.png: 2 images of 4' in log
+    assert calls.images == 2 * 17 and 'Sampling trajectories/iter_2.png: 2 images of 4' in log
 
 
 def test_large_images_count_by_their_pixels():
@@ -143,3 +145,23 @@ def test_sheets_of_what_is_not_finite_are_left_out_and_the_training_goes_on(tmp_
         assert not list((tmp_path / name).glob('*.png'))
         assert f'{name}/iter_2.png is left out: the output of the network is not finite, since 1 of its' in log
     assert runner.iter == 2 and (tmp_path / 'iter_2.pth').exists()
+
+
+@pytest.mark.parametrize('names, expected', [(None, 'class 1'), (['zero', 'one', *'23456789'], 'class one')])
+def test_sheets_name_iteration_nfe_and_classes(tmp_path, monkeypatch, names, expected):
+    written = []
+    write = grids.cv2.putText
+    monkeypatch.setattr(
+        grids.cv2, 'putText', lambda sheet, text, *more, **how: (written.append(text), write(sheet, text, *more, **how))
+    )
+    cfg = config(tmp_path, 2)
+    cfg.class_names = names
+    cfg.default_hooks.update(
+        sample_grid=dict(type='SampleGridHook', interval=2, rows=2, columns=3),
+        trajectory=dict(type='TrajectoryHook', interval=2, num_samples=2),
+    )
+    Runner.from_cfg(cfg).train()
+    sample, trajectory = written[:7], written[7:]
+    first, second = (expected.removeprefix('class '), '0' if names is None else 'zero')
+    assert sample == [second] * 3 + [first] * 3 + ['iteration 2, NFE 2']
+    assert {'iteration 2, NFE 8', 'seed 1', expected, 'estimate'} <= set(trajectory)

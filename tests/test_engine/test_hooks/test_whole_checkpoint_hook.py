@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric
 from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner
 
 from mmcm.engine import WholeCheckpointHook
 from mmcm.engine.resuming.safe_loading import find_latest_checkpoint
+from mmcm.registry import METRICS
+from mmcm.utils.errors import InputError
 from support.patience import PATIENCE
 from support.runs import config
+from support.validations import validated_config
 
 KILLED = """
 import os, signal, sys
@@ -109,3 +113,80 @@ def test_own_choice_of_a_backend_stays(tmp_path):
     runner.train()
     hook = next(hook for hook in runner.hooks if isinstance(hook, WholeCheckpointHook))
     assert type(hook.file_backend) is LocalBackend and (tmp_path / 'iter_1.pth').exists()
+
+
+@METRICS.register_module(force=True)
+class ScriptedMetric(BaseMetric):
+    """A metric with given values, one for each validation."""
+
+    def __init__(self, values, name='distance'):
+        super().__init__(prefix='scripted')
+        self.values, self.name = list(values), name
+
+    def process(self, data_batch, data_samples):
+        self.results += list(data_samples)
+
+    def compute_metrics(self, results):
+        return {self.name: self.values.pop(0)}
+
+
+def scored(tmp_path, values, name='distance', **settings):
+    """Train with a validation after each iteration, which has the scores `values`."""
+    cfg = validated_config(tmp_path, len(values), interval=1)
+    cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1, **settings)
+    cfg.val_evaluator = dict(type='ScriptedMetric', values=values, name=name)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+@pytest.mark.filterwarnings('ignore:.*has been created')
+@pytest.mark.parametrize(
+    'name, values, best', [('distance', [3.0, 1.0, 2.0, 1.0], 2), ('accuracy', [0.1, 0.3, 0.2, float('nan')], 2)]
+)
+def test_best_checkpoint_is_the_one_that_is_kept(tmp_path, name, values, best):
+    runner = scored(tmp_path, values, name)
+    assert [path.name for path in tmp_path.glob('best_*')] == [f'best_scripted_{name}_iter_{best}.pth']
+    assert [path.name for path in tmp_path.glob('iter_*')] == ['iter_4.pth']
+    kept = torch.load(tmp_path / f'best_scripted_{name}_iter_{best}.pth', weights_only=True)
+    assert kept['meta']['iter'] == best and 'optimizer' not in kept
+    hook = next(hook for hook in runner.hooks if isinstance(hook, WholeCheckpointHook))
+    assert [Path(path).name for path in hook.best_paths().values()] == [f'best_scripted_{name}_iter_{best}.pth']
+
+
+def test_best_checkpoint_before_stays_until_the_better_one_is_whole(tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def full(path, content):
+        if 'best' in path.name and 'iter_2' in path.name:
+            raise OSError(28, 'No space left on device')
+        return write(path, content)
+
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(ValueError, match='No space left'):
+        scored(tmp_path, [2.0, 1.0])
+    assert [path.name for path in tmp_path.glob('best_*')] == ['best_scripted_distance_iter_1.pth']
+
+
+def test_several_metrics_have_a_best_checkpoint_each(tmp_path):
+    hook = WholeCheckpointHook(by_epoch=False, save_best=['a/distance', 'b/accuracy'])
+    hook.set_best_path('a/distance', 'x.pth')
+    assert hook.best_paths() == {'a/distance': 'x.pth', 'b/accuracy': None}
+    assert WholeCheckpointHook(by_epoch=False).best_paths() == {}
+    assert WholeCheckpointHook(by_epoch=False, save_best='auto').best_paths() == {}
+
+
+def test_metric_that_does_not_tell_what_is_better_saves_no_best_checkpoint(tmp_path):
+    scored(tmp_path, [1.0], 'value')
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert (
+        "as scripted/value does not tell whether more or less is better: set default_hooks.checkpoint.save_best='scr"
+        in log
+    )
+    assert not list(tmp_path.glob('best_*'))
+
+
+def test_metric_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"save_best='frechet/distance' is no metric.*has scripted/distance"):
+        scored(tmp_path, [1.0], save_best='frechet/distance')
+    assert (tmp_path / 'iter_1.pth').exists()

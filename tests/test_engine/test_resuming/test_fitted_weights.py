@@ -39,7 +39,7 @@ STARTS = 'starts from online weights, target and averages'
 COPIES = 'starts from its weights; target and averages are copies'
 FILLED = 'goes on; an average that it lacks is a copy of the online weights'
 STARTS_FILLED = 'starts from it; an average that it lacks is a copy of the online weights'
-ANEW = "starts from it; target a copy, the objective's state as always"
+ANEW = 'starts from it; the target is a copy, the objective starts in its initial state'
 STATE = "refused where the objective's state is missing or another; else goes on, the target a copy"
 OTHER = 'refused: keys and shapes'
 ALONE = 'refused: weights alone'
@@ -240,6 +240,13 @@ def test_network_in_part_or_of_another_shape_is_refused(tmp_path, trained):
 def test_init_from_is_told_where_load_from_overrules_it(tmp_path, trained):
     model = model_of('same model') | dict(init_from='edm_digits')
     assert "model.init_from='edm_digits' is not used" in start('load_from', trained, model, tmp_path)[1]
+    model['init_from'] = dict(checkpoint='edm_digits', partial=True)
+    assert "model.init_from='edm_digits' is not used" in start('load_from', trained, model, tmp_path / 'again')[1]
+
+
+def test_resumed_run_ignores_where_it_started_from(tmp_path, trained):
+    model = model_of('same model') | dict(init_from=dict(checkpoint='no such file', partial=True))
+    assert start('resume', trained, model, tmp_path)[1] == ''
 
 
 def test_table_of_the_documentation_says_so():

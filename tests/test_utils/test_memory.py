@@ -1,0 +1,26 @@
+import os
+import sys
+
+import pytest
+
+from mmcm.utils import memory
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='other systems do not say it in /proc')
+
+
+def test_peak_of_a_process_is_above_what_it_has_now():
+    assert 10**6 < memory.memory_of(os.getpid()) <= 1.05 * memory.peak_memory()
+
+
+def test_process_that_has_ended_has_no_memory():
+    assert memory.memory_of(2**22 + 1) is None
+
+
+def test_limit_of_a_container_is_less_than_the_free_memory(tmp_path, monkeypatch):
+    whole = memory.free_memory()
+    (tmp_path / 'memory.max').write_text('1000\n')
+    (tmp_path / 'memory.current').write_text('400\n')
+    monkeypatch.setattr(memory, 'CGROUP', tmp_path)
+    assert memory.free_memory() == 600 < whole
+    (tmp_path / 'memory.max').write_text('max\n')
+    assert memory.free_memory() > 600

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from mmcm.denoisers import FlowMapDenoiser, KarrasDenoiser
+from mmcm.denoisers import FlowMapDenoiser, GuidanceInputs, KarrasDenoiser
 from mmcm.noise.linear_path import time_of
 from mmcm.objectives import Networks
 from mmcm.objectives.flow_map import Batch, GuidedTarget
@@ -178,3 +178,37 @@ def test_options_that_cannot_be_are_refused(name, changes, match):
 def test_curriculum_of_solution_flow_needs_a_ratio():
     with pytest.raises(InputError, match='AnnealingCurriculum'):
         run('soflow', curriculum=dict(type='FixedCurriculum', num_scales=4, target_decay=0.0))
+
+
+class Told(nn.Module):
+    """u is 1 - 1 / w and ten times the label, but for the null class; the same for all pixels."""
+
+    null_label = NULL
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, z, t, labels, conditions):
+        known = (labels != NULL).float()
+        return (self.weight * (10 * labels * known + conditions[:, 1])).view(-1, 1, 1, 1).expand_as(z)
+
+
+def test_target_of_improved_mean_flow_is_guided_within_the_interval_and_for_known_labels():
+    t = torch.tensor([0.19, 0.2, 0.5, 0.8, 0.81, 0.5])
+    labels = torch.tensor([1, 2, 3, 4, 5, NULL])
+    objective = OBJECTIVES.build(dict(type='ImprovedMeanFlow', power=0.0))
+    objective.draw = lambda num: torch.stack([t, t], 1)
+    inputs = GuidanceInputs(torch.full((6,), 4.0), torch.full((6,), 0.2), torch.full((6,), 0.8))
+    objective.guidance_of = lambda batch: inputs
+    denoiser = FlowMapDenoiser(dict(type=Told), guided=True)
+    torch.manual_seed(0)
+    x0 = torch.randn(6, 1, 1, 1)
+    state = torch.get_rng_state()
+    log = objective(Networks(denoiser), x0, labels, 0)
+    torch.set_rng_state(state)
+    velocity = (torch.randn_like(x0) - x0).flatten()
+    guided = torch.tensor([False, True, True, True, False, False])
+    change = torch.where(guided, 0.75 * (10 * labels + 0.75), 0)  # (1 - 1 / w) (v_c - v_u)
+    u = torch.where(labels == NULL, 0, 10 * labels) + 0.75
+    assert_close(log['error'], (u - velocity - change).square(), rtol=1e-4, atol=1e-4)

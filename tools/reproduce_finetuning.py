@@ -84,8 +84,7 @@ def scores(checkpoint: Path, data: dict, num_images: int) -> dict[str, float]:
 
     inferencer = ConsistencyModelInferencer(checkpoint, sampler=dict(num_steps=10))
     labels = [index % data['num_classes'] for index in range(num_images)]
-    images = inferencer(labels=labels, batch_size=250, output_type='pt')
-    images = (images * 255).round().byte() if images.is_floating_point() else images
+    images = (inferencer(labels=labels, batch_size=250, output_type='pt').images * 255).round().byte()
     classifier = MODELS.build(CLASSIFIER)
     classifier.init_weights()
 

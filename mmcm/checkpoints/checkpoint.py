@@ -159,15 +159,9 @@ class Checkpoint:
         """Return the weights of a network that need not be the same as `network`; see `similar_weights`."""
         return similar_weights(self.content, self.path, network, average)
 
-    def load_into(self, network: nn.Module, average: str | None = None) -> str | None:
-        """Load the weights of `network` into it; return which they are, see `ChosenWeights`.
-
-        Raises:
-            InputError: If the checkpoint has other names or shapes than the network, or values that are not finite.
-        """
-        weights, used = self.weights(average, network)
-        load_weights(network, weights, self.path if used is None else f'{self.path} ({used})')
-        return used
+    def load_into(self, network: nn.Module, average: str | None = None) -> None:
+        """Load the weights of `network` into it; an InputError says how the checkpoint differs from what it needs."""
+        load_weights(network, self.weights(average, network).weights, self.path)
 
     def check_holds_weights(self) -> None:
         """Raise an InputError, which says what the file is, unless it holds weights of some network."""

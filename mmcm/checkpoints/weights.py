@@ -150,6 +150,11 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str |
         InputError: If a key is missing or not expected, or if a shape differs.
     """
     check_weights(module, weights, source)
+    assign_weights(module, weights)
+
+
+def assign_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load `weights`, which `check_weights` has passed, into `module`; see `load_weights`."""
     on_meta = any(tensor.is_meta for tensor in module.state_dict().values())
     if on_meta:
         weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}

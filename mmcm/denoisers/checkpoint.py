@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.weights import assign_weights, check_weights
 from mmcm.config import released_config
 from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.flow_map import FlowMapDenoiser
@@ -52,10 +53,13 @@ def load_denoiser(
         InputError: If there is no such checkpoint, it is of another kind of denoiser or of another network, or has
             values that are not finite.
     """
-    checkpoint = Checkpoint.open(source, cache_dir)
+    checkpoint, backbone = Checkpoint.open(source, cache_dir), denoiser.get_submodule('backbone')
+    weights, used = checkpoint.weights(average, backbone)
+    check_weights(backbone, weights, checkpoint.path if used is None else f'{checkpoint.path} ({used})')
     if not any_kind:
         check_kind(denoiser, checkpoint)
-    return checkpoint.load_into(denoiser.get_submodule('backbone'), average)
+    assign_weights(backbone, weights)
+    return used
 
 
 def check_kind(denoiser: nn.Module, checkpoint: Checkpoint) -> None:

@@ -75,7 +75,7 @@ def load_partial(
         weights (Mapping[str, Tensor]): Weights of the other network, by its names.
         source (str): What messages call the checkpoint.
         rows (Sequence[int | None]): For each class of `network`, the row of the other network's class embedding that
-            it starts from; None for the mean of all rows. Not needed unless both have classes.
+            it starts from; None for a new class. Not needed unless both have classes.
         rule (str): How `rows` were chosen, for the report.
 
     Returns:
@@ -94,7 +94,7 @@ def load_partial(
     for key, value in own.items():
         found = weights.get(origin.get(key, ''))
         if is_adm:
-            taken, how = fitted(key, value.shape, found, weights, CLASSES not in own, rows, rule)
+            taken, how = fitted(key, value, found, weights, CLASSES not in own, rows, rule)
         else:
             taken, how = found if found is not None and found.shape == value.shape else None, ''
         if taken is None:
@@ -148,7 +148,7 @@ def origins(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[st
 
 def fitted(
     key: str,
-    shape: torch.Size,
+    value: Tensor,
     found: Tensor | None,
     weights: Mapping[str, Tensor],
     without_classes: bool,
@@ -157,7 +157,8 @@ def fitted(
 ) -> tuple[Tensor | None, str]:
     """Return what the weight `key` of an ADMUNet starts from, None for its initial values; and how it was adapted."""
     if key == CLASSES:
-        return adapted_classes(shape, found, rows, rule)
+        return adapted_classes(value, found, rows, rule)
+    shape = value.shape
     if found is None:
         return None, ''
     if found.shape == shape:
@@ -171,22 +172,29 @@ def fitted(
 
 
 def adapted_classes(
-    shape: torch.Size, found: Tensor | None, rows: Sequence[int | None], rule: str
+    value: Tensor, found: Tensor | None, rows: Sequence[int | None], rule: str
 ) -> tuple[Tensor | None, str]:
     """Return the class embedding for a network with classes, and how it was made.
 
-    From an unconditional network it is 0, so that each class starts as that network.
+    A new class starts at the mean of all rows, plus its initial row (standard normal) times the standard deviation of
+    the rows: new classes that all started at the mean itself would take long to part. From an unconditional network the
+    embedding is 0, so that each class starts as that network.
     """
     if found is None:
-        return torch.zeros(shape, dtype=torch.float32, device='cpu'), 'zeros, as the checkpoint has no classes'
-    if found.shape[1:] != shape[1:]:
+        return torch.zeros_like(value), 'zeros, as the checkpoint has no classes'
+    if found.shape[1:] != value.shape[1:]:
         return None, ''
-    mean = found.float().mean(0)
-    embedding = torch.stack([mean if row is None else found[row].float() for row in rows])
+    deviation, mean = torch.std_mean(found.float(), 0, correction=0)
+    embedding = torch.stack(
+        [
+            mean + deviation * value[index].to(mean) if row is None else found[row].float()
+            for index, row in enumerate(rows)
+        ]
+    )
     new = sum(row is None for row in rows)
     if list(rows) == list(range(len(found))):
         return found, ''
-    return embedding, f'{len(rows) - new} classes {rule}, {new} new ones as the mean of {len(found)}'
+    return embedding, f'{len(rows) - new} classes {rule}, {new} new ones around the mean of {len(found)}'
 
 
 def adapted_first(found: Tensor, shape: torch.Size) -> tuple[Tensor | None, str]:

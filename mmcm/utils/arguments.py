@@ -104,11 +104,11 @@ def not_met(hint: Any, value: Any) -> str | None:
 def union_not_met(parts: tuple, value: Any) -> str | None:
     """Apply `not_met` to a union of types."""
     known = [part for part in parts if part in CHECKED or typing.get_origin(part) in SEQUENCES]
-    others = [part for part in parts if part not in known]
-    if isinstance(value, (list, tuple)):
-        known = [part for part in known if typing.get_origin(part) in SEQUENCES] or known
-    wanted = [text for part in known if (text := not_met(part, value)) is not None]
+    others = [part for part in parts if part not in known and (part is not dict or isinstance(value, Mapping))]
     scalar = value is None or isinstance(value, (str, bool, Number))
+    if scalar or isinstance(value, (list, tuple)):
+        known = [part for part in known if (typing.get_origin(part) in SEQUENCES) is not scalar] or known
+    wanted = [text for part in known if (text := not_met(part, value)) is not None]
     if len(wanted) < len(known) or (isinstance(value, str) and str in others) or (others and not scalar):
         return None
     return ' or '.join(dict.fromkeys(wanted)) if known and known != [type(None)] else None

@@ -21,6 +21,7 @@ TINY = [
     'model.denoiser.backbone.attention_resolutions=()',
     'model.denoiser.backbone.dropout=0.1',
     'train_dataloader.batch_size=16',
+    'val_dataloader.dataset.num_samples=8',
     'default_hooks.logger.interval=2',
     'default_hooks.sample_grid.rows=2',
     'default_hooks.sample_grid.columns=2',

@@ -90,7 +90,7 @@ def test_command_names_classes_without_images(folder, tmp_path, capsys):
         (['nothing', '--out', 'x.npz'], 'nothing'),
         (['DigitsDataset', '--size', '4', '--out', 'x.npz'], '--size is for images in files'),
         (['ImageFolder', '--size', '4', '--out', 'x.npz'], 'data_root'),
-        (['images', '--size', '64x96', '--out', 'x.npz'], 'N, for squares, or HEIGHT,WIDTH, in pixels, got .64x96.'),
+        (['images', '--size', '64x', '--out', 'x.npz'], 'N, for squares, or HEIGHT,WIDTH, in pixels, got .64x.'),
         (['images', '--size', '8,0', '--out', 'x.npz'], 'the width of size has to be an integer from 1 to 8192, got 0'),
         (['PhotoPatches', '--channels', '1', '--out', 'x.npz'], 'PhotoPatches has no pipeline'),
         (['images', '--size', '0', '--out', 'x.npz'], 'size has to be an integer from 1 to 8192, got 0'),

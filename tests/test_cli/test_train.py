@@ -23,6 +23,7 @@ QUICK = [
     'model.denoiser.backbone.channel_mult=(1,)',
     'model.denoiser.backbone.attention_resolutions=()',
     'train_dataloader.batch_size=16',
+    'val_dataloader.dataset.num_samples=8',
     'train_cfg.max_iters=2',
     'default_hooks.sample_grid.rows=1',
     'default_hooks.sample_grid.columns=1',

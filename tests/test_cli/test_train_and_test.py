@@ -195,4 +195,4 @@ def test_names_of_classes_go_from_the_folder_to_the_published_model(tmp_path, ca
         with pytest.raises(InputError, match="no class is called 'cow'"):
             draw(labels='cow')
     sheet = cv2.imread(str(work_dir / 'samples' / 'iter_1.png'))
-    assert sheet.shape[:2] == (4 + 2 * (64 + 16 + 4), 4 + 10 * 68)  # two rows of ten captioned images
+    assert sheet.shape[:2] == (16 + 4 + 2 * (64 + 16 + 4), 4 + 10 * 68)  # a title, two rows of ten captioned images

@@ -122,6 +122,8 @@ def test_weights_are_saved_and_loaded_and_exported_to_diffusers(tmp_path):
         assert loaded.augmentation is None
         found, expected = (each.sample(2, labels=1, sampler=trained.sampler) for each in (loaded, trained))
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    convert(tmp_path / 'run.pth', tmp_path / 'openai.pt', 'openai')
+    assert torch.load(tmp_path / 'openai.pt').keys() == build().denoiser.backbone.state_dict().keys()
 
 
 def test_training_without_augmentation_leaves_no_parameter_without_a_gradient():

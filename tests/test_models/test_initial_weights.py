@@ -29,6 +29,7 @@ def initial(init_from, names=(), **changes):
         | dict(init_from=init_from)
     )
     model.class_names = names
+    model.start = None if model.num_classes is None else model.denoiser.backbone.label_emb.weight.detach().clone()
     model.init_weights()
     return model
 
@@ -64,8 +65,8 @@ def test_every_format_starts_a_network_with_other_classes(tmp_path, name):
     for network in (model.denoiser, model.target, model.emas['0_9']):
         own = network.backbone.state_dict()
         assert all(torch.equal(own[key], value) for key, value in expected.items() if key != 'label_emb.weight')
-        mean = expected['label_emb.weight'].mean(0)
-        torch.testing.assert_close(own['label_emb.weight'], mean.expand(3, -1))
+        deviation, mean = torch.std_mean(expected['label_emb.weight'], 0, correction=0)
+        torch.testing.assert_close(own['label_emb.weight'], mean + deviation * initial(None).start)
     report = model.initial_load
     assert report.ratio == 1 and list(report.adapted) == ['label_emb.weight'] and str(path) in report.source
 
@@ -86,6 +87,17 @@ def test_model_of_the_zoo_starts_a_network_of_colour_images_of_another_size():
     assert '10 classes by number, 2 new ones' in report.adapted['label_emb.weight']
 
 
+@pytest.mark.parametrize('size', [(8, 12), (24, 16), 32])
+def test_network_for_images_of_other_proportions_takes_all_weights(tmp_path, size):
+    path, expected = write(tmp_path, 'openai.pt')
+    model = initial(dict(checkpoint=str(path), partial=True), denoiser=denoiser(image_size=size, num_classes=10))
+    assert model.initial_load.ratio == 1 and not model.initial_load.adapted
+    own = model.denoiser.backbone.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in expected.items())
+    height, width = (size, size) if isinstance(size, int) else size
+    assert model.sample(1, labels=2).shape == (1, 1, height, width)
+
+
 def test_average_is_chosen_by_name(tmp_path):
     path, averaged = write(tmp_path, 'run.pth')
     model = initial(dict(checkpoint=str(path), average='online', partial=True))
@@ -104,9 +116,10 @@ def test_names_of_the_data_choose_the_rows(tmp_path):
     start = dict(checkpoint=str(tmp_path / 'x.safetensors'), partial=True)
     table = initial(start, class_names(['Digit 7', 'letter', 'digit 2'])).denoiser.backbone.label_emb.weight.detach()
     theirs = weights['label_emb.weight']
-    torch.testing.assert_close(table, torch.stack([theirs[7], theirs.mean(0), theirs[2]]))
+    new = theirs.mean(0) + theirs.std(0, correction=0) * initial(None).start
+    torch.testing.assert_close(table, torch.stack([theirs[7], new[1], theirs[2]]))
     table = initial(dict(start, classes=['digit 1', 4, None])).denoiser.backbone.label_emb.weight.detach()
-    torch.testing.assert_close(table, torch.stack([theirs[1], theirs[4], theirs.mean(0)]))
+    torch.testing.assert_close(table, torch.stack([theirs[1], theirs[4], new[2]]))
 
 
 def test_log_has_the_report_in_a_line(tmp_path, caplog):

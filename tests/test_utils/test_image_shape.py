@@ -40,12 +40,14 @@ def test_sides_are_limited():
         plain_size((4, 17), most=16)
 
 
-@pytest.mark.parametrize('text, size', [('64', 64), ('64,96', (64, 96)), ('(64, 96)', (64, 96)), ('64,64', 64)])
+@pytest.mark.parametrize(
+    'text, size', [('64', 64), ('64,96', (64, 96)), ('64x96', (64, 96)), ('(64, 96)', (64, 96)), ('64,64', 64)]
+)
 def test_option_of_a_command_is_parsed(text, size):
     assert size_argument(text) == size
 
 
-@pytest.mark.parametrize('text', ['', 'x', '64x96', '64,', '1,2,3', '64.5'])
+@pytest.mark.parametrize('text', ['', 'x', '64x', '64,', '1,2,3', '64.5'])
 def test_other_options_are_refused(text):
     with pytest.raises(ArgumentTypeError, match='N, for squares, or HEIGHT,WIDTH'):
         size_argument(text)

@@ -8,13 +8,14 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.runner import FlexibleRunner, Runner, ValLoop
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmcm.datasets.sampling_requests import SamplingRequests
 from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.training_references import with_references
 from mmcm.models import ConsistencyModel
-from mmcm.registry import DATASETS, LOOPS, SAMPLERS
+from mmcm.registry import DATASETS, LOOPS, MODELS, SAMPLERS
 from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -54,7 +55,7 @@ class SampleValLoop(ValLoop):
         max_nfe: int | None = 9,
         fp16: bool = False,
     ) -> None:
-        model = unwrapped(runner.model)
+        model = model_of(runner)
         if not isinstance(model, ConsistencyModel) or model.sampler is None:
             raise InputError('SampleValLoop validates a ConsistencyModel with a sampler: set model.sampler.')
         if max_nfe is not None:
@@ -117,6 +118,14 @@ class SampleValLoop(ValLoop):
             super().run_iter(idx, data_batch)
         except NotFiniteError as error:
             self.failure = error
+
+
+def model_of(runner: Runner | FlexibleRunner) -> Any:
+    """Return the model of a runner; before a strategy has built it, one of its config without memory for weights."""
+    if isinstance(runner.model, nn.Module):
+        return unwrapped(runner.model)
+    with torch.device('meta'):
+        return MODELS.build(runner.cfg.model)
 
 
 def any_process(flag: bool) -> bool:

@@ -28,7 +28,7 @@ FRUIT = {'apple/0.png': png(1), 'Äpfel/0.png': png(2), 'cherry/b/1.png': png(4)
 def told(monkeypatch):
     """Return the lines of the log, while they are written."""
     lines = []
-    monkeypatch.setattr('mmcm.datasets.image_files.print_log', lambda text, *_: lines.append(text))
+    monkeypatch.setattr('mmcm.datasets.image_files.log_warning', lambda text, *_: lines.append(text))
     return lines
 
 

@@ -212,3 +212,12 @@ def test_target_of_improved_mean_flow_is_guided_within_the_interval_and_for_know
     change = torch.where(guided, 0.75 * (10 * labels + 0.75), 0)  # (1 - 1 / w) (v_c - v_u)
     u = torch.where(labels == NULL, 0, 10 * labels) + 0.75
     assert_close(log['error'], (u - velocity - change).square(), rtol=1e-4, atol=1e-4)
+
+
+def test_steps_of_shortcut_models_follow_the_target_network():
+    torch.manual_seed(0)
+    online, target = (FlowMapDenoiser(dict(type=Network)) for _ in range(2))
+    log = OBJECTIVES.build(METHODS['shortcut'])(Networks(online, target), torch.randn(8, 1, 2, 2), None, 0)
+    assert [len(t) for t, *_ in target.backbone.calls] == [4, 4] and [len(t) for t, *_ in online.backbone.calls] == [8]
+    log['loss'].mean().backward()
+    assert online.backbone.weight.grad is not None and target.backbone.weight.grad is None

@@ -56,6 +56,9 @@ class ADMUNet(BaseModule):
         norm_groups (int): Groups of every group normalisation.
         norm_eps (float): What every group normalisation adds to the variance.
         activation (str): In the residual blocks: 'silu', 'gelu', 'mish' or 'relu'. Elsewhere it is SiLU.
+        patch_size (int): Side p of the square patches that enter and leave the network as p^2 values per channel, so
+            that the first level has 1 / p of the size of the image (Hoogeboom et al., 2023, arXiv 2301.11093, Section
+            3.2). Wide levels of a small size use a processor better than narrow ones of the full size.
         augment_dim (int, optional): Number of labels of an augmentation of the training images; see `EDMAugmentation`.
         null_class (bool): Whether the embedding of the labels has one more row, of index `num_classes`: the label of
             an image whose class is not given, as label dropout and guidance need it.
@@ -83,18 +86,20 @@ class ADMUNet(BaseModule):
         norm_groups: int = 32,
         norm_eps: float = 1e-5,
         activation: str = 'silu',
+        patch_size: int = 1,
         augment_dim: int | None = None,
         null_class: bool = False,
         num_conditions: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_count('patch_size', patch_size)
         if not channel_mult:
             raise InputError('channel_mult is empty: it needs the width of at least one level, in base_channels.')
         if min(channel_mult) <= 0:
             raise InputError(f'channel_mult has to be of positive numbers, got {tuple(channel_mult)}.')
         image_size = plain_size(image_size, 'image_size')
-        check_halvings(image_size, channel_mult)
+        check_halvings(image_size, channel_mult, patch_size)
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
         check_count('num_conditions', num_conditions, least=0)
@@ -113,6 +118,7 @@ class ADMUNet(BaseModule):
         self.num_conditions = num_conditions
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
+        self.patch_size = patch_size
         self.augment_dim = augment_dim
         self.activation = ACTIVATIONS[activation]()
         embed_channels = 4 * base_channels
@@ -147,8 +153,8 @@ class ADMUNet(BaseModule):
 
         widths = [base_channels * mult for mult in channel_mult]
         last = len(widths) - 1
-        channels, size = widths[0], min(height_and_width(image_size))
-        self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels, channels, 3, padding=1))])
+        channels, size = widths[0], min(height_and_width(image_size)) // patch_size
+        self.input_blocks = nn.ModuleList([Block(nn.Conv2d(in_channels * patch_size**2, channels, 3, padding=1))])
         skips = [channels]
         for level, width in enumerate(widths):
             for _ in range(num_res_blocks):
@@ -179,7 +185,8 @@ class ADMUNet(BaseModule):
                     size *= 2
                 self.output_blocks.append(Block(*layers))
 
-        self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(nn.Conv2d(channels, out_channels, 3, padding=1)))
+        last_conv = nn.Conv2d(channels, out_channels * patch_size**2, 3, padding=1)
+        self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(last_conv))
 
     def forward(
         self,
@@ -233,6 +240,8 @@ class ADMUNet(BaseModule):
         embedding = self.activation(embedding)  # each residual block begins with it: once is enough
 
         h = x.to(dtype)
+        if self.patch_size > 1:
+            h = F.pixel_unshuffle(h, self.patch_size)
         skips = []
         for block in self.input_blocks:
             h = self._run(block, h, embedding)
@@ -240,7 +249,10 @@ class ADMUNet(BaseModule):
         h = self._run(self.middle_block, h, embedding)
         for block in self.output_blocks:
             h = self._run(block, torch.cat([h, skips.pop()], dim=1), embedding)
-        return self.out(h).to(x.dtype)
+        h = self.out(h)
+        if self.patch_size > 1:
+            h = F.pixel_shuffle(h, self.patch_size)
+        return h.to(x.dtype)
 
     def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
         if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
@@ -248,18 +260,22 @@ class ADMUNet(BaseModule):
         return block(h, embedding)
 
 
-def check_halvings(image_size: int | tuple[int, int], channel_mult: Sequence[int]) -> None:
-    """Raise an InputError unless images of this size can be halved once for each level after the first."""
+def check_halvings(image_size: int | tuple[int, int], channel_mult: Sequence[int], patch_size: int = 1) -> None:
+    """Raise an InputError unless images of this size can be halved once for each level after the first.
+
+    With patches, their number along each side is halved.
+    """
     halvings = len(channel_mult) - 1
-    factor = 2**halvings
+    factor = patch_size * 2**halvings
     sides = height_and_width(image_size)
     if any(side % factor for side in sides):
         smaller, larger = (
             plain_size([max(1, round_(side / factor)) * factor for side in sides]) for round_ in (math.floor, math.ceil)
         )
         nearest = f'{smaller} or {larger}' if smaller != larger else f'{larger}'
+        size = f'image_size {image_size}{f" / patch_size {patch_size}" if patch_size > 1 else ""}'
         raise InputError(
-            f'image_size {image_size} cannot be halved {halvings} times, as the {len(channel_mult)} levels of '
+            f'{size} cannot be halved {halvings} times, as the {len(channel_mult)} levels of '
             f'channel_mult {tuple(channel_mult)} need: height and width have to be multiples of {factor}. '
             f'Take {nearest}, or shorten channel_mult.'
         )

@@ -202,6 +202,7 @@ class Settings:
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
 IMAGE_CHANNELS = Number(1, 64, whole=True)  # of an image, or of latents
+PATCH_SIDE = Number(1, 16, whole=True)  # pixels: published networks have up to 8
 BASE_CHANNELS = Number(1, 4096, whole=True)  # EDM2-XXL has 448
 RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
 LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
@@ -246,6 +247,7 @@ BACKBONES = dict(
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
+        patch_size=PATCH_SIDE,
         augment_dim=Maybe(AUGMENT_LABELS),
         null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
@@ -393,7 +395,8 @@ def check_cost(place: str, backbone: dict) -> None:
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
         raise InputError(f'{place} does not say {", ".join(missing) or "channel_mult"}.')
-    height, width = height_and_width(backbone['image_size'], f'{place}.image_size')
+    patch = backbone.get('patch_size', 1)
+    height, width = (side // patch for side in height_and_width(backbone['image_size'], f'{place}.image_size'))
     largest = max(height * width * channels // 4**level for level, channels in enumerate(widths_of(backbone)))
     if largest > FEATURE_MAP:
         raise InputError(

@@ -136,6 +136,9 @@ def test_labels_have_to_fit_the_network():
         (dict(num_head_channels=24), 'num_head_channels 24'),
         (dict(null_class=True), 'set num_classes'),
         (dict(num_conditions=-1), 'num_conditions'),
+        (dict(patch_size=3), 'image_size 16 / patch_size 3'),
+        (dict(patch_size=8), 'image_size 16 / patch_size 8 cannot be halved 2 times'),
+        (dict(patch_size=0), 'patch_size has to be an integer of at least 1'),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(changes, match):
@@ -199,6 +202,26 @@ def test_conditions_are_given_exactly_when_the_network_has_some():
     network, _, _ = filled('classcond', num_conditions=1)
     with pytest.raises(InputError, match='takes 1 further conditions, got None'):
         network(x, t, labels)
+
+
+@torch.no_grad()
+def test_patches_enter_and_leave_as_channels():
+    settings = dict(base_channels=32, num_res_blocks=1, attention_resolutions=(4,), channel_mult=(1, 2), num_classes=3)
+    patched = ADMUNet(image_size=16, in_channels=1, out_channels=2, patch_size=2, **settings)
+    plain = ADMUNet(image_size=8, in_channels=4, out_channels=8, **settings)
+    plain.load_state_dict(fill({key: value.shape for key, value in plain.state_dict().items()}))
+    patched.load_state_dict(plain.state_dict())
+    x, t, labels = torch.randn(3, 1, 16, 16), torch.randn(3), torch.arange(3)
+    # Channel 2 r + c of an image is the pixel in row r and column c of each patch.
+    inputs = torch.cat([x[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)], dim=1)
+    outputs = plain(inputs, t, labels)
+    result = patched(x, t, labels)
+    assert result.shape == (3, 2, 16, 16)
+    for channel in range(2):
+        for row in (0, 1):
+            for column in (0, 1):
+                expected = outputs[:, 4 * channel + 2 * row + column]
+                assert torch.equal(result[:, channel, row::2, column::2], expected)
 
 
 NON_SQUARE = dict(

@@ -177,6 +177,8 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
         (f'{BACKBONE_PLACE}.image_size', 10**6),
         (f'{BACKBONE_PLACE}.image_size', 0),
         (f'{BACKBONE_PLACE}.image_size', 1024),
+        (f'{BACKBONE_PLACE}.patch_size', 0),
+        (f'{BACKBONE_PLACE}.patch_size', 10**6),
         (f'{BACKBONE_PLACE}.image_size', (8, 2049)),
         (f'{BACKBONE_PLACE}.image_size', (16, 2048)),
         (f'{BACKBONE_PLACE}.image_size', (8, 8, 8)),

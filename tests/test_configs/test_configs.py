@@ -58,7 +58,7 @@ def test_every_config_builds(path):
         build_evaluator(with_references(config.val_evaluator, config.train_dataloader.dataset))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = config.get(loader, {}).get('dataset', {})
-        if dataset and 'data_root' not in dataset:  # the others' images are not here
+        if dataset and not {'data_root', 'data_file'} & dataset.keys():  # the others' images are not here
             assert len(DATASETS.build(dataset)) > 0
         assert not dataset or DATASETS.get(dataset.type)
     if hasattr(model, 'sampler'):

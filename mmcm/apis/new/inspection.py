@@ -184,9 +184,9 @@ def rows_of(findings: Findings) -> Iterator[tuple[str, str]]:
     if findings.classes:
         yield 'classes', f'{len(findings.classes)}, with {findings.fewest} images or more'
     if findings.duplicates:
-        yield 'duplicates', f'{len(findings.duplicates)} files have the bytes of another one'
+        yield 'duplicates', f'{len(findings.duplicates)} of the files, with the bytes of another one'
     if findings.broken:
-        yield 'broken', f'{len(findings.broken)} files, which are left out'
+        yield 'broken', f'{len(findings.broken)} of the files'
 
 
 def sizes_in_words(findings: Findings) -> str:

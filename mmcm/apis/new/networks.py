@@ -114,7 +114,7 @@ def allowed(num_images: int) -> Sequence[Network]:
 def build_on_meta(settings: dict[str, Any]) -> torch.nn.Module:
     """Build an ADMUNet with `settings`, without memory for its weights."""
     with torch.device('meta'):
-        return MODELS.build(dict(type='ADMUNet', scale_shift_norm=True, resblock_updown=True, **settings))
+        return MODELS.build({**dict(type='ADMUNet', scale_shift_norm=True, resblock_updown=True), **settings})
 
 
 def cost_of(settings: dict[str, Any]) -> tuple[int, float]:

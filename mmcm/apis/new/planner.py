@@ -85,12 +85,15 @@ class Planner:
         plan = self.plan(stage, smallest, batch_size)
         quick = replace(plan, val_samples=LEAST_BATCH, grid_cost=LEAST_BATCH)
         quick, found = self.fitted(quick, seconds=QUICK)
+        threads = None if found.threads is None else [found.threads]
         step = found.costs.step
         if self.start is None:
             throughput = quick.batch_size * step_operations(smallest, self.data) / step
             network = choose_network(self.data, throughput, quick.batch_size, seconds)
             step *= step_operations(network, self.data) / step_operations(smallest, self.data)
             plan = self.plan(stage, network, quick.batch_size)
+            if network != smallest:  # wider layers may gain from more threads
+                threads = None
         plan = replace(plan, batch_size=quick.batch_size)
         while seconds / step < LEAST_STEPS and plan.batch_size > LEAST_BATCH:
             plan, step = replace(plan, batch_size=plan.batch_size // 2), step / 2
@@ -103,7 +106,7 @@ class Planner:
             val_samples=int(min(MOST_SAMPLES, max(LEAST_SAMPLES, affordable / VALIDATION_NFE))),
             grid_cost=int(min(MOST_GRID, max(LEAST_GRID, affordable / 2))),
         )
-        plan, found = self.fitted(plan)
+        plan, found = self.fitted(plan, threads)
         return replace(plan, threads=found.threads), found
 
     def plan(self, stage: str, network: Network, batch_size: int) -> Plan:

@@ -62,6 +62,8 @@ def unet_config(backbone: Mapping[str, Any]) -> dict[str, Any]:
         raise _no_counterpart('channel_mult', tuple(backbone['channel_mult']), 'a first entry of 1')
     if backbone['num_res_blocks'] < 1:
         raise _no_counterpart('num_res_blocks', backbone['num_res_blocks'], 'at least 1')
+    if backbone.get('patch_size', 1) != 1:
+        raise _no_counterpart('patch_size', backbone['patch_size'], '1')
     scale_shift = bool(backbone.get('scale_shift_norm'))
     config = dict(
         sample_size=json_size(backbone['image_size']),

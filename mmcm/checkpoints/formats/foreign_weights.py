@@ -132,6 +132,9 @@ def find_sets(content: Any, wanted: Mapping[str, Tensor] | None) -> list[WeightS
     if isinstance(content, Mapping) and 'ema_state_dict' in content and isinstance(content.get('meta'), Mapping):
         # MMEngine's EMAHook saves the averages as `state_dict`, and the trained weights as `ema_state_dict`.
         content = dict(state_dict=content.get('state_dict'))
+    elif isinstance(content, Mapping) and 'message_hub' in content:
+        # The log of MMEngine's training, which PlainLogHook writes as tensors, is no set of weights.
+        content = {key: value for key, value in content.items() if key != 'message_hub'}
     found: list[WeightSet] = []
     for place, tensors in state_dicts(content):
         if wanted is None:

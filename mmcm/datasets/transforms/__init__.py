@@ -6,6 +6,7 @@ from mmcm.datasets.transforms.center_crop import CenterCropToSize, CenterCropToS
 from mmcm.datasets.transforms.center_pad import CenterPad
 from mmcm.datasets.transforms.load_image import LoadImage
 from mmcm.datasets.transforms.pack_image import PackImage
+from mmcm.datasets.transforms.random_affine import RandomAffine
 from mmcm.datasets.transforms.random_crop import RandomCropToSize, RandomCropToSquare
 from mmcm.datasets.transforms.to_grey import ToGrey
 
@@ -15,6 +16,7 @@ __all__ = [
     'CenterPad',
     'LoadImage',
     'PackImage',
+    'RandomAffine',
     'RandomCropToSize',
     'RandomCropToSquare',
     'ToGrey',

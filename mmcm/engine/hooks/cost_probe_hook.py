@@ -1,6 +1,7 @@
 """Measurement of the time and the memory of a training."""
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from mmcm.utils.mmengine_compat import save_checkpoint
 WARM_UP = 2  # steps that are not measured: the first ones allocate memory
 LEAST_STEPS = 3  # that are measured for a number of threads in a round
 ROUNDS = 2  # that alternate between the numbers of threads, since a machine may have other work for a while
+HOPELESS = 2.0  # a number of threads whose steps take so many times the best median is measured no longer
 SLOW_STEP = 5.0  # seconds; one round is enough for steps that are longer
 
 
@@ -80,9 +82,12 @@ class CostProbeHook(Hook):
             return
         self.block.append(taken)
         measured = self.block[1:]  # the first step after a change of threads starts them
-        if len(measured) < LEAST_STEPS or sum(measured) < self.block_time:
+        hopeless = bool(measured) and min(measured) > HOPELESS * self.best()[1]
+        if not hopeless and (len(measured) < LEAST_STEPS or sum(measured) < self.block_time):
             return
         threads = self.blocks.pop(0)
+        if hopeless:
+            self.blocks = [number for number in self.blocks if number != threads]
         self.steps += [(threads, step) for step in measured]
         self.block = []
         if self.blocks:
@@ -95,13 +100,17 @@ class CostProbeHook(Hook):
         if number is not None:
             torch.set_num_threads(number)
 
-    def finish(self, runner: Runner) -> None:
-        """Measure what belongs to no step, write the file and end the training."""
+    def best(self) -> tuple[int | None, float]:
+        """Return the fastest number of threads so far, and its median step in seconds; infinity before the first."""
         medians = {
-            number: statistics.median(step for threads, step in self.steps if threads == number)
+            number: statistics.median([step for threads, step in self.steps if threads == number] or [math.inf])
             for number in self.threads
         }
-        best = min(medians, key=lambda number: medians[number])
+        return min(medians.items(), key=lambda item: item[1])
+
+    def finish(self, runner: Runner) -> None:
+        """Measure what belongs to no step, write the file and end the training."""
+        best, _ = self.best()
         self.set_threads(best)
         grids = [hook for hook in runner.hooks if isinstance(hook, SheetHook)]
         checkpoints = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]

@@ -112,8 +112,10 @@ def test_more_time_takes_a_larger_network(machine, tmp_path):
 
 def test_tuning_starts_from_a_model_of_the_zoo(machine, tmp_path):
     folder = write_photo_crops(tmp_path / 'images', 20, (32, 32))
-    result = new_config(request(folder, tmp_path, 'ect', start='photo_patches', size=(32, 32)), lambda line: None)
+    asked = request(folder, tmp_path, 'ect', start='photo_patches', size=(32, 32))
+    result = new_config(asked, lambda line: None)
     (training,) = result.trainings
+    assert any('that of photo_patches, 1.9' in line for line in lines_of(result, asked))
     config = read_config(training.out)
     assert config.model.init_from == dict(checkpoint='photo_patches', partial=True)
     assert config.optim_wrapper.optimizer.lr == 1e-4
@@ -146,7 +148,7 @@ def test_command_makes_a_chain_that_trains_and_samples(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    told = run('new', 'icons', '--size', '8', '--budget', '90s', '--out', 'own.py')
+    told = run('new', 'icons', '--size', '8', '--budget', '10m', '--out', 'own.py')
     assert 'mmcm train own_edm.py own.py' in told
     short = ['--cfg-options', 'train_cfg.max_iters=3']
     run('train', 'own_edm.py', 'own.py', *short)

@@ -124,6 +124,7 @@ def test_attention_under_its_former_names_is_read():
         (dict(channel_mult=(2, 2)), r'channel_mult \(2, 2\): it would need a first entry of 1'),
         (dict(num_head_channels=None, num_heads=4, attention_resolutions=(16, 8)), 'num_heads 4: .* num_head_channels'),
         (dict(num_res_blocks=0), 'num_res_blocks 0: it would need at least 1'),
+        (dict(patch_size=2), 'patch_size 2: it would need 1'),
         (dict(type='DiT'), 'no counterpart of the backbone DiT'),
     ],
 )

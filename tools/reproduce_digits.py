@@ -36,6 +36,10 @@ METHODS = {  # method: the option for the checkpoint of the teacher
     'ct': None,
     'ict': None,
     'sct': None,
+    'meanflow': None,
+    'imf': None,
+    'soflow': None,
+    'shortcut': None,
 }
 COLUMNS = {
     'frechet/distance': 'Fréchet distance',

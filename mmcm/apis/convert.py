@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from torch import Tensor
 
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
@@ -19,6 +20,7 @@ from mmcm.version import __version__
 from mmcm.zoo import lookup, released_sampler
 
 AUGMENTATION = 'augment_emb.weight'
+LABELS = 'label_emb.weight'
 
 
 def convert(
@@ -56,14 +58,27 @@ def convert(
     weights = in_dtype(denoiser.backbone.state_dict(), getattr(torch, dtype))
     sha = digest(weights)
     if to == 'diffusers':
-        write_folder(out, model, weights)
+        write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
+        if getattr(denoiser.backbone, 'num_conditions', 0):
+            raise InputError(
+                f"OpenAI's network takes one time, and that of a {type(denoiser).__name__} has further conditions "
+                '(num_conditions): convert to mmcm.'
+            )
         # OpenAI's network knows no augmentation labels, and without labels theirs has no effect.
+        weights = without_null_class(weights, denoiser.backbone)
         write_torch(out, {key: value for key, value in weights.items() if key != AUGMENTATION})
     else:
         metadata = dict(mmcm_version=__version__, weights_sha256=sha, config=text, format='pt')
         write_safetensors(out, weights, metadata)
     return sha
+
+
+def without_null_class(weights: dict[str, Tensor], backbone: Any) -> dict[str, Tensor]:
+    """Return `weights` for programs that know no null class: they sample with the classes alone."""
+    if getattr(backbone, 'null_label', None) is None or LABELS not in weights:
+        return weights
+    return {**weights, LABELS: weights[LABELS][: backbone.num_classes]}
 
 
 def config_of(checkpoint: Checkpoint, given: str | None = None) -> tuple[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.models.output_check import OutputCheck
+from mmcm.models.sampling import step_levels
 from mmcm.noise.generators import SampleNoise
 from mmcm.renamed import old_names
 from mmcm.samplers.base import KarrasSampler, Sampler
@@ -72,8 +73,9 @@ class SamplingGraph(nn.Module):
         """
         draws = iter(noise.unbind(1))
 
-        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoiser(x, sigma, labels).clamp(-1, 1)
+        def denoise(x: Tensor, sigma: Tensor, next_sigma: Tensor | None = None) -> Tensor:
+            levels = step_levels(self.denoiser, sigma, next_sigma, self.sampler.follows_ode)
+            return self.denoiser(x, sigma, labels, **levels).clamp(-1, 1)
 
         return self.sampler(denoise, next(draws), lambda x: next(draws)).clamp(-1, 1)
 
@@ -111,7 +113,7 @@ def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
     """Return how often `sampler` asks for noise, and the noise level of each call of the network."""
     draws, sigmas = 1, []
 
-    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+    def denoise(x: Tensor, sigma: Tensor, next_sigma: Tensor | None = None) -> Tensor:
         sigmas.append(sigma.item())
         return x
 

@@ -122,7 +122,8 @@ def sampler_config(config: dict | None, checkpoint: str, changes: dict | None = 
         for given, replaced in (
             ('sigmas', ('indices', 'num_scales', 'num_steps')),
             ('indices', ('sigmas',)),
-            ('num_steps', ('sigmas',)),
+            ('num_steps', ('sigmas', 'times')),
+            ('times', ('num_steps',)),
         ):
             if given in changes:
                 config = {key: value for key, value in config.items() if key not in replaced}

@@ -5,7 +5,7 @@ from numbers import Integral
 from typing import Any
 
 from mmcm.registry import SAMPLERS
-from mmcm.samplers import MultistepSampler, Sampler
+from mmcm.samplers import FlowMapSampler, MultistepSampler, Sampler
 from mmcm.utils.checks import as_list, check_count
 from mmcm.utils.errors import InputError
 
@@ -31,15 +31,16 @@ def sampler_with_steps(
     if num_steps is not None:
         check_count('num_steps', num_steps)
     kind = SAMPLERS.get(config['type'])
+    if issubclass(kind, FlowMapSampler) and sigmas is not None:  # its steps to the end are those of a consistency model
+        return SAMPLERS.build(dict(type='MultistepSampler', sigmas=numbers('sigmas', sigmas), sigma_min=0.0))
     if not issubclass(kind, MultistepSampler):
         if num_steps is None:
             raise InputError(f'{kind.__name__} has no use for {next(iter(given))}: give num_steps.')
-        return SAMPLERS.build({**without(config, 'sigmas'), 'num_steps': num_steps})
+        return SAMPLERS.build({**without(config, 'sigmas', 'times'), 'num_steps': num_steps})
     config = without(config, 'indices', 'sigmas')
     if sigmas is not None:
         config.pop('num_scales', None)
-        sigmas = [sigma.item() if hasattr(sigma, 'item') else sigma for sigma in as_list('sigmas', sigmas)]
-        return SAMPLERS.build({**config, 'sigmas': sigmas})
+        return SAMPLERS.build({**config, 'sigmas': numbers('sigmas', sigmas)})
     if num_steps == 1:
         return SAMPLERS.build({**config, 'indices': (0,)})
     num_scales = config.get('num_scales')
@@ -82,7 +83,7 @@ def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: int
     Raises:
         InputError: If the levels do not fit the sampler.
     """
-    if issubclass(SAMPLERS.get(config['type']), MultistepSampler):
+    if issubclass(SAMPLERS.get(config['type']), (MultistepSampler, FlowMapSampler)):
         if num_steps is not None:
             raise InputError('num_steps is for samplers that have levels of their own: give sigmas, the levels.')
         return sampler_with_steps(config, sigmas=sigmas)
@@ -94,6 +95,11 @@ def sampler_from(config: dict[str, Any], sigmas: Sequence[float], num_steps: int
         num_steps = SAMPLERS.build(config).num_steps
     steps = {} if num_steps is None else dict(num_steps=num_steps)
     return SAMPLERS.build({**without(config, 'sigmas'), **steps, 'sigma_max': sigmas[0]})
+
+
+def numbers(name: str, values: Sequence[float]) -> list[float]:
+    """Return a list of numbers, or a tensor or array of them, as Python's."""
+    return [value.item() if hasattr(value, 'item') else value for value in as_list(name, values)]
 
 
 def without(config: dict[str, Any], *keys: str) -> dict[str, Any]:

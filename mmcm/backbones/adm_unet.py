@@ -60,6 +60,10 @@ class ADMUNet(BaseModule):
             that the first level has 1 / p of the size of the image (Hoogeboom et al., 2023, arXiv 2301.11093, Section
             3.2). Wide levels of a small size use a processor better than narrow ones of the full size.
         augment_dim (int, optional): Number of labels of an augmentation of the training images; see `EDMAugmentation`.
+        null_class (bool): Whether the embedding of the labels has one more row, of index `num_classes`: the label of
+            an image whose class is not given, as label dropout and guidance need it.
+        num_conditions (int): Further numbers that condition the network, such as the second time of a flow map. Each
+            has an embedding like that of t, whose last layer is zero to begin with.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -84,6 +88,8 @@ class ADMUNet(BaseModule):
         activation: str = 'silu',
         patch_size: int = 1,
         augment_dim: int | None = None,
+        null_class: bool = False,
+        num_conditions: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -96,6 +102,9 @@ class ADMUNet(BaseModule):
         check_halvings(image_size, channel_mult, patch_size)
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
+        check_count('num_conditions', num_conditions, least=0)
+        if null_class and num_classes is None:
+            raise InputError('null_class=True is for class-conditional networks: set num_classes, or leave it out.')
         if base_channels < 1 or base_channels % norm_groups:
             raise InputError(
                 f'base_channels has to be a positive multiple of {norm_groups} (the groups of the '
@@ -105,6 +114,8 @@ class ADMUNet(BaseModule):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
+        self.null_label = num_classes if null_class else None
+        self.num_conditions = num_conditions
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
         self.patch_size = patch_size
@@ -125,7 +136,16 @@ class ADMUNet(BaseModule):
             nn.Linear(base_channels, embed_channels), nn.SiLU(), nn.Linear(embed_channels, embed_channels)
         )
         if num_classes is not None:
-            self.label_emb = nn.Embedding(num_classes, embed_channels)
+            self.label_emb = nn.Embedding(num_classes + null_class, embed_channels)
+        if num_conditions:
+            self.condition_embed = nn.ModuleList(
+                nn.Sequential(
+                    nn.Linear(base_channels, embed_channels),
+                    nn.SiLU(),
+                    zeroed(nn.Linear(embed_channels, embed_channels)),
+                )
+                for _ in range(num_conditions)
+            )
 
         if augment_dim is not None:
             check_count('augment_dim', augment_dim)
@@ -169,7 +189,12 @@ class ADMUNet(BaseModule):
         self.out = nn.Sequential(norm(channels), nn.SiLU(), zeroed(last_conv))
 
     def forward(
-        self, x: Tensor, t: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+        conditions: Tensor | None = None,
     ) -> Tensor:
         """Evaluate the network.
 
@@ -179,6 +204,8 @@ class ADMUNet(BaseModule):
             labels (Tensor, optional): Class indices, (N,), integers, or shares of the classes, (N, K), floating point;
                 needed exactly when the network has classes.
             augment_labels (Tensor, optional): How the images were augmented, (N, augment_dim); zeros if None.
+            conditions (Tensor, optional): The further numbers, (N, `num_conditions`), in the units of `t`; needed
+                exactly when the network has some.
 
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
@@ -188,6 +215,12 @@ class ADMUNet(BaseModule):
                 f'labels are needed: the network is class-conditional with {self.num_classes} classes.'
                 if labels is None
                 else 'labels were given, but the network is unconditional. Leave them out.'
+            )
+        if (0 if conditions is None else conditions.shape[1]) != self.num_conditions:
+            raise InputError(
+                f'the network takes {self.num_conditions} further conditions, got '
+                f'{None if conditions is None else conditions.shape[1]}: set num_conditions of the backbone to the '
+                'number that its denoiser gives (1 for a FlowMapDenoiser, 4 if guided, none for the others).'
             )
         weight: Any = self.time_embed[0].weight  # where FSDP shards parameters, a tensor
         dtype = weight.dtype
@@ -199,7 +232,11 @@ class ADMUNet(BaseModule):
         embedding = self.time_embed(embedding)
         if labels is not None:
             soft = labels.is_floating_point()
-            embedding = embedding + (labels.to(dtype) @ self.label_emb.weight if soft else self.label_emb(labels))
+            rows = self.label_emb.weight[: self.num_classes]  # shares are of classes alone
+            embedding = embedding + (labels.to(dtype) @ rows if soft else self.label_emb(labels))
+        if conditions is not None:
+            for embed, condition in zip(self.condition_embed, conditions.unbind(1)):
+                embedding = embedding + embed(sinusoidal_embedding(condition, self.base_channels).to(dtype))
         embedding = self.activation(embedding)  # each residual block begins with it: once is enough
 
         h = x.to(dtype)

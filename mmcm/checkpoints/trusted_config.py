@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmengine.registry import Registry
 
 # Settings of a model that sampling does not need. They are dropped unread: a file cannot name files or addresses.
-TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays', 'augmentation')
+TRAINING_ONLY = ('objective', 'teacher', 'init_from', 'ema_decays', 'augmentation', 'label_dropout')
 LEFT_OUT = (*TRAINING_ONLY, 'init_cfg')
 SCOPE = 'mmcm'
 SHORT = Repr()
@@ -249,6 +249,8 @@ BACKBONES = dict(
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
         patch_size=PATCH_SIDE,
         augment_dim=Maybe(AUGMENT_LABELS),
+        null_class=FLAG,
+        num_conditions=Number(0, 16, whole=True),
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)
@@ -256,6 +258,14 @@ C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
 DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
+    ),
+    FlowMapDenoiser=dict(
+        backbone=BACKBONE,
+        time_scale=Number(1e-6, 1e6),
+        guided=FLAG,
+        guidance=Number(1, 1e6),
+        guidance_interval=Several(Number(0, 1), 2),
+        velocity_head=FLAG,
     ),
     TrigFlowDenoiser=dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6)), c_noise=C_NOISE
@@ -268,6 +278,9 @@ SAMPLERS: dict[str, dict[str, Any]] = dict(
         num_scales=Maybe(SCALES),
         sigma_end=Maybe(SIGMA),
         **SCHEDULE,
+    ),
+    FlowMapSampler=dict(
+        num_steps=Maybe(STEPS), times=Maybe(Several(Number(0, 1), int(STEPS.high), alone=True)), stochastic=FLAG
     ),
     EulerSampler=KARRAS,
     EulerAncestralSampler=KARRAS,

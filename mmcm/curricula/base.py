@@ -13,7 +13,8 @@ class Stage(NamedTuple):
         num_scales (int, optional): Number of noise levels N; of steps for progressive distillation; None for ECT.
         target_decay (float): Share of its old weights that the target network keeps in a step; 0 where the online
             network is its own target, 1 where there is no target network.
-        ratio (float, optional): Share of t by which ECT's step goes down, 1 - r / t; None for the methods of N levels.
+        ratio (float, optional): Share of t by which ECT's step goes down, 1 - r / t, or share of t - s by which
+            SoFlow's does; None for the methods of N levels.
     """
 
     num_scales: int | None
@@ -32,12 +33,14 @@ def scales_at(curriculum: Callable[[int], tuple], step: int) -> tuple[int, float
     """
     stage = Stage(*curriculum(step))
     if stage.num_scales is None:
-        raise InputError(f'{type(curriculum).__name__} has no number of scales: it is for EasyConsistencyTuning.')
+        raise InputError(
+            f'{type(curriculum).__name__} has no number of scales: it is for EasyConsistencyTuning or SoFlow.'
+        )
     return stage.num_scales, stage.target_decay
 
 
 def ratio_at(curriculum: Callable[[int], tuple | float], step: int) -> float:
-    """Return the ratio of ECT at training step `step`; a curriculum may return just this number.
+    """Return the ratio of ECT or SoFlow at training step `step`; a curriculum may return just this number.
 
     Raises:
         InputError: If the curriculum has no ratio.
@@ -45,7 +48,10 @@ def ratio_at(curriculum: Callable[[int], tuple | float], step: int) -> float:
     stage = curriculum(step)
     ratio = Stage(*stage).ratio if isinstance(stage, tuple) else stage
     if ratio is None:
-        raise InputError(f'{type(curriculum).__name__} has no ratio: EasyConsistencyTuning takes ShrinkingCurriculum.')
+        raise InputError(
+            f'{type(curriculum).__name__} has no ratio: EasyConsistencyTuning takes ShrinkingCurriculum, and SoFlow '
+            'AnnealingCurriculum.'
+        )
     return ratio
 
 

@@ -2,7 +2,16 @@
 
 from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.checkpoint import load_denoiser
+from mmcm.denoisers.flow_map import FlowMapDenoiser, GuidanceInputs, is_flow_map
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 
-__all__ = ['Denoiser', 'KarrasDenoiser', 'TrigFlowDenoiser', 'load_denoiser']
+__all__ = [
+    'Denoiser',
+    'FlowMapDenoiser',
+    'GuidanceInputs',
+    'KarrasDenoiser',
+    'TrigFlowDenoiser',
+    'is_flow_map',
+    'load_denoiser',
+]

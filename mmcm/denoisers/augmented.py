@@ -1,5 +1,7 @@
 """A denoiser together with the augmentation labels of a training batch."""
 
+from typing import Any
+
 from torch import Tensor
 
 from mmcm.denoisers.base import Denoiser
@@ -26,9 +28,9 @@ class AugmentedDenoiser:
         """Standard deviation of the data."""
         return self.denoiser.sigma_data
 
-    def __call__(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`."""
-        return self.denoiser(x, sigma, labels, self.augment_labels)
+    def __call__(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, **options: Any) -> Any:
+        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see the class of the denoiser."""
+        return self.denoiser(x, sigma, labels, self.augment_labels, **options)
 
     def network(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return F(x, t) of a TrigFlowDenoiser; see there."""

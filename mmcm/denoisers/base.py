@@ -20,17 +20,20 @@ class Denoiser(BaseModule):
         c_noise (str): Noise level as F takes it: '250 log sigma', which the released consistency models expect, or
             'log(sigma) / 4', which the networks of EDM and EDM2 expect.
         init_cfg (dict, optional): MMEngine's initialisation config.
+        num_outputs (int): Images that F returns, one after the other in its channels.
     """
 
     # With num_classes, in_channels and image_size, and forward(x, c_noise, labels); where augment_dim is a number, the
     # fourth argument is augment_labels.
     backbone: Any
 
-    def __init__(self, backbone: dict, sigma_data: float, c_noise: str, init_cfg: dict | None) -> None:
+    def __init__(
+        self, backbone: dict, sigma_data: float, c_noise: str, init_cfg: dict | None, num_outputs: int = 1
+    ) -> None:
         super().__init__(init_cfg)
         check_positive('sigma_data', sigma_data)
         check_choice('c_noise', c_noise, tuple(C_NOISE))
-        self.backbone = build_network(backbone)
+        self.backbone = build_network(backbone, num_outputs)
         self.sigma_data = sigma_data
         self.c_noise = c_noise
 

@@ -15,6 +15,7 @@ from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.weights import assign_weights, check_weights
 from mmcm.config import released_config
 from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.flow_map import FlowMapDenoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.registry import MODELS
@@ -22,6 +23,7 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import lookup
 
 SETTINGS: dict[type | None, tuple[str, ...]] = {
+    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head'),
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
 }
@@ -90,6 +92,8 @@ def settings_of(denoiser: nn.Module) -> dict[str, Any]:
     settings: dict[str, Any] = dict(type=names[0] if names else type(denoiser).__name__)
     if isinstance(denoiser, KarrasDenoiser):
         settings.update(boundary=denoiser.offset > 0, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
+    elif isinstance(denoiser, FlowMapDenoiser):
+        settings.update({key: getattr(denoiser, key) for key in SETTINGS[FlowMapDenoiser]})
     elif isinstance(denoiser, TrigFlowDenoiser):
         settings.update(time_scale=denoiser.time_scale, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
     return settings

@@ -19,11 +19,13 @@ from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
+from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
 from mmcm.renamed import moved_name
 from mmcm.samplers.base import Sampler
 from mmcm.structures import DataSample, labels_of
+from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
 
 
@@ -51,6 +53,8 @@ class ConsistencyModel(Editing):
         ema_decays (Sequence[float | dict]): Decays of the averages to keep for evaluation: 0.9999, or
             dict(sigma_rel=0.05) or dict(half_life=500_000); see `decay_of`. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
+        label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
+            then needs `null_class=True`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -63,6 +67,7 @@ class ConsistencyModel(Editing):
         init_from: InitFrom | None = None,
         ema_decays: Sequence[float | dict] = (),
         data_preprocessor: dict | None = None,
+        label_dropout: float = 0.0,
         init_cfg: dict | None = None,
         augmentation: dict | None = None,
     ) -> None:
@@ -70,6 +75,7 @@ class ConsistencyModel(Editing):
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
+        self.label_dropout = check_label_dropout(label_dropout, self.null_label)
         check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher
@@ -213,6 +219,9 @@ class ConsistencyModel(Editing):
         if self.objective is None:
             raise InputError('the model has no objective, so it cannot be trained: set model.objective in the config.')
         labels = None if self.num_classes is None else labels_of(data_samples)
+        if self.label_dropout and labels is not None:
+            assert self.null_label is not None  # see check_label_dropout
+            labels = drop_labels(labels, self.label_dropout, self.null_label)
         augment_labels = None
         if self.augmentation is not None:
             inputs, augment_labels = self.augmentation(inputs)
@@ -225,6 +234,19 @@ class ConsistencyModel(Editing):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimise, and the means for the log, which has none of the noise levels."""
         return super().parse_losses({name: value for name, value in losses.items() if name != 'sigma'})
+
+
+def check_label_dropout(ratio: float, null_label: int | None) -> float:
+    """Return the share of labels to drop; an InputError unless it is in [0, 1] and dropped labels have a class."""
+    check_number('label_dropout', ratio)
+    if not 0 <= ratio <= 1:
+        raise InputError(f'label_dropout has to be a share of the labels, from 0 to 1, got {ratio}.')
+    if ratio and null_label is None:
+        raise InputError(
+            f'label_dropout {ratio} replaces labels by the null class, which the network does not have: set '
+            'model.denoiser.backbone.null_class=True, with num_classes, or model.label_dropout=0.'
+        )
+    return float(ratio)
 
 
 def inference_config(config: dict) -> dict:

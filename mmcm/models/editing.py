@@ -11,12 +11,12 @@ from torch import Tensor
 
 from mmcm.models.averages import evaluating
 from mmcm.models.output_check import OutputCheck
-from mmcm.models.sampling import Sampling
+from mmcm.models.sampling import Sampling, check_sampler
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.operators import EditingOperator, Tiles, tiled
 from mmcm.renamed import moved_name
-from mmcm.samplers import Callback, Denoise, MultistepSampler, Sampler
+from mmcm.samplers import Callback, Denoise, FlowMapSampler, MultistepSampler, Sampler
 from mmcm.structures import as_labels
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -90,8 +90,9 @@ class Editing(Sampling):
         noise = SampleNoise(range(total)) if noise is None else noise
         # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
         latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
+        check_sampler(self.denoiser, sampler)
         check = OutputCheck(self.inference_denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, self.inference_denoiser, check)
+        denoise = self._denoise_with(labels, clip, self.inference_denoiser, check, sampler.follows_ode)
         if tiles is not None:
             denoise = tiled(denoise, tiles, batch_size)
         with evaluating(self.inference_denoiser):
@@ -106,16 +107,17 @@ def constrain(denoise: Denoise, operator: EditingOperator, known: Tensor) -> Den
     The estimates may leave [-1, 1], and so does the result: what is known comes before the range, as in the released
     code.
     """
-    return lambda x, sigma: operator.keep(known, denoise(x, sigma))
+    return lambda x, sigma, **levels: operator.keep(known, denoise(x, sigma, **levels))
 
 
 def editing_sampler(sampler: Sampler | None = None) -> Sampler:
     """Return the default sampler for edits by a model whose own sampler is `sampler`.
 
     Consistency models go through many levels here, not the one or two that they sample with: estimate and image come to
-    agree step by step, which takes steps, also on small things. Other models keep their own sampler, which has many.
+    agree step by step, which takes steps, also on small things. So do flow maps, as consistency models: their steps to
+    the end of the trajectory are those of one. Other models keep their own sampler, which has many.
     """
-    if sampler is None:
+    if sampler is None or isinstance(sampler, FlowMapSampler):
         return MultistepSampler(sigmas=karras_sigmas(NUM_LEVELS + 1).tolist()[:-1])
     if not isinstance(sampler, MultistepSampler):
         return sampler

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
-from mmcm.denoisers import Denoiser
+from mmcm.denoisers import Denoiser, is_flow_map
 from mmcm.models.averages import evaluating
 from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
@@ -52,6 +52,11 @@ class Sampling(BaseModel):
     def num_classes(self) -> int | None:
         """Number of classes, None for an unconditional model."""
         return self.denoiser.backbone.num_classes
+
+    @property
+    def null_label(self) -> int | None:
+        """Label of an image whose class is not given, None where the network has no such class."""
+        return getattr(self.denoiser.backbone, 'null_label', None)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -114,6 +119,7 @@ class Sampling(BaseModel):
         sampler = sampler or self.sampler
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
+        check_sampler(self.denoiser, sampler)
         return sampler
 
     @torch.no_grad()
@@ -129,13 +135,14 @@ class Sampling(BaseModel):
         online: bool = False,
     ) -> Tensor:
         """Sample images from arguments that are checked already; see `sample`, which checks them."""
+        check_sampler(self.denoiser, sampler)
         denoiser = self.denoiser if online else self.inference_denoiser
         device = self._inference_device
         if latents is None:
             latents = noise.randn(num_samples, *self.image_shape, device=device)
         latents = latents.to(device, torch.float32)
         check = OutputCheck(denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, denoiser, check)
+        denoise = self._denoise_with(labels, clip, denoiser, check, sampler.follows_ode)
         with evaluating(denoiser):
             images = check.note(sampler(denoise, latents, noise.randn_like, callback))
         check.finish()
@@ -179,15 +186,39 @@ class Sampling(BaseModel):
     def _inference_device(self) -> torch.device:
         return next(self.inference_denoiser.parameters()).device
 
-    def _denoise_with(self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck) -> Denoise:
+    def _denoise_with(
+        self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck, follows_ode: bool = False
+    ) -> Denoise:
         """Return the function of x and sigma that samplers call; `check` sees its output before that is clipped.
 
-        A third argument has the indices of the samples that x holds, where it holds some of them.
+        A third argument has the indices of the samples that x holds, where it holds some of them; `next_sigma` has
+        the levels that a step of a flow map leads to. `follows_ode` is that of the sampler.
         """
         labels = None if labels is None else labels.to(self._inference_device)
 
-        def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None) -> Tensor:
-            x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows]))
+        def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None, next_sigma: Tensor | None = None) -> Tensor:
+            levels = step_levels(denoiser, sigma, next_sigma, follows_ode)
+            x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows], **levels))
             return x0.clamp(-1, 1) if clip else x0
 
         return denoise
+
+
+def check_sampler(denoiser: nn.Module, sampler: Sampler) -> None:
+    """Raise an InputError if `sampler` steps with a flow map, and `denoiser` is none."""
+    if sampler.needs_flow_map and not is_flow_map(denoiser):
+        raise InputError(
+            f'{type(sampler).__name__} samples from flow maps, whose denoiser is a FlowMapDenoiser, got a '
+            f'{type(denoiser).__name__}. Choose another sampler, such as MultistepSampler for a consistency model.'
+        )
+
+
+def step_levels(denoiser: nn.Module, sigma: Tensor, next_sigma: Tensor | None, follows_ode: bool) -> dict[str, Tensor]:
+    """Return the further argument of a flow map for a call at `sigma` (N,); none for other denoisers.
+
+    A solver of the probability flow ODE gets the denoised image of a step of no length, which is that of a diffusion
+    model. A sampler of consistency models gets the end of the trajectory.
+    """
+    if is_flow_map(denoiser) and follows_ode:
+        return dict(next_sigma=sigma)
+    return {} if next_sigma is None else dict(next_sigma=next_sigma)

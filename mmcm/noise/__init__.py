@@ -5,12 +5,15 @@ from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.level_distributions import LognormalIndices, LognormalLevels, UniformIndices, UniformLevels
 from mmcm.noise.loss_second_moment import LossSecondMomentLevels
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigma, karras_sigmas
+from mmcm.noise.time_distributions import DyadicTimes, LogitNormalTimes, UniformTimes
 
 __all__ = [
     'RHO',
     'SIGMA_MAX',
     'SIGMA_MIN',
     'DeterministicNoise',
+    'DyadicTimes',
+    'LogitNormalTimes',
     'LognormalIndices',
     'LognormalLevels',
     'LossSecondMomentLevels',
@@ -19,6 +22,7 @@ __all__ = [
     'SharedNoise',
     'UniformIndices',
     'UniformLevels',
+    'UniformTimes',
     'check_range',
     'draw_for_batch',
     'karras_sigma',

@@ -6,8 +6,13 @@ from mmcm.objectives.consistency_training import ConsistencyTraining
 from mmcm.objectives.continuous_consistency import ContinuousConsistencyDistillation, ContinuousConsistencyTraining
 from mmcm.objectives.easy_consistency_tuning import EasyConsistencyTuning
 from mmcm.objectives.edm import EDM
+from mmcm.objectives.flow_map import FlowMapObjective
 from mmcm.objectives.improved_consistency_training import ImprovedConsistencyTraining
+from mmcm.objectives.improved_mean_flow import ImprovedMeanFlow
+from mmcm.objectives.mean_flow import MeanFlow
 from mmcm.objectives.progressive_distillation import ProgressiveDistillation
+from mmcm.objectives.shortcut import Shortcut
+from mmcm.objectives.solution_flow import SolutionFlow
 from mmcm.objectives.solvers import EulerStep, HeunStep
 from mmcm.objectives.tangents import FiniteDifferenceTangent, ForwardModeTangent
 from mmcm.objectives.weightings import (
@@ -28,16 +33,21 @@ __all__ = [
     'EasyConsistencyTuning',
     'EulerStep',
     'FiniteDifferenceTangent',
+    'FlowMapObjective',
     'ForwardModeTangent',
     'HeunStep',
     'ImprovedConsistencyTraining',
+    'ImprovedMeanFlow',
     'InverseSigmaWeighting',
     'KarrasWeighting',
+    'MeanFlow',
     'Networks',
     'Objective',
     'ProgressiveDistillation',
     'SNRPlusOneWeighting',
     'SNRWeighting',
+    'Shortcut',
+    'SolutionFlow',
     'TruncatedSNRWeighting',
     'UniformWeighting',
 ]

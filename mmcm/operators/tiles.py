@@ -59,7 +59,7 @@ def tiled(denoise: Callable[..., Tensor], tiles: Tiles, batch_size: int) -> Deno
         total[top : top + high, left : left + wide] += window
     total[total == 0] = 1
 
-    def denoise_image(x: Tensor, sigma: Tensor) -> Tensor:
+    def denoise_image(x: Tensor, sigma: Tensor, **levels: Tensor) -> Tensor:
         sigma = torch.as_tensor(sigma, device=x.device).expand(len(x))
         weights, blended = window.to(x.device), torch.zeros_like(x)
         jobs: Sequence[tuple[int, int, int]] = [(index, *corner) for index in range(len(x)) for corner in tiles.corners]
@@ -67,7 +67,8 @@ def tiled(denoise: Callable[..., Tensor], tiles: Tiles, batch_size: int) -> Deno
             part = jobs[start : start + batch_size]
             rows = torch.tensor([index for index, _, _ in part], dtype=torch.int64, device=x.device)
             cut = torch.stack([x[index, :, top : top + high, left : left + wide] for index, top, left in part])
-            for (index, top, left), estimate in zip(part, denoise(cut, sigma[rows], rows)):
+            own_levels = {name: level[rows] for name, level in levels.items()}
+            for (index, top, left), estimate in zip(part, denoise(cut, sigma[rows], rows, **own_levels)):
                 blended[index, :, top : top + high, left : left + wide] += weights * estimate
         return blended / total.to(x.device)
 

@@ -14,7 +14,8 @@ from mmcm.noise.schedules import LARGEST_SIGMA, RHO, SIGMA_MAX, SIGMA_MIN, check
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 
-Denoise = Callable[[Tensor, Tensor], Tensor]  # (x (N, C, H, W), sigma (N,)) -> x0, a closure over the labels
+# (x (N, C, H, W), sigma (N,)) -> x0, a closure over the labels; of flow maps, also with next_sigma (N,) by name
+Denoise = Callable[..., Tensor]
 RandnLike = Callable[[Tensor], Tensor]  # standard normal noise like its argument
 Callback = Callable[[int, float, Tensor, Tensor], None]  # (step, sigma, noisy x, denoised x0)
 
@@ -24,6 +25,9 @@ class Sampler(ABC):
 
     Coefficients are Python floats, so that no step waits for the device; images keep the dtype of the noise.
     """
+
+    needs_flow_map = False  # whether it calls the denoiser with the level that a step leads to, `next_sigma`
+    follows_ode = False  # whether a call has to return what a diffusion model does, and not the end of the trajectory
 
     @property
     @abstractmethod
@@ -87,6 +91,7 @@ class KarrasSampler(Sampler):
             end is optional. Give either these or `num_steps`.
     """
 
+    follows_ode = True
     ends_at_zero = True  # whether a step from the last level to zero follows
     sigmas: list[float] | None = None  # on the class: what samples are recorded with is vars(sampler)
 

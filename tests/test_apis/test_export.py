@@ -283,3 +283,19 @@ def test_drawing_graph_is_the_former_name_of_the_graph():
 
     with pytest.warns(DeprecationWarning, match='SamplingGraph now'):
         assert module.DrawingGraph is SamplingGraph
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='FlowMapSampler', num_steps=2),
+        dict(type='FlowMapSampler', times=(1.0, 0.5), stochastic=True),
+        dict(type='HeunSampler', num_steps=2),
+        dict(type='MultistepSampler', sigmas=(80.0, 1.0)),
+    ],
+    ids=lambda config: config['type'],
+)
+def test_flow_map_is_exported(tmp_path, config):
+    model, sampler = unconditional('FlowMapDenoiser', num_conditions=1), SAMPLERS.build(config)
+    export(model, tmp_path / 'net.pt2', sampler)
+    assert largest_difference(tmp_path / 'net.pt2', model, 4, sampler) <= 1e-5

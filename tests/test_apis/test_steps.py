@@ -1,10 +1,11 @@
 import pytest
 
 from mmcm.apis import ConsistencyModelInferencer
+from mmcm.apis.resolve_model import sampler_config
 from mmcm.apis.steps import sampler_from, sampler_with_steps
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.registry import SAMPLERS
-from mmcm.samplers import HeunSampler
+from mmcm.samplers import HeunSampler, MultistepSampler
 from mmcm.utils.errors import InputError
 
 
@@ -49,3 +50,30 @@ def test_sampler_of_a_user_needs_no_argument_sigmas():
         assert sampler_from(dict(type='Own', num_steps=3), [5.0]).first_sigma == 5
     finally:
         SAMPLERS.module_dict.pop('Own')
+
+
+def test_steps_of_a_flow_map():
+    config = dict(type='FlowMapSampler', times=(1.0, 0.4), stochastic=True)
+    sampler = sampler_with_steps(config, num_steps=4)
+    assert sampler.times == [1.0, 0.75, 0.5, 0.25] and sampler.stochastic
+    assert isinstance(sampler_from(config, (5.0, 1.0)), MultistepSampler)
+    for levels in (sampler_with_steps(config, sigmas=(80.0, 1.0)), sampler_from(config, (80.0, 1.0))):
+        assert isinstance(levels, MultistepSampler)  # it samples as a consistency model
+        assert levels.sigmas == [80.0, 1.0] and levels.sigma_min == 0
+    with pytest.raises(InputError, match='FlowMapSampler has no use for timesteps'):
+        sampler_with_steps(config, timesteps=(22, 0))
+
+
+@pytest.mark.parametrize(
+    'changes, expected',
+    [
+        (dict(num_steps=2), dict(num_steps=2)),
+        (dict(times=(1.0, 0.4)), dict(times=(1.0, 0.4))),
+        (dict(stochastic=True), dict(num_steps=1, stochastic=True)),
+    ],
+)
+def test_changes_of_a_flow_maps_sampler_replace_its_steps(changes, expected):
+    own = dict(type='FlowMapSampler', num_steps=1)
+    assert sampler_config(own, 'x.pth', changes) == dict(type='FlowMapSampler', **expected)
+    timed = dict(type='FlowMapSampler', times=(1.0, 0.5))
+    assert ('times' in sampler_config(timed, 'x.pth', dict(num_steps=3))) is False

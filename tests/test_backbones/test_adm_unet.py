@@ -8,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mmcm.backbones import ADMUNet
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from support.digits import randomise
 from support.parity import Fixture, adm_config, fill, manifest
 
 SMALL = ['classcond', 'uncond', 'numheads']
@@ -133,6 +134,8 @@ def test_labels_have_to_fit_the_network():
         (dict(image_size=18), 'image_size 18'),
         (dict(base_channels=48), 'got 48'),
         (dict(num_head_channels=24), 'num_head_channels 24'),
+        (dict(null_class=True), 'set num_classes'),
+        (dict(num_conditions=-1), 'num_conditions'),
         (dict(patch_size=3), 'image_size 16 / patch_size 3'),
         (dict(patch_size=8), 'image_size 16 / patch_size 8 cannot be halved 2 times'),
         (dict(patch_size=0), 'patch_size has to be an integer of at least 1'),
@@ -153,6 +156,52 @@ def test_shares_of_classes_mix_their_embeddings():
     torch.testing.assert_close(network(x, t, labels), half)
     network.to(torch.bfloat16)
     assert network(x, t, shares).isfinite().all()
+
+
+def test_null_class_is_one_more_row_of_the_labels():
+    network, (x, t, labels), output = filled('classcond')
+    plain = network.state_dict()
+    network, _, _ = filled('classcond', null_class=True)
+    assert network.null_label == network.num_classes == 10
+    assert network.label_emb.weight.shape == (11, plain['label_emb.weight'].shape[1])
+    row = torch.full_like(plain['label_emb.weight'][:1], 0.5)
+    network.load_state_dict({**plain, 'label_emb.weight': torch.cat([plain['label_emb.weight'], row])})
+    assert torch.equal(network(x, t, labels), filled('classcond')[0](x, t, labels))
+    shares = torch.nn.functional.one_hot(labels, network.num_classes).float()
+    torch.testing.assert_close(network(x, t, shares), output, atol=2e-5, rtol=0)
+    assert not torch.allclose(network(x, t, torch.full_like(labels, 10)), output, atol=1e-2)
+
+
+def test_networks_without_a_null_class_have_no_label_for_it():
+    assert filled('classcond')[0].null_label is None and filled('uncond')[0].null_label is None
+
+
+def test_conditions_start_without_effect_and_then_have_one_each():
+    network, (x, t, labels), _ = filled('classcond')
+    expected, weights = network(x, t, labels), network.state_dict()
+    network = MODELS.build(dict(adm_config(Fixture('unet_small_classcond').meta['kwargs']), num_conditions=2)).eval()
+    more = [key for key in network.state_dict() if key not in weights]
+    assert more == [f'condition_embed.{i}.{j}.{kind}' for i in (0, 1) for j in (0, 2) for kind in ('weight', 'bias')]
+    network.load_state_dict(weights, strict=False)
+    conditions = torch.rand(len(x), 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(network(x, t, labels, conditions=conditions), expected)
+    randomise(network.condition_embed)
+    results = [network(x, t, labels, conditions=conditions)]
+    for index in (0, 1):
+        changed = conditions.clone()
+        changed[:, index] += 1
+        results.append(network(x, t, labels, conditions=changed))
+    results.append(network(x, t, labels, conditions=conditions.flip(1)))
+    assert not any(torch.allclose(a, b, atol=1e-4) for i, a in enumerate(results) for b in results[:i])
+
+
+def test_conditions_are_given_exactly_when_the_network_has_some():
+    network, (x, t, labels), _ = filled('classcond')
+    with pytest.raises(InputError, match='takes 0 further conditions, got 1'):
+        network(x, t, labels, conditions=t[:, None])
+    network, _, _ = filled('classcond', num_conditions=1)
+    with pytest.raises(InputError, match='takes 1 further conditions, got None'):
+        network(x, t, labels)
 
 
 @torch.no_grad()

@@ -308,3 +308,30 @@ def test_weights_too_large_for_a_precision_are_refused(tmp_path, config, out, ca
     assert not (tmp_path / out).exists()
     convert(*arguments, *to, '--dtype', 'bfloat16')
     assert (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize('out', ['x.pt', 'x'])
+def test_null_class_stays_with_mmcm(tmp_path, out):
+    """Other programs have no such class: their file is that of the classes alone."""
+    network = backbone(null_class=True)
+    config = write_config(tmp_path, model_config(network))
+    weights = {**WEIGHTS, 'label_emb.weight': torch.cat([WEIGHTS['label_emb.weight'], torch.ones(1, 128)])}
+    torch.save(weights, tmp_path / 'null.pt')
+    convert(tmp_path / 'null.pt', tmp_path / out, '--config', config)
+    assert same(read_weights(tmp_path / out) if out == 'x' else read_backbone(tmp_path / out), WEIGHTS)
+    convert(tmp_path / 'null.pt', tmp_path / 'x.safetensors', '--config', config)
+    assert same(load_file(tmp_path / 'x.safetensors'), weights)
+
+
+@pytest.mark.parametrize(
+    'out, message', [('x.pt', "OpenAI's network takes one time"), ('x', 'not from a FlowMapDenoiser')]
+)
+def test_flow_map_is_converted_to_mmcm_alone(tmp_path, capsys, out, message):
+    network = backbone(num_conditions=1)
+    weights = weights_of(network)
+    torch.save(weights, tmp_path / 'map.pt')
+    config = write_config(tmp_path, dict(model_config(), denoiser=dict(type='FlowMapDenoiser', backbone=network)))
+    assert message in refused(capsys, tmp_path / 'map.pt', tmp_path / out, '--config', config)
+    assert not (tmp_path / out).exists()
+    convert(tmp_path / 'map.pt', tmp_path / 'x.safetensors', '--config', config)
+    assert same(load_file(tmp_path / 'x.safetensors'), weights)

@@ -193,6 +193,10 @@ def test_objective_has_the_denoiser_that_it_is_made_for(path):
     if model.objective.type in BOUNDARY:
         assert model.denoiser.type == 'KarrasDenoiser'
         assert model.denoiser.get('boundary', True) is BOUNDARY[model.objective.type]
+    elif model.objective.type in ('MeanFlow', 'ImprovedMeanFlow', 'SolutionFlow', 'Shortcut'):
+        assert model.denoiser.type == 'FlowMapDenoiser' and model.sampler.type == 'FlowMapSampler'
+        guided = model.denoiser.get('guided', False) or model.objective.get('guidance', 1.0) != 1.0
+        assert not guided or (model.denoiser.backbone.null_class and model.label_dropout > 0)
     else:
         assert model.denoiser.type == 'TrigFlowDenoiser'
         assert model.objective.type in ('ContinuousConsistencyTraining', 'ContinuousConsistencyDistillation')
@@ -222,7 +226,10 @@ def test_curriculum_ends_where_the_training_ends(path):
     curriculum = config.model.objective.get('curriculum', {})
     if 'total_steps' in curriculum:
         assert curriculum.total_steps == steps
-        assert CURRICULA.build(curriculum)(steps - 1)[0] == curriculum.end_scales + 1
+        if curriculum.type == 'AnnealingCurriculum':
+            assert CURRICULA.build(curriculum)(steps).ratio == pytest.approx(0.002)
+        else:
+            assert CURRICULA.build(curriculum)(steps - 1)[0] == curriculum.end_scales + 1
     elif curriculum.get('type') == 'HalvingCurriculum':
         assert CURRICULA.build(curriculum)(steps - 1)[0] == 1
     elif curriculum.get('type') == 'ShrinkingCurriculum':

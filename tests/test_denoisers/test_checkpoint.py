@@ -6,7 +6,8 @@ from mmengine.config import Config
 
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.write import write_safetensors
-from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser, load_denoiser
+from mmcm.denoisers import FlowMapDenoiser, KarrasDenoiser, TrigFlowDenoiser, load_denoiser
+from mmcm.denoisers.checkpoint import settings_of
 from mmcm.models import ConsistencyModel
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, model_config, objective_config
@@ -143,3 +144,19 @@ def test_average_that_is_not_finite_is_named(tmp_path, weights):
     with pytest.raises(InputError, match=r'x.pth \(0.9\) has NaN or infinite values in 1 of .* out.2.bias .*--ema'):
         load_denoiser(denoiser(**CONSISTENCY), tmp_path / 'x.pth')
     load_denoiser(denoiser(**CONSISTENCY), tmp_path / 'x.pth', 'online')
+
+
+@pytest.mark.parametrize(
+    'theirs, match',
+    [
+        (CONSISTENCY, "type='KarrasDenoiser', and the config has 'FlowMapDenoiser'"),
+        (dict(type='FlowMapDenoiser'), 'time_scale=1.0, and the config has 4.0'),
+        (dict(type='FlowMapDenoiser', time_scale=4.0, velocity_head=True), 'velocity_head=True'),
+    ],
+)
+def test_flow_map_is_told_from_other_kinds(tmp_path, theirs, match):
+    ours = FlowMapDenoiser(dict(BACKBONE, num_conditions=1), time_scale=4.0)
+    weights = ours.backbone.state_dict()
+    with pytest.raises(InputError, match=match):
+        load_denoiser(ours, write(tmp_path / 'x.safetensors', weights, theirs))
+    load_denoiser(ours, write(tmp_path / 'y.safetensors', weights, settings_of(ours)))

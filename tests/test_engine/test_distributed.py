@@ -49,6 +49,10 @@ METHODS = dict(
     pd=[TEACHER],
     sct=[],
     scd=[TEACHER],
+    meanflow=[],
+    imf=[],
+    soflow=[],
+    shortcut=[],
 )
 
 
@@ -121,7 +125,11 @@ def best_score(folder, name, label):
 @pytest.mark.filterwarnings('ignore:.*has been created')
 @pytest.mark.parametrize(
     'names',
-    [('edm', 'ct', 'cd'), pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow)],
+    [
+        ('edm', 'ct', 'cd'),
+        pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
+        pytest.param(('edm', 'meanflow', 'imf', 'soflow', 'shortcut'), marks=pytest.mark.slow),
+    ],
     ids='-'.join,
 )
 def test_two_processes_train_as_one(tmp_path, names):
@@ -141,8 +149,10 @@ def test_two_processes_train_as_one(tmp_path, names):
 @pytest.mark.slow
 @SHARDS
 def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys):
-    train_in_two_processes(run(tmp_path, 'ct', 2), run(tmp_path, 'ct', 2, base='fsdp'))
-    assert distance(weights(tmp_path, 'ct', 'fsdp'), weights(tmp_path, 'ct', 'two')) < 1e-6
+    names = ('ct', 'soflow', 'shortcut')
+    train_in_two_processes(*(run(tmp_path, name, 2, base=base) for name in names for base in ('', 'fsdp')))
+    for name in names:
+        assert distance(weights(tmp_path, name, 'fsdp'), weights(tmp_path, name, 'two')) < 1e-6, name
     assert best_score(tmp_path, 'ct', 'fsdp') == pytest.approx(best_score(tmp_path, 'ct', 'two'), rel=1e-3)
     sheets = [(tmp_path / 'ct' / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('two', 'fsdp')]
     assert sheets[0] == sheets[1]
@@ -281,11 +291,17 @@ def is_unit(module):
     return shard_denoisers(module, recurse=False, nonwrapped_numel=sum(p.numel() for p in module.parameters()))
 
 
-def test_objective_that_fsdp_cannot_shard_is_refused():
-    model = build(
-        denoiser=dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE)),
-        objective=dict(type='ContinuousConsistencyTraining'),
-    )
+@pytest.mark.parametrize(
+    'denoiser, objective',
+    [
+        ('TrigFlowDenoiser', 'ContinuousConsistencyTraining'),
+        ('FlowMapDenoiser', 'MeanFlow'),
+        ('FlowMapDenoiser', 'ImprovedMeanFlow'),
+    ],
+)
+def test_objective_that_fsdp_cannot_shard_is_refused(denoiser, objective):
+    backbone = dict(BACKBONE, num_conditions=int(denoiser == 'FlowMapDenoiser'))
+    model = build(denoiser=dict(type=denoiser, backbone=backbone), objective=dict(type=objective))
     with pytest.raises(InputError, match='train with DDP'):
         check_shardable(model)
     check_shardable(build(objective=dict(type='EDM')))

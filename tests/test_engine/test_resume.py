@@ -111,6 +111,17 @@ METHODS = dict(
     ect=['model.init_from={teacher}', 'model.objective.curriculum.stage_length=5'],
     sct=['model.objective.warmup_steps=20'],
     scd=['model.teacher.checkpoint={teacher}', 'model.objective.warmup_steps=20'],
+    meanflow=['model.denoiser.backbone.null_class=True', 'model.label_dropout=0.2', 'model.objective.guidance=1.5'],
+    imf=[
+        'model.denoiser.guided=True',
+        'model.denoiser.velocity_head=True',
+        'model.denoiser.backbone.num_conditions=4',
+        'model.denoiser.backbone.out_channels=2',
+        'model.denoiser.backbone.null_class=True',
+        'model.label_dropout=0.2',
+    ],
+    soflow=[f'model.objective.curriculum.total_steps={ITERATIONS}'],
+    shortcut=['model.objective.num_levels=3'],
 )
 
 

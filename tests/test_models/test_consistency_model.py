@@ -101,6 +101,9 @@ def test_only_stages_renew_teachers_and_averages():
         ),
         ('EasyConsistencyTuning', 'KarrasDenoiser', dict(curriculum=dict(type='ShrinkingCurriculum', stage_length=5))),
         ('ContinuousConsistencyTraining', 'TrigFlowDenoiser', {}),
+        ('MeanFlow', 'FlowMapDenoiser', {}),
+        ('ImprovedMeanFlow', 'FlowMapDenoiser', {}),
+        ('SolutionFlow', 'FlowMapDenoiser', dict(curriculum=dict(type='AnnealingCurriculum', total_steps=5))),
         ('ContinuousConsistencyDistillation', 'TrigFlowDenoiser', dict(tangent=dict(type='FiniteDifferenceTangent'))),
     ],
 )
@@ -108,7 +111,7 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
     torch.save(build(seed=3).denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
     needs_teacher = name.endswith('Distillation')
     model = build(
-        denoiser=dict(type=denoiser, backbone=dict(BACKBONE)),
+        denoiser=dict(type=denoiser, backbone=dict(BACKBONE, num_conditions=int(denoiser == 'FlowMapDenoiser'))),
         objective=dict(type=name, **options),
         ema_decays=(0.9,),
         teacher=dict(checkpoint=str(tmp_path / 'teacher.pt')) if needs_teacher else None,
@@ -164,3 +167,81 @@ def test_former_names_warn_and_work():
         assert consistency_model.follow is averages.update_ema
     with pytest.raises(AttributeError, match='no attribute'):
         consistency_model.follows  # noqa: B018
+
+
+def with_null_class(**changes):
+    return build(
+        denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True), boundary=False),
+        objective=dict(type='EDM'),
+        **changes,
+    )
+
+
+def labels_of_objective(model, monkeypatch, num=400):
+    seen = []
+    forward = model.objective.forward
+    monkeypatch.setattr(model.objective, 'forward', lambda *arguments: seen.append(arguments[2]) or forward(*arguments))
+    model.step = 0
+    labels = torch.arange(num) % 10
+    with torch.no_grad():
+        model(torch.zeros(num, 1, 8, 8), DataSample.of(label=labels), mode='loss')
+    return labels, seen[0]
+
+
+def test_objective_sees_dropped_labels_as_the_null_class(monkeypatch):
+    model = with_null_class(label_dropout=0.25)
+    assert (model.num_classes, model.null_label) == (10, 10)
+    torch.manual_seed(0)
+    labels, seen = labels_of_objective(model, monkeypatch)
+    dropped = seen != labels
+    assert (seen[dropped] == 10).all() and 60 < dropped.sum() < 140
+
+
+def test_without_label_dropout_no_random_number_is_drawn_for_it(monkeypatch):
+    losses = []
+    for model in (with_null_class(), build(objective=dict(type='EDM'))):
+        torch.manual_seed(0)
+        labels, seen = labels_of_objective(model, monkeypatch, num=10)
+        assert torch.equal(labels, seen)
+        losses.append(torch.rand(1))
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize('ratio, match', [(1.5, 'from 0 to 1'), (-0.1, 'from 0 to 1'), ('often', 'a number')])
+def test_label_dropout_has_to_be_a_share(ratio, match):
+    with pytest.raises(InputError, match=match):
+        with_null_class(label_dropout=ratio)
+
+
+def test_label_dropout_needs_a_null_class():
+    with pytest.raises(InputError, match='null_class=True'):
+        build(objective=dict(type='EDM'), label_dropout=0.1)
+
+
+def test_null_class_cannot_be_asked_for():
+    with pytest.raises(InputError):
+        with_null_class().check_labels([10], 1)
+
+
+@pytest.mark.parametrize('objective', ['MeanFlow', 'ImprovedMeanFlow'])
+def test_flow_map_gets_the_labels_of_augmentation(monkeypatch, objective):
+    model = build(
+        denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1, augment_dim=9)),
+        objective=dict(type=objective),
+        augmentation=dict(type='EDMAugmentation', probability=1.0),
+    )
+    seen, forward = [], model.denoiser.backbone.forward
+
+    def listen(*arguments, augment_labels=None, **options):
+        seen.append(augment_labels)
+        return forward(*arguments, augment_labels=augment_labels, **options)
+
+    monkeypatch.setattr(model.denoiser.backbone, 'forward', listen)
+    model.train().begin_step(0)
+    model(torch.zeros(4, 1, 8, 8), DataSample.of(label=torch.arange(4)), mode='loss')['loss'].mean().backward()
+    assert len(seen) >= 2 and all(torch.equal(labels, seen[0]) for labels in seen)
+    assert seen[0].shape == (4, 9) and seen[0].any()
+
+
+def test_config_for_sampling_has_no_label_dropout():
+    assert 'label_dropout' not in inference_config(dict(denoiser={}, label_dropout=0.1))

@@ -10,7 +10,14 @@ from mmcm.models.editing import constrain, editing_sampler
 from mmcm.noise.generators import SampleNoise
 from mmcm.operators import Colorization, Deblurring, Inpainting, SuperResolution
 from mmcm.registry import MODELS
-from mmcm.samplers import DPM2Sampler, EulerAncestralSampler, EulerSampler, HeunSampler, MultistepSampler
+from mmcm.samplers import (
+    DPM2Sampler,
+    EulerAncestralSampler,
+    EulerSampler,
+    FlowMapSampler,
+    HeunSampler,
+    MultistepSampler,
+)
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
 from support.digits import BACKBONE, build
@@ -257,3 +264,21 @@ def test_consistency_models_edit_in_many_levels_of_their_own_range():
 def test_other_models_edit_as_they_draw():
     sampler = HeunSampler(18)
     assert editing_sampler(sampler) is sampler
+
+
+@pytest.mark.parametrize('sampler', [None, FlowMapSampler(num_steps=3), MultistepSampler(sigmas=(80.0, 1.0))])
+@pytest.mark.parametrize('size', [8, 12])
+def test_flow_map_edits(sampler, size):
+    """Also in tiles; by default it goes through many levels, as a consistency model."""
+    model = build(
+        denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1)),
+        sampler=dict(type='FlowMapSampler', num_steps=1),
+    )
+    images = torch.rand(1, 1, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mask = torch.zeros(1, 1, size, size)
+    mask[..., size // 2 :, :] = 1
+    tiles = None if size == 8 else covering_tiles(size, size, 8)
+    edited = model.edit(images, Inpainting(mask), labels=3, num_candidates=2, sampler=sampler, tiles=tiles)[0]
+    assert torch.equal(edited[..., : size // 2, :], images[..., : size // 2, :].expand(2, -1, -1, -1))
+    assert (edited[0] - edited[1]).abs().max() > 0.1
+    assert len(editing_sampler(model.sampler).sigmas) == 39

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmcm.noise.generators import SampleNoise
+from mmcm.samplers import EulerSampler, FlowMapSampler, MultistepSampler
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, objective_config, randomise
@@ -91,3 +92,47 @@ def test_former_ways_to_sample_many_images_still_work():
         drawn = model.draw([7, 8, 9], [1, 2, 3], batch_size=2)
     assert drawn.dtype == torch.uint8
     assert (drawn.int() - expected.int()).abs().max() <= 1  # batches of another size round in another way
+
+
+def flow_map(**changes):
+    """Return a flow map, whose network has seen the noise levels and labels of its calls."""
+    return build(
+        denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1)),
+        sampler=dict(type='FlowMapSampler', num_steps=2),
+        **changes,
+    )
+
+
+def times_of(model, monkeypatch, sampler):
+    """Return t and r of each call of the network."""
+    seen, forward = [], model.denoiser.backbone.forward
+    backbone = model.denoiser.backbone
+
+    def listen(z, t, labels, conditions):
+        seen.append((t[0].item(), (t - conditions[:, 0])[0].item()))
+        return forward(z, t, labels, conditions=conditions)
+
+    monkeypatch.setattr(backbone, 'forward', listen)
+    images = model.sample(2, [3, 4], sampler=sampler)
+    assert images.shape == (2, 1, 8, 8) and images.isfinite().all()
+    return seen
+
+
+@pytest.mark.parametrize(
+    'sampler, expected',
+    [
+        (None, [(1.0, 0.5), (0.5, 0.0)]),  # the model's own
+        (FlowMapSampler(times=(1.0, 0.75)), [(1.0, 0.75), (0.75, 0.0)]),
+        (FlowMapSampler(num_steps=2, stochastic=True), [(1.0, 0.0), (0.5, 0.0)]),
+        (MultistepSampler(sigmas=(3.0, 1.0)), [(0.75, 0.0), (0.5, 0.0)]),  # as a consistency model
+        (EulerSampler(sigmas=(3.0, 1.0)), [(0.75, 0.75), (0.5, 0.5)]),  # as a diffusion model
+    ],
+)
+def test_sampler_decides_where_the_steps_of_a_flow_map_lead(monkeypatch, sampler, expected):
+    seen = times_of(flow_map(), monkeypatch, sampler)
+    assert [pytest.approx(times, abs=1e-6) for times in expected] == seen
+
+
+def test_flow_map_sampler_is_refused_for_other_denoisers():
+    with pytest.raises(InputError, match='FlowMapSampler samples from flow maps.*got a KarrasDenoiser'):
+        build().sample(1, [0], sampler=FlowMapSampler(1))

@@ -11,6 +11,14 @@ TUNING = dict(type='ShrinkingCurriculum', stage_length=1)
 L2 = dict(type='L2')
 DIFFUSION = dict(type='KarrasDenoiser', backbone=dict(BACKBONE), boundary=False)
 CONTINUOUS = dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE), time_scale=4.0)
+FLOW_MAP = dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1, null_class=True))
+GUIDED = dict(
+    type='FlowMapDenoiser',
+    backbone=dict(BACKBONE, num_conditions=4, out_channels=2, null_class=True),
+    guided=True,
+    velocity_head=True,
+)
+ANNEALING = dict(type='AnnealingCurriculum', total_steps=10, start_ratio=0.5)
 METHODS = {
     'edm': (DIFFUSION, dict(type='EDM')),
     'ct': (None, dict(type='ConsistencyTraining', curriculum=CURRICULUM, distance=L2)),
@@ -27,6 +35,10 @@ METHODS = {
     ),
     'sct': (CONTINUOUS, dict(type='ContinuousConsistencyTraining', warmup_steps=0)),
     'scd': (CONTINUOUS, dict(type='ContinuousConsistencyDistillation', warmup_steps=0)),
+    'meanflow': (FLOW_MAP, dict(type='MeanFlow', guidance=1.5, mixture=0.2)),
+    'imf': (GUIDED, dict(type='ImprovedMeanFlow')),
+    'soflow': (FLOW_MAP, dict(type='SolutionFlow', curriculum=ANNEALING)),
+    'shortcut': (FLOW_MAP, dict(type='Shortcut', num_levels=2, ratio=0.5)),
     'scd with differences': (
         CONTINUOUS,
         dict(type='ContinuousConsistencyDistillation', tangent=dict(type='FiniteDifferenceTangent'), warmup_steps=0),

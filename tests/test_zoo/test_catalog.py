@@ -16,9 +16,12 @@ METHODS = (
     'ect',
     'edm',
     'ict',
+    'meanflow',
     'photo_patches',
     'progressive_distillation',
     'scm',
+    'shortcut',
+    'soflow',
 )
 DEPRECATED = '_deprecation_'  # in a config: it only notes its new name
 INDEX = 'Import:\n- configs/a/metafile.yml\n- configs/b/metafile.yml\n'

@@ -19,7 +19,7 @@ from mmcm.models.editing import editing_sampler
 from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import EditingOperator, Inpainting, Tiles
 from mmcm.renamed import renamed_member
-from mmcm.samplers import Callback, MultistepSampler, Sampler
+from mmcm.samplers import Callback, FlowMapSampler, MultistepSampler, Sampler
 from mmcm.utils.checks import as_list, check_count, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
@@ -279,7 +279,8 @@ def sampler_of(inferencer: ConsistencyModelInferencer, request: EditRequest) -> 
             )
     if task.sigmas is not None:
         if sigmas is None:  # samplers that have levels of their own take only the first one
-            sigmas = list(task.sigmas) if isinstance(inferencer.sampler, MultistepSampler) else list(task.sigmas[:1])
+            free = isinstance(inferencer.sampler, (MultistepSampler, FlowMapSampler))
+            sigmas = list(task.sigmas) if free else list(task.sigmas[:1])
         return sampler_from(inferencer.sampler_config, sigmas, num_steps)
     if num_steps is None and sigmas is None:
         return editing_sampler(inferencer.sampler)

@@ -11,7 +11,7 @@ from mmcm.models import ConsistencyModel
 from mmcm.noise.generators import SampleNoise, sample_seeds
 from mmcm.noise.schedules import SIGMA_MIN, karras_sigmas
 from mmcm.registry import HOOKS, SAMPLERS
-from mmcm.samplers import MultistepSampler
+from mmcm.samplers import FlowMapSampler, MultistepSampler
 from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -27,9 +27,9 @@ class TrajectoryHook(SheetHook):
 
     Each seed has two rows, the input of the denoiser and the denoised image, with a column for each noise level of the
     sampler; of many levels, some evenly spaced ones. The names of the rows are seeds and classes; above are the
-    iteration and the NFE of an image. A MultistepSampler of the model with fewer than 4 levels has no trajectory to
-    show, and a schedule with `columns` levels takes its place. The noisy images are scaled to the spread of clean ones.
-    See SheetHook.
+    iteration and the NFE of an image. A MultistepSampler or FlowMapSampler of the model with fewer than 4 levels has no
+    trajectory to show, and a schedule with `columns` levels takes its place. The noisy images are scaled to the spread
+    of clean ones. See SheetHook.
 
     Args:
         num_samples (int): Number of seeds; conditional models get the classes 0, 1, ....
@@ -86,7 +86,11 @@ class TrajectoryHook(SheetHook):
             return self.sampler
         if sampler is None:
             raise InputError('the model has no sampler: set model.sampler, or the sampler of the TrajectoryHook.')
-        if not isinstance(sampler, MultistepSampler) or sampler.num_steps >= FEWEST:
+        if sampler.num_steps >= FEWEST:
+            return sampler
+        if isinstance(sampler, FlowMapSampler):
+            return FlowMapSampler(self.columns, stochastic=sampler.stochastic)
+        if not isinstance(sampler, MultistepSampler):
             return sampler
         lowest = sampler.sigma_min or SIGMA_MIN
         levels = karras_sigmas(self.columns + 1, lowest, sampler.first_sigma).tolist()[:-1]

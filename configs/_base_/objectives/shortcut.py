@@ -1,0 +1,3 @@
+# Shortcut models (Frans et al., 2025).
+_base_ = './flow_map.py'
+method = dict(objective=dict(type='Shortcut'))

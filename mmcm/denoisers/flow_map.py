@@ -1,0 +1,168 @@
+"""Denoiser of a flow map: a network with two times, which steps from any noise level to any lower one at once."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.noise_conditioning import DEFAULT
+from mmcm.noise.linear_path import time_of
+from mmcm.registry import MODELS
+from mmcm.utils.checks import check_number, check_positive
+from mmcm.utils.errors import InputError
+
+
+class GuidanceInputs(NamedTuple):
+    """What a guided network is told of its guidance (Geng et al., 2025, arXiv 2512.02012, Section 4.2).
+
+    Attributes:
+        scale (Tensor): w of each image, (N,), 1 or more; 1 is no guidance.
+        low (Tensor): Smallest time with guidance, (N,), in [0, 1].
+        high (Tensor): Largest time with guidance, (N,), in [0, 1].
+    """
+
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+
+
+@MODELS.register_module()
+class FlowMapDenoiser(Denoiser):
+    """D(x, sigma, next sigma) = z_t - t u(z_t, t, r), whose Euler step from sigma leads to next sigma.
+
+    u is the mean velocity between the times r <= t of the linear path z_t = (1 - t) x0 + t e (Geng et al., 2025, arXiv
+    2505.13447, Eq. 3): z_r = z_t - (t - r) u. In terms of sigma = t / (1 - t) and x = z_t / (1 - t) that step is
+    Euler's, x + (x - D) / sigma (next sigma - sigma). For next sigma 0, D is the image at the end of the trajectory, as
+    of a consistency model; for next sigma = sigma, it is the mean of the images that may lie behind x, as of a
+    diffusion model. D(x, 0) = x.
+
+    The network gets z_t, `time_scale` t, and as conditions `time_scale` (t - r) and, if it is guided, `time_scale`
+    times 1 - 1 / w and the interval of times with guidance.
+
+    Args:
+        backbone (dict): Config of the network, with `num_conditions` of 1, or 4 if it is guided, and with twice the
+            `out_channels` if it has a velocity head.
+        time_scale (float): Factor of all times for the network. The derivative of a sinusoidal embedding grows with it.
+        guided (bool): Whether scale and interval of guidance are inputs of the network.
+        guidance (float): w of a guided network for sampling, 1 or more.
+        guidance_interval (Sequence[float]): Smallest and largest time with guidance, for sampling.
+        velocity_head (bool): Whether the second half of the network's output is the velocity at t, which only
+            training uses (arXiv 2512.02012, Section 4.1).
+        init_cfg (dict, optional): MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        time_scale: float = 1.0,
+        guided: bool = False,
+        guidance: float = 1.0,
+        guidance_interval: Sequence[float] = (0.0, 1.0),
+        velocity_head: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        # Of e, and so of the noisy images at the end of the linear path.
+        super().__init__(backbone, 1.0, DEFAULT, init_cfg, num_outputs=1 + velocity_head)
+        check_positive('time_scale', time_scale)
+        self.guidance, self.guidance_interval = check_guidance(guidance, guidance_interval)
+        if not guided and guidance != 1:
+            raise InputError(
+                f'guidance={guidance} is for a network that takes it as an input: set model.denoiser.guided=True, and '
+                'num_conditions=4 of its backbone.'
+            )
+        needed = 4 if guided else 1
+        conditions = getattr(self.backbone, 'num_conditions', needed)
+        if conditions != needed:
+            raise InputError(
+                f'a FlowMapDenoiser with guided={guided} gives its network {needed} conditions, got '
+                f'model.denoiser.backbone.num_conditions={conditions}. Set num_conditions={needed}.'
+            )
+        self.time_scale = time_scale
+        self.guided = guided
+        self.velocity_head = velocity_head
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+        *,
+        next_sigma: Tensor | None = None,
+        guidance: GuidanceInputs | None = None,
+        velocities: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor | None]:
+        """Estimate x0 from `x` (N, C, H, W) for a step from levels `sigma` (N,) to `next_sigma` (N,), 0 if None.
+
+        Args:
+            x (Tensor): Noisy images, (N, C, H, W); z_t with `velocities`.
+            sigma (Tensor): Their noise levels, (N,); t with `velocities`.
+            labels (Tensor, optional): Classes, (N,), if the network has them.
+            augment_labels (Tensor, optional): See `Denoiser`.
+            next_sigma (Tensor, optional): Levels that the step leads to, (N,); r with `velocities`.
+            guidance (GuidanceInputs, optional): For a guided network; its own `guidance` if None.
+            velocities (bool): Whether to return u (N, C, H, W), and the velocity of the head or None. Objectives call
+                for these this way, and not by another method, because sharded training gathers weights for `forward`.
+        """
+        if velocities:
+            assert next_sigma is not None
+            return self._velocities(x, sigma, next_sigma, labels, augment_labels, guidance)
+        t = time_of(sigma)
+        r = torch.zeros_like(t) if next_sigma is None else time_of(next_sigma)
+        z = x / (1 + sigma).view(-1, 1, 1, 1)
+        return z - t.view(-1, 1, 1, 1) * self._velocities(z, t, r, labels, augment_labels, guidance)[0]
+
+    def _velocities(
+        self,
+        z: Tensor,
+        t: Tensor,
+        r: Tensor,
+        labels: Tensor | None,
+        augment_labels: Tensor | None,
+        guidance: GuidanceInputs | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        conditions = [t - r]
+        if self.guided:
+            if guidance is None:
+                guidance = GuidanceInputs(*(torch.full_like(t, v) for v in (self.guidance, *self.guidance_interval)))
+            conditions += [1 - 1 / guidance.scale, guidance.low, guidance.high]
+        scaled = self.time_scale * torch.stack(conditions, dim=1)
+        augmented = {} if augment_labels is None else dict(augment_labels=augment_labels)
+        output = self.backbone(z, self.time_scale * t, labels, conditions=scaled, **augmented)
+        if not self.velocity_head:
+            return output, None
+        u, v = output.chunk(2, dim=1)
+        return u, v
+
+
+def is_flow_map(denoiser: Any) -> bool:
+    """Return whether `denoiser` is a flow map, also as FSDP or augmentation labels wrap it."""
+    return isinstance(unwrapped(denoiser), FlowMapDenoiser)
+
+
+def unwrapped(denoiser: Any) -> Any:
+    """Return the denoiser itself, where FSDP or augmentation labels wrap it."""
+    for wrapped in ('denoiser', 'module'):  # of AugmentedDenoiser, and of FullyShardedDataParallel in it
+        denoiser = getattr(denoiser, wrapped, denoiser)
+    return denoiser
+
+
+def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Return scale and interval of guidance; an InputError unless 1 <= w and 0 <= low <= high <= 1."""
+    check_number('guidance', scale)
+    if not 1 <= scale < float('inf'):
+        raise InputError(f'guidance has to be a number from 1 on, which is no guidance, got {scale}.')
+    return float(scale), check_interval(interval)
+
+
+def check_interval(interval: Sequence[float]) -> tuple[float, float]:
+    """Return the smallest and the largest time of an interval; an InputError unless 0 <= low <= high <= 1."""
+    values = tuple(interval) if isinstance(interval, (list, tuple)) else ()
+    if len(values) != 2 or not all(isinstance(value, (int, float)) for value in values):
+        raise InputError(f'guidance_interval has to be two times, such as (0.0, 0.8), got {interval!r}.')
+    low, high = values
+    if not 0 <= low <= high <= 1:
+        raise InputError(f'guidance_interval has to be within 0 and 1, the smaller time first, got {interval!r}.')
+    return float(low), float(high)

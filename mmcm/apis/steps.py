@@ -9,6 +9,8 @@ from mmcm.samplers import FlowMapSampler, MultistepSampler, Sampler
 from mmcm.utils.checks import as_list, check_count
 from mmcm.utils.errors import InputError
 
+CONTINUOUS = 1000  # levels within a step of a model that has no schedule of its own
+
 
 def sampler_with_steps(
     config: dict[str, Any],
@@ -44,10 +46,12 @@ def sampler_with_steps(
     if num_steps == 1:
         return SAMPLERS.build({**config, 'indices': (0,)})
     num_scales = config.get('num_scales')
+    if num_scales is None and num_steps is not None:  # trained at all levels, not at those of one schedule
+        num_scales = config['num_scales'] = CONTINUOUS * num_steps
     if num_scales is None:
         raise InputError(
-            f'{next(iter(given))} needs num_scales, the number of levels that the model was trained '
-            'with, among the settings of the sampler. Or give sigmas.'
+            'timesteps needs num_scales, the number of levels that the model was trained with, among the settings of '
+            'the sampler. Or give num_steps or sigmas.'
         )
     if num_steps is not None:
         if num_steps > num_scales:

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.resolve_model import sampler_config
@@ -16,6 +17,16 @@ def test_steps_lie_at_equal_distances_as_in_diffusers():
     assert draw.choose_sampler(num_steps=3).sigmas == pytest.approx(levels[[0, 13, 26]].tolist())
     assert draw.choose_sampler(timesteps=[22, 0]).sigmas == pytest.approx(levels[[0, 22]].tolist())
     assert draw.choose_sampler(sigmas=(80, 1.5)).sigmas == [80, 1.5]
+
+
+@pytest.mark.parametrize('num_steps', [1, 2, 3, 40])
+def test_steps_of_a_model_without_a_schedule_lie_at_equal_distances(num_steps):
+    config = dict(type='MultistepSampler', indices=(0,))
+    sigmas = sampler_with_steps(config, num_steps=num_steps).sigmas
+    expected = karras_sigmas(1000 * num_steps)[torch.arange(num_steps) * 1000]
+    assert sigmas == pytest.approx(expected.tolist())
+    with pytest.raises(InputError, match='timesteps needs num_scales.*Or give num_steps or sigmas'):
+        sampler_with_steps(config, timesteps=[3, 0])
 
 
 def test_steps_of_a_diffusion_model():

@@ -45,7 +45,7 @@ def guard(tmp_path):
     limits = Limits(upload_bytes=1000, kept_bytes=FILES * 1000 + OVERHEAD + 500, idle_seconds=600)
     stood = RequestFilter(app, limits, Quotas(limits, tmp_path), FilePaths(tmp_path), Origins(), inputs={5: 1})
 
-    async def answer(chunks, path=UPLOAD, method='POST', headers=(), kind='http', query=b''):
+    async def answer(chunks, path=UPLOAD, method='POST', headers=(), kind='http', query=b'', pause=None):
         incoming = [
             dict(type='http.request', body=chunk, more_body=index < len(chunks) - 1)
             for index, chunk in enumerate(chunks)
@@ -53,6 +53,8 @@ def guard(tmp_path):
         last.sent = sent = []
 
         async def receive():
+            if pause is not None:
+                await pause()
             return incoming.pop(0)
 
         async def send(message):
@@ -162,12 +164,22 @@ def test_full_folder_takes_no_uploads_and_starts_nothing(guard):
 
 
 def test_uploads_that_arrive_together_count_together(guard):
-    async def both():
-        return await asyncio.gather(
-            *(guard.answer([b''], headers=length(guard.guard.limits.kept_bytes * 2 // 3)) for _ in range(2))
-        )
+    size = length(guard.guard.limits.kept_bytes * 2 // 3)
 
-    assert sorted(asyncio.run(both())) != [200, 200]
+    async def both():
+        counted, released = asyncio.Event(), asyncio.Event()
+
+        async def pause():
+            counted.set()
+            await released.wait()
+
+        first = asyncio.create_task(guard.answer([b''], headers=size, pause=pause))
+        await counted.wait()
+        second = await guard.answer([b''], headers=size)
+        released.set()
+        return await first, second
+
+    assert asyncio.run(both()) == (200, 503)
     assert guard.ask([b'']) == 200
 
 

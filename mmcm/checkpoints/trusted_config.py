@@ -295,12 +295,14 @@ PREPROCESSORS = dict(
 )
 NOISES = Named('NOISES', ('DeterministicNoise', 'PerSampleNoise', 'SharedNoise'))
 REQUESTS = Settings(dict(num_samples=IMAGES, batch_size=Maybe(IMAGES), seed=Maybe(SEED), noise=Maybe(NOISES)))
+GUIDANCE = Settings(dict(scale=Number(0, 1e6), interval=Maybe(Several(Number(0, math.inf), 2))))
 MODELS: dict[str, dict[str, Any]] = dict(
     ConsistencyModel=dict(
         denoiser=Part('MODELS', DENOISERS),
         sampler=Maybe(Part('SAMPLERS', SAMPLERS)),
         data_preprocessor=Maybe(Part('MODELS', PREPROCESSORS)),
         requests=Maybe(REQUESTS),
+        guidance=Maybe(GUIDANCE),
     )
 )
 MODEL = Part('MODELS', MODELS)

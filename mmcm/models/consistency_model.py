@@ -16,6 +16,7 @@ from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
 from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
 from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
+from mmcm.models.guidance import Guidance, check_guided
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
@@ -55,6 +56,8 @@ class ConsistencyModel(Editing):
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
             then needs `null_class=True`.
+        guidance (dict, optional): Guidance that the model samples with: `scale`, w, and `interval`, the noise levels
+            (sigma_lo, sigma_hi] outside which w is 1; see `Guidance`. The backbone then needs `null_class=True`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -70,12 +73,15 @@ class ConsistencyModel(Editing):
         label_dropout: float = 0.0,
         init_cfg: dict | None = None,
         augmentation: dict | None = None,
+        guidance: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
+        self.guidance = Guidance.of(guidance)
+        check_guided(self.denoiser, self.guidance, self.null_label, 'model.guidance.scale')
         check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher

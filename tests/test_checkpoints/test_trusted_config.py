@@ -193,6 +193,8 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
         ('model.denoiser.boundary', 1),
         ('model.denoiser.sigma_data', 0),
         ('model.requests', dict(num_samples=10**9)),
+        ('model.guidance', dict(scale=10**9)),
+        ('model.guidance', dict(scale=2.0, interval=(0.0, 1.0, 2.0))),
         ('model.data_preprocessor', dict(type='ImagePreprocessor', value_range=[0, 1, 2])),
         ('class_names', ['a', 3]),
         ('class_names', ['\x1b]0;title\x07']),

@@ -66,6 +66,11 @@ class SamplingGraph(nn.Module):
         everywhere = Guidance(model.guidance.scale)
         self.guidances = [everywhere if model.guidance.acts_at(sigma) else NO_GUIDANCE for sigma in self.sigmas]
         self.null_label = model.null_label
+        if model.guide is not None and model.guidance.acts:
+            raise InputError(
+                'the model is guided by a second network, and a file holds one: leave out model.guidance, or export a '
+                'student that was distilled from a guided teacher (model.teacher.guidance).'
+            )
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Sample images.

@@ -109,6 +109,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             self.weights.release()
             warn_if_emulated(self.dtype, self.device)
             self.model.inference_denoiser.backbone.to(self.dtype)
+            if self.model.guide is not None:
+                self.model.guide.load(self.cache_dir).backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True
         return self

@@ -18,6 +18,7 @@ from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
 from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
 from mmcm.models.guidance import Guidance, check_guided, guided
+from mmcm.models.guide import Guide
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, guidance_of, load_teacher, null_label_of
@@ -59,7 +60,9 @@ class ConsistencyModel(Editing):
         label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
             then needs `null_class=True`.
         guidance (dict, optional): Guidance that the model samples with: `scale`, w, and `interval`, the noise levels
-            (sigma_lo, sigma_hi] outside which w is 1; see `Guidance`. The backbone then needs `null_class=True`.
+            (sigma_lo, sigma_hi] outside which w is 1; see `Guidance`. The backbone then needs `null_class=True`, or
+            there is a second network (autoguidance): `checkpoint`, `average` and `denoiser`, as in `teacher`; see
+            `Guide`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -83,7 +86,9 @@ class ConsistencyModel(Editing):
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
         self.guidance = Guidance.of(guidance)
-        check_guided(self.denoiser, self.guidance, self.null_label, 'model.guidance.scale')
+        second = guidance if guidance is not None and guidance.get('checkpoint') else None
+        check_guided(self.denoiser, self.guidance, self.null_label, 'model.guidance.scale', second is None)
+        self.guide = None if second is None else Guide(second, denoiser, self.denoiser)
         check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher
@@ -112,6 +117,8 @@ class ConsistencyModel(Editing):
         super().init_weights()
         if self.teacher is not None and self.teacher_config is not None:
             load_teacher(self.teacher, self.teacher_config)
+        if self.guide is not None:
+            self.guide.load()
         if self.init_from:
             self.initial_load = load_initial_weights(
                 self.denoiser, self.init_from, self.teacher, self.teacher_config, self.class_names
@@ -136,6 +143,8 @@ class ConsistencyModel(Editing):
             InputError: If the file cannot be found or read, or belongs to another denoiser; see `load_denoiser`.
         """
         used = load_denoiser(self.denoiser, source, average, cache_dir)
+        if self.guide is not None:
+            self.guide.load(cache_dir)
         for ema in self.emas.values():
             ema.load_state_dict(self.denoiser.state_dict())
         return used

@@ -20,6 +20,7 @@ from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
 
 SETTINGS = ('scale', 'interval')
+SECOND_NETWORK = ('checkpoint', 'average', 'denoiser')  # of a config, for autoguidance
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,17 @@ class Guidance:
         """
         if config is None:
             return cls()
-        if not isinstance(config, Mapping) or 'scale' not in config or set(config) - set(SETTINGS):
+        if not isinstance(config, Mapping) or 'scale' not in config or set(config) - {*SETTINGS, *SECOND_NETWORK}:
             raise InputError(
                 'model.guidance has to be a dict of scale and, if it is only for some noise levels, interval, such as '
-                f'dict(scale=1.5, interval=(0.2, 1.6)), got {config!r}.'
+                f'dict(scale=1.5, interval=(0.2, 1.6)), and for autoguidance {", ".join(SECOND_NETWORK)} of the second '
+                f'network, got {config!r}.'
             )
-        return cls(**config)
+        if not config.get('checkpoint') and set(config) & set(SECOND_NETWORK):
+            raise InputError(
+                f'model.guidance describes a second network without weights: give its checkpoint, got {config!r}.'
+            )
+        return cls(**{key: value for key, value in config.items() if key in SETTINGS})
 
     @property
     def acts(self) -> bool:
@@ -86,20 +92,24 @@ NO_GUIDANCE = Guidance()
 
 
 class GuidedDenoiser:
-    """D_w(x, sigma, labels), from two estimates of one network.
+    """D_w(x, sigma, labels), from two estimates of one network, or of two.
 
-    Both estimates are one call with a batch of twice the size. Levels outside the interval cost no second estimate.
+    Both estimates of one network are one call with a batch of twice the size. Levels outside the interval cost no
+    second estimate.
 
     Args:
-        denoiser (Denoiser): D(x, sigma, labels), of a network with a null class.
+        denoiser (Denoiser): D(x, sigma, labels), of a network with a null class unless there is a guide.
         guidance (Guidance): Scale and interval.
-        null_label (int): The null class.
+        null_label (int, optional): The null class.
+        guide (Denoiser, optional): A weaker denoiser for autoguidance, whose estimate for the same class takes the
+            place of D_u.
     """
 
-    def __init__(self, denoiser: Denoiser, guidance: Guidance, null_label: int) -> None:
+    def __init__(self, denoiser: Denoiser, guidance: Guidance, null_label: int | None, guide: Any = None) -> None:
         self.denoiser = denoiser
         self.guidance = guidance
         self.null_label = null_label
+        self.guide = guide
 
     @property
     def backbone(self) -> Any:
@@ -112,14 +122,19 @@ class GuidedDenoiser:
         return self.denoiser.sigma_data
 
     def __call__(
-        self, x: Tensor, sigma: Tensor, labels: Tensor, augment_labels: Tensor | None = None, **levels: Tensor
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+        **levels: Tensor,
     ) -> Tensor:
         """Return the guided estimates of the clean images.
 
         Args:
             x (Tensor): Noisy images, (N, C, H, W).
             sigma (Tensor): Their noise levels, (N,).
-            labels (Tensor): Their classes, (N,), or shares of classes, (N, K).
+            labels (Tensor, optional): Their classes, (N,), or shares of classes, (N, K).
             augment_labels (Tensor, optional): See `Denoiser`.
             **levels (Tensor): Further levels of a flow map, (N,) each.
         """
@@ -130,6 +145,12 @@ class GuidedDenoiser:
         rows = torch.arange(len(x), device=x.device) if whole else ((sigma > low) & (sigma <= high)).nonzero()[:, 0]
         if not len(rows):
             return self.denoiser(x, sigma, labels, **given)
+        if self.guide is not None:
+            conditional = self.denoiser(x, sigma, labels, **given)
+            same = None if labels is None or self.guide.backbone.num_classes is None else labels[rows]
+            other = self.guide(x[rows], sigma[rows], same, **{name: each[rows] for name, each in levels.items()})
+            return self._combined(conditional, other, None if whole else rows)
+        assert labels is not None and self.null_label is not None  # see check_guided
         null = torch.full((len(rows),), self.null_label, dtype=torch.int64, device=x.device)
         if labels.is_floating_point():  # shares have no row of the null class, and so no batch with it
             conditional = self.denoiser(x, sigma, labels, **given)
@@ -140,25 +161,37 @@ class GuidedDenoiser:
                 torch.cat((x, x[rows])), torch.cat((sigma, sigma[rows])), torch.cat((labels, null)), **both
             )
             conditional, other = estimates[: len(x)], estimates[len(x) :]
-        if whole:
+        return self._combined(conditional, other, None if whole else rows)
+
+    def _combined(self, conditional: Tensor, other: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is None:
             return other.lerp(conditional, self.guidance.scale)
         return conditional.index_copy(0, rows, other.lerp(conditional[rows], self.guidance.scale))
 
 
-def guided(denoiser: Any, guidance: Guidance, null_label: int | None) -> Any:
+def guided(denoiser: Any, guidance: Guidance, null_label: int | None, guide: Any = None) -> Any:
     """Return `denoiser` with `guidance`, itself where that changes nothing; see `check_guided` for the errors."""
     if not guidance.acts:
         return denoiser
-    check_guided(denoiser, guidance, null_label)
-    assert null_label is not None
-    return GuidedDenoiser(denoiser, guidance, null_label)
+    check_guided(denoiser, guidance, null_label, alone=guide is None)
+    return GuidedDenoiser(denoiser, guidance, null_label, guide)
 
 
-def check_guided(denoiser: Any, guidance: Guidance, null_label: int | None, place: str = 'guidance') -> None:
-    """Raise an InputError if estimates of `denoiser` cannot be guided; `place` is what the message calls the scale."""
+def check_guided(
+    denoiser: Any, guidance: Guidance, null_label: int | None, place: str = 'guidance', alone: bool = True
+) -> None:
+    """Raise an InputError if estimates of `denoiser` cannot be guided.
+
+    Args:
+        denoiser (Denoiser): The denoiser.
+        guidance (Guidance): The guidance that is asked for.
+        null_label (int, optional): The null class of its network.
+        place (str): What the message calls the scale.
+        alone (bool): Whether both estimates are its own, and not one of a second network.
+    """
     if not guidance.acts:
         return
-    if null_label is None:
+    if null_label is None and alone:
         raise InputError(
             f'{place}={guidance.scale} needs a network that also knows images of no given class, and this one has no '
             'null class. Leave guidance out, or train with model.denoiser.backbone.null_class=True and '

@@ -13,6 +13,7 @@ from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
 from mmcm.models.averages import evaluating
 from mmcm.models.guidance import Guidance, check_guided, guided, guided_nfe
+from mmcm.models.guide import Guide
 from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.samplers.base import Callback, Denoise, Sampler
@@ -31,6 +32,7 @@ class Sampling(BaseModel):
         ema_decays (tuple[float, ...]): The decays; the first average samples.
         sampler (Sampler, optional): The sampler.
         guidance (Guidance): The guidance that the model samples with, unless another one is asked for.
+        guide (Guide, optional): The second network of autoguidance.
     """
 
     denoiser: Denoiser
@@ -38,6 +40,7 @@ class Sampling(BaseModel):
     ema_decays: tuple[float, ...]
     sampler: Sampler | None
     guidance: Guidance
+    guide: Guide | None
 
     @property
     def inference_denoiser(self) -> Denoiser:
@@ -142,7 +145,7 @@ class Sampling(BaseModel):
             InputError: If a value is out of its range, the network cannot be guided, or there is an interval alone.
         """
         chosen = self.guidance.changed(scale, interval)
-        check_guided(self.denoiser, chosen, self.null_label, place)
+        check_guided(self.denoiser, chosen, self.null_label, place, self.guide is None)
         return chosen
 
     def nfe(self, sampler: Sampler, guidance: Guidance | None = None) -> int:
@@ -230,7 +233,9 @@ class Sampling(BaseModel):
         of the model.
         """
         labels = None if labels is None else labels.to(self._inference_device)
-        network = guided(denoiser, self.guidance if guidance is None else guidance, self.null_label)
+        guidance = self.guidance if guidance is None else guidance
+        guide = self.guide.on(self._inference_device) if self.guide is not None and guidance.acts else None
+        network = guided(denoiser, guidance, self.null_label, guide)
 
         def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None, next_sigma: Tensor | None = None) -> Tensor:
             levels = step_levels(denoiser, sigma, next_sigma, follows_ode)

@@ -194,6 +194,7 @@ BACKBONE_PLACE, SAMPLER_PLACE = 'model.denoiser.backbone', 'model.sampler'
         ('model.denoiser.sigma_data', 0),
         ('model.requests', dict(num_samples=10**9)),
         ('model.guidance', dict(scale=10**9)),
+        ('model.guidance', dict(scale=2.0, checkpoint='guidance.pt')),
         ('model.guidance', dict(scale=2.0, interval=(0.0, 1.0, 2.0))),
         ('model.data_preprocessor', dict(type='ImagePreprocessor', value_range=[0, 1, 2])),
         ('class_names', ['a', 3]),

@@ -139,6 +139,8 @@ class Tester:
         )
         if self.model.guidance.acts:
             self.saving.origin['guidance'] = plain(self.model.guidance.config())
+            if self.model.guide is not None:
+                self.saving.origin['guide'] = digest(self.model.guide.denoiser.backbone.state_dict())
         started = time.monotonic()
         with progress_bar('sampling', len(loop.dataloader), is_main_process(), 'batches') as self.progress.advance:
             metrics = self.runner.test()
@@ -181,7 +183,8 @@ def set_guidance(config: Config, scale: float | None, interval: Sequence[float] 
     if scale is None and interval is None:
         return
     own = Guidance.of(config.model.get('guidance'))
-    config.model.guidance = own.changed(scale, interval).config()
+    # A second network stays.
+    config.model.guidance = {**(config.model.get('guidance') or {}), **own.changed(scale, interval).config()}
 
 
 def set_requests(config: Config, **settings: int | None) -> None:

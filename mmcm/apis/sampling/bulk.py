@@ -194,7 +194,10 @@ class _Run:
         if self.rank == 0:
             _check_room(self.unfinished(), self.blocks)
         self.inferencer.load()
-        self.origin['weights'] = digest(self.inferencer.model.inference_denoiser.backbone.state_dict())
+        model = self.inferencer.model
+        self.origin['weights'] = digest(model.inference_denoiser.backbone.state_dict())
+        if model.guide is not None and 'guidance' in self.origin:
+            self.origin['guide'] = digest(model.guide.denoiser.backbone.state_dict())
         _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
 
     def sample(self, progress: bool) -> BulkSampling:

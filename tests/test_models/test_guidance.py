@@ -6,12 +6,15 @@ import torch
 from scipy.integrate import solve_ivp
 from torch.testing import assert_close
 
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.checkpoints.write import write_safetensors
 from mmcm.models.guidance import NO_GUIDANCE, Guidance, GuidedDenoiser, check_guided, guided, guided_nfe
 from mmcm.noise.generators import SampleNoise
+from mmcm.operators import Inpainting
 from mmcm.registry import SAMPLERS
 from mmcm.samplers import FlowMapSampler, HeunSampler, MultistepSampler
 from mmcm.utils.errors import InputError
-from support.digits import BACKBONE, build
+from support.digits import BACKBONE, build, model_config
 from support.parity import Fixture, ReplayedNoise, gaussian_denoiser
 
 NULL = 10
@@ -281,3 +284,25 @@ def test_guided_denoiser_shows_what_objectives_ask_of_a_denoiser():
     model = build(denoiser=KARRAS)
     wrapped = GuidedDenoiser(model.denoiser, Guidance(2.0), NULL)
     assert wrapped.sigma_data == 0.5 and wrapped.backbone is model.denoiser.backbone
+
+
+def test_edits_are_guided_as_the_model_is():
+    plain, model = build(denoiser=KARRAS), build(denoiser=KARRAS, guidance=dict(scale=2.0))
+    sampler, images = MultistepSampler(sigmas=(5.0, 1.0)), torch.zeros(2, 1, 8, 8)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4] = 1
+    operator = Inpainting(mask)
+    sizes = sizes_of_calls(model)
+    edited = model.edit(images, operator, [1, 2], num_candidates=2, sampler=sampler)
+    assert sizes == [8, 8]
+    unguided = plain.edit(images, operator, [1, 2], num_candidates=2, sampler=sampler)
+    assert not torch.allclose(edited, unguided, atol=1e-2)
+
+
+def test_file_of_weights_keeps_the_guidance_of_its_model(tmp_path):
+    model = build(denoiser=KARRAS)
+    text = f'model = {model_config(denoiser=KARRAS, guidance=dict(scale=2.0, interval=(50.0, 90.0)))!r}\n'
+    write_safetensors(tmp_path / 'x.safetensors', model.denoiser.backbone.state_dict(), dict(config=text))
+    inferencer = ConsistencyModelInferencer(tmp_path / 'x.safetensors', device='cpu')
+    assert inferencer.model.guidance == Guidance(2.0, (50.0, 90.0))
+    assert inferencer(labels=[3]).nfe == 3  # of the two levels, the first is guided

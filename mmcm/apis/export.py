@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.guidance import NO_GUIDANCE, Guidance, guided
 from mmcm.models.output_check import OutputCheck
 from mmcm.models.sampling import step_levels
 from mmcm.noise.generators import SampleNoise
 from mmcm.renamed import old_names
 from mmcm.samplers.base import KarrasSampler, Sampler
+from mmcm.samplers.rehearsal import rehearse
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder
 from mmcm.utils.progress import progress_bar
@@ -38,7 +40,7 @@ ONNX_BYTES = 2**31 - 2**24  # of weights: a file of ONNX ends at 2 GiB, and need
 class SamplingGraph(nn.Module):
     """`ConsistencyModel.sample` as a function of noise and labels alone.
 
-    Any sampler will do: all the noise that it asks for becomes an input.
+    Any sampler will do: all the noise that it asks for becomes an input. The model's guidance is part of it.
 
     Args:
         model (ConsistencyModel): The model; its weights are shared where they are float32 and on the CPU.
@@ -60,6 +62,15 @@ class SamplingGraph(nn.Module):
         self.num_classes = model.num_classes
         self.image_shape = model.image_shape
         self.num_draws, self.sigmas = rehearse(sampler)
+        # The levels are known here, so that no level has to be looked at in the program: the interval is left out.
+        everywhere = Guidance(model.guidance.scale)
+        self.guidances = [everywhere if model.guidance.acts_at(sigma) else NO_GUIDANCE for sigma in self.sigmas]
+        self.null_label = model.null_label
+        if model.guide is not None and model.guidance.acts:
+            raise InputError(
+                'the model is guided by a second network, and a file holds one: leave out model.guidance, or export a '
+                'student that was distilled from a guided teacher (model.teacher.guidance).'
+            )
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Sample images.
@@ -71,11 +82,12 @@ class SamplingGraph(nn.Module):
         Returns:
             Tensor: Images in [-1, 1], (N, C, H, W), float32.
         """
-        draws = iter(noise.unbind(1))
+        draws, guidances = iter(noise.unbind(1)), iter(self.guidances)
 
         def denoise(x: Tensor, sigma: Tensor, next_sigma: Tensor | None = None) -> Tensor:
             levels = step_levels(self.denoiser, sigma, next_sigma, self.sampler.follows_ode)
-            return self.denoiser(x, sigma, labels, **levels).clamp(-1, 1)
+            denoiser = guided(self.denoiser, next(guidances), self.null_label)
+            return denoiser(x, sigma, labels, **levels).clamp(-1, 1)
 
         return self.sampler(denoise, next(draws), lambda x: next(draws)).clamp(-1, 1)
 
@@ -107,23 +119,6 @@ def with_constant_levels(sampler: Sampler) -> Sampler:
         sampler = copy(sampler)
         sampler.levels = lambda dtype: levels  # type: ignore[method-assign]  # of this copy alone
     return sampler
-
-
-def rehearse(sampler: Sampler) -> tuple[int, list[float]]:
-    """Return how often `sampler` asks for noise, and the noise level of each call of the network."""
-    draws, sigmas = 1, []
-
-    def denoise(x: Tensor, sigma: Tensor, next_sigma: Tensor | None = None) -> Tensor:
-        sigmas.append(sigma.item())
-        return x
-
-    def randn_like(x: Tensor) -> Tensor:
-        nonlocal draws
-        draws += 1
-        return x
-
-    sampler(denoise, torch.zeros(1, 1, 1, 1, dtype=torch.float32, device='cpu'), randn_like)
-    return draws, sigmas
 
 
 @torch.no_grad()

@@ -31,7 +31,8 @@ from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
 from mmcm.utils.precision import warn_if_emulated
 
-COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps')  # of arguments of diffusers' pipeline
+# Of arguments of diffusers' pipelines.
+COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps', guidance_scale='guidance')
 OUTPUT_TYPES = ('pil', 'np', 'pt', 'data_sample')
 # Pixels of a batch, where nobody says how many images it has: 64 of 64 x 64, and many more on a GPU.
 BATCH_PIXELS = dict(cpu=1 << 18, cuda=1 << 21)
@@ -108,6 +109,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             self.weights.release()
             warn_if_emulated(self.dtype, self.device)
             self.model.inference_denoiser.backbone.to(self.dtype)
+            if self.model.guide is not None:
+                self.model.guide.load(self.cache_dir).backbone.to(self.dtype)
             self.model.to(self.device).eval()
             self.loaded = True
         return self
@@ -129,6 +132,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         callback: Callback | None = None,
         callback_steps: int = 1,
         progress: bool = False,
+        guidance: float | None = None,
+        guidance_interval: Sequence[float] | None = None,
         **unknown: Any,
     ) -> SamplingResult | tuple[Images]:
         """Sample images.
@@ -161,6 +166,10 @@ class ConsistencyModelInferencer(BaseInferencer):
                 noisy images and the estimate of the clean ones; see `Sampler`.
             callback_steps (int): It is called in every such step: 0, n, 2 n, ...
             progress (bool): Whether to show a progress bar on stderr.
+            guidance (float, optional): w of D_w = D_u + w (D_c - D_u), of a model with a null class; by default that of
+                the model, which is 1 unless its config says otherwise: no guidance. See `mmcm.models.guidance`.
+            guidance_interval (Sequence[float], optional): Noise levels (sigma_lo, sigma_hi] outside which w is 1; by
+                default those of the model, usually all.
             **unknown: Other arguments, which are refused; for some of diffusers', the error names the counterpart.
 
         Raises:
@@ -175,7 +184,18 @@ class ConsistencyModelInferencer(BaseInferencer):
         if callback is not None and not callable(callback):
             raise InputError(f'callback has to be a function of step, sigma, x and x0, got {callback!r}.')
         request = self.request(
-            num_images, labels, seed, batch_size, num_steps, timesteps, sigmas, generator, latents, clip
+            num_images,
+            labels,
+            seed,
+            batch_size,
+            num_steps,
+            timesteps,
+            sigmas,
+            generator,
+            latents,
+            clip,
+            guidance=guidance,
+            guidance_interval=guidance_interval,
         )
 
         def on_step(step: int, *state: Any) -> None:
@@ -199,6 +219,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         clip: bool = True,
         sampler: Sampler | None = None,
         default_images: int = 1,
+        guidance: float | None = None,
+        guidance_interval: Sequence[float] | None = None,
     ) -> SampleRequest:
         """Check a request, and fill in the defaults of the model. No weights are loaded.
 
@@ -217,6 +239,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         check_flag('clip', clip)
         if sampler is None:
             sampler = self.choose_sampler(num_steps, timesteps, sigmas)
+        chosen_guidance = self.model.checked_guidance(guidance, guidance_interval)
         seed = as_seed(seed)
         sample_seeds(num_images, seed)  # an InputError unless all are integers of 64 bits, as many as images
         noise = None if generator is None else RequestNoise(generator, num_images)
@@ -238,6 +261,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             self.class_names,
             latents,
             None if noise is None else noise.rows,
+            guidance=chosen_guidance,
         )
 
     def sample(
@@ -262,7 +286,13 @@ class ConsistencyModelInferencer(BaseInferencer):
         labels, seeds = request.labels, request.seeds
         images = self.postprocess(samples, None, output_type, labels, seeds)
         return SamplingResult(
-            images, samples.pixels, labels, seeds, samples.seconds, request.sampler.nfe, request.names
+            images,
+            samples.pixels,
+            labels,
+            seeds,
+            samples.seconds,
+            self.model.nfe(request.sampler, request.guidance),
+            request.names,
         )
 
     def preprocess(self, inputs: Sequence[int | str], batch_size: int = 1) -> Iterator[dict]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mmcm.datasets.class_names import Names
 from mmcm.datasets.labels import expand_labels
 from mmcm.models.consistency_model import ConsistencyModel
+from mmcm.models.guidance import Guidance
 from mmcm.models.sampling_loop import Samples, sample_in_batches
 from mmcm.noise.generators import Noise, SampleNoise, sample_seeds
 from mmcm.samplers import Callback, Sampler
@@ -37,6 +38,7 @@ class SampleRequest:
         latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W).
         noise (Callable, optional): From the rows of a batch to their source of noise, in place of the seeds.
         label_shares (Tensor, optional): Mixtures of labels in place of `classes`, (N, K).
+        guidance (Guidance, optional): Guidance of the estimates; None for the model's own.
     """
 
     num_images: int
@@ -50,6 +52,7 @@ class SampleRequest:
     latents: Tensor | None = None
     noise: Callable[[slice], Noise] | None = None
     label_shares: Tensor | None = None
+    guidance: Guidance | None = None
 
     @cached_property
     def labels(self) -> list[int] | None:
@@ -115,7 +118,7 @@ class SampleRequest:
 
         def batch(part: slice, on_step: Callback) -> Tensor:
             number = part.stop - part.start
-            return model.generate(number, *self.inputs(part), self.sampler, self.clip, on_step, online)
+            return model.generate(number, *self.inputs(part), self.sampler, self.clip, on_step, online, self.guidance)
 
         return sample_in_batches(
             batch,

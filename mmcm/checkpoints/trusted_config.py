@@ -198,6 +198,19 @@ class Settings:
         return checked_settings(place, value, self.rules, place)
 
 
+class OneNetwork(Settings):
+    """A rule: guidance of one network; that of a second one would come from another file."""
+
+    def check(self, place: str, value: Any) -> dict:
+        """Return `value`; an InputError if it breaks the rule."""
+        if isinstance(value, dict) and 'checkpoint' in value:
+            raise InputError(
+                f'{place} names the checkpoint of a second network, and a file of weights may name no other file. '
+                'Name the config of the run and the file as the checkpoint: --model own.py --checkpoint FILE.'
+            )
+        return super().check(place, value)
+
+
 # Bounds: about ten times the largest published values, and small enough that no file exhausts a machine.
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
@@ -295,12 +308,14 @@ PREPROCESSORS = dict(
 )
 NOISES = Named('NOISES', ('DeterministicNoise', 'PerSampleNoise', 'SharedNoise'))
 REQUESTS = Settings(dict(num_samples=IMAGES, batch_size=Maybe(IMAGES), seed=Maybe(SEED), noise=Maybe(NOISES)))
+GUIDANCE = OneNetwork(dict(scale=Number(0, 1e6), interval=Maybe(Several(Number(0, math.inf), 2))))
 MODELS: dict[str, dict[str, Any]] = dict(
     ConsistencyModel=dict(
         denoiser=Part('MODELS', DENOISERS),
         sampler=Maybe(Part('SAMPLERS', SAMPLERS)),
         data_preprocessor=Maybe(Part('MODELS', PREPROCESSORS)),
         requests=Maybe(REQUESTS),
+        guidance=Maybe(GUIDANCE),
     )
 )
 MODEL = Part('MODELS', MODELS)

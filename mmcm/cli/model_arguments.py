@@ -137,6 +137,23 @@ def add_step_arguments(parser: ArgumentParser) -> None:
     add_pairs(parser, '--sampler', text, {})
 
 
+def add_guidance_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments for guidance."""
+    parser.add_argument(
+        '--guidance',
+        type=float,
+        metavar='W',
+        help='guide models with a null class: D_u + W (D_c - D_u); default: that of the model, usually 1, no guidance',
+    )
+    parser.add_argument(
+        '--guidance-interval',
+        type=float,
+        nargs=2,
+        metavar=('LO', 'HI'),
+        help='guide only at noise levels above LO and up to HI',
+    )
+
+
 def build_inferencer(args: Namespace, **options: Any) -> 'ConsistencyModelInferencer':
     """Build the inferencer that `args` ask for; `options` are its further arguments.
 

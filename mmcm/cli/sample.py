@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mmcm.cli.errors import command
 from mmcm.cli.launch import HELP, LAUNCHERS, processes
-from mmcm.cli.model_arguments import add_model_arguments, add_step_arguments, build_inferencer
+from mmcm.cli.model_arguments import add_guidance_arguments, add_model_arguments, add_step_arguments, build_inferencer
 from mmcm.cli.parser import CommandParser
 from mmcm.cli.report import evaluations
 from mmcm.utils.interrupts import advising
@@ -36,6 +36,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     )
     parser.add_integer('--seed', 'seed of the run', 0, None)
     add_step_arguments(parser)
+    add_guidance_arguments(parser)
     parser.add_integer('--batch-size', 'images per network evaluation; default: by their size and the device')
     text = 'do not clip the estimates of several steps to the range of images'
     parser.add_argument('--no-clip', action='store_true', help=text)
@@ -81,6 +82,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
             num_steps=args.steps,
             timesteps=args.timesteps,
             sigmas=args.sigmas,
+            guidance=args.guidance,
+            guidance_interval=args.guidance_interval,
         )
     if rank:
         return

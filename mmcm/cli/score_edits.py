@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     seconds = sum(each.seconds for each in scores.values())
     print(
         f'Generated {args.num_candidates} candidates for each of {len(items)} images with {inferencer.checkpoint} in '
-        f'{seconds:.1f} s on {inferencer.device}, {evaluations(sampler.nfe, "candidate")}: {args.out}'
+        f'{seconds:.1f} s on {inferencer.device}, {evaluations(inferencer.model.nfe(sampler), "candidate")}: {args.out}'
     )
 
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
-from mmcm.cli.model_arguments import EMA_HELP, add_measured_arguments, settle_measured
+from mmcm.cli.model_arguments import EMA_HELP, add_guidance_arguments, add_measured_arguments, settle_measured
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -61,13 +61,15 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_integer('--seed', 'seed of the samples, whatever the config says', metavar=None)
     parser.add_argument('--out', type=Path, help='JSON file for the scores and all that they depend on')
     parser.add_argument('--out-dir', type=Path, help='folder for the images: an .npz for each sampler and average')
+    add_guidance_arguments(parser)
     add_runner_arguments(parser)
     parser.add_force()
     args = parser.parse_args(argv)
     settle_measured(args)
     if args.samples:
         sampling = ('checkpoint', 'samplers', 'ema', 'emas', 'num_images', 'seed', 'out_dir')
-        given = [name for name in sampling if getattr(args, name) is not None]
+        guiding = ('guidance', 'guidance_interval')
+        given = [name for name in (*sampling, *guiding) if getattr(args, name) is not None]
         if given:
             raise InputError(f'with --samples nothing is generated: leave out {", ".join(given)}.')
     elif args.background is not None:
@@ -123,7 +125,11 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     read = {'--samples': args.samples, '--checkpoint': args.checkpoint, 'CONFIG': args.config}
     check_outputs({'--out': args.out}, args.force, read)
     config = runner_config(args, subfolder='test')  # training keeps its own config there
-    from mmcm.apis.evaluation.tester import evaluator_config, set_requests  # torch is loaded for arguments in order
+    from mmcm.apis.evaluation.tester import (
+        evaluator_config,
+        set_guidance,
+        set_requests,
+    )  # torch is loaded for arguments in order
     from mmcm.cli.runner import prepare
     from mmcm.cli.settings import TEST, check_settings
 
@@ -132,6 +138,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         print(f'note: measuring {args.checkpoint}, the checkpoint that the config names', file=sys.stderr)
     check_settings(config, TEST)
     set_requests(config, num_samples=args.num_images, seed=args.seed)
+    set_guidance(config, args.guidance, args.guidance_interval)
     config.test_evaluator = evaluator_config(config)  # as the file of scores records it
     prepare(config, args)
     with ExitStack() as stack:

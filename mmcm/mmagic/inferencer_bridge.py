@@ -138,7 +138,7 @@ class ConsistencyInferencer(ConditionalInferencer):
         pixels = torch.stack([pred.fake_img.cpu().flip(0) for pred in preds])
         labels = None if self.model.num_classes is None else [int(pred.gt_label.label) for pred in preds]
         self.drawing = SamplingResult(
-            [], pixels, labels, None, self.seconds, self.drawer.sampler.nfe, self.drawer.names_of(labels)
+            [], pixels, labels, None, self.seconds, self.model.nfe(self.drawer.sampler), self.drawer.names_of(labels)
         )
         self.written = self.drawing.save(result_out_dir, self.extra_parameters['columns']) if result_out_dir else []
         return pixels.float() / 255

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,11 @@ from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
 from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
 from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
+from mmcm.models.guidance import Guidance, check_guided, guided
+from mmcm.models.guide import Guide
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
-from mmcm.models.teacher import build_teacher, check_teacher, load_teacher
+from mmcm.models.teacher import build_teacher, check_teacher, guidance_of, load_teacher, null_label_of
 from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
@@ -43,7 +46,8 @@ class ConsistencyModel(Editing):
         objective (dict, optional): Config of the objective; needed to train.
         teacher (dict, optional): `checkpoint`, a path, URL, zoo name or work directory with the weights of a diffusion
             model; `average`, which of its weights (None: its first average); `denoiser`, where its config differs from
-            the trained one's apart from the boundary condition, which a diffusion model has not.
+            the trained one's apart from the boundary condition, which a diffusion model has not; `guidance`, the fixed
+            w of its estimates, which the student learns (see `Guidance`). Its network then needs `null_class=True`.
         init_from (str | dict, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from
             the teacher's own weights. Or a dict of `checkpoint`; `average`, as in `teacher`; `partial`, whether only
             what fits is loaded (see `load_partial`); `classes`, for each class the one of the checkpoint that it starts
@@ -55,6 +59,10 @@ class ConsistencyModel(Editing):
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
         label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
             then needs `null_class=True`.
+        guidance (dict, optional): Guidance that the model samples with: `scale`, w, and `interval`, the noise levels
+            (sigma_lo, sigma_hi] outside which w is 1; see `Guidance`. The backbone then needs `null_class=True`, or
+            there is a second network (autoguidance): `checkpoint`, `average` and `denoiser`, as in `teacher`; see
+            `Guide`.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -70,15 +78,21 @@ class ConsistencyModel(Editing):
         label_dropout: float = 0.0,
         init_cfg: dict | None = None,
         augmentation: dict | None = None,
+        guidance: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
+        self.guidance = Guidance.of(guidance)
+        second = guidance if guidance is not None and guidance.get('checkpoint') else None
+        check_guided(self.denoiser, self.guidance, self.null_label, 'model.guidance.scale', second is None)
+        self.guide = None if second is None else Guide(second, denoiser, self.denoiser)
         check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher
+        self.teacher_guidance = guidance_of(teacher)
         self.target: Denoiser | None = None
         self.teacher: Denoiser | None = None
         if self.objective is not None and self.objective.needs_target:
@@ -103,6 +117,8 @@ class ConsistencyModel(Editing):
         super().init_weights()
         if self.teacher is not None and self.teacher_config is not None:
             load_teacher(self.teacher, self.teacher_config)
+        if self.guide is not None:
+            self.guide.load()
         if self.init_from:
             self.initial_load = load_initial_weights(
                 self.denoiser, self.init_from, self.teacher, self.teacher_config, self.class_names
@@ -127,6 +143,8 @@ class ConsistencyModel(Editing):
             InputError: If the file cannot be found or read, or belongs to another denoiser; see `load_denoiser`.
         """
         used = load_denoiser(self.denoiser, source, average, cache_dir)
+        if self.guide is not None:
+            self.guide.load(cache_dir)
         for ema in self.emas.values():
             ema.load_state_dict(self.denoiser.state_dict())
         return used
@@ -225,11 +243,19 @@ class ConsistencyModel(Editing):
         augment_labels = None
         if self.augmentation is not None:
             inputs, augment_labels = self.augmentation(inputs)
+        step = self._training_step()
         others = (
-            None if each is None else with_augment_labels(each, augment_labels) for each in (self.target, self.teacher)
+            None if each is None else with_augment_labels(each, augment_labels)
+            for each in (self.target, self._guided_teacher(step))
         )
         networks = Networks(with_augment_labels(self.denoiser, augment_labels), *others)
-        return self.objective(networks, inputs, labels, self._training_step())
+        return self.objective(networks, inputs, labels, step)
+
+    def _guided_teacher(self, step: int) -> Any:
+        """Return the teacher with its guidance; without, where it is a student that has learned guided estimates."""
+        if self.teacher is None or self.objective is None or self.objective.has_renewed_teacher(step):
+            return self.teacher
+        return guided(self.teacher, self.teacher_guidance, null_label_of(self.teacher))
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimise, and the means for the log, which has none of the noise levels."""

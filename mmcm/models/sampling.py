@@ -12,6 +12,8 @@ from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
 from mmcm.models.averages import evaluating
+from mmcm.models.guidance import Guidance, check_guided, guided, guided_nfe
+from mmcm.models.guide import Guide
 from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.samplers.base import Callback, Denoise, Sampler
@@ -29,12 +31,16 @@ class Sampling(BaseModel):
         emas (nn.ModuleDict): Its averages, by the names that `average_name` gives their decays.
         ema_decays (tuple[float, ...]): The decays; the first average samples.
         sampler (Sampler, optional): The sampler.
+        guidance (Guidance): The guidance that the model samples with, unless another one is asked for.
+        guide (Guide, optional): The second network of autoguidance.
     """
 
     denoiser: Denoiser
     emas: nn.ModuleDict
     ema_decays: tuple[float, ...]
     sampler: Sampler | None
+    guidance: Guidance
+    guide: Guide | None
 
     @property
     def inference_denoiser(self) -> Denoiser:
@@ -86,6 +92,7 @@ class Sampling(BaseModel):
         clip: bool = True,
         callback: Callback | None = None,
         online: bool = False,
+        guidance: Guidance | None = None,
     ) -> Tensor:
         """Sample images, as one batch.
 
@@ -99,12 +106,13 @@ class Sampling(BaseModel):
             clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
             callback (Callable, optional): Called in each step; see `Sampler`.
             online (bool): Whether to use the trained weights themselves, in place of their first average.
+            guidance (Guidance, optional): Guidance other than the model's own.
 
         Returns:
             Tensor: Images in [-1, 1], (N, C, H, W), float32, on the model's device.
 
         Raises:
-            InputError: If labels, latents or sampler do not fit.
+            InputError: If labels, latents, sampler or guidance do not fit.
             NotFiniteError: If the network makes NaN or infinities; the message says why.
         """
         labels = self.check_labels(labels, num_samples)
@@ -112,7 +120,8 @@ class Sampling(BaseModel):
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
         noise = SampleNoise(range(num_samples)) if noise is None else noise
-        return self.generate(num_samples, labels, noise, latents, self.checked_sampler(sampler), clip, callback, online)
+        sampler = self.checked_sampler(sampler)
+        return self.generate(num_samples, labels, noise, latents, sampler, clip, callback, online, guidance)
 
     def checked_sampler(self, sampler: Sampler | None = None) -> Sampler:
         """Return `sampler`, by default the model's own; an InputError if there is none."""
@@ -121,6 +130,27 @@ class Sampling(BaseModel):
             raise InputError('the model has no sampler: set model.sampler in the config, or pass one.')
         check_sampler(self.denoiser, sampler)
         return sampler
+
+    def checked_guidance(
+        self, scale: float | None = None, interval: Sequence[float] | None = None, place: str = 'guidance'
+    ) -> Guidance:
+        """Return the guidance of a request; what is None is that of the model.
+
+        Args:
+            scale (float, optional): w; see `Guidance`.
+            interval (Sequence[float], optional): Noise levels with guidance.
+            place (str): What an error calls the scale.
+
+        Raises:
+            InputError: If a value is out of its range, the network cannot be guided, or there is an interval alone.
+        """
+        chosen = self.guidance.changed(scale, interval)
+        check_guided(self.denoiser, chosen, self.null_label, place, self.guide is None)
+        return chosen
+
+    def nfe(self, sampler: Sampler, guidance: Guidance | None = None) -> int:
+        """Return the NFE per image of `sampler`, with `guidance` (by default the model's own) counted in."""
+        return guided_nfe(sampler, self.guidance if guidance is None else guidance)
 
     @torch.no_grad()
     def generate(
@@ -133,6 +163,7 @@ class Sampling(BaseModel):
         clip: bool = True,
         callback: Callback | None = None,
         online: bool = False,
+        guidance: Guidance | None = None,
     ) -> Tensor:
         """Sample images from arguments that are checked already; see `sample`, which checks them."""
         check_sampler(self.denoiser, sampler)
@@ -142,7 +173,7 @@ class Sampling(BaseModel):
             latents = noise.randn(num_samples, *self.image_shape, device=device)
         latents = latents.to(device, torch.float32)
         check = OutputCheck(denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, denoiser, check, sampler.follows_ode)
+        denoise = self._denoise_with(labels, clip, denoiser, check, sampler.follows_ode, guidance)
         with evaluating(denoiser):
             images = check.note(sampler(denoise, latents, noise.randn_like, callback))
         check.finish()
@@ -187,18 +218,28 @@ class Sampling(BaseModel):
         return next(self.inference_denoiser.parameters()).device
 
     def _denoise_with(
-        self, labels: Tensor | None, clip: bool, denoiser: nn.Module, check: OutputCheck, follows_ode: bool = False
+        self,
+        labels: Tensor | None,
+        clip: bool,
+        denoiser: nn.Module,
+        check: OutputCheck,
+        follows_ode: bool = False,
+        guidance: Guidance | None = None,
     ) -> Denoise:
         """Return the function of x and sigma that samplers call; `check` sees its output before that is clipped.
 
         A third argument has the indices of the samples that x holds, where it holds some of them; `next_sigma` has
-        the levels that a step of a flow map leads to. `follows_ode` is that of the sampler.
+        the levels that a step of a flow map leads to. `follows_ode` is that of the sampler, `guidance` by default that
+        of the model.
         """
         labels = None if labels is None else labels.to(self._inference_device)
+        guidance = self.guidance if guidance is None else guidance
+        guide = self.guide.on(self._inference_device) if self.guide is not None and guidance.acts else None
+        network = guided(denoiser, guidance, self.null_label, guide)
 
         def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None, next_sigma: Tensor | None = None) -> Tensor:
             levels = step_levels(denoiser, sigma, next_sigma, follows_ode)
-            x0 = check.note(denoiser(x, sigma, labels if rows is None or labels is None else labels[rows], **levels))
+            x0 = check.note(network(x, sigma, labels if rows is None or labels is None else labels[rows], **levels))
             return x0.clamp(-1, 1) if clip else x0
 
         return denoise

@@ -6,11 +6,12 @@ from mmengine.config import Config
 
 from mmcm.denoisers import Denoiser, KarrasDenoiser, load_denoiser
 from mmcm.models.averages import frozen
+from mmcm.models.guidance import Guidance, check_guided
 from mmcm.objectives.base import Objective
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 
-SETTINGS = ('checkpoint', 'average', 'denoiser')
+SETTINGS = ('checkpoint', 'average', 'denoiser', 'guidance')
 FROM_TEACHER = 'teacher'  # value of init_from
 
 
@@ -31,7 +32,9 @@ def check_teacher(objective: Objective | None, teacher: dict | None, start: str 
         return
     unknown = set(teacher or ()) - set(SETTINGS)
     if unknown:
-        raise InputError(f'model.teacher takes checkpoint, average and denoiser, got {", ".join(sorted(unknown))}.')
+        raise InputError(
+            f'model.teacher takes {", ".join(SETTINGS[:-1])} and {SETTINGS[-1]}, got {", ".join(sorted(unknown))}.'
+        )
     if teacher is None or not teacher.get('checkpoint'):
         raise InputError(
             f'{type(objective).__name__} needs a teacher: set '
@@ -49,7 +52,8 @@ def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Ob
         objective (Objective): The objective.
 
     Raises:
-        InputError: If the denoiser shall become its own teacher, and the teacher has another config.
+        InputError: If the denoiser shall become its own teacher, and the teacher has another config; or if the teacher
+            is guided, and has no null class.
     """
     diffusion = dict(boundary=False) if isinstance(online, KarrasDenoiser) else {}
     config = Config(dict(denoiser={**deepcopy(denoiser), **diffusion}))
@@ -59,7 +63,19 @@ def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Ob
             'the network becomes its own teacher, so both need the same denoiser, without a boundary '
             'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.'
         )
-    return frozen(MODELS.build(config.denoiser))
+    network = frozen(MODELS.build(config.denoiser))
+    check_guided(network, guidance_of(teacher), null_label_of(network), 'model.teacher.guidance')
+    return network
+
+
+def guidance_of(teacher: dict | None) -> Guidance:
+    """Return the guidance of the estimates of a teacher, from its config."""
+    return Guidance((teacher or {}).get('guidance', 1.0))
+
+
+def null_label_of(denoiser: Denoiser) -> int | None:
+    """Return the null class of a network, None if it has none."""
+    return getattr(denoiser.backbone, 'null_label', None)
 
 
 def load_teacher(teacher: Denoiser, config: dict) -> None:

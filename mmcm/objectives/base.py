@@ -65,3 +65,7 @@ class Objective(BaseModule, ABC):
     def renews_teacher(self, step: int) -> bool:
         """Return whether the online network becomes the teacher at the start of `step`."""
         return False
+
+    def has_renewed_teacher(self, step: int) -> bool:
+        """Return whether the teacher in `step` is a former online network, and not the one that was given."""
+        return False

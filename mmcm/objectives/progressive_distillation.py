@@ -55,6 +55,10 @@ class ProgressiveDistillation(Objective):
         """Return whether a stage begins with `step`."""
         return step > 0 and self.curriculum(step) != self.curriculum(step - 1)
 
+    def has_renewed_teacher(self, step: int) -> bool:
+        """Return whether a stage has begun after the first one; the number of steps only falls."""
+        return self.curriculum(step) != self.curriculum(0)
+
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets the number of steps."""
         num_steps = scales_at(self.curriculum, step)[0]

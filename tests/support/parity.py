@@ -154,6 +154,19 @@ class ToyNetwork(nn.Module):
         return F.conv2d(x, self.W[:, :, None, None], self.b) + level[:, :, None, None]
 
 
+class LabelledToyNetwork(nn.Module):
+    """F(x, log(s) / 4) = W x + b + log(s) u + E[y] for each pixel; E of the null class, the last one, is zero."""
+
+    def __init__(self, W, b, u, E):
+        super().__init__()
+        self.W, self.b, self.u = (nn.Parameter(value.clone()) for value in (W, b, u))
+        self.E = nn.Parameter(torch.cat((E, torch.zeros_like(E[:1]))))
+
+    def forward(self, x, t, labels):
+        level = (4 * t)[:, None] * self.u + self.E[labels]
+        return F.conv2d(x, self.W[:, :, None, None], self.b) + level[:, :, None, None]
+
+
 class RawDenoiser(KarrasDenoiser):
     """A denoiser as Kinyugo's package has it: F gets the noisy image and the level as they are."""
 

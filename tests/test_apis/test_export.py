@@ -59,6 +59,20 @@ def test_graph_is_the_model_with_its_noise_as_an_input(config):
     assert len(graph.sigmas) == sampler.nfe and graph.sigmas[0] == pytest.approx(80, rel=0.5)
 
 
+@pytest.mark.parametrize('interval, num_guided', [(None, 3), ((0.5, 30.0), 1)])
+def test_graph_is_guided_as_the_model_is(interval, num_guided):
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True))
+    model = build(denoiser=denoiser, guidance=dict(scale=2.0, interval=interval))
+    sampler = SAMPLERS.build(dict(type='HeunSampler', num_steps=2, sigma_max=30.0, sigma_min=0.5))
+    graph = SamplingGraph(model, sampler)
+    noise, labels = graph.inputs(3)
+    expected = model.sample(3, labels, SampleNoise(range(3)), sampler=sampler)
+    assert torch.equal(graph(noise, labels), expected)
+    assert sum(each.acts for each in graph.guidances) == num_guided
+    plain = build(denoiser=denoiser).sample(3, labels, SampleNoise(range(3)), sampler=sampler)
+    assert not torch.equal(plain, expected)
+
+
 def test_graph_leaves_the_model_as_it_is_and_shares_its_weights():
     model = build(ema_decays=(0.9,)).train()
     graph = SamplingGraph(model)

@@ -7,6 +7,9 @@ import torch
 from mmengine.infer import BaseInferencer
 
 from mmcm.apis import ConsistencyModelInferencer
+from mmcm.apis.sampling.bulk import sample_to_files
+from mmcm.apis.sampling.image_archives import read_origin
+from mmcm.models.guidance import Guidance
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
@@ -388,3 +391,50 @@ def test_overflow_of_half_precision_draws_no_picture(tmp_path):
     assert ConsistencyModelInferencer(config, path, 'cpu')(2).pixels.float().std() > 0
     with pytest.raises(NotFiniteError, match='in float16.*--dtype bfloat16 or float32'):
         ConsistencyModelInferencer(config, path, 'cpu', dtype='float16')(2)
+
+
+@pytest.fixture
+def with_null_class(tmp_path):
+    """An inferencer of a tiny model whose network has a null class."""
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True))
+    torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), tmp_path / 'null.pt')
+    path = tmp_path / 'null.py'
+    path.write_text(f'model = {model_config(denoiser=denoiser)!r}\n')
+    return ConsistencyModelInferencer(path, str(tmp_path / 'null.pt'), 'cpu')
+
+
+def test_guidance_is_an_argument_of_a_request(with_null_class):
+    plain, same, guided = (
+        with_null_class(labels=[3, 4], output_type='pt', **options)
+        for options in ({}, dict(guidance=1), dict(guidance=3.0))
+    )
+    assert torch.equal(plain.images, same.images) and not torch.equal(plain.images, guided.images)
+    assert (plain.nfe, same.nfe, guided.nfe) == (2, 2, 4)
+    partly = with_null_class(labels=[3, 4], guidance=3.0, guidance_interval=(0.0, 50.0), output_type='pt')
+    assert partly.nfe == 3 and not torch.equal(partly.images, guided.images)
+    expected = with_null_class.model.sample(2, [3, 4], guidance=Guidance(3.0))
+    assert torch.allclose(guided.images, (expected / 2 + 0.5).clamp(0, 1), atol=1e-6)
+
+
+def test_guidance_that_cannot_be_had_is_refused_before_weights_are_read(inferencer, with_null_class):
+    with pytest.raises(InputError, match='null_class=True'):
+        inferencer(labels=[3], guidance=1.5)
+    with pytest.raises(InputError, match='what is guidance_scale in diffusers is guidance here'):
+        with_null_class(labels=[3], guidance_scale=1.5)
+    with pytest.raises(InputError, match='two noise levels'):
+        with_null_class(labels=[3], guidance=1.5, guidance_interval=(2.0, 1.0))
+    assert not inferencer.loaded and not with_null_class.loaded
+
+
+def test_output_records_guidance_and_is_of_another_request(with_null_class, tmp_path):
+    out = tmp_path / 'x.npz'
+    first = sample_to_files(with_null_class, out, labels=[3, 4])
+    content = out.read_bytes()
+    assert 'guidance' not in read_origin(out) and first.nfe == 2
+    assert not sample_to_files(with_null_class, out, labels=[3, 4], guidance=1).written
+    guided = sample_to_files(with_null_class, out, labels=[3, 4], guidance=3.0, guidance_interval=(0.0, 50.0))
+    assert guided.written and guided.nfe == 3
+    assert read_origin(out)['guidance'] == dict(scale=3.0, interval=[0.0, 50.0])
+    assert not sample_to_files(with_null_class, out, labels=[3, 4], guidance=3.0, guidance_interval=[0, 50]).written
+    assert sample_to_files(with_null_class, out, labels=[3, 4]).written
+    assert out.read_bytes() == content

@@ -170,3 +170,14 @@ def test_examples_of_the_help_and_the_documentation_name_models_of_the_zoo(capsy
     named = re.findall(r'--model ([a-z][\w-]+)', text)
     known = {model.name for model in list_models()} | {path.stem for path in list_configs()}
     assert len(named) >= 8 and set(named) <= known
+
+
+def test_guidance_on_the_command_line(tmp_path, tiny, capsys):
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True))
+    torch.save(build(denoiser=denoiser).denoiser.backbone.state_dict(), tmp_path / 'null.pt')
+    (tmp_path / 'null.py').write_text(f'model = {model_config(denoiser=denoiser)!r}\n')
+    model = ['--model', str(tmp_path / 'null.py'), '--checkpoint', str(tmp_path / 'null.pt'), '--device', 'cpu']
+    out = tmp_path / 'x.npz'
+    main([*model, '--labels', '3', '--guidance', '2', '--guidance-interval', '0', '50', '--out', str(out)])
+    assert '3 network evaluations per image' in capsys.readouterr().out
+    assert 'null_class=True' in refusal(capsys, *tiny, '--labels', 3, '--guidance', 2, '--out', tmp_path / 'y.npz')

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import mmcm
+from mmcm.apis.sampling.image_archives import read_origin
 from mmcm.checkpoints import resolve_checkpoint
 from mmcm.cli.test import main as measure
 from support.patience import PATIENCE
@@ -114,6 +115,26 @@ def test_every_sampler_is_measured_with_every_average(tmp_path, capsys, checkpoi
         given = test_command(tmp_path, '--samples', tmp_path / 'drawn' / f'{name}_{ema}.npz')
         assert given['scores'][0]['metrics'] == pytest.approx(score['metrics'], rel=1e-9)
     assert len(list((tmp_path / 'drawn').iterdir())) == 4  # nothing else is left
+
+
+def test_guidance_is_measured_and_recorded(tmp_path, capsys):
+    weights = load_file(resolve_checkpoint('digits'))
+    torch.manual_seed(0)
+    rows = weights['label_emb.weight']
+    weights['label_emb.weight'] = torch.cat((rows, torch.randn(1, rows.shape[1]).to(rows)))
+    torch.save(weights, tmp_path / 'null.pt')
+    given = (tmp_path / 'null.pt', '-n', 60, '--samplers', 'twostep', '--out-dir', tmp_path / 'drawn')
+    null_class = ('--cfg-options', 'model.denoiser.backbone.null_class=True')
+    found = []
+    for options in ([], ['--guidance', 1], ['--guidance', 2], ['--guidance', 2, '--guidance-interval', 0, 50]):
+        (score,) = test_command(tmp_path, *given, *options, *null_class)['scores']
+        found.append((score['metrics'], score['network_calls'], read_origin(tmp_path / 'drawn/twostep.npz')))
+    plain, one, guided, partly = found
+    assert plain[:2] == one[:2] and plain[2] == one[2] and 'guidance' not in plain[2]
+    assert [calls for _, calls, _ in found] == [2, 2, 4, 3] and guided[0] != plain[0] != partly[0]
+    assert guided[2]['guidance'] == dict(scale=2.0, interval=None)
+    assert partly[2]['guidance'] == dict(scale=2.0, interval=[0.0, 50.0])
+    assert 'null_class=True' in refusal(capsys, CONFIG, 'digits', '--guidance', '2', '--work-dir', tmp_path)
 
 
 def test_average_that_draws_is_named(tmp_path, checkpoint):

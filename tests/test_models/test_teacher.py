@@ -1,9 +1,15 @@
 import pytest
 import torch
+from torch.testing import assert_close
 
+from mmcm.denoisers import KarrasDenoiser
+from mmcm.models.guidance import Guidance, guided
+from mmcm.objectives import EulerStep, Networks
 from mmcm.registry import MODELS
+from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
-from support.digits import BACKBONE, build, model_config, objective_config
+from support.digits import BACKBONE, build, model_config, objective_config, randomise
+from support.parity import Fixture, LabelledToyNetwork
 
 
 def test_distillation_starts_from_the_teacher(tmp_path):
@@ -73,5 +79,71 @@ def test_teacher_without_an_objective_for_it_is_refused(settings):
 
 def test_unknown_setting_of_a_teacher_is_named():
     teacher = dict(checkpoint='edm.pt', averages='0.9')
-    with pytest.raises(InputError, match='model.teacher takes checkpoint, average and denoiser, got averages'):
+    with pytest.raises(InputError, match='takes checkpoint, average, denoiser and guidance, got averages'):
         MODELS.build(model_config(objective=objective_config('ConsistencyDistillation'), teacher=teacher))
+
+
+@pytest.mark.parametrize('case', ['cd_noguidance', 'cd_guided', 'cd_guided_default'])
+def test_step_of_a_guided_teacher_agrees_with_fastgen(case):
+    fixture = Fixture('fastgen_cd_guided')
+    weights = {letter: fixture(f'teacher_{letter}') for letter in 'WbuE'}
+    teacher = KarrasDenoiser(dict(type=LabelledToyNetwork, **weights), boundary=False, c_noise='log(sigma) / 4')
+    scale = fixture.meta['cases'][case]['guidance_scale']
+    networks = Networks(None, teacher=guided(teacher, Guidance(1.0 if scale is None else scale), null_label=4))
+    t, r = fixture(case, 't_used'), fixture(case, 'r')
+    y_t = (fixture('images').double() + t.view(-1, 1, 1, 1) * fixture(case, 'noise').double()).float()
+    denoise = networks.teacher_with(fixture('labels_onehot').argmax(1))
+    with torch.no_grad():
+        y_r = EulerStep()(denoise, y_t, t.float(), r.float())
+    expected = fixture(case, 'y_r')
+    assert_close(y_r, expected, rtol=2e-5, atol=2e-5 * expected.abs().max().item())
+
+
+NULL_CLASS = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True), boundary=False)
+CONTINUOUS = dict(type='ContinuousConsistencyDistillation', warmup_steps=1)
+HALVING = dict(type='HalvingCurriculum', start_steps=8, stage_length=3)
+PROGRESSIVE = dict(type='ProgressiveDistillation', curriculum=HALVING, distance=dict(type='L2'))
+
+
+def gradient_of(objective, step=2, labels=(3, 4), **teacher):
+    """Return a gradient of a model that distils a teacher with random weights, by the same draws each time."""
+    denoiser = NULL_CLASS
+    if objective is CONTINUOUS:
+        denoiser = dict(type='TrigFlowDenoiser', backbone=dict(BACKBONE, null_class=True), time_scale=1.0)
+        teacher['denoiser'] = dict(_delete_=True, **NULL_CLASS)
+    model = build(denoiser=denoiser, objective=objective, teacher=dict(checkpoint='edm.pt', **teacher))
+    randomise(model.teacher, seed=5)
+    model.step = step
+    sizes = []
+    model.teacher.backbone.register_forward_hook(lambda module, given, output: sizes.append(len(given[0])))
+    torch.manual_seed(0)
+    x0 = torch.randn(2, 1, 8, 8).clamp(-1, 1)
+    model(x0, DataSample.of(label=torch.tensor(labels)), mode='loss')['loss'].mean().backward()
+    return model.denoiser.backbone.out[2].weight.grad, sizes
+
+
+@pytest.mark.parametrize('objective', [objective_config('ConsistencyDistillation'), CONTINUOUS, PROGRESSIVE])
+def test_teacher_is_guided_by_a_fixed_weight(objective):
+    plain, sizes = gradient_of(objective)
+    same, sizes_of_one = gradient_of(objective, guidance=1.0)
+    assert torch.equal(plain, same) and set(sizes) == set(sizes_of_one) == {2}
+    with_guidance, sizes = gradient_of(objective, guidance=3.0)
+    assert set(sizes) == {4} and (with_guidance - plain).abs().max() > 0.01 * plain.abs().max()
+    # Images of no given class have one estimate.
+    null = [gradient_of(objective, labels=(10, 10), **options)[0] for options in ({}, dict(guidance=3.0))]
+    assert_close(*null, rtol=0, atol=1e-3 * null[0].abs().max().item())
+
+
+def test_teacher_that_was_the_student_is_not_guided_again():
+    sizes = [gradient_of(PROGRESSIVE, step, guidance=3.0)[1] for step in (0, 2, 3, 7)]
+    assert [set(each) for each in sizes] == [{4}, {4}, {2}, {2}]
+
+
+def test_teacher_without_a_null_class_cannot_be_guided():
+    config = dict(
+        objective=objective_config('ConsistencyDistillation'), teacher=dict(checkpoint='edm.pt', guidance=2.0)
+    )
+    with pytest.raises(InputError, match='model.teacher.guidance=2.0 needs .*null_class=True'):
+        build(**config)
+    config['teacher']['denoiser'] = dict(backbone=dict(null_class=True))
+    assert build(**config).teacher.backbone.null_label == 10

@@ -62,8 +62,9 @@ def seed_sheet(
         requests.append(inferencer.request(len(seeds), classes, list(seeds), num_steps=row.num_steps))
     tiles, names = [], []
     for row, inferencer, request in zip(rows, inferencers, requests):
-        tiles.append(inferencer.sample(request).pixels)
-        names.append(f'{row.name or row.model}\n{counted(request.sampler.nfe, "network evaluation")}')
+        result = inferencer.sample(request)
+        tiles.append(result.pixels)
+        names.append(f'{row.name or row.model}\n{counted(result.nfe, "network evaluation")}')
         inferencer.model.to('cpu')  # so that the models need not all fit the GPU at once
     side = max(max(images.shape[2:]) for images in tiles)
     return named_grid(

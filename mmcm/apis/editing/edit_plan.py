@@ -100,7 +100,7 @@ class Plan:
             samples.pixels,
             request.labels,
             samples.seconds,
-            request.sampler.nfe,
+            model.nfe(request.sampler),
             samples.steps,
             None if self.mask is None else (self.mask[0] * 255).round().to(torch.uint8),
             self.place,
@@ -191,7 +191,7 @@ def plan_request(inferencer: ConsistencyModelInferencer, request: EditRequest) -
     count = task.num_candidates if request.num_candidates is None else request.num_candidates
     found = None if request.region == 'square' else whole(task, image, shape, request.side)
     sampler = sampler_of(inferencer, request)
-    num_calls = 0 if found is None else found.num_tiles * sampler.nfe * count
+    num_calls = 0 if found is None else found.num_tiles * inferencer.model.nfe(sampler) * count
     if found is not None and num_calls <= request.max_calls:
         prepared, tiles = found.prepare(), found.num_tiles
         high, wide = prepared.image.shape[2:]

@@ -178,7 +178,7 @@ def score_edit(
         BEST: Similarity(*(values.gather(1, best)[:, 0] for values in single)),
     }
     shown = model.data_preprocessor.destruct(known)
-    return EditScores(pictures, shown, candidates, mean, filled, results, seconds, sampler.nfe)
+    return EditScores(pictures, shown, candidates, mean, filled, results, seconds, model.nfe(sampler))
 
 
 def fill_without_model(
@@ -266,7 +266,7 @@ def record(
         weights=digest(inferencer.model.inference_denoiser.backbone.state_dict()),
         images=dict(fingerprint=fingerprint, items=list(items)),
         sampler=plain({'type': type(sampler).__name__, **settings}),
-        network_calls=sampler.nfe,
+        network_calls=inferencer.model.nfe(sampler),
         num_candidates=num_candidates,
         seed=seed,
         versions=dict(mmcm=__version__, torch=torch.__version__),

@@ -26,6 +26,7 @@ from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
 from mmcm.evaluation.training_references import with_references
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
+from mmcm.models.guidance import Guidance
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -136,6 +137,10 @@ class Tester:
             requests=plain(self.config.test_dataloader.dataset),
             mmcm=__version__,
         )
+        if self.model.guidance.acts:
+            self.saving.origin['guidance'] = plain(self.model.guidance.config())
+            if self.model.guide is not None:
+                self.saving.origin['guide'] = digest(self.model.guide.denoiser.backbone.state_dict())
         started = time.monotonic()
         with progress_bar('sampling', len(loop.dataloader), is_main_process(), 'batches') as self.progress.advance:
             metrics = self.runner.test()
@@ -147,7 +152,7 @@ class Tester:
             num_samples=self.num_samples,
             seconds=time.monotonic() - started,
             sampler_config=sampler,
-            network_calls=self.model.sampler.nfe,
+            network_calls=self.model.nfe(self.model.sampler),
             ema=self.ema,
             weights=self.weights,
         )
@@ -167,6 +172,19 @@ def check_test_parts(config: Config) -> None:
         if config.get(part) is None:
             raise InputError(f'the config does not say what to measure: it has no {part}.')
     check_count('test_dataloader.batch_size', config.test_dataloader.get('batch_size'))
+
+
+def set_guidance(config: Config, scale: float | None, interval: Sequence[float] | None) -> None:
+    """Set the guidance of the model of `config`; None leaves a setting unchanged.
+
+    Raises:
+        InputError: If a value is out of its range, or there is an interval without a scale.
+    """
+    if scale is None and interval is None:
+        return
+    own = Guidance.of(config.model.get('guidance'))
+    # A second network stays.
+    config.model.guidance = {**(config.model.get('guidance') or {}), **own.changed(scale, interval).config()}
 
 
 def set_requests(config: Config, **settings: int | None) -> None:

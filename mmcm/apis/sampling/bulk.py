@@ -103,7 +103,8 @@ def sample_to_files(
         world_size (int): Number of processes.
         progress (bool): Whether process 0 shows progress on stderr.
         force (bool, optional): Whether sampled files and folders are replaced; None: files alone.
-        **steps: `num_steps`, `timesteps` or `sigmas` in place of a sampler; see `ConsistencyModelInferencer`.
+        **steps: `num_steps`, `timesteps` or `sigmas` in place of a sampler, `guidance` and `guidance_interval`; see
+            `ConsistencyModelInferencer`.
 
     Raises:
         InputError: If the arguments do not fit the model or each other, an output cannot be written or exists, the
@@ -169,6 +170,8 @@ class _Run:
                 mmcm=__version__,
             )
         )
+        if request.guidance is not None and request.guidance.acts:  # without it, as before there was any
+            self.origin['guidance'] = _plain(request.guidance.config())
         # For the whole run: a size that did not fit the memory is not tried again.
         self.batches = Batches(request.batch_size)
 
@@ -191,7 +194,10 @@ class _Run:
         if self.rank == 0:
             _check_room(self.unfinished(), self.blocks)
         self.inferencer.load()
-        self.origin['weights'] = digest(self.inferencer.model.inference_denoiser.backbone.state_dict())
+        model = self.inferencer.model
+        self.origin['weights'] = digest(model.inference_denoiser.backbone.state_dict())
+        if model.guide is not None and 'guidance' in self.origin:
+            self.origin['guide'] = digest(model.guide.denoiser.backbone.state_dict())
         _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
 
     def sample(self, progress: bool) -> BulkSampling:
@@ -244,7 +250,8 @@ class _Run:
 
     def result(self, written: list[Path], num_sampled: int, seconds: float) -> BulkSampling:
         """Return the result of this process."""
-        return BulkSampling(self.outs, written, num_sampled, seconds, self.request.sampler.nfe, self.request.num_images)
+        nfe = self.inferencer.model.nfe(self.request.sampler, self.request.guidance)
+        return BulkSampling(self.outs, written, num_sampled, seconds, nfe, self.request.num_images)
 
 
 def _check_outs(outs: Sequence[Path], shape: tuple[int, int, int, int], columns: int | None) -> None:
@@ -277,11 +284,12 @@ def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, 
             raise InputError(f'{out} is not empty, and was not sampled from this request: {way}.')
         if force is False and os.path.lexists(out) and not out.is_dir():
             raise InputError(f'{out} exists, from another request: give --force to replace it, or another --out.')
-    blocks.journal.check(request, blocks.journal.read())
+    blocks.journal.check({'guidance': None, **request}, blocks.journal.read())  # a request without it has no entry
 
 
 def _agrees(found: Any, origin: Mapping[str, Any]) -> bool:
-    return isinstance(found, dict) and all(found.get(key) == value for key, value in origin.items())
+    # An origin without guidance has no entry of it.
+    return isinstance(found, dict) and all(found.get(key) == origin.get(key) for key in {*origin, 'guidance'})
 
 
 def _plain(value: Any) -> Any:

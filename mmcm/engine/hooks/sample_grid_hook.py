@@ -57,7 +57,7 @@ class SampleGridHook(SheetHook):
         """See SheetHook."""
         model = unwrapped(runner.model)
         rows = self.rows or min(MOST_ROWS, model.num_classes or MOST_ROWS)
-        wanted, num_calls = rows * self.columns, model.sampler.nfe
+        wanted, num_calls = rows * self.columns, model.nfe(model.sampler)
         number = self.affordable(runner, wanted, num_calls)
         columns = max(1, number // rows)
         number = min(number, rows * columns)

@@ -66,7 +66,7 @@ class TrajectoryHook(SheetHook):
     def sheet(self, runner: Runner) -> np.ndarray:
         """See SheetHook."""
         model = unwrapped(runner.model)
-        num_calls = self.sampler_for(model.sampler).nfe
+        num_calls = model.nfe(self.sampler_for(model.sampler))
         number = self.affordable(runner, self.num_samples, num_calls)
         self.announce(runner, number, self.num_samples, num_calls)
         levels = self.trajectory(model, number)

@@ -1,7 +1,7 @@
 """Validation while training: a few samples at fixed seeds, measured."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class SampleValLoop(ValLoop):
             raise InputError('SampleValLoop validates a ConsistencyModel with a sampler: set model.sampler.')
         if max_nfe is not None:
             check_count('val_cfg.max_nfe', max_nfe)
-        self.sampler = shortened(runner.cfg.model.get('sampler'), model.sampler, max_nfe)
+        self.sampler = shortened(runner.cfg.model.get('sampler'), model.sampler, max_nfe, model.nfe)
         if isinstance(dataloader, dict):
             dataloader = requests_for(dataloader, model)
             if isinstance(runner, FlexibleRunner):
@@ -75,7 +75,7 @@ class SampleValLoop(ValLoop):
             if isinstance(metric, FeatureMetric):
                 metric.check_ahead(number)
         runner.logger.info(
-            f'Validation: {number} images, {self.sampler.nfe} NFE each; {references_of(self.evaluator.metrics)}'
+            f'Validation: {number} images, {model.nfe(self.sampler)} NFE each; {references_of(self.evaluator.metrics)}'
         )
         self.failure: NotFiniteError | None = None
 
@@ -137,13 +137,15 @@ def any_process(flag: bool) -> bool:
     return bool(shared)
 
 
-def shortened(config: dict | None, sampler: Sampler, max_nfe: int | None) -> Sampler:
+def shortened(
+    config: dict | None, sampler: Sampler, max_nfe: int | None, nfe_of: Callable[[Sampler], int] = lambda one: one.nfe
+) -> Sampler:
     """Return the `sampler` of `config` with at most `max_nfe` NFE, if fewer steps make it so, or as it is."""
-    if max_nfe is None or sampler.nfe <= max_nfe or not isinstance(config, dict) or config.get('num_steps') is None:
+    if max_nfe is None or nfe_of(sampler) <= max_nfe or not isinstance(config, dict) or config.get('num_steps') is None:
         return sampler
     for num_steps in range(config['num_steps'] - 1, 0, -1):
         shorter = SAMPLERS.build({**config, 'num_steps': num_steps})
-        if shorter.nfe <= max_nfe:
+        if nfe_of(shorter) <= max_nfe:
             return shorter
     return sampler
 

@@ -1,0 +1,225 @@
+"""Guidance: D_w = D_u + w (D_c - D_u), an estimate that follows the class more closely than the network's own.
+
+D_c is the estimate for the class, D_u that for no given class (Ho & Salimans, 2022, arXiv 2207.12598, in the terms of
+Karras et al., 2024, arXiv 2406.02507, Eq. 4).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmcm.denoisers import Denoiser
+from mmcm.denoisers.flow_map import unwrapped
+from mmcm.samplers.base import Sampler
+from mmcm.samplers.rehearsal import rehearse
+from mmcm.utils.checks import check_number
+from mmcm.utils.errors import InputError
+
+SETTINGS = ('scale', 'interval')
+SECOND_NETWORK = ('checkpoint', 'average', 'denoiser')  # of a config, for autoguidance
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How far estimates are guided, and at which noise levels.
+
+    Attributes:
+        scale (float): w, 0 or more: 0 is the estimate for no given class, 1 no guidance at all.
+        interval (tuple[float, float], optional): Guide only at levels in (sigma_lo, sigma_hi]; w is 1 elsewhere
+            (Kynkaanniemi et al., 2024, arXiv 2404.07724, Eq. 5). None guides at all levels.
+    """
+
+    scale: float = 1.0
+    interval: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_number('guidance', self.scale)
+        if not 0 <= self.scale < math.inf:
+            raise InputError(f'guidance has to be a number from 0 on, 1 being no guidance, got {self.scale}.')
+        if self.interval is not None:
+            object.__setattr__(self, 'interval', check_interval(self.interval))
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any] | None) -> 'Guidance':
+        """Return the guidance of a config, dict(scale=1.5, interval=(0.2, 1.6)); none for None.
+
+        Raises:
+            InputError: If it is no such dict, or a value is out of its range.
+        """
+        if config is None:
+            return cls()
+        if not isinstance(config, Mapping) or 'scale' not in config or set(config) - {*SETTINGS, *SECOND_NETWORK}:
+            raise InputError(
+                'model.guidance has to be a dict of scale and, if it is only for some noise levels, interval, such as '
+                f'dict(scale=1.5, interval=(0.2, 1.6)), and for autoguidance {", ".join(SECOND_NETWORK)} of the second '
+                f'network, got {config!r}.'
+            )
+        if not config.get('checkpoint') and set(config) & set(SECOND_NETWORK):
+            raise InputError(
+                f'model.guidance describes a second network without weights: give its checkpoint, got {config!r}.'
+            )
+        return cls(**{key: value for key, value in config.items() if key in SETTINGS})
+
+    @property
+    def acts(self) -> bool:
+        """Whether the estimate differs from the network's own at any level."""
+        return self.scale != 1
+
+    def acts_at(self, sigma: float) -> bool:
+        """Return whether the estimate differs from the network's own at the level `sigma`."""
+        return self.acts and (self.interval is None or self.interval[0] < sigma <= self.interval[1])
+
+    def changed(self, scale: float | None, interval: Sequence[float] | None) -> 'Guidance':
+        """Return the guidance with what is not None changed; an InputError for an interval without guidance in it."""
+        if scale is None and interval is not None and not self.acts:
+            raise InputError(
+                f'guidance_interval={interval!r} is where guidance acts, and there is none: give guidance, too, such '
+                'as guidance=1.5.'
+            )
+        chosen = self.interval if interval is None else interval
+        return Guidance(self.scale if scale is None else scale, chosen)  # type: ignore[arg-type]
+
+    def config(self) -> dict[str, Any]:
+        """Return the config that `of` takes."""
+        return asdict(self)
+
+
+NO_GUIDANCE = Guidance()
+
+
+class GuidedDenoiser:
+    """D_w(x, sigma, labels), from two estimates of one network, or of two.
+
+    Both estimates of one network are one call with a batch of twice the size. Levels outside the interval cost no
+    second estimate.
+
+    Args:
+        denoiser (Denoiser): D(x, sigma, labels), of a network with a null class unless there is a guide.
+        guidance (Guidance): Scale and interval.
+        null_label (int, optional): The null class.
+        guide (Denoiser, optional): A weaker denoiser for autoguidance, whose estimate for the same class takes the
+            place of D_u.
+    """
+
+    def __init__(self, denoiser: Denoiser, guidance: Guidance, null_label: int | None, guide: Any = None) -> None:
+        self.denoiser = denoiser
+        self.guidance = guidance
+        self.null_label = null_label
+        self.guide = guide
+
+    @property
+    def backbone(self) -> Any:
+        """The network."""
+        return self.denoiser.backbone
+
+    @property
+    def sigma_data(self) -> float:
+        """Standard deviation of the data."""
+        return self.denoiser.sigma_data
+
+    def __call__(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+        **levels: Tensor,
+    ) -> Tensor:
+        """Return the guided estimates of the clean images.
+
+        Args:
+            x (Tensor): Noisy images, (N, C, H, W).
+            sigma (Tensor): Their noise levels, (N,).
+            labels (Tensor, optional): Their classes, (N,), or shares of classes, (N, K).
+            augment_labels (Tensor, optional): See `Denoiser`.
+            **levels (Tensor): Further levels of a flow map, (N,) each.
+        """
+        given = dict(levels) if augment_labels is None else dict(levels, augment_labels=augment_labels)
+        low, high = self.guidance.interval or (-math.inf, math.inf)
+        whole = self.guidance.interval is None
+        # The one place where sampling waits for the device; it saves the second estimate of all other levels.
+        rows = torch.arange(len(x), device=x.device) if whole else ((sigma > low) & (sigma <= high)).nonzero()[:, 0]
+        if not len(rows):
+            return self.denoiser(x, sigma, labels, **given)
+        if self.guide is not None:
+            conditional = self.denoiser(x, sigma, labels, **given)
+            same = None if labels is None or self.guide.backbone.num_classes is None else labels[rows]
+            other = self.guide(x[rows], sigma[rows], same, **{name: each[rows] for name, each in levels.items()})
+            return self._combined(conditional, other, None if whole else rows)
+        assert labels is not None and self.null_label is not None  # see check_guided
+        null = torch.full((len(rows),), self.null_label, dtype=torch.int64, device=x.device)
+        if labels.is_floating_point():  # shares have no row of the null class, and so no batch with it
+            conditional = self.denoiser(x, sigma, labels, **given)
+            other = self.denoiser(x[rows], sigma[rows], null, **{name: each[rows] for name, each in given.items()})
+        else:
+            both = {name: torch.cat((each, each[rows])) for name, each in given.items()}
+            estimates = self.denoiser(
+                torch.cat((x, x[rows])), torch.cat((sigma, sigma[rows])), torch.cat((labels, null)), **both
+            )
+            conditional, other = estimates[: len(x)], estimates[len(x) :]
+        return self._combined(conditional, other, None if whole else rows)
+
+    def _combined(self, conditional: Tensor, other: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is None:
+            return other.lerp(conditional, self.guidance.scale)
+        return conditional.index_copy(0, rows, other.lerp(conditional[rows], self.guidance.scale))
+
+
+def guided(denoiser: Any, guidance: Guidance, null_label: int | None, guide: Any = None) -> Any:
+    """Return `denoiser` with `guidance`, itself where that changes nothing; see `check_guided` for the errors."""
+    if not guidance.acts:
+        return denoiser
+    check_guided(denoiser, guidance, null_label, alone=guide is None)
+    return GuidedDenoiser(denoiser, guidance, null_label, guide)
+
+
+def check_guided(
+    denoiser: Any, guidance: Guidance, null_label: int | None, place: str = 'guidance', alone: bool = True
+) -> None:
+    """Raise an InputError if estimates of `denoiser` cannot be guided.
+
+    Args:
+        denoiser (Denoiser): The denoiser.
+        guidance (Guidance): The guidance that is asked for.
+        null_label (int, optional): The null class of its network.
+        place (str): What the message calls the scale.
+        alone (bool): Whether both estimates are its own, and not one of a second network.
+    """
+    if not guidance.acts:
+        return
+    if null_label is None and alone:
+        raise InputError(
+            f'{place}={guidance.scale} needs a network that also knows images of no given class, and this one has no '
+            'null class. Leave guidance out, or train with model.denoiser.backbone.null_class=True and '
+            'model.label_dropout=0.1.'
+        )
+    if getattr(unwrapped(denoiser), 'guided', False):
+        raise InputError(
+            f'{place}={guidance.scale} is for networks that are guided by two estimates, and this one takes guidance '
+            'as an input: set model.denoiser.guidance and model.denoiser.guidance_interval.'
+        )
+
+
+def guided_nfe(sampler: Sampler, guidance: Guidance) -> int:
+    """Return the NFE per image of `sampler` with `guidance`: the second estimate of a level counts, too."""
+    if not guidance.acts:
+        return sampler.nfe
+    if guidance.interval is None:
+        return 2 * sampler.nfe
+    return sampler.nfe + sum(map(guidance.acts_at, rehearse(sampler)[1]))
+
+
+def check_interval(interval: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an interval of noise levels; an InputError unless 0 <= sigma_lo < sigma_hi."""
+    values = tuple(interval) if isinstance(interval, (list, tuple)) else ()
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    if len(values) != 2 or not numbers or not 0 <= values[0] < values[1]:
+        raise InputError(
+            'guidance_interval has to be two noise levels, the smaller one first and 0 or more, such as (0.2, 1.6), '
+            f'got {interval!r}.'
+        )
+    return float(values[0]), float(values[1])

@@ -251,6 +251,7 @@ BACKBONES = dict(
         augment_dim=Maybe(AUGMENT_LABELS),
         null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
+        dropout_resolution=Maybe(SIDE),
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)

@@ -68,21 +68,28 @@ class DoublingCurriculum:
 class ShrinkingCurriculum:
     """Easy consistency tuning (Geng et al., 2024, arXiv 2406.14548): the step from t to r shrinks in each stage.
 
-    A ratio below 2^-24 is none in single precision, and nothing is learned from it: the training should end before.
+    A ratio below 2^-24 is none in single precision, and nothing is learned from it: the training should end before, or
+    the ratio have a limit.
 
     Args:
         stage_length (int): Training steps of a stage.
         q (float): How many times smaller 1 - r / t becomes in a stage, above 1; 2 for CIFAR-10 and 4 for ImageNet in
             the authors' recipes.
+        ratio_limit (float): Largest r / t, in (0, 1], at which the step stops to shrink: 0.999 for CIFAR-10 and 0.9961
+            for ImageNet in the recipes of Lee et al. (2024, arXiv 2410.14895). 1 is none.
     """
 
-    def __init__(self, stage_length: int, q: float = 2.0) -> None:
+    def __init__(self, stage_length: int, q: float = 2.0, ratio_limit: float = 1.0) -> None:
         check_stage_length(stage_length)
         if not q > 1:
             raise InputError(f'q has to be above 1, got {q}.')
         self.stage_length = stage_length
+        if not 0 < ratio_limit <= 1:
+            raise InputError(f'ratio_limit is the largest r / t, above 0 and at most 1, got {ratio_limit}.')
         self.q = q
+        self.ratio_limit = ratio_limit
 
     def __call__(self, step: int) -> Stage:
-        """Return the ratio q^-(stage + 1) for training step `step`, counted from 0."""
-        return Stage(num_scales=None, target_decay=0.0, ratio=self.q ** -(step // self.stage_length + 1))
+        """Return the ratio q^-(stage + 1), at least 1 - `ratio_limit`, for training step `step`, counted from 0."""
+        ratio = max(self.q ** -(step // self.stage_length + 1), 1 - self.ratio_limit)
+        return Stage(num_scales=None, target_decay=0.0, ratio=ratio)

@@ -215,7 +215,8 @@ def test_weights_to_begin_with_are_a_model_of_the_same_network(path):
         origin = Config.fromfile({**zoo, **recipes}[source]).model
         # A consistency model is tuned further by the objective that made it; all others begin with a diffusion model.
         assert origin.objective.type == 'EDM' or (source == start and origin.objective.type == model.objective.type)
-        networks = [dict(config.denoiser.backbone, dropout=None) for config in (origin, model)]
+        training = dict(dropout=None, dropout_resolution=None)
+        networks = [dict(config.denoiser.backbone, **training) for config in (origin, model)]
         assert networks[0] == networks[1]
 
 

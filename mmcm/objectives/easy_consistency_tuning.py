@@ -49,6 +49,11 @@ class EasyConsistencyTuning(Objective):
         self.b = b
         self.weighting = None if weighting is None else WEIGHTINGS.build(weighting)
 
+    def draw(self, networks: Networks, num: int) -> Tensor:
+        """Return t and a factor of the loss for `num` images: (num, 2), on the CPU."""
+        t = self.levels(num)
+        return torch.stack([t, torch.ones_like(t)], dim=1)
+
     def next_level(self, t: Tensor, ratio: float) -> Tensor:
         """Return r for the levels `t` (N,) and the stage's `ratio`: (N,)."""
         n = 1 + self.k * torch.sigmoid(-self.b * t)
@@ -62,8 +67,8 @@ class EasyConsistencyTuning(Objective):
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log gets the ratio, too, as `share`."""
         ratio = ratio_at(self.curriculum, step)
-        t, noise = draw_for_batch(self.levels, x0)
-        t = t.to(x0)
+        drawn, noise = draw_for_batch(lambda num: self.draw(networks, num), x0)
+        t, factors = drawn.to(x0).unbind(1)
         r = self.next_level(t, ratio)
         x = x0 + column(t) * noise
         # The network has no logarithm of the level 0, and its output there is not used.
@@ -73,7 +78,7 @@ class EasyConsistencyTuning(Objective):
         )
         distance = self.distance(online, torch.where(column(r > 0), target, x0))
         return dict(
-            loss=self.weights(t, r) * distance,
+            loss=factors * self.weights(t, r) * distance,
             sigma=t,
             distance=distance.detach(),
             share=torch.tensor(ratio, dtype=torch.float32, device='cpu'),

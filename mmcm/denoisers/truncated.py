@@ -42,12 +42,14 @@ class TwoStageNetwork(nn.Module):
     def forward(self, is_lower: Tensor, x: Tensor, *arguments: Tensor | None) -> Tensor:
         """Return the output of `lower` where `is_lower` (N,) holds, and of `upper` elsewhere; see the network.
 
-        Both see the whole batch unless all images are of one: dropout then is the same in both passes of a step.
+        Both see the whole batch unless all images are of one: dropout then is the same in both passes of a step. A
+        graph that is exported has no branches, and so calls both.
         """
-        if bool(is_lower.all()):
+        exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()  # the first since torch 2.7
+        if not exporting and bool(is_lower.all()):
             return self.lower(x, *arguments)
         output = self.upper(x, *arguments)
-        if bool(is_lower.any()):
+        if exporting or bool(is_lower.any()):
             output = torch.where(is_lower.view(-1, 1, 1, 1), self.lower(x, *arguments), output)
         return output
 

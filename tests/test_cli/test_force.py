@@ -19,6 +19,7 @@ WRITING = {
     'edit stroke': (['--model', 'digits', '--img', 'photo.png', '--out'], '.png'),
     'edit stroke with steps': (['--model', 'digits', '--img', 'photo.png', '--out', 'new', '--steps-out'], '.png'),
     'export': (['--model', 'digits', '--out'], '.onnx'),
+    'new': (['images', '--out'], '.py'),
     'pack': (['DigitsDataset', '--out'], '.npz'),
     'publish': (['--model', 'run', '--out'], '.safetensors'),
     'score-edits': (['--model', 'digits', '--out'], '.json'),

@@ -1,14 +1,8 @@
 """Memory of this machine and of processes, in bytes."""
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
-
-try:
-    import resource
-except ImportError:
-    resource = None  # type: ignore[assignment]
 
 CGROUP = Path('/sys/fs/cgroup')  # of a container, in version 2
 KIB = 1024
@@ -28,14 +22,6 @@ def free_memory() -> int | None:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
     return max(0, min(found)) if found else None
-
-
-def peak_memory() -> int | None:
-    """Return the largest resident memory of this process so far; None where the system does not say."""
-    if resource is None:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == 'darwin' else peak * KIB
 
 
 def memory_of(pid: int) -> int | None:

@@ -6,6 +6,7 @@ No other module calls POSIX-only functions: `fcntl`, `os.pread`, `os.O_NONBLOCK`
 import errno
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ try:
     import fcntl
 except ImportError:
     fcntl = None  # type: ignore[assignment]
+try:
+    import resource
+except ImportError:
+    resource = None  # type: ignore[assignment]
 
 RENAMES_OPEN_FILES = os.name != 'nt'
 _seeking = threading.Lock()
@@ -24,6 +29,14 @@ _seeking = threading.Lock()
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def peak_memory() -> int | None:
+    """Return the largest resident memory of this process so far; None where the system does not say."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == 'darwin' else peak * 1024
 
 
 def after_fork_in_child(call: Callable[[], None]) -> None:

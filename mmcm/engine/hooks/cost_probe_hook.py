@@ -16,8 +16,8 @@ from mmcm.engine.hooks.sheet_hook import SheetHook
 from mmcm.registry import HOOKS
 from mmcm.utils.checks import check_count, check_positive
 from mmcm.utils.files import write_bytes
-from mmcm.utils.memory import peak_memory
 from mmcm.utils.mmengine_compat import save_checkpoint
+from mmcm.utils.system import peak_memory
 
 WARM_UP = 2  # steps that are not measured: the first ones allocate memory
 LEAST_STEPS = 3  # that are measured for a number of threads in a round

@@ -60,9 +60,16 @@ def settings(config: str, text: str) -> str:
     rate = f'{content.optim_wrapper.optimizer.lr:.0e}'.replace('e-0', 'e-')
     steps = f'{content.train_cfg.max_iters:,}'.replace(',', ' ')
     dropout = content.model.denoiser.backbone.get('dropout', 0.0)
-    decays = ', '.join(f'{decay:.7g}' for decay in content.model.get('ema_decays', ())) or '-'
+    decays = ', '.join(map(decay_text, content.model.get('ema_decays', ()))) or '-'
     numbers = text.format(content.auto_scale_lr.base_batch_size, steps, rate, dropout, decays)
     return f'`{Path(config).stem}`: {numbers}'
+
+
+def decay_text(decay: float | dict) -> str:
+    """Return the text of a decay: a number, or the setting that it follows."""
+    if isinstance(decay, dict):
+        return ', '.join(f'{key} {value}' for key, value in decay.items())
+    return f'{decay:.7g}'
 
 
 def row(model: ZooModel, page: str) -> list[str]:

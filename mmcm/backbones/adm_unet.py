@@ -50,6 +50,8 @@ class ADMUNet(BaseModule):
         resblock_updown (bool): Whether residual blocks change the size, or a strided convolution and a convolution
             after nearest-neighbour upsampling.
         dropout (float): Share of features dropped in each residual block.
+        dropout_resolution (int, optional): Largest size of the feature maps that get dropout, in the pixels of
+            `attention_resolutions`; in a block that changes the size, the size after that. None is all of them.
         use_checkpoint (bool): Whether to recompute the blocks' activations in the backward pass: less memory, one more
             forward pass. It has no effect where no gradients are asked for, nor in forward-mode differentiation
             (`torch.func.jvp`), whose tangents cannot be recomputed.
@@ -90,6 +92,7 @@ class ADMUNet(BaseModule):
         augment_dim: int | None = None,
         null_class: bool = False,
         num_conditions: int = 0,
+        dropout_resolution: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -103,6 +106,8 @@ class ADMUNet(BaseModule):
         check_count('norm_groups', norm_groups)
         check_choice('activation', activation, tuple(ACTIVATIONS))
         check_count('num_conditions', num_conditions, least=0)
+        if dropout_resolution is not None:
+            check_count('dropout_resolution', dropout_resolution)
         if null_class and num_classes is None:
             raise InputError('null_class=True is for class-conditional networks: set num_classes, or leave it out.')
         if base_channels < 1 or base_channels % norm_groups:
@@ -125,8 +130,11 @@ class ADMUNet(BaseModule):
         norm = partial(nn.GroupNorm, norm_groups, eps=norm_eps)
 
         def res_block(channels, out, **resample):
+            size_after = size // 2 if 'down' in resample else size * 2 if 'up' in resample else size
+            drops = dropout_resolution is None or size_after <= dropout_resolution
+            rate = dropout if drops else 0.0
             return ResBlock(
-                channels, out, embed_channels, dropout, scale_shift_norm, norm, ACTIVATIONS[activation], **resample
+                channels, out, embed_channels, rate, scale_shift_norm, norm, ACTIVATIONS[activation], **resample
             )
 
         def attention(channels):

@@ -264,6 +264,7 @@ BACKBONES = dict(
         augment_dim=Maybe(AUGMENT_LABELS),
         null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
+        dropout_resolution=Maybe(SIDE),
     )
 )
 BACKBONE = Network('MODELS', BACKBONES)
@@ -280,6 +281,7 @@ DENOISERS: dict[str, dict[str, Any]] = dict(
         guidance_interval=Several(Number(0, 1), 2),
         velocity_head=FLAG,
     ),
+    TruncatedDenoiser=dict(backbone=BACKBONE, transition=SIGMA, sigma_data=Number(1e-6, 1e6), c_noise=C_NOISE),
     TrigFlowDenoiser=dict(
         backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), time_scale=Maybe(Number(-1e6, 1e6)), c_noise=C_NOISE
     ),

@@ -93,6 +93,7 @@ PLACES: tuple[tuple[Rule, str], ...] = (
     (NUMBER, 'optim_wrapper.paramwise_cfg.*_mult'),
     (NUMBER, ' '.join(f'param_scheduler.{name}' for name in ('eta_min', 'power', 'gamma', 'factor'))),
     (NUMBER, ' '.join(f'param_scheduler.*.{name}' for name in ('eta_min', 'power', 'gamma', 'factor'))),
+    (at_least(0), ' '.join(f'param_scheduler.{part}{name}' for part in ('', '*.') for name in ('reference', 'rampup'))),
     (INTERVAL, 'default_hooks.*.interval'),
     (PRIORITY, 'default_hooks.*.priority custom_hooks.*.priority'),
     (TEMPLATE, 'default_hooks.checkpoint.filename_tmpl'),

@@ -5,6 +5,7 @@ from mmcm.denoisers.checkpoint import load_denoiser
 from mmcm.denoisers.flow_map import FlowMapDenoiser, GuidanceInputs, is_flow_map
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
+from mmcm.denoisers.truncated import TruncatedDenoiser
 
 __all__ = [
     'Denoiser',
@@ -12,6 +13,7 @@ __all__ = [
     'GuidanceInputs',
     'KarrasDenoiser',
     'TrigFlowDenoiser',
+    'TruncatedDenoiser',
     'is_flow_map',
     'load_denoiser',
 ]

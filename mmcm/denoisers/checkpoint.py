@@ -18,6 +18,7 @@ from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.flow_map import FlowMapDenoiser
 from mmcm.denoisers.karras import KarrasDenoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
+from mmcm.denoisers.truncated import TruncatedDenoiser
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.zoo import lookup
@@ -26,6 +27,7 @@ SETTINGS: dict[type | None, tuple[str, ...]] = {
     FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head'),
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
+    TruncatedDenoiser: ('transition', 'sigma_data', 'c_noise'),
 }
 
 
@@ -62,6 +64,15 @@ def load_denoiser(
     return used
 
 
+def load_first_stage(denoiser: TruncatedDenoiser, source: str | Path | Checkpoint, average: str | None = None) -> None:
+    """Load the weights of a checkpoint into both networks of `denoiser`; see `load_denoiser`."""
+    checkpoint, network = Checkpoint.open(source), denoiser.backbone.lower
+    weights, used = checkpoint.weights(average, network)
+    check_weights(network, weights, checkpoint.path if used is None else f'{checkpoint.path} ({used})')
+    assign_weights(network, weights)
+    denoiser.backbone.start()
+
+
 def check_kind(denoiser: nn.Module, checkpoint: Checkpoint) -> None:
     """Raise an InputError if a checkpoint says that its weights are of another kind of denoiser than `denoiser`.
 
@@ -90,7 +101,9 @@ def settings_of(denoiser: nn.Module) -> dict[str, Any]:
     """Return the kind of a denoiser, as its config says it."""
     names = [name for name, kind in MODELS.module_dict.items() if kind is type(denoiser)]
     settings: dict[str, Any] = dict(type=names[0] if names else type(denoiser).__name__)
-    if isinstance(denoiser, KarrasDenoiser):
+    if isinstance(denoiser, TruncatedDenoiser):
+        settings.update({key: getattr(denoiser, key) for key in SETTINGS[TruncatedDenoiser]})
+    elif isinstance(denoiser, KarrasDenoiser):
         settings.update(boundary=denoiser.offset > 0, sigma_data=denoiser.sigma_data, c_noise=denoiser.c_noise)
     elif isinstance(denoiser, FlowMapDenoiser):
         settings.update({key: getattr(denoiser, key) for key in SETTINGS[FlowMapDenoiser]})

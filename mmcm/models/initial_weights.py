@@ -10,7 +10,8 @@ from torch import Tensor
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.weights import load_weights
 from mmcm.datasets.class_names import Names
-from mmcm.denoisers import Denoiser, load_denoiser
+from mmcm.denoisers import Denoiser, TruncatedDenoiser, load_denoiser
+from mmcm.denoisers.checkpoint import load_first_stage
 from mmcm.models.class_rows import choose_rows, names_in
 from mmcm.models.partial_weights import CLASSES, PartialLoad, load_partial
 from mmcm.models.teacher import FROM_TEACHER
@@ -81,7 +82,14 @@ def load_initial_weights(
             load_weights(online.backbone, weights, teacher_config['checkpoint'])
             return None
         return _load_partial(online, weights, None, f'the teacher, {teacher_config["checkpoint"]}', settings, names)
+    if isinstance(online, TruncatedDenoiser) and partial:
+        raise InputError(
+            'both networks of a TruncatedDenoiser start from the whole first stage: leave out model.init_from.partial.'
+        )
     try:
+        if isinstance(online, TruncatedDenoiser):
+            load_first_stage(online, source, settings.get('average'))
+            return None
         if not partial:
             load_denoiser(online, source, settings.get('average'), any_kind=True)  # tuning makes one kind of another
             return None

@@ -2,7 +2,13 @@
 
 from mmcm.noise.generators import DeterministicNoise, PerSampleNoise, SampleNoise, SharedNoise
 from mmcm.noise.global_batch import draw_for_batch
-from mmcm.noise.level_distributions import LognormalIndices, LognormalLevels, UniformIndices, UniformLevels
+from mmcm.noise.level_distributions import (
+    LognormalIndices,
+    LognormalLevels,
+    TruncatedLogStudentLevels,
+    UniformIndices,
+    UniformLevels,
+)
 from mmcm.noise.loss_second_moment import LossSecondMomentLevels
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigma, karras_sigmas
 from mmcm.noise.time_distributions import DyadicTimes, LogitNormalTimes, UniformTimes
@@ -20,6 +26,7 @@ __all__ = [
     'PerSampleNoise',
     'SampleNoise',
     'SharedNoise',
+    'TruncatedLogStudentLevels',
     'UniformIndices',
     'UniformLevels',
     'UniformTimes',

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmcm.noise.schedules import RHO, SIGMA_MAX, SIGMA_MIN, check_range, karras_sigma
 from mmcm.registry import INDEX_DISTRIBUTIONS, SIGMA_DISTRIBUTIONS
+from mmcm.utils.checks import check_positive
 from mmcm.utils.errors import InputError
 
 SigmaDistribution = Callable[[int], Tensor]  # number of images -> their sigma, (num,), float32
@@ -49,6 +50,57 @@ class UniformLevels:
     def __call__(self, num: int) -> Tensor:
         """Sample `num` noise levels: (num,), float32."""
         return karras_sigma(torch.rand(num, dtype=torch.float32, device='cpu'), *self.range)
+
+
+@SIGMA_DISTRIBUTIONS.register_module()
+class TruncatedLogStudentLevels:
+    """(log sigma - mean) / std ~ Student's t, between two levels: those of TCM (Lee et al., 2024, arXiv 2410.14895).
+
+    With so few degrees of freedom as in the paper, 0.01, it is nearly log-uniform, with more weight on small levels.
+
+    Args:
+        df (float): Degrees of freedom, positive.
+        mean (float): Median of log sigma before it is truncated.
+        std (float): Scale of log sigma, positive.
+        sigma_min (float): Smallest noise level, in the units of the data.
+        sigma_max (float): Largest noise level.
+    """
+
+    CELLS = 2**17  # the trapezoidal rule and the linear interpolation are then exact to 1e-9 in log sigma
+
+    def __init__(
+        self,
+        df: float = 0.01,
+        mean: float = 0.0,
+        std: float = 0.2,
+        sigma_min: float = 1.0,
+        sigma_max: float = SIGMA_MAX,
+    ) -> None:
+        check_range(sigma_min, sigma_max, RHO)
+        for name, value in (('df', df), ('std', std)):
+            check_positive(name, value)
+        self.df, self.mean, self.std = df, mean, std
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        # In u, with t = sqrt(df) sinh u, the density (1 + t^2 / df)^(-(df + 1) / 2) dt is, up to a factor, cosh(u)^-df
+        # du: smooth, whatever df.
+        first, last = (math.asinh((math.log(sigma) - mean) / (std * math.sqrt(df))) for sigma in (sigma_min, sigma_max))
+        self.u = torch.linspace(first, last, self.CELLS + 1, dtype=torch.float64, device='cpu')
+        density = self.u.cosh() ** -df
+        mass = torch.cat([self.u.new_zeros(1), torch.cumsum(density[1:] + density[:-1], 0)])
+        self.cumulative = mass / mass[-1]
+
+    def quantiles(self, q: Tensor) -> Tensor:
+        """Return log sigma at the quantiles `q` (N,), in [0, 1]: (N,), float64."""
+        q = q.double()
+        right = torch.searchsorted(self.cumulative, q).clamp(1, self.CELLS)
+        low, high = self.cumulative[right - 1], self.cumulative[right]
+        u = torch.lerp(self.u[right - 1], self.u[right], (q - low) / (high - low))
+        return self.mean + self.std * math.sqrt(self.df) * u.sinh()
+
+    def __call__(self, num: int) -> Tensor:
+        """Sample `num` noise levels: (num,), float32."""
+        q = torch.rand(num, dtype=torch.float64, device='cpu')
+        return self.quantiles(q).exp().float().clamp(self.sigma_min, self.sigma_max)
 
 
 @INDEX_DISTRIBUTIONS.register_module()

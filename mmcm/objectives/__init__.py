@@ -15,6 +15,7 @@ from mmcm.objectives.shortcut import Shortcut
 from mmcm.objectives.solution_flow import SolutionFlow
 from mmcm.objectives.solvers import EulerStep, HeunStep
 from mmcm.objectives.tangents import FiniteDifferenceTangent, ForwardModeTangent
+from mmcm.objectives.truncated_consistency_tuning import TruncatedConsistencyTuning
 from mmcm.objectives.weightings import (
     InverseSigmaWeighting,
     KarrasWeighting,
@@ -48,6 +49,7 @@ __all__ = [
     'SNRWeighting',
     'Shortcut',
     'SolutionFlow',
+    'TruncatedConsistencyTuning',
     'TruncatedSNRWeighting',
     'UniformWeighting',
 ]

@@ -18,7 +18,7 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
-from support.digits import BACKBONE, build, model_config
+from support.digits import BACKBONE, build, model_config, randomise
 
 ROOT = Path(__file__).parents[2]
 SAMPLERS_TO_EXPORT = [
@@ -311,5 +311,15 @@ def test_drawing_graph_is_the_former_name_of_the_graph():
 )
 def test_flow_map_is_exported(tmp_path, config):
     model, sampler = unconditional('FlowMapDenoiser', num_conditions=1), SAMPLERS.build(config)
+    export(model, tmp_path / 'net.pt2', sampler)
+    assert largest_difference(tmp_path / 'net.pt2', model, 4, sampler) <= 1e-5
+
+
+def test_network_of_two_stages_is_exported(tmp_path):
+    model, sampler = (
+        unconditional('TruncatedDenoiser'),
+        SAMPLERS.build(dict(type='MultistepSampler', sigmas=(80.0, 0.8))),
+    )
+    randomise(model.denoiser.backbone.lower, seed=1)
     export(model, tmp_path / 'net.pt2', sampler)
     assert largest_difference(tmp_path / 'net.pt2', model, 4, sampler) <= 1e-5

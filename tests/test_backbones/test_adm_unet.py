@@ -99,6 +99,26 @@ def test_dropout_acts_in_training_only():
     assert not torch.allclose(network.train()(*inputs), expected, atol=0.01)
 
 
+@pytest.mark.parametrize('resblock_updown', [False, True])
+@torch.no_grad()
+def test_dropout_acts_up_to_its_resolution(resblock_updown):
+    options = dict(Fixture('unet_small_uncond').meta['kwargs'], image_size=32, use_scale_shift_norm=True)
+    config = dict(adm_config(options), channel_mult=(1, 1, 1), resblock_updown=resblock_updown, dropout=0.3)
+    network = MODELS.build(dict(config, dropout_resolution=16)).train()
+    seen = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.register_forward_hook(lambda module, inputs, output: seen.append((output.shape[-1], module.p)))
+    network(torch.randn(1, 3, 32, 32), torch.zeros(1))
+    assert {size for size, _ in seen} == {8, 16, 32}
+    assert all(rate == (0.3 if size <= 16 else 0) for size, rate in seen)
+    everywhere = MODELS.build(config)
+    assert {module.p for module in everywhere.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+    assert shapes(network) == shapes(everywhere)
+    with pytest.raises(InputError, match='dropout_resolution'):
+        MODELS.build(dict(config, dropout_resolution=0))
+
+
 @torch.no_grad()
 def test_bfloat16_weights_compute_in_bfloat16_and_return_the_dtype_of_x():
     network, inputs, expected = filled('classcond')

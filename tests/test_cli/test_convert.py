@@ -323,6 +323,21 @@ def test_null_class_stays_with_mmcm(tmp_path, out):
     assert same(load_file(tmp_path / 'x.safetensors'), weights)
 
 
+@pytest.mark.parametrize('out', ['x.pt', 'x'])
+def test_network_of_two_stages_is_converted_to_mmcm_alone(tmp_path, capsys, out):
+    single = weights_of(backbone())
+    weights = {
+        f'{stage}.{key}': value + (stage == 'lower') for stage in ('upper', 'lower') for key, value in single.items()
+    }
+    torch.save(weights, tmp_path / 'both.pt')
+    denoiser = dict(type='TruncatedDenoiser', backbone=backbone())
+    config = write_config(tmp_path, dict(model_config(), denoiser=denoiser))
+    assert 'two networks' in refused(capsys, tmp_path / 'both.pt', tmp_path / out, '--config', config)
+    assert not (tmp_path / out).exists()
+    convert(tmp_path / 'both.pt', tmp_path / 'x.safetensors', '--config', config)
+    assert same(load_file(tmp_path / 'x.safetensors'), weights)
+
+
 @pytest.mark.parametrize(
     'out, message', [('x.pt', "OpenAI's network takes one time"), ('x', 'not from a FlowMapDenoiser')]
 )

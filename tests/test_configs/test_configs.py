@@ -197,6 +197,8 @@ def test_objective_has_the_denoiser_that_it_is_made_for(path):
         assert model.denoiser.type == 'FlowMapDenoiser' and model.sampler.type == 'FlowMapSampler'
         guided = model.denoiser.get('guided', False) or model.objective.get('guidance', 1.0) != 1.0
         assert not guided or (model.denoiser.backbone.null_class and model.label_dropout > 0)
+    elif model.objective.type == 'TruncatedConsistencyTuning':
+        assert model.denoiser.type == 'TruncatedDenoiser'
     else:
         assert model.denoiser.type == 'TrigFlowDenoiser'
         assert model.objective.type in ('ContinuousConsistencyTraining', 'ContinuousConsistencyDistillation')
@@ -213,9 +215,15 @@ def test_weights_to_begin_with_are_a_model_of_the_same_network(path):
     teacher, start = model.get('teacher', {}).get('checkpoint'), model.get('init_from')
     for source in {teacher, start} - {None, 'teacher'}:
         origin = Config.fromfile({**zoo, **recipes}[source]).model
-        # A consistency model is tuned further by the objective that made it; all others begin with a diffusion model.
-        assert origin.objective.type == 'EDM' or (source == start and origin.objective.type == model.objective.type)
-        networks = [dict(config.denoiser.backbone, dropout=None) for config in (origin, model)]
+        # A consistency model is tuned further by the objective that made it, or by TCM from ECT; all others begin with
+        # a diffusion model.
+        kind = model.objective.type
+        if kind == 'TruncatedConsistencyTuning':
+            assert origin.objective.type == 'EasyConsistencyTuning'
+        else:
+            assert origin.objective.type == 'EDM' or (source == start and origin.objective.type == kind)
+        training = dict(dropout=None, dropout_resolution=None)
+        networks = [dict(config.denoiser.backbone, **training) for config in (origin, model)]
         assert networks[0] == networks[1]
 
 

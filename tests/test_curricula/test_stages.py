@@ -46,6 +46,15 @@ def test_ratio_is_divided_by_q_in_each_stage():
     curriculum = ShrinkingCurriculum(stage_length=10, q=4.0)
     assert [curriculum(step).ratio for step in (0, 9, 10, 19, 20)] == [1 / 4, 1 / 4, 1 / 16, 1 / 16, 1 / 64]
     assert ShrinkingCurriculum(stage_length=10)(0) == Stage(None, 0.0, 1 / 2)
+    later = ShrinkingCurriculum(stage_length=10, q=4.0, first_stage=2)
+    assert [later(step).ratio for step in (0, 9, 10)] == [1 / 64, 1 / 64, 1 / 256]
+
+
+@pytest.mark.parametrize('q, limit', [(2, 0.999), (4, 0.9961), (256, 0.999)])
+def test_limit_of_the_ratio_is_the_references(q, limit):
+    curriculum = ShrinkingCurriculum(stage_length=10, q=q, ratio_limit=limit)
+    expected = Fixture('tcm')(f'ratio_q{q}_limit{limit}', 'ratio_by_stage').tolist()  # theirs is r / t
+    assert [1 - curriculum(10 * stage).ratio for stage in range(len(expected))] == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,10 @@ def test_ratio_is_divided_by_q_in_each_stage():
         (ShrinkingCurriculum, dict(stage_length=0)),
         (ShrinkingCurriculum, dict(stage_length=10, q=1.0)),
         (ShrinkingCurriculum, dict(stage_length=10, q=float('nan'))),
+        (ShrinkingCurriculum, dict(stage_length=10, ratio_limit=0.0)),
+        (ShrinkingCurriculum, dict(stage_length=10, first_stage=-1)),
+        (ShrinkingCurriculum, dict(stage_length=10, ratio_limit=1.01)),
+        (ShrinkingCurriculum, dict(stage_length=10, ratio_limit=float('nan'))),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(kind, options):

@@ -297,11 +297,13 @@ def is_unit(module):
         ('TrigFlowDenoiser', 'ContinuousConsistencyTraining'),
         ('FlowMapDenoiser', 'MeanFlow'),
         ('FlowMapDenoiser', 'ImprovedMeanFlow'),
+        ('TruncatedDenoiser', 'TruncatedConsistencyTuning'),
     ],
 )
 def test_objective_that_fsdp_cannot_shard_is_refused(denoiser, objective):
     backbone = dict(BACKBONE, num_conditions=int(denoiser == 'FlowMapDenoiser'))
-    model = build(denoiser=dict(type=denoiser, backbone=backbone), objective=dict(type=objective))
+    options = dict(curriculum=dict(type='ShrinkingCurriculum', stage_length=1)) if 'Truncated' in objective else {}
+    model = build(denoiser=dict(type=denoiser, backbone=backbone), objective=dict(type=objective, **options))
     with pytest.raises(InputError, match='train with DDP'):
         check_shardable(model)
     check_shardable(build(objective=dict(type='EDM')))

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from mmcm.noise import LognormalIndices, LognormalLevels, UniformIndices, UniformLevels, karras_sigmas
+from mmcm.noise import (
+    LognormalIndices,
+    LognormalLevels,
+    TruncatedLogStudentLevels,
+    UniformIndices,
+    UniformLevels,
+    karras_sigmas,
+)
 from mmcm.registry import INDEX_DISTRIBUTIONS, SIGMA_DISTRIBUTIONS
 from mmcm.utils.errors import InputError
 from support.parity import Fixture
@@ -125,3 +132,22 @@ def test_former_registry_registers_a_distribution_for_both_uses():
     finally:
         for registry in (SIGMA_DISTRIBUTIONS, INDEX_DISTRIBUTIONS):
             registry.module_dict.pop('Constant')
+
+
+@pytest.mark.parametrize('df, mean, std, low', [(0.01, 0.0, 0.2, 1.0), (0.01, 0.0, 0.2, 2.0), (2, -1.1, 2.0, 0.002)])
+def test_quantiles_of_the_truncated_log_student_are_the_references(df, mean, std, low):
+    fixture, case = Fixture('tcm'), f'truncated_t_df{df}_mu{mean}_s{std}_lo{low}'
+    levels = TruncatedLogStudentLevels(df, mean, std, sigma_min=low)
+    assert_close(levels.quantiles(fixture(case, 'q')), fixture(case, 'ln_t'), rtol=0, atol=1e-9)
+    ends = levels.quantiles(torch.tensor([0.0, 1.0])).exp()
+    assert_close(ends, torch.tensor([low, 80.0], dtype=torch.float64), rtol=1e-12, atol=0)
+    torch.manual_seed(0)
+    drawn = levels(1000)
+    assert drawn.dtype == torch.float32 and drawn.min() >= low and drawn.max() <= 80
+    assert (drawn.log() < levels.quantiles(torch.tensor([0.5]))).double().mean() == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize('options', [dict(df=0.0), dict(std=-1.0), dict(sigma_min=90.0)])
+def test_truncated_log_student_that_cannot_be_is_refused(options):
+    with pytest.raises(InputError):
+        TruncatedLogStudentLevels(**options)

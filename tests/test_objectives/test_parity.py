@@ -43,8 +43,17 @@ TUNING = [
 ]
 
 
+WEIGHTED = [
+    'loss_sigmoid_q4_k8.0_b1.0_c0.06_stage0',
+    'loss_sigmoid_q4_k8.0_b1.0_c0.06_stage2',
+    'loss_sigmoid_q4_k8.0_b1.0_c0.0_stage3',
+    'loss_const_q2_k8.0_b1.0_c0.03_stage1',
+    'loss_sigmoid_q4_k6.0_b2.0_c0.06_stage1',
+]
+
+
 def check_gradients(denoiser, fixture, case, tolerance=1e-5):
-    for letter in 'Wbu':
+    for letter in 'WbuE' if denoiser.backbone.E is not None else 'Wbu':
         expected = fixture(case, f'grad_{letter}')
         gradient = getattr(denoiser.backbone, letter).grad
         assert_close(gradient, expected, rtol=0, atol=tolerance * expected.abs().max().item())
@@ -236,5 +245,33 @@ def test_easy_consistency_tuning_is_the_references(monkeypatch, case):
     assert torch.equal(used[clean], images[clean]) and torch.equal(used[~clean], goal[~clean])
     measured = r[:2] > 0
     assert_close(goal[:2][measured], fixture(case, 'D_yr')[measured], rtol=0, atol=1e-5)
+    assert_close(log['loss'].detach(), fixture(case, 'loss'), rtol=1e-5, atol=0)
+    check_gradients(online.function, fixture, case, tolerance=2e-5)
+
+
+@pytest.mark.parametrize('case', WEIGHTED)
+def test_easy_consistency_tuning_with_the_weighting_of_imagenet_is_the_references(monkeypatch, case):
+    fixture = Fixture('ect_imagenet')
+    settings = fixture.meta['cases'][case]
+    images, labels = fixture('images'), fixture('labels_onehot').argmax(1)
+    objective = EasyConsistencyTuning(
+        dict(type='ShrinkingCurriculum', stage_length=10, q=settings['q']),
+        distance=dict(type='PseudoHuber', factor=settings['c'] / math.sqrt(images[0].numel())),
+        k=settings['k'] if settings['adj'] == 'sigmoid' else 0.0,
+        b=settings['b'],
+        weighting=dict(type='KarrasWeighting'),
+    )
+    t, r = fixture(case, 't'), fixture(case, 'r')
+    objective.levels = lambda num: t
+    monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('noise')]))
+    online = Recorder(toy_denoiser(fixture, 'model', boundary=False))
+    step = 10 * settings['stage']
+    log = objective(Networks(online), images, labels, step)
+    log['loss'].mean().backward()
+    (_, goal), (_, estimate) = online.calls
+    assert_close(objective.next_level(t, objective.curriculum(step).ratio), r, rtol=1e-6, atol=0)
+    assert_close(objective.weights(t, r), fixture(case, 'weight'), rtol=5e-6, atol=0)
+    assert_close(estimate.detach(), fixture(case, 'fx_t'), rtol=0, atol=1e-5)
+    assert_close(goal[r > 0], fixture(case, 'fx_r')[r > 0], rtol=0, atol=1e-5)
     assert_close(log['loss'].detach(), fixture(case, 'loss'), rtol=1e-5, atol=0)
     check_gradients(online.function, fixture, case, tolerance=2e-5)

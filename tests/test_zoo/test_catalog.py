@@ -22,6 +22,7 @@ METHODS = (
     'scm',
     'shortcut',
     'soflow',
+    'tcm',
 )
 DEPRECATED = '_deprecation_'  # in a config: it only notes its new name
 INDEX = 'Import:\n- configs/a/metafile.yml\n- configs/b/metafile.yml\n'

@@ -81,7 +81,7 @@ def unet_config(backbone: Mapping[str, Any]) -> dict[str, Any]:
         upsample_type='resnet' if resnet else 'conv',
         downsample_type='resnet' if resnet else 'conv',
     )
-    if backbone.get('dropout'):
+    if backbone.get('dropout') and backbone.get('dropout_resolution') is None:  # there it is the same in all blocks
         config['dropout'] = backbone['dropout']
     config.update(
         (theirs, backbone[ours]) for ours, theirs, default in SHARED if backbone.get(ours, default) != default

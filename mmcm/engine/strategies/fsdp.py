@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mmcm.objectives.continuous_consistency import ContinuousConsistency
 from mmcm.objectives.improved_mean_flow import ImprovedMeanFlow
 from mmcm.objectives.mean_flow import MeanFlow
+from mmcm.objectives.truncated_consistency_tuning import TruncatedConsistencyTuning
 from mmcm.registry import FUNCTIONS, STRATEGIES
 from mmcm.utils.errors import InputError
 from mmcm.utils.mmengine_compat import saves_whole_weights, seed_strategy, strategies
@@ -79,12 +80,17 @@ class FSDPStrategy(MMEngineFSDPStrategy):
 
 
 def check_shardable(model: nn.Module) -> None:
-    """Raise an InputError if the objective of `model` calls its network in another way than FSDP expects."""
+    """Raise an InputError if the objective of `model` uses its network in another way than FSDP expects."""
     objective = getattr(model, 'objective', None)
     if isinstance(objective, (ContinuousConsistency, MeanFlow, ImprovedMeanFlow)):
         raise InputError(
             f'{type(objective).__name__} differentiates the network outside the pass that gathers its '
             'weights, so it cannot be trained with FSDP: train with DDP.'
+        )
+    if isinstance(objective, TruncatedConsistencyTuning):
+        raise InputError(
+            'TruncatedConsistencyTuning keeps one of two networks frozen, and FSDP trains all weights of a unit or '
+            'none, so it cannot be trained with FSDP: train with DDP.'
         )
 
 

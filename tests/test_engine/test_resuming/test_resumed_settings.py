@@ -32,6 +32,7 @@ SCHEDULES = dict(
     restart=RESTART,
     step=dict(type='StepLR', by_epoch=False, step_size=3, gamma=0.5),
     exponential=dict(type='ExponentialLR', by_epoch=False, gamma=0.8),
+    inverse_sqrt=dict(type='InverseSqrtLR', by_epoch=False, reference=2, rampup=1),
 )
 
 

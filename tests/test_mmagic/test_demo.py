@@ -41,7 +41,7 @@ def test_script_is_quiet_and_says_what_drew(tmp_path):
         text=True,
     )
     assert result.returncode == 0 and result.stderr == ''
-    assert result.stdout.startswith('Generated 3 images of digits') and 'through MMagic 1.2.0' in result.stdout
+    assert result.stdout.startswith('Generated 3 images with digits') and 'through MMagic 1.2.0' in result.stdout
     assert result.stdout.count('\n') == 1 and (tmp_path / 'x.png').is_file()
 
 

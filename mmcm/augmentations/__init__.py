@@ -1,4 +1,4 @@
-"""Augmentations of training images, of which the network is told by labels."""
+"""Augmentations of training images, with labels that describe them to the network."""
 
 from mmcm.augmentations.edm import EDMAugmentation
 

@@ -15,7 +15,7 @@ from mmcm.utils.errors import InputError
 
 
 class GuidanceInputs(NamedTuple):
-    """What a guided network is told of its guidance (Geng et al., 2025, arXiv 2512.02012, Section 4.2).
+    """Inputs of a guided network that describe its guidance (Geng et al., 2025, arXiv 2512.02012, Section 4.2).
 
     Attributes:
         scale (Tensor): w of each image, (N,), 1 or more; 1 is no guidance.

@@ -14,8 +14,8 @@ from mmcm.datasets.image_arrays import ImageArrays
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.utils.errors import InputError
 
-CHUNK_BYTES = 2**22  # a chunk has about so many,
-CHUNK_IMAGES = 256  # but no more images than that
+CHUNK_BYTES = 2**22  # size of a chunk, about
+CHUNK_IMAGES = 256  # in a chunk, at most
 
 
 @dataclass

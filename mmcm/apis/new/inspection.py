@@ -22,9 +22,10 @@ from mmcm.utils.errors import InputError, printable
 from mmcm.utils.image_limits import FORMATS, MAX_IMAGE_BYTES
 from mmcm.utils.progress import progress_bar
 
-MOST_IMAGES = 4000  # that are decoded,
-MOST_PIXELS = 2**30  # with so many pixels together
-MOST_BYTES = 2**31  # and so many bytes of files
+# Bounds of the images that are decoded, all together.
+MOST_IMAGES = 4000
+MOST_PIXELS = 2**30
+MOST_BYTES = 2**31  # of their files
 MOST_NAMED = 20  # duplicates and broken files that are named
 
 

@@ -106,7 +106,7 @@ def measure(
 
 
 def read_measurement(found: dict, seconds: float) -> Measurement:
-    """Return the measurement in the file of CostProbeHook, of a process that ran for so many `seconds` or more."""
+    """Return the measurement in the file of CostProbeHook, of a process that ran for at least `seconds`."""
     step = statistics.median(taken for threads, taken in found['steps'] if threads == found['threads'])
     validation = found.get('validation', 0.0)
     pause = validation + found['checkpoint'] + found['grids']

@@ -107,7 +107,7 @@ def backbone_settings(
 
 
 def allowed(num_images: int) -> Sequence[Network]:
-    """Return the networks for so many images, the smallest first."""
+    """Return the networks for `num_images` images, the smallest first."""
     return [network for network in NETWORKS if num_images >= network.least_images]
 
 

@@ -79,7 +79,7 @@ class Planner:
         return made
 
     def first(self, stage: str, seconds: float) -> tuple[Plan, Measurement]:
-        """Choose network, batch and augmentation of the first training, which may take so many `seconds`."""
+        """Choose network, batch and augmentation of the first training, which may take `seconds` in all."""
         batch_size = first_batch(self.data.num_training, torch.cuda.is_available())
         smallest = allowed(self.data.num_images)[0]
         plan = self.plan(stage, smallest, batch_size)

@@ -116,7 +116,7 @@ def model_lines(plan: Plan) -> list[str]:
         lines += assigned('objective', settings, 4)
     if plan.augmented and stage.augmented:
         lines += [
-            f'    # Each image is seen more than {FEW_PASSES} times. The network is told how an image was changed, so',
+            f'    # Each image is seen more than {FEW_PASSES} times. The network gets the changes as labels, so',
             '    # that samples are not changed (Karras et al., 2022, Appendix F.2).',
             *assigned('augmentation', dict(type='EDMAugmentation', probability=AUGMENTATION), 4),
         ]
@@ -145,7 +145,7 @@ def with_augmentation(denoiser: dict[str, Any]) -> dict[str, Any]:
 
 
 def assigned(name: str, value: Any, indent: int) -> list[str]:
-    """Return the lines of an argument, indented by so many blanks, with a comma."""
+    """Return the lines of an argument, indented by `indent` blanks, with a comma."""
     blanks = ' ' * indent
     if not isinstance(value, dict):
         return [f'{blanks}{name}={plain(value, indent)},']

@@ -22,7 +22,7 @@ from mmcm.utils.system import peak_memory
 WARM_UP = 2  # steps that are not measured: the first ones allocate memory
 LEAST_STEPS = 3  # that are measured for a number of threads in a round
 ROUNDS = 2  # that alternate between the numbers of threads, since a machine may have other work for a while
-HOPELESS = 2.0  # a number of threads whose steps take so many times the best median is measured no longer
+HOPELESS = 2.0  # times the best median: a number of threads with slower steps is measured no longer
 SLOW_STEP = 5.0  # seconds; one round is enough for steps that are longer
 
 

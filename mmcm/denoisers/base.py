@@ -37,6 +37,11 @@ class Denoiser(BaseModule):
         self.sigma_data = sigma_data
         self.c_noise = c_noise
 
+    @property
+    def null_label(self) -> int | None:
+        """Label of an image whose class is not given, None where the network has no such class."""
+        return getattr(self.backbone, 'null_label', None)
+
     @abstractmethod
     def forward(
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None

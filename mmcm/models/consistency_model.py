@@ -21,7 +21,7 @@ from mmcm.models.guidance import Guidance, check_guided, guided
 from mmcm.models.guide import Guide
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
-from mmcm.models.teacher import build_teacher, check_teacher, guidance_of, load_teacher, null_label_of
+from mmcm.models.teacher import build_teacher, check_teacher, guidance_of, load_teacher
 from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
@@ -52,18 +52,18 @@ class ConsistencyModel(Editing):
             the teacher's own weights. Or a dict of `checkpoint`; `average`, as in `teacher`; `partial`, whether only
             what fits is loaded (see `load_partial`); `classes`, for each class the one of the checkpoint that it starts
             from, as a number, a name or None (see `choose_rows`).
-        augmentation (dict, optional): Config of the augmentation of the training images, such as EDMAugmentation. The
-            networks that have an `augment_dim` get its labels; the trained one has to.
         ema_decays (Sequence[float | dict]): Decays of the averages to keep for evaluation: 0.9999, or
             dict(sigma_rel=0.05) or dict(half_life=500_000); see `decay_of`. The first average samples.
         data_preprocessor (dict, optional): Config of the preprocessor; ImagePreprocessor if None.
+        init_cfg (dict, optional): MMEngine's initialisation config.
         label_dropout (float): Share of the labels that training replaces by the null class, in [0, 1]; the backbone
             then needs `null_class=True`.
+        augmentation (dict, optional): Config of the augmentation of the training images, such as EDMAugmentation. The
+            networks that have an `augment_dim` get its labels; the trained one has to.
         guidance (dict, optional): Guidance that the model samples with: `scale`, w, and `interval`, the noise levels
             (sigma_lo, sigma_hi] outside which w is 1; see `Guidance`. The backbone then needs `null_class=True`, or
             there is a second network (autoguidance): `checkpoint`, `average` and `denoiser`, as in `teacher`; see
             `Guide`.
-        init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class ConsistencyModel(Editing):
         init_from: InitFrom | None = None,
         ema_decays: Sequence[float | dict] = (),
         data_preprocessor: dict | None = None,
-        label_dropout: float = 0.0,
         init_cfg: dict | None = None,
+        label_dropout: float = 0.0,
         augmentation: dict | None = None,
         guidance: dict | None = None,
     ) -> None:
@@ -255,7 +255,7 @@ class ConsistencyModel(Editing):
         """Return the teacher with its guidance; without, where it is a student that has learned guided estimates."""
         if self.teacher is None or self.objective is None or self.objective.has_renewed_teacher(step):
             return self.teacher
-        return guided(self.teacher, self.teacher_guidance, null_label_of(self.teacher))
+        return guided(self.teacher, self.teacher_guidance, self.teacher.null_label)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss to minimise, and the means for the log, which has none of the noise levels."""

@@ -62,7 +62,7 @@ class Sampling(BaseModel):
     @property
     def null_label(self) -> int | None:
         """Label of an image whose class is not given, None where the network has no such class."""
-        return getattr(self.denoiser.backbone, 'null_label', None)
+        return self.denoiser.null_label
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

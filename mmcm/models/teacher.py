@@ -64,18 +64,13 @@ def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Ob
             'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.'
         )
     network = frozen(MODELS.build(config.denoiser))
-    check_guided(network, guidance_of(teacher), null_label_of(network), 'model.teacher.guidance')
+    check_guided(network, guidance_of(teacher), network.null_label, 'model.teacher.guidance')
     return network
 
 
 def guidance_of(teacher: dict | None) -> Guidance:
     """Return the guidance of the estimates of a teacher, from its config."""
     return Guidance((teacher or {}).get('guidance', 1.0))
-
-
-def null_label_of(denoiser: Denoiser) -> int | None:
-    """Return the null class of a network, None if it has none."""
-    return getattr(denoiser.backbone, 'null_label', None)
 
 
 def load_teacher(teacher: Denoiser, config: dict) -> None:

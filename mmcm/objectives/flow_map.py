@@ -122,7 +122,7 @@ class GuidedTarget:
 
 def null_label_of(denoiser: Any) -> int | None:
     """Return the null class of the network of a denoiser, None where it has none."""
-    return getattr(unwrapped(denoiser).backbone, 'null_label', None)
+    return unwrapped(denoiser).null_label
 
 
 def null_labels(labels: Tensor | None, null_label: int | None, what: str) -> Tensor:

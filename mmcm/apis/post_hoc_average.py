@@ -65,6 +65,8 @@ def average_run(
     check_out(out)
     saved = saved_averages(run, iteration)
     last = int(max(average.profile.time for average in saved))
+    if iteration is not None and iteration > last:
+        raise InputError(f'the last checkpoint in {run} is of iteration {last}: an average cannot end at {iteration}.')
     wanted = Profile(last if iteration is None else iteration, sigma_rel)
     fit = fit_profile([average.profile for average in saved], wanted)
     terms = [term for term in zip(saved, fit.coefficients.tolist()) if abs(term[1]) > SMALLEST]

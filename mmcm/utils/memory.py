@@ -17,11 +17,19 @@ def free_memory() -> int | None:
         found.append(int(available) * KIB)
     with suppress(OSError, ValueError):
         limit, used = ((CGROUP / name).read_text() for name in ('memory.max', 'memory.current'))
-        found.append(int(limit) - int(used))  # 'max' is no number: there is no limit
+        found.append(int(limit) - int(used) + cached_files())  # 'max' is no number: there is no limit
     if not found:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
     return max(0, min(found)) if found else None
+
+
+def cached_files() -> int:
+    """Return the size of the files that a container keeps in memory and gives up when that is short."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (CGROUP / 'memory.stat').read_text().splitlines()
+        return int(next(line for line in lines if line.startswith('inactive_file ')).split()[1])
+    return 0
 
 
 def memory_of(pid: int) -> int | None:

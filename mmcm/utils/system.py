@@ -9,7 +9,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -33,6 +33,9 @@ def usable_cores() -> int:
 
 def peak_memory() -> int | None:
     """Return the largest resident memory of this process so far; None where the system does not say."""
+    with suppress(OSError, StopIteration):  # Linux; `getrusage` begins at the peak of the process that started this one
+        lines = Path('/proc/self/status').read_text().splitlines()
+        return int(next(line for line in lines if line.startswith('VmHWM:')).split()[1]) * 1024
     if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

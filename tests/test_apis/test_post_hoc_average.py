@@ -99,7 +99,9 @@ def test_run_without_power_functions_is_refused(tmp_path):
         average_run(tmp_path, 0.05, tmp_path / 'x.safetensors')
 
 
-@pytest.mark.parametrize('options', [dict(sigma_rel=0.5), dict(iteration=4), dict(iteration=0), dict(out=Path('x.pt'))])
+@pytest.mark.parametrize(
+    'options', [dict(sigma_rel=0.5), dict(iteration=4), dict(iteration=65), dict(iteration=0), dict(out=Path('x.pt'))]
+)
 def test_average_that_cannot_be_is_refused_before_anything_is_written(run, tmp_path, options):
     out = tmp_path / 'x.safetensors'
     with pytest.raises(InputError):

@@ -239,9 +239,10 @@ class ADMUNet(BaseModule):
             embedding = embedding + self.augment_emb(augment_labels.to(dtype))
         embedding = self.time_embed(embedding)
         if labels is not None:
-            soft = labels.is_floating_point()
-            rows = self.label_emb.weight[: self.num_classes]  # shares are of classes alone
-            embedding = embedding + (labels.to(dtype) @ rows if soft else self.label_emb(labels))
+            if labels.is_floating_point():  # shares are of classes alone
+                embedding = embedding + labels.to(dtype) @ self.label_emb.weight[: self.num_classes]
+            else:
+                embedding = embedding + self.label_emb(labels)
         if conditions is not None:
             for embed, condition in zip(self.condition_embed, conditions.unbind(1)):
                 embedding = embedding + embed(sinusoidal_embedding(condition, self.base_channels).to(dtype))

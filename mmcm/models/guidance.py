@@ -70,8 +70,13 @@ class Guidance:
         return self.scale != 1
 
     def acts_at(self, sigma: float) -> bool:
-        """Return whether the estimate differs from the network's own at the level `sigma`."""
-        return self.acts and (self.interval is None or self.interval[0] < sigma <= self.interval[1])
+        """Return whether the estimate differs from the network's own at the level `sigma`, of float32."""
+        return self.acts and bool(self.guided(torch.tensor([sigma], dtype=torch.float32, device='cpu')).any())
+
+    def guided(self, sigma: Tensor) -> Tensor:
+        """Return which of the levels (N,) lie in the interval, (N,), bool; compared in the dtype of `sigma`."""
+        low, high = self.interval or (-math.inf, math.inf)
+        return (sigma > low) & (sigma <= high)
 
     def changed(self, scale: float | None, interval: Sequence[float] | None) -> 'Guidance':
         """Return the guidance with what is not None changed; an InputError for an interval without guidance in it."""
@@ -139,10 +144,9 @@ class GuidedDenoiser:
             **levels (Tensor): Further levels of a flow map, (N,) each.
         """
         given = dict(levels) if augment_labels is None else dict(levels, augment_labels=augment_labels)
-        low, high = self.guidance.interval or (-math.inf, math.inf)
         whole = self.guidance.interval is None
-        # The one place where sampling waits for the device; it saves the second estimate of all other levels.
-        rows = torch.arange(len(x), device=x.device) if whole else ((sigma > low) & (sigma <= high)).nonzero()[:, 0]
+        # Waits for the device, and saves the second estimate of all other levels.
+        rows = torch.arange(len(x), device=x.device) if whole else self.guidance.guided(sigma).nonzero()[:, 0]
         if not len(rows):
             return self.denoiser(x, sigma, labels, **given)
         if self.guide is not None:

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.config_parser import setting
 from mmcm.checkpoints.weights import load_weights
 from mmcm.datasets.class_names import Names
 from mmcm.denoisers import Denoiser, TruncatedDenoiser, load_denoiser
@@ -81,7 +82,8 @@ def load_initial_weights(
         if not partial:
             load_weights(online.backbone, weights, teacher_config['checkpoint'])
             return None
-        return _load_partial(online, weights, None, f'the teacher, {teacher_config["checkpoint"]}', settings, names)
+        name = f'the teacher, {teacher_config["checkpoint"]}'
+        return _load_partial(online, weights, None, name, settings, names, teacher.null_label is not None)
     if isinstance(online, TruncatedDenoiser) and partial:
         raise InputError(
             'both networks of a TruncatedDenoiser start from the whole first stage: leave out model.init_from.partial.'
@@ -96,7 +98,8 @@ def load_initial_weights(
         checkpoint = Checkpoint.open(source)
         weights, used = checkpoint.similar_weights(online.backbone, settings.get('average'))
         name = f'{checkpoint.path}' if used is None else f'{checkpoint.path} ({used})'
-        return _load_partial(online, weights, checkpoint, name, settings, names)
+        null_row = bool(setting(checkpoint.denoiser or {}, 'backbone', 'null_class'))
+        return _load_partial(online, weights, checkpoint, name, settings, names, null_row)
     except InputError as error:
         way = '' if partial else "; to take what fits: model.init_from=dict(checkpoint='...', partial=True)"
         raise InputError(
@@ -112,9 +115,10 @@ def _load_partial(
     name: str,
     settings: Mapping[str, Any],
     names: Names,
+    null_row: bool,
 ) -> PartialLoad:
     num_classes = getattr(online.backbone, 'num_classes', None)
-    num_rows = len(weights[CLASSES]) if CLASSES in weights else None
+    num_rows = len(weights[CLASSES]) - null_row if CLASSES in weights else None
     rows, rule = None, ''
     if num_classes is not None and num_rows is not None:
         rows, rule = choose_rows(num_classes, num_rows, settings.get('classes'), names, names_in(checkpoint, num_rows))
@@ -122,6 +126,6 @@ def _load_partial(
         raise InputError(
             'model.init_from.classes was given, but the model or the checkpoint has no classes: leave it out.'
         )
-    report = load_partial(online.backbone, weights, name, rows or (), rule)
+    report = load_partial(online.backbone, weights, name, rows or (), rule, null_row)
     print_log(f'{report}.', logger='current', level=logging.INFO)
     return report

@@ -65,7 +65,12 @@ class PartialLoad:
 
 
 def load_partial(
-    network: nn.Module, weights: Mapping[str, Tensor], source: str, rows: Sequence[int | None] = (), rule: str = ''
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str,
+    rows: Sequence[int | None] = (),
+    rule: str = '',
+    null_row: bool = False,
 ) -> PartialLoad:
     """Load what fits of `weights` into `network`, in place.
 
@@ -77,6 +82,7 @@ def load_partial(
         rows (Sequence[int | None]): For each class of `network`, the row of the other network's class embedding that
             it starts from; None for a new class. Not needed unless both have classes.
         rule (str): How `rows` were chosen, for the report.
+        null_row (bool): Whether the last row of the other network's class embedding is its null class.
 
     Returns:
         PartialLoad: What was loaded, and what not.
@@ -94,7 +100,7 @@ def load_partial(
     for key, value in own.items():
         found = weights.get(origin.get(key, ''))
         if is_adm:
-            taken, how = fitted(key, value, found, weights, CLASSES not in own, rows, rule)
+            taken, how = fitted(key, value, found, weights, CLASSES not in own, rows, rule, null_row)
         else:
             taken, how = found if found is not None and found.shape == value.shape else None, ''
         if taken is None:
@@ -154,17 +160,21 @@ def fitted(
     without_classes: bool,
     rows: Sequence[int | None],
     rule: str,
+    null_row: bool,
 ) -> tuple[Tensor | None, str]:
     """Return what the weight `key` of an ADMUNet starts from, None for its initial values; and how it was adapted."""
     if key == CLASSES:
-        return adapted_classes(value, found, rows, rule)
+        return adapted_classes(value, found, rows, rule, null_row)
     shape = value.shape
     if found is None:
         return None, ''
     if found.shape == shape:
         if key == TIME_BIAS and without_classes and CLASSES in weights:
-            # The embeddings of noise level and class are added: without classes, their mean stays.
-            return found.float() + weights[CLASSES].float().mean(0), f'plus the mean of {len(weights[CLASSES])} classes'
+            # The embeddings of noise level and class are added: without classes, the null class or their mean stays.
+            classes = weights[CLASSES].float()
+            if null_row:
+                return found.float() + classes[-1], 'plus the null class'
+            return found.float() + classes.mean(0), f'plus the mean of {len(classes)} classes'
         return found, ''
     if key == FIRST:
         return adapted_first(found, shape)
@@ -172,29 +182,31 @@ def fitted(
 
 
 def adapted_classes(
-    value: Tensor, found: Tensor | None, rows: Sequence[int | None], rule: str
+    value: Tensor, found: Tensor | None, rows: Sequence[int | None], rule: str, null_row: bool
 ) -> tuple[Tensor | None, str]:
     """Return the class embedding for a network with classes, and how it was made.
 
     A new class starts at the mean of all rows, plus its initial row (standard normal) times the standard deviation of
-    the rows: new classes that all started at the mean itself would take long to part. From an unconditional network the
-    embedding is 0, so that each class starts as that network.
+    the rows: new classes that all started at the mean itself would take long to part. The null class of a network with
+    one more row starts at that of the checkpoint, or at the mean. From an unconditional network the embedding is 0, so
+    that each class starts as that network.
     """
     if found is None:
         return torch.zeros_like(value), 'zeros, as the checkpoint has no classes'
     if found.shape[1:] != value.shape[1:]:
         return None, ''
-    deviation, mean = torch.std_mean(found.float(), 0, correction=0)
-    embedding = torch.stack(
-        [
-            mean + deviation * value[index].to(mean) if row is None else found[row].float()
-            for index, row in enumerate(rows)
-        ]
-    )
-    new = sum(row is None for row in rows)
-    if list(rows) == list(range(len(found))):
+    classes = found[:-1] if null_row else found
+    if list(rows) == list(range(len(classes))) and len(value) == len(found):
         return found, ''
-    return embedding, f'{len(rows) - new} classes {rule}, {new} new ones around the mean of {len(found)}'
+    deviation, mean = torch.std_mean(classes.float(), 0, correction=0)
+    embedding = [
+        mean + deviation * value[index].to(mean) if row is None else classes[row].float()
+        for index, row in enumerate(rows)
+    ]
+    if len(value) > len(rows):
+        embedding.append(found[-1].float() if null_row else mean)
+    new = sum(row is None for row in rows)
+    return torch.stack(embedding), f'{len(rows) - new} classes {rule}, {new} new ones around the mean of {len(classes)}'
 
 
 def adapted_first(found: Tensor, shape: torch.Size) -> tuple[Tensor | None, str]:

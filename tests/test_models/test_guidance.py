@@ -176,6 +176,15 @@ def test_levels_outside_the_interval_cost_no_second_estimate():
     assert torch.equal(model.sample(2, [1, 2], sampler=sampler, guidance=beyond), none)
 
 
+@pytest.mark.parametrize('interval', [(0.1, 1.6), (1.6, 90.0), (0.1, 80.0)])
+def test_ends_of_an_interval_are_compared_as_the_levels_are(interval):
+    """1.6 and 0.1 are no float32 numbers: the count and the sampling have to round them alike."""
+    model, sampler = build(denoiser=KARRAS), MultistepSampler(sigmas=(80.0, 1.6))
+    sizes = sizes_of_calls(model)
+    model.sample(2, [1, 2], sampler=sampler, guidance=Guidance(2.0, interval))
+    assert sum(sizes) == 2 * guided_nfe(sampler, Guidance(2.0, interval))
+
+
 def test_images_at_different_levels_are_guided_each_by_its_own():
     network = by_variance([0.25, 0.35, 0.4])
     x, sigma, labels = torch.randn(3, 1, 2, 2), torch.tensor([0.5, 1.0, 2.0]), torch.tensor([0, 1, 0])

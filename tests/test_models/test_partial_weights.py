@@ -216,3 +216,30 @@ def test_network_of_another_kind_takes_equal_names_and_shapes():
 
 def test_ranges_are_short():
     assert ranges([3, 1, 2, 5, 5]) == '1-3, 5'
+
+
+NULL = torch.tensor([4, 4])
+
+
+@pytest.mark.parametrize('with_null', [False, True])
+def test_null_class_starts_at_that_of_the_checkpoint_or_at_the_mean(x, with_null):
+    source = network(1, null_class=with_null)
+    built = network(9, null_class=True)
+    report = load_partial(built, source.state_dict(), 'x.pt', range(4), 'by number', null_row=with_null)
+    same(evaluate(built, x, LABELS), evaluate(source, x, LABELS))
+    rows = source.label_emb.weight
+    same(built.label_emb.weight[-1], rows[-1] if with_null else rows.mean(0))
+    assert ('label_emb.weight' in report.same) is with_null
+    if with_null:
+        same(evaluate(built, x, NULL), evaluate(source, x, NULL))
+
+
+def test_classes_of_a_checkpoint_with_a_null_class_are_kept_without_it(x):
+    source = network(1, null_class=True)
+    built = network(9)
+    load_partial(built, source.state_dict(), 'x.pt', range(4), 'by number', null_row=True)
+    same(evaluate(built, x, LABELS), evaluate(source, x, LABELS))
+    plain = network(9, num_classes=None)
+    report = load_partial(plain, source.state_dict(), 'x.pt', null_row=True)
+    same(evaluate(plain, x), evaluate(source, x, NULL))
+    assert report.adapted['time_embed.2.bias'] == 'plus the null class'

@@ -4,13 +4,13 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmcm.apis.new.methods import DEFAULT, DEFAULT_FROM, METHODS, stages_of
 from mmcm.cli.errors import command
 from mmcm.cli.parser import CommandParser
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import height_and_width, size_argument
 from mmcm.utils.outputs import claimed
 
-METHODS = ('edm+cd', 'ect', 'ict')  # a test compares them with those of `mmcm.apis.new.methods`, which loads torch
 CLASSES = ('folders', 'names', 'none')
 BUDGET = '30m'
 
@@ -39,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_argument(
         '--method',
         choices=METHODS,
-        help=f'default: {METHODS[0]}, which trains a diffusion model and distils it, or {METHODS[1]} with --from',
+        help=f'default: {DEFAULT}, which trains a diffusion model and distils it, or {DEFAULT_FROM} with --from',
     )
     parser.add_argument('--budget', default=BUDGET, metavar='TIME', help='such as 30m, 8h or 2d; default: %(default)s')
     parser.add_argument(
@@ -66,8 +66,6 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         raise InputError(f'--out {out} has to end in .py, as it becomes a config.')
     if '.' in out.stem:
         raise InputError(f'--out {out} has a dot in its name, which MMEngine does not read: name another file.')
-    from mmcm.apis.new.methods import DEFAULT, DEFAULT_FROM, stages_of
-
     method = args.method or (DEFAULT_FROM if args.start else DEFAULT)
     *before, _ = [stage for stage, _ in stages_of(method, args.start is not None)]
     outs = (*(out.with_name(f'{out.stem}_{stage}.py') for stage in before), out)

@@ -3,7 +3,6 @@ import sys
 
 import pytest
 
-from mmcm.apis.new import methods
 from mmcm.cli import new
 from support.own_pictures import write_icons
 
@@ -22,11 +21,6 @@ def test_help_does_not_wait_for_torch():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert '--budget' in done.stdout and done.stdout.endswith('set()\n')
-
-
-def test_methods_are_those_of_the_table_with_the_default_first():
-    assert tuple(methods.METHODS) == new.METHODS
-    assert new.METHODS[:2] == (methods.DEFAULT, methods.DEFAULT_FROM)
 
 
 def test_output_is_a_config_that_does_not_exist(capsys, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.image_files import ImageFiles
 from mmcm.datasets.image_pack import read_notes
 from mmcm.datasets.transforms.load_image import DEFAULT_BACKGROUND
+from mmcm.datasets.transforms.pack_image import HAS_COLOURS
+from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import plain_size
 from mmcm.utils.npz import open_npz
 from mmcm.utils.outputs import claimed
 
-CLASSES = ('folders', 'names', 'none')  # values of --classes
 MOST_CLASSES_SHARE = 0.5  # of the images; folders of one image each are no classes
 USUAL_SIDE = 64  # largest size that is chosen where the user gives none
 SIZES = (256, 128, 96, 64, 48, 32, 28, 24, 16, 8)
@@ -35,7 +37,8 @@ class Source:
     Attributes:
         name (str): A folder, a zip, a pack or another source of `dataset_config`.
         size (tuple[int, int], optional): Wanted height and width in pixels.
-        classes (str, optional): Where classes come from; see `CLASSES`. None takes folders where they are classes.
+        classes (str, optional): Where classes come from: 'folders', 'names' of files or 'none'; None takes folders
+            where they are classes.
         background (str, optional): Colour behind transparent images; None means white.
     """
 
@@ -58,7 +61,10 @@ class Source:
             raise InputError(
                 f'--classes names is for image files, and {self.name} is a {config["type"]}: leave it out.'
             )
-        config['labelled'] = self.classes != 'none'
+        if 'labelled' in signature(DATASETS.get(config['type'])).parameters:
+            config['labelled'] = self.classes != 'none'
+        elif self.classes != 'none':
+            raise InputError(f'--classes {self.classes} is not for a {config["type"]}: leave it out.')
         if self.classes == 'names':
             config['classes_from'] = 'file_name'
         return config
@@ -66,7 +72,7 @@ class Source:
     def found(self) -> ImageDataset:
         """Build the data set, with the images in the sizes of their files.
 
-        Folders that are no classes, one or as many as images, are taken for none unless the user asks for them.
+        A single folder, or a folder for almost every image, is no class unless the user asks for it.
         """
         dataset = build_images(self.config())
         number = dataset.num_classes
@@ -118,8 +124,8 @@ def packed(
 ) -> tuple[Data, list[str]]:
     """Pack the images of `source` to the file `out`; return the data, and the reason of each image that was left out.
 
-    An existing pack of these images is taken. If images look grey, and only a sample was seen, colours that appear
-    later are kept: all are packed again.
+    An existing pack of these images is taken. If all images of a sample are grey, and others turn out to have colours,
+    all are packed again.
 
     Raises:
         InputError: If `out` is another file, and `force` is not set.
@@ -128,31 +134,30 @@ def packed(
 
     def attempt(channels: int) -> tuple[int, list[str]]:
         config = classes.config(size, channels)
-        found = existing_pack(out, config, findings.num_images)
+        dataset = build_images(config)
+        origin = dict(config, fingerprint=dataset.fingerprint)  # which changes with the files
+        found = existing_pack(out, origin)
         if found is not None:
             return found
         with claimed({'--out': out}, force):
-            done = pack(build_images(config), out, config, workers, 'skip', progress=True)
+            done = pack(dataset, out, origin, workers, 'skip', progress=True)
         return done.num_images, done.corrupt
 
     channels = findings.channels
     number, corrupt = attempt(channels)
-    if channels == 1 and not findings.is_complete and corrupt:
-        force = True  # the file is ours
-        coloured, failed = attempt(3)
-        if len(failed) < len(corrupt):
-            channels, number, corrupt = 3, coloured, failed
+    if channels == 1 and not findings.is_complete and any(HAS_COLOURS in reason for reason in corrupt):
+        channels, force = 3, True  # the file is ours
+        number, corrupt = attempt(channels)
     config = dict(type='ImagePack', data_file=str(out.absolute()), labelled=bool(findings.classes))
     return Data(config, number, size, channels, findings.classes), corrupt
 
 
-def existing_pack(path: Path, config: dict[str, Any], num_images: int) -> tuple[int, list[str]] | None:
-    """Return the number of images in a pack of the source `config`, and why others were left out; None for other files.
+def existing_pack(path: Path, origin: dict[str, Any]) -> tuple[int, list[str]] | None:
+    """Return the number of images in a pack with this origin, and why others were left out; None for other files.
 
     Args:
         path (Path): The file, which need not exist.
-        config (dict): Config of the data set to pack.
-        num_images (int): Number of its images, broken ones included.
+        origin (dict): Config of the data set, and its fingerprint.
     """
     if not path.is_file():
         return None
@@ -160,8 +165,7 @@ def existing_pack(path: Path, config: dict[str, Any], num_images: int) -> tuple[
         notes = read_notes(open_npz(path))
     except InputError:
         return None
-    same = notes.get('source') == json.loads(json.dumps(config, default=str))
-    if not same or notes.get('num_images', 0) + notes.get('num_corrupt', 0) != num_images:
+    if notes.get('source') != json.loads(json.dumps(origin, default=str)):
         return None
     return notes['num_images'], list(notes.get('corrupt', ()))
 
@@ -169,7 +173,7 @@ def existing_pack(path: Path, config: dict[str, Any], num_images: int) -> tuple[
 def unpacked(source: Source, dataset: ImageDataset, size: tuple[int, int], findings: Findings) -> Data:
     """Return the data that are read from `source` while training."""
     encoded = isinstance(dataset, ImageFiles)
-    classes = source if findings.classes or not encoded else replace(source, classes='none')
+    classes = source if findings.classes else replace(source, classes='none')
     # Images that were not looked at may have colours, and then end a training on grey images.
     channels = findings.channels if findings.is_complete or not encoded else 3
     config = classes.config(size, channels) if encoded else classes.config()

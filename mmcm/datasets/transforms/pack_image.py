@@ -7,6 +7,8 @@ from mmcv.transforms import BaseTransform
 from mmcm.registry import TRANSFORMS
 from mmcm.utils.errors import InputError
 
+HAS_COLOURS = 'has colours, and grey images are expected'
+
 
 @TRANSFORMS.register_module()
 class PackImage(BaseTransform):
@@ -31,7 +33,7 @@ class PackImage(BaseTransform):
         if self.channels == 1 and len(pixels) > 1:
             if not (pixels == pixels[:1]).all():
                 raise InputError(
-                    f'{results.get("img_path", "an image")} has colours, and grey images are expected: '
+                    f'{results.get("img_path", "an image")} {HAS_COLOURS}: '
                     'convert it, by Pillow\'s image.convert("L"), or take the data for colours.'
                 )
             pixels = pixels[:1]

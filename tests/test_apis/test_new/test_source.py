@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from PIL import Image
 
-from mmcm.apis.new import source as module
 from mmcm.apis.new.inspection import inspect_images
 from mmcm.apis.new.source import Source, chosen_size, packed, pays_to_pack, unpacked
 from mmcm.datasets import ImagePack
@@ -90,7 +90,41 @@ def test_pack_of_the_same_images_is_taken_and_another_file_is_kept(tmp_path, mon
     assert packed(source, (8, 8), findings, out, 1, force=True)[0].size == (8, 8)
 
 
-def test_kinds_of_classes_are_those_of_the_command():
-    from mmcm.cli import new
+def test_pack_is_made_again_when_a_file_has_changed(tmp_path):
+    folder, _ = write_flawed(tmp_path / 'images', 4)
+    source, out = Source(str(folder), (16, 16)), tmp_path / 'x.npz'
+    packed(source, (16, 16), look(source)[1], out, 1)
+    before = ImagePack(out, labelled=False)[0]['inputs']
+    changed = min(path for path in folder.rglob('*') if path.is_file())
+    Image.new('RGB', (20, 20), 'red').save(changed)
+    with pytest.raises(InputError, match='exists: give --force'):
+        packed(source, (16, 16), look(source)[1], out, 1)
+    packed(source, (16, 16), look(source)[1], out, 1, force=True)
+    assert not (ImagePack(out, labelled=False)[0]['inputs'] == before).all()
 
-    assert new.CLASSES == module.CLASSES
+
+def test_grey_images_of_which_one_is_broken_stay_grey(tmp_path):
+    folder = write_deep_grey(tmp_path / 'images', 4)
+    source = Source(str(folder), (16, 16))
+    _, findings = look(source)
+    (folder / 'zz.png').write_bytes(b'no image')
+    findings.num_images = 5  # as if a sample had seen four of them
+    data, left_out = packed(source, (16, 16), findings, tmp_path / 'x.npz', 1)
+    assert (data.channels, data.num_images, len(left_out)) == (1, 4, 1)
+    assert ImagePack(tmp_path / 'x.npz', labelled=False)[0]['inputs'].shape[0] == 1
+
+
+def test_classes_none_is_for_all_data_and_others_for_data_with_labels(tmp_path):
+    folder = tmp_path / 'photos.py'
+    folder.write_text("train_dataloader = dict(dataset=dict(type='PhotoPatches'))")
+    assert Source(str(folder), classes='none').config() == dict(type='PhotoPatches')
+    with pytest.raises(InputError, match='--classes folders is not for a PhotoPatches'):
+        Source(str(folder), classes='folders').config()
+
+
+def test_pack_with_one_class_is_read_without_it(tmp_path):
+    np.savez(tmp_path / 'x.npz', np.zeros((4, 16, 16, 3), np.uint8), np.zeros(4, np.int64))
+    source = Source(str(tmp_path / 'x.npz'))
+    dataset, findings = look(source)
+    data = unpacked(source, dataset, (16, 16), findings)
+    assert data.classes == () and not data.config['labelled']

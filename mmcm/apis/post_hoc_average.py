@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmcm.apis.publish import check_out, network_of, write_published
 from mmcm.checkpoints.checkpoint import Checkpoint
-from mmcm.checkpoints.formats.training_checkpoint import kept_averages, own_weights
+from mmcm.checkpoints.formats.training_checkpoint import average_settings, kept_averages, own_weights
 from mmcm.checkpoints.weights import check_numbers, check_weights
 from mmcm.checkpoints.work_directory import checkpoints_in
 from mmcm.models.ema_decays import check_sigma_rel
@@ -18,7 +18,6 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
 
-POWER = 'sigma_rel_'  # how the names of power-function averages begin
 # A term with a smaller coefficient changes no digit of a float32 sum.
 SMALLEST = 1e-9
 EXAMPLE = 'model.ema_decays=(dict(sigma_rel=0.05), dict(sigma_rel=0.1))'
@@ -103,15 +102,10 @@ def _averages_in(path: Path) -> Iterator[SavedAverage]:
     time: Any = checkpoint.meta.get('iter')
     checkpoint.release()
     for name in [] if weights is None else kept_averages(weights):
-        if not name.startswith(POWER):
-            continue
-        check_count(f"{path}: meta['iter']", time)
-        number = name[len(POWER) :].replace('_', '.')
-        try:
-            sigma_rel = float(number)
-        except ValueError as error:
-            raise InputError(f'{path} has an average {name!r}, whose sigma_rel is no number.') from error
-        yield SavedAverage(checkpoint, name, Profile(time, check_sigma_rel(f'{path}: sigma_rel', sigma_rel)))
+        sigma_rel = average_settings(name).get('sigma_rel')
+        if sigma_rel is not None:
+            check_count(f"{path}: meta['iter']", time)
+            yield SavedAverage(checkpoint, name, Profile(time, check_sigma_rel(f'{path}: sigma_rel', sigma_rel)))
 
 
 def _sum(terms: list[tuple[SavedAverage, float]], final: Checkpoint) -> dict[str, Tensor]:

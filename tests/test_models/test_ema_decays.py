@@ -98,6 +98,7 @@ def test_decay_is_what_the_config_says():
         (1.1,),
         (-0.1,),
         (dict(sigma_rel=0.05), dict(sigma_rel=0.05)),
+        (dict(half_life=5, ramp_up=0.1), dict(ramp_up=0.1, half_life=5.0)),
         (dict(sigma_rel=0),),
         (dict(sigma_rel=LARGEST_SIGMA_REL),),
         (dict(sigma_rel=math.nan),),

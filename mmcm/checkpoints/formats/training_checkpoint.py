@@ -20,19 +20,32 @@ SETTING = re.compile(r'([a-z]+_[a-z]+)_([\d_]*\d(?:e[-+]?\d+)?)')  # of an avera
 def average_name(decay: float | Mapping[str, Any]) -> str:
     """Return the name of the average with `decay` among the modules of a model, which may not contain a dot.
 
-    0.999 is `0_999`, and dict(sigma_rel=0.05) is `sigma_rel_0_05`.
+    0.999 is `0_999`, and dict(sigma_rel=0.05) is `sigma_rel_0_05`, in whatever order and form settings are given.
     """
     if not isinstance(decay, Mapping):
         return repr(float(decay)).replace('.', '_')
-    return '_'.join(f'{key}_{value}' for key, value in decay.items() if value is not None).replace('.', '_')
+    numbers = {key: repr(float(value)).removesuffix('.0') for key, value in sorted(decay.items()) if value is not None}
+    return '_'.join(f'{key}_{number}' for key, number in numbers.items()).replace('.', '_')
+
+
+def named_average(average: str) -> str:
+    """Return the name of the average that a user calls `average`: '0.999', 'sigma_rel=0.05', 'online' or its name."""
+    decay = as_number(average)
+    if decay is not None:
+        return average_name(decay)
+    settings = {key: as_number(value) for key, _, value in (part.partition('=') for part in average.split(','))}
+    return average if None in settings.values() else average_name(settings)
+
+
+def average_settings(name: str) -> dict[str, float]:
+    """Return the settings in the name of an average, dict(sigma_rel=0.05); none for a constant decay."""
+    return {key: float(number.replace('_', '.')) for key, number in SETTING.findall(name)}
 
 
 def average_label(name: str) -> str:
     """Return what users call the average with the name `name`: '0.999', 'sigma_rel=0.05'."""
-    settings = SETTING.findall(name)
-    if settings:
-        return ','.join(f'{key}={number.replace("_", ".")}' for key, number in settings)
-    return name.replace('_', '.')
+    settings = average_settings(name)
+    return ','.join(f'{key}={value:.12g}' for key, value in settings.items()) or name.replace('_', '.')
 
 
 def own_weights(content: Any) -> dict[str, Tensor] | None:
@@ -67,11 +80,7 @@ def network_of_training(
         InputError: If there is no such average.
     """
     averages = kept_averages(weights)
-    if average is None:
-        name = averages[0] if averages else ONLINE
-    else:
-        decay = as_number(average)
-        name = re.sub('[=,.]', '_', average) if decay is None else average_name(decay)
+    name = (averages[0] if averages else ONLINE) if average is None else named_average(average)
     if name != ONLINE and name not in averages:
         choices = [ONLINE, *map(average_label, averages)]
         raise InputError(f'{path} has no average {average!r}; it has {", ".join(choices)}.')

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import PATIENCE
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / 'demo').glob('*.ipynb'))
+
+
+def test_there_are_notebooks():
+    assert [path.stem for path in NOTEBOOKS] == ['own_pictures']
 
 
 def code_of(notebook):
@@ -28,7 +34,7 @@ def test_notebook_is_stored_without_outputs_and_its_code_compiles(notebook):
 @pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda path: path.stem)
 def test_code_of_the_notebook_runs(notebook, tmp_path):
     (tmp_path / 'cells.py').write_text('\n\n'.join(code_of(notebook)), encoding='utf-8')
-    done = subprocess.run([sys.executable, 'cells.py'], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, 'cells.py'], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert 'Wrote 12 images' in done.stdout
     assert (tmp_path / 'own.png').exists()

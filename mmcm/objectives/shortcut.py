@@ -57,17 +57,14 @@ class Shortcut(FlowMapObjective):
 
     def losses(self, networks: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
         """Return the loss per image, which is the error that is logged."""
-        z, t, r, velocity, labels, more = batch
+        z, t, r, velocity, labels, _ = batch
         assert networks.target is not None
-        target = velocity
         rows = (r < t).nonzero().squeeze(1)
-        if len(rows):
-            part = Batch(
-                z[rows], t[rows], r[rows], velocity[rows], None if labels is None else labels[rows], more[rows]
-            )
-            with torch.no_grad():
-                null = null_label_of(networks.online)
-                target = velocity.index_copy(0, rows, self.two_steps(evaluated(networks.target), part, null))
+        called = at_least_one(rows)
+        part = Batch(*(None if each is None else each[called] for each in batch))  # type: ignore[arg-type]
+        with torch.no_grad():
+            found = self.two_steps(evaluated(networks.target), part, null_label_of(networks.online))
+            target = velocity.index_copy(0, rows, found[: len(rows)])
         # Older versions of autocast would take the weights that they cast without gradients for the next pass, too.
         torch.clear_autocast_cache()
         u = evaluated(networks.online)(z, t, r, labels)[0]
@@ -93,9 +90,16 @@ class Shortcut(FlowMapObjective):
         if self.guidance == 1:
             return u
         null = null_labels(labels, null_label, 'guidance')
-        unconditional = network(z, t, r, null)[0]
-        return torch.where(column(r == t), unconditional + self.guidance * (u - unconditional), u)
+        rows = at_least_one((r == t).nonzero().squeeze(1))
+        unconditional = network(z[rows], t[rows], r[rows], null[rows])[0]
+        guided = u.index_copy(0, rows, unconditional + self.guidance * (u[rows] - unconditional))
+        return torch.where(column(r == t), guided, u)
 
     def clipped(self, values: Tensor) -> Tensor:
         """Return images or velocities (N, C, H, W) within the limits of `clip`."""
         return values if self.clip is None else values.clamp(-self.clip, self.clip)
+
+
+def at_least_one(rows: Tensor) -> Tensor:
+    """Return `rows`, or the first row for none: all processes have to call a network in shards equally often."""
+    return rows if len(rows) else rows.new_zeros(1)

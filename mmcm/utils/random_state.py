@@ -21,15 +21,18 @@ def set_random_state(state: Tensor, device: torch.device) -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Restore the generators of the CPU after the block."""
+def undisturbed(device: torch.device | None = None) -> Iterator[None]:
+    """Restore the generators of the CPU, and that of `device`, after the block."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    other = None if device is None else get_random_state(device)
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
+        if device is not None and other is not None:
+            set_random_state(other, device)
 
 
 def _module(device: torch.device) -> ModuleType:

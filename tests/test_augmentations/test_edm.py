@@ -120,6 +120,19 @@ def test_translation_moves_by_an_eighth_of_the_size_for_each_unit_of_its_labels(
     assert_same(found, field(x - 2, y + 3))
 
 
+def test_transforms_together_scale_first_then_turn_and_then_move():
+    size, angle = (24, 32), 0.25 * math.pi
+    augmentation = EDMAugmentation(1.0, **{**OFF, 'scale': 1.0, 'rotate': 1.0, 'translate': 1.0})
+    y, x = torch.meshgrid(torch.arange(size[0]) - 11.5, torch.arange(size[1]) - 15.5, indexing='ij')
+    uniform = torch.tensor([[[0.0, 0, 0], [0.0, 0.625, 0], [0.0, 0, 0]]])
+    normal = torch.tensor([[[1.0, 0, 0], [0.0, 0, 0], [0.5, -1.0, 0]]])
+    found, labels = augmentation.applied(field(x, y)[None, None], uniform, normal)
+    assert labels[0].tolist() == pytest.approx([1.0, math.cos(angle) - 1, math.sin(angle), 0.5, -1.0])
+    x, y = x - 0.5 * size[1] / 8, y + size[0] / 8
+    cos, sin = math.cos(angle), math.sin(angle)
+    assert_same(found[0, 0], field((cos * x - sin * y) / 2**0.2, (sin * x + cos * y) / 2**0.2))
+
+
 def test_images_without_a_transform_are_returned_bit_for_bit():
     given = images(200, (8, 8))
     found, labels = EDMAugmentation(0.1, x_flip=0)(given)

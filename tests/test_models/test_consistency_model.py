@@ -130,7 +130,10 @@ def test_objectives_without_a_target_network_train_and_average(tmp_path, name, d
     assert 'sigma' in parts and 'sigma' not in log
     assert parts['sigma'].shape == (4,) and not parts['sigma'].requires_grad
     total.backward()
-    trained = [p for p in model.denoiser.parameters() if p.requires_grad]  # not the first stage of TCM
+    trained = [p for p in model.denoiser.parameters() if p.requires_grad]
+    frozen = [key for key, p in model.denoiser.named_parameters() if not p.requires_grad]
+    assert trained and all(key.startswith('backbone.lower.') for key in frozen)  # the first stage of TCM
+    assert bool(frozen) is (name == 'TruncatedConsistencyTuning')
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
     assert all(p.grad is not None for p in model.objective.parameters())
     model.update_averages()

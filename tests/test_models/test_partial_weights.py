@@ -142,6 +142,14 @@ def test_deeper_network_takes_the_levels_from_the_coarsest_one(source):
     assert 'not loaded, not in the checkpoint: input_blocks 1-2, output_blocks 3-5' in str(report)
 
 
+def test_levels_that_fit_equally_well_are_aligned_at_the_coarsest_one():
+    settings = dict(attention_resolutions=(), num_classes=4)
+    shallow, deep = (network(seed, channel_mult=mult, **settings) for seed, mult in ((1, (1, 1)), (2, (1, 1, 1))))
+    load_partial(deep, shallow.state_dict(), 'x.pt', range(4), 'by number')
+    own, theirs = deep.state_dict(), shallow.state_dict()
+    assert torch.equal(own['input_blocks.5.0.in_layers.2.weight'], theirs['input_blocks.3.0.in_layers.2.weight'])
+
+
 def test_deeper_network_with_a_new_coarsest_level_takes_the_fine_ones(source):
     _, report = start(source, range(4), image_size=8, channel_mult=(1, 2, 2))
     taken = {key.split('.')[1] for key in report.same if key.startswith('input_blocks')}

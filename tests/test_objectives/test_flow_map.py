@@ -221,3 +221,14 @@ def test_steps_of_shortcut_models_follow_the_target_network():
     assert [len(t) for t, *_ in target.backbone.calls] == [4, 4] and [len(t) for t, *_ in online.backbone.calls] == [8]
     log['loss'].mean().backward()
     assert online.backbone.weight.grad is not None and target.backbone.weight.grad is None
+
+
+@pytest.mark.parametrize('ratio', [0.0, 0.5, 1.0])
+def test_networks_of_shortcut_models_are_called_equally_often_whatever_the_batch_is(ratio):
+    """Else a process without steps would keep the others of a sharded training waiting."""
+    online, target = (FlowMapDenoiser(dict(type=Network)) for _ in range(2))
+    objective = OBJECTIVES.build(dict(type='Shortcut', ratio=ratio, guidance=2.0))
+    log = objective(Networks(online, target), torch.randn(8, 1, 2, 2), torch.arange(8), 0)
+    assert (len(target.backbone.calls), len(online.backbone.calls)) == (4, 1) and log['loss'].isfinite().all()
+    if not ratio:
+        assert [len(t) for t, *_ in target.backbone.calls] == [1] * 4

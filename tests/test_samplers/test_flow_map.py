@@ -15,7 +15,9 @@ def noise():
     return torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0)).double()
 
 
-@pytest.mark.parametrize('options', [dict(num_steps=1), dict(num_steps=4), dict(times=(1.0, 0.7, 0.05))])
+@pytest.mark.parametrize(
+    'options', [dict(num_steps=1), dict(num_steps=4), dict(times=(1.0, 0.7, 0.05)), dict(times=(1.0, 0.4, 0.1))]
+)
 def test_any_steps_of_the_exact_map_end_at_the_same_image(options):
     images = FlowMapSampler(**options)(gaussian_flow_map(mean=MEAN, std=STD), noise(), None)
     assert_close(images, MEAN + STD * noise())

@@ -21,7 +21,7 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.model_wrappers import unwrapped
-from mmcm.utils.random_state import get_random_state, set_random_state, undisturbed
+from mmcm.utils.random_state import undisturbed
 
 VALIDATED = 'last_validation'  # in the log of a checkpoint: the iteration of the last validation that it has seen
 
@@ -82,15 +82,12 @@ class SampleValLoop(ValLoop):
     def run(self) -> dict:
         """Validate; return the values of the metrics, none where samples are not finite."""
         model = unwrapped(self.runner.model)
-        device = next(model.parameters()).device
         sampler, model.sampler = model.sampler, self.sampler
-        state = get_random_state(device)
         try:
-            with undisturbed():
+            with undisturbed(next(model.parameters()).device):
                 return self.measure()
         finally:
             model.sampler = sampler
-            set_random_state(state, device)
 
     def measure(self) -> dict:
         """See `run`; as MMEngine's `ValLoop.run`, which knows no samples that fail."""
@@ -100,6 +97,8 @@ class SampleValLoop(ValLoop):
         self.failure = None
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
+            if self.failure is not None and not isinstance(self.runner, FlexibleRunner):
+                break  # only networks in shards have to be called by all processes equally often
         if any_process(self.failure is not None):
             self.runner.logger.warning(f'The validation has no score: {self.failure or "samples are not finite"}')
             for metric in self.evaluator.metrics:

@@ -7,7 +7,7 @@ import pytest
 from mmcm.apis.new import new_config as module
 from mmcm.apis.new import planner
 from mmcm.apis.new.budget import Costs
-from mmcm.apis.new.choose import Data, step_operations
+from mmcm.apis.new.choose import Data, augments, step_operations
 from mmcm.apis.new.measure import Measurement, TooLarge
 from mmcm.apis.new.methods import stages_of
 from mmcm.apis.new.networks import NETWORKS
@@ -108,6 +108,24 @@ def test_more_time_takes_a_larger_network(machine, tmp_path):
         result = new_config(request(folder, tmp_path, budget=budget), lambda line: None)
         widths.append(read_config(result.trainings[0].out).model.denoiser.backbone.base_channels)
     assert widths == [16, 32]  # 40 images allow no wider one
+
+
+def test_few_images_that_are_seen_often_are_augmented(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(planner, 'augments', augments)
+    folder = write_icons(tmp_path / 'images', 30, 16)
+    first, second = (
+        read_config(training.out).model
+        for training in new_config(request(folder, tmp_path, budget=3600), lambda line: None).trainings
+    )
+    assert first.augmentation.type == 'EDMAugmentation' and 'augmentation' not in second
+    assert first.denoiser.backbone.augment_dim == second.denoiser.backbone.augment_dim == 9
+
+
+@pytest.mark.parametrize('budget, batch_size', [(60, 16), (3600, 32)])
+def test_batch_is_halved_where_the_time_is_for_few_steps(machine, tmp_path, budget, batch_size):
+    folder = write_photo_crops(tmp_path / 'images', 40, (16, 16))
+    result = new_config(request(folder, tmp_path, 'ict', budget), lambda line: None)
+    assert result.trainings[0].plan.batch_size == batch_size
 
 
 def test_tuning_starts_from_a_model_of_the_zoo(machine, tmp_path):

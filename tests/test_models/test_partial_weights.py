@@ -242,6 +242,12 @@ def test_null_class_starts_at_that_of_the_checkpoint_or_at_the_mean(x, with_null
         same(evaluate(built, x, NULL), evaluate(source, x, NULL))
 
 
+def test_null_class_stays_where_the_other_classes_change_places(x):
+    source, built = network(1, null_class=True), network(9, null_class=True)
+    load_partial(built, source.state_dict(), 'x.pt', [3, 2, 1, 0], 'by name', null_row=True)
+    assert torch.equal(built.label_emb.weight, source.label_emb.weight[[3, 2, 1, 0, 4]])
+
+
 def test_classes_of_a_checkpoint_with_a_null_class_are_kept_without_it(x):
     source = network(1, null_class=True)
     built = network(9)

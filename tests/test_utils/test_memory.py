@@ -6,11 +6,14 @@ import pytest
 
 from mmcm.utils import memory, system
 
+resource = pytest.importorskip('resource')
+
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='other systems do not say it in /proc')
 
 
 def test_peak_of_a_process_is_above_what_it_has_now():
     assert 10**6 < memory.memory_of(os.getpid()) <= 1.05 * system.peak_memory()
+    assert system.peak_memory() <= 1.05 * 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_peak_is_not_that_of_the_process_that_started_this_one():

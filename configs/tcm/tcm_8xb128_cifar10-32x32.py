@@ -14,6 +14,7 @@ model = dict(
     denoiser=dict(backbone=dict(dropout=0.2)),
     init_from='work_dirs/ect-400k_1xb128_cifar10-32x32',
     objective=dict(
+        # The schedule of the first stage goes on; the limit of r / t is reached, so that the ratio stays constant.
         curriculum=dict(ratio_limit=0.999, first_stage=16),
         distance=dict(type='PseudoHuber', factor=1e-8 / (3 * 32 * 32) ** 0.5),  # c = 1e-8, as it is published
     ),

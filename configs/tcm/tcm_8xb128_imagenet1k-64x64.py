@@ -15,6 +15,7 @@ model = dict(
     denoiser=dict(backbone=dict(dropout=0.4, dropout_resolution=16)),
     init_from='work_dirs/ect_1xb128_imagenet1k-64x64',
     objective=dict(
+        # The schedule of the first stage goes on; the limit of r / t is reached, so that the ratio stays constant.
         curriculum=dict(stage_length=10000, q=4.0, ratio_limit=0.9961, first_stage=4),
         distance=dict(type='PseudoHuber', factor=0.06 / (3 * 64 * 64) ** 0.5),  # c = 0.06, as it is published
         weighting=dict(type='KarrasWeighting'),

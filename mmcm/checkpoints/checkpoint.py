@@ -16,7 +16,7 @@ from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.locate import resolve_checkpoint
 from mmcm.checkpoints.read import is_safetensors_file, read_checkpoint, read_safetensors_header
 from mmcm.checkpoints.trusted_config import CLASS_NAMES, checked_config, refuse_imports
-from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights, similar_weights
+from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights
 from mmcm.utils.errors import InputError
 
 
@@ -156,8 +156,8 @@ class Checkpoint:
         return chosen_weights(self.content, self.path, average, network)
 
     def similar_weights(self, network: nn.Module, average: str | None = None) -> ChosenWeights:
-        """Return the weights of a network that need not be the same as `network`; see `similar_weights`."""
-        return similar_weights(self.content, self.path, network, average)
+        """Return the weights of a network that need not be the same as `network`; see `chosen_weights`."""
+        return chosen_weights(self.content, self.path, average, network, similar=True)
 
     def load_into(self, network: nn.Module, average: str | None = None) -> None:
         """Load the weights of `network` into it; an InputError says how the checkpoint differs from what it needs."""

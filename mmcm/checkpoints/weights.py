@@ -58,7 +58,7 @@ class ChosenWeights(NamedTuple):
 
 
 def chosen_weights(
-    content: Any, path: str | Path, average: str | None = None, network: nn.Module | None = None
+    content: Any, path: str | Path, average: str | None = None, network: nn.Module | None = None, similar: bool = False
 ) -> ChosenWeights:
     """Return the weights of a network in the content of a checkpoint.
 
@@ -69,6 +69,7 @@ def chosen_weights(
             file of another program, the key that they are under. None takes the first average, or the online weights
             where there is none.
         network (nn.Module, optional): The network, by whose names the weights are found in other programs' files.
+        similar (bool): Whether the weights may be of another network: then those with most names in common are taken.
 
     Raises:
         InputError: If the checkpoint does not hold that average.
@@ -83,36 +84,12 @@ def chosen_weights(
     if not sets:
         raise InputError(f'{path} holds no state dict but {describe(content)}.')
     if wanted is not None and not any(each.weights.keys() == wanted.keys() for each in sets):
-        nearest = max(sets, key=lambda each: len(each.weights.keys() & wanted.keys()))
-        return ChosenWeights(network_weights(nearest.weights), None)  # `check_weights` says how they differ
+        common = [len(network_weights(each.weights).keys() & wanted.keys()) for each in sets]
+        if not similar:  # `check_weights` says how the nearest differ
+            return ChosenWeights(network_weights(sets[common.index(max(common))].weights), None)
+        sets = [each for each, number in zip(sets, common) if 2 * number >= max(common)]
     chosen = choose_set(sets, path, average)
     return ChosenWeights(network_weights(chosen.weights), chosen.place if len(sets) > 1 else None)
-
-
-def similar_weights(content: Any, path: str | Path, network: nn.Module, average: str | None = None) -> ChosenWeights:
-    """Return the weights of the network in a checkpoint that has most names in common with `network`.
-
-    Unlike `chosen_weights`, it chooses among several sets of weights also where none of them fits.
-
-    Args:
-        content (Any): Of the checkpoint.
-        path (str | Path): What errors call the checkpoint.
-        network (nn.Module): The network, which may have other classes, another depth or other shapes.
-        average (str, optional): Which of several sets; see `chosen_weights`.
-
-    Raises:
-        InputError: If the checkpoint has no weights, or does not hold that average.
-    """
-    wanted = network.state_dict()
-    if own_weights(content) is not None or find_sets(content, wanted):
-        return chosen_weights(content, path, average, network)
-    sets = find_sets(content, None)
-    if not sets:
-        raise InputError(f'{path} holds no state dict but {describe(content)}.')
-    common = [len(network_weights(each.weights).keys() & wanted.keys()) for each in sets]
-    similar = [each for each, number in zip(sets, common) if 2 * number >= max(common)]
-    chosen = choose_set(similar, path, average)
-    return ChosenWeights(network_weights(chosen.weights), chosen.place if len(similar) > 1 else None)
 
 
 def read_backbone(path: str | Path, average: str | None = None, network: nn.Module | None = None) -> dict[str, Tensor]:

@@ -76,10 +76,10 @@ class ShrinkingCurriculum:
         stage_length (int): Training steps of a stage.
         q (float): How many times smaller 1 - r / t becomes in a stage, above 1; 2 for CIFAR-10 and 4 for ImageNet in
             the authors' recipes.
-        ratio_limit (float): Largest r / t, in (0, 1], at which the step stops to shrink: 0.999 for CIFAR-10 and 0.9961
+        ratio_limit (float): Largest ratio of the stages, in (0, 1]; later stages keep it. 0.999 for CIFAR-10 and 0.9961
             for ImageNet in the recipes of Lee et al. (2024, arXiv 2410.14895). 1 is none.
-        first_stage (int): Stage of the first step, at least 0: a training that goes on from another one begins where
-            that one ended.
+        first_stage (int): Number of the stage that the first step is in, at least 0, for a training that continues
+            another one.
     """
 
     def __init__(self, stage_length: int, q: float = 2.0, ratio_limit: float = 1.0, first_stage: int = 0) -> None:

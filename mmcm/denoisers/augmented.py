@@ -38,6 +38,13 @@ class AugmentedDenoiser:
         return self.denoiser.network(x, t, labels, self.augment_labels)
 
 
+def inner_denoiser(denoiser: Any) -> Any:
+    """Return the denoiser itself, where FSDP or augmentation labels wrap it."""
+    for wrapped in ('denoiser', 'module'):  # of AugmentedDenoiser, and of FullyShardedDataParallel in it
+        denoiser = getattr(denoiser, wrapped, denoiser)
+    return denoiser
+
+
 def with_augment_labels(denoiser: Denoiser, augment_labels: Tensor | None) -> Denoiser | AugmentedDenoiser:
     """Return `denoiser` with the labels; without them, where its network does not know them or there are none."""
     if augment_labels is None or getattr(denoiser.backbone, 'augment_dim', None) is None:

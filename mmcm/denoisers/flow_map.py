@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.base import Denoiser
 from mmcm.denoisers.noise_conditioning import DEFAULT
 from mmcm.noise.linear_path import time_of
@@ -139,14 +140,7 @@ class FlowMapDenoiser(Denoiser):
 
 def is_flow_map(denoiser: Any) -> bool:
     """Return whether `denoiser` is a flow map, also as FSDP or augmentation labels wrap it."""
-    return isinstance(unwrapped(denoiser), FlowMapDenoiser)
-
-
-def unwrapped(denoiser: Any) -> Any:
-    """Return the denoiser itself, where FSDP or augmentation labels wrap it."""
-    for wrapped in ('denoiser', 'module'):  # of AugmentedDenoiser, and of FullyShardedDataParallel in it
-        denoiser = getattr(denoiser, wrapped, denoiser)
-    return denoiser
+    return isinstance(inner_denoiser(denoiser), FlowMapDenoiser)
 
 
 def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:
@@ -154,13 +148,13 @@ def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tupl
     check_number('guidance', scale)
     if not 1 <= scale < float('inf'):
         raise InputError(f'guidance has to be a number from 1 on, which is no guidance, got {scale}.')
-    return float(scale), check_interval(interval)
+    return float(scale), check_times(interval)
 
 
-def check_interval(interval: Sequence[float]) -> tuple[float, float]:
+def check_times(interval: Sequence[float]) -> tuple[float, float]:
     """Return the smallest and the largest time of an interval; an InputError unless 0 <= low <= high <= 1."""
     values = tuple(interval) if isinstance(interval, (list, tuple)) else ()
-    if len(values) != 2 or not all(isinstance(value, (int, float)) for value in values):
+    if len(values) != 2 or not all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in values):
         raise InputError(f'guidance_interval has to be two times, such as (0.0, 0.8), got {interval!r}.')
     low, high = values
     if not 0 <= low <= high <= 1:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmcm.models.averages import evaluating
 from mmcm.models.output_check import OutputCheck
-from mmcm.models.sampling import Sampling, check_sampler
+from mmcm.models.sampling import Sampling
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.noise.schedules import karras_sigmas
 from mmcm.operators import EditingOperator, Tiles, tiled
@@ -90,9 +90,8 @@ class Editing(Sampling):
         noise = SampleNoise(range(total)) if noise is None else noise
         # Around what is known, as in the paper; the released code leaves it to the caller, and has no caller.
         latents = operator.start(known, noise.randn_like(known), sampler.first_sigma)
-        check_sampler(self.denoiser, sampler)
         check = OutputCheck(self.inference_denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, self.inference_denoiser, check, sampler.follows_ode)
+        denoise = self._denoise_with(labels, clip, self.inference_denoiser, check, sampler)
         if tiles is not None:
             denoise = tiled(denoise, tiles, batch_size)
         with evaluating(self.inference_denoiser):

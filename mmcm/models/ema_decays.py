@@ -78,7 +78,7 @@ class HalfLifeDecay(EMADecay):
 def exponent_of(sigma_rel: float) -> float:
     """Return the exponent gamma of the power function whose profile has the deviation `sigma_rel`.
 
-    It is the positive root of (gamma + 2)^2 (gamma + 3) = (gamma + 1) / sigma_rel^2; see `sigma_rel_of`.
+    It is the positive root of sigma_rel = sqrt(gamma + 1) / ((gamma + 2) sqrt(gamma + 3)) (Karras et al., App. C).
     """
     variance = 1 / sigma_rel**2
     # Newton's method from above: the cubic is convex there, so no step overshoots.
@@ -90,11 +90,6 @@ def exponent_of(sigma_rel: float) -> float:
         if abs(step) <= 1e-14 * (1 + gamma):
             break
     return max(gamma, 0.0)
-
-
-def sigma_rel_of(gamma: float) -> float:
-    """Return sqrt(gamma + 1) / ((gamma + 2) sqrt(gamma + 3)), the deviation of the profile (Karras et al., App. C)."""
-    return math.sqrt(gamma + 1) / ((gamma + 2) * math.sqrt(gamma + 3))
 
 
 def check_sigma_rel(name: str, value: Any) -> float:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmcm.denoisers import Denoiser
-from mmcm.denoisers.flow_map import unwrapped
+from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.samplers.base import Sampler
 from mmcm.samplers.rehearsal import rehearse
 from mmcm.utils.checks import check_number
@@ -201,7 +201,7 @@ def check_guided(
             'null class. Leave guidance out, or train with model.denoiser.backbone.null_class=True and '
             'model.label_dropout=0.1.'
         )
-    if getattr(unwrapped(denoiser), 'guided', False):
+    if getattr(inner_denoiser(denoiser), 'guided', False):
         raise InputError(
             f'{place}={guidance.scale} is for networks that are guided by two estimates, and this one takes guidance '
             'as an input: set model.denoiser.guidance and model.denoiser.guidance_interval.'

@@ -29,7 +29,7 @@ class Sampling(BaseModel):
     Attributes:
         denoiser (Denoiser): The trained denoiser D(x, sigma).
         emas (nn.ModuleDict): Its averages, by the names that `average_name` gives their decays.
-        ema_decays (tuple[float, ...]): The decays; the first average samples.
+        ema_decays (tuple[float | dict, ...]): The decays; the first average samples.
         sampler (Sampler, optional): The sampler.
         guidance (Guidance): The guidance that the model samples with, unless another one is asked for.
         guide (Guide, optional): The second network of autoguidance.
@@ -37,7 +37,7 @@ class Sampling(BaseModel):
 
     denoiser: Denoiser
     emas: nn.ModuleDict
-    ema_decays: tuple[float, ...]
+    ema_decays: tuple[float | dict, ...]
     sampler: Sampler | None
     guidance: Guidance
     guide: Guide | None
@@ -166,14 +166,13 @@ class Sampling(BaseModel):
         guidance: Guidance | None = None,
     ) -> Tensor:
         """Sample images from arguments that are checked already; see `sample`, which checks them."""
-        check_sampler(self.denoiser, sampler)
         denoiser = self.denoiser if online else self.inference_denoiser
         device = self._inference_device
         if latents is None:
             latents = noise.randn(num_samples, *self.image_shape, device=device)
         latents = latents.to(device, torch.float32)
         check = OutputCheck(denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, denoiser, check, sampler.follows_ode, guidance)
+        denoise = self._denoise_with(labels, clip, denoiser, check, sampler, guidance)
         with evaluating(denoiser):
             images = check.note(sampler(denoise, latents, noise.randn_like, callback))
         check.finish()
@@ -223,22 +222,25 @@ class Sampling(BaseModel):
         clip: bool,
         denoiser: nn.Module,
         check: OutputCheck,
-        follows_ode: bool = False,
+        sampler: Sampler,
         guidance: Guidance | None = None,
     ) -> Denoise:
         """Return the function of x and sigma that samplers call; `check` sees its output before that is clipped.
 
         A third argument has the indices of the samples that x holds, where it holds some of them; `next_sigma` has
-        the levels that a step of a flow map leads to. `follows_ode` is that of the sampler, `guidance` by default that
-        of the model.
+        the levels that a step of a flow map leads to. `guidance` is by default that of the model.
+
+        Raises:
+            InputError: If the sampler or the guidance does not fit the denoiser.
         """
+        check_sampler(denoiser, sampler)
         labels = None if labels is None else labels.to(self._inference_device)
         guidance = self.guidance if guidance is None else guidance
         guide = self.guide.on(self._inference_device) if self.guide is not None and guidance.acts else None
         network = guided(denoiser, guidance, self.null_label, guide)
 
         def denoise(x: Tensor, sigma: Tensor, rows: Tensor | None = None, next_sigma: Tensor | None = None) -> Tensor:
-            levels = step_levels(denoiser, sigma, next_sigma, follows_ode)
+            levels = step_levels(denoiser, sigma, next_sigma, sampler.follows_ode)
             x0 = check.note(network(x, sigma, labels if rows is None or labels is None else labels[rows], **levels))
             return x0.clamp(-1, 1) if clip else x0
 

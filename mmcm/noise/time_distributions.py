@@ -91,7 +91,7 @@ class DyadicTimes:
         places = torch.arange(num_steps, device='cpu')
         exponent[:num_steps] = (self.num_levels - 1 - places * self.num_levels // max(num_steps, 1)).float()
         size = 2**-exponent
-        # A multiple of the size: 1 for the least number below, `size` for the greatest.
+        # t is one of size, 2 size, ..., 1.
         t = 1 - size * (torch.rand(num, dtype=torch.float32, device='cpu') / size).floor()
         return torch.stack([t, torch.where(torch.arange(num, device='cpu') < num_steps, t - size, t)], dim=1)
 

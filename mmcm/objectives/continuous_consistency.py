@@ -2,12 +2,13 @@
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmcm.denoisers.augmented import AugmentedDenoiser
+from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.trigflow import TrigFlowDenoiser
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.loss_second_moment import build_sigma_distribution
@@ -75,9 +76,9 @@ class ContinuousConsistency(Objective):
 
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:
         """Compute the loss per image; see `Objective`. The log also gets its parts, the size of the tangent, and r."""
-        denoiser = networks.online
-        trained = denoiser.denoiser if isinstance(denoiser, AugmentedDenoiser) else denoiser
-        if not isinstance(denoiser, (TrigFlowDenoiser, AugmentedDenoiser)) or not isinstance(trained, TrigFlowDenoiser):
+        denoiser: Any = networks.online
+        trained = inner_denoiser(denoiser)
+        if not isinstance(trained, TrigFlowDenoiser):
             raise InputError(
                 f'{type(self).__name__} trains a TrigFlowDenoiser, got a {type(trained).__name__}: set '
                 "model.denoiser.type='TrigFlowDenoiser'."

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mmcm.denoisers.flow_map import GuidanceInputs, check_interval, is_flow_map, unwrapped
+from mmcm.denoisers.augmented import inner_denoiser
+from mmcm.denoisers.flow_map import GuidanceInputs, check_times, is_flow_map
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.linear_path import sigma_of
 from mmcm.noise.time_distributions import TimeDistribution
@@ -103,7 +104,7 @@ class GuidedTarget:
             raise InputError(f'guidance has to be positive and mixture in [0, 1), got {scale} and {mixture}.')
         self.scale = scale
         self.mixture = mixture
-        self.low, self.high = check_interval(interval)
+        self.low, self.high = check_times(interval)
 
     @torch.no_grad()
     def __call__(self, network: Velocities, null_label: int | None, batch: Batch) -> Tensor:
@@ -120,9 +121,22 @@ class GuidedTarget:
         return torch.where(column(inside), guided, batch.velocity)
 
 
+def along(
+    tangent: Callable[..., Tensor],
+    mean_velocity: Callable[[Tensor, Tensor], Tensor],
+    z: Tensor,
+    t: Tensor,
+    velocity: Tensor,
+) -> Tensor:
+    """Return du/dt (N, C, H, W) of u(z, t) along `velocity`, with r fixed: v dz u + dt u."""
+    # In full precision: differences need it, and autocast has no forward mode.
+    with torch.autocast(z.device.type, enabled=False):
+        return tangent(mean_velocity, z, t, velocity, torch.ones_like(t))
+
+
 def null_label_of(denoiser: Any) -> int | None:
     """Return the null class of the network of a denoiser, None where it has none."""
-    return unwrapped(denoiser).null_label
+    return inner_denoiser(denoiser).null_label
 
 
 def null_labels(labels: Tensor | None, null_label: int | None, what: str) -> Tensor:
@@ -139,8 +153,8 @@ def check_flow_map(objective: Objective, denoiser: Any) -> None:
     """Raise an InputError unless `denoiser` is a flow map."""
     if not is_flow_map(denoiser):
         raise InputError(
-            f'{type(objective).__name__} trains a FlowMapDenoiser, got a {type(unwrapped(denoiser)).__name__}: set '
-            "model.denoiser.type='FlowMapDenoiser'."
+            f'{type(objective).__name__} trains a FlowMapDenoiser, got a {type(inner_denoiser(denoiser)).__name__}: '
+            "set model.denoiser.type='FlowMapDenoiser'."
         )
 
 

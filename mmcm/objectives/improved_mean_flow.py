@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from mmcm.denoisers.flow_map import GuidanceInputs, unwrapped
+from mmcm.denoisers.augmented import inner_denoiser
+from mmcm.denoisers.flow_map import GuidanceInputs
 from mmcm.objectives.base import Networks
-from mmcm.objectives.flow_map import Batch, FlowMapObjective, evaluated, null_label_of, null_labels, squared
+from mmcm.objectives.flow_map import Batch, FlowMapObjective, along, evaluated, null_label_of, null_labels, squared
 from mmcm.objectives.solvers import column
 from mmcm.registry import OBJECTIVES, TANGENTS
 from mmcm.utils.checks import check_number
@@ -67,7 +68,7 @@ class ImprovedMeanFlow(FlowMapObjective):
         """Return the loss per image; the log also gets the errors of both parts before their weights."""
         network = evaluated(networks.online)
         z, t, r, _, labels, _ = batch
-        inputs = self.guidance_of(batch) if unwrapped(networks.online).guided else None
+        inputs = self.guidance_of(batch) if inner_denoiser(networks.online).guided else None
 
         def velocity_at(labels: Tensor | None, guidance: GuidanceInputs | None) -> Tensor:
             u, v = network(z, t, t, labels, guidance)
@@ -90,9 +91,7 @@ class ImprovedMeanFlow(FlowMapObjective):
         def mean_velocity(z: Tensor, t: Tensor) -> Tensor:
             return network(z, t, r, labels, inputs)[0]
 
-        # In full precision: differences need it, and autocast has no forward mode.
-        with torch.autocast(z.device.type, enabled=False):
-            slope = self.tangent(mean_velocity, z, t, direction, torch.ones_like(t))
+        slope = along(self.tangent, mean_velocity, z, t, direction)
         u, v = network(z, t, r, labels, inputs)
         error = squared(u + column(t - r) * slope - target)
         log = dict(loss=self.weighted(error), error=error.detach(), slope=squared(slope).sqrt())

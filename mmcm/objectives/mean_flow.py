@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from mmcm.objectives.base import Networks
-from mmcm.objectives.flow_map import Batch, FlowMapObjective, GuidedTarget, evaluated, null_label_of, squared
+from mmcm.objectives.flow_map import Batch, FlowMapObjective, GuidedTarget, along, evaluated, null_label_of, squared
 from mmcm.objectives.solvers import column
 from mmcm.registry import OBJECTIVES, TANGENTS
 
@@ -53,9 +52,7 @@ class MeanFlow(FlowMapObjective):
         def mean_velocity(z: Tensor, t: Tensor) -> Tensor:
             return network(z, t, r, labels)[0]
 
-        # In full precision: differences need it, and autocast has no forward mode.
-        with torch.autocast(z.device.type, enabled=False):
-            slope = self.tangent(mean_velocity, z, t, velocity, torch.ones_like(t))
+        slope = along(self.tangent, mean_velocity, z, t, velocity)
         target = velocity - column(t - r) * slope
         error = squared(mean_velocity(z, t) - target)
         return dict(loss=self.weighted(error), error=error.detach(), slope=squared(slope).sqrt())

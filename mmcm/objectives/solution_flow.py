@@ -22,7 +22,7 @@ class SolutionFlow(FlowMapObjective):
 
     with l = t - ratio (t - s), and for s = t weight / D |u(z_t, t, t) - v|^2. The weight is 1 / (mean square + c)^p.
     The factor ratio / 2, that of the authors' program, makes the gradient in u independent of the ratio: it is the
-    weight times the quotient, as of MeanFlow in the limit. The path is linear, and f is the paper's Euler
+    weight times the quotient, half of MeanFlow's in the limit. The path is linear, and f is the paper's Euler
     parametrisation.
 
     Args:

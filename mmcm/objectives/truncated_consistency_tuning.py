@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.truncated import TruncatedDenoiser
 from mmcm.objectives.base import Networks
 from mmcm.objectives.easy_consistency_tuning import EasyConsistencyTuning
@@ -71,7 +72,7 @@ class TruncatedConsistencyTuning(EasyConsistencyTuning):
 
 def transition_of(networks: Networks) -> float:
     """Return the transition time of the trained denoiser; an InputError if it has none."""
-    denoiser = getattr(networks.online, 'denoiser', networks.online)  # within AugmentedDenoiser
+    denoiser = inner_denoiser(networks.online)
     if not isinstance(denoiser, TruncatedDenoiser):
         raise InputError(
             f'TruncatedConsistencyTuning trains a TruncatedDenoiser, got a {type(denoiser).__name__}: set '

@@ -14,13 +14,17 @@ from mmcm.models.ema_decays import (
     check_restarts,
     decay_of,
     exponent_of,
-    sigma_rel_of,
 )
 from mmcm.utils.errors import InputError
 from support.digits import build, objective_config
 from support.parity import Fixture
 
 EDM2 = Fixture('edm2_phema')
+
+
+def sigma_rel_of(gamma):
+    """The deviation of the profile proportional to t^gamma on [0, 1]."""
+    return math.sqrt(gamma + 1) / ((gamma + 2) * math.sqrt(gamma + 3))
 
 
 def test_exponents_and_deviations_are_edm2s():

@@ -9,6 +9,8 @@ import pickle
 import random
 import shutil
 import struct
+import sys
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,38 @@ def encoded(form, mode='RGB', **options):
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
+
+
+def snapshot():
+    """A snapshot as EDM pickles it, of one linear layer."""
+    persistence = types.ModuleType('torch_utils.persistence')
+
+    def _reconstruct_persistent_obj(meta):
+        raise NotImplementedError
+
+    class Persistent:
+        def __init__(self, class_name, **state):
+            self.meta = dict(type='class', version=6, module_src='', class_name=class_name, state=state)
+
+        def __reduce__(self):
+            return _reconstruct_persistent_obj, (self.meta,)
+
+    _reconstruct_persistent_obj.__module__ = persistence.__name__
+    _reconstruct_persistent_obj.__qualname__ = _reconstruct_persistent_obj.__name__
+    persistence._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    weight = torch.nn.Parameter(torch.arange(150, dtype=torch.float32).view(50, 3))
+    scale = np.sqrt(np.float64(0.5))
+    layer = Persistent('Linear', _parameters=dict(weight=weight, bias=None), _buffers={}, _modules={}, scale=scale)
+    settings = dict(img_resolution=8, model_channels=4, channel_mult=[1], num_blocks=0, attn_resolutions=[])
+    unet = Persistent('SongUNet', _modules=dict(enc=torch.nn.ModuleDict()), _init_args=(), _init_kwargs=settings)
+    network = Persistent('EDMPrecond', _modules=dict(model=unet, layer=layer), _init_args=(), _init_kwargs={})
+    modules = {name: sys.modules.get(name) for name in ('torch_utils', persistence.__name__)}
+    sys.modules.update({'torch_utils': types.ModuleType('torch_utils'), persistence.__name__: persistence})
+    try:
+        return pickle.dumps(dict(ema=network, dataset_kwargs=dict(path='x')), 4)
+    finally:
+        for name, module in modules.items():
+            sys.modules.pop(name) if module is None else sys.modules.update({name: module})
 
 
 def npz(compressed=False, **arrays):
@@ -293,6 +327,7 @@ TARGETS = dict(
         mutate.of_pickle,
         at('x.pth', read_weights_file),
     ),
+    snapshot=Target([snapshot()], mutate.of_pickle, at('x.pkl', read_weights_file)),
     safetensors=Target(
         [save(content, dict(config='model = dict(a=1)')) for content in checkpoints()[:3:2]],
         mutate.of_safetensors,

@@ -49,7 +49,7 @@ class ResampledConv2d(nn.Module):
         if kernel_size:
             conv = nn.Conv2d(channels, out_channels, kernel_size)  # for its initial values
             self.weight, self.bias = conv.weight, conv.bias
-        taps = torch.tensor([*resample_filter], dtype=torch.float32)
+        taps = torch.tensor([*resample_filter], dtype=torch.float32, device=None)
         self.register_buffer('resample_filter', (taps.outer(taps) / taps.sum() ** 2)[None, None])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class FourierEmbedding(nn.Module):
 
     def __init__(self, channels: int, scale: float = 16.0) -> None:
         super().__init__()
-        self.register_buffer('freqs', torch.randn(channels // 2, dtype=torch.float32) * scale)
+        self.register_buffer('freqs', torch.randn(channels // 2, dtype=torch.float32, device=None) * scale)
 
     def forward(self, t: Tensor) -> Tensor:
         """Return cosines, then sines, of `t` (N,): (N, channels), float32."""

@@ -19,6 +19,7 @@ from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
 from support.digits import BACKBONE, build, model_config, randomise
+from support.hostile_snapshots import SNAPSHOT
 
 ROOT = Path(__file__).parents[2]
 SAMPLERS_TO_EXPORT = [
@@ -223,6 +224,17 @@ def test_every_sampler_is_exported(tmp_path, config):
     model, sampler = unconditional(), SAMPLERS.build(config)
     export(model, tmp_path / 'net.pt2', sampler)
     assert largest_difference(tmp_path / 'net.pt2', model, 4, sampler) <= 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('suffix', FORMATS)
+def test_network_of_a_snapshot_of_edm_is_exported(tmp_path, suffix):
+    if suffix == '.onnx':
+        pytest.importorskip('onnxscript')
+    inferencer = ConsistencyModelInferencer(SNAPSHOT, device='cpu')
+    sampler = dict(type='EulerSampler', num_steps=1)
+    export(inferencer, tmp_path / f'x{suffix}', SAMPLERS.build(sampler))
+    assert largest_difference(tmp_path / f'x{suffix}', inferencer.model, 3, SAMPLERS.build(sampler)) < 1e-4
 
 
 def test_network_that_saves_memory_in_training_is_exported(tmp_path):

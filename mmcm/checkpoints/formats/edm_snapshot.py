@@ -1,22 +1,17 @@
-"""Snapshots of EDM and EDM2 (.pkl): the weights of their network, and its config as one of ours.
+"""Config of the network in a snapshot of EDM or EDM2, as one of ours.
 
-A snapshot is a dictionary with the average of the network under `ema`, beside the loss, the augmentation or the
-encoder. The network is EDM's preconditioning (`EDMPrecond`, `Precond`) around a U-Net, each with the arguments that it
-was made with.
+The network is EDM's preconditioning (`EDMPrecond`, `Precond`) around a U-Net, each with the arguments that it was made
+with.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from mmcm.checkpoints.formats.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
+from mmcm.checkpoints.persistent_pickle import PersistentObject
+from mmcm.checkpoints.snapshot import Snapshot
 from mmcm.checkpoints.trusted_config import checked_config, shown
-from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 
-NETWORK = 'ema'
 C_NOISE = 'log(sigma) / 4'
 SONG_UNET = dict(  # EDM's names of settings, ours, and EDM's defaults
     model_channels=('base_channels', 128),
@@ -42,51 +37,21 @@ IMAGENET = 1000  # classes, whose names are known
 NUM_STEPS = 18, 40  # of Heun's method, for images of up to 32 pixels and for larger ones (Karras et al., 2022, Table 2)
 
 
-class Snapshot:
-    """The content of a snapshot, of which nothing was run.
-
-    Args:
-        path (str | Path): The file.
-
-    Attributes:
-        objects (dict[str, Any]): Its content by key: networks and other parts are `PersistentObject`s.
+def snapshot_config(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the config of the network of a snapshot: `model`, and `class_names` where they are those of ImageNet.
 
     Raises:
-        ForeignName: If it names a function or class that no snapshot needs.
-        Unreadable: If it is damaged, asks for more than it holds, or is no snapshot.
-        OSError: If it cannot be read.
+        InputError: If there is no counterpart of the network here, or it is larger than its weights allow.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-        found = read_persistent_pickle(Path(path))
-        if not isinstance(found, dict) or not isinstance(found.get(NETWORK), PersistentObject):
-            keys = shown(list(found)) if isinstance(found, dict) else f'a {type(found).__name__}'
-            raise Unreadable(f'it holds no network under the key {NETWORK!r} but {keys}')
-        self.objects: dict[str, Any] = found
-        self.network: PersistentObject = found[NETWORK]
-        self.weights: dict[str, dict[str, Tensor]] = {NETWORK: state_dict(self.network)}
-
-    def config(self) -> dict[str, Any]:
-        """Return the config of the model: `model`, and `class_names` where the classes are those of ImageNet.
-
-        Raises:
-            InputError: If there is no counterpart of the network here, or it is larger than its weights allow.
-        """
-        try:
-            config = _named(self.network, PRECONDITIONINGS)(self.network)
-        except InputError as error:
-            raise InputError(f'{self.path}: {error}') from error
-        return checked_config(config, self.path, self.num_weights)
-
-    @property
-    def num_weights(self) -> int:
-        """Number of weights of the network."""
-        return sum(value.numel() for value in self.weights[NETWORK].values())
+    try:
+        config = _named(snapshot.network, PRECONDITIONINGS)(snapshot.network)
+    except InputError as error:
+        raise InputError(f'{snapshot.path}: {error}') from error
+    return checked_config(config, snapshot.path, snapshot.num_weights)
 
 
 def edm_config(network: PersistentObject) -> dict[str, Any]:
-    """Return the config of a network of EDM (`EDMPrecond`); see `Snapshot.config`."""
+    """Return the config of a network of EDM (`EDMPrecond`); see `snapshot_config`."""
     unet = _module(network, 'model')
     backbone = _named(unet, BACKBONES)(unet)
     denoiser: dict[str, Any] = dict(type='KarrasDenoiser', backbone=backbone, boundary=False, c_noise=C_NOISE)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmcm.checkpoints.checkpoint import Checkpoint
-from mmcm.checkpoints.formats.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
+from mmcm.checkpoints.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.read import read_checkpoint
 from mmcm.utils.errors import InputError
 from support import hostile_snapshots

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mmcm.backbones.edm_unet import EDMUNet
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
@@ -65,6 +66,9 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
+        if isinstance(denoiser.backbone, EDMUNet):
+            kind = type(denoiser.backbone).__name__
+            raise InputError(f"OpenAI's program has no network like a {kind}: convert to mmcm (.safetensors).")
         if getattr(denoiser.backbone, 'num_conditions', 0):
             raise InputError(
                 f"OpenAI's network takes one time, and that of a {type(denoiser).__name__} has further conditions "

@@ -1,5 +1,7 @@
 """Networks F(x, t)."""
 
 from mmcm.backbones.adm_unet import ADMUNet
+from mmcm.backbones.dhariwal_unet import DhariwalUNet
+from mmcm.backbones.song_unet import SongUNet
 
-__all__ = ['ADMUNet']
+__all__ = ['ADMUNet', 'DhariwalUNet', 'SongUNet']

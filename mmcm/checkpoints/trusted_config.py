@@ -222,6 +222,8 @@ LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
 WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
 CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
 AUGMENT_LABELS = Number(1, 1024, whole=True)  # EDM has 9
+NOISE_MULT = Number(1, 16, whole=True)  # NCSN++ has 2
+FILTER_TAP = Number(1, 1000, whole=True)  # NCSN++ has 1, 3, 3, 1
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
@@ -241,31 +243,42 @@ KARRAS = dict(num_steps=Maybe(STEPS), sigmas=LEVELS_OF_STEPS, **SCHEDULE)
 CHURN = dict(**KARRAS, s_churn=SIGMA, s_tmin=SIGMA, s_tmax=Number(0, math.inf), s_noise=SIGMA)
 
 
-BACKBONES = dict(
+UNET = dict(  # settings of all U-Nets here
+    image_size=Several(SIDE, 2, alone=True),
+    base_channels=BASE_CHANNELS,
+    num_res_blocks=RES_BLOCKS,
+    attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
+    channel_mult=Several(WIDENING, LEVELS),
+    in_channels=IMAGE_CHANNELS,
+    out_channels=IMAGE_CHANNELS,
+    num_classes=Maybe(CLASSES),
+    dropout=Number(0, 1),
+    use_checkpoint=FLAG,
+    augment_dim=Maybe(AUGMENT_LABELS),
+    null_class=FLAG,
+    dropout_resolution=Maybe(SIDE),
+)
+BACKBONES: dict[str, dict[str, Any]] = dict(
     ADMUNet=dict(
-        image_size=Several(SIDE, 2, alone=True),
-        base_channels=BASE_CHANNELS,
-        num_res_blocks=RES_BLOCKS,
-        attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
-        channel_mult=Several(WIDENING, LEVELS),
-        in_channels=IMAGE_CHANNELS,
-        out_channels=IMAGE_CHANNELS,
-        num_classes=Maybe(CLASSES),
+        **UNET,
         num_heads=HEADS,
         num_head_channels=Maybe(HEAD_CHANNELS),
         scale_shift_norm=FLAG,
         resblock_updown=FLAG,
-        dropout=Number(0, 1),
-        use_checkpoint=FLAG,
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
         patch_size=PATCH_SIDE,
-        augment_dim=Maybe(AUGMENT_LABELS),
-        null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
-        dropout_resolution=Maybe(SIDE),
-    )
+    ),
+    SongUNet=dict(
+        **UNET,
+        embedding=Choice(('positional', 'fourier')),
+        encoder=Choice(('standard', 'residual')),
+        noise_mult=NOISE_MULT,
+        resample_filter=Several(FILTER_TAP, 16),
+    ),
+    DhariwalUNet=dict(**UNET),
 )
 BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
@@ -407,7 +420,7 @@ def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Pa
 
 
 def check_cost(place: str, backbone: dict) -> None:
-    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any published one."""
+    """Raise an InputError if a U-Net takes far more memory or time for one image than any published one."""
     needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
@@ -431,7 +444,7 @@ def check_cost(place: str, backbone: dict) -> None:
 
 
 def check_num_weights(backbone: dict, num_weights: int) -> None:
-    """Raise an InputError if an ADMUNet needs more weights than the file with its config holds."""
+    """Raise an InputError if a U-Net needs more weights than the file with its config holds."""
     # A lower bound: the second 3 x 3 convolution of each residual block keeps the width.
     least = sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
     if least > num_weights:
@@ -441,7 +454,7 @@ def check_num_weights(backbone: dict, num_weights: int) -> None:
 
 
 def widths_of(backbone: dict) -> list[int]:
-    """Return the channels of each level of an ADMUNet."""
+    """Return the channels of each level of a U-Net."""
     return [backbone['base_channels'] * mult for mult in backbone['channel_mult']]
 
 

@@ -31,8 +31,8 @@ FAMILIES = (  # a name that the networks of a family have, and what to do with t
     ),
     (
         r'(model\.|unet\.|ema\.)*enc\.\d+x\d+_(conv|block0|aux)\w*\..*',
-        'the names are those of a network of EDM or '
-        'EDM2, which is none of this kind: sample there, and measure the images by mmcm test --samples',
+        'the names are those of a network of EDM or EDM2: choose the config of that network, or name its snapshot '
+        '(.pkl), which holds its settings',
     ),
     (
         r'(model\.)?downs\.\d+\.\d+\..*',

@@ -45,11 +45,35 @@ def fill(shapes, salt=''):
     for key, shape in shapes.items():
         draw = np.random.RandomState(zlib.crc32((salt + key).encode())).standard_normal(tuple(shape))
         if len(shape) > 1:
-            draw /= np.sqrt(np.prod(shape[1:]))
+            draw = draw / np.sqrt(np.prod(shape[1:]))
+        elif len(shape) == 0:  # gains
+            draw = 1 + 0.1 * draw
+        elif key.endswith(('freqs', 'phases')):
+            draw = 3 * draw
         else:
             draw = 1 + 0.1 * draw if key.endswith('weight') else 0.05 * draw
-        weights[key] = torch.from_numpy(draw.astype(np.float32))
+        weights[key] = torch.from_numpy(np.asarray(draw, dtype=np.float32))
     return weights
+
+
+def edm2_config(options):
+    """Translate the constructor options of EDM2's reference into an EDM2UNet config; labels may be missing."""
+    classes = options['label_dim'] or None
+    return dict(
+        type='EDM2UNet',
+        image_size=options['img_resolution'],
+        in_channels=options['img_channels'],
+        out_channels=options['img_channels'],
+        num_classes=classes,
+        null_class=classes is not None,
+        base_channels=options['model_channels'],
+        dropout=options['dropout'],
+        num_res_blocks=options.get('num_blocks', 3),
+        attention_resolutions=options.get('attn_resolutions', (16, 8)),
+        channel_mult=options.get('channel_mult', (1, 2, 3, 4)),
+        num_head_channels=options.get('channels_per_head', 64),
+        log_variance_channels=options.get('logvar_channels', 128),
+    )
 
 
 def adm_config(options):

@@ -87,7 +87,7 @@ class Block(nn.Module):
     def _attended(self, qkv: Tensor) -> Tensor:
         """Return the values (N, C, H, W) by cosine attention (Appendix B.3) of `qkv` (N, 3 C, H, W)."""
         batch, _, height, width = qkv.shape
-        qkv = qkv.view(batch, self.num_heads, -1, 3, height * width)  # (N, heads, d, 3, T)
+        qkv = qkv.reshape(batch, self.num_heads, -1, 3, height * width)  # (N, heads, d, 3, T)
         q, k, v = (each.transpose(2, 3) for each in normalize(qkv, dims=[2]).unbind(3))
         attended = F.scaled_dot_product_attention(q, k, v)  # (N, heads, T, d)
         return attended.transpose(2, 3).reshape(batch, -1, height, width)

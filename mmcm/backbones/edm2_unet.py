@@ -180,8 +180,12 @@ class EDM2UNet(BaseModule):
         return self.logvar_linear(features).squeeze(1).float()
 
     def normalize_weights(self) -> None:
-        """Normalise all weights in place: forced weight normalisation, before each training step."""
+        """Normalise all weights that are trained, in place: forced weight normalisation, before each training step."""
         normalize_weights(self.modules())
+
+    def train_log_variance(self, is_trained: bool) -> None:
+        """Set whether u(t) is trained; where the objective does not read it, its weights get no gradient."""
+        self.logvar_linear.requires_grad_(is_trained)
 
 
 class UNet(nn.Module):

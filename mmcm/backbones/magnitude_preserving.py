@@ -23,7 +23,7 @@ def normalize(x: Tensor, dims: Sequence[int] | None = None, eps: float = EPSILON
         eps (float): What the root mean square is raised by.
     """
     dims = list(range(1, x.ndim)) if dims is None else list(dims)
-    size = torch.linalg.vector_norm(x, dim=dims, keepdim=True, dtype=torch.float32)
+    size = torch.linalg.vector_norm(x, dim=dims, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     num_values = math.prod(x.shape[dim] for dim in dims)
     return x / (eps + size / math.sqrt(num_values)).to(x.dtype)
 
@@ -111,17 +111,20 @@ class MPConv(nn.Module):
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`."""
-        # Filters in float32: the squares of a fan-in in half precision would lose digits.
-        weight = normalize(self.weight.float())
+        weight = self.normalized()
         weight = (weight * (gain / math.sqrt(weight[0].numel()))).to(x.dtype)
         if weight.ndim == 2:
             return F.linear(x, weight)
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
 
+    def normalized(self) -> Tensor:
+        """Return the filters with a root mean square of 1, at least in float32: half precision would lose digits."""
+        return normalize(self.weight.to(torch.promote_types(self.weight.dtype, torch.float32)))
+
 
 @torch.no_grad()
 def normalize_weights(modules: Iterable[nn.Module]) -> None:
-    """Normalise the weights of each `MPConv` among `modules` in place; see there."""
+    """Normalise the weights of each `MPConv` among `modules` in place, unless they are frozen; see there."""
     for module in modules:
-        if isinstance(module, MPConv):
-            module.weight.copy_(normalize(module.weight.float()))
+        if isinstance(module, MPConv) and module.weight.requires_grad:
+            module.weight.copy_(module.normalized())

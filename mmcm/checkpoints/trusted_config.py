@@ -225,6 +225,7 @@ AUGMENT_LABELS = Number(1, 1024, whole=True)  # EDM has 9
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
+FEATURES = Number(1, 65536, whole=True)  # of a noise level: EDM2 has 128
 SCALES = Number(1, 100_000, whole=True)  # the methods here train with 10 to 8192
 STEPS = Number(1, 10_000, whole=True)  # each one or two calls of the network: DDPM has 4000
 INDEX = Number(0, 100_000, whole=True)
@@ -265,7 +266,30 @@ BACKBONES = dict(
         null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
         dropout_resolution=Maybe(SIDE),
-    )
+    ),
+    EDM2UNet=dict(
+        image_size=Several(SIDE, 2, alone=True),
+        base_channels=BASE_CHANNELS,
+        num_res_blocks=RES_BLOCKS,
+        attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
+        channel_mult=Several(WIDENING, LEVELS),
+        in_channels=IMAGE_CHANNELS,
+        out_channels=IMAGE_CHANNELS,
+        num_classes=Maybe(CLASSES),
+        null_class=FLAG,
+        num_head_channels=Maybe(HEAD_CHANNELS),
+        dropout=Number(0, 1),
+        dropout_resolution=Maybe(SIDE),
+        noise_channel_mult=Maybe(WIDENING),
+        embed_channel_mult=Maybe(WIDENING),
+        label_balance=Number(0, 1),
+        concat_balance=Number(0, 1),
+        res_balance=Number(0, 1),
+        attention_balance=Number(0, 1),
+        clip=Maybe(Number(1e-6, 1e6)),
+        log_variance_channels=FEATURES,
+        use_checkpoint=FLAG,
+    ),
 )
 BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
@@ -407,7 +431,7 @@ def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Pa
 
 
 def check_cost(place: str, backbone: dict) -> None:
-    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any published one."""
+    """Raise an InputError if a U-Net takes far more memory or time for one image than any published one."""
     needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
@@ -431,7 +455,7 @@ def check_cost(place: str, backbone: dict) -> None:
 
 
 def check_num_weights(backbone: dict, num_weights: int) -> None:
-    """Raise an InputError if an ADMUNet needs more weights than the file with its config holds."""
+    """Raise an InputError if a U-Net needs more weights than the file with its config holds."""
     # A lower bound: the second 3 x 3 convolution of each residual block keeps the width.
     least = sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
     if least > num_weights:
@@ -441,7 +465,7 @@ def check_num_weights(backbone: dict, num_weights: int) -> None:
 
 
 def widths_of(backbone: dict) -> list[int]:
-    """Return the channels of each level of an ADMUNet."""
+    """Return the channels of each level of a U-Net."""
     return [backbone['base_channels'] * mult for mult in backbone['channel_mult']]
 
 

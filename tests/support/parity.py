@@ -197,6 +197,17 @@ class LabelledToyNetwork(nn.Module):
         return F.conv2d(x, self.W[:, :, None, None], self.b) + level[:, :, None, None]
 
 
+class UncertainToyNetwork(LabelledToyNetwork):
+    """A LabelledToyNetwork with the logarithm of the loss's variance, la log(s) / 4 + lb, as EDM2's has one."""
+
+    def __init__(self, la, lb, **weights):
+        super().__init__(**weights)
+        self.la, self.lb = nn.Parameter(la.clone()), nn.Parameter(lb.clone())
+
+    def log_variance(self, t):
+        return self.la * t + self.lb
+
+
 class RawDenoiser(KarrasDenoiser):
     """A denoiser as Kinyugo's package has it: F gets the noisy image and the level as they are."""
 

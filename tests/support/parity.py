@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmcm.checkpoints.formats.edm2_network import edm2_denoiser_config
 from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
 
 FOLDER = Path(__file__).parents[1] / 'data' / 'parity'
@@ -58,22 +59,8 @@ def fill(shapes, salt=''):
 
 def edm2_config(options):
     """Translate the constructor options of EDM2's reference into an EDM2UNet config; labels may be missing."""
-    classes = options['label_dim'] or None
-    return dict(
-        type='EDM2UNet',
-        image_size=options['img_resolution'],
-        in_channels=options['img_channels'],
-        out_channels=options['img_channels'],
-        num_classes=classes,
-        null_class=classes is not None,
-        base_channels=options['model_channels'],
-        dropout=options['dropout'],
-        num_res_blocks=options.get('num_blocks', 3),
-        attention_resolutions=options.get('attn_resolutions', (16, 8)),
-        channel_mult=options.get('channel_mult', (1, 2, 3, 4)),
-        num_head_channels=options.get('channels_per_head', 64),
-        log_variance_channels=options.get('logvar_channels', 128),
-    )
+    backbone = edm2_denoiser_config(options)['backbone']
+    return {**backbone, 'null_class': 'num_classes' in backbone}
 
 
 def adm_config(options):

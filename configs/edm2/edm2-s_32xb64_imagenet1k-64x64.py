@@ -6,6 +6,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 _base_.model.merge(_base_.pop('method'))
+checkpoint = 'edm2_imagenet64_s'
 train_dataloader = dict(batch_size=64, dataset=dict(flip=False))
 auto_scale_lr = dict(base_batch_size=32 * 64)
 train_cfg = dict(max_iters=524288)

@@ -89,7 +89,8 @@ def row(model: ZooModel, page: str) -> list[str]:
         model.dataset or '',
         points or '',
         parameters_text(model.parameters or 0),
-        ' / '.join(str(result['NFE']) for result in results or scored.results) or ('1 / 2' if scored.sampler else '1'),
+        ' / '.join(str(result['NFE']) for result in results or scored.results if 'NFE' in result)
+        or ('1 / 2' if scored.sampler else '1'),
         f'{scores} *' if ELSEWHERE in (scored.source or '') else scores,
         unmeasured,
         f'[`{scored.name}`]({scored.weights})' if scored.weights else '',

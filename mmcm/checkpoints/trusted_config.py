@@ -227,6 +227,7 @@ FILTER_TAP = Number(1, 1000, whole=True)  # NCSN++ has 1, 3, 3, 1
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
+FEATURES = Number(1, 65536, whole=True)  # of a noise level: EDM2 has 128
 SCALES = Number(1, 100_000, whole=True)  # the methods here train with 10 to 8192
 STEPS = Number(1, 10_000, whole=True)  # each one or two calls of the network: DDPM has 4000
 INDEX = Number(0, 100_000, whole=True)
@@ -254,7 +255,6 @@ UNET = dict(  # settings of all U-Nets here
     num_classes=Maybe(CLASSES),
     dropout=Number(0, 1),
     use_checkpoint=FLAG,
-    augment_dim=Maybe(AUGMENT_LABELS),
     null_class=FLAG,
     dropout_resolution=Maybe(SIDE),
 )
@@ -270,15 +270,29 @@ BACKBONES: dict[str, dict[str, Any]] = dict(
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
         patch_size=PATCH_SIDE,
         num_conditions=Number(0, 16, whole=True),
+        augment_dim=Maybe(AUGMENT_LABELS),
     ),
     SongUNet=dict(
         **UNET,
+        augment_dim=Maybe(AUGMENT_LABELS),
         embedding=Choice(('positional', 'fourier')),
         encoder=Choice(('standard', 'residual')),
         noise_mult=NOISE_MULT,
         resample_filter=Several(FILTER_TAP, 16),
     ),
-    DhariwalUNet=dict(**UNET),
+    DhariwalUNet=dict(**UNET, augment_dim=Maybe(AUGMENT_LABELS)),
+    EDM2UNet=dict(
+        **UNET,
+        num_head_channels=Maybe(HEAD_CHANNELS),
+        noise_channel_mult=Maybe(WIDENING),
+        embed_channel_mult=Maybe(WIDENING),
+        label_balance=Number(0, 1),
+        concat_balance=Number(0, 1),
+        res_balance=Number(0, 1),
+        attention_balance=Number(0, 1),
+        clip=Maybe(Number(1e-6, 1e6)),
+        log_variance_channels=FEATURES,
+    ),
 )
 BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))

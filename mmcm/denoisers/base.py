@@ -42,6 +42,11 @@ class Denoiser(BaseModule):
         """Label of an image whose class is not given, None where the network has no such class."""
         return getattr(self.backbone, 'null_label', None)
 
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether `forward` takes `with_log_variance`, and then returns the logarithm of the loss's variance, too."""
+        return False
+
     @abstractmethod
     def forward(
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None

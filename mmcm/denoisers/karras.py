@@ -4,6 +4,7 @@ With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 230
 """
 
 import math
+from typing import Any
 
 from torch import Tensor
 
@@ -42,12 +43,29 @@ class KarrasDenoiser(Denoiser):
             raise InputError(f'sigma_min has to be a number of at least 0, got {sigma_min}.')
         self.offset = sigma_min if boundary else 0.0
 
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether the network learns u(sigma), the logarithm of the variance of its loss, as that of EDM2 does."""
+        return hasattr(self.backbone, 'log_variance')
+
     def forward(
-        self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
-    ) -> Tensor:
-        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`."""
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        labels: Tensor | None = None,
+        augment_labels: Tensor | None = None,
+        *,
+        with_log_variance: bool = False,
+    ) -> Any:
+        """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`.
+
+        With `with_log_variance`, return the images and u(sigma) (N,). Objectives call for it this way, and not by a
+        method of its own, because sharded training gathers weights for `forward`.
+        """
         c_skip, c_out, c_in = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
-        return c_skip * x + c_out * self.raw_network(c_in * x, C_NOISE[self.c_noise](sigma), labels, augment_labels)
+        c_noise = C_NOISE[self.c_noise](sigma)
+        denoised = c_skip * x + c_out * self.raw_network(c_in * x, c_noise, labels, augment_labels)
+        return (denoised, self.backbone.log_variance(c_noise)) if with_log_variance else denoised
 
     def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return c_skip, c_out and c_in, each with the shape of `sigma`.

@@ -22,6 +22,7 @@ from mmcm.models.guide import Guide
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, guidance_of, load_teacher
+from mmcm.models.training_rules import normalize_weights, set_log_variance
 from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
@@ -84,6 +85,7 @@ class ConsistencyModel(Editing):
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
+        set_log_variance(self.denoiser, self.objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
         self.guidance = Guidance.of(guidance)
         second = guidance if guidance is not None and guidance.get('checkpoint') else None
@@ -169,6 +171,7 @@ class ConsistencyModel(Editing):
             the optimiser.
         """
         self.step = step
+        normalize_weights(self.denoiser)
         if self.objective is None or not self.objective.renews_teacher(step):
             return False
         for network in (self.teacher, *self._averages()):

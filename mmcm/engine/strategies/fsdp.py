@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mmcm.models.training_rules import needs_normalized_weights
 from mmcm.objectives.continuous_consistency import ContinuousConsistency
 from mmcm.objectives.improved_mean_flow import ImprovedMeanFlow
 from mmcm.objectives.mean_flow import MeanFlow
@@ -91,6 +92,11 @@ def check_shardable(model: nn.Module) -> None:
         raise InputError(
             'TruncatedConsistencyTuning keeps one of two networks frozen, and FSDP trains all weights of a unit or '
             'none, so it cannot be trained with FSDP: train with DDP.'
+        )
+    if needs_normalized_weights(model):
+        raise InputError(
+            'the network has its weights normalised in place before each step, and FSDP would not keep what is written '
+            'to gathered weights, so it cannot be trained with FSDP: train with DDP.'
         )
 
 

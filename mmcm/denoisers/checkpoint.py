@@ -24,7 +24,7 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import lookup
 
 SETTINGS: dict[type | None, tuple[str, ...]] = {
-    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head'),
+    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head', 'prediction', 'noise_scale'),
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
     TruncatedDenoiser: ('transition', 'sigma_data', 'c_noise'),

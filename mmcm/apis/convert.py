@@ -12,7 +12,7 @@ from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
 from mmcm.checkpoints.write import write_safetensors, write_torch
 from mmcm.config import read_config, released_config
-from mmcm.denoisers import TruncatedDenoiser, load_denoiser
+from mmcm.denoisers import TruncatedDenoiser, load_denoiser, without_velocity_head
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
@@ -53,7 +53,7 @@ def convert(
     checkpoint.locate()  # a missing file is reported before its config is looked for
     text, model = config_of(checkpoint, config)
     with torch.device('meta'):  # its names and shapes are all that is needed of it
-        denoiser = MODELS.build(model['denoiser'])
+        denoiser = MODELS.build(without_velocity_head(model['denoiser']))
     if isinstance(denoiser, TruncatedDenoiser) and to != 'mmcm':
         raise InputError(
             f'a TruncatedDenoiser has two networks, for high and for low noise levels, and {to} has a place for one: '

@@ -58,6 +58,7 @@ class InContextTransformer(BaseModule):
     num_conditions = 4
     token_axes: tuple[int, ...] = ()  # axes in front of the learned tokens
     constant_tables: tuple[str, ...] = ()  # tensors of released files that follow from the settings
+    drops_head = True  # a network without the velocity head takes the weights of one with it
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class InContextTransformer(BaseModule):
             raise InputError(f'head_depth is a part of depth, got {head_depth} and {depth}.')
         if embed_dims % (4 * num_heads):
             raise InputError(
-                f'embed_dims has to be a multiple of 4 num_heads, as rotary positions turn pairs of channels by row and '
+                'embed_dims has to be a multiple of 4 num_heads, as rotary positions turn pairs of channels by row and '
                 f'by column, got {embed_dims} and num_heads={num_heads}.'
             )
         self.num_classes = num_classes
@@ -210,9 +211,17 @@ class InContextTransformer(BaseModule):
             return checkpoint(block, tokens, angles, use_reentrant=False)
         return block(tokens, angles)
 
+    @property
+    def unused_weights(self) -> tuple[str, ...]:
+        """Beginnings of the names of weights that released files may have, and that this network makes no use of."""
+        heads = () if len(self.v_heads) else ('v_heads.', 'v_final_layer.')
+        kept = {name.split('.')[0] for name, _ in self.named_parameters()}
+        return (*self.constant_tables, *(name for name in heads if name[:-1] not in kept))
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *arguments: Any) -> None:
-        for name in self.constant_tables:
-            state_dict.pop(prefix + name, None)
+        unused = tuple(prefix + name for name in self.unused_weights)
+        for key in [key for key in state_dict if unused and key.startswith(unused)]:
+            del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 

@@ -58,7 +58,7 @@ class FlowMapDenoiser(Denoiser):
     2505.13447, Eq. 3): z_r = z_t - (t - r) u. In terms of sigma = t / (1 - t) and x = z_t / (1 - t) that step is
     Euler's, x + (x - D) / sigma (next sigma - sigma). For next sigma 0, D is the image at the end of the trajectory, as
     of a consistency model; for next sigma = sigma, it is the mean of the images that may lie behind x, as of a
-    diffusion model. D(x, 0) = x. With a `noise_scale` s, the path is z_t = (1 - t) x0 + t s e, and sigma = s t / (1 - t).
+    diffusion model. D(x, 0) = x. With a `noise_scale` s, the path is (1 - t) x0 + t s e, and sigma = s t / (1 - t).
 
     The network gets z_t, `time_scale` t, and as conditions `time_scale` (t - r) and, if it is guided, `time_scale`
     times 1 - 1 / w and the interval of times with guidance.
@@ -177,6 +177,16 @@ class FlowMapDenoiser(Denoiser):
 
     def _velocity(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
         return PREDICTIONS[self.prediction].velocity(output, z, t.view(-1, 1, 1, 1))
+
+
+def without_velocity_head(config: dict) -> dict:
+    """Return the config of a denoiser for sampling: without the velocity head, where the network has it apart."""
+    backbone = config.get('backbone')
+    kind = MODELS.get(backbone['type']) if isinstance(backbone, dict) and isinstance(backbone.get('type'), str) else None
+    if not (config.get('velocity_head') and getattr(kind, 'drops_head', False)):
+        return config
+    backbone = {key: value for key, value in backbone.items() if key != 'out_channels'}
+    return {**config, 'velocity_head': False, 'backbone': backbone}
 
 
 def is_flow_map(denoiser: Any) -> bool:

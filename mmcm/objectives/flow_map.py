@@ -32,6 +32,7 @@ class Batch(NamedTuple):
         velocity (Tensor): v = s e - x0, (N, C, H, W); see `FlowMapDenoiser.path_velocity`.
         labels (Tensor, optional): Classes, (N,).
         more (Tensor): What else was drawn for each image, (N, K).
+        x0 (Tensor, optional): The images, (N, C, H, W).
     """
 
     z: Tensor
@@ -40,6 +41,7 @@ class Batch(NamedTuple):
     velocity: Tensor
     labels: Tensor | None
     more: Tensor
+    x0: Tensor | None = None
 
 
 class FlowMapObjective(Objective):
@@ -70,7 +72,7 @@ class FlowMapObjective(Objective):
         noise = flow_map.noise_scale * noise
         z = (1 - column(t)) * x0 + column(t) * noise
         further = torch.stack(more, dim=1) if more else t.new_zeros(len(t), 0)
-        batch = Batch(z, t, r, flow_map.path_velocity(x0, noise, z, t), labels, further)
+        batch = Batch(z, t, r, flow_map.path_velocity(x0, noise, z, t), labels, further, x0)
         return dict(sigma=flow_map.noise_scale * sigma_of(t), **self.losses(networks, batch, step))
 
     def draw(self, num: int) -> Tensor:

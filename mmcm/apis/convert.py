@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mmcm.apis.recognised import recognised_config
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
@@ -106,6 +107,9 @@ def config_of(checkpoint: Checkpoint, given: str | None = None) -> tuple[str, di
         text, values = config.pretty_text, config.to_dict()
     else:
         text, values = checkpoint.config_text, checkpoint.config
+        recognised = None if values else recognised_config(checkpoint)
+        if recognised is not None:
+            text, values = recognised.pretty_text, recognised.to_dict()
     model = values.get('model')
     try:
         model['denoiser']['backbone']['type']

@@ -72,7 +72,5 @@ class PixelMeanFlow(ImprovedMeanFlow):
             assert batch.x0 is not None
             counted = batch.t < self.distance_max_time
             distance = self.distance(batch.z - column(batch.t) * u, batch.x0) * counted
-            log.update(
-                loss=log['loss'] + self.distance_weight * self.weighted(distance), distance=distance.detach()
-            )
+            log.update(loss=log['loss'] + self.distance_weight * self.weighted(distance), distance=distance.detach())
         return log

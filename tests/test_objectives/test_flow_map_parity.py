@@ -183,9 +183,7 @@ class Predicting(Guided):
 def test_pixel_mean_flow_is_the_authors(monkeypatch, case):
     """Where a label is dropped, the program's derivative follows the velocity for the label, and ours for no label."""
     options = {**dict(norm_p=1.0, norm_eps=0.01, cfg_beta=1.0, noise_scale=1.0), **PMF.meta['cases'][case]}
-    objective = PixelMeanFlow(
-        power=options['norm_p'], offset=options['norm_eps'], guidance_power=options['cfg_beta']
-    )
+    objective = PixelMeanFlow(power=options['norm_p'], offset=options['norm_eps'], guidance_power=options['cfg_beta'])
     denoiser = FlowMapDenoiser(
         dict(type=Predicting, fixture=PMF),
         guided=True, velocity_head=True, prediction='x', noise_scale=options['noise_scale'],

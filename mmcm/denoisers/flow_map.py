@@ -182,9 +182,8 @@ class FlowMapDenoiser(Denoiser):
 def without_velocity_head(config: dict) -> dict:
     """Return the config of a denoiser for sampling: without the velocity head, where the network has it apart."""
     backbone = config.get('backbone')
-    kind = (
-        MODELS.get(backbone['type']) if isinstance(backbone, dict) and isinstance(backbone.get('type'), str) else None
-    )
+    name = backbone.get('type') if isinstance(backbone, dict) else None
+    kind = MODELS.get(name) if isinstance(name, str) else name
     if not (config.get('velocity_head') and getattr(kind, 'drops_head', False)):
         return config
     backbone = {key: value for key, value in backbone.items() if key != 'out_channels'}

@@ -60,7 +60,7 @@ class Transformer:
                 guidance=guidance,
                 guidance_interval=interval,
                 **FLOW_MAPS[self.name],
-            )  # fmt: skip
+            )
         )
         shapes = {key: value.shape for key, value in denoiser.backbone.state_dict().items()}
         denoiser.backbone.load_state_dict(fill_any(shapes))

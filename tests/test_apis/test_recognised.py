@@ -96,13 +96,13 @@ def test_edits_go_through_many_levels(small):
 
 @pytest.mark.parametrize('suffix', ['.pt2', '.onnx'])
 def test_exported_file_agrees(small, tmp_path, suffix):
-    path, model = small
+    _, model = small
     graph, difference = export(model, tmp_path / f'x{suffix}')
     assert graph.num_draws == 1 and difference < 1e-4
 
 
 def test_converted_file_says_what_it_is_and_samples_alike(small, tmp_path):
-    path, model = small
+    path, _ = small
     convert(path, tmp_path / 'x.safetensors', 'mmcm')
     assert not any(key.startswith('v_') or 'rope' in key for key in load_file(tmp_path / 'x.safetensors'))
     images = ConsistencyModelInferencer(str(tmp_path / 'x.safetensors'), device='cpu')(2, labels=[1, 2]).images
@@ -120,7 +120,7 @@ def test_conversion_to_other_networks_is_refused(small, tmp_path, kind, out, mat
 
 
 def test_training_checkpoint_is_published_without_its_velocity_head(small, tmp_path):
-    path, model = small
+    path, _ = small
     config = read_config(RECIPE)
     weights = Checkpoint.open(path).content
     state = {

@@ -9,7 +9,7 @@ from mmcm.denoisers import FlowMapDenoiser, GuidanceInputs
 from mmcm.noise.linear_path import PURE_NOISE, sigma_of, time_of
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE
-from support.flow_maps import GaussianVelocity, gaussian_flow_map
+from support.flow_maps import ScaledVelocity, gaussian_flow_map
 from support.parity import gaussian_consistency, gaussian_denoiser
 
 MEAN, STD = 0.3, 0.2
@@ -129,22 +129,6 @@ def test_second_half_of_the_output_is_the_velocity_of_the_head():
 def test_settings_that_cannot_be_are_refused(changes, match):
     with pytest.raises(InputError, match=match):
         FlowMapDenoiser(**{'backbone': dict(type=Listening), **changes})
-
-
-class ScaledVelocity(GaussianVelocity):
-    """The exact mean velocity for data N(mean, std^2) and noise of deviation `scale`; as an image for predictions x.
-
-    The path of the data is `scale` times that of data N(mean / scale, (std / scale)^2) with unit noise.
-    """
-
-    def __init__(self, scale, prediction, mean, std):
-        super().__init__(mean / scale, std / scale)
-        self.scale = scale
-        self.prediction = prediction
-
-    def forward(self, z, t, labels, conditions):
-        u = self.scale * super().forward(z / self.scale, t, labels, conditions)
-        return z - column(t) * u if self.prediction == 'x' else u
 
 
 @pytest.mark.parametrize('prediction', ['velocity', 'x'])

@@ -6,6 +6,8 @@ from torch.testing import assert_close
 from mmcm.denoisers import FlowMapDenoiser
 from mmcm.objectives import Networks, PixelMeanFlow
 from mmcm.utils.errors import InputError
+from support.flow_maps import ScaledVelocity
+from support.parity import ReplayedNoise
 
 TIMES = torch.tensor([0.9, 0.8, 0.5, 0.3])
 
@@ -62,3 +64,23 @@ def test_network_has_to_return_images():
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(InputError, match='distance_weight has to be 0 or more'):
         PixelMeanFlow(**settings)
+
+
+@pytest.mark.parametrize('noise_scale', [1.0, 4.0])
+def test_identity_of_the_mean_velocity_holds_exactly(monkeypatch, noise_scale):
+    """For Gaussian data and pairs of image and noise whose line has the marginal velocity at z_t as its slope."""
+    mean, std = 0.3, 0.2
+    times = torch.rand(32, 2, generator=torch.Generator().manual_seed(1)).double().sort(1, True).values
+    times[:, 0] = times[:, 0].clamp(min=0.06)  # below 0.05 the velocities are others
+    times[:4, 1] = times[:4, 0]
+    t = times[:, 0].view(-1, 1, 1, 1)
+    z = torch.randn(32, 1, 2, 2, generator=torch.Generator().manual_seed(2)).double()
+    variance = (1 - t) ** 2 * std**2 + (t * noise_scale) ** 2
+    v = -mean + (t * noise_scale**2 - (1 - t) * std**2) / variance * (z - (1 - t) * mean)
+    monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([(z + (1 - t) * v) / noise_scale]))
+    network = dict(type=ScaledVelocity, scale=noise_scale, prediction='x', mean=mean, std=std)
+    denoiser = FlowMapDenoiser(network, prediction='x', noise_scale=noise_scale)
+    objective = PixelMeanFlow(power=0.0)
+    objective.draw = lambda num: torch.cat([times, torch.rand(num, 3).double()], dim=1)
+    log = objective(Networks(denoiser), z - t * v, None, 0)
+    assert log['error'].max() < 1e-22 and log['slope'].max() > 0.1

@@ -12,7 +12,7 @@ from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.datasets.class_names import Names
-from mmcm.denoisers import Denoiser, load_denoiser
+from mmcm.denoisers import Denoiser, load_denoiser, without_velocity_head
 from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
 from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
@@ -280,7 +280,8 @@ def check_label_dropout(ratio: float, null_label: int | None) -> float:
 
 def inference_config(config: dict) -> dict:
     """Return the config of a model without objective, teacher, averages and the other settings of training."""
-    return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+    kept = {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+    return {**kept, 'denoiser': without_velocity_head(kept['denoiser'])} if 'denoiser' in kept else kept
 
 
 def __getattr__(name: str) -> object:

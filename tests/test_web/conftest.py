@@ -81,6 +81,14 @@ def models(tmp_path_factory):
             ),
             class_names=['cat', 'dog', 'hen'],
         ),
+        flow_map=write(
+            'flow_map',
+            7,
+            dict(
+                denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1)),
+                sampler=dict(type='FlowMapSampler', num_steps=1),
+            ),
+        ),
         wide=write(
             'wide', 6, dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(unconditional, image_size=(8, 12))))
         ),

@@ -19,6 +19,7 @@ METHODS = (
     'ict',
     'meanflow',
     'photo_patches',
+    'pmf',
     'progressive_distillation',
     'scm',
     'shortcut',
@@ -183,11 +184,12 @@ def test_parameters_of_the_zoo_are_those_of_the_networks():
     import torch
 
     from mmcm.config import read_config
+    from mmcm.denoisers import without_velocity_head
     from mmcm.registry import MODELS
 
     sizes = {}
     for model in (*list_models(), *list_recipes()):
-        config = read_config(model.config).model.denoiser.backbone
+        config = without_velocity_head(read_config(model.config).model.denoiser)['backbone']
         if str(config) not in sizes:
             with torch.device('meta'):
                 network = MODELS.build(config)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
+from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.averages import evaluating
 from mmcm.models.guidance import Guidance, check_guided, guided, guided_nfe
 from mmcm.models.guide import Guide
@@ -150,6 +151,8 @@ class Sampling(BaseModel):
 
     def nfe(self, sampler: Sampler, guidance: Guidance | None = None) -> int:
         """Return the NFE per image of `sampler`, with `guidance` (by default the model's own) counted in."""
+        if takes_guidance(self.denoiser):
+            return sampler.nfe
         return guided_nfe(sampler, self.guidance if guidance is None else guidance)
 
     @torch.no_grad()

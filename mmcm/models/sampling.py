@@ -66,6 +66,11 @@ class Sampling(BaseModel):
         return self.denoiser.null_label
 
     @property
+    def is_guidable(self) -> bool:
+        """Whether a scale of guidance can be chosen: by a null class, a second network, or as an input."""
+        return self.null_label is not None or self.guide is not None or takes_guidance(self.denoiser)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         backbone = self.denoiser.backbone

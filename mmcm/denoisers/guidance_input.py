@@ -1,7 +1,7 @@
 """The scale of guidance as an input of a network, which then is guided in one evaluation.
 
-Meng et al. (2023, arXiv 2210.03142, Section 4) tell it to the student of a guided teacher, Luo et al. (2023, arXiv
-2310.04378, Section 4.2) to a consistency model.
+Meng et al. (2023, arXiv 2210.03142) tell it to the student of a guided teacher, Luo et al. (2023, arXiv 2310.04378,
+Algorithm 1) to a consistency model.
 """
 
 import math

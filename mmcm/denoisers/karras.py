@@ -28,7 +28,7 @@ class KarrasDenoiser(Denoiser):
         c_noise (str): Noise level as F takes it: '250 log sigma', which the released consistency models expect, or
             'log(sigma) / 4', which the networks of EDM and EDM2 expect.
         guided (bool): Whether the scale w of guidance is an input of the network, as of a student of a guided teacher
-            (Meng et al., 2023, arXiv 2210.03142, Section 4); the backbone then has `num_conditions` of 1, which is
+            (Meng et al., 2023, arXiv 2210.03142); the backbone then has `num_conditions` of 1, which is
             c_noise of w.
         guidance (float): w of a guided network for sampling, 1 or more.
         init_cfg (dict, optional): MMEngine's initialisation config.

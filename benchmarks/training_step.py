@@ -59,11 +59,7 @@ def main() -> None:
 
     name, batch_size = NETWORKS[args.network]
     batch_size = args.batch_size or batch_size
-    model = (
-        MODELS.build(model_config(args.method, name))
-        .to(args.device)
-        .train()
-    )
+    model = MODELS.build(model_config(args.method, name)).to(args.device).train()
     generator = torch.Generator(args.device).manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():  # with zeros, as at the start of training, times differ

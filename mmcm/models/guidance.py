@@ -215,7 +215,7 @@ def time_at(sigma: float) -> float:
 
 
 def own_guidance(denoiser: Denoiser, config: Mapping[str, Any] | None) -> Guidance:
-    """Return the guidance that a model samples with: that of its `config`, or of a network that takes it as an input."""
+    """Return the guidance that a model samples with: of its `config`, or of a network that takes it as an input."""
     if config is not None or not takes_guidance(denoiser):
         return Guidance.of(config)
     if not isinstance(denoiser, FlowMapDenoiser) or denoiser.guidance_interval == (0.0, 1.0):

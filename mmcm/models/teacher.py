@@ -22,8 +22,9 @@ FROM_TEACHER = 'teacher'  # value of init_from
 
 
 class GuidanceRange(NamedTuple):
-    """Scales w of a guided teacher, uniform from `low` to `high`, which the student is told (Luo et al., 2023, arXiv
-    2310.04378, Algorithm 1, in terms of w = 1 + omega).
+    """Scales w of a guided teacher, uniform from `low` to `high`, which the student is told.
+
+    As in Luo et al. (2023, arXiv 2310.04378, Algorithm 1), in terms of w = 1 + omega.
     """
 
     low: float

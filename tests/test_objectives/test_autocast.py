@@ -78,7 +78,10 @@ def test_derivative_and_embedding_stay_in_full_precision(monkeypatch, method):
     if model.teacher is not None:
         randomise(model.teacher.backbone, seed=1)
     backbone, dtypes, slopes = model.denoiser.backbone, set(), []
-    for layer in (*backbone.time_embed, *(layer for embed in getattr(backbone, 'condition_embed', ()) for layer in embed)):
+    for layer in (
+        *backbone.time_embed,
+        *(layer for embed in getattr(backbone, 'condition_embed', ()) for layer in embed),
+    ):
         layer.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
     blocks = []
     backbone.input_blocks[0][0].register_forward_hook(lambda module, inputs, output: blocks.append(output.dtype))

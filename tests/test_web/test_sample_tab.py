@@ -140,11 +140,11 @@ def test_guidance_is_shown_for_the_models_that_can_be_guided(models):
         name: guidance_slider(ConsistencyModelInferencer(getattr(models, name), device='cpu'))
         for name in ('digits', 'colour', 'guidable')
     }
-    assert {name: slider.visible for name, slider in sliders.items()} == dict(
-        digits=False, colour=False, guidable=True
-    )
+    assert {name: slider.visible for name, slider in sliders.items()} == dict(digits=False, colour=False, guidable=True)
     assert {slider.value for slider in sliders.values()} == {1.0}
-    told = build(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_conditions=1), guided=True, guidance=12))
+    told = build(
+        denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_conditions=1), guided=True, guidance=12)
+    )
     slider = guidance_slider(SimpleNamespace(model=told))
     assert (slider.visible, slider.minimum, slider.maximum, slider.value) == (True, 1.0, 12.0, 12.0)
 

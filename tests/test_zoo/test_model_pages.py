@@ -84,7 +84,9 @@ def test_methods_of_the_digits_follow_those_that_they_need(monkeypatch):
 def test_rows_of_other_methods_stay_in_a_table(tmp_path, monkeypatch):
     digits = load('reproduce_digits')
     page = tmp_path / 'page.md'
-    page.write_text('<!-- table begins -->\n| Method |\n| :-- |\n| `edm` | 1 |\n| `ct` | 2 |\n| `ct` | 3 |\n<!-- table ends -->')
+    page.write_text(
+        '<!-- table begins -->\n| Method |\n| :-- |\n| `edm` | 1 |\n| `ct` | 2 |\n| `ct` | 3 |\n<!-- table ends -->'
+    )
     monkeypatch.setattr(digits, 'RESULTS', page)
     found = digits.with_kept_rows('table', '| Head |\n| --: |\n| `sct` | 5 |\n| `ct` | 4 |')
     assert found.splitlines() == ['| Head |', '| --: |', '| `edm` | 1 |', '| `ct` | 4 |', '| `sct` | 5 |']

@@ -320,7 +320,13 @@ BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
 DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(
-        backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
+        backbone=BACKBONE,
+        sigma_data=Number(1e-6, 1e6),
+        sigma_min=SIGMA,
+        boundary=FLAG,
+        c_noise=C_NOISE,
+        guided=FLAG,
+        guidance=Number(1, 1e6),
     ),
     FlowMapDenoiser=dict(
         backbone=BACKBONE,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.infer import BaseInferencer
 from torch import Tensor
 
 from mmcm.apis.request import SampleRequest, check_latents, names_of
@@ -29,6 +28,8 @@ from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
+from mmcm.utils.meta_device import without_weights
+from mmcm.utils.mmengine_bases import BaseInferencer
 from mmcm.utils.precision import warn_if_emulated
 
 # Of arguments of diffusers' pipelines.
@@ -89,7 +90,7 @@ class ConsistencyModelInferencer(BaseInferencer):
 
     def _init_model(self, cfg: Config, weights: str | None, device: torch.device) -> ConsistencyModel:
         """Build the model without weights; `load` reads them, when a request has proved to be one that can be met."""
-        with torch.device('meta'):  # nothing is initialised in vain
+        with without_weights():  # nothing is initialised in vain
             return MODELS.build(inference_config(cfg.model))
 
     def _init_pipeline(self, cfg: Config) -> Callable[[int | str], int]:

@@ -6,11 +6,10 @@ pass against these bare evaluations, and a whole step, with the updates of targe
 evaluations and the optimiser.
 """
 
-import statistics
-import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
 import torch
+from measure import HEAD, Row, in_turn
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
@@ -38,42 +37,53 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=30)
     parser.add_argument('--device', default='cpu')
     args = parser.parse_args()
+    print(HEAD)
+    for row in compare(args.network, args.method, args.rounds, args.device, args.batch_size):
+        print(row.text())
 
-    name, batch_size = NETWORKS[args.network]
-    batch_size = args.batch_size or batch_size
+
+def measure(args: Namespace) -> list[Row]:
+    """Measure consistency training and distillation of digits."""
+    return [row for method in OBJECTIVES for row in compare('digits', method, 4 * args.rounds, args.device)]
+
+
+def compare(network: str, method: str, rounds: int, device: str, batch_size: int | None = None) -> list[Row]:
+    """Return the seconds of objective and step, against those of bare evaluations."""
+    name, default = NETWORKS[network]
+    batch_size = batch_size or default
     denoiser = Config.fromfile(find_config(name)).model.denoiser
-    teacher = dict(checkpoint='random weights') if args.method == 'cd' else None
+    teacher = dict(checkpoint='random weights') if method == 'cd' else None
     model = (
         MODELS.build(
             dict(
                 type='ConsistencyModel',
                 denoiser=denoiser,
-                objective=OBJECTIVES[args.method],
+                objective=OBJECTIVES[method],
                 teacher=teacher,
                 ema_decays=(0.999,),
             )
         )
-        .to(args.device)
+        .to(device)
         .train()
     )
-    generator = torch.Generator(args.device).manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():  # with zeros, as at the start of training, times differ
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator, device=args.device)
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator, device=device)
     model.begin_step(0)
     wrapper = OptimWrapper(torch.optim.RAdam(model.denoiser.parameters(), lr=1e-6))
     backbone = model.denoiser.backbone
     shape = (batch_size, *model.image_shape)
     labels = torch.randint(model.num_classes, (batch_size,))
     batch = dict(inputs=torch.randint(256, shape, dtype=torch.uint8), data_samples=DataSample.of(label=labels))
-    x, t = torch.randn(shape, device=args.device), torch.randn(batch_size, device=args.device)
-    labels = labels.to(args.device)
+    x, t = torch.randn(shape, device=device), torch.randn(batch_size, device=device)
+    labels = labels.to(device)
 
     def bare():
         backbone(x, t, labels).square().mean().backward()
         with torch.no_grad():
             backbone(x, t, labels)
-            for _ in range(2 if args.method == 'cd' else 0):
+            for _ in range(2 if method == 'cd' else 0):
                 model.teacher.backbone(x, t, labels)
 
     def objective():
@@ -89,31 +99,19 @@ def main() -> None:
         model.train_step(batch, wrapper)
         model.update_averages()
 
-    def timed(function):
+    def alone(function):
         model.zero_grad()
-        synchronize(args.device)
-        started = time.perf_counter()
         function()
-        synchronize(args.device)
-        return time.perf_counter() - started
 
-    functions = dict(bare=bare, objective=objective, bare_step=bare_step, step=step)
-    for function in functions.values():
-        timed(function)
-    rounds = [{name: timed(function) for name, function in functions.items()} for _ in range(args.rounds)]
-    print(f'{args.method} on {args.network}, batch {batch_size}, {args.device}, {torch.get_num_threads()} threads')
-    for name in functions:
-        print(f'{name}: median {1e3 * statistics.median(result[name] for result in rounds):.1f} ms')
-    for name, peer in (('objective', 'bare'), ('step', 'bare_step')):
-        ratios = [result[name] / result[peer] for result in rounds]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f'{name} / {peer}: median {middle:.3f} (quartiles {low:.3f} and {high:.3f})')
-
-
-def synchronize(device: str) -> None:
-    """Wait for an accelerator."""
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
+    functions = [lambda function=function: alone(function) for function in (objective, bare, step, bare_step)]
+    times = in_turn(functions, rounds, device)
+    what = f'{method} on {network}, batch {batch_size}'
+    return [
+        Row.paired('training', f'{what}, objective', 's', [row[:2] for row in times], 'bare evaluations', '<= 1.05'),
+        Row.paired(
+            'training', f'{what}, step', 's', [row[2:] for row in times], 'the same and the optimiser', '<= 1.05'
+        ),
+    ]
 
 
 if __name__ == '__main__':

@@ -22,7 +22,7 @@ WITH_MMAGIC ?= $(addprefix tests/test_,mmagic apis checkpoints cli configs datas
 # The lowest x86 instruction sets that torch, oneDNN and MKL can be limited to.
 LOWEST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 
-.PHONY: help demo test test-portable lint mmagic test-mmagic clean
+.PHONY: help demo test test-portable lint bench mmagic test-mmagic clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list.
@@ -44,6 +44,9 @@ lint: $(VENV)/.installed-test  ## Check the style, the format and the types of t
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+bench: $(VENV)/.installed-test  ## Measure speed and memory, against diffusers, into benchmarks/results.md; some with TOPICS='start sampling'.
+	$(BIN)/python benchmarks/bench.py $(TOPICS)
 
 mmagic: $(MMAGIC)/.installed  ## Install MMagic 1.2.0 and mmcm into .venv-mmagic; the first time, mmcv compiles for ten minutes.
 

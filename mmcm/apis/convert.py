@@ -18,6 +18,7 @@ from mmcm.denoisers import TruncatedDenoiser, load_denoiser, without_velocity_he
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
+from mmcm.utils.meta_device import without_weights
 from mmcm.version import __version__
 from mmcm.zoo import lookup, released_sampler
 
@@ -54,7 +55,7 @@ def convert(
     checkpoint = Checkpoint.open(source, cache_dir)
     checkpoint.locate()  # a missing file is reported before its config is looked for
     text, model = config_of(checkpoint, config)
-    with torch.device('meta'):  # its names and shapes are all that is needed of it
+    with without_weights():  # its names and shapes are all that is needed of it
         denoiser = MODELS.build(without_velocity_head(model['denoiser']))
     if isinstance(denoiser, TruncatedDenoiser) and to != 'mmcm':
         raise InputError(

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
@@ -21,6 +20,7 @@ from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, height_and_width, plain_size
+from mmcm.utils.mmengine_bases import BaseModule
 
 Layer = TypeVar('Layer', bound=nn.Module)
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)

@@ -40,6 +40,7 @@ class Checkpoint:
         self.source = source
         self.cache_dir = cache_dir
         self.sha256 = sha256
+        self._dtype: torch.dtype | None = None
 
     @classmethod
     def open(
@@ -77,7 +78,13 @@ class Checkpoint:
 
     def read(self, mapped: bool = False) -> Any:
         """Read the content of the file, or the weights of the folder, anew; see `read_checkpoint`."""
-        return read_checkpoint(self.path, mapped) if self.diffusers is None else self.diffusers.weights()
+        if self.diffusers is not None:
+            return self.diffusers.weights(self._dtype)
+        return read_checkpoint(self.path, mapped, self._dtype)
+
+    def read_as(self, dtype: torch.dtype) -> None:
+        """Convert the tensors of safetensors files to `dtype` as they are read; `content` that was read stays."""
+        self._dtype = dtype
 
     @cached_property
     def _header(self) -> tuple[dict[str, str], list[int]] | None:

@@ -3,12 +3,12 @@
 from abc import abstractmethod
 from typing import Any
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmcm.denoisers.network import build_network
 from mmcm.denoisers.noise_conditioning import C_NOISE
 from mmcm.utils.checks import check_choice, check_positive
+from mmcm.utils.mmengine_bases import BaseModule
 
 
 class Denoiser(BaseModule):

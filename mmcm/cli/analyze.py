@@ -150,15 +150,17 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     from mmcm.utils.images import check_suffix, write_image  # here: torch is loaded only for valid arguments
+    from mmcm.utils.provenance import KEY, record_of
 
     check_suffix(args.out)
     texts = getattr(args, 'json', None)
     read = {name: getattr(args, name, None) for name in ('scores', 'samples', 'data', 'runs')}
     with claimed({'--out': args.out, '--json': texts}, args.force, read):
         pixels, numbers = FIGURES[args.what](args)
-        write_image(args.out, pixels)
+        record = record_of('figure', command=f'analyze {args.what}')
+        write_image(args.out, pixels, record)
         if texts:
-            write_bytes(texts, (json.dumps(numbers, indent=2) + '\n').encode())
+            write_bytes(texts, (json.dumps({**numbers, KEY: record}, indent=2) + '\n').encode())
     print(f'Wrote {args.out}')
 
 
@@ -301,7 +303,7 @@ def log(args: Namespace) -> tuple:
 
     logs = [read_log(run) for run in args.runs]
     print(*map(described, logs), sep='\n')
-    return draw_logs(logs), [each.numbers() for each in logs]
+    return draw_logs(logs), dict(runs=[each.numbers() for each in logs])
 
 
 FIGURES = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset, pipeline=pipeline, log=log)

@@ -218,7 +218,7 @@ def test_log_and_pipeline(tmp_path, capsys):
     main(['log', str(tmp_path / 'run'), '--out', str(out), '--json', str(tmp_path / 'log.json')])
     assert 'run: iteration 100, loss 2, learning rate 0.1, 0.5 s per iteration' in capsys.readouterr().out
     assert shape_of(out) == (2 * 340, 2 * 620, 3)
-    assert json.loads((tmp_path / 'log.json').read_text())[0]['scalars']['lr']['values'] == [0.1]
+    assert json.loads((tmp_path / 'log.json').read_text())['runs'][0]['scalars']['lr']['values'] == [0.1]
     main(['pipeline', DATA, '--rows', '2', '--out', str(tmp_path / 'pipeline.png')])
     assert shape_of(tmp_path / 'pipeline.png')[0] == 4 + 2 * 132 + 32
     assert 'no log' in error_of(capsys, 'log', tmp_path, '--out', tmp_path / 'x.png')

@@ -26,6 +26,7 @@ from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
 from mmcm.apis.sampling.image_blocks import BLOCKS_OF_PATIENCE, ImageBlocks, Report, wait_for_others
+from mmcm.apis.provenance import sampling_record
 from mmcm.checkpoints.weights import digest
 from mmcm.renamed import renamed_member
 from mmcm.samplers.base import Sampler
@@ -195,7 +196,7 @@ class _Run:
             _check_room(self.unfinished(), self.blocks)
         self.inferencer.load()
         model = self.inferencer.model
-        self.origin['weights'] = digest(model.inference_denoiser.backbone.state_dict())
+        self.origin['weights'] = self.inferencer.weights_digest
         if model.guide is not None and 'guidance' in self.origin:
             self.origin['guide'] = digest(model.guide.denoiser.backbone.state_dict())
         _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
@@ -219,8 +220,10 @@ class _Run:
             raise
         seconds = time.monotonic() - started
         written = self.unfinished() if self.rank == 0 else []
+        record = sampling_record(self.inferencer, self.request) if written else None
         for out in written:
-            images = ImageSet(self.shape, blocks.read, self.request.labels, self.origin_of(out), self.request.names)
+            origin, names = self.origin_of(out), self.request.names
+            images = ImageSet(self.shape, blocks.read, self.request.labels, origin, names, record)
             image_archives.write(out, images, self.columns)
         if self.rank == 0:
             blocks.remove()

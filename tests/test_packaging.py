@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 import mmcm
 
-TESTED = ('runtime', 'tests', 'tensorboard', 'hub', 'onnx', 'lsun', 'web')  # with what `make test` installs
+TESTED = ('runtime', 'tests', 'tensorboard', 'hub', 'onnx', 'lsun', 'web', 'docs', 'coverage')  # with what make installs
 ROOT = Path(__file__).parent.parent
 SOURCES = (
     'mmcm',

@@ -24,7 +24,9 @@ API = 'docs/api.md'  # its text begins the page that `write_reference` makes
 NEEDS_MMAGIC = 'mmcm.mmagic.inferencer_bridge'  # its classes are made from MMagic's
 LINK = re.compile(r'\]\(([^)#\s]+)[^)]*\)')
 LANGUAGES = ('en', 'zh_CN')
-REDIRECT = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}"><a href="{0}">mmcm</a>\n'
+REDIRECT = (
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}"><a href="{0}">mmcm</a>\n'
+)
 
 
 def stage(source: Path) -> list[str]:
@@ -98,7 +100,7 @@ def check_links(site: Path, root: str) -> list[str]:
             parts = urlsplit(target)
             if parts.scheme or parts.netloc or target in ('', '#'):
                 continue
-            path = os.path.normpath(os.path.join(os.path.dirname(name), unquote(parts.path))) if parts.path else name
+            path = os.path.normpath(Path(name).parent / unquote(parts.path)) if parts.path else name
             if path in pages:
                 linked[name].add(path)
                 if parts.fragment and unquote(parts.fragment) not in pages[path].anchors:

@@ -38,7 +38,6 @@ SPECIAL = re.compile(r'(?<!\\)([*|]|(?<=\w)_(?=\W|$))')
 
 def plain_text(app, what, name, obj, options, lines):
     """Escape what reStructuredText reads as markup; docstrings have code in single backticks, and no other markup."""
-    table = False
     for index, line in enumerate(lines):
         is_row = line.lstrip().startswith('|')
         parts = CODE.split(line)
@@ -49,7 +48,6 @@ def plain_text(app, what, name, obj, options, lines):
                 parts[place] = f'`{part}`'
         # Rows of a table stay lines of their own.
         lines[index] = f'| {line.strip()[1:-1].strip()}'.replace('`', '``') if is_row else ''.join(parts)
-        table = is_row
 
 
 TO_COME = re.compile(r'^(methods\w*(?:-CN)?)\n', re.MULTILINE)

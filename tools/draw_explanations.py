@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Draw the pictures of docs/consistency_models.md: `python tools/draw_explanations.py [FOLDER]`, by default docs/images.
+"""Draw the pictures of docs/consistency_models.md: `python tools/draw_explanations.py [FOLDER]`.
+
+FOLDER is docs/images by default.
 
 Models of the package alone; a minute on one core.
 """
@@ -28,7 +30,10 @@ def trajectory():
     states = {}
     teacher = ConsistencyModelInferencer('edm_digits', device='cpu')
     teacher(
-        labels=[3], seed=5, num_steps=18, callback=lambda step, sigma, x, x0: states.update({step: (sigma, x.clone(), x0)})
+        labels=[3],
+        seed=5,
+        num_steps=18,
+        callback=lambda step, sigma, x, x0: states.update({step: (sigma, x.clone(), x0)}),
     )
     student = ConsistencyModelInferencer('digits', device='cpu').load().model
     rows = [[], [], []]

@@ -108,8 +108,10 @@ def checked_record(found: Any) -> dict[str, Any]:
     if found.get('format') != FORMAT:
         raise InputError(f'the record has the format {short(found.get("format"))}, and this version reads {FORMAT}.')
     if found['kind'] != 'sample':
-        raise InputError(f'the record is of the kind {short(found["kind"])}, and only images that were sampled '
-            'from seeds are made again.')
+        raise InputError(
+            f'the record is of the kind {short(found["kind"])}, and only images that were sampled '
+            'from seeds are made again.'
+        )
     for name, (check, expected) in SCHEMA.items():
         if not check(found.get(name)):
             raise InputError(f'the record has {name} {short(found.get(name))}, and {expected} is expected.')
@@ -155,7 +157,9 @@ def is_sampler(value: Any) -> bool:
     """Return whether `value` is the config of one of our samplers, of plain numbers; it may not be valid."""
     if not isinstance(value, dict) or not isinstance(value.get('type'), str):
         return False
-    kind = SAMPLERS.get(value['type']) if value['type'] in SAMPLERS.module_dict else None  # no dots: nothing is imported
+    kind = (
+        SAMPLERS.get(value['type']) if value['type'] in SAMPLERS.module_dict else None
+    )  # no dots: nothing is imported
     known = set() if kind is None else {*inspect.signature(kind).parameters, 'type'}
     return set(value) <= known and all(is_setting(name, each) for name, each in value.items() if name != 'type')
 

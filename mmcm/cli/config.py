@@ -68,7 +68,9 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
     if args.files:
         models = {model.name: model.config_file for model in list_models()}
-        print(*(os.path.normpath(file.path) for file in files_of(find_config(models.get(args.name, args.name)))), sep='\n')
+        print(
+            *(os.path.normpath(file.path) for file in files_of(find_config(models.get(args.name, args.name)))), sep='\n'
+        )
         return
     config = resolved_config(args.name, args.cfg_options, args.cache_dir)
     if args.other is not None:

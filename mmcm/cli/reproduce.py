@@ -52,9 +52,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     elif made.max_difference is None:
         print(f'{args.picture}: an image of another size')
     else:
-        print(
-            f'{args.picture}: {made.num_different} pixels differ, by up to {made.max_difference} of 255 levels'
-        )
+        print(f'{args.picture}: {made.num_different} pixels differ, by up to {made.max_difference} of 255 levels')
     for change in made.changes:
         print(f'  {change}')
     if made.max_difference != 0:

@@ -85,9 +85,9 @@ def search(config: Config, args: Namespace) -> None:
     from mmcm.apis.evaluation.named_samplers import OWN, choose_samplers
     from mmcm.apis.evaluation.scores import plain, show
     from mmcm.apis.evaluation.tester import Tester, check_test_parts, set_requests
-    from mmcm.utils.provenance import versions
     from mmcm.cli.building import built_from_config
     from mmcm.cli.settings import TEST, check_settings
+    from mmcm.utils.provenance import versions
 
     check_settings(config, TEST)
     args.checkpoint = args.checkpoint or config.get('checkpoint')

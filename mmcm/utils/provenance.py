@@ -32,12 +32,7 @@ def record_of(kind: str, **facts: Any) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the programs that pixels depend on."""
-    return dict(
-        mmcm=__version__,
-        torch=torch.__version__,
-        numpy=np.__version__,
-        python=platform.python_version(),
-    )
+    return dict(mmcm=__version__, torch=torch.__version__, numpy=np.__version__, python=platform.python_version())
 
 
 def device_name(device: torch.device) -> str:

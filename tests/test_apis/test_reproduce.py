@@ -44,9 +44,7 @@ def changed(path, out, **changes):
     return out
 
 
-@pytest.mark.parametrize(
-    'name', ['grid.png', 'many/00000/img00000003.png', 'sheet.png', 'single/000001_label1.png']
-)
+@pytest.mark.parametrize('name', ['grid.png', 'many/00000/img00000003.png', 'sheet.png', 'single/000001_label1.png'])
 def test_picture_is_made_again_byte_for_byte(folder, name):
     made = reproduce(folder / name, note=quiet)
     assert made.same_bytes and made.content == (folder / name).read_bytes()

@@ -56,7 +56,9 @@ def test_texts_that_are_no_records_are_refused(tmp_path, data, reason):
         read_png(tmp_path / 'x.png')
 
 
-@pytest.mark.parametrize('content', [b'', b'no PNG', b'\x89PNG\r\n\x1a\n' + b'\xff\xff\xff\xfftEXt' + KEY.encode() + b'\0{}'])
+@pytest.mark.parametrize(
+    'content', [b'', b'no PNG', b'\x89PNG\r\n\x1a\n' + b'\xff\xff\xff\xfftEXt' + KEY.encode() + b'\0{}']
+)
 def test_files_that_are_no_whole_png_are_refused(tmp_path, content):
     (tmp_path / 'x.png').write_bytes(content)
     with pytest.raises(Unreadable):

@@ -68,7 +68,11 @@ def setting_of(config: Config, key: str, name: str) -> Any:
         elif isinstance(place, Mapping) and part in place:
             place = place[part]
         else:
-            known = place if isinstance(place, Mapping) else map(str, range(len(place) if isinstance(place, (list, tuple)) else 0))
+            known = (
+                place
+                if isinstance(place, Mapping)
+                else map(str, range(len(place) if isinstance(place, (list, tuple)) else 0))
+            )
             raise InputError(f'{name} has no setting {key}: there is no {part!r}{nearest(part, known)}.')
     return place
 

@@ -112,7 +112,9 @@ def read_log(run: str | Path) -> TrainingLog:
                     values.append(value)
     scalars = {name: found for name, found in scalars.items() if found[0]}
     if len(scalars) > MAX_NAMES:
-        raise InputError(f'{run} has {len(scalars)} names of numbers, more than {MAX_NAMES}: it is no log of a training.')
+        raise InputError(
+            f'{run} has {len(scalars)} names of numbers, more than {MAX_NAMES}: it is no log of a training.'
+        )
     if not scalars:
         raise InputError(f'{run} has logged nothing yet: the first numbers come after default_hooks.logger.interval.')
     place = run if len(folders) > 1 or folders[0] != run else run.parent

@@ -103,7 +103,9 @@ def put_together(batches: Sequence[Path], origin: dict) -> ImageSet:
                 block[mine] = open_npz(batches[owner])['images'][rows[mine] - ends[owner]]  # counted from its end
             yield block
 
-    return ImageSet((len(order), *shape), blocks, labels[order].tolist() if len(labels) else None, origin, record=record_of('test'))
+    return ImageSet(
+        (len(order), *shape), blocks, labels[order].tolist() if len(labels) else None, origin, record=record_of('test')
+    )
 
 
 def check_saving(paths: Sequence[Path], shape: tuple[int, int, int, int]) -> None:

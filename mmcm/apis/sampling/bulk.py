@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.provenance import sampling_record
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
 from mmcm.apis.sampling.image_blocks import BLOCKS_OF_PATIENCE, ImageBlocks, Report, wait_for_others
-from mmcm.apis.provenance import sampling_record
 from mmcm.checkpoints.weights import digest
 from mmcm.renamed import renamed_member
 from mmcm.samplers.base import Sampler

@@ -157,7 +157,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         for name, value in list(result['Metrics'].items())[:1]
     ]
     name = SHORT.get(scores[0][0], scores[0][0]) if scores else '-'
-    score = ' '.join([name, *(f'{value} ({nfe})' for _, value, nfe in scores)])
+    score = ' '.join([name, ', '.join(f'{value} ({nfe})' for _, value, nfe in scores)]).rstrip()
     size = '-' if entry['bytes'] is None or entry['state'] == 'partial' else _megabytes(entry['bytes'])
     here = {'absent': '-', 'packaged': 'yes', 'cached': 'yes', 'partial': 'partly', None: 'recipe'}[entry['state']]
     known = (entry['method'], entry['dataset'], entry['resolution'], entry['num_classes'])

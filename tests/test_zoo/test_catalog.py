@@ -40,7 +40,7 @@ CD = """
   Mirrors: [https://localhost/mirror/cd.pt]
   SHA256: abc
 Collections:
-- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md}
+- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md, License: MIT}
 """
 
 
@@ -102,6 +102,7 @@ def test_metafile_entry_becomes_a_model(small_zoo):
             resolution=64,
             num_classes=1000,
             card='configs/a/MODEL_CARD.md',
+            license='MIT',
         )
     ]
 
@@ -161,7 +162,7 @@ def released():
 
 def test_the_zoo_lists_every_released_checkpoint():
     models = {model.name: model for model in list_models()}
-    assert len(released()) == 16
+    assert len(released()) == 25
     for entry in released():
         assert models[entry['Name']].weights == entry['Weights']
     assert models['ct_imagenet64'].sampler == {'indices': (0, 106), 'num_scales': 201}

@@ -11,7 +11,6 @@ from torch import nn
 
 from mmcm.checkpoints.config_parser import parse_config, setting
 from mmcm.checkpoints.formats.diffusers_folder import DiffusersFolder, is_diffusers_folder
-from mmcm.checkpoints.formats.edm_snapshot import Snapshot
 from mmcm.checkpoints.formats.foreign_weights import describe, find_sets
 from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.locate import resolve_checkpoint
@@ -22,6 +21,7 @@ from mmcm.checkpoints.read import (
     read_safetensors_header,
     read_snapshot,
 )
+from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
 from mmcm.checkpoints.trusted_config import CLASS_NAMES, checked_config, refuse_imports
 from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights
 from mmcm.utils.errors import InputError

@@ -18,9 +18,9 @@ import torch
 from safetensors import safe_open
 
 from mmcm.checkpoints.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
-from mmcm.checkpoints.formats.edm_snapshot import Snapshot
-from mmcm.checkpoints.formats.persistent_pickle import is_network_pickle
 from mmcm.checkpoints.safe_globals import allow_history_buffers, supports_training_checkpoints
+from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
+from mmcm.checkpoints.snapshots.persistent_pickle import is_network_pickle
 from mmcm.checkpoints.torch_files import check_torch_file
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmcm.checkpoints.formats.edm2_network import edm2_denoiser_config
+from mmcm.checkpoints.snapshots.edm2_network import edm2_denoiser_config
 from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
 
 FOLDER = Path(__file__).parents[1] / 'data' / 'parity'

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmcm.checkpoints.formats.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
+from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.trusted_config import checked_config, shown
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError

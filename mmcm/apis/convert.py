@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mmcm.backbones import EDM2UNet
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
@@ -65,6 +66,11 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
+        if isinstance(denoiser.backbone, EDM2UNet):
+            raise InputError(
+                "OpenAI's program has no magnitude-preserving layers, of which an EDM2UNet is made: convert to mmcm "
+                '(.safetensors).'
+            )
         if getattr(denoiser.backbone, 'num_conditions', 0):
             raise InputError(
                 f"OpenAI's network takes one time, and that of a {type(denoiser).__name__} has further conditions "

@@ -40,6 +40,7 @@ METHODS = {  # method: the option for the checkpoint of the teacher
     'imf': None,
     'soflow': None,
     'shortcut': None,
+    'edm2': None,
 }
 COLUMNS = {
     'frechet/distance': 'Fréchet distance',

@@ -36,7 +36,7 @@ def edm2_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Arguments: see `edm2_denoiser_config`.
     """
     sampler = dict(type='HeunSampler', num_steps=NUM_STEPS)
-    model = dict(type='ConsistencyModel', denoiser=edm2_denoiser_config(arguments), sampler=sampler)
+    model: dict[str, Any] = dict(type='ConsistencyModel', denoiser=edm2_denoiser_config(arguments), sampler=sampler)
     classes = model['denoiser']['backbone'].get('num_classes')
     return dict(model=model, class_names='imagenet1k') if classes == IMAGENET else dict(model=model)
 

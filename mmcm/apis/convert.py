@@ -8,6 +8,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmcm.apis.recognised import recognised_config
+from mmcm.backbones import EDM2UNet
 from mmcm.backbones.edm_unet import EDMUNet
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
@@ -68,7 +69,7 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
-        if isinstance(denoiser.backbone, EDMUNet):
+        if isinstance(denoiser.backbone, (EDMUNet, EDM2UNet)):
             kind = type(denoiser.backbone).__name__
             raise InputError(f"OpenAI's program has no network like a {kind}: convert to mmcm (.safetensors).")
         if getattr(denoiser.backbone, 'num_conditions', 0):

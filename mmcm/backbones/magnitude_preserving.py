@@ -14,18 +14,22 @@ EPSILON = 1e-4  # keeps the gradient of a vector of zeros finite
 SILU_MAGNITUDE = 0.596  # sqrt(E[silu(x)^2]) for x ~ N(0, 1)
 
 
-def normalize(x: Tensor, dims: Sequence[int] | None = None, eps: float = EPSILON) -> Tensor:
-    """Return x / (eps + |x| / sqrt(n)), vectors of n values with a root mean square of 1 (Eq. 30).
+def magnitude(x: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+    """Return 1e-4 + |x| / sqrt(n) of vectors of n values, their root mean square, at least in float32.
 
     Args:
         x (Tensor): Vectors, of any shape.
-        dims (Sequence[int], optional): The dimensions that a vector extends over; all but the first if None.
-        eps (float): What the root mean square is raised by.
+        dims (Sequence[int], optional): The dimensions that a vector extends over, which the result has with a size of
+            1; all but the first if None.
     """
     dims = list(range(1, x.ndim)) if dims is None else list(dims)
     size = torch.linalg.vector_norm(x, dim=dims, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
-    num_values = math.prod(x.shape[dim] for dim in dims)
-    return x / (eps + size / math.sqrt(num_values)).to(x.dtype)
+    return EPSILON + size / math.sqrt(math.prod(x.shape[dim] for dim in dims))
+
+
+def normalize(x: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+    """Return vectors with a root mean square of 1 (Eq. 30); see `magnitude`."""
+    return x / magnitude(x, dims).to(x.dtype)
 
 
 def mp_silu(x: Tensor) -> Tensor:
@@ -111,15 +115,15 @@ class MPConv(nn.Module):
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`."""
-        weight = self.normalized()
-        weight = (weight * (gain / math.sqrt(weight[0].numel()))).to(x.dtype)
+        weight = self.full_weight()
+        weight = (weight * (gain / (math.sqrt(weight[0].numel()) * magnitude(weight)))).to(x.dtype)
         if weight.ndim == 2:
             return F.linear(x, weight)
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
 
-    def normalized(self) -> Tensor:
-        """Return the filters with a root mean square of 1, at least in float32: half precision would lose digits."""
-        return normalize(self.weight.to(torch.promote_types(self.weight.dtype, torch.float32)))
+    def full_weight(self) -> Tensor:
+        """Return the filters at least in float32, since half precision would lose digits of their magnitude."""
+        return self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
 
 
 @torch.no_grad()
@@ -127,4 +131,4 @@ def normalize_weights(modules: Iterable[nn.Module]) -> None:
     """Normalise the weights of each `MPConv` among `modules` in place, unless they are frozen; see there."""
     for module in modules:
         if isinstance(module, MPConv) and module.weight.requires_grad:
-            module.weight.copy_(module.normalized())
+            module.weight.copy_(normalize(module.full_weight()))

@@ -14,10 +14,9 @@ from support.digits import BACKBONE, EDM2, build, objective_config
 UNCERTAIN = dict(type='EDM', uncertainty=True)
 TUNING = dict(type='EasyConsistencyTuning', curriculum=dict(type='ShrinkingCurriculum', stage_length=1))
 TRUNCATED = dict(TUNING, type='TruncatedConsistencyTuning')
-TRIGFLOW = {key: value for key, value in EDM2.items() if key != 'boundary'} | dict(
-    type='TrigFlowDenoiser', time_scale=1
-)
-TWO_STAGES = {key: value for key, value in EDM2.items() if key != 'boundary'} | dict(type='TruncatedDenoiser')
+SHARED = {key: value for key, value in EDM2.items() if key != 'boundary'}
+TRIGFLOW = dict(SHARED, type='TrigFlowDenoiser')
+TWO_STAGES = dict(SHARED, type='TruncatedDenoiser')
 METHODS = {  # objective and denoiser
     'edm2': (UNCERTAIN, EDM2),
     'ct': (objective_config(), dict(EDM2, boundary=True)),

@@ -1,5 +1,5 @@
-# Networks of EDM2 for ImageNet at 64 x 64 pixels (Karras et al., 2024, Table 6); edm2-<size>_imagenet1k-64x64.py has the
-# width of each.
+# Networks of EDM2 for ImageNet at 64 x 64 pixels (Karras et al., 2024, Table 6). The bases of each size,
+# edm2-<size>_imagenet1k-64x64.py, have its width.
 model = dict(
     type='ConsistencyModel',
     denoiser=dict(

@@ -25,7 +25,20 @@ BACKBONE = dict(  # arguments of Precond and its U-Net: settings of EDM2UNet
 )
 DEFAULTS = dict(model_channels=192, num_blocks=3, attn_resolutions=(16, 8), channel_mult=(1, 2, 3, 4))
 OTHERS = ('img_channels', 'label_dim', 'sigma_data', 'resample_filter', 'use_fp16')
+IMAGENET = 1000  # classes, whose names are known
+NUM_STEPS = 32  # of Heun's method, for all published scores
 NEEDED = ('img_resolution', 'img_channels', 'label_dim')
+
+
+def edm2_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a diffusion model of EDM2: `model`, and `class_names` where the classes are ImageNet's.
+
+    Arguments: see `edm2_denoiser_config`.
+    """
+    sampler = dict(type='HeunSampler', num_steps=NUM_STEPS)
+    model: dict[str, Any] = dict(type='ConsistencyModel', denoiser=edm2_denoiser_config(arguments), sampler=sampler)
+    classes = model['denoiser']['backbone'].get('num_classes')
+    return dict(model=model, class_names='imagenet1k') if classes == IMAGENET else dict(model=model)
 
 
 def edm2_denoiser_config(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mmcm.checkpoints.snapshots.edm2_network import edm2_config
 from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.trusted_config import checked_config, shown
 from mmcm.utils.bounded import Unreadable
@@ -163,7 +164,10 @@ def _named(network: PersistentObject, table: Mapping[str, Callable]) -> Callable
 
 
 # From the name of a class in a snapshot to what makes a config of its arguments.
-PRECONDITIONINGS: Mapping[str, Callable[[PersistentObject], dict[str, Any]]] = {'EDMPrecond': edm_config}
+PRECONDITIONINGS: Mapping[str, Callable[[PersistentObject], dict[str, Any]]] = {
+    'EDMPrecond': edm_config,
+    'Precond': lambda network: edm2_config(init_kwargs(network)),
+}
 BACKBONES: Mapping[str, Callable[[PersistentObject], dict[str, Any]]] = {
     'SongUNet': song_unet,
     'DhariwalUNet': dhariwal_unet,

@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 
-from mmcm.checkpoints.snapshots.edm2_network import edm2_denoiser_config
+from mmcm.checkpoints.snapshots.edm2_network import edm2_config, edm2_denoiser_config
 from mmcm.checkpoints.trusted_config import checked_config
-from mmcm.registry import MODELS
+from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
 from support.parity import FOLDER
 
@@ -14,9 +14,8 @@ RELEASED = json.loads((FOLDER / 'state_dict_edm2.json').read_text())
 
 
 def built(arguments):
-    config = dict(type='ConsistencyModel', denoiser=edm2_denoiser_config(arguments))
     with torch.device('meta'):
-        return MODELS.build(checked_config(dict(model=config), 'snapshot.pkl')['model']).denoiser
+        return MODELS.build(checked_config(edm2_config(arguments), 'snapshot.pkl')['model']).denoiser
 
 
 def shapes_of(denoiser):
@@ -39,6 +38,12 @@ def test_released_networks_have_their_weights_in_order(name):
         expected = [[key, shape] for key, shape, *_ in entry['state_dict']]
     assert shapes_of(denoiser) == expected
     assert sum(value.numel() for value in denoiser.parameters()) == entry['num_parameters']
+
+
+def test_model_samples_as_published_and_knows_the_classes_of_imagenet():
+    released = edm2_config(RELEASED['networks']['edm2-img64-s']['kwargs'])
+    assert released['class_names'] == 'imagenet1k' and SAMPLERS.build(released['model']['sampler']).nfe == 63
+    assert 'class_names' not in edm2_config(SNAPSHOT['init_kwargs_of_ema'])
 
 
 def test_arguments_reach_the_network():

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -16,6 +15,7 @@ from mmcm.backbones.edm_blocks import GROUP_CHANNELS, ResampledConv2d, UNetBlock
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, plain_size
+from mmcm.utils.mmengine_bases import BaseModule
 
 
 class EDMUNet(BaseModule):

@@ -11,7 +11,6 @@ from torch import nn
 
 from mmcm.checkpoints.config_parser import parse_config, setting
 from mmcm.checkpoints.formats.diffusers_folder import DiffusersFolder, is_diffusers_folder
-from mmcm.checkpoints.formats.edm_snapshot import snapshot_config
 from mmcm.checkpoints.formats.foreign_weights import describe, find_sets
 from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.locate import resolve_checkpoint
@@ -22,7 +21,7 @@ from mmcm.checkpoints.read import (
     read_safetensors_header,
     read_snapshot,
 )
-from mmcm.checkpoints.snapshot import Snapshot
+from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
 from mmcm.checkpoints.trusted_config import CLASS_NAMES, checked_config, refuse_imports
 from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights
 from mmcm.utils.errors import InputError
@@ -41,6 +40,7 @@ class Checkpoint:
         self.source = source
         self.cache_dir = cache_dir
         self.sha256 = sha256
+        self._dtype: torch.dtype | None = None
 
     @classmethod
     def open(
@@ -78,7 +78,13 @@ class Checkpoint:
 
     def read(self, mapped: bool = False) -> Any:
         """Read the content of the file, or the weights of the folder, anew; see `read_checkpoint`."""
-        return read_checkpoint(self.path, mapped) if self.diffusers is None else self.diffusers.weights()
+        if self.diffusers is not None:
+            return self.diffusers.weights(self._dtype)
+        return read_checkpoint(self.path, mapped, self._dtype)
+
+    def read_as(self, dtype: torch.dtype) -> None:
+        """Convert the tensors of safetensors files to `dtype` as they are read; `content` that was read stays."""
+        self._dtype = dtype
 
     @cached_property
     def _header(self) -> tuple[dict[str, str], list[int]] | None:
@@ -138,7 +144,7 @@ class Checkpoint:
         if self.diffusers is not None:
             return self.diffusers.config()
         if self.snapshot is not None:
-            return snapshot_config(self.snapshot)
+            return self.snapshot.config()
         if not isinstance(self.settings.get('model'), dict):
             return {}
         refuse_imports(self.settings, self.source)

@@ -18,24 +18,28 @@ import torch
 from safetensors import safe_open
 
 from mmcm.checkpoints.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
-from mmcm.checkpoints.persistent_pickle import is_network_pickle
 from mmcm.checkpoints.safe_globals import allow_history_buffers, supports_training_checkpoints
-from mmcm.checkpoints.snapshot import Snapshot
+from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
+from mmcm.checkpoints.snapshots.persistent_pickle import is_network_pickle
 from mmcm.checkpoints.torch_files import check_torch_file
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 from mmcm.utils.pickle_check import ForeignName
 
+CONVERTED = (torch.float64, torch.float32, torch.float16)  # others are checked as they are, and converted later
+PART = 1 << 26  # bytes of a safetensors file that are mapped at a time while it is converted
 SHOWN = 100  # characters of an error of a library
 
 
-def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype | None = None) -> dict[str, Any]:
     """Return the content of a safetensors file, a file written by `torch.save`, or a snapshot of EDM, on the CPU.
 
     Args:
         path (str | Path): The file. Its content says which of them it is, whatever its name is.
         mapped (bool): Whether the tensors are fetched from the disk only when they are used. The file must then not
             be overwritten in place.
+        dtype (torch.dtype, optional): Precision to convert the floating-point tensors of a safetensors file to, one
+            after the other, so that the file is never in memory as a whole.
 
     Raises:
         InputError: If the file is missing, truncated or no checkpoint, or if it contains code.
@@ -46,6 +50,8 @@ def read_checkpoint(path: str | Path, mapped: bool = False) -> dict[str, Any]:
     tensors_alone = check_file(path)
     try:
         if tensors_alone:
+            if dtype is not None:
+                return dict(_converted(path, dtype))
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
@@ -83,6 +89,26 @@ def read_snapshot(path: Path) -> Snapshot:
     """
     with reported(path):
         return Snapshot(path)
+
+
+def _converted(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the names and tensors of a safetensors file, real numbers as `dtype`.
+
+    The file is opened again for each part: what has been read of a mapped file stays in memory until it is closed.
+    """
+    with safe_open(path, framework='pt') as file:
+        names = list(file.keys())
+    position = 0
+    while position < len(names):
+        size = 0
+        with safe_open(path, framework='pt') as file:
+            while position < len(names) and size < PART:
+                tensor = file.get_tensor(names[position])
+                size += tensor.nbytes
+                # A copy in any case, since a tensor of this dtype would keep the file mapped.
+                yield names[position], tensor.to(dtype if tensor.dtype in CONVERTED else tensor.dtype, copy=True)
+                position += 1
+        del tensor
 
 
 def check_file(path: Path) -> bool:

@@ -12,7 +12,7 @@ from mmcm.denoisers import FlowMapDenoiser, KarrasDenoiser
 from mmcm.engine.strategies.fsdp import shard_denoisers
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.parity import FOLDER, Fixture, edm_config, fill_any
+from support.parity import FOLDER, Fixture, edm_config, fill
 
 NAMES = ['ddpmpp', 'ncsnpp', 'adm']
 FULL_SIZE = json.loads((FOLDER / 'state_dict_edm.json').read_text())['networks']
@@ -29,7 +29,7 @@ def measured(name, **changes):
     config = edm_config(options, null_class=bool(options['label_dim']), **changes)
     denoiser = KarrasDenoiser(config, boundary=False, c_noise='log(sigma) / 4').eval()
     own = {f'{PREFIX}{key}': value for key, value in denoiser.backbone.state_dict().items()}
-    filled = fill_any({key: own[key].shape for key in own if key not in fixture.meta['kept_not_filled']})
+    filled = fill({key: own[key].shape for key in own if key not in fixture.meta['kept_not_filled']})
     weights = {**own, **filled}
     denoiser.backbone.load_state_dict({key.removeprefix(PREFIX): value for key, value in weights.items()})
     return denoiser, fixture

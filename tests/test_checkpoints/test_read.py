@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmcm.checkpoints import read
 from mmcm.checkpoints.read import is_snapshot, read_checkpoint
 from mmcm.cli.convert import main as convert
 from mmcm.cli.sample import main as sample
@@ -115,3 +116,18 @@ def test_commands_say_what_a_network_without_counterpart_is(tmp_path, monkeypatc
     error = capsys.readouterr().err
     assert exit_.value.code == 2 and error.count('\n') == 1 and ('VEPrecond' in error or 'holds no state' in error)
     assert [path.name for path in tmp_path.iterdir()] == ['other.pkl']
+
+
+@pytest.mark.parametrize('part', [1, 20, 1 << 26])
+def test_tensors_are_converted_as_they_are_read(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(read, 'PART', part)  # a file of one part, of several, and one for each tensor
+    content = {f'w{index}': torch.full((3,), index + 1 / 512, dtype=torch.float32) for index in range(5)}
+    content |= dict(half=torch.ones(2, dtype=torch.float16), count=torch.tensor(7), name=torch.tensor([1 + 2j]))
+    path = write(tmp_path, 'bare.safetensors', content)
+    found = read_checkpoint(path, dtype=torch.bfloat16)
+    assert {key: value.dtype for key, value in found.items() if value.dtype != torch.bfloat16} == dict(
+        count=torch.int64, name=torch.complex64
+    )
+    assert found.keys() == content.keys()
+    for key, value in content.items():
+        assert torch.equal(found[key], value.to(found[key].dtype))

@@ -1,17 +1,23 @@
-"""Config of the network in a snapshot of EDM or EDM2, as one of ours.
+"""Snapshots of EDM and EDM2 (.pkl): the weights of their network, and its config as one of ours.
 
-The network is EDM's preconditioning (`EDMPrecond`, `Precond`) around a U-Net, each with the arguments that it was made
-with.
+A snapshot is a dictionary with the average of the network under `ema`, beside the loss, the augmentation or the
+encoder. The network is EDM's preconditioning (`EDMPrecond`, `Precond`) around a U-Net, each with the arguments that it
+was made with.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from mmcm.checkpoints.persistent_pickle import PersistentObject
-from mmcm.checkpoints.snapshot import Snapshot
+from torch import Tensor
+
+from mmcm.checkpoints.snapshots.edm2_network import edm2_config
+from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.trusted_config import checked_config, shown
+from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 
+NETWORK = 'ema'
 C_NOISE = 'log(sigma) / 4'
 SONG_UNET = dict(  # EDM's names of settings, ours, and EDM's defaults
     model_channels=('base_channels', 128),
@@ -37,21 +43,51 @@ IMAGENET = 1000  # classes, whose names are known
 NUM_STEPS = 18, 40  # of Heun's method, for images of up to 32 pixels and for larger ones (Karras et al., 2022, Table 2)
 
 
-def snapshot_config(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the config of the network of a snapshot: `model`, and `class_names` where they are those of ImageNet.
+class Snapshot:
+    """The content of a snapshot, of which nothing was run.
+
+    Args:
+        path (str | Path): The file.
+
+    Attributes:
+        objects (dict[str, Any]): Its content by key: networks and other parts are `PersistentObject`s.
 
     Raises:
-        InputError: If there is no counterpart of the network here, or it is larger than its weights allow.
+        ForeignName: If it names a function or class that no snapshot needs.
+        Unreadable: If it is damaged, asks for more than it holds, or is no snapshot.
+        OSError: If it cannot be read.
     """
-    try:
-        config = _named(snapshot.network, PRECONDITIONINGS)(snapshot.network)
-    except InputError as error:
-        raise InputError(f'{snapshot.path}: {error}') from error
-    return checked_config(config, snapshot.path, snapshot.num_weights)
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        found = read_persistent_pickle(Path(path))
+        if not isinstance(found, dict) or not isinstance(found.get(NETWORK), PersistentObject):
+            keys = shown(list(found)) if isinstance(found, dict) else f'a {type(found).__name__}'
+            raise Unreadable(f'it holds no network under the key {NETWORK!r} but {keys}')
+        self.objects: dict[str, Any] = found
+        self.network: PersistentObject = found[NETWORK]
+        self.weights: dict[str, dict[str, Tensor]] = {NETWORK: state_dict(self.network)}
+
+    def config(self) -> dict[str, Any]:
+        """Return the config of the model: `model`, and `class_names` where the classes are those of ImageNet.
+
+        Raises:
+            InputError: If there is no counterpart of the network here, or it is larger than its weights allow.
+        """
+        try:
+            config = _named(self.network, PRECONDITIONINGS)(self.network)
+        except InputError as error:
+            raise InputError(f'{self.path}: {error}') from error
+        return checked_config(config, self.path, self.num_weights)
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights of the network."""
+        return sum(value.numel() for value in self.weights[NETWORK].values())
 
 
 def edm_config(network: PersistentObject) -> dict[str, Any]:
-    """Return the config of a network of EDM (`EDMPrecond`); see `snapshot_config`."""
+    """Return the config of a network of EDM (`EDMPrecond`); see `Snapshot.config`."""
     unet = _module(network, 'model')
     backbone = _named(unet, BACKBONES)(unet)
     denoiser: dict[str, Any] = dict(type='KarrasDenoiser', backbone=backbone, boundary=False, c_noise=C_NOISE)
@@ -128,7 +164,10 @@ def _named(network: PersistentObject, table: Mapping[str, Callable]) -> Callable
 
 
 # From the name of a class in a snapshot to what makes a config of its arguments.
-PRECONDITIONINGS: Mapping[str, Callable[[PersistentObject], dict[str, Any]]] = {'EDMPrecond': edm_config}
+PRECONDITIONINGS: Mapping[str, Callable[[PersistentObject], dict[str, Any]]] = {
+    'EDMPrecond': edm_config,
+    'Precond': lambda network: edm2_config(init_kwargs(network)),
+}
 BACKBONES: Mapping[str, Callable[[PersistentObject], dict[str, Any]]] = {
     'SongUNet': song_unet,
     'DhariwalUNet': dhariwal_unet,

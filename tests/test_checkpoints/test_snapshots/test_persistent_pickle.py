@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mmcm.checkpoints.checkpoint import Checkpoint
-from mmcm.checkpoints.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.read import read_checkpoint
+from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.utils.errors import InputError
 from support import hostile_snapshots
 from support.hostile_snapshots import EXTENSIONS, SNAPSHOT, dict_of, named, persistent, snapshot, text

@@ -230,11 +230,11 @@ def test_every_sampler_is_exported(tmp_path, config):
 @pytest.mark.parametrize('suffix', FORMATS)
 def test_network_of_a_snapshot_of_edm_is_exported(tmp_path, suffix):
     if suffix == '.onnx':
-        pytest.importorskip('onnxscript')
-    inferencer = ConsistencyModelInferencer(SNAPSHOT, device='cpu')
-    sampler = dict(type='EulerSampler', num_steps=1)
-    export(inferencer, tmp_path / f'x{suffix}', SAMPLERS.build(sampler))
-    assert largest_difference(tmp_path / f'x{suffix}', inferencer.model, 3, SAMPLERS.build(sampler)) < 1e-4
+        pytest.importorskip('onnxruntime')
+    model = ConsistencyModelInferencer(SNAPSHOT, device='cpu').load().model
+    sampler = SAMPLERS.build(dict(type='EulerSampler', num_steps=1))
+    export(model, tmp_path / f'net{suffix}', sampler)
+    assert largest_difference(tmp_path / f'net{suffix}', model, 3, sampler) <= 1e-4
 
 
 def test_network_that_saves_memory_in_training_is_exported(tmp_path):

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -30,6 +29,7 @@ from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count, check_positive
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, height_and_width, plain_size
+from mmcm.utils.mmengine_bases import BaseModule
 
 
 @MODELS.register_module()

@@ -89,7 +89,7 @@ class TruncatedDenoiser(KarrasDenoiser):
         """Whether there is one: not of two networks."""
         return False
 
-    def forward(  # type: ignore[override]
+    def forward(  # type: ignore[override]  # neither network takes guidance
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`."""

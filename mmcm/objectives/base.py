@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmcm.objectives.solvers import Denoise
+from mmcm.utils.mmengine_bases import BaseModule
 
 Denoiser = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, sigma, labels) -> x0
 

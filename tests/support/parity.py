@@ -13,10 +13,31 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmcm.checkpoints.formats.edm2_network import edm2_denoiser_config
+from mmcm.checkpoints.snapshots.edm2_network import edm2_denoiser_config
 from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
 
 FOLDER = Path(__file__).parents[1] / 'data' / 'parity'
+
+
+# EDM's names of settings, with its defaults, and ours.
+EDM_NETWORKS = dict(
+    SongUNet=dict(num_blocks=4, attn_resolutions=(16,), channel_mult_noise=1, resample_filter=(1, 1)),
+    DhariwalUNet=dict(num_blocks=3, attn_resolutions=(32, 16, 8)),
+)
+EDM_SETTINGS = dict(
+    img_resolution='image_size',
+    model_channels='base_channels',
+    num_blocks='num_res_blocks',
+    attn_resolutions='attention_resolutions',
+    channel_mult='channel_mult',
+    channel_mult_noise='noise_mult',
+    embedding_type='embedding',
+    encoder_type='encoder',
+    resample_filter='resample_filter',
+    dropout='dropout',
+    label_dim='num_classes',
+    augment_dim='augment_dim',
+)
 
 
 class Fixture:
@@ -52,9 +73,19 @@ def fill(shapes, salt=''):
         elif key.endswith(('freqs', 'phases')):
             draw = 3 * draw
         else:
-            draw = 1 + 0.1 * draw if key.endswith('weight') else 0.05 * draw
+            draw = 1 + 0.1 * draw if key.endswith(('weight', '_scale')) else 0.05 * draw
         weights[key] = torch.from_numpy(np.asarray(draw, dtype=np.float32))
     return weights
+
+
+def edm_config(options, **changes):
+    """Translate the options of EDM's preconditioned network into the config of a SongUNet or DhariwalUNet."""
+    kind = options['model_type']
+    options = {**EDM_NETWORKS[kind], **options}
+    found = {ours: options[name] for name, ours in EDM_SETTINGS.items() if name in options}
+    for name in ('num_classes', 'augment_dim'):  # 0 stands for none in EDM
+        found[name] = found[name] or None
+    return dict(type=kind, **found, **changes)
 
 
 def edm2_config(options):

@@ -102,7 +102,10 @@ def check_shardable(model: nn.Module) -> None:
 
 @FUNCTIONS.register_module()
 def shard_denoisers(
-    module: nn.Module, recurse: bool, nonwrapped_numel: int, blocks: Sequence[str] = ('Block',)
+    module: nn.Module,
+    recurse: bool,
+    nonwrapped_numel: int,
+    blocks: Sequence[str] = ('Block', 'UNetBlock', 'TransformerBlock'),
 ) -> bool:
     """FSDP's policy for a model with averages: each denoiser is a unit of its own, and so are its blocks.
 

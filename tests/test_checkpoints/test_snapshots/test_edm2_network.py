@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from mmcm.checkpoints.formats.edm2_network import edm2_config, edm2_denoiser_config
+from mmcm.checkpoints.snapshots.edm2_network import edm2_config, edm2_denoiser_config
 from mmcm.checkpoints.trusted_config import checked_config
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError

@@ -58,7 +58,7 @@ class Block(nn.Module):
                 f'{out_channels} channels cannot be shared out among attention heads of {head_channels} channels: '
                 'num_head_channels has to divide the width of each level with attention.'
             )
-        self.emb_gain = nn.Parameter(torch.zeros([], dtype=torch.float32))
+        self.emb_gain = nn.Parameter(torch.zeros([], dtype=torch.float32, device=None))
         self.conv_res0 = MPConv(out_channels if encodes else channels, out_channels, 3)
         self.emb_linear = MPConv(embed_channels, out_channels)
         self.conv_res1 = MPConv(out_channels, out_channels, 3)

@@ -211,7 +211,7 @@ class UNet(nn.Module):
         self.label_balance, self.concat_balance = balances
         self.use_checkpoint = use_checkpoint
         rate, largest = dropout
-        self.out_gain = nn.Parameter(torch.zeros([], dtype=torch.float32))
+        self.out_gain = nn.Parameter(torch.zeros([], dtype=torch.float32, device=None))
         self.emb_fourier = MPFourier(noise_channels)
         self.emb_noise = MPConv(noise_channels, embed_channels)
         self.emb_label = None if num_classes is None else MPConv(num_classes, embed_channels)

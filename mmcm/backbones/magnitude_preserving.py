@@ -84,8 +84,10 @@ class MPFourier(nn.Module):
 
     def __init__(self, num_channels: int, bandwidth: float = 1.0) -> None:
         super().__init__()
-        self.register_buffer('freqs', 2 * math.pi * bandwidth * torch.randn(num_channels, dtype=torch.float32))
-        self.register_buffer('phases', 2 * math.pi * torch.rand(num_channels, dtype=torch.float32))
+        self.register_buffer(
+            'freqs', 2 * math.pi * bandwidth * torch.randn(num_channels, dtype=torch.float32, device=None)
+        )
+        self.register_buffer('phases', 2 * math.pi * torch.rand(num_channels, dtype=torch.float32, device=None))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of `x` (N,): (N, `num_channels`), in float32."""
@@ -111,7 +113,7 @@ class MPConv(nn.Module):
         super().__init__()
         self.out_channels = out_channels
         sides = () if kernel is None else (kernel, kernel)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, *sides, dtype=torch.float32))
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, *sides, dtype=torch.float32, device=None))
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`."""

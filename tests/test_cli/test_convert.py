@@ -356,7 +356,7 @@ def test_flow_map_is_converted_to_mmcm_alone(tmp_path, capsys, out, message):
 @pytest.mark.parametrize(
     'out, message',
     [
-        ('x.pt', "OpenAI's program has no magnitude-preserving layers"),
+        ('x.pt', "OpenAI's program has no network like a EDM2UNet"),
         ('x', 'diffusers has no counterpart of the backbone EDM2UNet'),
     ],
 )

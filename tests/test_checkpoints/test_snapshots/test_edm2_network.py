@@ -1,13 +1,18 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.apis.convert import convert
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.snapshots.edm2_network import edm2_config, edm2_denoiser_config
 from mmcm.checkpoints.trusted_config import checked_config
+from mmcm.denoisers import load_denoiser
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
-from support.parity import FOLDER
+from support.parity import FOLDER, Fixture
 
 SNAPSHOT = json.loads((FOLDER / 'edm2_snapshot_structure.json').read_text())
 RELEASED = json.loads((FOLDER / 'state_dict_edm2.json').read_text())
@@ -88,3 +93,18 @@ def test_what_the_network_does_not_have_is_refused(changes, message):
 def test_numbers_of_a_snapshot_have_bounds(changes):
     with pytest.raises(InputError, match=r'snapshot\.pkl: the config that comes with the weights is refused'):
         built({**SNAPSHOT['init_kwargs_of_ema'], **changes})
+
+
+def test_snapshot_is_read_converted_and_sampled(tmp_path):
+    path, fixture = FOLDER / 'edm2_snapshot_tiny.pkl', Fixture('edm2_snapshot_tiny')
+    checkpoint = Checkpoint(path)
+    denoiser = MODELS.build(checkpoint.config['model']['denoiser']).eval()
+    load_denoiser(denoiser, checkpoint)
+    labels = fixture('labels_onehot').argmax(dim=1)
+    with torch.no_grad():
+        found = denoiser(fixture('x'), fixture('sigma'), labels)
+    torch.testing.assert_close(found, fixture('output'), rtol=0, atol=3e-5)
+    convert(path, tmp_path / 'x.safetensors', 'mmcm')
+    sources = (path, tmp_path / 'x.safetensors')
+    images = [ConsistencyModelInferencer(source, device='cpu')(2, seed=1).images for source in sources]
+    assert all(np.array_equal(a, b) for a, b in zip(*images))

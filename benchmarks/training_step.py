@@ -6,11 +6,10 @@ at zero: the objective with its backward pass against these bare evaluations, an
 target and average, against the bare evaluations and the optimiser.
 """
 
-import statistics
-import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
 import torch
+from measure import HEAD, Row, in_turn
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch.autograd import forward_ad
@@ -56,26 +55,37 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=30)
     parser.add_argument('--device', default='cpu')
     args = parser.parse_args()
+    print(HEAD)
+    for row in compare(args.network, args.method, args.rounds, args.device, args.batch_size):
+        print(row.text())
 
-    name, batch_size = NETWORKS[args.network]
-    batch_size = args.batch_size or batch_size
-    model = MODELS.build(model_config(args.method, name)).to(args.device).train()
-    generator = torch.Generator(args.device).manual_seed(0)
+
+def measure(args: Namespace) -> list[Row]:
+    """Measure every method on the digits."""
+    return [row for method in EVALUATIONS for row in compare('digits', method, args.rounds, args.device)]
+
+
+def compare(network: str, method: str, rounds: int, device: str, batch_size: int | None = None) -> list[Row]:
+    """Return the seconds of objective and step, against those of bare evaluations."""
+    name, default = NETWORKS[network]
+    batch_size = batch_size or default
+    model = MODELS.build(model_config(method, name)).to(device).train()
+    generator = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():  # with zeros, as at the start of training, times differ
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator, device=args.device)
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator, device=device)
     model.begin_step(0)
     wrapper = OptimWrapper(torch.optim.RAdam(model.denoiser.parameters(), lr=1e-6))
     backbone = model.denoiser.backbone
-    trained = backbone.upper if args.method == 'tcm' else backbone
+    trained = backbone.upper if method == 'tcm' else backbone
     shape = (batch_size, *model.image_shape)
     labels = torch.randint(model.num_classes, (batch_size,))
     batch = dict(inputs=torch.randint(256, shape, dtype=torch.uint8), data_samples=DataSample.of(label=labels))
-    x, t = torch.randn(shape, device=args.device), torch.randn(batch_size, device=args.device)
-    labels = labels.to(args.device)
-    conditions = torch.randn(batch_size, trained.num_conditions, device=args.device) if trained.num_conditions else None
+    x, t = torch.randn(shape, device=device), torch.randn(batch_size, device=device)
+    labels = labels.to(device)
+    conditions = torch.randn(batch_size, trained.num_conditions, device=device) if trained.num_conditions else None
     given = (labels, None, conditions)
-    evaluations = EVALUATIONS[args.method]
+    evaluations = EVALUATIONS[method]
 
     def derivative():
         with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
@@ -113,25 +123,19 @@ def main() -> None:
         model.train_step(batch, wrapper)
         model.update_averages()
 
-    def timed(function):
+    def alone(function):
         model.zero_grad()
-        synchronize(args.device)
-        started = time.perf_counter()
         function()
-        synchronize(args.device)
-        return time.perf_counter() - started
 
-    functions = dict(bare=bare, objective=objective, bare_step=bare_step, step=step)
-    for function in functions.values():
-        timed(function)
-    rounds = [{name: timed(function) for name, function in functions.items()} for _ in range(args.rounds)]
-    print(f'{args.method} on {args.network}, batch {batch_size}, {args.device}, {torch.get_num_threads()} threads')
-    for name in functions:
-        print(f'{name}: median {1e3 * statistics.median(result[name] for result in rounds):.1f} ms')
-    for name, peer in (('objective', 'bare'), ('step', 'bare_step')):
-        ratios = [result[name] / result[peer] for result in rounds]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f'{name} / {peer}: median {middle:.3f} (quartiles {low:.3f} and {high:.3f})')
+    functions = [lambda function=function: alone(function) for function in (objective, bare, step, bare_step)]
+    times = in_turn(functions, rounds, device)
+    what = f'{method} on {network}, batch {batch_size}'
+    return [
+        Row.paired('training', f'{what}, objective', 's', [row[:2] for row in times], 'bare evaluations', '<= 1.05'),
+        Row.paired(
+            'training', f'{what}, step', 's', [row[2:] for row in times], 'the same and the optimiser', '<= 1.05'
+        ),
+    ]
 
 
 def model_config(method: str, network: str) -> dict:
@@ -147,12 +151,6 @@ def model_config(method: str, network: str) -> dict:
         teacher=None if teacher is None else dict(teacher, checkpoint='random weights'),
         ema_decays=(0.999,),
     )
-
-
-def synchronize(device: str) -> None:
-    """Wait for an accelerator."""
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
 
 
 if __name__ == '__main__':

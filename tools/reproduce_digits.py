@@ -40,6 +40,7 @@ METHODS = {  # method: the option for the checkpoint that it needs, and the meth
     'imf': None,
     'soflow': None,
     'shortcut': None,
+    'edm2': None,
 }
 COLUMNS = {
     'frechet/distance': 'Fréchet distance',

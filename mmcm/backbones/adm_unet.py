@@ -10,16 +10,17 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmcm.backbones.conditioning import check_labels
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, height_and_width, plain_size
+from mmcm.utils.mmengine_bases import BaseModule
 
 Layer = TypeVar('Layer', bound=nn.Module)
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
@@ -218,12 +219,7 @@ class ADMUNet(BaseModule):
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
         """
-        if (labels is None) != (self.num_classes is None):
-            raise InputError(
-                f'labels are needed: the network is class-conditional with {self.num_classes} classes.'
-                if labels is None
-                else 'labels were given, but the network is unconditional. Leave them out.'
-            )
+        check_labels(labels, self.num_classes)
         if (0 if conditions is None else conditions.shape[1]) != self.num_conditions:
             raise InputError(
                 f'the network takes {self.num_conditions} further conditions, got '
@@ -309,10 +305,14 @@ def has_tangent(x: Tensor) -> bool:
     return forward_ad.unpack_dual(x).tangent is not None
 
 
-def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0) -> Tensor:
-    """Return cosines, then sines, of `t` (N,) at `channels` / 2 geometrically spaced frequencies: (N, channels)."""
+def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0, endpoint: bool = False) -> Tensor:
+    """Return cosines, then sines, of `t` (N,) at `channels` / 2 geometrically spaced frequencies: (N, channels).
+
+    The frequencies begin with 1; with `endpoint`, 1 / `max_period` is the last one, and otherwise the one after that.
+    """
     half = channels // 2
-    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    steps = torch.arange(half, dtype=torch.float32, device=t.device)
+    frequencies = torch.exp(-math.log(max_period) * steps / (half - endpoint))
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 

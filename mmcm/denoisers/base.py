@@ -3,12 +3,12 @@
 from abc import abstractmethod
 from typing import Any
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmcm.denoisers.network import build_network
 from mmcm.denoisers.noise_conditioning import C_NOISE
 from mmcm.utils.checks import check_choice, check_positive
+from mmcm.utils.mmengine_bases import BaseModule
 
 
 class Denoiser(BaseModule):
@@ -43,6 +43,11 @@ class Denoiser(BaseModule):
     def null_label(self) -> int | None:
         """Label of an image whose class is not given, None where the network has no such class."""
         return getattr(self.backbone, 'null_label', None)
+
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether `forward` takes `with_log_variance`, and then returns the logarithm of the loss's variance, too."""
+        return False
 
     @abstractmethod
     def forward(

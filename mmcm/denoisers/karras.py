@@ -4,6 +4,7 @@ With `boundary`, the consistency parametrisation of Song et al. (2023, arXiv 230
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,6 +54,11 @@ class KarrasDenoiser(Denoiser):
             raise InputError(f'sigma_min has to be a number of at least 0, got {sigma_min}.')
         self.offset = sigma_min if boundary else 0.0
 
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether the network learns u(sigma), the logarithm of the variance of its loss, as that of EDM2 does."""
+        return hasattr(self.backbone, 'log_variance')
+
     def forward(
         self,
         x: Tensor,
@@ -60,11 +66,14 @@ class KarrasDenoiser(Denoiser):
         labels: Tensor | None = None,
         augment_labels: Tensor | None = None,
         *,
+        with_log_variance: bool = False,
         guidance: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Any:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`.
 
-        A guided network takes w of each image as `guidance` (N,), by default its own.
+        A guided network takes w of each image as `guidance` (N,), by default its own. With `with_log_variance`, return
+        the images and u(sigma) (N,). Objectives call for it this way, and not by a method of its own, because sharded
+        training gathers weights for `forward`.
         """
         c_skip, c_out, c_in = (c.view(-1, 1, 1, 1) for c in self.scalings(sigma))
         c_noise = C_NOISE[self.c_noise]
@@ -72,7 +81,9 @@ class KarrasDenoiser(Denoiser):
         if self.guided:
             scale = torch.full_like(sigma, self.guidance) if guidance is None else guidance
             more = dict(conditions=c_noise(scale)[:, None])
-        return c_skip * x + c_out * self.raw_network(c_in * x, c_noise(sigma), labels, augment_labels, **more)
+        output = self.raw_network(c_in * x, c_noise(sigma), labels, augment_labels, **more)
+        denoised = c_skip * x + c_out * output
+        return (denoised, self.backbone.log_variance(c_noise(sigma))) if with_log_variance else denoised
 
     def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return c_skip, c_out and c_in, each with the shape of `sigma`.

@@ -84,6 +84,11 @@ class TruncatedDenoiser(KarrasDenoiser):
         self.transition = float(transition)
         self.backbone = TwoStageNetwork(self.backbone)
 
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether there is one: not of two networks."""
+        return False
+
     def forward(  # type: ignore[override]  # neither network takes guidance
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:

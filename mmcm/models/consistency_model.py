@@ -12,7 +12,7 @@ from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.datasets.class_names import Names
-from mmcm.denoisers import Denoiser, load_denoiser
+from mmcm.denoisers import Denoiser, load_denoiser, without_velocity_head
 from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
 from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
@@ -22,6 +22,7 @@ from mmcm.models.guide import Guide
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
 from mmcm.models.teacher import build_teacher, check_teacher, check_told, guidance_of, load_teacher
+from mmcm.models.training_rules import normalize_weights, set_log_variance
 from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
@@ -86,6 +87,7 @@ class ConsistencyModel(Editing):
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
+        set_log_variance(self.denoiser, self.objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
         self.guidance = own_guidance(self.denoiser, guidance)
         second = guidance if guidance is not None and guidance.get('checkpoint') else None
@@ -172,6 +174,7 @@ class ConsistencyModel(Editing):
             the optimiser.
         """
         self.step = step
+        normalize_weights(self.denoiser)
         if self.objective is None or not self.objective.renews_teacher(step):
             return False
         for network in (self.teacher, *self._averages()):
@@ -283,7 +286,8 @@ def check_label_dropout(ratio: float, null_label: int | None) -> float:
 
 def inference_config(config: dict) -> dict:
     """Return the config of a model without objective, teacher, averages and the other settings of training."""
-    return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+    kept = {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+    return {**kept, 'denoiser': without_velocity_head(kept['denoiser'])} if 'denoiser' in kept else kept
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmcm.checkpoints.formats.training_checkpoint import average_name
@@ -22,6 +21,7 @@ from mmcm.structures import DataSample, labels_of
 from mmcm.utils.batches import Batches
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import height_and_width
+from mmcm.utils.mmengine_bases import BaseModel
 
 
 class Sampling(BaseModel):

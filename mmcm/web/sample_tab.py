@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.sampling_result import SamplingResult
+from mmcm.noise.linear_path import PURE_NOISE
 from mmcm.samplers import MultistepSampler, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -108,7 +109,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             return inferencer.sample(request, callback=on_step)
 
         def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
-            text = f'Step {step + 1} of {steps}, from noise of level **{sigma:.3g}**.'
+            text = f'Step {step + 1} of {steps}, from {noise_in_words(sigma)}.'
             return widgets.page_grid(pixels, columns, request.names), text
 
         result = yield from streamed(pool, work, render)
@@ -172,6 +173,11 @@ def default_power(inferencer: ConsistencyModelInferencer) -> float:
     """Return the second level of two steps as a power of ten."""
     sampler = widgets.sampler_of_steps(inferencer, 2)
     return round(math.log10(sampler.sigmas[1]), 2) if isinstance(sampler, MultistepSampler) else 0
+
+
+def noise_in_words(sigma: float) -> str:
+    """Return what a step starts from: flow maps begin at a level that stands for no image at all."""
+    return 'noise alone' if sigma >= PURE_NOISE else f'noise of level **{sigma:.3g}**'
 
 
 def level_in_words(power: float) -> str:

@@ -301,6 +301,10 @@ def test_flow_map_that_takes_guidance_as_an_input_makes_one_estimate_of_the_aske
     with torch.no_grad():  # noise levels as times again
         own = model.denoiser(x, sigma, labels, next_sigma=sigma / 2)
         assert torch.equal(guided(model.denoiser, model.guidance, NULL)(x, sigma, labels, next_sigma=sigma / 2), own)
+        scaled = build(denoiser=dict(TOLD_FLOW_MAP, guidance=3.0, guidance_interval=(0.25, 0.75), noise_scale=2.0))
+        assert scaled.guidance == Guidance(3.0, (2 / 3, 6.0))
+        own = scaled.denoiser(x, sigma, labels)
+        assert torch.equal(guided(scaled.denoiser, scaled.guidance, NULL)(x, sigma, labels), own)
         single = build(denoiser=dict(TOLD_FLOW_MAP, guidance=3.0, guidance_interval=(0.5, 0.5)), sampler=sampler)
         own = single.denoiser(x, sigma, labels)
         assert_close(guided(single.denoiser, single.guidance, NULL)(x, sigma, labels), own, rtol=0, atol=1e-6)

@@ -81,8 +81,16 @@ def models(tmp_path_factory):
             ),
             class_names=['cat', 'dog', 'hen'],
         ),
+        flow_map=write(
+            'flow_map',
+            7,
+            dict(
+                denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1)),
+                sampler=dict(type='FlowMapSampler', num_steps=1),
+            ),
+        ),
         guidable=write(
-            'guidable', 7, dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True)))
+            'guidable', 8, dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True)))
         ),
         wide=write(
             'wide', 6, dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(unconditional, image_size=(8, 12))))

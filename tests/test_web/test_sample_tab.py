@@ -187,3 +187,10 @@ def test_live_steps_that_are_not_finite_are_no_black_pictures(digits):
     estimates.add(0, torch.zeros(2, 1, 8, 8))
     with pytest.raises(NotFiniteError):
         estimates.add(1, torch.full((2, 1, 8, 8), float('nan')))
+
+
+def test_flow_map_takes_steps_of_equal_length(client, models):
+    path, words = ask(client, model='flow_map', steps=2)
+    expected = pixels(ConsistencyModelInferencer(models.flow_map, device='cpu')(4, '3', SEED, num_steps=2))
+    assert np.abs(tiles(path, 4, 2, 256).astype(int) - expected).max() <= 1
+    assert '2 network evaluations each' in words

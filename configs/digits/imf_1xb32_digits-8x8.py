@@ -15,4 +15,6 @@ model = dict(
         power=0.75,
         times=dict(type='LogitNormalTimes', mean=-0.6, std=1.6, second_mean=-4.0, second_std=1.6, ratio=0.75),
     ),
+    # A decay of 0.999 would keep a tenth of the first weights after so few steps.
+    ema_decays=(0.995,),
 )

@@ -201,8 +201,10 @@ class InputGuidedDenoiser:
         """Return the estimates of the clean images; see the class of the denoiser."""
         scale = torch.full_like(sigma, self.guidance.scale)
         inputs: Any
-        if isinstance(inner_denoiser(self.denoiser), FlowMapDenoiser):
-            ends = (0.0, 1.0) if self.guidance.interval is None else map(time_at, self.guidance.interval)
+        inner = inner_denoiser(self.denoiser)
+        if isinstance(inner, FlowMapDenoiser):
+            levels = self.guidance.interval or (0.0, math.inf)
+            ends = [time_at(level / inner.noise_scale) for level in levels]
             inputs = GuidanceInputs(scale, *(torch.full_like(sigma, end) for end in ends))
         else:
             inputs = torch.where(self.guidance.guided(sigma), scale, 1)
@@ -220,7 +222,7 @@ def own_guidance(denoiser: Denoiser, config: Mapping[str, Any] | None) -> Guidan
         return Guidance.of(config)
     if not isinstance(denoiser, FlowMapDenoiser) or denoiser.guidance_interval == (0.0, 1.0):
         return Guidance(denoiser.guidance)
-    low, high = (sigma_of(time) for time in denoiser.guidance_interval)
+    low, high = (denoiser.noise_scale * sigma_of(time) for time in denoiser.guidance_interval)
     return Guidance(denoiser.guidance, (low, max(high, math.nextafter(low, math.inf))))
 
 

@@ -74,6 +74,19 @@ def test_graph_is_guided_as_the_model_is(interval, num_guided):
     assert not torch.equal(plain, expected)
 
 
+@pytest.mark.parametrize('interval', [None, (0.5, 30.0)])
+def test_graph_tells_a_network_its_guidance_as_the_model_does(interval):
+    denoiser = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_conditions=1), guided=True)
+    model = build(denoiser=denoiser, guidance=dict(scale=2.0, interval=interval))
+    sampler = SAMPLERS.build(dict(type='MultistepSampler', sigmas=(80.0, 1.0)))
+    graph = SamplingGraph(model, sampler)
+    noise, labels = graph.inputs(3)
+    expected = model.sample(3, labels, SampleNoise(range(3)), sampler=sampler)
+    assert torch.equal(graph(noise, labels), expected)
+    plain = build(denoiser=denoiser).sample(3, labels, SampleNoise(range(3)), sampler=sampler)
+    assert not torch.allclose(plain, expected, atol=1e-3)
+
+
 def test_graph_leaves_the_model_as_it_is_and_shares_its_weights():
     model = build(ema_decays=(0.9,)).train()
     graph = SamplingGraph(model)

@@ -297,6 +297,17 @@ def test_flow_map_that_takes_guidance_as_an_input_makes_one_estimate_of_the_aske
     assert sizes == [2, 2] and model.nfe(model.sampler, Guidance(1.5)) == 2
     assert not torch.allclose(model.sample(2, [1, 2]), expected, atol=1e-3)
     assert torch.equal(model.sample(2, [1, 2]), other.sample(2, [1, 2], guidance=model.guidance))
+    x, sigma, labels = torch.randn(2, 1, 8, 8), torch.tensor([3.0, 1.0]), torch.tensor([3, 5])
+    with torch.no_grad():  # noise levels as times again
+        own = model.denoiser(x, sigma, labels, next_sigma=sigma / 2)
+        assert torch.equal(guided(model.denoiser, model.guidance, NULL)(x, sigma, labels, next_sigma=sigma / 2), own)
+        scaled = build(denoiser=dict(TOLD_FLOW_MAP, guidance=3.0, guidance_interval=(0.25, 0.75), noise_scale=2.0))
+        assert scaled.guidance == Guidance(3.0, (2 / 3, 6.0))
+        own = scaled.denoiser(x, sigma, labels)
+        assert torch.equal(guided(scaled.denoiser, scaled.guidance, NULL)(x, sigma, labels), own)
+        single = build(denoiser=dict(TOLD_FLOW_MAP, guidance=3.0, guidance_interval=(0.5, 0.5)), sampler=sampler)
+        own = single.denoiser(x, sigma, labels)
+        assert_close(guided(single.denoiser, single.guidance, NULL)(x, sigma, labels), own, rtol=0, atol=1e-6)
     without = build(denoiser=TOLD_FLOW_MAP, sampler=sampler).sample(2, [1, 2])
     assert torch.equal(model.sample(2, [1, 2], guidance=NO_GUIDANCE), without)  # not its own scale of 3
     assert_close(

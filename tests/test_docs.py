@@ -221,6 +221,8 @@ def test_types_and_bases_of_configs_on_pages_exist():
     known, files = registered(), {path.name for path in (ROOT / 'configs').rglob('*.py')}
     assert len(CONFIGS) > 20
     for page, code in CONFIGS:
+        if page == 'docs/mmagic.md':  # whose types are MMagic's
+            continue
         types, bases = settings_of(code)
         gone = [
             name for name in types if name.split('.')[-1] not in known and not name.startswith(('torch', 'mmagic.'))

@@ -29,7 +29,7 @@ napoleon_use_ivar = True  # attributes of data classes are described once
 
 html_theme = 'furo'  # no font or script from another server
 html_title = f'mmcm {release}'
-html_copy_source = html_show_sourcelink = False
+html_copy_source = html_show_sourcelink = html_show_copyright = False
 html_theme_options = {'navigation_with_keys': True, 'top_of_page_buttons': []}
 
 CODE = re.compile(r'(``[^`]+``|`[^`]+`)')

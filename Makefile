@@ -23,7 +23,7 @@ WITH_MMAGIC ?= $(addprefix tests/test_,mmagic apis checkpoints cli configs datas
 # The lowest x86 instruction sets that torch, oneDNN and MKL can be limited to.
 LOWEST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 
-.PHONY: help demo test test-portable lint docs coverage mmagic test-mmagic clean
+.PHONY: help demo test test-portable lint bench docs coverage mmagic test-mmagic clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list.
@@ -45,6 +45,9 @@ lint: $(VENV)/.installed-test  ## Check the style, the format and the types of t
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+bench: $(VENV)/.installed-test  ## Measure speed and memory, against diffusers, into benchmarks/results.md; some with TOPICS='start sampling'.
+	$(BIN)/python benchmarks/bench.py $(TOPICS)
 
 docs: $(VENV)/.installed-docs  ## Build the site in English and Chinese into build/site/html; warnings and dead links are errors.
 	$(BIN)/python docs/build_site.py $(ARGS)

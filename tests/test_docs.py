@@ -13,9 +13,10 @@ import pytest
 
 from mmcm import registry
 from mmcm.cli.main import COMMANDS
-from mmcm.registry import DATASETS
+from mmcm.config import read_config
+from mmcm.registry import DATASETS, OBJECTIVES
 from mmcm.utils.errors import InputError
-from mmcm.zoo import list_models
+from mmcm.zoo import find_config, list_models, list_recipes
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/*/*.md', 'configs/*/*.md', 'benchmarks/*.md')
@@ -290,3 +291,41 @@ def test_first_python_of_the_page_writes_its_image(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     exec(compile(read(page).split('```python\n')[1].split('```')[0], page, 'exec'), {})
     assert (tmp_path / 'digits.png').is_file()
+
+
+def sections_of_methods():
+    """Return the text of each section of the page on methods, by its heading."""
+    text = read('docs/methods.md')
+    sections = dict(re.findall(r'^## ([^\n]*)\n(.*?)(?=^## |\Z)', text, re.DOTALL | re.MULTILINE))
+    return {name: section for name, section in sections.items() if name != 'Which method'}
+
+
+def numbers(text):
+    return set(map(float, re.findall(r'\d+\.\d+', text)))
+
+
+def test_page_of_methods_has_a_section_for_each_objective():
+    used = set()
+    for name, section in sections_of_methods().items():
+        configs = re.findall(r'`([\w-]+_\d+xb\d+_[\w-]+)`', section)
+        assert configs, name
+        for config in configs:
+            used.add(read_config(find_config(config)).model.objective.type)
+    assert used == set(OBJECTIVES.module_dict)
+
+
+@pytest.mark.parametrize('name', sections_of_methods())
+def test_scores_of_the_page_of_methods_are_those_of_the_tables(name):
+    section = sections_of_methods()[name]
+    configs = re.findall(r'`([\w-]+_\d+xb\d+_[\w-]+)`', section)
+    recipes = {Path(model.config).stem: model for model in (*list_models(), *list_recipes())}
+    listed = [recipes[config] for config in configs if config in recipes]
+    published = [result['Metrics'].get('FID') for recipe in listed for result in recipe.results]
+    assert [score for score in published if score is not None and float(score) not in numbers(section)] == []
+    method = next(config for config in configs if 'digits' in config).split('_')[0]
+    rows = re.findall(rf'^\| `{method}` \| (\d+) \| ([\d.]+) ', read('docs/results_digits.md'), re.MULTILINE)
+    here = section.split('Here:')[1]
+    if not rows:
+        assert here.split() == ['not', 'measured.']
+    for nfe, score in rows[:2]:
+        assert f'{score} ({nfe})' in here.replace('\n', ' ')

@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     from mmcm.apis.evaluation.scores import show
     from mmcm.models.editing import editing_sampler
 
-    inferencer = build_inferencer(args, device=args.device)
+    inferencer = build_inferencer(args, device=args.device, dtype='float32')
     sampler = editing_sampler(inferencer.sampler)
     if args.steps is not None or args.sigmas is not None:
         sampler = inferencer.choose_sampler(args.steps, sigmas=args.sigmas)

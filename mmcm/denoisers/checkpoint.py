@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from mmcm.checkpoints.checkpoint import Checkpoint
@@ -24,7 +25,7 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import lookup
 
 SETTINGS: dict[type | None, tuple[str, ...]] = {
-    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head'),
+    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head', 'prediction', 'noise_scale'),
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
     TruncatedDenoiser: ('transition', 'sigma_data', 'c_noise'),
@@ -37,6 +38,7 @@ def load_denoiser(
     average: str | None = None,
     cache_dir: str | Path | None = None,
     any_kind: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> str | None:
     """Load the weights of a checkpoint into the network of `denoiser`.
 
@@ -46,6 +48,7 @@ def load_denoiser(
         average (str, optional): Which weights of it; see `chosen_weights`.
         cache_dir (str | Path, optional): Where downloads are kept.
         any_kind (bool): Whether the checkpoint may be of a denoiser of another kind, as training may start from one.
+        dtype (torch.dtype): Precision of the weights if the network is on the meta device; else it keeps its own.
 
     Returns:
         str | None: Which weights were loaded: the decay of an average, 'online', or a key; None where there was no
@@ -60,7 +63,7 @@ def load_denoiser(
     check_weights(backbone, weights, checkpoint.path if used is None else f'{checkpoint.path} ({used})')
     if not any_kind:
         check_kind(denoiser, checkpoint)
-    assign_weights(backbone, weights)
+    assign_weights(backbone, weights, dtype)
     return used
 
 
@@ -82,6 +85,9 @@ def check_kind(denoiser: nn.Module, checkpoint: Checkpoint) -> None:
     if own is None or 'type' not in own:
         return
     theirs, ours = described(own), settings_of(denoiser)
+    if getattr(denoiser.backbone, 'drops_head', False):  # its weights fit with and without
+        theirs.pop('velocity_head', None)
+        ours.pop('velocity_head', None)
     if compared(theirs) == compared(ours):
         return
     key = next(key for key in (*theirs, *ours) if theirs.get(key) != ours.get(key))

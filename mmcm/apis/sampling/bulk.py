@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.provenance import sampling_record
@@ -40,6 +41,7 @@ from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
+OPTIONAL = ('guidance', 'dtype')  # entries that an origin lacks without guidance and in float32
 PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
 
 
@@ -173,6 +175,8 @@ class _Run:
         )
         if request.guidance is not None and request.guidance.acts:  # without it, as before there was any
             self.origin['guidance'] = _plain(request.guidance.config())
+        if inferencer.dtype != torch.float32:  # without it, as before 'auto' chose precisions
+            self.origin['dtype'] = str(inferencer.dtype).removeprefix('torch.')
         # For the whole run: a size that did not fit the memory is not tried again.
         self.batches = Batches(request.batch_size)
 
@@ -287,12 +291,11 @@ def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, 
             raise InputError(f'{out} is not empty, and was not sampled from this request: {way}.')
         if force is False and os.path.lexists(out) and not out.is_dir():
             raise InputError(f'{out} exists, from another request: give --force to replace it, or another --out.')
-    blocks.journal.check({'guidance': None, **request}, blocks.journal.read())  # a request without it has no entry
+    blocks.journal.check({**dict.fromkeys(OPTIONAL), **request}, blocks.journal.read())
 
 
 def _agrees(found: Any, origin: Mapping[str, Any]) -> bool:
-    # An origin without guidance has no entry of it.
-    return isinstance(found, dict) and all(found.get(key) == origin.get(key) for key in {*origin, 'guidance'})
+    return isinstance(found, dict) and all(found.get(key) == origin.get(key) for key in {*origin, *OPTIONAL})
 
 
 def _plain(value: Any) -> Any:

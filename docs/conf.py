@@ -29,10 +29,11 @@ napoleon_use_ivar = True  # attributes of data classes are described once
 
 html_theme = 'furo'  # no font or script from another server
 html_title = f'mmcm {release}'
-html_copy_source = html_show_sourcelink = False
+html_copy_source = html_show_sourcelink = html_show_copyright = False
 html_theme_options = {'navigation_with_keys': True, 'top_of_page_buttons': []}
 
 CODE = re.compile(r'(``[^`]+``|`[^`]+`)')
+GLUED = re.compile(r'^\w')  # the s of a plural behind code
 SPECIAL = re.compile(r'(?<!\\)([*|]|(?<=\w)_(?=\W|$))')
 
 
@@ -43,7 +44,8 @@ def plain_text(app, what, name, obj, options, lines):
         parts = CODE.split(line)
         for place, part in enumerate(parts):
             if not part.startswith('`'):
-                parts[place] = SPECIAL.sub(r'\\\1', part)
+                text = SPECIAL.sub(r'\\\1', part)
+                parts[place] = GLUED.sub(r'\\ \g<0>', text) if place else text
             elif not part.startswith('``'):
                 parts[place] = f'`{part}`'
         # Rows of a table stay lines of their own.

@@ -74,15 +74,7 @@ def reproduce(
         InputError: If the file has no record of sampled images, or names a model that cannot be used.
     """
     path = Path(path).expanduser()
-    try:
-        record = checked_record(read_png(path))
-        old = read_file(path, MAX_IMAGE_BYTES)
-    except OSError as error:
-        raise InputError(f'{path} cannot be read: {error.strerror}.') from error
-    except Unreadable as error:
-        raise InputError(f'{path} cannot be made again: {error}.') from error
-    except InputError as error:
-        raise InputError(f'{path} cannot be made again: {error}') from error
+    record, old = record_in(path)
     before = decode(old, path)
     check_size(path, before.shape, record)
     recorded = model is None
@@ -114,6 +106,18 @@ def reproduce(
         before.shape[0] * before.shape[1] if differs is None else int((differs > 0).sum()),
         changes_since(record, inferencer),
     )
+
+
+def record_in(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the checked record in a PNG, and the content of the file; an InputError if it has none."""
+    try:
+        return checked_record(read_png(path)), read_file(path, MAX_IMAGE_BYTES)
+    except OSError as error:
+        raise InputError(f'{path} cannot be read: {error.strerror}.') from error
+    except Unreadable as error:
+        raise InputError(f'{path} cannot be made again: {error}.') from error
+    except InputError as error:
+        raise InputError(f'{path} cannot be made again: {error}') from error
 
 
 def names_in(record: dict[str, Any], checkpoint: str | None) -> tuple[str, str | None]:

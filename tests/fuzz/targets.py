@@ -23,10 +23,12 @@ from PIL import Image
 from safetensors.torch import save
 
 from mmcm.apis.analysis.nfe import read_record
+from mmcm.apis.analysis.training_log import read_log
 from mmcm.apis.data.resolve_dataset import images_config
 from mmcm.apis.editing.images import open_image
 from mmcm.apis.evaluation.evaluation_cache import EvaluationCache
 from mmcm.apis.evaluation.scores import FORMAT
+from mmcm.apis.reproduce import record_in, sampler_of
 from mmcm.apis.sampling.image_archives import read_origin
 from mmcm.apis.sampling.image_blocks import ImageBlocks
 from mmcm.checkpoints import parse_config, resolve_checkpoint
@@ -48,6 +50,7 @@ from mmcm.registry import DATASETS
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_limits import FORMATS
 from mmcm.utils.npz import open_npz
+from mmcm.utils.provenance import AFTER_HEADER, KEY
 
 RANDOM = np.random.RandomState(0)
 PIXELS = RANDOM.randint(0, 256, (4, 8, 8, 3)).astype(np.uint8)
@@ -158,6 +161,21 @@ def npz(compressed=False, **arrays):
     file = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(file, **arrays)
     return file.getvalue()
+
+
+def read_recorded(content, folder):
+    """Read a record, `content`, in a PNG, and build its sampler."""
+    text = b'tEXt' + KEY.encode() + b'\0' + content
+    chunk = struct.pack('>I', len(text) - 4) + text + bytes(4)  # the checksum is not read
+    path = folder / 'x.png'
+    path.write_bytes(PNG[:AFTER_HEADER] + chunk + PNG[AFTER_HEADER:])
+    sampler_of(record_in(path)[0])
+
+
+def read_training_log(path):
+    (path.parent / 'vis_data').mkdir()
+    path.rename(path.parent / 'vis_data' / 'scalars.json')
+    read_log(path.parent).numbers()
 
 
 def idx(array):
@@ -319,6 +337,31 @@ SCORES = json.dumps(
 ).encode()
 LABELS = json.dumps(dict(labels=[['a.png', 0], ['b.png', 1]])).encode()
 CLASSES = '\n'.join(f'n{number:08} {number} name' for number in range(1, 1001)).encode()
+RECORD = json.dumps(
+    dict(
+        format=1,
+        kind='sample',
+        model='digits',
+        checkpoint='digits',
+        average=None,
+        weights='0' * 64,
+        num_images=3,
+        seed=[1, 2, 3],
+        labels='balanced',
+        sampler=dict(type='HeunSampler', num_steps=4, s_churn=3.0),
+        clip=True,
+        guidance=dict(scale=2.0, interval=[0.1, 2.0]),
+        batch_size=3,
+        dtype='float32',
+        device='cpu',
+        versions=dict(torch='2'),
+        writer='sheet',
+        columns=None,
+    )
+).encode()
+TRAINING_LOG = (
+    b'{"loss": 1.5, "lr": 1e-3, "step": 100}\n{"loss_by_sigma/1-3": NaN, "step": 100}\n{"loss": 1, "step": 200}\n'
+)
 FOLDER = {'dataset.json': json.dumps(dict(labels=[['a/a.png', 0], ['b/b.png', 1]])), 'a/a.png': PNG, 'b/b.png': PNG}
 TARGETS = dict(
     torch_zip=Target([torch_saved(content) for content in checkpoints()], OF_ZIP, at('x.pth', read_weights_file)),
@@ -371,6 +414,8 @@ TARGETS = dict(
         [json.dumps({'a' * 64: dict(of=dict(a=1), result=[1.0])}).encode()], mutate.of_json, at('x.json', read_cache)
     ),
     bulk_journal=Target([json.dumps(dict(a=1, b=[2])).encode()], mutate.of_json, at('request.json', read_blocks)),
+    record=Target([RECORD], mutate.of_json, read_recorded),
+    training_log=Target([TRAINING_LOG], mutate.of_bytes, at('scalars.json', read_training_log)),
     origin=Target([zipped({'a.png': PNG})], mutate.of_zip, at('x.npz', read_origin)),
     download_facts=Target(
         [json.dumps(dict(url='http://a', validator='x', size=3, md5=None)).encode()],

@@ -4,6 +4,7 @@ The names of the modules are those of the released weights of pMF and iMF.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +41,8 @@ class NumberEmbedding(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Embed `values` (N,): (N, channels), in the dtype of the weights."""
-        weight = self.mlp[0]._flax_linear.weight
-        return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(weight.dtype))
+        first: Any = self.mlp[0]
+        return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(first._flax_linear.weight.dtype))
 
 
 class LabelEmbedding(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint, count_weights
 from mmcm.checkpoints.formats.foreign_weights import find_sets, state_dicts
 from mmcm.config import released_config
 from mmcm.denoisers import without_velocity_head
@@ -35,7 +35,12 @@ def recognised_config(checkpoint: Checkpoint) -> Config | None:
 
 
 def fits(checkpoint: Checkpoint, network: nn.Module) -> bool:
-    """Return whether a set of weights in `checkpoint` has the names and shapes of `network`."""
+    """Return whether a set of weights in `checkpoint` has the names and shapes of `network`, and values for all."""
     wanted = network.state_dict()
     sets = find_sets(checkpoint.content, wanted, tuple(getattr(network, 'unused_weights', ())))
-    return any(all(each.weights[key].shape == value.shape for key, value in wanted.items()) for each in sets)
+    num_weights = sum(value.numel() for value in wanted.values())
+    return any(
+        all(each.weights[key].shape == value.shape for key, value in wanted.items())
+        and count_weights(each.weights.values()) >= num_weights  # a small file may declare large tensors
+        for each in sets
+    )

@@ -8,6 +8,8 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmcm.apis.recognised import recognised_config
+from mmcm.backbones import EDM2UNet
+from mmcm.backbones.edm_unet import EDMUNet
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
@@ -17,6 +19,7 @@ from mmcm.denoisers import TruncatedDenoiser, load_denoiser, without_velocity_he
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
+from mmcm.utils.meta_device import without_weights
 from mmcm.version import __version__
 from mmcm.zoo import lookup, released_sampler
 
@@ -53,7 +56,7 @@ def convert(
     checkpoint = Checkpoint.open(source, cache_dir)
     checkpoint.locate()  # a missing file is reported before its config is looked for
     text, model = config_of(checkpoint, config)
-    with torch.device('meta'):  # its names and shapes are all that is needed of it
+    with without_weights():  # its names and shapes are all that is needed of it
         denoiser = MODELS.build(without_velocity_head(model['denoiser']))
     if isinstance(denoiser, TruncatedDenoiser) and to != 'mmcm':
         raise InputError(
@@ -66,6 +69,9 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
+        if isinstance(denoiser.backbone, (EDMUNet, EDM2UNet)):
+            kind = type(denoiser.backbone).__name__
+            raise InputError(f"OpenAI's program has no network like a {kind}: convert to mmcm (.safetensors).")
         if getattr(denoiser.backbone, 'num_conditions', 0):
             raise InputError(
                 f"OpenAI's network takes one time, and that of a {type(denoiser).__name__} has further conditions "

@@ -2,19 +2,21 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.infer import BaseInferencer
 from torch import Tensor
 
+from mmcm.apis.provenance import sampling_record
 from mmcm.apis.request import SampleRequest, check_latents, names_of
 from mmcm.apis.resolve_model import pick_device, pick_dtype, resolve_model, sampler_config
 from mmcm.apis.sampling_result import Images, SamplingResult
 from mmcm.apis.steps import sampler_with_steps
+from mmcm.checkpoints.weights import digest
 from mmcm.datasets.class_names import class_names
 from mmcm.datasets.labels import class_number, resolve_classes
 from mmcm.denoisers import load_denoiser
@@ -29,7 +31,9 @@ from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
 from mmcm.utils.images import to_pil
-from mmcm.utils.precision import warn_if_emulated
+from mmcm.utils.meta_device import without_weights
+from mmcm.utils.mmengine_bases import BaseInferencer
+from mmcm.utils.precision import auto_dtype, tell_chosen, warn_if_emulated
 
 # Of arguments of diffusers' pipelines.
 COUNTERPARTS = dict(class_labels='labels', num_inference_steps='num_steps', guidance_scale='guidance')
@@ -54,7 +58,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         average (str, optional): Which weights of a training checkpoint; see `mmcm.checkpoints.weights.chosen_weights`.
         cache_dir (str | Path, optional): Where downloads are kept; see `mmcm.checkpoints.resolve_checkpoint`.
         dtype (str | torch.dtype): Precision that the network computes in: 'float32', 'float16' or 'bfloat16'. All that
-            is around it stays in float32.
+            is around it stays in float32. With 'auto', large networks compute in the precision that is fast on the
+            device (see `auto_dtype`), and others in float32.
 
     Raises:
         InputError: If any of these cannot be used.
@@ -68,10 +73,11 @@ class ConsistencyModelInferencer(BaseInferencer):
         sampler: dict | None = None,
         average: str | None = None,
         cache_dir: str | Path | None = None,
-        dtype: str | torch.dtype = 'float32',
+        dtype: str | torch.dtype = 'auto',
     ) -> None:
         self.device = pick_device(device)
-        self.dtype = pick_dtype(dtype)
+        chosen = pick_dtype(dtype)
+        self.name = model if isinstance(model, (str, Path)) else None
         self.config, self.weights = resolve_model(model, checkpoint, cache_dir)
         self.checkpoint = str(self.weights)
         self.average = average
@@ -79,6 +85,9 @@ class ConsistencyModelInferencer(BaseInferencer):
         self.sampler_config = sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
         self.sampler = SAMPLERS.build(self.sampler_config)
         super().__init__(self.config, self.checkpoint, self.device, SCOPE, show_progress=False)
+        self.dtype_is_chosen = chosen is None
+        num_weights = sum(weight.numel() for weight in self.model.inference_denoiser.backbone.parameters())
+        self.dtype = auto_dtype(self.device, num_weights) if chosen is None else chosen
         names = self.config.get('class_names')
         self.class_names = () if names is None or self.model.num_classes is None else class_names(names)
         if self.class_names and len(self.class_names) != self.model.num_classes:
@@ -89,7 +98,7 @@ class ConsistencyModelInferencer(BaseInferencer):
 
     def _init_model(self, cfg: Config, weights: str | None, device: torch.device) -> ConsistencyModel:
         """Build the model without weights; `load` reads them, when a request has proved to be one that can be met."""
-        with torch.device('meta'):  # nothing is initialised in vain
+        with without_weights():  # nothing is initialised in vain
             return MODELS.build(inference_config(cfg.model))
 
     def _init_pipeline(self, cfg: Config) -> Callable[[int | str], int]:
@@ -102,18 +111,29 @@ class ConsistencyModelInferencer(BaseInferencer):
     def load(self) -> 'ConsistencyModelInferencer':
         """Read the weights, unless that is done. The first call does it by itself, after it has checked its input.
 
-        One line on stderr warns of a precision that the processor emulates.
+        One line on stderr warns of a precision that the processor emulates, or names the one that 'auto' has chosen.
         """
         if not self.loaded:
-            load_denoiser(self.model.denoiser, self.weights, self.average)
+            (tell_chosen if self.dtype_is_chosen else warn_if_emulated)(self.dtype, self.device)
+            if self.dtype == torch.bfloat16:  # which has float32's range, so that no weight overflows
+                self.weights.read_as(self.dtype)
+            load_denoiser(self.model.denoiser, self.weights, self.average, dtype=self.dtype)
             self.weights.release()
-            warn_if_emulated(self.dtype, self.device)
-            self.model.inference_denoiser.backbone.to(self.dtype)
+            networks = [self.model.inference_denoiser.backbone]
             if self.model.guide is not None:
-                self.model.guide.load(self.cache_dir).backbone.to(self.dtype)
+                networks.append(self.model.guide.load(self.cache_dir).backbone)
+            for network in networks:
+                network.to(self.dtype)
+                if self.dtype != torch.float32:  # whose rounding, and so the images of a seed, the layout would change
+                    network.to(memory_format=torch.channels_last)
             self.model.to(self.device).eval()
             self.loaded = True
         return self
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the names, dtypes, shapes and values of the network's weights, which are read for it."""
+        return digest(self.load().model.inference_denoiser.backbone.state_dict())
 
     def __call__(
         self,
@@ -293,6 +313,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             samples.seconds,
             self.model.nfe(request.sampler, request.guidance),
             request.names,
+            partial(sampling_record, self, request, 'sample' if request.follows_seeds else 'given-noise'),
         )
 
     def preprocess(self, inputs: Sequence[int | str], batch_size: int = 1) -> Iterator[dict]:

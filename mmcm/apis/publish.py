@@ -15,6 +15,7 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.finite import in_dtype
+from mmcm.utils.meta_device import without_weights
 from mmcm.version import __version__
 
 
@@ -77,7 +78,7 @@ def network_of(checkpoint: Checkpoint) -> nn.Module | None:
     None stands for a config that does not say it, or that nothing is built from; see `Checkpoint.config`.
     """
     try:
-        with torch.device('meta'):
+        with without_weights():
             return MODELS.build(without_velocity_head(checkpoint.config['model']['denoiser'])['backbone'])
     except (InputError, KeyError):
         return None

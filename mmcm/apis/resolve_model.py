@@ -151,10 +151,12 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
-def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """Return the precision that `dtype` names; an InputError if a network cannot compute in it."""
+def pick_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+    """Return the precision that `dtype` names, None for 'auto'; an InputError if a network cannot compute in it."""
+    if dtype == 'auto':
+        return None
     known = dict(float32=torch.float32, float16=torch.float16, bfloat16=torch.bfloat16)
     found = known.get(str(dtype).removeprefix('torch.'))
     if found is None:
-        raise InputError(f'dtype has to be {", ".join(known)}, got {dtype!r}.')
+        raise InputError(f'dtype has to be auto, {", ".join(known)}, got {dtype!r}.')
     return found

@@ -9,7 +9,6 @@ from abc import abstractmethod
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,6 +23,7 @@ from mmcm.backbones.transformer_layers import (
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, height_and_width, plain_size
+from mmcm.utils.mmengine_bases import BaseModule
 
 GAIN = 0.32  # of the weights of the blocks, in 1 / sqrt(fan-in)
 

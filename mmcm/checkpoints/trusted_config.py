@@ -223,9 +223,12 @@ LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
 WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
 CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
 AUGMENT_LABELS = Number(1, 1024, whole=True)  # EDM has 9
+NOISE_MULT = Number(1, 16, whole=True)  # NCSN++ has 2
+FILTER_TAP = Number(1, 1000, whole=True)  # NCSN++ has 1, 3, 3, 1
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
+FEATURES = Number(1, 65536, whole=True)  # of a noise level: EDM2 has 128
 SCALES = Number(1, 100_000, whole=True)  # the methods here train with 10 to 8192
 STEPS = Number(1, 10_000, whole=True)  # each one or two calls of the network: DDPM has 4000
 INDEX = Number(0, 100_000, whole=True)
@@ -261,39 +264,69 @@ TRANSFORMER = dict(
     use_checkpoint=FLAG,
 )
 
-BACKBONES = dict(
+UNET = dict(  # settings of all U-Nets here
+    image_size=Several(SIDE, 2, alone=True),
+    base_channels=BASE_CHANNELS,
+    num_res_blocks=RES_BLOCKS,
+    attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
+    channel_mult=Several(WIDENING, LEVELS),
+    in_channels=IMAGE_CHANNELS,
+    out_channels=IMAGE_CHANNELS,
+    num_classes=Maybe(CLASSES),
+    dropout=Number(0, 1),
+    use_checkpoint=FLAG,
+    null_class=FLAG,
+    dropout_resolution=Maybe(SIDE),
+)
+BACKBONES: dict[str, dict[str, Any]] = dict(
     PMFTransformer=TRANSFORMER,
     IMFTransformer=TRANSFORMER,
     ADMUNet=dict(
-        image_size=Several(SIDE, 2, alone=True),
-        base_channels=BASE_CHANNELS,
-        num_res_blocks=RES_BLOCKS,
-        attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
-        channel_mult=Several(WIDENING, LEVELS),
-        in_channels=IMAGE_CHANNELS,
-        out_channels=IMAGE_CHANNELS,
-        num_classes=Maybe(CLASSES),
+        **UNET,
         num_heads=HEADS,
         num_head_channels=Maybe(HEAD_CHANNELS),
         scale_shift_norm=FLAG,
         resblock_updown=FLAG,
-        dropout=Number(0, 1),
-        use_checkpoint=FLAG,
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
         patch_size=PATCH_SIDE,
-        augment_dim=Maybe(AUGMENT_LABELS),
-        null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
-        dropout_resolution=Maybe(SIDE),
+        augment_dim=Maybe(AUGMENT_LABELS),
+    ),
+    SongUNet=dict(
+        **UNET,
+        augment_dim=Maybe(AUGMENT_LABELS),
+        embedding=Choice(('positional', 'fourier')),
+        encoder=Choice(('standard', 'residual')),
+        noise_mult=NOISE_MULT,
+        resample_filter=Several(FILTER_TAP, 16),
+    ),
+    DhariwalUNet=dict(**UNET, augment_dim=Maybe(AUGMENT_LABELS)),
+    EDM2UNet=dict(
+        **UNET,
+        num_head_channels=Maybe(HEAD_CHANNELS),
+        noise_channel_mult=Maybe(WIDENING),
+        embed_channel_mult=Maybe(WIDENING),
+        label_balance=Number(0, 1),
+        concat_balance=Number(0, 1),
+        res_balance=Number(0, 1),
+        attention_balance=Number(0, 1),
+        clip=Maybe(Number(1e-6, 1e6)),
+        log_variance_channels=FEATURES,
     ),
 )
 BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
 DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(
-        backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
+        backbone=BACKBONE,
+        sigma_data=Number(1e-6, 1e6),
+        sigma_min=SIGMA,
+        boundary=FLAG,
+        c_noise=C_NOISE,
+        guided=FLAG,
+        guidance=Number(1, 1e6),
     ),
     FlowMapDenoiser=dict(
         backbone=BACKBONE,
@@ -434,7 +467,7 @@ def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Pa
 
 
 def check_cost(place: str, backbone: dict) -> None:
-    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any published one."""
+    """Raise an InputError if a U-Net takes far more memory or time for one image than any published one."""
     needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
@@ -467,13 +500,13 @@ def check_num_weights(backbone: dict, num_weights: int) -> None:
 
 
 def least_weights_of_unet(backbone: dict) -> int:
-    """Return a lower bound of the weights of an ADMUNet."""
+    """Return a lower bound of the weights of a U-Net."""
     # The second 3 x 3 convolution of each residual block keeps the width.
     return sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
 
 
 def widths_of(backbone: dict) -> list[int]:
-    """Return the channels of each level of an ADMUNet."""
+    """Return the channels of each level of a U-Net."""
     return [backbone['base_channels'] * mult for mult in backbone['channel_mult']]
 
 
@@ -492,8 +525,14 @@ class Cost(NamedTuple):
 TRANSFORMER_COST = Cost(
     lambda place, backbone: check_transformer(place, backbone, ATTENTION_SIDE**2, FEATURE_MAP), least_weights
 )
+UNET_COST = Cost(check_cost, least_weights_of_unet)
 COSTS = dict(
-    ADMUNet=Cost(check_cost, least_weights_of_unet), PMFTransformer=TRANSFORMER_COST, IMFTransformer=TRANSFORMER_COST
+    ADMUNet=UNET_COST,
+    SongUNet=UNET_COST,
+    DhariwalUNet=UNET_COST,
+    EDM2UNet=UNET_COST,
+    PMFTransformer=TRANSFORMER_COST,
+    IMFTransformer=TRANSFORMER_COST,
 )
 
 

@@ -31,8 +31,8 @@ FAMILIES = (  # a name that the networks of a family have, and what to do with t
     ),
     (
         r'(model\.|unet\.|ema\.)*enc\.\d+x\d+_(conv|block0|aux)\w*\..*',
-        'the names are those of a network of EDM or '
-        'EDM2, which is none of this kind: sample there, and measure the images by mmcm test --samples',
+        'the names are those of a network of EDM or EDM2: choose the config of that network, or name its snapshot '
+        '(.pkl), which holds its settings',
     ),
     (
         r'(model\.)?downs\.\d+\.\d+\..*',
@@ -144,11 +144,11 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str |
     assign_weights(module, weights)
 
 
-def assign_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load `weights`, which `check_weights` has passed, into `module`; see `load_weights`."""
+def assign_weights(module: nn.Module, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
+    """Load `weights`, which `check_weights` has passed, into `module`, on the meta device as `dtype`."""
     on_meta = any(tensor.is_meta for tensor in module.state_dict().values())
     if on_meta:
-        weights = {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
+        weights = {key: value.to(dtype) if value.is_floating_point() else value for key, value in weights.items()}
     training = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
     module.load_state_dict(weights, assign=on_meta)
     for key, parameter in module.named_parameters():

@@ -42,7 +42,7 @@ def write(args: Namespace) -> None:
     """Write the file that `args` ask for."""
     from mmcm.apis.export import check_export, export  # torch is loaded only to export
 
-    inferencer = build_inferencer(args, device='cpu')
+    inferencer = build_inferencer(args, device='cpu', dtype='float32')
     sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
     check_export(inferencer.model, args.out)  # before the weights are read, which may take long
     graph, difference = export(inferencer.load().model, args.out, sampler, args.model, progress=True)

@@ -68,7 +68,8 @@ class CommandParser(ArgumentParser):
 
     def add_dtype(self) -> None:
         """Add `--dtype`, the precision of the network."""
-        self.add_argument('--dtype', default='float32', help='float32, float16 or bfloat16; default: %(default)s')
+        text = 'auto (what is fast here, for large networks), float32, float16 or bfloat16; default: %(default)s'
+        self.add_argument('--dtype', default='auto', help=text)
 
     def add_saved_dtype(self, what: str) -> None:
         """Add `--dtype`, the precision of weights in a file."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from mmcm.checkpoints.checkpoint import Checkpoint
@@ -37,6 +38,7 @@ def load_denoiser(
     average: str | None = None,
     cache_dir: str | Path | None = None,
     any_kind: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> str | None:
     """Load the weights of a checkpoint into the network of `denoiser`.
 
@@ -46,6 +48,7 @@ def load_denoiser(
         average (str, optional): Which weights of it; see `chosen_weights`.
         cache_dir (str | Path, optional): Where downloads are kept.
         any_kind (bool): Whether the checkpoint may be of a denoiser of another kind, as training may start from one.
+        dtype (torch.dtype): Precision of the weights if the network is on the meta device; else it keeps its own.
 
     Returns:
         str | None: Which weights were loaded: the decay of an average, 'online', or a key; None where there was no
@@ -60,7 +63,7 @@ def load_denoiser(
     check_weights(backbone, weights, checkpoint.path if used is None else f'{checkpoint.path} ({used})')
     if not any_kind:
         check_kind(denoiser, checkpoint)
-    assign_weights(backbone, weights)
+    assign_weights(backbone, weights, dtype)
     return used
 
 

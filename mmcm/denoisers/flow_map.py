@@ -8,10 +8,11 @@ from torch import Tensor
 
 from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.guidance_input import check_guided_network
 from mmcm.denoisers.noise_conditioning import DEFAULT
 from mmcm.noise.linear_path import time_of
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_choice, check_number, check_positive
+from mmcm.utils.checks import check_choice, check_positive
 from mmcm.utils.errors import InputError
 
 SMALLEST_TIME = 0.05  # what the difference of z and an estimated image is divided by, at least (arXiv 2601.22158)
@@ -95,19 +96,8 @@ class FlowMapDenoiser(Denoiser):
         check_positive('time_scale', time_scale)
         check_positive('noise_scale', noise_scale)
         check_choice('prediction', prediction, tuple(PREDICTIONS))
-        self.guidance, self.guidance_interval = check_guidance(guidance, guidance_interval)
-        if not guided and guidance != 1:
-            raise InputError(
-                f'guidance={guidance} is for a network that takes it as an input: set model.denoiser.guided=True, and '
-                'num_conditions=4 of its backbone.'
-            )
-        needed = 4 if guided else 1
-        conditions = getattr(self.backbone, 'num_conditions', needed)
-        if conditions != needed:
-            raise InputError(
-                f'a FlowMapDenoiser with guided={guided} gives its network {needed} conditions, got '
-                f'model.denoiser.backbone.num_conditions={conditions}. Set num_conditions={needed}.'
-            )
+        check_guided_network(self.backbone, guided, guidance, num_conditions=4 if guided else 1)
+        self.guidance, self.guidance_interval = float(guidance), check_times(guidance_interval)
         self.time_scale = time_scale
         self.guided = guided
         self.velocity_head = velocity_head
@@ -193,14 +183,6 @@ def without_velocity_head(config: dict) -> dict:
 def is_flow_map(denoiser: Any) -> bool:
     """Return whether `denoiser` is a flow map, also as FSDP or augmentation labels wrap it."""
     return isinstance(inner_denoiser(denoiser), FlowMapDenoiser)
-
-
-def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Return scale and interval of guidance; an InputError unless 1 <= w and 0 <= low <= high <= 1."""
-    check_number('guidance', scale)
-    if not 1 <= scale < float('inf'):
-        raise InputError(f'guidance has to be a number from 1 on, which is no guidance, got {scale}.')
-    return float(scale), check_times(interval)
 
 
 def check_times(interval: Sequence[float]) -> tuple[float, float]:

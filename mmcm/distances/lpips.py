@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +19,7 @@ from mmcm.checkpoints.weights import check_finite
 from mmcm.distances.resize import resize
 from mmcm.registry import DISTANCES
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_bases import BaseModule
 
 VGG16 = 'https://download.pytorch.org/models/vgg16-397923af.pth'
 HEADS = 'https://github.com/photosynthesis-team/photosynthesis.metrics/releases/download/v0.4.0/lpips_weights.pt'

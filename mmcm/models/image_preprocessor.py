@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_bases import BaseDataPreprocessor
 
 SLACK = 0.25  # of the range: what resampling with negative weights may overshoot
 

@@ -4,10 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmcm.objectives.solvers import Denoise
+from mmcm.utils.mmengine_bases import BaseModule
 
 Denoiser = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x, sigma, labels) -> x0
 
@@ -42,6 +42,7 @@ class Objective(BaseModule, ABC):
     needs_target = False
     needs_teacher = False
     needs_same_teacher = False  # whether the online network becomes the teacher, which then has to be of its kind
+    needs_log_variance = False  # whether the online network has to learn the logarithm of the variance of its loss
 
     @abstractmethod
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ from abc import abstractmethod
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmcm.denoisers.augmented import inner_denoiser
@@ -16,6 +15,7 @@ from mmcm.objectives.base import Networks, Objective
 from mmcm.objectives.solvers import column
 from mmcm.registry import OBJECTIVES, TANGENTS
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_bases import BaseModule
 from mmcm.utils.random_state import get_random_state, set_random_state
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from torch import nn
+
+from mmcm.utils.mmengine_bases import is_model_wrapper
 
 
 def unwrapped(model: nn.Module) -> Any:

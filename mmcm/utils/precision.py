@@ -1,4 +1,4 @@
-"""Precisions: the default dtype for building networks, and which dtypes the CPU emulates, how slowly."""
+"""Precisions: the default dtype for building networks, the fastest dtype of a device, and which ones CPUs emulate."""
 
 import sys
 import time
@@ -9,7 +9,9 @@ from functools import cache
 import torch
 
 SLOW = 2.0  # times as long as in float32, above which a warning is printed
+FAST = 0.7  # of the time in float32, below which 'auto' takes a precision that no instruction set promises
 SIZES = (64, 256)  # of the square matrices whose product is timed; the larger ones where these are quick
+LARGE = 20_000_000  # weights of the smallest network that 'auto' computes in a lower precision than float32
 SECONDS = 0.1  # for the products in one size and precision; the larger size is skipped if one takes longer
 REPEATS = 4  # at most; the fastest counts: the first includes set-up, and other programs interfere
 # Queries of oneDNN, which computes torch's products on CPUs, for the instruction sets that it may use.
@@ -59,6 +61,31 @@ def is_emulated(dtype: torch.dtype, device: torch.device) -> bool:
     return device.type == 'cpu' and is_native(dtype) is not True and slowdown(dtype) > SLOW
 
 
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """Return the precision in which `device` computes large products fastest, of those that networks work in.
+
+    On GPUs this is bfloat16 since Ampere (compute capability 8), float16 on Volta and Turing, whose tensor cores have
+    no bfloat16, and else float32. On CPUs it is bfloat16 with AVX-512 BF16 or AMX; where these cannot be asked for, a
+    small product is timed.
+    """
+    if device.type == 'cuda':
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else torch.float32
+    if device.type != 'cpu':
+        return torch.float32
+    native = is_native(torch.bfloat16)
+    fast = slowdown(torch.bfloat16) < FAST if native is None else native
+    return torch.bfloat16 if fast else torch.float32
+
+
+def auto_dtype(device: torch.device, num_weights: int) -> torch.dtype:
+    """Return the precision for a network with `num_weights` weights on `device`.
+
+    Small networks stay in float32: conversions, not products, take their time.
+    """
+    return torch.float32 if num_weights < LARGE else fastest_dtype(device)
+
+
 def emulation_notice(dtype: torch.dtype, device: torch.device, instead: str) -> str | None:
     """Return one line for the user if `device` emulates `dtype`, else None.
 
@@ -81,6 +108,18 @@ def warn_if_emulated(dtype: torch.dtype, device: torch.device) -> None:
     notice = emulation_notice(dtype, device, 'Use float32, unless memory is short.')
     if notice:
         print(f'warning: {notice}', file=sys.stderr)
+
+
+@cache
+def tell_chosen(dtype: torch.dtype, device: torch.device) -> None:
+    """Print one line on stderr if 'auto' has chosen a lower precision than float32, once in a process."""
+    if dtype != torch.float32:
+        name = str(dtype).removeprefix('torch.')
+        print(
+            f'note: computing in {name}, which {device.type} has instructions for; --dtype float32 (dtype= in Python) '
+            'gives the images of other machines',
+            file=sys.stderr,
+        )
 
 
 def _answer(module: object, name: str) -> bool | None:

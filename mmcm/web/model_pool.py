@@ -34,11 +34,7 @@ class ModelPool:
     """
 
     def __init__(
-        self,
-        models: Sequence[str] = (),
-        device: str | None = None,
-        dtype: str = 'float32',
-        checkpoint: str | None = None,
+        self, models: Sequence[str] = (), device: str | None = None, dtype: str = 'auto', checkpoint: str | None = None
     ) -> None:
         models = list(dict.fromkeys(map(str, models))) or shipped_models()
         if checkpoint is not None and len(models) != 1:

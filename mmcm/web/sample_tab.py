@@ -51,6 +51,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
                 elem_id='sample-sigma',
             )
             level = gr.Markdown(level_in_words(default_power(inferencer)), visible=two, elem_id='sample-level')
+            guidance = widgets.guidance_slider(inferencer, label='Guidance', elem_id='sample-guidance')
             live = gr.Checkbox(False, label='Show each step', elem_id='sample-live')
             generate, stop = widgets.run_and_stop('sample')
         with gr.Column(scale=2, min_width=320):
@@ -58,7 +59,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             words = gr.Markdown(elem_id='sample-words')
 
     @shows_errors
-    def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown]:
+    def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown, gr.Slider]:
         chosen = pool.get(name)
         two = chosen.sampler.num_steps == 2 and is_consistency_model(chosen)
         return (
@@ -66,6 +67,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             gr.Slider(**widgets.steps_range(chosen, limits)),
             gr.Slider(**power_range(chosen), visible=two),
             gr.Markdown(level_in_words(default_power(chosen)), visible=two),
+            widgets.guidance_slider(chosen),
         )
 
     @shows_errors
@@ -74,7 +76,15 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         return gr.Slider(visible=two), gr.Markdown(visible=two)
 
     def run(
-        name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int, live: bool
+        name: str,
+        label: str,
+        num_images: int,
+        num_steps: int,
+        power: float,
+        seed: int,
+        columns: int,
+        live: bool,
+        scale: float,
     ) -> Generator[tuple[Any, str], None, None]:
         check_count('the number of images', num_images, most=limits.images)
         check_count('the images per row', columns, most=limits.images)
@@ -82,7 +92,11 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         widgets.check_seed(seed, limits)
         inferencer = pool.get(name)
         request = inferencer.request(
-            num_images, widgets.labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
+            num_images,
+            widgets.labels_of(inferencer, label),
+            seed,
+            sampler=sampler_of(inferencer, num_steps, power),
+            guidance=widgets.guidance_of(inferencer, scale),
         )
         steps = request.sampler.num_steps
         estimates = Estimates(inferencer, num_images, steps)
@@ -102,9 +116,9 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         words = widgets.time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
         yield widgets.page_grid(result.pixels, columns, result.names), words
 
-    inputs = [model, label, count, steps, power, seed, columns, live]
+    inputs = [model, label, count, steps, power, seed, columns, live, guidance]
     opening.add(lambda: run(*(each.value for each in inputs)), [images, words])
-    model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
+    model.change(show_model, model, [label, steps, power, level, guidance], queue=False, api_visibility='private')
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
     sample_on_click(generate, stop, run, inputs, [images, words], pool, 'sample')

@@ -24,7 +24,7 @@ def serve(
     host: str = '127.0.0.1',
     port: int = 7860,
     device: str | None = None,
-    dtype: str = 'float32',
+    dtype: str = 'auto',
     limits: Limits | None = None,
     checkpoint: str | None = None,
     allowed_hosts: Sequence[str] = (),

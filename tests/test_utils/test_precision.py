@@ -20,7 +20,7 @@ X86 = pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='
 @pytest.fixture(autouse=True)
 def forget():
     """Measure anew, and warn anew."""
-    for function in (precision._measured, precision.warn_if_emulated):
+    for function in (precision._measured, precision.warn_if_emulated, precision.tell_chosen):
         function.cache_clear()
 
 
@@ -126,3 +126,42 @@ def test_command_warns_of_an_emulated_precision(tmp_path):
     lines = [line for line in result.stderr.splitlines() if 'emulates' in line]
     assert len(lines) == 1, result.stderr
     assert re.match('warning: this processor emulates bfloat16: a matrix product takes [0-9]+ times as long', lines[0])
+
+
+@pytest.mark.parametrize(
+    'major, dtype', [(9, torch.bfloat16), (8, torch.bfloat16), (7, torch.float16), (6, torch.float32)]
+)
+def test_gpus_compute_in_what_their_tensor_cores_take(monkeypatch, major, dtype):
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (major, 0))
+    assert precision.fastest_dtype(torch.device('cuda:0')) is dtype
+
+
+@pytest.mark.parametrize('onednn, instructions, dtype', [(True, True, torch.bfloat16), (False, True, torch.float32)])
+def test_cpus_compute_in_bfloat16_where_they_have_instructions(monkeypatch, onednn, instructions, dtype):
+    timed = answers(monkeypatch, onednn, instructions, {})
+    monkeypatch.setattr(torch.backends.mkldnn, 'is_available', lambda: True)
+    assert precision.fastest_dtype(CPU) is dtype and timed == []
+
+
+@pytest.mark.parametrize('seconds, dtype', [(0.5e-4, torch.bfloat16), (0.9e-4, torch.float32), (1e-2, torch.float32)])
+def test_cpus_that_do_not_tell_are_timed(monkeypatch, seconds, dtype):
+    answers(monkeypatch, None, None, {torch.float32: 1e-4, torch.bfloat16: seconds})
+    assert precision.fastest_dtype(CPU) is dtype
+
+
+def test_other_devices_stay_in_float32():
+    assert precision.fastest_dtype(torch.device('mps')) is torch.float32
+
+
+def test_small_networks_stay_in_float32_whatever_the_device_is(monkeypatch):
+    monkeypatch.setattr(precision, 'fastest_dtype', lambda device: torch.bfloat16)
+    assert precision.auto_dtype(CPU, precision.LARGE - 1) is torch.float32
+    assert precision.auto_dtype(CPU, precision.LARGE) is torch.bfloat16
+
+
+def test_choice_is_told_once_and_float32_not_at_all(capsys):
+    precision.tell_chosen(torch.float32, CPU)
+    assert capsys.readouterr().err == ''
+    for _ in range(2):
+        precision.tell_chosen(torch.bfloat16, CPU)
+    assert capsys.readouterr().err.startswith('note: computing in bfloat16, which cpu has instructions for; --dtype')

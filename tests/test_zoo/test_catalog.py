@@ -9,12 +9,13 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import ZooModel, catalog, config_files, find, find_config, list_models, list_recipes, root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDERS = ('consistency_models', 'edm')
+FOLDERS = ('consistency_models', 'edm', 'edm2')
 METHODS = (
     'consistency_distillation',
     'consistency_training',
     'ect',
     'edm',
+    'edm2',
     'ict',
     'meanflow',
     'photo_patches',
@@ -39,7 +40,7 @@ CD = """
   Mirrors: [https://localhost/mirror/cd.pt]
   SHA256: abc
 Collections:
-- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md}
+- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md, License: MIT}
 """
 
 
@@ -101,6 +102,7 @@ def test_metafile_entry_becomes_a_model(small_zoo):
             resolution=64,
             num_classes=1000,
             card='configs/a/MODEL_CARD.md',
+            license='MIT',
         )
     ]
 
@@ -160,7 +162,7 @@ def released():
 
 def test_the_zoo_lists_every_released_checkpoint():
     models = {model.name: model for model in list_models()}
-    assert len(released()) == 12
+    assert len(released()) == 25
     for entry in released():
         assert models[entry['Name']].weights == entry['Weights']
     assert models['ct_imagenet64'].sampler == {'indices': (0, 106), 'num_scales': 201}

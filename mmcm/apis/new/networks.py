@@ -10,6 +10,7 @@ from mmcm.apis.new.budget import in_words
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import height_and_width, plain_size
+from mmcm.utils.meta_device import without_weights
 
 LOWEST_SIDE = 8  # the shorter side is halved once, and while it is above this,
 LARGEST_LOWEST = 16  # and has to reach this at the lowest level, whose attention is quadratic in the pixels
@@ -113,7 +114,7 @@ def allowed(num_images: int) -> Sequence[Network]:
 
 def build_on_meta(settings: dict[str, Any]) -> torch.nn.Module:
     """Build an ADMUNet with `settings`, without memory for its weights."""
-    with torch.device('meta'):
+    with without_weights():
         return MODELS.build({**dict(type='ADMUNet', scale_shift_norm=True, resblock_updown=True), **settings})
 
 

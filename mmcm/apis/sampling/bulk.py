@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.provenance import sampling_record
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
@@ -39,6 +41,7 @@ from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
+OPTIONAL = ('guidance', 'dtype')  # entries that an origin lacks without guidance and in float32
 PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
 
 
@@ -172,6 +175,8 @@ class _Run:
         )
         if request.guidance is not None and request.guidance.acts:  # without it, as before there was any
             self.origin['guidance'] = _plain(request.guidance.config())
+        if inferencer.dtype != torch.float32:  # without it, as before 'auto' chose precisions
+            self.origin['dtype'] = str(inferencer.dtype).removeprefix('torch.')
         # For the whole run: a size that did not fit the memory is not tried again.
         self.batches = Batches(request.batch_size)
 
@@ -195,7 +200,7 @@ class _Run:
             _check_room(self.unfinished(), self.blocks)
         self.inferencer.load()
         model = self.inferencer.model
-        self.origin['weights'] = digest(model.inference_denoiser.backbone.state_dict())
+        self.origin['weights'] = self.inferencer.weights_digest
         if model.guide is not None and 'guidance' in self.origin:
             self.origin['guide'] = digest(model.guide.denoiser.backbone.state_dict())
         _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
@@ -219,8 +224,10 @@ class _Run:
             raise
         seconds = time.monotonic() - started
         written = self.unfinished() if self.rank == 0 else []
+        record = sampling_record(self.inferencer, self.request) if written else None
         for out in written:
-            images = ImageSet(self.shape, blocks.read, self.request.labels, self.origin_of(out), self.request.names)
+            origin, names = self.origin_of(out), self.request.names
+            images = ImageSet(self.shape, blocks.read, self.request.labels, origin, names, record)
             image_archives.write(out, images, self.columns)
         if self.rank == 0:
             blocks.remove()
@@ -284,12 +291,11 @@ def _check_unfinished(outs: Sequence[Path], blocks: ImageBlocks, request: dict, 
             raise InputError(f'{out} is not empty, and was not sampled from this request: {way}.')
         if force is False and os.path.lexists(out) and not out.is_dir():
             raise InputError(f'{out} exists, from another request: give --force to replace it, or another --out.')
-    blocks.journal.check({'guidance': None, **request}, blocks.journal.read())  # a request without it has no entry
+    blocks.journal.check({**dict.fromkeys(OPTIONAL), **request}, blocks.journal.read())
 
 
 def _agrees(found: Any, origin: Mapping[str, Any]) -> bool:
-    # An origin without guidance has no entry of it.
-    return isinstance(found, dict) and all(found.get(key) == origin.get(key) for key in {*origin, 'guidance'})
+    return isinstance(found, dict) and all(found.get(key) == origin.get(key) for key in {*origin, *OPTIONAL})
 
 
 def _plain(value: Any) -> Any:

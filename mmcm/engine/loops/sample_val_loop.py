@@ -20,6 +20,7 @@ from mmcm.samplers.base import Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
+from mmcm.utils.meta_device import without_weights
 from mmcm.utils.model_wrappers import unwrapped
 from mmcm.utils.random_state import undisturbed
 
@@ -123,7 +124,7 @@ def model_of(runner: Runner | FlexibleRunner) -> Any:
     """Return the model of a runner; before a strategy has built it, one of its config without memory for weights."""
     if isinstance(runner.model, nn.Module):
         return unwrapped(runner.model)
-    with torch.device('meta'):
+    with without_weights():
         return MODELS.build(runner.cfg.model)
 
 

@@ -21,6 +21,7 @@ from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.models.initial_weights import check_init_from
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.meta_device import without_weights
 from mmcm.utils.mmengine_compat import load_option, resume_option
 from mmcm.utils.model_wrappers import unwrapped
 
@@ -104,7 +105,7 @@ def expected_weights(runner: Runner | FlexibleRunner) -> dict[str, torch.Size]:
     """Return the names and shapes of all weights of the model, also of one that lies in shards."""
     model = unwrapped(runner.model)
     if is_sharded(model):
-        with torch.device('meta'):
+        with without_weights():
             model = MODELS.build(runner.cfg.model)
     return {key: value.shape for key, value in model.state_dict().items()}
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,6 +11,7 @@ from mmcm.registry import MODELS
 from mmcm.structures import DataSample, labels_of
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_bases import BaseModel
 
 HALVED_ABOVE = 16  # pixels: larger images are halved once more, so that all architectures stay as small
 

@@ -23,6 +23,7 @@ from mmcm.evaluation.features.tensorflow_resize import resize_bilinear
 from mmcm.evaluation.features.torch_script import is_script, load_script
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
+from mmcm.utils.meta_device import without_weights
 
 WEIGHTS = 'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth'
 # pytorch-fid's pt_inception-2015-12-05-6726825d.pth is the same file.
@@ -64,7 +65,7 @@ class InceptionV3(FeatureExtractor):
         published = Path(self.checkpoint).stem.endswith(f'-{PUBLISHED_SHA256[:8]}')
         self.sha256 = sha256 or (PUBLISHED_SHA256 if published else None)
         self.doubt: str | None = None
-        with torch.device('meta'):  # random weights would take longer than reading those of the file
+        with without_weights():  # random weights would take longer than reading those of the file
             self.Conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
             self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
             self.Conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)

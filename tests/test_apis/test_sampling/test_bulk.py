@@ -13,6 +13,7 @@ import torch
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.sampling import bulk, image_blocks
 from mmcm.apis.sampling.bulk import sample_to_files
+from mmcm.apis.sampling.image_archives import read_origin
 from mmcm.apis.sampling.image_blocks import ImageBlocks
 from mmcm.cli.sample import main
 from mmcm.utils import block_store, files
@@ -476,3 +477,14 @@ def test_overflow_leaves_nothing_behind_so_that_the_way_out_works(tmp_path, caps
 def test_seed_of_a_run_may_be_of_any_library(inferencer, tmp_path, seed):
     sample_to_files(inferencer, tmp_path / 'x.npz', 4, seed=seed)
     assert np.load(tmp_path / 'x.npz')['arr_1'].tolist() == [1, 4, 7, 5] == inferencer(4, seed=5).labels
+
+
+def test_output_names_the_precision_unless_it_is_float32(tiny, tmp_path):
+    out = tmp_path / 'x.npz'
+    origins = {}
+    for dtype in ('float32', 'bfloat16'):
+        inferencer = ConsistencyModelInferencer(tiny[0], str(tiny[1]), 'cpu', dtype=dtype)
+        assert sample_to_files(inferencer, out, 2, 'balanced').written == [out]  # the other precision's are no match
+        assert sample_to_files(inferencer, out, 2, 'balanced').written == []
+        origins[dtype] = read_origin(out)
+    assert 'dtype' not in origins['float32'] and origins['bfloat16']['dtype'] == 'bfloat16'

@@ -1,6 +1,5 @@
 """Recognise bare files of weights, which say nothing of their network, by names and shapes."""
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
@@ -9,6 +8,7 @@ from mmcm.checkpoints.formats.foreign_weights import find_sets, state_dicts
 from mmcm.config import released_config
 from mmcm.denoisers import without_velocity_head
 from mmcm.registry import MODELS
+from mmcm.utils.meta_device import without_weights
 from mmcm.zoo import list_models
 
 SIGNATURES = dict(PMFTransformer='x_embedder.proj1.weight')  # a name that no other kind of network has
@@ -27,7 +27,7 @@ def recognised_config(checkpoint: Checkpoint) -> Config | None:
         config = released_config(model)
         denoiser = without_velocity_head(config.model.denoiser.to_dict())
         if denoiser['backbone']['type'] in kinds:
-            with torch.device('meta'):  # names and shapes are all that is needed of it
+            with without_weights():  # names and shapes are all that is needed of it
                 network = MODELS.build(denoiser['backbone'])
             if fits(checkpoint, network):
                 return config

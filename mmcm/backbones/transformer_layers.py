@@ -40,9 +40,10 @@ class NumberEmbedding(nn.Module):
         self.mlp = nn.Sequential(Linear(FREQUENCIES, channels), nn.SiLU(), Linear(channels, channels))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Embed `values` (N,): (N, channels), in the dtype of the weights."""
+        """Embed `values` (N,): (N, channels), in the dtype of the weights, whatever that of autocast is."""
         first: Any = self.mlp[0]
-        return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(first._flax_linear.weight.dtype))
+        with torch.autocast(values.device.type, enabled=False):  # as in ADMUNet: rounding hides small steps
+            return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(first._flax_linear.weight.dtype))
 
 
 class LabelEmbedding(nn.Module):

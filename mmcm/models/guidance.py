@@ -202,7 +202,8 @@ class InputGuidedDenoiser:
         scale = torch.full_like(sigma, self.guidance.scale)
         inputs: Any
         if isinstance(inner_denoiser(self.denoiser), FlowMapDenoiser):
-            ends = (0.0, 1.0) if self.guidance.interval is None else map(time_at, self.guidance.interval)
+            noise_scale, interval = inner_denoiser(self.denoiser).noise_scale, self.guidance.interval
+            ends = (0.0, 1.0) if interval is None else [time_at(level / noise_scale) for level in interval]
             inputs = GuidanceInputs(scale, *(torch.full_like(sigma, end) for end in ends))
         else:
             inputs = torch.where(self.guidance.guided(sigma), scale, 1)
@@ -220,7 +221,7 @@ def own_guidance(denoiser: Denoiser, config: Mapping[str, Any] | None) -> Guidan
         return Guidance.of(config)
     if not isinstance(denoiser, FlowMapDenoiser) or denoiser.guidance_interval == (0.0, 1.0):
         return Guidance(denoiser.guidance)
-    low, high = (sigma_of(time) for time in denoiser.guidance_interval)
+    low, high = (denoiser.noise_scale * sigma_of(time) for time in denoiser.guidance_interval)
     return Guidance(denoiser.guidance, (low, max(high, math.nextafter(low, math.inf))))
 
 

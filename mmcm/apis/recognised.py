@@ -1,14 +1,14 @@
 """Recognise bare files of weights, which say nothing of their network, by names and shapes."""
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.checkpoint import Checkpoint, count_weights
 from mmcm.checkpoints.formats.foreign_weights import find_sets, state_dicts
 from mmcm.config import released_config
 from mmcm.denoisers import without_velocity_head
 from mmcm.registry import MODELS
+from mmcm.utils.meta_device import without_weights
 from mmcm.zoo import list_models
 
 SIGNATURES = dict(PMFTransformer='x_embedder.proj1.weight')  # a name that no other kind of network has
@@ -27,7 +27,7 @@ def recognised_config(checkpoint: Checkpoint) -> Config | None:
         config = released_config(model)
         denoiser = without_velocity_head(config.model.denoiser.to_dict())
         if denoiser['backbone']['type'] in kinds:
-            with torch.device('meta'):  # names and shapes are all that is needed of it
+            with without_weights():  # names and shapes are all that is needed of it
                 network = MODELS.build(denoiser['backbone'])
             if fits(checkpoint, network):
                 return config
@@ -35,7 +35,12 @@ def recognised_config(checkpoint: Checkpoint) -> Config | None:
 
 
 def fits(checkpoint: Checkpoint, network: nn.Module) -> bool:
-    """Return whether a set of weights in `checkpoint` has the names and shapes of `network`."""
+    """Return whether a set of weights in `checkpoint` has the names and shapes of `network`, and values for all."""
     wanted = network.state_dict()
     sets = find_sets(checkpoint.content, wanted, tuple(getattr(network, 'unused_weights', ())))
-    return any(all(each.weights[key].shape == value.shape for key, value in wanted.items()) for each in sets)
+    num_weights = sum(value.numel() for value in wanted.values())
+    return any(
+        all(each.weights[key].shape == value.shape for key, value in wanted.items())
+        and count_weights(each.weights.values()) >= num_weights  # a small file may declare large tensors
+        for each in sets
+    )

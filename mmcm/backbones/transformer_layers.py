@@ -4,6 +4,7 @@ The names of the modules are those of the released weights of pMF and iMF.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +40,10 @@ class NumberEmbedding(nn.Module):
         self.mlp = nn.Sequential(Linear(FREQUENCIES, channels), nn.SiLU(), Linear(channels, channels))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Embed `values` (N,): (N, channels), in the dtype of the weights."""
-        weight = self.mlp[0]._flax_linear.weight
-        return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(weight.dtype))
+        """Embed `values` (N,): (N, channels), in the dtype of the weights, whatever that of autocast is."""
+        first: Any = self.mlp[0]
+        with torch.autocast(values.device.type, enabled=False):  # as in ADMUNet: rounding hides small steps
+            return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(first._flax_linear.weight.dtype))
 
 
 class LabelEmbedding(nn.Module):

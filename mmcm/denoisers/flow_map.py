@@ -171,7 +171,7 @@ class FlowMapDenoiser(Denoiser):
 
 def without_velocity_head(config: dict) -> dict:
     """Return the config of a denoiser for sampling: without the velocity head, where the network has it apart."""
-    backbone = config.get('backbone')
+    backbone: Any = config.get('backbone')
     name = backbone.get('type') if isinstance(backbone, dict) else None
     kind = MODELS.get(name) if isinstance(name, str) else name
     if not (config.get('velocity_head') and getattr(kind, 'drops_head', False)):

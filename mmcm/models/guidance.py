@@ -203,8 +203,8 @@ class InputGuidedDenoiser:
         inputs: Any
         inner = inner_denoiser(self.denoiser)
         if isinstance(inner, FlowMapDenoiser):
-            levels = self.guidance.interval or (0.0, math.inf)
-            ends = [time_at(level / inner.noise_scale) for level in levels]
+            levels = self.guidance.interval
+            ends = (0.0, 1.0) if levels is None else [time_at(level / inner.noise_scale) for level in levels]
             inputs = GuidanceInputs(scale, *(torch.full_like(sigma, end) for end in ends))
         else:
             inputs = torch.where(self.guidance.guided(sigma), scale, 1)

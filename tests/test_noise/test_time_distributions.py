@@ -77,3 +77,29 @@ def test_few_images_have_no_dyadic_step():
 def test_settings_that_cannot_be_are_refused(build, match):
     with pytest.raises(InputError, match=match):
         build()
+
+
+def test_equal_times_are_the_first_draw_or_the_later_one():
+    """Of two draws from the same distribution, symmetric around 0.5, the later one is larger."""
+    means = {}
+    for equal in ('first', 'later'):
+        torch.manual_seed(0)
+        t, r = LogitNormalTimes(mean=0.0, std=1.0, ratio=0.0, equal=equal)(20_000).unbind(1)
+        assert torch.equal(t, r)
+        means[equal] = t.mean().item()
+    assert abs(means['first'] - 0.5) < 0.01 and means['later'] > 0.6
+
+
+def test_share_of_the_times_is_uniform():
+    torch.manual_seed(0)
+    t, r = LogitNormalTimes(mean=9.0, std=0.1, ratio=1.0, uniform_ratio=0.25)(20_000).unbind(1)
+    uniform = r < 0.99  # all others are near sigmoid(9)
+    assert abs(uniform.float().mean().item() - 0.25) < 0.02
+    assert abs(r[uniform].mean().item() - 0.99 / 3) < 0.02  # the earlier of two uniform draws
+    assert (t >= r).all()
+
+
+@pytest.mark.parametrize('settings, match', [(dict(equal='second'), 'equal'), (dict(uniform_ratio=2), 'uniform_ratio')])
+def test_ways_to_draw_that_there_are_not_are_refused(settings, match):
+    with pytest.raises(InputError, match=match):
+        LogitNormalTimes(**settings)

@@ -17,7 +17,8 @@ extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sp
 source_suffix = {'.md': 'markdown', '.rst': 'restructuredtext'}
 myst_heading_anchors = 4  # the anchors that GitHub makes
 myst_enable_extensions = ['dollarmath']
-suppress_warnings = ['misc.highlighting_failure']  # blocks of shell output
+# Blocks of shell output; types in docstrings that several modules have, such as Plan.
+suppress_warnings = ['misc.highlighting_failure', 'ref.python']
 
 autosummary_generate = False  # `build_site.py` writes a page for each folder
 # Optional packages: modules that need them are documented without.

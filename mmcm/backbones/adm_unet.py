@@ -21,6 +21,7 @@ from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, height_and_width, plain_size
 from mmcm.utils.mmengine_bases import BaseModule
+from mmcm.utils.precision import without_autocast
 
 Layer = TypeVar('Layer', bound=nn.Module)
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GELU, mish=nn.Mish, relu=nn.ReLU)
@@ -232,7 +233,7 @@ class ADMUNet(BaseModule):
             augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
         # Not in the dtype of autocast: all blocks depend on it, and rounding hides small changes of t, from which
         # continuous-time objectives learn (Lu & Song, 2024, arXiv 2410.11081). The layers are small.
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             embedding = self._embedding(t, labels, augment_labels, conditions, dtype)
 
         h = x.to(dtype)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import torch
@@ -76,6 +76,11 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     native = is_native(torch.bfloat16)
     fast = slowdown(torch.bfloat16) < FAST if native is None else native
     return torch.bfloat16 if fast else torch.float32
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Return a block without autocast; on the meta device, where networks are counted, torch knows none."""
+    return nullcontext() if device.type == 'meta' else torch.autocast(device.type, enabled=False)
 
 
 def auto_dtype(device: torch.device, num_weights: int) -> torch.dtype:

@@ -10,12 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcm.apis.resolve_model import config_and_checkpoint, pick_dtype, sampler_config
+from mmcm.apis.resolve_model import config_and_checkpoint, pick_device, pick_dtype, sampler_config
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import in_bytes
+from mmcm.utils.meta_device import without_weights
+from mmcm.utils.precision import auto_dtype
 
 
 class PeakBytes(TorchDispatchMode):
@@ -77,15 +79,18 @@ def model_facts(
         InputError: If there is no such model.
     """
     check_count('batch_size', batch_size)
-    kind = pick_dtype(dtype)
+    chosen_dtype = pick_dtype(dtype)
     config, checkpoint = config_and_checkpoint(model, cache_dir)
     if config.get('model', {}).get('type') not in ('ConsistencyModel', 'mmcm.ConsistencyModel'):
         raise InputError(f'{model} is not the config of a ConsistencyModel.')
     source = str(checkpoint or config.get('checkpoint') or '') or None
     chosen = SAMPLERS.build(sampler_config(config.model.get('sampler'), source or '', sampler))
-    with torch.device('meta'):
+    with without_weights():
         built: ConsistencyModel = MODELS.build(inference_config(config.model)).eval()
-    network = built.inference_denoiser.backbone.to(kind)
+    network = built.inference_denoiser.backbone
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    kind = auto_dtype(pick_device(None), parameters) if chosen_dtype is None else chosen_dtype
+    network.to(kind)
     flops = cost_of_evaluation(built, 1)[0]
     nfe = built.nfe(chosen, built.checked_guidance(None, None))
     return dict(
@@ -95,7 +100,7 @@ def model_facts(
         network=type(network).__name__,
         image_shape=tuple(built.image_shape),
         num_classes=built.num_classes,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=parameters,
         flops=flops,
         sampler=type(chosen).__name__,
         nfe=nfe,

@@ -311,7 +311,9 @@ def test_page_of_methods_has_a_section_for_each_objective():
         assert configs, name
         for config in configs:
             used.add(read_config(find_config(config)).model.objective.type)
-    assert used == set(OBJECTIVES.module_dict)
+    OBJECTIVES.import_from_location()
+    ours = {key for key, kind in OBJECTIVES.module_dict.items() if kind.__module__.startswith('mmcm.')}
+    assert used == ours
 
 
 @pytest.mark.parametrize('name', sections_of_methods())

@@ -13,12 +13,6 @@ KINDS = {'pmf': 'PMFTransformer', 'imf': 'IMFTransformer'}
 FLOW_MAPS = {'pmf': dict(prediction='x'), 'imf': {}}
 
 
-def fill_any(shapes):
-    """Return the weights of the measurements: `fill`, and gates, whose names end in `_scale`, around 1."""
-    weights = fill(shapes)
-    return {key: 1 + 2 * value if key.endswith('_scale') else value for key, value in weights.items()}
-
-
 def settings(kwargs):
     """Translate the program's constructor arguments into those of the backbone."""
     names = dict(
@@ -63,7 +57,7 @@ class Transformer:
             )
         )
         shapes = {key: value.shape for key, value in denoiser.backbone.state_dict().items()}
-        denoiser.backbone.load_state_dict(fill_any(shapes))
+        denoiser.backbone.load_state_dict(fill(shapes))
         return denoiser.eval()
 
     @property

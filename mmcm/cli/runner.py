@@ -1,6 +1,7 @@
 """Build a runner for this machine: devices, launcher, installed packages."""
 
 import atexit
+import gc
 import importlib.util
 import os
 import subprocess
@@ -68,9 +69,10 @@ def use_cpus(config: Config, launcher: str) -> None:
 
 
 def disconnect() -> None:
-    """Leave the other processes: gloo's threads would abort a process that ends while they run."""
+    """Leave the other processes and end gloo's threads: one that asks for Python's lock at the exit aborts it."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        gc.collect()  # a runner lies in circles of references, and its model keeps the group with its threads
 
 
 def first_node(launcher: str) -> str:

@@ -19,7 +19,7 @@ from mmcm.cli.config import add_runner_arguments, runner_config
 from mmcm.cli.errors import command
 from mmcm.cli.launch import processes
 from mmcm.cli.parser import CommandParser
-from mmcm.cli.training_chain import check_stages, goal_of, is_finished, link, stage_arguments
+from mmcm.cli.training_chain import check_stages, free_memory, goal_of, is_finished, link, stage_arguments
 from mmcm.utils.errors import InputError
 from mmcm.utils.failures import machine_failure
 from mmcm.utils.interrupts import Interrupted, received
@@ -198,6 +198,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         if len(waiting) > 1 and is_first_process():
             print(f'Training {stage.config} in {config.work_dir}')
         report(train(config, again), stage.config, prog)
+        free_memory()
 
 
 def training_config(args: Namespace) -> Config:

@@ -120,7 +120,6 @@ def check_sources(config: Config, earlier: Sequence[Path]) -> None:
 
 def check_building(config: Config) -> None:
     """Build model, data, optimiser, hooks and validation of `config`, and let go of them again."""
-    import torch
     from mmengine.runner import Runner
 
     from mmcm.cli.building import built_from_config
@@ -149,6 +148,13 @@ def check_building(config: Config) -> None:
             if isinstance(hook, DataCheckHook):
                 hook.before_train(runner)
         del runner, hook
+    free_memory()
+
+
+def free_memory() -> None:
+    """Free what a runner held, which lies in circles of references, for the next one."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from mmcm.cli import runner
 from support import runs
 
@@ -21,15 +23,58 @@ prepare(Config(dict()), Namespace(launcher='pytorch', local_rank=0))
 print('connected' if torch.distributed.is_initialized() else 'left')
 """
 
+TRAINING = """
+import atexit
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
 
-def test_process_leaves_the_others_before_it_ends():
-    process = subprocess.run(
-        [sys.executable, '-c', SCRIPT],
+from mmengine.runner import Runner
+
+from mmcm.cli.runner import prepare
+from support import runs
+
+
+def print_threads():
+    names = (Path(f'/proc/self/task/{thread}/comm').read_text() for thread in os.listdir('/proc/self/task'))
+    print('with gloo' if 'gloo' in ' '.join(names) else 'without gloo')
+
+
+atexit.register(print_threads)  # the last one called
+config = runs.config(Path(sys.argv[1]), iterations=1)
+config.launcher = 'pytorch'
+prepare(config, Namespace(launcher='pytorch', local_rank=0))
+Runner.from_cfg(config).train()
+print_threads()
+"""
+
+
+def run_connected(script, *arguments):
+    return subprocess.run(
+        [sys.executable, '-c', script, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, 'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '0'},
+        env={
+            **os.environ,
+            'RANK': '0',
+            'WORLD_SIZE': '1',
+            'MASTER_ADDR': '127.0.0.1',
+            'MASTER_PORT': '0',
+            'PYTHONPATH': os.pathsep.join(sys.path),
+        },
     )
+
+
+def test_process_leaves_the_others_before_it_ends():
+    process = run_connected(SCRIPT)
     assert process.stdout.split() == ['connected', 'left'] and process.returncode == 0, process.stderr
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='names of threads are those of Linux')
+def test_no_thread_of_gloo_outlives_a_training(tmp_path):
+    process = run_connected(TRAINING, tmp_path)
+    assert process.stdout.splitlines()[-2:] == ['with gloo', 'without gloo'], process.stdout + process.stderr
 
 
 def test_run_of_one_name_waits_for_the_next_second(tmp_path, monkeypatch):

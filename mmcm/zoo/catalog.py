@@ -23,7 +23,9 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 from mmcm.zoo.config_files import INDEX, root
 
-LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # that of libyaml, where PyYAML has it, takes a seventh of the time
+LOADER = getattr(
+    yaml, 'CSafeLoader', yaml.SafeLoader
+)  # that of libyaml, where PyYAML has it, takes a seventh of the time
 
 
 @dataclass(frozen=True)

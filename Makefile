@@ -1,6 +1,7 @@
 # Each target works in a fresh clone: it creates .venv, installs its requirements, and runs.
 #     make test PYTHON=python3.12           another Python, for a new .venv
 #     make test ARGS='-k sampler'           more arguments for pytest; '-m slow' runs the slow tests
+#     make docs ARGS=--no-api               the site without the API reference, which takes minutes
 #     make demo CONSTRAINTS=                the newest versions in the declared ranges, instead of the tested ones
 #     make mmagic PYTHON=python3.11         if python3 is another version: the pins of MMagic's stack are for 3.11
 
@@ -22,7 +23,7 @@ WITH_MMAGIC ?= $(addprefix tests/test_,mmagic apis checkpoints cli configs datas
 # The lowest x86 instruction sets that torch, oneDNN and MKL can be limited to.
 LOWEST := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE
 
-.PHONY: help demo test test-portable lint bench mmagic test-mmagic clean
+.PHONY: help demo test test-portable lint bench docs coverage mmagic test-mmagic clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list.
@@ -48,6 +49,14 @@ lint: $(VENV)/.installed-test  ## Check the style, the format and the types of t
 bench: $(VENV)/.installed-test  ## Measure speed and memory, against diffusers, into benchmarks/results.md; some with TOPICS='start sampling'.
 	$(BIN)/python benchmarks/bench.py $(TOPICS)
 
+docs: $(VENV)/.installed-docs  ## Build the site in English and Chinese into build/site/html; warnings and dead links are errors.
+	$(BIN)/python docs/build_site.py $(ARGS)
+
+# Processes that tests start are measured, too: pytest-cov sets them up.
+coverage: $(VENV)/.installed-coverage  ## Run the tests and measure which lines of mmcm/ they run; less than 90 % is an error.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --cov=mmcm --cov-report=term:skip-covered \
+	    --cov-fail-under=90 $(ARGS)
+
 mmagic: $(MMAGIC)/.installed  ## Install MMagic 1.2.0 and mmcm into .venv-mmagic; the first time, mmcv compiles for ten minutes.
 
 # diffusers of 2023 warns about its imports, and torch 2.12 about reading its own .pt2 files.
@@ -68,8 +77,10 @@ $(BIN)/python:
 
 $(VENV)/.installed-demo: EXTRAS :=
 $(VENV)/.installed-test: EXTRAS := [tests,tensorboard,hub,onnx,lsun,web,completion]
+$(VENV)/.installed-coverage: EXTRAS := [tests,tensorboard,hub,onnx,lsun,web,completion,coverage]
+$(VENV)/.installed-docs: EXTRAS := [docs,web,lsun]
 # uv does not read pip's settings, so pip's local folder of wheels is passed to it; pip is the fallback.
-$(VENV)/.installed-demo $(VENV)/.installed-test: $(SETUP) | $(BIN)/python
+$(VENV)/.installed-demo $(VENV)/.installed-test $(VENV)/.installed-coverage $(VENV)/.installed-docs: $(SETUP) | $(BIN)/python
 	@wheels=$${PIP_FIND_LINKS-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}; \
 	set -- $(CONSTRAINTS:%=--constraint %) --editable '.$(EXTRAS)'; \
 	for place in $$wheels; do set -- --find-links "$$place" "$$@"; done; \

@@ -1,5 +1,9 @@
+import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 from ast import literal_eval
 from importlib import import_module
 from itertools import groupby
@@ -7,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from mmcm import registry
 from mmcm.cli.main import COMMANDS
-from mmcm.registry import DATASETS
+from mmcm.config import read_config
+from mmcm.registry import DATASETS, OBJECTIVES
 from mmcm.utils.errors import InputError
-from mmcm.zoo import list_models
+from mmcm.zoo import find_config, list_models, list_recipes
 
 ROOT = Path(__file__).parents[1]
-PATTERNS = ('*.md', 'docs/*.md', 'docs/datasets/*.md', 'configs/*/*.md', 'benchmarks/*.md')
+PATTERNS = ('*.md', 'docs/*.md', 'docs/*/*.md', 'configs/*/*.md', 'benchmarks/*.md')
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
 README_WORDS = 900  # counted as `wc -w` does; longer text belongs in docs/
 
@@ -43,13 +49,35 @@ def test_page_has_no_blanks_and_its_links_and_commands_lead_to_files(page):
     assert [(str(target), anchor) for target, anchor in targets if anchor not in anchors(target)] == []
 
 
+def listed(index):
+    """Return the pages that the lists (toctrees) of a page of the site name, as paths from the root."""
+    lines = '\n'.join(re.findall(r'^```{toctree}\n(.*?)^```', read(index), re.DOTALL | re.MULTILINE)).splitlines()
+    names = [line for line in lines if line and not line.startswith(':')]
+    folder = (ROOT / index).parent
+    paths = [ROOT / name[1:] if name.startswith('/') else folder / name for name in names]
+    found = (match for path in paths for match in path.parent.parent.glob(f'{path.parent.name}/{path.name}.md'))
+    deeper = (match for path in paths if '*' in path.parent.name for match in ROOT.glob(f'configs/*/{path.name}.md'))
+    return {path.relative_to(ROOT).as_posix() for path in (*found, *deeper)}
+
+
+def test_every_page_is_in_a_list_of_the_site():
+    sites = listed('docs/index.md') | listed('docs/index_zh-CN.md') | listed('docs/how_to/index.md')
+    made = {'docs/index.md', 'docs/index_zh-CN.md', 'docs/api.md'}
+    pages = {page.relative_to(ROOT).as_posix() for page in PAGES}
+    assert pages - sites - made == set()
+
+
+def test_optional_pages_of_the_site_are_in_both_lists():
+    assert '\nmethods\n' in read('docs/index.md') and '\nmethods_zh-CN\n' in read('docs/index_zh-CN.md')
+
+
 @pytest.mark.parametrize('name', ['README.md', 'README_zh-CN.md'])
-def test_readme_is_short_and_links_all_pages(name):
+def test_readme_is_short_and_links_where_to_go_on(name):
     text = read(name)
     assert len(text.split()) <= README_WORDS
-    pages = {page.relative_to(ROOT).as_posix() for page in PAGES if page.parent.parent == ROOT}
-    missing = {page for page in pages if f']({page})' not in text}
-    assert missing == ({'docs/migration_zh-CN.md'} if name == 'README.md' else set())
+    suffix = '_zh-CN' if 'zh' in name else ''
+    pages = ('index', 'get_started', 'own_pictures', 'troubleshooting', 'migration')
+    assert [page for page in pages if f'](docs/{page}{suffix}.md)' not in text] == []
 
 
 def test_page_of_data_sets_links_all_of_them_and_names_their_types():
@@ -142,8 +170,156 @@ def test_commands_of_the_page_have_arguments_that_exist(page, monkeypatch, tmp_p
                 pytest.fail(f'mmcm {name} {shlex.join(arguments)}: {error}')
 
 
+BLOCK = re.compile(
+    r'(?:<!-- not run: (?P<reason>[^>]+) -->\n+)?^```python\n(?P<code>.*?)^```', re.DOTALL | re.MULTILINE
+)
+BLOCKS = [
+    (page.relative_to(ROOT).as_posix(), *match.group('code', 'reason'))
+    for page in PAGES
+    for match in BLOCK.finditer(read(page))
+]
+
+
+def is_config(code):
+    """Return whether a block only assigns settings."""
+    return all(isinstance(node, ast.Assign) and not calls_other_than_dict(node) for node in ast.parse(code).body)
+
+
+def calls_other_than_dict(node):
+    calls = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
+    return [call for call in calls if ast.unparse(call) not in ('dict', '_base_.model.merge', '_base_.pop')]
+
+
+def settings_of(code):
+    """Return the values of the keys `type` in a config, and of `_base_`, as texts."""
+    tree = ast.parse(code)
+    words = [
+        word for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords if word.arg == 'type'
+    ]
+    types = [word.value.value for word in words if isinstance(word.value, ast.Constant)]
+    bases = [node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == '_base_']
+    return types, [each.value for base in bases for each in ast.walk(base) if isinstance(each, ast.Constant)]
+
+
+CONFIGS = [
+    (page, code) for page, code, _ in BLOCKS if is_config(re.sub(r'^_base_\.model.*$', '', code, flags=re.MULTILINE))
+]
+PROGRAMS = [(page, code, reason) for page, code, reason in BLOCKS if (page, code) not in CONFIGS]
+
+
+def registered():
+    """Return all names that configs may give as a `type`, those of classes on pages included."""
+    registries = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
+    registries += [each.parent for each in registries if each.parent is not None]
+    own = re.findall(r'^class (\w+)', '\n'.join(code for _, code, _ in PROGRAMS), re.MULTILINE)
+    for name in ('backbones', 'denoisers', 'models', 'engine', 'datasets', 'datasets.transforms', 'evaluation.metrics'):
+        import_module(f'mmcm.{name}')
+    import_module('mmengine.visualization')
+    return {name for each in registries for name in each.module_dict} | set(own)
+
+
+def test_types_and_bases_of_configs_on_pages_exist():
+    known, files = registered(), {path.name for path in (ROOT / 'configs').rglob('*.py')}
+    assert len(CONFIGS) > 20
+    for page, code in CONFIGS:
+        types, bases = settings_of(code)
+        gone = [
+            name for name in types if name.split('.')[-1] not in known and not name.startswith(('torch', 'mmagic.'))
+        ]
+        gone += [base for base in bases if base.startswith('mmcm::') and not (ROOT / 'configs' / base[6:]).is_file()]
+        gone += [base for base in bases if Path(base).name not in files]
+        assert gone == [], page
+
+
+def test_programs_that_are_not_run_say_why():
+    assert [page for page, _, reason in PROGRAMS if reason is not None and len(reason.split()) < 3] == []
+    assert len([page for page, _, reason in PROGRAMS if reason is None]) > 12
+
+
+@pytest.mark.parametrize('page', dict.fromkeys(page for page, _, reason in PROGRAMS if reason is None))
+def test_programs_of_the_page_run_in_order(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as modules:
+        modules.setattr('sys.modules', dict(sys.modules))
+        for registry_of in vars(registry).values():  # classes on pages are registered for this test alone
+            if isinstance(registry_of, registry.Registry):
+                modules.setattr(registry_of, '_module_dict', dict(registry_of.module_dict))
+        namespace = {'__name__': '__main__'}
+        for code in (code for of, code, reason in PROGRAMS if of == page and reason is None):
+            exec(compile(code, page, 'exec'), namespace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('page', ['docs/get_started.md', 'docs/get_started_zh-CN.md'])
+def test_commands_of_the_first_hour_run(page, monkeypatch, tmp_path):
+    """All but `mmcm web`, which waits for visitors; the training has two iterations."""
+    monkeypatch.chdir(tmp_path)
+    few = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.logger.interval=1']
+    ran = []
+    for _, (name, *arguments) in commands(ROOT / page):
+        if name != 'web':
+            more = ['--cfg-options', *few, 'val_dataloader.dataset.num_samples=20'] if name == 'train' else []
+            more += ['--cfg-options', 'test_dataloader.dataset.num_samples=100'] if name == 'test' else []
+            import_module(f'mmcm.cli.{name}').main([*arguments, *more])
+            ran.append(name)
+    assert ran[:3] == ['sample', 'sample', 'reproduce'] and 'train' in ran and (tmp_path / 'own.png').is_file()
+
+
+@pytest.mark.slow
+def test_own_components_train_together(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for page in sorted((ROOT / 'docs' / 'how_to').glob('*.md')):
+        code = BLOCK.search(read(page))['code']
+        (tmp_path / re.match(r'# (\S+)', code)[1]).write_text(code)
+    for _, arguments in commands(ROOT / 'docs' / 'how_to' / 'index.md'):
+        environment = {**os.environ, 'PYTHONPATH': f'{ROOT}{os.pathsep}.'}
+        done = subprocess.run(
+            [sys.executable, '-m', 'mmcm', *arguments], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'own.png').is_file()
+
+
 @pytest.mark.parametrize('page', ['README.md', 'README_zh-CN.md', 'docs/sampling.md'])
 def test_first_python_of_the_page_writes_its_image(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     exec(compile(read(page).split('```python\n')[1].split('```')[0], page, 'exec'), {})
     assert (tmp_path / 'digits.png').is_file()
+
+
+def sections_of_methods():
+    """Return the text of each section of the page on methods, by its heading."""
+    text = read('docs/methods.md')
+    sections = dict(re.findall(r'^## ([^\n]*)\n(.*?)(?=^## |\Z)', text, re.DOTALL | re.MULTILINE))
+    return {name: section for name, section in sections.items() if name != 'Which method'}
+
+
+def numbers(text):
+    return set(map(float, re.findall(r'\d+\.\d+', text)))
+
+
+def test_page_of_methods_has_a_section_for_each_objective():
+    used = set()
+    for name, section in sections_of_methods().items():
+        configs = re.findall(r'`([\w-]+_\d+xb\d+_[\w-]+)`', section)
+        assert configs, name
+        for config in configs:
+            used.add(read_config(find_config(config)).model.objective.type)
+    assert used == set(OBJECTIVES.module_dict)
+
+
+@pytest.mark.parametrize('name', sections_of_methods())
+def test_scores_of_the_page_of_methods_are_those_of_the_tables(name):
+    section = sections_of_methods()[name]
+    configs = re.findall(r'`([\w-]+_\d+xb\d+_[\w-]+)`', section)
+    recipes = {Path(model.config).stem: model for model in (*list_models(), *list_recipes())}
+    listed = [recipes[config] for config in configs if config in recipes]
+    published = [result['Metrics'].get('FID') for recipe in listed for result in recipe.results]
+    assert [score for score in published if score is not None and float(score) not in numbers(section)] == []
+    method = next(config for config in configs if 'digits' in config).split('_')[0]
+    rows = re.findall(rf'^\| `{method}` \| (\d+) \| ([\d.]+) ', read('docs/results_digits.md'), re.MULTILINE)
+    here = section.split('Here:')[1]
+    if not rows:
+        assert here.split() == ['not', 'measured.']
+    for nfe, score in rows[:2]:
+        assert f'{score} ({nfe})' in here.replace('\n', ' ')

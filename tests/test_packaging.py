@@ -1,5 +1,6 @@
 """What a user installs: metadata, entry points, requirements, and the files of the wheel."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,17 @@ from packaging.utils import canonicalize_name
 
 import mmcm
 
-TESTED = ('runtime', 'tests', 'tensorboard', 'hub', 'onnx', 'lsun', 'web')  # with what `make test` installs
+TESTED = (
+    'runtime',
+    'tests',
+    'tensorboard',
+    'hub',
+    'onnx',
+    'lsun',
+    'web',
+    'docs',
+    'coverage',
+)  # with what make installs
 ROOT = Path(__file__).parent.parent
 SOURCES = (
     'mmcm',
@@ -160,3 +171,34 @@ def test_wheel_from_the_source_distribution_is_the_same(source, wheel, tmp_path)
     assert [name for name in SOURCES if not (unpacked / name).exists()] == []
     with ZipFile(build('build_wheel', unpacked, tmp_path / 'wheel')) as archive:
         assert sorted(archive.namelist()) == sorted(wheel.namelist())
+
+
+DATA_BYTES = 16 * 2**20  # of data sets and weights in the wheel; others are downloaded
+CODE_BYTES = 4 * 2**20
+
+
+def test_wheel_holds_code_and_small_data_alone(wheel):
+    files = {entry.filename: entry.file_size for entry in wheel.infolist()}
+    data = {name: size for name, size in files.items() if name.startswith(('mmcm/datasets/data/', 'mmcm/weights/'))}
+    rest = {name: size for name, size in files.items() if name not in data}
+    assert sum(data.values()) < DATA_BYTES and sum(rest.values()) < CODE_BYTES
+    kinds = {Path(name).suffix for name in rest if '.dist-info/' not in name} - {''}
+    assert kinds <= {'.py', '.typed', '.md', '.yml', '.sh', '.ipynb', '.json', '.txt'}
+    assert not [name for name in files if '__pycache__' in name or name.startswith('tests')]
+
+
+def test_weights_and_data_of_the_wheel_are_listed_with_their_licences(wheel):
+    names = [name for name in wheel.namelist() if name.startswith(('mmcm/datasets/data/', 'mmcm/weights/'))]
+    text = '\n'.join(path.read_text(encoding='utf-8') for path in (ROOT / 'docs').glob('install.md'))
+    assert names and [name for name in names if Path(name).name not in text] == []
+
+
+@pytest.mark.parametrize('name', ['Dockerfile', 'Dockerfile.cuda'])
+def test_dockerfile_parses_and_installs_extras_that_exist(name):
+    text = (ROOT / 'docker' / name).read_text(encoding='utf-8').replace('\\\n', ' ')
+    lines = [line for line in text.splitlines() if line and not line.startswith('#')]
+    known = {'FROM', 'RUN', 'WORKDIR', 'COPY', 'ENV', 'USER', 'ENTRYPOINT'}
+    assert lines[0].startswith('FROM ') and {line.split()[0] for line in lines} <= known
+    extras = re.search(r'"\.\[([\w,]+)\]"', text)[1].split(',')
+    assert all((ROOT / 'requirements' / f'{extra}.txt').is_file() for extra in extras)
+    assert lines[-1] == 'ENTRYPOINT ["mmcm"]' and lines[-3] == 'USER mmcm'

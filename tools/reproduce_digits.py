@@ -26,20 +26,21 @@ from mmengine.config import Config
 from mmcm.utils.system import usable_cores
 
 ROOT = Path(__file__).resolve().parents[1]
-TEACHER = 'edm'
-METHODS = {  # method: the option for the checkpoint of the teacher
+METHODS = {  # method: the option for the checkpoint that it needs, and the method that makes it
     'edm': None,
-    'cd': 'model.teacher.checkpoint',
-    'pd': 'model.teacher.checkpoint',
-    'scd': 'model.teacher.checkpoint',
-    'ect': 'model.init_from',
+    'cd': ('model.teacher.checkpoint', 'edm'),
+    'pd': ('model.teacher.checkpoint', 'edm'),
+    'scd': ('model.teacher.checkpoint', 'edm'),
+    'ect': ('model.init_from', 'edm'),
+    'tcm': ('model.init_from', 'ect'),
     'ct': None,
     'ict': None,
-    'sct': None,
+    'sct': ('model.init_from', 'edm'),
     'meanflow': None,
     'imf': None,
     'soflow': None,
     'shortcut': None,
+    'edm2': None,
 }
 COLUMNS = {
     'frechet/distance': 'Fréchet distance',
@@ -108,8 +109,22 @@ def length_of(method: str) -> int:
 
 
 def teacher_options(method: str, folder: Path) -> list[str]:
-    """Return the option that sets the teacher of `method`."""
-    return [f'{METHODS[method]}={folder / TEACHER}'] if METHODS[method] else []
+    """Return the option that sets the checkpoint that `method` needs."""
+    needed = METHODS[method]
+    return [] if needed is None else [f'{needed[0]}={folder / needed[1]}']
+
+
+def in_order(methods: Sequence[str]) -> list[list[str]]:
+    """Return `methods` and those that they need, in groups: each needs methods of the groups before it alone."""
+    groups: list[list[str]] = []
+    for method in methods:
+        chain = [method]
+        while (needed := METHODS[chain[0]]) is not None:
+            chain.insert(0, needed[1])
+        for place, each in enumerate(chain):
+            groups += [[]] if place == len(groups) else []
+            groups[place] += [] if each in groups[place] else [each]
+    return groups
 
 
 def seconds_of(method: str, folder: Path) -> float:
@@ -367,6 +382,21 @@ def write_between(path: Path, name: str, content: str) -> None:
     path.write_text(text.replace(found[0], f'{begin}\n{content}\n{end}'), encoding='utf-8')
 
 
+def with_kept_rows(name: str, table: str) -> str:
+    """Return `table` with the rows that the page has of other methods, all in the order of `METHODS`."""
+    content = RESULTS.read_text(encoding='utf-8')
+    old = content.split(f'<!-- {name} begins -->')[1].split(f'<!-- {name} ends -->')[0]
+    rows: dict[str, list[str]] = {}
+    for lines in (table.splitlines(), old.splitlines()):
+        found: dict[str, list[str]] = {}
+        for line in lines:
+            if row := re.match(r'\| `(\w+)` \|', line):
+                found.setdefault(row[1], []).append(line)
+        rows = {**found, **rows}
+    head = [line for line in table.splitlines() if not re.match(r'\| `\w+` \|', line)]
+    return '\n'.join([*head, *(line for method in METHODS for line in rows.get(method, []))])
+
+
 def main() -> None:
     """Run the script."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
@@ -375,7 +405,9 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce_digits'))
     parser.add_argument('--jobs', type=int, default=1, help='trainings at a time, which share the cores')
     parser.add_argument('--shipped', action='store_true', help='train nothing: measure the models that come with mmcm')
-    parser.add_argument('--write-docs', action='store_true', help='write tables and images into docs/')
+    parser.add_argument(
+        '--write-docs', action='store_true', help='write tables and images into docs/; rows of other methods stay'
+    )
     args = parser.parse_args()
 
     work_dir = args.work_dir.resolve()
@@ -389,22 +421,16 @@ def main() -> None:
     if args.shipped:
         return
     folders = [work_dir / f'seed{seed}' for seed in args.seeds]
-    methods = dict.fromkeys([TEACHER, *args.methods])
     with ThreadPoolExecutor(args.jobs) as pool:
-        for needs_teacher in (False, True):
-            rows = [
-                (method, folder)
-                for folder in folders
-                for method in methods
-                if (METHODS[method] is not None) == needs_teacher
-            ]
+        for methods in in_order(args.methods):
+            rows = [(method, folder) for folder in folders for method in methods]
             list(pool.map(lambda row: train_and_measure(*row, threads), rows))
     result = table(work_dir, args.seeds, args.methods)
     judged = judge_table([row for method in args.methods for row in judged_rows(method, folders)], halves)
     print(result, judged, sep='\n\n')
     if args.write_docs:
-        write_between(RESULTS, 'table', result)
-        write_between(RESULTS, 'judges', judged)
+        write_between(RESULTS, 'table', with_kept_rows('table', result))
+        write_between(RESULTS, 'judges', with_kept_rows('judges', judged))
         for method in args.methods:
             sheet = (work_dir / f'seed{args.seeds[0]}' / method / 'sheet.png').read_bytes()
             (ROOT / 'docs' / 'images' / f'digits_{method}.png').write_bytes(sheet)

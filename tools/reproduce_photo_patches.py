@@ -7,10 +7,11 @@ repeated: the script goes on where it was stopped. With `--model`, nothing is tr
 
 import json
 from argparse import ArgumentParser
+from itertools import chain
 from pathlib import Path
 
 from mmengine.config import Config
-from reproduce_digits import METHODS, ROOT, TEACHER, run, write_between
+from reproduce_digits import METHODS, ROOT, in_order, run, teacher_options, write_between
 
 from mmcm.utils.system import usable_cores
 
@@ -57,9 +58,8 @@ def train(method: str, work_dir: Path, threads: int) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     command = ['tools/train.py', str(config.relative_to(ROOT)), '--work-dir', str(folder), '--resume']
-    if METHODS[method]:
-        command += ['--cfg-options', f'{METHODS[method]}={work_dir / TEACHER}']
-    run(command, folder / 'train.txt', threads)
+    options = teacher_options(method, work_dir)
+    run([*command, *(['--cfg-options', *options] if options else [])], folder / 'train.txt', threads)
 
 
 def measure(model: str, folder: Path, options: list[str], threads: int, again: bool) -> dict:
@@ -117,7 +117,7 @@ def main() -> None:
     if model is not None and Path(model).exists():
         model = str(Path(model).resolve())  # the commands run elsewhere
     if model is None:
-        for method in dict.fromkeys([TEACHER, args.method]):
+        for method in chain.from_iterable(in_order([args.method])):
             train(method, work_dir, threads)
         model = str(work_dir / args.method)
     options = [

@@ -57,7 +57,7 @@ def updated(page: Path) -> str:
 def settings(config: str, text: str) -> str:
     """Return a line of the training settings of a config, with its numbers put into `text`."""
     content = read_config(config)
-    rate = f'{content.optim_wrapper.optimizer.lr:.0e}'.replace('e-0', 'e-')
+    rate = f'{content.optim_wrapper.optimizer.lr:.1e}'.replace('.0e', 'e').replace('e-0', 'e-')
     steps = f'{content.train_cfg.max_iters:,}'.replace(',', ' ')
     dropout = content.model.denoiser.backbone.get('dropout', 0.0)
     decays = ', '.join(map(decay_text, content.model.get('ema_decays', ()))) or '-'
@@ -88,12 +88,19 @@ def row(model: ZooModel, page: str) -> list[str]:
         config,
         model.dataset or '',
         points or '',
-        f'{(model.parameters or 0) / 1e6:.3g} M',
-        ' / '.join(str(result['NFE']) for result in results) or ('1 / 2' if scored.sampler else '1'),
+        parameters_text(model.parameters or 0),
+        ' / '.join(str(result['NFE']) for result in results or scored.results if 'NFE' in result)
+        or ('1 / 2' if scored.sampler else '1'),
         f'{scores} *' if ELSEWHERE in (scored.source or '') else scores,
         unmeasured,
         f'[`{scored.name}`]({scored.weights})' if scored.weights else '',
     ]
+
+
+def parameters_text(number: int) -> str:
+    """Return a number of parameters in millions, with three digits or all of them."""
+    millions = number / 1e6
+    return f'{millions:.3g} M' if millions < 999.5 else f'{millions:.0f} M'
 
 
 def score(value: float) -> str:

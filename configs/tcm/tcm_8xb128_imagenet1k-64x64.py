@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/adm_imagenet1k-64x64.py',
     '../_base_/datasets/imagenet1k_64x64.py',
-    '../_base_/objectives/tcm.py',
+    '../_base_/objectives/tcm_imagenet1k-64x64.py',
     '../_base_/schedules/adam_inverse_sqrt.py',
     '../_base_/default_runtime.py',
 ]
@@ -11,14 +11,4 @@ auto_scale_lr = dict(base_batch_size=8 * 128)
 train_cfg = dict(max_iters=800000)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = dict(reference=8000)
-model = dict(
-    denoiser=dict(backbone=dict(dropout=0.4, dropout_resolution=16)),
-    init_from='work_dirs/ect_1xb128_imagenet1k-64x64',
-    objective=dict(
-        # The schedule of the first stage goes on; the limit of r / t is reached, so that the ratio stays constant.
-        curriculum=dict(stage_length=10000, q=4.0, ratio_limit=0.9961, first_stage=4),
-        distance=dict(type='PseudoHuber', factor=0.06 / (3 * 64 * 64) ** 0.5),  # c = 0.06, as it is published
-        weighting=dict(type='KarrasWeighting'),
-    ),
-    ema_decays=(dict(sigma_rel=0.05),),
-)
+model = dict(init_from='work_dirs/ect_1xb128_imagenet1k-64x64', ema_decays=(dict(sigma_rel=0.05),))

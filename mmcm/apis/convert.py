@@ -7,12 +7,15 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mmcm.apis.recognised import recognised_config
+from mmcm.backbones import EDM2UNet
+from mmcm.backbones.edm_unet import EDMUNet
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
 from mmcm.checkpoints.write import write_safetensors, write_torch
 from mmcm.config import read_config, released_config
-from mmcm.denoisers import TruncatedDenoiser, load_denoiser
+from mmcm.denoisers import TruncatedDenoiser, load_denoiser, without_velocity_head
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
@@ -54,7 +57,7 @@ def convert(
     checkpoint.locate()  # a missing file is reported before its config is looked for
     text, model = config_of(checkpoint, config)
     with without_weights():  # its names and shapes are all that is needed of it
-        denoiser = MODELS.build(model['denoiser'])
+        denoiser = MODELS.build(without_velocity_head(model['denoiser']))
     if isinstance(denoiser, TruncatedDenoiser) and to != 'mmcm':
         raise InputError(
             f'a TruncatedDenoiser has two networks, for high and for low noise levels, and {to} has a place for one: '
@@ -66,6 +69,9 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
+        if isinstance(denoiser.backbone, (EDMUNet, EDM2UNet)):
+            kind = type(denoiser.backbone).__name__
+            raise InputError(f"OpenAI's program has no network like a {kind}: convert to mmcm (.safetensors).")
         if getattr(denoiser.backbone, 'num_conditions', 0):
             raise InputError(
                 f"OpenAI's network takes one time, and that of a {type(denoiser).__name__} has further conditions "
@@ -107,6 +113,9 @@ def config_of(checkpoint: Checkpoint, given: str | None = None) -> tuple[str, di
         text, values = config.pretty_text, config.to_dict()
     else:
         text, values = checkpoint.config_text, checkpoint.config
+        recognised = None if values else recognised_config(checkpoint)
+        if recognised is not None:
+            text, values = recognised.pretty_text, recognised.to_dict()
     model = values.get('model')
     try:
         model['denoiser']['backbone']['type']

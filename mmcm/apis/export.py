@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.consistency_model import ConsistencyModel
 from mmcm.models.guidance import NO_GUIDANCE, Guidance, guided
 from mmcm.models.output_check import OutputCheck
@@ -65,6 +66,8 @@ class SamplingGraph(nn.Module):
         # The levels are known here, so that no level has to be looked at in the program: the interval is left out.
         everywhere = Guidance(model.guidance.scale)
         self.guidances = [everywhere if model.guidance.acts_at(sigma) else NO_GUIDANCE for sigma in self.sigmas]
+        if takes_guidance(denoiser):  # as numbers: the network is not called twice
+            self.guidances = [model.guidance] * len(self.sigmas)
         self.null_label = model.null_label
         if model.guide is not None and model.guidance.acts:
             raise InputError(

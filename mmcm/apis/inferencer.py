@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from mmcm.apis.provenance import sampling_record
 from mmcm.apis.request import SampleRequest, check_latents, names_of
 from mmcm.apis.resolve_model import pick_device, pick_dtype, resolve_model, sampler_config
 from mmcm.apis.sampling_result import Images, SamplingResult
 from mmcm.apis.steps import sampler_with_steps
+from mmcm.checkpoints.weights import digest
 from mmcm.datasets.class_names import class_names
 from mmcm.datasets.labels import class_number, resolve_classes
 from mmcm.denoisers import load_denoiser
@@ -74,6 +77,7 @@ class ConsistencyModelInferencer(BaseInferencer):
     ) -> None:
         self.device = pick_device(device)
         chosen = pick_dtype(dtype)
+        self.name = model if isinstance(model, (str, Path)) else None
         self.config, self.weights = resolve_model(model, checkpoint, cache_dir)
         self.checkpoint = str(self.weights)
         self.average = average
@@ -125,6 +129,11 @@ class ConsistencyModelInferencer(BaseInferencer):
             self.model.to(self.device).eval()
             self.loaded = True
         return self
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the names, dtypes, shapes and values of the network's weights, which are read for it."""
+        return digest(self.load().model.inference_denoiser.backbone.state_dict())
 
     def __call__(
         self,
@@ -304,6 +313,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             samples.seconds,
             self.model.nfe(request.sampler, request.guidance),
             request.names,
+            partial(sampling_record, self, request, 'sample' if request.follows_seeds else 'given-noise'),
         )
 
     def preprocess(self, inputs: Sequence[int | str], batch_size: int = 1) -> Iterator[dict]:

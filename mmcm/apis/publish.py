@@ -9,6 +9,7 @@ from mmcm.checkpoints import setting
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.weights import check_numbers, check_weights, digest
 from mmcm.checkpoints.write import write_safetensors
+from mmcm.denoisers import without_velocity_head
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -78,6 +79,6 @@ def network_of(checkpoint: Checkpoint) -> nn.Module | None:
     """
     try:
         with without_weights():
-            return MODELS.build(checkpoint.config['model']['denoiser']['backbone'])
+            return MODELS.build(without_velocity_head(checkpoint.config['model']['denoiser'])['backbone'])
     except (InputError, KeyError):
         return None

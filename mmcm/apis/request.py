@@ -69,6 +69,11 @@ class SampleRequest:
         return self.seed if isinstance(self.seed, list) else sample_seeds(self.num_images, self.seed)
 
     @property
+    def follows_seeds(self) -> bool:
+        """Whether the seeds decide on all noise, and none is given."""
+        return self.noise is None and self.latents is None
+
+    @property
     def names(self) -> list[str] | None:
         """The usual name of the class of each image, its number where classes have no names."""
         return names_of(self.labels, self.class_names)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from mmcm.apis.recognised import recognised_config
 from mmcm.checkpoints import holds_run, resolve_checkpoint
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder
@@ -76,6 +77,9 @@ def config_and_checkpoint(model: str | Path | Config, cache_dir: str | Path | No
         file = Checkpoint(model, cache_dir)
         if not file.config:
             file.check_holds_weights()
+            recognised = recognised_config(file)
+            if recognised is not None:
+                return recognised, file
             raise InputError(
                 f'{model} holds weights and does not say what network they are of: name its config, and '
                 f'the file as the checkpoint (--model CONFIG --checkpoint {model}).'

@@ -1,8 +1,9 @@
 """`SamplingResult`: sampled images, with their labels, seeds and time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
@@ -33,6 +34,8 @@ class SamplingResult:
         seconds (float): How long sampling took, loading not counted.
         nfe (int): Number of function evaluations (NFE), that is of the network, per image.
         names (list[str], optional): The name of the class of each image, its number where it has none.
+        record (Callable, optional): Returns the record of what made the images, which `save` writes into PNGs; see
+            `mmcm.apis.provenance.sampling_record`. The digest of the weights in it takes a moment for large networks.
     """
 
     images: Images
@@ -42,6 +45,7 @@ class SamplingResult:
     seconds: float
     nfe: int
     names: list[str] | None = None
+    record: Callable[[], dict] | None = None
     num_calls = renamed_member('num_calls', 'nfe')
 
     def __repr__(self) -> str:
@@ -77,12 +81,17 @@ class SamplingResult:
         """
         out = Path(out).expanduser()
         if check_out(out):
-            write_image(out, self.sheet(columns))
+            write_image(out, self.sheet(columns), self.provenance(writer='sheet', columns=columns))
             return [out]
         paths = [out / name for name in file_names(len(self.pixels), self.labels)]
-        for path, image in zip(paths, self.pixels):
-            write_image(path, to_pixels(image))
+        record = self.provenance(writer='sheet-image')
+        for index, (path, image) in enumerate(zip(paths, self.pixels)):
+            write_image(path, to_pixels(image), None if record is None else {**record, 'index': index})
         return paths
+
+    def provenance(self, **more: Any) -> dict[str, Any] | None:
+        """Return the record of what made the images, with `more` entries; None if it is unknown."""
+        return None if self.record is None else {**self.record(), **more}
 
 
 def file_names(num_images: int, labels: Sequence[int] | None) -> list[str]:

@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmcm.backbones.conditioning import check_labels
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
@@ -29,8 +30,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = dict(silu=nn.SiLU, gelu=nn.GEL
 class ADMUNet(BaseModule):
     """F(x, t): a U-Net with residual blocks and attention, conditioned on the noise level and, if asked for, a class.
 
-    The network computes in the dtype of its weights (or under autocast) and returns the dtype of `x`. In the memory
-    format `channels_last` the attention works on views of the feature maps.
+    The network computes in the dtype of its weights (or under autocast, but for the embedding of t and the conditions)
+    and returns the dtype of `x`. In the memory format `channels_last` the attention works on views of the feature maps.
 
     Args:
         image_size (int | Sequence[int]): Size of the images in pixels: the side of squares, or (height, width). Each
@@ -218,12 +219,7 @@ class ADMUNet(BaseModule):
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
         """
-        if (labels is None) != (self.num_classes is None):
-            raise InputError(
-                f'labels are needed: the network is class-conditional with {self.num_classes} classes.'
-                if labels is None
-                else 'labels were given, but the network is unconditional. Leave them out.'
-            )
+        check_labels(labels, self.num_classes)
         if (0 if conditions is None else conditions.shape[1]) != self.num_conditions:
             raise InputError(
                 f'the network takes {self.num_conditions} further conditions, got '
@@ -232,21 +228,12 @@ class ADMUNet(BaseModule):
             )
         weight: Any = self.time_embed[0].weight  # where FSDP shards parameters, a tensor
         dtype = weight.dtype
-        embedding = sinusoidal_embedding(t, self.base_channels).to(dtype)
         if augment_labels is None and self.augment_dim is not None and self.training:
             augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
-        if augment_labels is not None:  # before the layers of the noise level, as in EDM
-            embedding = embedding + self.augment_emb(augment_labels.to(dtype))
-        embedding = self.time_embed(embedding)
-        if labels is not None:
-            if labels.is_floating_point():  # shares are of classes alone
-                embedding = embedding + labels.to(dtype) @ self.label_emb.weight[: self.num_classes]
-            else:
-                embedding = embedding + self.label_emb(labels)
-        if conditions is not None:
-            for embed, condition in zip(self.condition_embed, conditions.unbind(1)):
-                embedding = embedding + embed(sinusoidal_embedding(condition, self.base_channels).to(dtype))
-        embedding = self.activation(embedding)  # each residual block begins with it: once is enough
+        # Not in the dtype of autocast: all blocks depend on it, and rounding hides small changes of t, from which
+        # continuous-time objectives learn (Lu & Song, 2024, arXiv 2410.11081). The layers are small.
+        with torch.autocast(x.device.type, enabled=False):
+            embedding = self._embedding(t, labels, augment_labels, conditions, dtype)
 
         h = x.to(dtype)
         if self.patch_size > 1:
@@ -262,6 +249,29 @@ class ADMUNet(BaseModule):
         if self.patch_size > 1:
             h = F.pixel_shuffle(h, self.patch_size)
         return h.to(x.dtype)
+
+    def _embedding(
+        self,
+        t: Tensor,
+        labels: Tensor | None,
+        augment_labels: Tensor | None,
+        conditions: Tensor | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Return the sum of the embeddings, (N, E), of `dtype`, with the activation that all blocks begin with."""
+        embedding = sinusoidal_embedding(t, self.base_channels).to(dtype)
+        if augment_labels is not None:  # before the layers of the noise level, as in EDM
+            embedding = embedding + self.augment_emb(augment_labels.to(dtype))
+        embedding = self.time_embed(embedding)
+        if labels is not None:
+            if labels.is_floating_point():  # shares are of classes alone
+                embedding = embedding + labels.to(dtype) @ self.label_emb.weight[: self.num_classes]
+            else:
+                embedding = embedding + self.label_emb(labels)
+        if conditions is not None:
+            for embed, condition in zip(self.condition_embed, conditions.unbind(1)):
+                embedding = embedding + embed(sinusoidal_embedding(condition, self.base_channels).to(dtype))
+        return self.activation(embedding)  # each residual block begins with it: once is enough
 
     def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
         if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
@@ -295,10 +305,14 @@ def has_tangent(x: Tensor) -> bool:
     return forward_ad.unpack_dual(x).tangent is not None
 
 
-def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0) -> Tensor:
-    """Return cosines, then sines, of `t` (N,) at `channels` / 2 geometrically spaced frequencies: (N, channels)."""
+def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0, endpoint: bool = False) -> Tensor:
+    """Return cosines, then sines, of `t` (N,) at `channels` / 2 geometrically spaced frequencies: (N, channels).
+
+    The frequencies begin with 1; with `endpoint`, 1 / `max_period` is the last one, and otherwise the one after that.
+    """
     half = channels // 2
-    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    steps = torch.arange(half, dtype=torch.float32, device=t.device)
+    frequencies = torch.exp(-math.log(max_period) * steps / (half - endpoint))
     angles = t.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 

@@ -14,7 +14,14 @@ from mmcm.checkpoints.formats.diffusers_folder import DiffusersFolder, is_diffus
 from mmcm.checkpoints.formats.foreign_weights import describe, find_sets
 from mmcm.checkpoints.formats.training_checkpoint import own_weights
 from mmcm.checkpoints.locate import resolve_checkpoint
-from mmcm.checkpoints.read import is_safetensors_file, read_checkpoint, read_safetensors_header
+from mmcm.checkpoints.read import (
+    is_safetensors_file,
+    is_snapshot,
+    read_checkpoint,
+    read_safetensors_header,
+    read_snapshot,
+)
+from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
 from mmcm.checkpoints.trusted_config import CLASS_NAMES, checked_config, refuse_imports
 from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights
 from mmcm.utils.errors import InputError
@@ -60,9 +67,14 @@ class Checkpoint:
         return DiffusersFolder(self.path) if is_diffusers_folder(self.path) else None
 
     @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot of EDM or EDM2 that this is, None for another kind of file."""
+        return read_snapshot(self.path) if is_snapshot(self.path) else None
+
+    @cached_property
     def content(self) -> Any:
         """What `read` returns, with tensors that are mapped from the file. It is shared, and not to be changed."""
-        return self.read(mapped=True)
+        return self.read(mapped=True) if self.snapshot is None else self.snapshot.weights
 
     def read(self, mapped: bool = False) -> Any:
         """Read the content of the file, or the weights of the folder, anew; see `read_checkpoint`."""
@@ -98,7 +110,7 @@ class Checkpoint:
         Raises:
             InputError: If the checkpoint cannot be read, or its config is no text.
         """
-        if self.diffusers is not None:
+        if self.diffusers is not None or self.snapshot is not None:
             return Config(self.config).pretty_text
         text = self.metadata.get('config') or self.meta.get('cfg')
         if text is not None and not isinstance(text, str):
@@ -110,6 +122,8 @@ class Checkpoint:
         """Number of weights in the file. Weights that tensors share count once."""
         if self._header is not None:
             return sum(self._header[1])
+        if self.snapshot is not None:
+            return self.snapshot.num_weights
         weights = self.content.get('state_dict', self.content) if isinstance(self.content, Mapping) else None
         return count_weights(weights.values() if isinstance(weights, Mapping) else ())
 
@@ -129,6 +143,8 @@ class Checkpoint:
         """
         if self.diffusers is not None:
             return self.diffusers.config()
+        if self.snapshot is not None:
+            return self.snapshot.config()
         if not isinstance(self.settings.get('model'), dict):
             return {}
         refuse_imports(self.settings, self.source)
@@ -177,7 +193,8 @@ class Checkpoint:
 
     def release(self) -> None:
         """Free the content that was read; it is read again when it is used."""
-        vars(self).pop('content', None)
+        for name in ('content', 'snapshot'):
+            vars(self).pop(name, None)
 
 
 def count_weights(values: Iterable[Any]) -> int:

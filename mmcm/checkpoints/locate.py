@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mmcm.checkpoints.download import digests, download
+from mmcm.checkpoints.download import digests, download, offline
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder
 from mmcm.checkpoints.hub import HUB_PREFIX, hub_folder, hub_id
 from mmcm.checkpoints.work_directory import holds_run, last_checkpoint
@@ -133,8 +133,10 @@ def _packaged_file(reference: str) -> Path:
 def _downloaded_file(url: str, cache_dir: str | Path | None, progress: bool, sha256: str | None = None) -> Path:
     model = next((model for model in list_models() if model.weights == url), None)
     if model is not None:
-        sha256 = sha256 or model.sha256
-        return download(addresses(model), _zoo_place(url, cache_dir), sha256=sha256, progress=progress)
+        sha256, place = sha256 or model.sha256, _zoo_place(url, cache_dir)
+        if model.is_non_commercial and not place.is_file() and not offline():
+            print(f'note: {model.name} is licensed under {model.license}: no commercial use', file=sys.stderr)
+        return download(addresses(model), place, sha256=sha256, progress=progress)
     name = hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]
     folder = cache_folder(cache_dir) / 'checkpoints' / name
     # A file of the same name on a mirror may be another one, unless a digest tells.

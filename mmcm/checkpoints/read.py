@@ -1,6 +1,7 @@
 """Read files of weights, and nothing but weights.
 
-Files are read by safetensors, or by torch's restricted unpickler: code in a file is refused, never run.
+Files are read by safetensors, by torch's restricted unpickler, or, snapshots of EDM, by one of our own: code in a file
+is refused, or passed over, and never run.
 """
 
 import math
@@ -9,6 +10,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from safetensors import safe_open
 
 from mmcm.checkpoints.file_kinds import SAFETENSORS_HEADER, is_pickled, is_safetensors, is_zip, what_it_is
 from mmcm.checkpoints.safe_globals import allow_history_buffers, supports_training_checkpoints
+from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
+from mmcm.checkpoints.snapshots.persistent_pickle import is_network_pickle
 from mmcm.checkpoints.torch_files import check_torch_file
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
@@ -25,17 +29,13 @@ from mmcm.utils.pickle_check import ForeignName
 CONVERTED = (torch.float64, torch.float32, torch.float16)  # others are checked as they are, and converted later
 PART = 1 << 26  # bytes of a safetensors file that are mapped at a time while it is converted
 SHOWN = 100  # characters of an error of a library
-# How the network pickles of EDM, EDM2 and their kin begin, which carry the source of their program.
-NETWORK_HEAD = 2**16  # bytes: the first network begins after a key or two
-NETWORK_MARKS = (b'torch_utils.persistence', b'_reconstruct_persistent_obj')
-PICKLE = b'\x80'  # every pickle since protocol 2 begins with it
 
 
 def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype | None = None) -> dict[str, Any]:
-    """Return the content of a safetensors file or of a file written by `torch.save`, on the CPU.
+    """Return the content of a safetensors file, a file written by `torch.save`, or a snapshot of EDM, on the CPU.
 
     Args:
-        path (str | Path): The file. Its content says which of the two it is, whatever its name is.
+        path (str | Path): The file. Its content says which of them it is, whatever its name is.
         mapped (bool): Whether the tensors are fetched from the disk only when they are used. The file must then not
             be overwritten in place.
         dtype (torch.dtype, optional): Precision to convert the floating-point tensors of a safetensors file to, one
@@ -45,6 +45,8 @@ def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype |
         InputError: If the file is missing, truncated or no checkpoint, or if it contains code.
     """
     path = Path(path)
+    if is_snapshot(path):
+        return dict(read_snapshot(path).weights)
     tensors_alone = check_file(path)
     try:
         if tensors_alone:
@@ -74,6 +76,21 @@ def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype |
         raise _damaged(path, _reason(error) if tensors_alone else '') from error
 
 
+def is_snapshot(path: Path) -> bool:
+    """Return whether a path is a file that is read as a snapshot of EDM, by its content."""
+    return path.is_file() and os.access(path, os.R_OK) and is_network_pickle(path)
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Return the content of a snapshot of EDM or EDM2, of which nothing is run.
+
+    Raises:
+        InputError: If it is damaged, or names what no snapshot needs.
+    """
+    with reported(path):
+        return Snapshot(path)
+
+
 def _converted(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the names and tensors of a safetensors file, real numbers as `dtype`.
 
@@ -98,18 +115,24 @@ def check_file(path: Path) -> bool:
     """Return True for a safetensors file, False for a file of torch; an InputError if it may not be read."""
     if not os.access(path, os.R_OK) or not path.is_file():
         raise InputError(f'there is no checkpoint file {path} that could be read.')
-    try:
-        refuse_network_pickle(path)
+    with reported(path):
         refuse_other_kinds(path)
         tensors_alone = reads_as_safetensors(path)
         (check_safetensors if tensors_alone else check_torch_file)(path)
+    return tensors_alone
+
+
+@contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Raise an InputError with the name of the file for what is wrong with it."""
+    try:
+        yield
     except ForeignName as error:
         raise _refused(path, str(error)) from error
     except Unreadable as error:
         raise _damaged(path, f' ({error})') from error
     except OSError as error:
         raise _damaged(path, f' ({error.strerror})') from error
-    return tensors_alone
 
 
 def is_safetensors_file(path: Path) -> bool:
@@ -137,19 +160,6 @@ def refuse_other_kinds(path: Path) -> None:
     found = what_it_is(path)
     if found is not None:
         raise InputError(f'{path} is {found}.')
-
-
-def refuse_network_pickle(path: Path) -> None:
-    """Raise an InputError if the file is a network pickle of EDM or EDM2, by its content; nothing is unpickled."""
-    with path.open('rb') as file:
-        head = file.read(NETWORK_HEAD)
-    if head.startswith(PICKLE) and all(mark in head for mark in NETWORK_MARKS):
-        raise InputError(
-            f'{path} is an EDM/EDM2 network pickle: it contains program source, which mmcm does not run. In the '
-            "program that it comes from, save the weights alone (torch.save(net.state_dict(), 'net.pt')) for a network "
-            'that you register here, or sample there: mmcm test --samples measures the images. Diffusion models that '
-            'work here: edm_imagenet64_ema and others of `mmcm zoo`.'
-        )
 
 
 def reads_as_safetensors(path: Path) -> bool:

@@ -13,7 +13,7 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,7 +60,7 @@ def check_torch_file(path: Path) -> None:
             _check_zip(path, file)
         elif start:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                _check_legacy(content)
+                check_legacy(content, len(content))
         else:
             raise Unreadable('it is empty')
 
@@ -110,7 +110,8 @@ def _check_layout(file: BinaryIO, entries: list[zipfile.ZipInfo]) -> None:
         raise Unreadable('its directory lies elsewhere than it says')
 
 
-def _check_legacy(content: Any) -> None:
+def check_legacy(content: Any, size: int) -> None:
+    """Raise Unreadable if torch's older format, a stream of `size` bytes, asks for more than it holds; see above."""
     try:
         start = check_pickle(content, NOTHING, lambda name: False, NOTHING).value
     except ForeignName:
@@ -128,7 +129,7 @@ def _check_legacy(content: Any) -> None:
     declared = storages(pickled.persistent)
     if set(keys.items) != set(declared):
         raise Unreadable('its list of storages is not that of its tensors')
-    needed, left = sum(declared.values()) + 8 * len(declared), len(content) - content.tell()
+    needed, left = sum(declared.values()) + 8 * len(declared), size - content.tell()
     if needed > left:
         raise Unreadable(f'its storages declare {needed} bytes, and {left} are there')
 
@@ -273,7 +274,16 @@ def _check_tensor(arguments: list) -> str | None:
         return 'an offset, sizes or strides that are none'
     if math.prod(sizes) > max(size // item, EXPANDED):
         return f'{sizes} values of a storage of {size // item}'
+    if extent(arguments[1], sizes, strides) > size // item:
+        return f'{sizes} values that lie behind the {size // item} of its storage'
     return None
+
+
+def extent(offset: int, sizes: Sequence[int], strides: Sequence[int]) -> int:
+    """Return the values that the storage of a tensor has to have: torch would make a smaller one larger."""
+    if 0 in sizes:
+        return offset
+    return offset + 1 + sum((size - 1) * stride for size, stride in zip(sizes, strides))
 
 
 def _check_typed(arguments: list) -> str | None:

@@ -7,12 +7,13 @@ have bounds, since a number alone can cost hours and all memory. `docs/security.
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mmcm.checkpoints.transformer_cost import check_transformer, least_weights
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import height_and_width
@@ -181,7 +182,7 @@ class Network(Part):
         """Return the settings of `value` that sampling needs; an InputError if it breaks the rule."""
         value = super().check(place, value)
         if self.is_own(place, value):
-            check_cost(place, value)
+            COSTS[unscoped(value['type'])].check(place, value)
         return value
 
 
@@ -215,16 +216,19 @@ class OneNetwork(Settings):
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
 IMAGE_CHANNELS = Number(1, 64, whole=True)  # of an image, or of latents
-PATCH_SIDE = Number(1, 16, whole=True)  # pixels: published networks have up to 8
+PATCH_SIDE = Number(1, 64, whole=True)  # pixels: pMF has up to 32
 BASE_CHANNELS = Number(1, 4096, whole=True)  # EDM2-XXL has 448
 RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
 LEVELS = 12  # of a U-Net: 2048 pixels can be halved 11 times
 WIDENING = Number(1, 64, whole=True)  # of a level, in base channels: ADM has 1 to 8
 CLASSES = Number(1, 1_000_000, whole=True)  # ImageNet has 21 841 at most
 AUGMENT_LABELS = Number(1, 1024, whole=True)  # EDM has 9
+NOISE_MULT = Number(1, 16, whole=True)  # NCSN++ has 2
+FILTER_TAP = Number(1, 1000, whole=True)  # NCSN++ has 1, 3, 3, 1
 HEADS = Number(1, 4096, whole=True)
 NORM_GROUPS = Number(1, 4096, whole=True)  # 32 in all that was published
 HEAD_CHANNELS = Number(1, 65536, whole=True)
+FEATURES = Number(1, 65536, whole=True)  # of a noise level: EDM2 has 128
 SCALES = Number(1, 100_000, whole=True)  # the methods here train with 10 to 8192
 STEPS = Number(1, 10_000, whole=True)  # each one or two calls of the network: DDPM has 4000
 INDEX = Number(0, 100_000, whole=True)
@@ -240,38 +244,89 @@ LEVELS_OF_STEPS = Maybe(Several(SIGMA, int(STEPS.high)))
 KARRAS = dict(num_steps=Maybe(STEPS), sigmas=LEVELS_OF_STEPS, **SCHEDULE)
 CHURN = dict(**KARRAS, s_churn=SIGMA, s_tmin=SIGMA, s_tmax=Number(0, math.inf), s_noise=SIGMA)
 
+TRANSFORMER_CHANNELS = Number(1, 8192, whole=True)  # pMF-H has 1280
+BLOCKS = Number(1, 512, whole=True)  # pMF-H has 48
+TOKENS = Number(1, 256, whole=True)  # of one condition: pMF and iMF have up to 8
+TRANSFORMER = dict(
+    image_size=Several(SIDE, 2, alone=True),
+    patch_size=PATCH_SIDE,
+    embed_dims=TRANSFORMER_CHANNELS,
+    depth=BLOCKS,
+    num_heads=HEADS,
+    num_classes=Maybe(CLASSES),
+    in_channels=IMAGE_CHANNELS,
+    out_channels=IMAGE_CHANNELS,
+    head_depth=BLOCKS,
+    num_class_tokens=TOKENS,
+    num_time_tokens=TOKENS,
+    num_guidance_tokens=TOKENS,
+    num_interval_tokens=TOKENS,
+    use_checkpoint=FLAG,
+)
 
-BACKBONES = dict(
+UNET = dict(  # settings of all U-Nets here
+    image_size=Several(SIDE, 2, alone=True),
+    base_channels=BASE_CHANNELS,
+    num_res_blocks=RES_BLOCKS,
+    attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
+    channel_mult=Several(WIDENING, LEVELS),
+    in_channels=IMAGE_CHANNELS,
+    out_channels=IMAGE_CHANNELS,
+    num_classes=Maybe(CLASSES),
+    dropout=Number(0, 1),
+    use_checkpoint=FLAG,
+    null_class=FLAG,
+    dropout_resolution=Maybe(SIDE),
+)
+BACKBONES: dict[str, dict[str, Any]] = dict(
+    PMFTransformer=TRANSFORMER,
+    IMFTransformer=TRANSFORMER,
     ADMUNet=dict(
-        image_size=Several(SIDE, 2, alone=True),
-        base_channels=BASE_CHANNELS,
-        num_res_blocks=RES_BLOCKS,
-        attention_resolutions=Several(Number(0, SIDE.high, whole=True), 2 * LEVELS),
-        channel_mult=Several(WIDENING, LEVELS),
-        in_channels=IMAGE_CHANNELS,
-        out_channels=IMAGE_CHANNELS,
-        num_classes=Maybe(CLASSES),
+        **UNET,
         num_heads=HEADS,
         num_head_channels=Maybe(HEAD_CHANNELS),
         scale_shift_norm=FLAG,
         resblock_updown=FLAG,
-        dropout=Number(0, 1),
-        use_checkpoint=FLAG,
         norm_groups=NORM_GROUPS,
         norm_eps=Number(0, 1),
         activation=Choice(('silu', 'gelu', 'mish', 'relu')),
         patch_size=PATCH_SIDE,
-        augment_dim=Maybe(AUGMENT_LABELS),
-        null_class=FLAG,
         num_conditions=Number(0, 16, whole=True),
-        dropout_resolution=Maybe(SIDE),
-    )
+        augment_dim=Maybe(AUGMENT_LABELS),
+    ),
+    SongUNet=dict(
+        **UNET,
+        augment_dim=Maybe(AUGMENT_LABELS),
+        embedding=Choice(('positional', 'fourier')),
+        encoder=Choice(('standard', 'residual')),
+        noise_mult=NOISE_MULT,
+        resample_filter=Several(FILTER_TAP, 16),
+    ),
+    DhariwalUNet=dict(**UNET, augment_dim=Maybe(AUGMENT_LABELS)),
+    EDM2UNet=dict(
+        **UNET,
+        num_head_channels=Maybe(HEAD_CHANNELS),
+        noise_channel_mult=Maybe(WIDENING),
+        embed_channel_mult=Maybe(WIDENING),
+        label_balance=Number(0, 1),
+        concat_balance=Number(0, 1),
+        res_balance=Number(0, 1),
+        attention_balance=Number(0, 1),
+        clip=Maybe(Number(1e-6, 1e6)),
+        log_variance_channels=FEATURES,
+    ),
 )
 BACKBONE = Network('MODELS', BACKBONES)
 C_NOISE = Choice(('250 log sigma', 'log(sigma) / 4'))
 DENOISERS: dict[str, dict[str, Any]] = dict(
     KarrasDenoiser=dict(
-        backbone=BACKBONE, sigma_data=Number(1e-6, 1e6), sigma_min=SIGMA, boundary=FLAG, c_noise=C_NOISE
+        backbone=BACKBONE,
+        sigma_data=Number(1e-6, 1e6),
+        sigma_min=SIGMA,
+        boundary=FLAG,
+        c_noise=C_NOISE,
+        guided=FLAG,
+        guidance=Number(1, 1e6),
     ),
     FlowMapDenoiser=dict(
         backbone=BACKBONE,
@@ -280,6 +335,8 @@ DENOISERS: dict[str, dict[str, Any]] = dict(
         guidance=Number(1, 1e6),
         guidance_interval=Several(Number(0, 1), 2),
         velocity_head=FLAG,
+        prediction=Choice(('velocity', 'x')),
+        noise_scale=Number(1e-6, 1e6),
     ),
     TruncatedDenoiser=dict(backbone=BACKBONE, transition=SIGMA, sigma_data=Number(1e-6, 1e6), c_noise=C_NOISE),
     TrigFlowDenoiser=dict(
@@ -295,7 +352,10 @@ SAMPLERS: dict[str, dict[str, Any]] = dict(
         **SCHEDULE,
     ),
     FlowMapSampler=dict(
-        num_steps=Maybe(STEPS), times=Maybe(Several(Number(0, 1), int(STEPS.high), alone=True)), stochastic=FLAG
+        num_steps=Maybe(STEPS),
+        times=Maybe(Several(Number(0, 1), int(STEPS.high), alone=True)),
+        stochastic=FLAG,
+        noise_scale=Number(1e-6, 1e6),
     ),
     EulerSampler=KARRAS,
     EulerAncestralSampler=KARRAS,
@@ -407,7 +467,7 @@ def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Pa
 
 
 def check_cost(place: str, backbone: dict) -> None:
-    """Raise an InputError if an ADMUNet takes far more memory or time for one image than any published one."""
+    """Raise an InputError if a U-Net takes far more memory or time for one image than any published one."""
     needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
     missing = [key for key in needed if key not in backbone]
     if missing or not backbone['channel_mult']:
@@ -431,18 +491,49 @@ def check_cost(place: str, backbone: dict) -> None:
 
 
 def check_num_weights(backbone: dict, num_weights: int) -> None:
-    """Raise an InputError if an ADMUNet needs more weights than the file with its config holds."""
-    # A lower bound: the second 3 x 3 convolution of each residual block keeps the width.
-    least = sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
+    """Raise an InputError if a network of mmcm needs more weights than the file with its config holds."""
+    least = COSTS[unscoped(backbone['type'])].least_weights(backbone)
     if least > num_weights:
         raise InputError(
             f'model.denoiser.backbone would have more than {least:,} weights, and the file holds {num_weights:,}.'
         )
 
 
+def least_weights_of_unet(backbone: dict) -> int:
+    """Return a lower bound of the weights of a U-Net."""
+    # The second 3 x 3 convolution of each residual block keeps the width.
+    return sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
+
+
 def widths_of(backbone: dict) -> list[int]:
-    """Return the channels of each level of an ADMUNet."""
+    """Return the channels of each level of a U-Net."""
     return [backbone['base_channels'] * mult for mult in backbone['channel_mult']]
+
+
+class Cost(NamedTuple):
+    """What the config of a network says about its cost.
+
+    Attributes:
+        check (Callable): Of the place and the config: raises an InputError if the network costs too much.
+        least_weights (Callable): Of the config: a lower bound of the number of weights.
+    """
+
+    check: Callable[[str, dict], None]
+    least_weights: Callable[[dict], int]
+
+
+TRANSFORMER_COST = Cost(
+    lambda place, backbone: check_transformer(place, backbone, ATTENTION_SIDE**2, FEATURE_MAP), least_weights
+)
+UNET_COST = Cost(check_cost, least_weights_of_unet)
+COSTS = dict(
+    ADMUNet=UNET_COST,
+    SongUNet=UNET_COST,
+    DhariwalUNet=UNET_COST,
+    EDM2UNet=UNET_COST,
+    PMFTransformer=TRANSFORMER_COST,
+    IMFTransformer=TRANSFORMER_COST,
+)
 
 
 def plain(place: str, value: Any) -> Any:

@@ -31,8 +31,8 @@ FAMILIES = (  # a name that the networks of a family have, and what to do with t
     ),
     (
         r'(model\.|unet\.|ema\.)*enc\.\d+x\d+_(conv|block0|aux)\w*\..*',
-        'the names are those of a network of EDM or '
-        'EDM2, which is none of this kind: sample there, and measure the images by mmcm test --samples',
+        'the names are those of a network of EDM or EDM2: choose the config of that network, or name its snapshot '
+        '(.pkl), which holds its settings',
     ),
     (
         r'(model\.)?downs\.\d+\.\d+\..*',
@@ -68,19 +68,33 @@ def chosen_weights(
         average (str, optional): Which of several sets of weights: the decay of an average ('0.999'), 'online', or, in a
             file of another program, the key that they are under. None takes the first average, or the online weights
             where there is none.
-        network (nn.Module, optional): The network, by whose names the weights are found in other programs' files.
+        network (nn.Module, optional): The network, by whose names the weights are found in other programs' files. Its
+            `unused_weights`, beginnings of names, are left out.
         similar (bool): Whether the weights may be of another network: then those with most names in common are taken.
 
     Raises:
         InputError: If the checkpoint does not hold that average.
     """
+    unused = tuple(getattr(network, 'unused_weights', ()))
+    weights, used = _chosen_weights(content, path, average, network, similar, unused)
+    return ChosenWeights({key: value for key, value in weights.items() if not key.startswith(unused)}, used)
+
+
+def _chosen_weights(
+    content: Any,
+    path: str | Path,
+    average: str | None,
+    network: nn.Module | None,
+    similar: bool,
+    unused: tuple[str, ...],
+) -> ChosenWeights:
     wanted = None if network is None else network.state_dict()
     if average is None and wanted is not None and is_state_dict(content) and content.keys() == wanted.keys():
         return ChosenWeights(dict(content), None)  # the weights alone, as releases have them
     own = own_weights(content)
     if own is not None:
         return ChosenWeights(*network_of_training(own, path, average))
-    sets = find_sets(content, wanted) or find_sets(content, None)
+    sets = find_sets(content, wanted, unused) or find_sets(content, None)
     if not sets:
         raise InputError(f'{path} holds no state dict but {describe(content)}.')
     if wanted is not None and not any(each.weights.keys() == wanted.keys() for each in sets):

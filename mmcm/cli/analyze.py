@@ -1,4 +1,4 @@
-"""`mmcm analyze`: figures of scores, samples and data."""
+"""`mmcm analyze`: figures of scores, logs, samples and data."""
 
 import json
 from argparse import Namespace
@@ -27,7 +27,7 @@ SOURCES = 'folder or zip of images, npz (arr_0 uint8 NHWC), lmdb of LSUN, or con
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
     """Parse the command line."""
     parser = CommandParser(
-        'Plot scores, samples and data.',
+        'Plot scores, logs, samples and data.',
         prog,
         examples=(
             'calls ct.json cd.json ict.json --metric FID --out calls.png',
@@ -35,6 +35,8 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
             'neighbours samples.npz cd_1xb32_digits-8x8 --out neighbours.png --json neighbours.json',
             'neighbours --model digits cd_1xb32_digits-8x8 --features cd_1xb32_digits-8x8 --out features.png',
             'dataset cd_1xb32_digits-8x8 --out digits.png',
+            'pipeline pictures --size 64 --out pipeline.png',
+            'log work_dirs/ct_1xb32_digits-8x8 --out log.png',
         ),
     )
     commands = parser.add_subparsers(dest='what', required=True, metavar='WHAT')
@@ -102,7 +104,25 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     dataset.add_integer('--measured', 'images that sizes and colours are taken of', 10000)
     dataset.add_argument('--json', type=Path, help='file for the numbers')
 
-    for each in (neighbours, dataset):
+    pipeline = commands.add_parser(
+        'pipeline',
+        description='Show training images after each transform of the data set, and as the augmentation changes them.',
+        help='images after each transform',
+    )
+    pipeline.add_argument('data', help=SOURCES)
+    pipeline.add_integer('--rows', 'images to show', 5)
+    pipeline.add_integer('--draws', 'columns for model.augmentation, which is random', 3)
+    pipeline.add_integer('--seed', 'seed of random transforms', 0, None)
+
+    log = commands.add_parser(
+        'log',
+        description='Plot the log of a training: losses, learning rate, N, loss by sigma, validations; print the ETA.',
+        help='losses, learning rate, N and ETA of trainings',
+    )
+    log.add_argument('runs', nargs='+', metavar='RUN', help='work directories')
+    log.add_argument('--json', type=Path, help='file for all numbers')
+
+    for each in (neighbours, dataset, pipeline):
         each.add_size('cut image files to this size; default: as they are')
         each.add_background()
     for name, each in commands.choices.items():
@@ -130,15 +150,17 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command."""
     args = parse_args(argv, prog)
     from mmcm.utils.images import check_suffix, write_image  # here: torch is loaded only for valid arguments
+    from mmcm.utils.provenance import KEY, record_of
 
     check_suffix(args.out)
     texts = getattr(args, 'json', None)
-    read = {name: getattr(args, name, None) for name in ('scores', 'samples', 'data')}
+    read = {name: getattr(args, name, None) for name in ('scores', 'samples', 'data', 'runs')}
     with claimed({'--out': args.out, '--json': texts}, args.force, read):
-        pixels, numbers = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset)[args.what](args)
-        write_image(args.out, pixels)
+        pixels, numbers = FIGURES[args.what](args)
+        record = record_of('figure', command=f'analyze {args.what}')
+        write_image(args.out, pixels, record)
         if texts:
-            write_bytes(texts, (json.dumps(numbers, indent=2) + '\n').encode())
+            write_bytes(texts, (json.dumps({**numbers, KEY: record}, indent=2) + '\n').encode())
     print(f'Wrote {args.out}')
 
 
@@ -265,6 +287,26 @@ def dataset(args: Namespace) -> tuple:
     print(described(numbers))
     report_transparency(data)
     return pixels, numbers
+
+
+def pipeline(args: Namespace) -> tuple:
+    """Make a grid of training images after each transform."""
+    from mmcm.apis.analysis.pipeline_grid import pipeline_config, pipeline_sheet
+
+    config = pipeline_config(args.data, args.size, args.background)
+    return pipeline_sheet(config, args.rows, args.draws, args.seed), None
+
+
+def log(args: Namespace) -> tuple:
+    """Plot the logs of trainings."""
+    from mmcm.apis.analysis.training_log import described, draw_logs, read_log
+
+    logs = [read_log(run) for run in args.runs]
+    print(*map(described, logs), sep='\n')
+    return draw_logs(logs), dict(runs=[each.numbers() for each in logs])
+
+
+FIGURES = dict(calls=calls, seeds=seeds, neighbours=neighbours, dataset=dataset, pipeline=pipeline, log=log)
 
 
 def settings(argument: str, words: Sequence[str]) -> dict[str, str]:

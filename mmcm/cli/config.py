@@ -1,27 +1,89 @@
-"""Reading config files for the commands."""
+"""`mmcm config`, which prints configs, and the reading of config files by the other commands."""
 
 import ast
+import os
 import re
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
-from mmcm.cli.config_names import MMENGINE_HOOKS, SETTINGS, check_file_names
+from mmcm.cli.completion import with_models
+from mmcm.cli.config_names import MMENGINE_HOOKS, SETTINGS, check_file_names, files_of
+from mmcm.cli.errors import command
 from mmcm.cli.launch import HELP, LAUNCHERS, find_launcher
+from mmcm.cli.parser import CommandParser
 from mmcm.config import read_config
 from mmcm.utils.checks import check_choice
 from mmcm.utils.errors import InputError
-from mmcm.utils.files import make_folder
+from mmcm.utils.files import make_folder, write_bytes
 from mmcm.utils.nearest import nearest
-from mmcm.utils.outputs import check_name
-from mmcm.zoo import find_config, root
+from mmcm.utils.outputs import check_name, claimed
+from mmcm.zoo import find_config, list_models, root
 
 if TYPE_CHECKING:  # which loads torch
     from mmcm.datasets.image_dataset import ImageDataset
 
 PATHS = ('data_root', 'data_file')  # settings that are paths, also where they look like numbers, such as 2012
+
+
+def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
+    """Parse the command line of `mmcm config`."""
+    parser = CommandParser(
+        'Print a config with all that it inherits, as a config of one file; or the settings in which two differ.',
+        prog,
+        examples=(
+            'ct_1xb32_digits-8x8',
+            'ct_1xb32_digits-8x8 ict_1xb32_digits-8x8',
+            'ct_1xb32_digits-8x8 --get model.sampler',
+            'ct_1xb32_digits-8x8 --cfg-options train_cfg.max_iters=100 --out mine.py',
+            'ct_1xb32_digits-8x8 --files',
+        ),
+    )
+    text = 'config, model of the zoo, work directory, or file of weights with its config'
+    with_models(parser.add_argument('name', help=text))
+    with_models(parser.add_argument('other', nargs='?', help='the same: print the settings in which they differ'))
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument('--get', metavar='KEY', help='print one setting, such as model.sampler')
+    shown.add_argument('--files', action='store_true', help='print the config file and its bases, the nearest first')
+    add_pairs(parser, '--cfg-options', 'change settings of the config (of both), as in mmcm train')
+    parser.add_argument('--out', type=Path, metavar='FILE', help='write the config to a .py file')
+    parser.add_cache_dir()
+    parser.add_force()
+    args = parser.parse_args(argv)
+    if args.other is not None and (args.get or args.files or args.out):
+        raise InputError('--get, --files and --out are for one config, and two are named: leave one out.')
+    if args.out is not None and (args.get or args.files or args.out.suffix != '.py'):
+        raise InputError(f'--out writes a whole config to a .py file, got {args.out}: leave out --get and --files.')
+    return args
+
+
+@command
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run `mmcm config`."""
+    args = parse_args(argv, prog)
+    from mmcm.apis.analysis.config_settings import differences, resolved_config, setting_of  # which load torch
+
+    if args.files:
+        models = {model.name: model.config_file for model in list_models()}
+        print(
+            *(os.path.normpath(file.path) for file in files_of(find_config(models.get(args.name, args.name)))), sep='\n'
+        )
+        return
+    config = resolved_config(args.name, args.cfg_options, args.cache_dir)
+    if args.other is not None:
+        for name, left, right in differences(config, resolved_config(args.other, args.cfg_options, args.cache_dir)):
+            print(name, *(f'  {sign} {text}' for sign, text in (('-', left), ('+', right)) if text), sep='\n')
+    elif args.get:
+        print(setting_of(config, args.get, args.name))
+    elif args.out:
+        with claimed({'--out': args.out}, args.force, {'NAME': args.name}):
+            write_bytes(args.out, config.pretty_text.encode())
+        print(f'Wrote {args.out}')
+    else:
+        print(config.pretty_text, end='')
 
 
 class Options(DictAction):

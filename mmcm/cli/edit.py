@@ -125,7 +125,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
         print(f'Editing {planned.note}', file=sys.stderr)
     result = planned.run(keep_steps=steps_out is not None, progress=True)
     if steps_out is not None:
-        write_image(steps_out, result.sheet_of_steps())
+        write_image(steps_out, result.sheet_of_steps(), result.provenance)
     written = result.save(out)
     cost = evaluations(result.nfe, f'candidate{" and tile" * (result.num_tiles > 1)}')
     what = counted(len(result.candidates), 'candidate')

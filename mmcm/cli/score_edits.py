@@ -142,6 +142,7 @@ def score(
     """Score each edit of `images`, and write the grids that `args` ask for."""
     from mmcm.apis.evaluation import edit_scores
     from mmcm.utils.images import write_image
+    from mmcm.utils.provenance import record_of, shown_source
 
     scores, count = {}, len(images)
     for name, edit in edits.items():
@@ -150,7 +151,9 @@ def score(
         )
         if args.sheets is not None:
             shown = range(count) if count <= ROWS else [row * count // ROWS for row in range(ROWS)]
-            write_image(args.sheets / f'{name}.png', scores[name].sheet(shown, list(edit.baselines)[-1]))
+            sheet = scores[name].sheet(shown, list(edit.baselines)[-1])
+            facts = dict(model=shown_source(inferencer.name), weights=inferencer.weights_digest, seed=args.seed)
+            write_image(args.sheets / f'{name}.png', sheet, record_of('score-edits', edit=name, **facts))
     return scores
 
 

@@ -87,6 +87,7 @@ def search(config: Config, args: Namespace) -> None:
     from mmcm.apis.evaluation.tester import Tester, check_test_parts, set_requests
     from mmcm.cli.building import built_from_config
     from mmcm.cli.settings import TEST, check_settings
+    from mmcm.utils.provenance import versions
 
     check_settings(config, TEST)
     args.checkpoint = args.checkpoint or config.get('checkpoint')
@@ -141,6 +142,7 @@ def search(config: Config, args: Namespace) -> None:
         requests=plain(config.test_dataloader.dataset),
         levels=levels,
         best=dict(indices=found.best, sampler=plain(found.sampler), value=value),
+        versions=versions(),
         evaluations=[
             dict(indices=indices, sigmas=[levels[index] for index in indices], value=value)
             for indices, value in sorted(found.values.items())

@@ -1,6 +1,7 @@
 """`mmcm zoo`: list the released models, and which of their files are on this machine."""
 
 import json
+import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from mmcm.cli.parser import CommandParser
 from mmcm.utils.wording import counted
 from mmcm.zoo import ZooModel, find, list_models, root
 
-SHORT = {'Frechet distance': 'FD', 'Colorization PSNR': 'colorize PSNR'}  # in the table
-COLUMNS = ('model', 'method', 'data', 'pixels', 'classes', 'MB', 'here', 'score (NFE)')
-NUMBERS = ('pixels', 'classes', 'MB')
+SHORT = {'Frechet distance': 'FD', 'Colorization PSNR': 'PSNR'}  # in the table
+COLUMNS = ('model', 'method', 'data', 'px', 'labels', 'MB', 'terms', 'here', 'score (NFE)')
+NUMBERS = ('px', 'labels', 'MB')
 
 
 def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Namespace:
@@ -120,9 +121,33 @@ def page(entry: dict[str, Any]) -> str:
         ('source', entry['source']),
         ('trained', entry['released'] and f'the model {entry["released"]}'),
         ('card', entry['card']),
+        ('licence', entry['license'] and license_text(entry['license'])),
         ('file', where if entry['path'] else 'none: train it with the config'),
+        *(('next', line) for line in next_commands(entry)),
     ]
     return '\n'.join([entry['name'], *(f'  {name:9}  {value}' for name, value in fields if value)])
+
+
+def license_text(license: str) -> str:
+    """Return a licence with what it excludes."""
+    return f'{license}, no commercial use' if 'NC' in license.split('-') else license
+
+
+def next_commands(entry: dict[str, Any]) -> list[str]:
+    """Return what one would type next: to sample and measure a model, and to convert it or, of a recipe, to train."""
+    name, config = entry['name'], Path(entry['config']).stem
+    if entry['path'] is None:
+        run = f'work_dirs/{config}'
+        return [
+            f'mmcm train {config}',
+            f'mmcm sample --model {run} --out outputs/{config}.png',
+            f'mmcm test {config} {run} --out scores.json',
+        ]
+    return [
+        f'mmcm sample --model {name} --out outputs/{name}.png',
+        f'mmcm test {config} {name} --out scores.json',
+        f'mmcm convert {name} {name}.safetensors',
+    ]
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -136,7 +161,8 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     size = '-' if entry['bytes'] is None or entry['state'] == 'partial' else _megabytes(entry['bytes'])
     here = {'absent': '-', 'packaged': 'yes', 'cached': 'yes', 'partial': 'partly', None: 'recipe'}[entry['state']]
     known = (entry['method'], entry['dataset'], entry['resolution'], entry['num_classes'])
-    return (entry['name'], *('-' if value is None else str(value) for value in known), size, here, score)
+    license = re.sub(r'^CC-BY-|-[\d.]+$', '', entry['license'] or '-')
+    return (entry['name'], *('-' if value is None else str(value) for value in known), size, license, here, score)
 
 
 def _megabytes(size: int) -> str:

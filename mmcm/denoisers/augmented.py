@@ -1,4 +1,4 @@
-"""A denoiser together with the augmentation labels of a training batch."""
+"""A denoiser together with what a training batch tells its network: augmentation labels, scales of guidance."""
 
 from typing import Any
 
@@ -12,16 +12,18 @@ from mmcm.utils.errors import InputError
 class AugmentedDenoiser:
     """D(x, sigma, labels) for the images of one batch, whose augmentation labels it passes to the network.
 
-    Objectives call it as any denoiser: they need not know of augmentation.
+    Objectives call it as any denoiser: they need not know of augmentation, nor of the guidance of a teacher.
 
     Args:
-        denoiser (Denoiser): The denoiser, whose network has an `augment_dim`.
-        augment_labels (Tensor): (N, augment_dim).
+        denoiser (Denoiser): The denoiser.
+        augment_labels (Tensor, optional): (N, augment_dim), for a network with `augment_dim`.
+        guidance (Tensor, optional): w of each image, (N,), for a guided denoiser.
     """
 
-    def __init__(self, denoiser: Denoiser, augment_labels: Tensor) -> None:
+    def __init__(self, denoiser: Denoiser, augment_labels: Tensor | None, guidance: Tensor | None = None) -> None:
         self.denoiser = denoiser
         self.augment_labels = augment_labels
+        self.guidance = guidance
 
     @property
     def sigma_data(self) -> float:
@@ -30,6 +32,8 @@ class AugmentedDenoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, **options: Any) -> Any:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see the class of the denoiser."""
+        if self.guidance is not None:
+            options = dict(guidance=self.guidance, **options)
         return self.denoiser(x, sigma, labels, self.augment_labels, **options)
 
     def network(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -45,11 +49,17 @@ def inner_denoiser(denoiser: Any) -> Any:
     return denoiser
 
 
-def with_augment_labels(denoiser: Denoiser, augment_labels: Tensor | None) -> Denoiser | AugmentedDenoiser:
-    """Return `denoiser` with the labels; without them, where its network does not know them or there are none."""
-    if augment_labels is None or getattr(denoiser.backbone, 'augment_dim', None) is None:
+def with_augment_labels(
+    denoiser: Denoiser, augment_labels: Tensor | None, guidance: Tensor | None = None
+) -> Denoiser | AugmentedDenoiser:
+    """Return `denoiser` with the labels and scales; without those that its network does not know, or that are None."""
+    if getattr(denoiser.backbone, 'augment_dim', None) is None:
+        augment_labels = None
+    if not getattr(denoiser, 'guided', False):  # also of a teacher, which is guided by two estimates
+        guidance = None
+    if augment_labels is None and guidance is None:
         return denoiser
-    return AugmentedDenoiser(denoiser, augment_labels)
+    return AugmentedDenoiser(denoiser, augment_labels, guidance)
 
 
 def check_labels_known(num_labels: int, online: Denoiser, teacher: Denoiser | None) -> None:

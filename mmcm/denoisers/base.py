@@ -23,6 +23,8 @@ class Denoiser(BaseModule):
         num_outputs (int): Images that F returns, one after the other in its channels.
     """
 
+    guided = False  # whether the scale of guidance is an input of the network: forward(..., guidance=...)
+    guidance = 1.0  # w of a guided network, by default
     # With num_classes, in_channels and image_size, and forward(x, c_noise, labels); where augment_dim is a number, the
     # fourth argument is augment_labels.
     backbone: Any
@@ -42,6 +44,11 @@ class Denoiser(BaseModule):
         """Label of an image whose class is not given, None where the network has no such class."""
         return getattr(self.backbone, 'null_label', None)
 
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether `forward` takes `with_log_variance`, and then returns the logarithm of the loss's variance, too."""
+        return False
+
     @abstractmethod
     def forward(
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
@@ -56,8 +63,10 @@ class Denoiser(BaseModule):
                 these labels; None stands for no augmentation.
         """
 
-    def raw_network(self, x: Tensor, c_noise: Tensor, labels: Tensor | None, augment_labels: Tensor | None) -> Tensor:
-        """Return the output of the network F, which gets augmentation labels only where there are any."""
+    def raw_network(
+        self, x: Tensor, c_noise: Tensor, labels: Tensor | None, augment_labels: Tensor | None, **more: Tensor
+    ) -> Tensor:
+        """Return the output of the network F, which gets augmentation labels and more only where there are any."""
         if augment_labels is None:
-            return self.backbone(x, c_noise, labels)
-        return self.backbone(x, c_noise, labels, augment_labels)
+            return self.backbone(x, c_noise, labels, **more)
+        return self.backbone(x, c_noise, labels, augment_labels, **more)

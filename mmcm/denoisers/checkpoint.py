@@ -25,7 +25,7 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import lookup
 
 SETTINGS: dict[type | None, tuple[str, ...]] = {
-    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head'),
+    FlowMapDenoiser: ('time_scale', 'guided', 'velocity_head', 'prediction', 'noise_scale'),
     KarrasDenoiser: ('boundary', 'sigma_data', 'c_noise'),
     TrigFlowDenoiser: ('time_scale', 'sigma_data', 'c_noise'),
     TruncatedDenoiser: ('transition', 'sigma_data', 'c_noise'),
@@ -85,6 +85,9 @@ def check_kind(denoiser: nn.Module, checkpoint: Checkpoint) -> None:
     if own is None or 'type' not in own:
         return
     theirs, ours = described(own), settings_of(denoiser)
+    if getattr(denoiser.backbone, 'drops_head', False):  # its weights fit with and without
+        theirs.pop('velocity_head', None)
+        ours.pop('velocity_head', None)
     if compared(theirs) == compared(ours):
         return
     key = next(key for key in (*theirs, *ours) if theirs.get(key) != ours.get(key))

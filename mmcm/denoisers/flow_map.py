@@ -1,6 +1,6 @@
 """Denoiser of a flow map: a network with two times, which steps from any noise level to any lower one at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,11 +8,14 @@ from torch import Tensor
 
 from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.guidance_input import check_guided_network
 from mmcm.denoisers.noise_conditioning import DEFAULT
 from mmcm.noise.linear_path import time_of
 from mmcm.registry import MODELS
-from mmcm.utils.checks import check_number, check_positive
+from mmcm.utils.checks import check_choice, check_positive
 from mmcm.utils.errors import InputError
+
+SMALLEST_TIME = 0.05  # what the difference of z and an estimated image is divided by, at least (arXiv 2601.22158)
 
 
 class GuidanceInputs(NamedTuple):
@@ -29,6 +32,25 @@ class GuidanceInputs(NamedTuple):
     high: Tensor
 
 
+class Prediction(NamedTuple):
+    """What the network of a flow map returns.
+
+    Attributes:
+        velocity (Callable): Of its output (N, C, H, W), z_t and t (N, 1, 1, 1): the velocity, (N, C, H, W).
+        target (Callable): Of the image x0 and the noise e, (N, C, H, W): the output whose velocity is that of the path.
+    """
+
+    velocity: Callable[[Tensor, Tensor, Tensor], Tensor]
+    target: Callable[[Tensor, Tensor], Tensor]
+
+
+PREDICTIONS = {
+    'velocity': Prediction(lambda output, z, t: output, lambda x0, noise: noise - x0),
+    # Lu et al. (2026, arXiv 2601.22158, Section 4.1): u = (z - x) / t
+    'x': Prediction(lambda output, z, t: (z - output) / t.clamp(min=SMALLEST_TIME), lambda x0, noise: x0),
+}
+
+
 @MODELS.register_module()
 class FlowMapDenoiser(Denoiser):
     """D(x, sigma, next sigma) = z_t - t u(z_t, t, r), whose Euler step from sigma leads to next sigma.
@@ -37,7 +59,7 @@ class FlowMapDenoiser(Denoiser):
     2505.13447, Eq. 3): z_r = z_t - (t - r) u. In terms of sigma = t / (1 - t) and x = z_t / (1 - t) that step is
     Euler's, x + (x - D) / sigma (next sigma - sigma). For next sigma 0, D is the image at the end of the trajectory, as
     of a consistency model; for next sigma = sigma, it is the mean of the images that may lie behind x, as of a
-    diffusion model. D(x, 0) = x.
+    diffusion model. D(x, 0) = x. With a `noise_scale` s, the path is (1 - t) x0 + t s e, and sigma = s t / (1 - t).
 
     The network gets z_t, `time_scale` t, and as conditions `time_scale` (t - r) and, if it is guided, `time_scale`
     times 1 - 1 / w and the interval of times with guidance.
@@ -51,6 +73,9 @@ class FlowMapDenoiser(Denoiser):
         guidance_interval (Sequence[float]): Smallest and largest time with guidance, for sampling.
         velocity_head (bool): Whether the second half of the network's output is the velocity at t, which only
             training uses (arXiv 2512.02012, Section 4.1).
+        prediction (str): What the network returns: 'velocity', u itself, or 'x', an image x with u = (z - x) / t, in
+            which t is 0.05 at least (pMF, Lu et al., 2026, arXiv 2601.22158). That of the head is of the same kind.
+        noise_scale (float): s, the standard deviation of the noise at t = 1; pMF's is 1, 2 or 4 by the network.
         init_cfg (dict, optional): MMEngine's initialisation config.
     """
 
@@ -62,27 +87,22 @@ class FlowMapDenoiser(Denoiser):
         guidance: float = 1.0,
         guidance_interval: Sequence[float] = (0.0, 1.0),
         velocity_head: bool = False,
+        prediction: str = 'velocity',
+        noise_scale: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
         # Of e, and so of the noisy images at the end of the linear path.
         super().__init__(backbone, 1.0, DEFAULT, init_cfg, num_outputs=1 + velocity_head)
         check_positive('time_scale', time_scale)
-        self.guidance, self.guidance_interval = check_guidance(guidance, guidance_interval)
-        if not guided and guidance != 1:
-            raise InputError(
-                f'guidance={guidance} is for a network that takes it as an input: set model.denoiser.guided=True, and '
-                'num_conditions=4 of its backbone.'
-            )
-        needed = 4 if guided else 1
-        conditions = getattr(self.backbone, 'num_conditions', needed)
-        if conditions != needed:
-            raise InputError(
-                f'a FlowMapDenoiser with guided={guided} gives its network {needed} conditions, got '
-                f'model.denoiser.backbone.num_conditions={conditions}. Set num_conditions={needed}.'
-            )
+        check_positive('noise_scale', noise_scale)
+        check_choice('prediction', prediction, tuple(PREDICTIONS))
+        check_guided_network(self.backbone, guided, guidance, num_conditions=4 if guided else 1)
+        self.guidance, self.guidance_interval = float(guidance), check_times(guidance_interval)
         self.time_scale = time_scale
         self.guided = guided
         self.velocity_head = velocity_head
+        self.prediction = prediction
+        self.noise_scale = noise_scale
 
     def forward(  # type: ignore[override]
         self,
@@ -110,9 +130,10 @@ class FlowMapDenoiser(Denoiser):
         if velocities:
             assert next_sigma is not None
             return self._velocities(x, sigma, next_sigma, labels, augment_labels, guidance)
-        t = time_of(sigma)
-        r = torch.zeros_like(t) if next_sigma is None else time_of(next_sigma)
-        z = x / (1 + sigma).view(-1, 1, 1, 1)
+        relative = sigma / self.noise_scale
+        t = time_of(relative)
+        r = torch.zeros_like(t) if next_sigma is None else time_of(next_sigma / self.noise_scale)
+        z = x / (1 + relative).view(-1, 1, 1, 1)
         return z - t.view(-1, 1, 1, 1) * self._velocities(z, t, r, labels, augment_labels, guidance)[0]
 
     def _velocities(
@@ -132,23 +153,36 @@ class FlowMapDenoiser(Denoiser):
         scaled = self.time_scale * torch.stack(conditions, dim=1)
         augmented = {} if augment_labels is None else dict(augment_labels=augment_labels)
         output = self.backbone(z, self.time_scale * t, labels, conditions=scaled, **augmented)
-        if not self.velocity_head:
-            return output, None
-        u, v = output.chunk(2, dim=1)
+        outputs = output.chunk(2, dim=1) if self.velocity_head else (output, None)
+        u, v = (None if each is None else self._velocity(each, z, t) for each in outputs)
+        assert u is not None
         return u, v
+
+    def path_velocity(self, x0: Tensor, noise: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Return the velocity of the linear path through `z` (N, C, H, W) at `t` (N,), as the network can represent it.
+
+        It is s e - x0, for noise s e, but for predictions 'x' below t = 0.05.
+        """
+        return self._velocity(PREDICTIONS[self.prediction].target(x0, noise), z, t)
+
+    def _velocity(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        return PREDICTIONS[self.prediction].velocity(output, z, t.view(-1, 1, 1, 1))
+
+
+def without_velocity_head(config: dict) -> dict:
+    """Return the config of a denoiser for sampling: without the velocity head, where the network has it apart."""
+    backbone = config.get('backbone')
+    name = backbone.get('type') if isinstance(backbone, dict) else None
+    kind = MODELS.get(name) if isinstance(name, str) else name
+    if not (config.get('velocity_head') and getattr(kind, 'drops_head', False)):
+        return config
+    backbone = {key: value for key, value in backbone.items() if key != 'out_channels'}
+    return {**config, 'velocity_head': False, 'backbone': backbone}
 
 
 def is_flow_map(denoiser: Any) -> bool:
     """Return whether `denoiser` is a flow map, also as FSDP or augmentation labels wrap it."""
     return isinstance(inner_denoiser(denoiser), FlowMapDenoiser)
-
-
-def check_guidance(scale: float, interval: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Return scale and interval of guidance; an InputError unless 1 <= w and 0 <= low <= high <= 1."""
-    check_number('guidance', scale)
-    if not 1 <= scale < float('inf'):
-        raise InputError(f'guidance has to be a number from 1 on, which is no guidance, got {scale}.')
-    return float(scale), check_times(interval)
 
 
 def check_times(interval: Sequence[float]) -> tuple[float, float]:

@@ -84,7 +84,12 @@ class TruncatedDenoiser(KarrasDenoiser):
         self.transition = float(transition)
         self.backbone = TwoStageNetwork(self.backbone)
 
-    def forward(
+    @property
+    def has_log_variance(self) -> bool:
+        """Whether there is one: not of two networks."""
+        return False
+
+    def forward(  # type: ignore[override]  # neither network takes guidance
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None
     ) -> Tensor:
         """Estimate x0 from `x` (N, C, H, W) with noise levels `sigma` (N,); see `Denoiser`."""

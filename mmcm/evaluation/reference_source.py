@@ -19,6 +19,8 @@ from mmcm.utils.npz import open_npz
 BATCHES = 'https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_batches'
 PUBLISHED = dict(  # by Dhariwal & Nichol (2021): statistics of the data, and 10 000 of the images
     imagenet64=f'{BATCHES}/imagenet/64/VIRTUAL_imagenet64_labeled.npz',
+    imagenet256=f'{BATCHES}/imagenet/256/VIRTUAL_imagenet256_labeled.npz',
+    imagenet512=f'{BATCHES}/imagenet/512/VIRTUAL_imagenet512.npz',
     lsun_bedroom256=f'{BATCHES}/lsun/bedroom/VIRTUAL_lsun_bedroom256.npz',
     lsun_cat256=f'{BATCHES}/lsun/cat/VIRTUAL_lsun_cat256.npz',
 )

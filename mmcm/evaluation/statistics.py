@@ -14,6 +14,7 @@ from mmcm.evaluation.gaussian import Gaussian
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing
 from mmcm.utils.npz import NpzFile
+from mmcm.utils.provenance import record_of, text_of
 
 FLOATS = 'fiu'  # kinds of dtypes
 MAX_FEATURES = 2**13  # whose covariance has 512 MB; InceptionV3 has 2048 features
@@ -123,5 +124,6 @@ def write_statistics(path: Path, statistics: Statistics) -> None:
         if gaussian is not None:
             arrays.update(zip(names, gaussian))
             arrays['num_images'] = gaussian.num_images
+    arrays['provenance'] = text_of(record_of('statistics'))
     with appearing(path) as unfinished, unfinished.open('wb') as file:
         np.savez(file, **{name: value for name, value in arrays.items() if value is not None})

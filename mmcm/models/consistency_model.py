@@ -12,16 +12,17 @@ from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.checkpoints.trusted_config import TRAINING_ONLY
 from mmcm.datasets.class_names import Names
-from mmcm.denoisers import Denoiser, load_denoiser
+from mmcm.denoisers import Denoiser, load_denoiser, without_velocity_head
 from mmcm.denoisers.augmented import check_labels_known, with_augment_labels
 from mmcm.models.averages import frozen, update_ema
 from mmcm.models.editing import Editing
 from mmcm.models.ema_decays import check_decays, check_restarts, decay_of
-from mmcm.models.guidance import Guidance, check_guided, guided
+from mmcm.models.guidance import GuidedDenoiser, check_guided, guided, own_guidance
 from mmcm.models.guide import Guide
 from mmcm.models.initial_weights import InitFrom, check_init_from, load_initial_weights
 from mmcm.models.partial_weights import PartialLoad
-from mmcm.models.teacher import build_teacher, check_teacher, guidance_of, load_teacher
+from mmcm.models.teacher import build_teacher, check_teacher, check_told, guidance_of, load_teacher
+from mmcm.models.training_rules import normalize_weights, set_log_variance
 from mmcm.noise.label_dropout import drop_labels
 from mmcm.objectives.base import Networks, Objective
 from mmcm.registry import AUGMENTATIONS, MODELS, OBJECTIVES, SAMPLERS
@@ -47,7 +48,9 @@ class ConsistencyModel(Editing):
         teacher (dict, optional): `checkpoint`, a path, URL, zoo name or work directory with the weights of a diffusion
             model; `average`, which of its weights (None: its first average); `denoiser`, where its config differs from
             the trained one's apart from the boundary condition, which a diffusion model has not; `guidance`, the fixed
-            w of its estimates, which the student learns (see `Guidance`). Its network then needs `null_class=True`.
+            w of its estimates, which the student learns (see `Guidance`), or dict(low=1.0, high=4.0) for one that is
+            drawn for each image and that the student takes as an input (`guided=True` of the denoiser). Its network
+            then needs `null_class=True`.
         init_from (str | dict, optional): Checkpoint that training starts from, as in `teacher`; 'teacher' starts from
             the teacher's own weights. Or a dict of `checkpoint`; `average`, as in `teacher`; `partial`, whether only
             what fits is loaded (see `load_partial`); `classes`, for each class the one of the checkpoint that it starts
@@ -84,14 +87,16 @@ class ConsistencyModel(Editing):
         self.denoiser = MODELS.build(denoiser)
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
+        set_log_variance(self.denoiser, self.objective)
         self.label_dropout = check_label_dropout(label_dropout, self.null_label)
-        self.guidance = Guidance.of(guidance)
+        self.guidance = own_guidance(self.denoiser, guidance)
         second = guidance if guidance is not None and guidance.get('checkpoint') else None
         check_guided(self.denoiser, self.guidance, self.null_label, 'model.guidance.scale', second is None)
         self.guide = None if second is None else Guide(second, denoiser, self.denoiser)
         check_teacher(self.objective, teacher, check_init_from(init_from))
         self.init_from = init_from
         self.teacher_config = teacher
+        self.told = check_told(self.objective, self.denoiser, teacher)
         self.teacher_guidance = guidance_of(teacher)
         self.target: Denoiser | None = None
         self.teacher: Denoiser | None = None
@@ -169,6 +174,7 @@ class ConsistencyModel(Editing):
             the optimiser.
         """
         self.step = step
+        normalize_weights(self.denoiser)
         if self.objective is None or not self.objective.renews_teacher(step):
             return False
         for network in (self.teacher, *self._averages()):
@@ -244,17 +250,20 @@ class ConsistencyModel(Editing):
         if self.augmentation is not None:
             inputs, augment_labels = self.augmentation(inputs)
         step = self._training_step()
+        scales = None if self.told is None else self.told.draw(len(inputs)).to(inputs)
         others = (
-            None if each is None else with_augment_labels(each, augment_labels)
-            for each in (self.target, self._guided_teacher(step))
+            None if each is None else with_augment_labels(each, augment_labels, scales)
+            for each in (self.target, self._guided_teacher(step, scales))
         )
-        networks = Networks(with_augment_labels(self.denoiser, augment_labels), *others)
+        networks = Networks(with_augment_labels(self.denoiser, augment_labels, scales), *others)
         return self.objective(networks, inputs, labels, step)
 
-    def _guided_teacher(self, step: int) -> Any:
+    def _guided_teacher(self, step: int, scales: Tensor | None) -> Any:
         """Return the teacher with its guidance; without, where it is a student that has learned guided estimates."""
         if self.teacher is None or self.objective is None or self.objective.has_renewed_teacher(step):
             return self.teacher
+        if scales is not None:
+            return GuidedDenoiser(self.teacher, self.teacher_guidance, self.teacher.null_label, scales=scales)
         return guided(self.teacher, self.teacher_guidance, self.teacher.null_label)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -277,7 +286,8 @@ def check_label_dropout(ratio: float, null_label: int | None) -> float:
 
 def inference_config(config: dict) -> dict:
     """Return the config of a model without objective, teacher, averages and the other settings of training."""
-    return {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+    kept = {key: value for key, value in config.items() if key not in TRAINING_ONLY}
+    return {**kept, 'denoiser': without_velocity_head(kept['denoiser'])} if 'denoiser' in kept else kept
 
 
 def __getattr__(name: str) -> object:

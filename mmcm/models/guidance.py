@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmcm.denoisers import Denoiser
+from mmcm.denoisers import Denoiser, FlowMapDenoiser, GuidanceInputs
 from mmcm.denoisers.augmented import inner_denoiser
+from mmcm.denoisers.guidance_input import takes_guidance
+from mmcm.noise.linear_path import sigma_of, time_of
 from mmcm.samplers.base import Sampler
 from mmcm.samplers.rehearsal import rehearse
 from mmcm.utils.checks import check_number
@@ -108,10 +110,19 @@ class GuidedDenoiser:
         null_label (int, optional): The null class.
         guide (Denoiser, optional): A weaker denoiser for autoguidance, whose estimate for the same class takes the
             place of D_u.
+        scales (Tensor, optional): w of each image, (N,), in place of one for all.
     """
 
-    def __init__(self, denoiser: Denoiser, guidance: Guidance, null_label: int | None, guide: Any = None) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        guidance: Guidance,
+        null_label: int | None,
+        guide: Any = None,
+        scales: Tensor | None = None,
+    ) -> None:
         self.denoiser = denoiser
+        self.scales = scales
         self.guidance = guidance
         self.null_label = null_label
         self.guide = guide
@@ -168,13 +179,56 @@ class GuidedDenoiser:
         return self._combined(conditional, other, None if whole else rows)
 
     def _combined(self, conditional: Tensor, other: Tensor, rows: Tensor | None) -> Tensor:
+        scale: Any = self.guidance.scale if self.scales is None else self.scales.view(-1, 1, 1, 1)
         if rows is None:
-            return other.lerp(conditional, self.guidance.scale)
-        return conditional.index_copy(0, rows, other.lerp(conditional[rows], self.guidance.scale))
+            return other.lerp(conditional, scale)
+        return conditional.index_copy(0, rows, other.lerp(conditional[rows], scale))
+
+
+class InputGuidedDenoiser:
+    """D(x, sigma, labels) of a network that takes guidance as an input: one estimate, at any scale.
+
+    Args:
+        denoiser (Denoiser): The denoiser, with `guided`.
+        guidance (Guidance): Scale and interval.
+    """
+
+    def __init__(self, denoiser: Denoiser, guidance: Guidance) -> None:
+        self.denoiser = denoiser
+        self.guidance = guidance
+
+    def __call__(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, **options: Any) -> Tensor:
+        """Return the estimates of the clean images; see the class of the denoiser."""
+        scale = torch.full_like(sigma, self.guidance.scale)
+        inputs: Any
+        if isinstance(inner_denoiser(self.denoiser), FlowMapDenoiser):
+            ends = (0.0, 1.0) if self.guidance.interval is None else map(time_at, self.guidance.interval)
+            inputs = GuidanceInputs(scale, *(torch.full_like(sigma, end) for end in ends))
+        else:
+            inputs = torch.where(self.guidance.guided(sigma), scale, 1)
+        return self.denoiser(x, sigma, labels, guidance=inputs, **options)
+
+
+def time_at(sigma: float) -> float:
+    """Return the time of a noise level on the linear path, 1 for an infinite one."""
+    return 1.0 if math.isinf(sigma) else time_of(sigma)
+
+
+def own_guidance(denoiser: Denoiser, config: Mapping[str, Any] | None) -> Guidance:
+    """Return the guidance that a model samples with: of its `config`, or of a network that takes it as an input."""
+    if config is not None or not takes_guidance(denoiser):
+        return Guidance.of(config)
+    if not isinstance(denoiser, FlowMapDenoiser) or denoiser.guidance_interval == (0.0, 1.0):
+        return Guidance(denoiser.guidance)
+    low, high = (sigma_of(time) for time in denoiser.guidance_interval)
+    return Guidance(denoiser.guidance, (low, max(high, math.nextafter(low, math.inf))))
 
 
 def guided(denoiser: Any, guidance: Guidance, null_label: int | None, guide: Any = None) -> Any:
     """Return `denoiser` with `guidance`, itself where that changes nothing; see `check_guided` for the errors."""
+    if takes_guidance(denoiser):
+        check_guided(denoiser, guidance, null_label, alone=guide is None)
+        return InputGuidedDenoiser(denoiser, guidance)
     if not guidance.acts:
         return denoiser
     check_guided(denoiser, guidance, null_label, alone=guide is None)
@@ -193,6 +247,18 @@ def check_guided(
         place (str): What the message calls the scale.
         alone (bool): Whether both estimates are its own, and not one of a second network.
     """
+    if takes_guidance(denoiser):
+        if not alone:
+            raise InputError(
+                f'{place}={guidance.scale} by a second network is for networks that do not take guidance as an input, '
+                'and this one does: leave out model.guidance.checkpoint.'
+            )
+        if guidance.scale < 1:
+            raise InputError(
+                f'{place} has to be 1 or more for a network that takes guidance as an input, got {guidance.scale}: '
+                'it has not learned smaller ones.'
+            )
+        return
     if not guidance.acts:
         return
     if null_label is None and alone:
@@ -201,15 +267,10 @@ def check_guided(
             'null class. Leave guidance out, or train with model.denoiser.backbone.null_class=True and '
             'model.label_dropout=0.1.'
         )
-    if getattr(inner_denoiser(denoiser), 'guided', False):
-        raise InputError(
-            f'{place}={guidance.scale} is for networks that are guided by two estimates, and this one takes guidance '
-            'as an input: set model.denoiser.guidance and model.denoiser.guidance_interval.'
-        )
 
 
 def guided_nfe(sampler: Sampler, guidance: Guidance) -> int:
-    """Return the NFE per image of `sampler` with `guidance`: the second estimate of a level counts, too."""
+    """Return the NFE per image of `sampler` with `guidance` by two estimates: the second one counts, too."""
     if not guidance.acts:
         return sampler.nfe
     if guidance.interval is None:

@@ -21,6 +21,7 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 
 SETTINGS = ('checkpoint', 'average', 'partial', 'classes')
+CONDITIONS = 'condition_embed.'  # keys of what ADMUNet adds for its conditions
 InitFrom = str | Mapping[str, Any]
 
 
@@ -80,7 +81,10 @@ def load_initial_weights(
         assert teacher is not None and teacher_config is not None  # see check_teacher
         weights = teacher.backbone.state_dict()
         if not partial:
-            load_weights(online.backbone, weights, teacher_config['checkpoint'])
+            # The scale of guidance, which the teacher does not take, changes nothing to begin with.
+            own = online.backbone.state_dict() if online.guided and not teacher.guided else {}
+            added = {key: value for key, value in own.items() if key.startswith(CONDITIONS)}
+            load_weights(online.backbone, {**added, **weights}, teacher_config['checkpoint'])
             return None
         name = f'the teacher, {teacher_config["checkpoint"]}'
         return _load_partial(online, weights, None, name, settings, names, teacher.null_label is not None)

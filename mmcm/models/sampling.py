@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
+from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.averages import evaluating
 from mmcm.models.guidance import Guidance, check_guided, guided, guided_nfe
 from mmcm.models.guide import Guide
@@ -63,6 +64,11 @@ class Sampling(BaseModel):
     def null_label(self) -> int | None:
         """Label of an image whose class is not given, None where the network has no such class."""
         return self.denoiser.null_label
+
+    @property
+    def is_guidable(self) -> bool:
+        """Whether a scale of guidance can be chosen: by a null class, a second network, or as an input."""
+        return self.null_label is not None or self.guide is not None or takes_guidance(self.denoiser)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -150,6 +156,8 @@ class Sampling(BaseModel):
 
     def nfe(self, sampler: Sampler, guidance: Guidance | None = None) -> int:
         """Return the NFE per image of `sampler`, with `guidance` (by default the model's own) counted in."""
+        if takes_guidance(self.denoiser):
+            return sampler.nfe
         return guided_nfe(sampler, self.guidance if guidance is None else guidance)
 
     @torch.no_grad()

@@ -1,8 +1,14 @@
 """Teacher of a distillation: its network and its weights."""
 
+import math
+from collections.abc import Mapping
 from copy import deepcopy
+from typing import Any, NamedTuple
 
+import torch
 from mmengine.config import Config
+from mmengine.dist import get_rank, get_world_size
+from torch import Tensor
 
 from mmcm.denoisers import Denoiser, KarrasDenoiser, load_denoiser
 from mmcm.models.averages import frozen
@@ -13,6 +19,26 @@ from mmcm.utils.errors import InputError
 
 SETTINGS = ('checkpoint', 'average', 'denoiser', 'guidance')
 FROM_TEACHER = 'teacher'  # value of init_from
+
+
+class GuidanceRange(NamedTuple):
+    """Scales w of a guided teacher, uniform from `low` to `high`, which the student is told.
+
+    As in Luo et al. (2023, arXiv 2310.04378, Algorithm 1), in terms of w = 1 + omega.
+    """
+
+    low: float
+    high: float
+
+    def draw(self, num_images: int) -> Tensor:
+        """Sample w for the images of this process, (N,), float32, on the CPU.
+
+        Like `draw_for_batch`, before which it has to be called, it deals the random numbers of the global batch to the
+        processes: any number of processes trains with the same scales.
+        """
+        rank, world_size = get_rank(), get_world_size()
+        uniform = torch.rand(num_images * world_size, dtype=torch.float32, device='cpu')[rank::world_size]
+        return self.low + (self.high - self.low) * uniform
 
 
 def check_teacher(objective: Objective | None, teacher: dict | None, start: str | None) -> None:
@@ -42,6 +68,49 @@ def check_teacher(objective: Objective | None, teacher: dict | None, start: str 
         )
 
 
+def check_told(objective: Objective | None, online: Denoiser, teacher: dict | None) -> GuidanceRange | None:
+    """Return the scales of the teacher's guidance that the student is told; None where it is told none.
+
+    Raises:
+        InputError: If the teacher's guidance is drawn, and the student does not take it as an input or becomes the
+            teacher itself; or if a `KarrasDenoiser` takes guidance as an input, and none is drawn.
+    """
+    drawn = range_of(teacher)
+    if drawn is None:
+        if objective is not None and isinstance(online, KarrasDenoiser) and online.guided:
+            raise InputError(
+                'model.denoiser.guided=True is for the student of a guided teacher: set '
+                'model.teacher.guidance=dict(low=1.0, high=4.0), for example, and an objective that distils.'
+            )
+        return None
+    if not (isinstance(online, KarrasDenoiser) and online.guided):
+        raise InputError(
+            f'model.teacher.guidance={drawn._asdict()} is drawn for each image, and the student has to know it: set '
+            "model.denoiser.type='KarrasDenoiser', model.denoiser.guided=True and "
+            'model.denoiser.backbone.num_conditions=1, or give one number.'
+        )
+    if objective is not None and objective.needs_same_teacher:
+        raise InputError(
+            f'{type(objective).__name__} makes the student the next teacher, which then is guided by itself: give '
+            f'model.teacher.guidance as one number, got {drawn._asdict()}.'
+        )
+    return drawn
+
+
+def range_of(teacher: Mapping[str, Any] | None) -> GuidanceRange | None:
+    """Return the scales of a teacher's guidance, None for a fixed one; an InputError unless 1 <= low <= high."""
+    value = (teacher or {}).get('guidance')
+    if not isinstance(value, Mapping):
+        return None
+    numbers = [each for each in value.values() if isinstance(each, (int, float)) and not isinstance(each, bool)]
+    if set(value) != {'low', 'high'} or len(numbers) != 2 or not 1 <= value['low'] <= value['high'] < math.inf:
+        raise InputError(
+            'model.teacher.guidance has to be a number, or a dict of low and high for one that is drawn for each '
+            f'image, 1 <= low <= high, such as dict(low=1.0, high=4.0), got {dict(value)}.'
+        )
+    return GuidanceRange(float(value['low']), float(value['high']))
+
+
 def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Objective) -> Denoiser:
     """Build the frozen diffusion model that `objective` distils; `load_teacher` reads its weights.
 
@@ -57,6 +126,9 @@ def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Ob
     """
     diffusion = dict(boundary=False) if isinstance(online, KarrasDenoiser) else {}
     config = Config(dict(denoiser={**deepcopy(denoiser), **diffusion}))
+    if online.guided:  # by the estimates of a teacher, which does not take w as an input
+        plain = dict(guided=False, guidance=1.0, backbone=dict(num_conditions=0))
+        config.merge_from_dict(dict(denoiser=plain))
     config.merge_from_dict(dict(denoiser=teacher.get('denoiser', {})))
     if objective.needs_same_teacher and config.denoiser != {**dict.fromkeys(diffusion, True), **denoiser}:
         raise InputError(
@@ -64,13 +136,15 @@ def build_teacher(teacher: dict, online: Denoiser, denoiser: dict, objective: Ob
             'condition: set model.denoiser.boundary=False, and leave out model.teacher.denoiser.'
         )
     network = frozen(MODELS.build(config.denoiser))
-    check_guided(network, guidance_of(teacher), network.null_label, 'model.teacher.guidance')
+    drawn = range_of(teacher)
+    strongest = guidance_of(teacher) if drawn is None else Guidance(drawn.high)
+    check_guided(network, strongest, network.null_label, 'model.teacher.guidance')
     return network
 
 
 def guidance_of(teacher: dict | None) -> Guidance:
-    """Return the guidance of the estimates of a teacher, from its config."""
-    return Guidance((teacher or {}).get('guidance', 1.0))
+    """Return the fixed guidance of the estimates of a teacher, from its config."""
+    return Guidance(1.0 if range_of(teacher) else (teacher or {}).get('guidance', 1.0))
 
 
 def load_teacher(teacher: Denoiser, config: dict) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcm.registry import TIME_DISTRIBUTIONS
-from mmcm.utils.checks import check_count, check_number, check_positive
+from mmcm.utils.checks import check_choice, check_count, check_number, check_positive
 from mmcm.utils.errors import InputError
 
 TimeDistribution = Callable[[int], Tensor]  # number of images -> t and r, (num, 2), float32
@@ -26,6 +26,8 @@ class LogitNormalTimes:
         ratio (float): Share of images with r < t, in [0, 1]; the others have r = t.
         second_mean (float, optional): Mean of the logit of the second draw; `mean` if None.
         second_std (float, optional): Standard deviation of the logit of the second draw; `std` if None.
+        equal (str): Which time the images with r = t have: the 'later' of both draws, or the 'first' draw, as in pMF.
+        uniform_ratio (float): Share of images whose draws both are uniform on [0, 1] (pMF-H: 0.1).
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class LogitNormalTimes:
         ratio: float = 0.25,
         second_mean: float | None = None,
         second_std: float | None = None,
+        equal: str = 'later',
+        uniform_ratio: float = 0.0,
     ) -> None:
         self.mean = (mean, mean if second_mean is None else second_mean)
         self.std = (std, std if second_std is None else second_std)
@@ -42,13 +46,20 @@ class LogitNormalTimes:
             check_number('mean', value)
         for value in self.std:
             check_positive('std', value)
+        check_choice('equal', equal, ('later', 'first'))
         self.ratio = check_ratio(ratio)
+        self.equal = equal
+        self.uniform_ratio = check_ratio(uniform_ratio, 'uniform_ratio')
 
     def __call__(self, num: int) -> Tensor:
         """Sample the times of `num` images: (num, 2), float32."""
         normal = torch.randn(num, 2, dtype=torch.float32, device='cpu')
         mean, std = (torch.tensor(values, dtype=torch.float32, device='cpu') for values in (self.mean, self.std))
-        return ordered(torch.sigmoid(normal * std + mean), self.ratio)
+        times = torch.sigmoid(normal * std + mean)
+        if self.uniform_ratio:
+            chosen, *uniform = torch.rand(3, num, dtype=torch.float32, device='cpu')
+            times = torch.where((chosen < self.uniform_ratio)[:, None], torch.stack(uniform, dim=1), times)
+        return ordered(times, self.ratio, self.equal)
 
 
 @TIME_DISTRIBUTIONS.register_module()
@@ -96,16 +107,21 @@ class DyadicTimes:
         return torch.stack([t, torch.where(torch.arange(num, device='cpu') < num_steps, t - size, t)], dim=1)
 
 
-def ordered(times: Tensor, ratio: float) -> Tensor:
-    """Return `times` (num, 2) with the later one first; for a share 1 - `ratio` of the rows, both are the later one."""
+def ordered(times: Tensor, ratio: float, equal: str = 'later') -> Tensor:
+    """Return `times` (num, 2) with the later one first.
+
+    For a share 1 - `ratio` of the rows, both are the 'later' one, or the 'first' one as given.
+    """
     t, r = times.amax(1), times.amin(1)
-    equal = torch.rand(len(times), dtype=torch.float32, device='cpu') < 1 - ratio
-    return torch.stack([t, torch.where(equal, t, r)], dim=1)
+    both = dict(later=t, first=times[:, 0])[equal]
+    chosen = torch.rand(len(times), dtype=torch.float32, device='cpu') < 1 - ratio
+    return torch.stack([torch.where(chosen, both, t), torch.where(chosen, both, r)], dim=1)
 
 
-def check_ratio(ratio: float) -> float:
-    """Return the share of images with r < t; an InputError unless it is in [0, 1]."""
-    check_number('ratio', ratio)
+def check_ratio(ratio: float, name: str = 'ratio') -> float:
+    """Return a share of images; an InputError unless it is in [0, 1]."""
+    check_number(name, ratio)
     if not 0 <= ratio <= 1:
-        raise InputError(f'ratio is a share of the images, from 0 (all have r = t) to 1 (none has), got {ratio}.')
+        meaning = 'from 0 (all have r = t) to 1 (none has)' if name == 'ratio' else 'from 0 to 1'
+        raise InputError(f'{name} is a share of the images, {meaning}, got {ratio}.')
     return ratio

@@ -10,6 +10,7 @@ from mmcm.objectives.flow_map import FlowMapObjective
 from mmcm.objectives.improved_consistency_training import ImprovedConsistencyTraining
 from mmcm.objectives.improved_mean_flow import ImprovedMeanFlow
 from mmcm.objectives.mean_flow import MeanFlow
+from mmcm.objectives.pixel_mean_flow import PixelMeanFlow
 from mmcm.objectives.progressive_distillation import ProgressiveDistillation
 from mmcm.objectives.shortcut import Shortcut
 from mmcm.objectives.solution_flow import SolutionFlow
@@ -44,6 +45,7 @@ __all__ = [
     'MeanFlow',
     'Networks',
     'Objective',
+    'PixelMeanFlow',
     'ProgressiveDistillation',
     'SNRPlusOneWeighting',
     'SNRWeighting',

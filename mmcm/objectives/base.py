@@ -42,6 +42,7 @@ class Objective(BaseModule, ABC):
     needs_target = False
     needs_teacher = False
     needs_same_teacher = False  # whether the online network becomes the teacher, which then has to be of its kind
+    needs_log_variance = False  # whether the online network has to learn the logarithm of the variance of its loss
 
     @abstractmethod
     def forward(self, networks: Networks, x0: Tensor, labels: Tensor | None, step: int) -> dict[str, Tensor]:

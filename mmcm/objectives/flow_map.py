@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmcm.denoisers.augmented import inner_denoiser
-from mmcm.denoisers.flow_map import GuidanceInputs, check_times, is_flow_map
+from mmcm.denoisers.flow_map import FlowMapDenoiser, GuidanceInputs, check_times, is_flow_map
 from mmcm.noise.global_batch import draw_for_batch
 from mmcm.noise.linear_path import sigma_of
 from mmcm.noise.time_distributions import TimeDistribution
@@ -26,12 +26,13 @@ class Batch(NamedTuple):
     """Noisy images of a training step on the linear path.
 
     Attributes:
-        z (Tensor): z_t = (1 - t) x0 + t e, (N, C, H, W).
+        z (Tensor): z_t = (1 - t) x0 + t s e, (N, C, H, W), with the noise scale s of the flow map.
         t (Tensor): Where a step begins, (N,).
         r (Tensor): Where it ends, at most t, (N,).
-        velocity (Tensor): v = e - x0, (N, C, H, W).
+        velocity (Tensor): v = s e - x0, (N, C, H, W); see `FlowMapDenoiser.path_velocity`.
         labels (Tensor, optional): Classes, (N,).
         more (Tensor): What else was drawn for each image, (N, K).
+        x0 (Tensor, optional): The images, (N, C, H, W).
     """
 
     z: Tensor
@@ -40,6 +41,7 @@ class Batch(NamedTuple):
     velocity: Tensor
     labels: Tensor | None
     more: Tensor
+    x0: Tensor | None = None
 
 
 class FlowMapObjective(Objective):
@@ -66,10 +68,12 @@ class FlowMapObjective(Objective):
         check_flow_map(self, networks.online)
         drawn, noise = draw_for_batch(self.draw, x0)
         t, r, *more = drawn.to(x0).unbind(1)
+        flow_map: FlowMapDenoiser = inner_denoiser(networks.online)
+        noise = flow_map.noise_scale * noise
         z = (1 - column(t)) * x0 + column(t) * noise
         further = torch.stack(more, dim=1) if more else t.new_zeros(len(t), 0)
-        batch = Batch(z, t, r, noise - x0, labels, further)
-        return dict(sigma=sigma_of(t), **self.losses(networks, batch, step))
+        batch = Batch(z, t, r, flow_map.path_velocity(x0, noise, z, t), labels, further, x0)
+        return dict(sigma=flow_map.noise_scale * sigma_of(t), **self.losses(networks, batch, step))
 
     def draw(self, num: int) -> Tensor:
         """Return t, r and further numbers for `num` images: (num, 2 + K), on the CPU."""

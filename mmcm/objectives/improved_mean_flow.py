@@ -66,8 +66,12 @@ class ImprovedMeanFlow(FlowMapObjective):
 
     def losses(self, networks: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
         """Return the loss per image; the log also gets the errors of both parts before their weights."""
+        return self.velocity_losses(networks, batch)[0]
+
+    def velocity_losses(self, networks: Networks, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the loss per image with what the log gets, and u(z_t, t, r), (N, C, H, W), with gradients."""
         network = evaluated(networks.online)
-        z, t, r, _, labels, _ = batch
+        z, t, r, _, labels, *_ = batch
         inputs = self.guidance_of(batch) if inner_denoiser(networks.online).guided else None
 
         def velocity_at(labels: Tensor | None, guidance: GuidanceInputs | None) -> Tensor:
@@ -98,7 +102,7 @@ class ImprovedMeanFlow(FlowMapObjective):
         if v is not None:
             head_error = squared(v - target)
             log.update(loss=log['loss'] + self.weighted(head_error), head_error=head_error.detach())
-        return log
+        return log, u
 
     def guidance_of(self, batch: Batch) -> GuidanceInputs:
         """Return scale and interval of guidance of each image; with r = t the interval is that of all times."""

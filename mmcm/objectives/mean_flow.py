@@ -46,7 +46,7 @@ class MeanFlow(FlowMapObjective):
     def losses(self, networks: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
         """Return the loss per image; the log also gets the error before its weight, and the size of du/dt."""
         network = evaluated(networks.online)
-        z, t, r, _, labels, _ = batch
+        z, t, r, _, labels, *_ = batch
         velocity = self.guided(network, null_label_of(networks.online), batch)
 
         def mean_velocity(z: Tensor, t: Tensor) -> Tensor:

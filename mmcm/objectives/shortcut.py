@@ -57,7 +57,7 @@ class Shortcut(FlowMapObjective):
 
     def losses(self, networks: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
         """Return the loss per image, which is the error that is logged."""
-        z, t, r, velocity, labels, _ = batch
+        z, t, r, velocity, labels, *_ = batch
         assert networks.target is not None
         rows = (r < t).nonzero().squeeze(1)
         called = at_least_one(rows)
@@ -73,7 +73,7 @@ class Shortcut(FlowMapObjective):
 
     def two_steps(self, network: Velocities, batch: Batch, null_label: int | None) -> Tensor:
         """Return the mean velocity of two steps of half the length from t to r: (N, C, H, W)."""
-        z, t, r, _, labels, _ = batch
+        z, t, r, _, labels, *_ = batch
         half = (t - r) / 2
         middle = t - half
         smallest = half < 1.5 * 2.0**-self.num_levels

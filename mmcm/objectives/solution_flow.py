@@ -52,7 +52,7 @@ class SolutionFlow(FlowMapObjective):
     def losses(self, networks: Networks, batch: Batch, step: int) -> dict[str, Tensor]:
         """Return the loss per image; the log also gets the error before its weight, and the ratio."""
         network = evaluated(networks.online)
-        z, t, s, _, labels, _ = batch
+        z, t, s, _, labels, *_ = batch
         ratio = ratio_at(self.curriculum, step)
         velocity = self.guided(network, null_label_of(networks.online), batch)
         level = t - ratio * (t - s)

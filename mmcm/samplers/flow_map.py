@@ -8,7 +8,7 @@ from torch import Tensor
 from mmcm.noise.linear_path import sigma_of
 from mmcm.registry import SAMPLERS
 from mmcm.samplers.base import Callback, Denoise, RandnLike, Sampler, as_tuple
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import check_count, check_positive
 from mmcm.utils.errors import InputError
 
 
@@ -24,12 +24,18 @@ class FlowMapSampler(Sampler):
             the last step leads to 0. Give either these or `num_steps`.
         stochastic (bool): Whether each step leads to 0, and fresh noise back to the next time: multistep consistency
             sampling, as of SoFlow (arXiv 2512.15657).
+        noise_scale (float): s of the flow map, by which the times are levels s t / (1 - t). With another one than that
+            of the `FlowMapDenoiser`, the times are not those of its network; one step is the same.
     """
 
     needs_flow_map = True
 
     def __init__(
-        self, num_steps: int | None = None, times: Sequence[float] | float | None = None, stochastic: bool = False
+        self,
+        num_steps: int | None = None,
+        times: Sequence[float] | float | None = None,
+        stochastic: bool = False,
+        noise_scale: float = 1.0,
     ) -> None:
         if (num_steps is None) == (times is None):
             raise InputError(f'give either num_steps or times, got num_steps {num_steps} and times {times}.')
@@ -43,8 +49,10 @@ class FlowMapSampler(Sampler):
                 f'times must strictly decrease, from 1 at most, and stay above 0, got {levels}. The last step leads '
                 'to 0 by itself; an example is (1.0, 0.5).'
             )
+        check_positive('noise_scale', noise_scale)
         self.times = levels
         self.stochastic = bool(stochastic)
+        self.noise_scale = noise_scale
 
     @property
     def num_steps(self) -> int:
@@ -58,14 +66,17 @@ class FlowMapSampler(Sampler):
 
     @property
     def first_sigma(self) -> float:
-        """Noise level that the first step starts from; 2^59 for t = 1, whose level is infinite."""
-        return sigma_of(self.times[0])
+        """Noise level that the first step starts from; 2^59 s for t = 1, whose level is infinite."""
+        return self._sigma(self.times[0])
+
+    def _sigma(self, time: float) -> float:
+        return self.noise_scale * sigma_of(time)
 
     def __call__(
         self, denoise: Denoise, noise: Tensor, randn_like: RandnLike, callback: Callback | None = None
     ) -> Tensor:
         """Sample images; see `Sampler`."""
-        sigmas = [*(sigma_of(time) for time in self.times), 0.0]
+        sigmas = [*map(self._sigma, self.times), 0.0]
         x = noise * sigmas[0]
         for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
             goal = 0.0 if self.stochastic else next_sigma

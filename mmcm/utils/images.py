@@ -2,8 +2,9 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from mmcm.renamed import old_names
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder, write_bytes
+from mmcm.utils.provenance import with_record
 
 __getattr__ = old_names(__name__)
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp')
@@ -58,8 +60,13 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def write_image(path: Path, pixels: np.ndarray) -> None:
+def write_image(path: Path, pixels: np.ndarray, record: Mapping[str, Any] | None = None) -> None:
     """Write `pixels` (H, W, 3 or 4), uint8 RGB or RGBA, to `path`, in the format of its suffix: whole or not at all.
+
+    Args:
+        path (Path): The file.
+        pixels (ndarray): The image.
+        record (Mapping, optional): What made it; see `mmcm.utils.provenance`. Only PNGs have room for it.
 
     Raises:
         InputError: If it cannot be written, or the format has no room for as many pixels.
@@ -75,4 +82,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     options = [cv2.IMWRITE_PNG_COMPRESSION, 6] if path.suffix.lower() == '.png' else []
     whole, encoded = cv2.imencode(path.suffix, pixels, options)
     assert whole
-    write_bytes(path, encoded.tobytes())
+    content = encoded.tobytes()
+    if record is not None and path.suffix.lower() == '.png':
+        content = with_record(content, record)
+    write_bytes(path, content)

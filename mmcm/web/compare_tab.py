@@ -10,7 +10,7 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.web import widgets
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import ModelPool, is_consistency_model
+from mmcm.web.model_pool import ModelPool, is_few_step_model
 from mmcm.web.opening import Opening
 from mmcm.web.streaming import sample_on_click, shows_errors, streamed
 
@@ -81,11 +81,11 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         check_count('the number of images', num_images, most=limits.images)
         check_count('the number of steps', num_steps, most=limits.steps)
         widgets.check_seed(seed, limits)
-        if not is_consistency_model(pool.get(few_name)):
+        if not is_few_step_model(pool.get(few_name)):
             raise InputError(f'{few_name} is no consistency model: choose one of {", ".join(few)}.')
         ways = [(few_name, 1), (few_name, 2)]
         if many:
-            if is_consistency_model(pool.get(many_name)):
+            if is_few_step_model(pool.get(many_name)):
                 raise InputError(f'{many_name} is no diffusion model: choose one of {", ".join(many)}.')
             ways.append((many_name, num_steps))
         requests = []

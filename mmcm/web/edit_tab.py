@@ -18,7 +18,7 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.images import to_pil
 from mmcm.web.examples import KINDS, enlarged, patch, sees_colours
 from mmcm.web.limits import Limits
-from mmcm.web.model_pool import ModelPool, is_consistency_model
+from mmcm.web.model_pool import ModelPool, is_few_step_model
 from mmcm.web.opening import Opening
 from mmcm.web.streaming import SAMPLING, sample_on_click, shows_errors, streamed, submitted
 from mmcm.web.texts import shortened
@@ -303,7 +303,7 @@ def factors_of(inferencer: ConsistencyModelInferencer) -> dict[str, Any]:
 
 def steps_of(inferencer: ConsistencyModelInferencer, task: str) -> gr.Number:
     """Return the choice of a number of steps, hidden where a task has noise levels of its own."""
-    if TASKS[task].sigmas is not None and is_consistency_model(inferencer):
+    if TASKS[task].sigmas is not None and is_few_step_model(inferencer):
         return gr.Number(value=0, visible=False)
     return gr.Number(visible=True)
 

@@ -9,7 +9,7 @@ from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.checkpoints.locate import PACKAGE_PREFIX
 from mmcm.registry import SAMPLERS
 from mmcm.renamed import moved_name
-from mmcm.samplers import MultistepSampler
+from mmcm.samplers import FlowMapSampler, MultistepSampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.nearest import nearest
 from mmcm.web.texts import shortened
@@ -76,11 +76,11 @@ class ModelPool:
 
     def consistency_models(self) -> list[str]:
         """Return the names of the models that sample in one step, or few."""
-        return [name for name in self.names if is_consistency_model(self.get(name))]
+        return [name for name in self.names if is_few_step_model(self.get(name))]
 
     def diffusion_models(self) -> list[str]:
         """Return the names of the other models, whose samplers solve a differential equation."""
-        return [name for name in self.names if not is_consistency_model(self.get(name))]
+        return [name for name in self.names if not is_few_step_model(self.get(name))]
 
     def warm_up(self, name: str, num_images: int) -> ConsistencyModelInferencer:
         """Return a model that has read its weights and sampled `num_images` once, outside of measured times."""
@@ -115,6 +115,12 @@ def shipped_models() -> list[str]:
 def is_consistency_model(inferencer: ConsistencyModelInferencer) -> bool:
     """Return whether a model samples as consistency models do, at noise levels that can be chosen freely."""
     return issubclass(SAMPLERS.get(inferencer.sampler_config['type']), MultistepSampler)
+
+
+def is_few_step_model(inferencer: ConsistencyModelInferencer) -> bool:
+    """Return whether a model samples in one step, or few: a consistency model or a flow map."""
+    kind = SAMPLERS.get(inferencer.sampler_config['type'])
+    return issubclass(kind, FlowMapSampler) or is_consistency_model(inferencer)
 
 
 def __getattr__(name: str) -> object:

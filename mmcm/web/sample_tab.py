@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.apis.sampling_result import SamplingResult
+from mmcm.noise.linear_path import PURE_NOISE
 from mmcm.samplers import MultistepSampler, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
@@ -50,6 +51,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
                 elem_id='sample-sigma',
             )
             level = gr.Markdown(level_in_words(default_power(inferencer)), visible=two, elem_id='sample-level')
+            guidance = widgets.guidance_slider(inferencer, label='Guidance', elem_id='sample-guidance')
             live = gr.Checkbox(False, label='Show each step', elem_id='sample-live')
             generate, stop = widgets.run_and_stop('sample')
         with gr.Column(scale=2, min_width=320):
@@ -57,7 +59,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             words = gr.Markdown(elem_id='sample-words')
 
     @shows_errors
-    def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown]:
+    def show_model(name: str) -> tuple[gr.Dropdown, gr.Slider, gr.Slider, gr.Markdown, gr.Slider]:
         chosen = pool.get(name)
         two = chosen.sampler.num_steps == 2 and is_consistency_model(chosen)
         return (
@@ -65,6 +67,7 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             gr.Slider(**widgets.steps_range(chosen, limits)),
             gr.Slider(**power_range(chosen), visible=two),
             gr.Markdown(level_in_words(default_power(chosen)), visible=two),
+            widgets.guidance_slider(chosen),
         )
 
     @shows_errors
@@ -73,7 +76,15 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         return gr.Slider(visible=two), gr.Markdown(visible=two)
 
     def run(
-        name: str, label: str, num_images: int, num_steps: int, power: float, seed: int, columns: int, live: bool
+        name: str,
+        label: str,
+        num_images: int,
+        num_steps: int,
+        power: float,
+        seed: int,
+        columns: int,
+        live: bool,
+        scale: float,
     ) -> Generator[tuple[Any, str], None, None]:
         check_count('the number of images', num_images, most=limits.images)
         check_count('the images per row', columns, most=limits.images)
@@ -81,7 +92,11 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
         widgets.check_seed(seed, limits)
         inferencer = pool.get(name)
         request = inferencer.request(
-            num_images, widgets.labels_of(inferencer, label), seed, sampler=sampler_of(inferencer, num_steps, power)
+            num_images,
+            widgets.labels_of(inferencer, label),
+            seed,
+            sampler=sampler_of(inferencer, num_steps, power),
+            guidance=widgets.guidance_of(inferencer, scale),
         )
         steps = request.sampler.num_steps
         estimates = Estimates(inferencer, num_images, steps)
@@ -94,16 +109,16 @@ def sample_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             return inferencer.sample(request, callback=on_step)
 
         def render(step: int, sigma: float, pixels: Tensor) -> tuple[Any, str]:
-            text = f'Step {step + 1} of {steps}, from noise of level **{sigma:.3g}**.'
+            text = f'Step {step + 1} of {steps}, from {noise_in_words(sigma)}.'
             return widgets.page_grid(pixels, columns, request.names), text
 
         result = yield from streamed(pool, work, render)
         words = widgets.time_in_words(num_images, result.seconds, result.nfe, inferencer.device)
         yield widgets.page_grid(result.pixels, columns, result.names), words
 
-    inputs = [model, label, count, steps, power, seed, columns, live]
+    inputs = [model, label, count, steps, power, seed, columns, live, guidance]
     opening.add(lambda: run(*(each.value for each in inputs)), [images, words])
-    model.change(show_model, model, [label, steps, power, level], queue=False, api_visibility='private')
+    model.change(show_model, model, [label, steps, power, level, guidance], queue=False, api_visibility='private')
     steps.change(show_level, [model, steps], [power, level], queue=False, api_visibility='private')
     power.change(None, power, level, js=SHOW_LEVEL)
     sample_on_click(generate, stop, run, inputs, [images, words], pool, 'sample')
@@ -158,6 +173,11 @@ def default_power(inferencer: ConsistencyModelInferencer) -> float:
     """Return the second level of two steps as a power of ten."""
     sampler = widgets.sampler_of_steps(inferencer, 2)
     return round(math.log10(sampler.sigmas[1]), 2) if isinstance(sampler, MultistepSampler) else 0
+
+
+def noise_in_words(sigma: float) -> str:
+    """Return what a step starts from: flow maps begin at a level that stands for no image at all."""
+    return 'noise alone' if sigma >= PURE_NOISE else f'noise of level **{sigma:.3g}**'
 
 
 def level_in_words(power: float) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmcm.apis.inferencer import ConsistencyModelInferencer
 from mmcm.datasets.labels import RULES
 from mmcm.samplers import Sampler
-from mmcm.utils.checks import check_count
+from mmcm.utils.checks import check_count, check_number
 from mmcm.utils.errors import InputError
 from mmcm.utils.wording import counted
 from mmcm.visualization.grids import grid
@@ -24,6 +24,7 @@ SMALLEST_SIDE, LARGEST_SIDE = 64, 256  # pixels to which small images are enlarg
 FREE_STEPS = 2  # steps of consistency models with any schedule
 SECOND_SIGMA = 0.8  # noise level of the second of these steps
 LONGEST_LABEL = 200  # characters; the longest name of a class of ImageNet has 121
+LARGEST_GUIDANCE = 10.0  # of the slider: published models use up to 8
 LETTER_WIDTH = 8  # pixels of a caption
 
 
@@ -73,6 +74,21 @@ def images_slider(value: int, most: int, elem_id: str, label: str = 'Images', le
 def seed_number(limits: Limits, elem_id: str, value: int = 0, label: str = 'Seed', **options: Any) -> gr.Number:
     """Return the widget of a seed."""
     return gr.Number(value, label=label, precision=0, minimum=0, maximum=limits.seed, elem_id=elem_id, **options)
+
+
+def guidance_slider(inferencer: ConsistencyModelInferencer, **options: Any) -> gr.Slider:
+    """Return a slider for the scale of guidance, set to that of the model; it is hidden where there is no guidance."""
+    own = float(inferencer.model.guidance.scale)
+    ends = min(1.0, own), max(LARGEST_GUIDANCE, own)
+    return gr.Slider(*ends, own, step=0.1, visible=inferencer.model.is_guidable, **options)
+
+
+def guidance_of(inferencer: ConsistencyModelInferencer, scale: Any) -> float | None:
+    """Return the scale that a visitor chose; None for models without guidance, whose slider is hidden."""
+    if not inferencer.model.is_guidable:
+        return None
+    check_number('guidance', scale)
+    return scale
 
 
 def run_and_stop(tab: str, title: str = 'Generate') -> tuple[gr.Button, gr.Button]:

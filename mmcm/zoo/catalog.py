@@ -7,7 +7,8 @@ format of OpenMMLab, so that MIM reads the same entries. Keys of our own are
   digest of the file where one is known; `Source`, where its scores were published; `Released`, the model that was
   trained by a recipe, and has its scores;
 - of a result: `NFE`, the network evaluations per image;
-- of a collection: `Model Card`.
+- of a collection: `Model Card`;
+- of both: `License` of the weights, by its SPDX identifier; that of a model comes before that of its collection.
 """
 
 from collections.abc import Mapping
@@ -51,6 +52,7 @@ class ZooModel:
         parameters (int, optional): How many parameters the network has.
         source (str, optional): Where the results were published; 'measured here' where they were not.
         released (str, optional): For a recipe, the model of the zoo that was trained by it.
+        license (str, optional): Licence of the weights, by its SPDX identifier.
     """
 
     name: str
@@ -69,6 +71,12 @@ class ZooModel:
     parameters: int | None = None
     source: str | None = None
     released: str | None = None
+    license: str | None = None
+
+    @property
+    def is_non_commercial(self) -> bool:
+        """Whether the licence of the weights excludes commercial use, as those with NC of Creative Commons do."""
+        return 'NC' in (self.license or '').split('-')
 
     @property
     def config_file(self) -> Path:
@@ -131,9 +139,9 @@ def _read_models(folder: Path) -> tuple[ZooModel, ...]:
     models: dict[str, ZooModel] = {}
     for metafile in _read_yaml(folder / INDEX)['Import']:
         content = _read_yaml(folder / metafile)
-        cards = {collection['Name']: collection.get('Model Card') for collection in content.get('Collections', ())}
+        collections = {collection['Name']: collection for collection in content.get('Collections', ())}
         for entry in content['Models']:
-            model = _parse(entry, folder / metafile, cards)
+            model = _parse(entry, folder / metafile, collections)
             if model.name in models:
                 raise InputError(f'{folder / metafile}: a model named {model.name!r} exists already')
             models[model.name] = model
@@ -144,12 +152,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return yaml.load(path.read_text(encoding='utf-8'), LOADER)
 
 
-def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) -> ZooModel:
+def _parse(entry: dict[str, Any], metafile: Path, collections: dict[str, dict[str, Any]]) -> ZooModel:
     for key in ('Name', 'Config'):
         if key not in entry:
             raise InputError(f'{metafile}: the model {entry.get("Name", entry)!r} has no {key!r}')
     results = _read_only(entry.get('Results', ()))
     collection, metadata = entry.get('In Collection', ''), entry.get('Metadata', {})
+    shared = collections.get(collection, {})
+    license = entry.get('License', shared.get('License')) if entry.get('Weights') else None
     return ZooModel(
         name=entry['Name'],
         config=entry['Config'],
@@ -163,10 +173,11 @@ def _parse(entry: dict[str, Any], metafile: Path, cards: dict[str, str | None]) 
         method=metadata.get('Method'),
         resolution=metadata.get('Resolution'),
         num_classes=metadata.get('Classes'),
-        card=cards.get(collection) if collection else None,
+        card=shared.get('Model Card'),
         parameters=metadata.get('Parameters'),
         source=entry.get('Source'),
         released=entry.get('Released'),
+        license=license,
     )
 
 

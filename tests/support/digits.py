@@ -20,6 +20,24 @@ BACKBONE = dict(
     num_classes=10,
     scale_shift_norm=True,
 )
+EDM2 = dict(  # the denoiser of a diffusion model with a network of EDM2
+    type='KarrasDenoiser',
+    boundary=False,
+    c_noise='log(sigma) / 4',
+    backbone=dict(
+        type='EDM2UNet',
+        image_size=8,
+        in_channels=1,
+        out_channels=1,
+        base_channels=16,
+        num_res_blocks=1,
+        attention_resolutions=(4,),
+        channel_mult=(1, 2),
+        num_classes=10,
+        num_head_channels=16,
+        log_variance_channels=8,
+    ),
+)
 
 
 def model_config(**changes):

@@ -59,6 +59,22 @@ class GaussianVelocity(nn.Module):
         return (z - (1 - t) * self.mean) * slope - self.mean + features @ self.unused
 
 
+class ScaledVelocity(GaussianVelocity):
+    """The exact mean velocity for data N(mean, std^2) and noise of deviation `scale`; as an image for predictions x.
+
+    The path of the data is `scale` times that of data N(mean / scale, (std / scale)^2) with unit noise.
+    """
+
+    def __init__(self, scale, prediction, mean, std):
+        super().__init__(mean / scale, std / scale)
+        self.scale = scale
+        self.prediction = prediction
+
+    def forward(self, z, t, labels, conditions):
+        u = self.scale * super().forward(z / self.scale, t, labels, conditions)
+        return z - t.view(-1, 1, 1, 1) * u if self.prediction == 'x' else u
+
+
 def gaussian_flow_map(**options):
     """Return a flow map that is exact for Gaussian data, in double precision; see `GaussianVelocity`."""
     return FlowMapDenoiser(dict(type=GaussianVelocity, **options))

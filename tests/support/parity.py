@@ -13,9 +13,31 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmcm.checkpoints.snapshots.edm2_network import edm2_denoiser_config
 from mmcm.denoisers import KarrasDenoiser, TrigFlowDenoiser
 
 FOLDER = Path(__file__).parents[1] / 'data' / 'parity'
+
+
+# EDM's names of settings, with its defaults, and ours.
+EDM_NETWORKS = dict(
+    SongUNet=dict(num_blocks=4, attn_resolutions=(16,), channel_mult_noise=1, resample_filter=(1, 1)),
+    DhariwalUNet=dict(num_blocks=3, attn_resolutions=(32, 16, 8)),
+)
+EDM_SETTINGS = dict(
+    img_resolution='image_size',
+    model_channels='base_channels',
+    num_blocks='num_res_blocks',
+    attn_resolutions='attention_resolutions',
+    channel_mult='channel_mult',
+    channel_mult_noise='noise_mult',
+    embedding_type='embedding',
+    encoder_type='encoder',
+    resample_filter='resample_filter',
+    dropout='dropout',
+    label_dim='num_classes',
+    augment_dim='augment_dim',
+)
 
 
 class Fixture:
@@ -45,11 +67,31 @@ def fill(shapes, salt=''):
     for key, shape in shapes.items():
         draw = np.random.RandomState(zlib.crc32((salt + key).encode())).standard_normal(tuple(shape))
         if len(shape) > 1:
-            draw /= np.sqrt(np.prod(shape[1:]))
+            draw = draw / np.sqrt(np.prod(shape[1:]))
+        elif len(shape) == 0:  # gains
+            draw = 1 + 0.1 * draw
+        elif key.endswith(('freqs', 'phases')):
+            draw = 3 * draw
         else:
-            draw = 1 + 0.1 * draw if key.endswith('weight') else 0.05 * draw
-        weights[key] = torch.from_numpy(draw.astype(np.float32))
+            draw = 1 + 0.1 * draw if key.endswith(('weight', '_scale')) else 0.05 * draw
+        weights[key] = torch.from_numpy(np.asarray(draw, dtype=np.float32))
     return weights
+
+
+def edm_config(options, **changes):
+    """Translate the options of EDM's preconditioned network into the config of a SongUNet or DhariwalUNet."""
+    kind = options['model_type']
+    options = {**EDM_NETWORKS[kind], **options}
+    found = {ours: options[name] for name, ours in EDM_SETTINGS.items() if name in options}
+    for name in ('num_classes', 'augment_dim'):  # 0 stands for none in EDM
+        found[name] = found[name] or None
+    return dict(type=kind, **found, **changes)
+
+
+def edm2_config(options):
+    """Translate the constructor options of EDM2's reference into an EDM2UNet config; labels may be missing."""
+    backbone = edm2_denoiser_config(options)['backbone']
+    return {**backbone, 'null_class': 'num_classes' in backbone}
 
 
 def adm_config(options):
@@ -171,6 +213,17 @@ class LabelledToyNetwork(nn.Module):
     def forward(self, x, t, labels):
         level = (4 * t)[:, None] * self.u + self.E[labels]
         return F.conv2d(x, self.W[:, :, None, None], self.b) + level[:, :, None, None]
+
+
+class UncertainToyNetwork(LabelledToyNetwork):
+    """A LabelledToyNetwork with the logarithm of the loss's variance, la log(s) / 4 + lb, as EDM2's has one."""
+
+    def __init__(self, la, lb, **weights):
+        super().__init__(**weights)
+        self.la, self.lb = nn.Parameter(la.clone()), nn.Parameter(lb.clone())
+
+    def log_variance(self, t):
+        return self.la * t + self.lb
 
 
 class RawDenoiser(KarrasDenoiser):

@@ -18,7 +18,7 @@ from mmcm.noise.generators import SampleNoise
 from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
-from support.digits import BACKBONE, build, model_config, randomise
+from support.digits import BACKBONE, EDM2, build, model_config, randomise
 
 ROOT = Path(__file__).parents[2]
 SAMPLERS_TO_EXPORT = [
@@ -313,6 +313,15 @@ def test_flow_map_is_exported(tmp_path, config):
     model, sampler = unconditional('FlowMapDenoiser', num_conditions=1), SAMPLERS.build(config)
     export(model, tmp_path / 'net.pt2', sampler)
     assert largest_difference(tmp_path / 'net.pt2', model, 4, sampler) <= 1e-5
+
+
+@pytest.mark.parametrize('suffix', ['pt2', pytest.param('onnx', marks=pytest.mark.slow)])
+def test_network_of_edm2_is_exported(tmp_path, suffix):
+    if suffix == 'onnx':
+        pytest.importorskip('onnxruntime')
+    model = build(denoiser=EDM2, sampler=dict(type='HeunSampler', num_steps=2))
+    export(model, tmp_path / f'net.{suffix}')
+    assert largest_difference(tmp_path / f'net.{suffix}', model, 4) <= (1e-4 if suffix == 'onnx' else 1e-5)
 
 
 def test_network_of_two_stages_is_exported(tmp_path):

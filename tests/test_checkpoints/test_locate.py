@@ -64,6 +64,20 @@ def test_zoo_name_is_downloaded_into_the_cache(tmp_path, downloads, monkeypatch)
     assert {asked[::2] for asked in downloads} == {((URL,), 'abc')}
 
 
+def test_licence_without_commercial_use_is_said_before_the_download_alone(tmp_path, downloads, monkeypatch, capsys):
+    terms = {'a': 'CC-BY-NC-SA-4.0', 'b': 'MIT', 'c': None}
+    models = [ZooModel(name, 'x.py', f'https://a.org/{name}.pkl', license=license) for name, license in terms.items()]
+    monkeypatch.setattr(locate, 'list_models', lambda: models)
+    place = resolve_checkpoint('a')
+    assert capsys.readouterr().err == 'note: a is licensed under CC-BY-NC-SA-4.0: no commercial use\n'
+    for name in ('b', 'c'):
+        resolve_checkpoint(name)
+    place.parent.mkdir(parents=True)
+    place.touch()
+    resolve_checkpoint('a')
+    assert len(downloads) == 4 and capsys.readouterr().err == ''
+
+
 def test_address_of_a_zoo_file_means_the_same_file(downloads):
     assert resolve_checkpoint(URL) == resolve_checkpoint('cd_small')
 

@@ -155,6 +155,20 @@ def test_what_makes_more_than_it_holds_is_refused(tmp_path, content, name, new):
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize('new', FORMATS)
+@pytest.mark.parametrize('offset, stride', [(2**34, 1), (0, 2**34)])
+@pytest.mark.filterwarnings('ignore:TypedStorage is deprecated')
+def test_tensor_behind_its_storage_which_torch_would_enlarge_is_refused(tmp_path, offset, stride, new):
+    class Distant:
+        def __reduce__(self):
+            arguments = (torch.zeros(2).storage(), offset, (2,), (stride,), False, collections.OrderedDict())
+            return torch._utils._rebuild_tensor_v2, arguments
+
+    path = save(tmp_path / 'x.pth', dict(a=Distant()), new)
+    with pytest.raises(Unreadable, match='lie behind the 2 of its storage'):
+        check_torch_file(path)
+
+
 def test_user_may_let_more_through(tmp_path):
     class Note:
         pass

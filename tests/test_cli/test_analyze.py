@@ -206,4 +206,19 @@ def test_scripts_are_the_subcommands(name):
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0 and '--out FILE' in result.stdout, result.stderr
+    expected = '--batch-size N' if name == 'get_flops.py' else '--out FILE'  # of mmcm info, and of mmcm analyze
+    assert result.returncode == 0 and expected in result.stdout, result.stderr
+
+
+def test_log_and_pipeline(tmp_path, capsys):
+    folder = tmp_path / 'run' / '20260101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('{"loss": 2.0, "lr": 0.1, "time": 0.5, "step": 100}\n')
+    out = tmp_path / 'log.png'
+    main(['log', str(tmp_path / 'run'), '--out', str(out), '--json', str(tmp_path / 'log.json')])
+    assert 'run: iteration 100, loss 2, learning rate 0.1, 0.5 s per iteration' in capsys.readouterr().out
+    assert shape_of(out) == (2 * 340, 2 * 620, 3)
+    assert json.loads((tmp_path / 'log.json').read_text())['runs'][0]['scalars']['lr']['values'] == [0.1]
+    main(['pipeline', DATA, '--rows', '2', '--out', str(tmp_path / 'pipeline.png')])
+    assert shape_of(tmp_path / 'pipeline.png')[0] == 4 + 2 * 132 + 32
+    assert 'no log' in error_of(capsys, 'log', tmp_path, '--out', tmp_path / 'x.png')

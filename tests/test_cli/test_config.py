@@ -1,11 +1,13 @@
 import inspect
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 import pytest
 from mmengine.runner import FlexibleRunner, Runner
 
-from mmcm.cli.config import Options, as_values, runner_config
+from mmcm.cli.config import Options, as_values, main, runner_config
 from mmcm.cli.config_names import SETTINGS
+from mmcm.config import read_config
 from mmcm.utils.errors import InputError
 
 
@@ -60,3 +62,37 @@ def test_paths_are_text_whatever_they_look_like():
     assert as_values(options) == dict(
         data_root='2012', a=dict(data_file='2012.10'), b=dict(data_root='True'), split=5, data_root_2=6
     )
+
+
+def test_printed_config_is_a_config_of_one_file(tmp_path, capsys):
+    main(['ct_1xb32_digits-8x8', '--cfg-options', 'train_cfg.max_iters=7'])
+    (tmp_path / 'printed.py').write_text(capsys.readouterr().out)
+    printed, whole = read_config(tmp_path / 'printed.py'), read_config('ct_1xb32_digits-8x8')
+    whole.train_cfg.max_iters = 7
+    assert printed.to_dict() == whole.to_dict()
+    main(['ct_1xb32_digits-8x8', '--cfg-options', 'train_cfg.max_iters=7', '--out', str(tmp_path / 'written.py')])
+    assert (tmp_path / 'written.py').read_text() == (tmp_path / 'printed.py').read_text()
+
+
+def test_two_configs_are_printed_as_their_differences(capsys):
+    main(['ct_1xb32_digits-8x8', 'ict_1xb32_digits-8x8'])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ['model.objective.type', "  - 'ConsistencyTraining'", "  + 'ImprovedConsistencyTraining'"]
+
+
+def test_one_setting_and_the_files_are_printed(capsys):
+    main(['digits', '--get', 'model.denoiser.type'])
+    main(['digits', '--files'])
+    setting, *files = capsys.readouterr().out.splitlines()
+    assert setting == 'KarrasDenoiser' and files[0].endswith('cd-finetune_1xb64_digits-8x8.py')
+    assert all(Path(file).is_file() and '..' not in file for file in files)
+    assert files[-1].endswith('default_runtime.py')
+
+
+@pytest.mark.parametrize(
+    'arguments', [['--get', 'model.no'], ['digits', '--files'], ['--out', 'x.txt'], ['--cfg-options', 'model']]
+)
+def test_wrong_arguments_are_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(['ct_1xb32_digits-8x8', *arguments])
+    assert raised.value.code == 2 and capsys.readouterr().err.startswith('error: ')

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.convert import config_of
 from mmcm.checkpoints import parse_config, resolve_checkpoint
 from mmcm.checkpoints.checkpoint import Checkpoint
@@ -17,7 +18,7 @@ from mmcm.checkpoints.formats.diffusers_folder import read_weights, write_folder
 from mmcm.checkpoints.weights import digest, read_backbone
 from mmcm.cli.convert import main
 from support.diffusers_models import VARIANTS, backbone, empty, model_config, same, weights_of
-from support.digits import build, objective_config, randomise
+from support.digits import EDM2, build, objective_config, randomise
 from support.digits import model_config as digits_config
 from support.hub_server import HubServer
 
@@ -350,3 +351,24 @@ def test_flow_map_is_converted_to_mmcm_alone(tmp_path, capsys, out, message):
     assert not (tmp_path / out).exists()
     convert(tmp_path / 'map.pt', tmp_path / 'x.safetensors', '--config', config)
     assert same(load_file(tmp_path / 'x.safetensors'), weights)
+
+
+@pytest.mark.parametrize(
+    'out, message',
+    [
+        ('x.pt', "OpenAI's program has no magnitude-preserving layers"),
+        ('x', 'diffusers has no counterpart of the backbone EDM2UNet'),
+    ],
+)
+def test_network_of_edm2_is_converted_to_mmcm_alone(tmp_path, capsys, out, message):
+    weights = build(denoiser=EDM2).denoiser.backbone.state_dict()
+    torch.save(weights, tmp_path / 'edm2.pt')
+    config = write_config(tmp_path, digits_config(denoiser=EDM2, sampler=dict(type='HeunSampler', num_steps=2)))
+    assert message in refused(capsys, tmp_path / 'edm2.pt', tmp_path / out, '--config', config)
+    assert not (tmp_path / out).exists()
+    convert(tmp_path / 'edm2.pt', tmp_path / 'x.safetensors', '--config', config)
+    assert same(load_file(tmp_path / 'x.safetensors'), weights)
+    inferencer = ConsistencyModelInferencer(str(tmp_path / 'x.safetensors'), device='cpu')
+    expected = build(denoiser=EDM2, sampler=dict(type='HeunSampler', num_steps=2)).sample(2, [3, 4])
+    images = inferencer(labels=[3, 4], output_type='pt').images
+    torch.testing.assert_close(images, (expected / 2 + 0.5).clamp(0, 1), rtol=0, atol=1e-5)

@@ -196,3 +196,17 @@ def test_names_of_classes_go_from_the_folder_to_the_published_model(tmp_path, ca
             draw(labels='cow')
     sheet = cv2.imread(str(work_dir / 'samples' / 'iter_1.png'))
     assert sheet.shape[:2] == (16 + 4 + 2 * (64 + 16 + 4), 4 + 10 * 68)  # a title, two rows of ten captioned images
+
+
+def test_recipe_of_pmf_trains_and_samples_without_its_velocity_head(tmp_path):
+    """The head is saved with the training, and is no part of the model that samples, nor of a published file."""
+    options = ['train_dataloader.batch_size=8', 'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=2']
+    train(['pmf_1xb32_digits-8x8', '--work-dir', str(tmp_path), '--cfg-options', *options, 'val_cfg=None'])
+    weights = read_checkpoint(tmp_path / 'iter_2.pth')['state_dict']
+    assert any(key.startswith('emas.0_999.backbone.v_heads.') for key in weights)
+    inferencer = ConsistencyModelInferencer(str(tmp_path), device='cpu')
+    assert len(inferencer(2, labels=[3, 7]).images) == 2
+    assert not any('v_heads' in key for key in inferencer.model.state_dict())
+    publish.main([str(tmp_path), str(tmp_path / 'pmf.safetensors')])
+    with safe_open(tmp_path / 'pmf.safetensors', 'pt') as file:
+        assert not any(key.startswith('v_') for key in file.keys())  # noqa: SIM118 (no mapping)

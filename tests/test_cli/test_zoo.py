@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmcm.cli.main import COMMANDS
 from mmcm.cli.zoo import main
 from mmcm.zoo import list_models
 
@@ -41,7 +42,7 @@ def test_table_has_every_model_and_fits_a_terminal(cache, capsys):
     assert max(map(len, text.splitlines()[:-4])) <= 100
     assert table[NAME][:1] + table[NAME][2:] == ('CD lpips', '-', 'FID 6.2 (1), 4.7 (2)')
     assert table['cd_imagenet64_l2'][-1] == '-'
-    assert table['digits'][1].split() == ['digits', '8', '10', '1.7']
+    assert table['digits'][1].split() == ['digits', '8', '10', '1.7', 'MIT']
     assert f'{cache}: 0 files, 0.0 MB' in text
 
 
@@ -50,7 +51,7 @@ def test_table_tells_what_is_here(cache, capsys):
     (cache / 'ct_cat256.pt.part').write_bytes(bytes(1000))
     text = run(capsys)
     table = rows(text)
-    assert table[NAME][1].split() == ['imagenet1k', '64', '1000', '12']
+    assert table[NAME][1].split() == ['imagenet1k', '64', '1000', '12', 'MIT']
     assert [table[name][2] for name in (NAME, 'ct_cat256', 'digits', 'ct_imagenet64')] == ['yes', 'partly', 'yes', '-']
     assert f'{cache}: 1 files, 12 MB' in text
 
@@ -134,3 +135,18 @@ def test_page_of_a_recipe_has_its_published_scores_and_no_file(capsys):
 def test_results_keep_the_former_name_of_nfe(capsys):
     results = json.loads(run(capsys, NAME, '--json'))['results']
     assert [(result['NFE'], result['Calls']) for result in results] == [(1, 1), (2, 2)]
+
+
+def test_licence_and_what_it_excludes_are_shown(capsys):
+    table = {line.split()[0]: line for line in run(capsys).splitlines() if line}
+    assert ' NC-SA ' in table['edm_cifar10_vp'] and ' MIT ' in table['edm_cat256_ema']
+    assert 'CC-BY-NC-SA-4.0, no commercial use' in run(capsys, 'edm_cifar10_vp')
+    assert 'commercial' not in run(capsys, NAME)
+    assert all(model.license for model in list_models())
+
+
+def test_next_commands_are_three_of_mmcm(capsys):
+    for name, last in (('edm_cifar10_vp', 'convert'), ('ect_1xb128_cifar10-32x32', 'test')):
+        commands = [line.split()[1:] for line in run(capsys, name).splitlines() if line.split()[0] == 'next']
+        assert len(commands) == 3 and commands[-1][:2] == ['mmcm', last]
+        assert all(program == 'mmcm' and command in COMMANDS for program, command, *_ in commands)

@@ -193,10 +193,14 @@ def test_objective_has_the_denoiser_that_it_is_made_for(path):
     if model.objective.type in BOUNDARY:
         assert model.denoiser.type == 'KarrasDenoiser'
         assert model.denoiser.get('boundary', True) is BOUNDARY[model.objective.type]
-    elif model.objective.type in ('MeanFlow', 'ImprovedMeanFlow', 'SolutionFlow', 'Shortcut'):
+    elif model.objective.type in ('MeanFlow', 'ImprovedMeanFlow', 'PixelMeanFlow', 'SolutionFlow', 'Shortcut'):
         assert model.denoiser.type == 'FlowMapDenoiser' and model.sampler.type == 'FlowMapSampler'
         guided = model.denoiser.get('guided', False) or model.objective.get('guidance', 1.0) != 1.0
-        assert not guided or (model.denoiser.backbone.null_class and model.label_dropout > 0)
+        with torch.device('meta'):
+            denoiser = MODELS.build(model.denoiser)
+        assert not guided or (denoiser.null_label is not None and model.label_dropout > 0)
+        assert (denoiser.prediction == 'x') == (model.objective.type == 'PixelMeanFlow')
+        assert denoiser.noise_scale == model.sampler.get('noise_scale', 1.0)
     elif model.objective.type == 'TruncatedConsistencyTuning':
         assert model.denoiser.type == 'TruncatedDenoiser'
     else:

@@ -9,7 +9,7 @@ from mmcm.denoisers import FlowMapDenoiser, GuidanceInputs
 from mmcm.noise.linear_path import PURE_NOISE, sigma_of, time_of
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE
-from support.flow_maps import gaussian_flow_map
+from support.flow_maps import ScaledVelocity, gaussian_flow_map
 from support.parity import gaussian_consistency, gaussian_denoiser
 
 MEAN, STD = 0.3, 0.2
@@ -118,6 +118,8 @@ def test_second_half_of_the_output_is_the_velocity_of_the_head():
         (dict(guided=True, guidance=0.5), 'from 1 on'),
         (dict(guided=True, guidance_interval=(0.8, 0.2)), 'the smaller time first'),
         (dict(guided=True, guidance_interval=0.5), 'two times'),
+        (dict(noise_scale=0.0), 'noise_scale'),
+        (dict(prediction='noise'), 'velocity, x'),
         (dict(backbone=dict(BACKBONE)), 'num_conditions=1'),
         (dict(backbone=dict(BACKBONE, num_conditions=1), guided=True), 'num_conditions=4'),
         (dict(backbone=dict(BACKBONE, num_conditions=1), velocity_head=True), 'out_channels=2'),
@@ -127,3 +129,37 @@ def test_second_half_of_the_output_is_the_velocity_of_the_head():
 def test_settings_that_cannot_be_are_refused(changes, match):
     with pytest.raises(InputError, match=match):
         FlowMapDenoiser(**{'backbone': dict(type=Listening), **changes})
+
+
+@pytest.mark.parametrize('prediction', ['velocity', 'x'])
+@pytest.mark.parametrize('scale', [1.0, 2.0, 4.0])
+def test_levels_are_those_of_the_noise_whatever_its_scale(scale, prediction):
+    network = dict(type=ScaledVelocity, scale=scale, prediction=prediction, mean=MEAN, std=STD)
+    denoiser = FlowMapDenoiser(network, noise_scale=scale, prediction=prediction)
+    sigma = torch.tensor([0.5, 0.8, 1.0, 7.0, 80.0]).double()  # t is 0.1 at least
+    x = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)).double() * column(sigma)
+    assert_close(denoiser(x, sigma), gaussian_consistency(x, sigma, MEAN, STD))
+    assert_close(denoiser(x, sigma, next_sigma=sigma), gaussian_denoiser(x, sigma, MEAN, STD))
+
+
+def test_predictions_of_images_are_divided_by_no_small_time():
+    """u = (z - x) / max(t, 0.05), of the network's output and of the path alike."""
+    denoiser = FlowMapDenoiser(dict(type=Listening, outputs=2), prediction='x', velocity_head=True, noise_scale=2.0)
+    x0, noise, t = torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2), torch.tensor([1.0, 0.05, 0.01])
+    z = (1 - column(t)) * x0 + column(t) * 2 * noise
+    divisor = column(torch.tensor([1.0, 0.05, 0.05]))
+    assert_close(denoiser.path_velocity(x0, 2 * noise, z, t), (z - x0) / divisor)
+    u, v = denoiser(z, t, next_sigma=t, velocities=True)
+    assert not u.any()  # the output is z
+    assert_close(v, -z / divisor)  # and 2 z
+
+
+def test_velocity_of_the_path_is_the_difference_of_noise_and_image():
+    x0, noise, t = torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2), torch.tensor([1.0, 0.05, 0.01])
+    assert torch.equal(FlowMapDenoiser(dict(type=Listening)).path_velocity(x0, noise, x0, t), noise - x0)
+
+
+def test_image_without_noise_is_returned_by_predictions_of_images():
+    denoiser = FlowMapDenoiser(dict(type=Listening, outputs=1), prediction='x', noise_scale=4.0)
+    x = torch.randn(2, 1, 2, 2)
+    assert torch.equal(denoiser(x, torch.zeros(2)), x)

@@ -15,6 +15,7 @@ from mmcm.engine.strategies.fsdp import check_shardable, shard_denoisers
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, objective_config
 from support.patience import PATIENCE
+from support.transformers import Transformer
 
 SHARDS = pytest.mark.skipif(
     digit_version(torch.__version__) < digit_version('2.4'), reason='FSDP of torch 2.3 does not work on CPUs'
@@ -47,7 +48,8 @@ METHODS = dict(
     ],
     ect=['model.init_from={folder}/edm/one'],
     pd=[TEACHER],
-    sct=[],
+    sct=['model.init_from={folder}/edm/one'],
+    tcm=['model.init_from={folder}/ect/one'],
     scd=[TEACHER],
     meanflow=[],
     imf=[],
@@ -127,7 +129,8 @@ def best_score(folder, name, label):
     'names',
     [
         ('edm', 'ct', 'cd'),
-        pytest.param(('edm', 'ict', 'ect', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
+        pytest.param(('edm', 'ict', 'pd', 'sct', 'scd'), marks=pytest.mark.slow),
+        pytest.param(('edm', 'ect', 'tcm'), marks=pytest.mark.slow),
         pytest.param(('edm', 'meanflow', 'imf', 'soflow', 'shortcut'), marks=pytest.mark.slow),
     ],
     ids='-'.join,
@@ -287,6 +290,15 @@ def test_averages_are_cut_where_their_network_is():
     assert all(any(name.startswith(f'{unit}.') for unit in units) for name in parameters)
 
 
+def test_blocks_of_transformers_are_units():
+    denoiser = Transformer('pmf').denoiser(velocity_head=True)
+    units = {name for name, module in denoiser.named_modules() if is_unit(module)}
+    assert units == {
+        '',
+        *(f'backbone.{blocks}.{index}' for blocks in ('shared_blocks', 'u_heads', 'v_heads') for index in range(2)),
+    } - {'backbone.u_heads.1', 'backbone.v_heads.1'}
+
+
 def is_unit(module):
     return shard_denoisers(module, recurse=False, nonwrapped_numel=sum(p.numel() for p in module.parameters()))
 
@@ -297,6 +309,7 @@ def is_unit(module):
         ('TrigFlowDenoiser', 'ContinuousConsistencyTraining'),
         ('FlowMapDenoiser', 'MeanFlow'),
         ('FlowMapDenoiser', 'ImprovedMeanFlow'),
+        ('FlowMapDenoiser', 'PixelMeanFlow'),
         ('TruncatedDenoiser', 'TruncatedConsistencyTuning'),
     ],
 )

@@ -110,7 +110,7 @@ METHODS = dict(
     ict=[f'model.objective.curriculum.total_steps={ITERATIONS}'],
     ect=['model.init_from={teacher}', 'model.objective.curriculum.stage_length=5'],
     tcm=['model.init_from={teacher}', 'model.objective.curriculum.stage_length=5'],
-    sct=['model.objective.warmup_steps=20'],
+    sct=['model.init_from={teacher}', 'model.objective.warmup_steps=20'],
     scd=['model.teacher.checkpoint={teacher}', 'model.objective.warmup_steps=20'],
     meanflow=['model.denoiser.backbone.null_class=True', 'model.label_dropout=0.2', 'model.objective.guidance=1.5'],
     imf=[

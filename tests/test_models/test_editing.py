@@ -20,7 +20,7 @@ from mmcm.samplers import (
 )
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import NotFiniteError
-from support.digits import BACKBONE, build
+from support.digits import BACKBONE, EDM2, build
 from support.parity import gaussian_consistency, gaussian_denoiser
 
 COLOUR = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, in_channels=3, out_channels=3, num_classes=None))
@@ -264,6 +264,16 @@ def test_consistency_models_edit_in_many_levels_of_their_own_range():
 def test_other_models_edit_as_they_draw():
     sampler = HeunSampler(18)
     assert editing_sampler(sampler) is sampler
+
+
+def test_network_of_edm2_edits():
+    model = build(denoiser=EDM2, sampler=dict(type='HeunSampler', num_steps=3))
+    images = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:, :] = 1
+    edited = model.edit(images, Inpainting(mask), labels=3, num_candidates=2)[0]
+    assert torch.equal(edited[..., :4, :], images[..., :4, :].expand(2, -1, -1, -1))
+    assert (edited[0] - edited[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize('sampler', [None, FlowMapSampler(num_steps=3), MultistepSampler(sigmas=(80.0, 1.0))])

@@ -282,11 +282,46 @@ def test_network_without_a_null_class_cannot_be_guided():
         build(denoiser=KARRAS).checked_guidance(interval=(0.5, 2.0))
 
 
-def test_network_that_takes_guidance_as_an_input_is_not_guided_twice():
-    denoiser = dict(FLOW_MAP, backbone=dict(FLOW_MAP['backbone'], num_conditions=4), guided=True)
-    model = build(denoiser=denoiser, sampler=dict(type='FlowMapSampler', num_steps=1))
-    with pytest.raises(InputError, match='model.denoiser.guidance'):
-        check_guided(model.denoiser, Guidance(2.0), model.null_label)
+TOLD_FLOW_MAP = dict(FLOW_MAP, backbone=dict(FLOW_MAP['backbone'], num_conditions=4), guided=True)
+TOLD = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_conditions=1), guided=True)
+
+
+def test_flow_map_that_takes_guidance_as_an_input_makes_one_estimate_of_the_asked_scale():
+    sampler = dict(type='FlowMapSampler', num_steps=2)
+    model = build(denoiser=dict(TOLD_FLOW_MAP, guidance=3.0, guidance_interval=(0.25, 0.75)), sampler=sampler)
+    assert model.guidance == Guidance(3.0, (1 / 3, 3.0))  # sigma = t / (1 - t)
+    other = build(denoiser=dict(TOLD_FLOW_MAP, guidance=1.5), sampler=sampler)
+    sizes = sizes_of_calls(model)
+    expected = other.sample(2, [1, 2])
+    assert torch.equal(model.sample(2, [1, 2], guidance=Guidance(1.5)), expected)
+    assert sizes == [2, 2] and model.nfe(model.sampler, Guidance(1.5)) == 2
+    assert not torch.allclose(model.sample(2, [1, 2]), expected, atol=1e-3)
+    assert torch.equal(model.sample(2, [1, 2]), other.sample(2, [1, 2], guidance=model.guidance))
+    without = build(denoiser=TOLD_FLOW_MAP, sampler=sampler).sample(2, [1, 2])
+    assert torch.equal(model.sample(2, [1, 2], guidance=NO_GUIDANCE), without)  # not its own scale of 3
+    assert_close(
+        other.sample(2, [1, 2], guidance=Guidance(1.5, (0.0, math.inf))), expected, rtol=0, atol=1e-6
+    )  # all times
+
+
+def test_consistency_model_that_takes_guidance_as_an_input_is_told_the_scale_of_each_level():
+    model, sampler = build(denoiser=TOLD), MultistepSampler(sigmas=(80.0, 1.5))
+    told = []
+    model.denoiser.register_forward_hook(lambda *call: told.append(call[2]['guidance'].tolist()), with_kwargs=True)
+    guided_images = model.sample(2, [1, 2], sampler=sampler, guidance=Guidance(2.0, (1.5, 90.0)))
+    assert told == [[2.0, 2.0], [1.0, 1.0]]
+    assert not torch.allclose(guided_images, model.sample(2, [1, 2], sampler=sampler), atol=1e-3)
+    assert model.nfe(sampler, Guidance(2.0)) == 2
+    assert model.checked_guidance(2.0) == Guidance(2.0)  # without a null class
+    assert build(denoiser=dict(TOLD, guidance=2.5)).guidance == Guidance(2.5)
+
+
+def test_guidance_that_a_network_has_not_learned_is_refused():
+    model = build(denoiser=TOLD)
+    with pytest.raises(InputError, match='guidance has to be 1 or more .*got 0.5'):
+        model.checked_guidance(0.5)
+    with pytest.raises(InputError, match='leave out model.guidance.checkpoint'):
+        check_guided(model.denoiser, Guidance(2.0), None, alone=False)
 
 
 def test_guided_denoiser_shows_what_objectives_ask_of_a_denoiser():

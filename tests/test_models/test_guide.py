@@ -9,7 +9,7 @@ from mmcm.apis.sampling.image_archives import read_origin
 from mmcm.models.guidance import NO_GUIDANCE, Guidance, guided_nfe
 from mmcm.samplers import HeunSampler
 from mmcm.utils.errors import InputError
-from support.digits import BACKBONE, build, model_config
+from support.digits import BACKBONE, EDM2, build, model_config
 
 WEAK = dict(BACKBONE, base_channels=64)
 
@@ -44,6 +44,29 @@ def test_estimates_lead_away_from_those_of_the_second_network(weak, interval):
     calls.clear()
     assert torch.equal(model.sample(2, labels, sampler=sampler, guidance=NO_GUIDANCE), plain) and not calls
     assert (found - plain).abs().max() > 0.05
+
+
+def test_networks_of_edm2_of_two_widths_guide(tmp_path):
+    sampler = dict(type='HeunSampler', num_steps=3)
+    narrow = dict(EDM2, backbone=dict(EDM2['backbone'], base_channels=8, num_head_channels=8))
+    weak = build(seed=3, denoiser=narrow, sampler=sampler)
+    torch.save(weak.denoiser.backbone.state_dict(), tmp_path / 'weak.pt')
+    second = dict(base_channels=8, num_head_channels=8)
+    guidance = dict(scale=1.7, checkpoint=str(tmp_path / 'weak.pt'), denoiser=dict(backbone=second))
+    model, own = build(denoiser=EDM2, sampler=sampler, guidance=guidance), build(denoiser=EDM2, sampler=sampler)
+    x, sigma, labels = torch.randn(2, 1, 8, 8), torch.tensor([3.0, 3.0]), torch.tensor([3, 4])
+    guide = model.guide.on(torch.device('cpu'))
+    assert torch.equal(guide(x, sigma, labels), weak.denoiser(x, sigma, labels))
+    by_hand = own.denoiser.forward
+
+    def guided_forward(x, sigma, labels):
+        weaker = weak.denoiser(x, sigma, labels)
+        return weaker + 1.7 * (by_hand(x, sigma, labels) - weaker)
+
+    found = model.sample(2, [3, 4])
+    own.denoiser.forward = guided_forward
+    assert_close(found, own.sample(2, [3, 4]), rtol=0, atol=1e-4)
+    assert model.nfe(model.sampler) == 10
 
 
 def test_second_network_may_know_no_classes(tmp_path):

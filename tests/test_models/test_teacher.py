@@ -147,3 +147,100 @@ def test_teacher_without_a_null_class_cannot_be_guided():
         build(**config)
     config['teacher']['denoiser'] = dict(backbone=dict(null_class=True))
     assert build(**config).teacher.backbone.null_label == 10
+
+
+TOLD = dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True, num_conditions=1), guided=True)
+DISTILLATION = objective_config('ConsistencyDistillation')
+
+
+def told_model(guidance, **changes):
+    teacher = dict(checkpoint='edm.pt', guidance=guidance)
+    return build(**{**dict(denoiser=TOLD, objective=DISTILLATION, teacher=teacher), **changes})
+
+
+def gradients_of(model):
+    """Return the gradients of a step of which the draws are the same each time, without those of the scale."""
+    model.step = 2
+    randomise(model.teacher, seed=5)
+    torch.manual_seed(0)
+    x0 = torch.randn(4, 1, 8, 8).clamp(-1, 1)
+    model.zero_grad()
+    model(x0, DataSample.of(label=torch.tensor([3, 4, 5, 10])), mode='loss')['loss'].mean().backward()
+    return {
+        name: parameter.grad for name, parameter in model.denoiser.named_parameters() if 'condition_embed' not in name
+    }
+
+
+def test_scales_are_drawn_for_each_image_and_told_to_student_and_target():
+    model = told_model(dict(low=1.5, high=4.0))
+    assert model.teacher.backbone.num_conditions == 0 and not model.teacher.guided
+    told, calls = [], []
+    for network in (model.denoiser, model.target):
+        network.register_forward_hook(lambda *call: told.append(call[2]['guidance']), with_kwargs=True)
+    model.teacher.backbone.register_forward_hook(lambda module, given, output: calls.append(len(given[0])))
+    gradients_of(model)
+    assert len(told) == 2 and torch.equal(*told)
+    assert len(set(told[0].tolist())) == 4 and told[0].min() >= 1.5 and told[0].max() <= 4
+    assert set(calls) == {8}  # both estimates in one batch
+
+
+def test_a_range_of_one_scale_is_that_fixed_scale():
+    """The student's weights of the scale vanish, as at the start, so that only the teacher's guidance counts."""
+    found, fixed = told_model(dict(low=3.0, high=3.0)), told_model(3.0, denoiser=dict(NULL_CLASS, boundary=True))
+    for network in (found.denoiser, found.target):
+        for parameter in network.backbone.condition_embed.parameters():
+            parameter.data.zero_()
+    shared = {key: value for key, value in found.denoiser.state_dict().items() if 'condition_embed' not in key}
+    for network in (fixed.denoiser, fixed.target):
+        network.load_state_dict(shared)
+    drawn = fixed.loss
+
+    def loss(inputs, data_samples=None):
+        torch.rand(len(inputs))  # what the other model draws for the scales
+        return drawn(inputs, data_samples)
+
+    fixed.loss = loss
+    gradients, expected = gradients_of(found), gradients_of(fixed)
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_student_that_takes_the_scale_starts_as_its_teacher(tmp_path):
+    teacher = build(seed=3, denoiser=NULL_CLASS)
+    torch.save(teacher.denoiser.backbone.state_dict(), tmp_path / 'teacher.pt')
+    model = MODELS.build(
+        model_config(
+            denoiser=TOLD,
+            objective=DISTILLATION,
+            teacher=dict(checkpoint=str(tmp_path / 'teacher.pt'), guidance=dict(low=1.0, high=4.0)),
+            init_from='teacher',
+        )
+    )
+    model.init_weights()
+    x, sigma, labels = torch.randn(2, 1, 8, 8), torch.tensor([1.0, 20.0]), torch.tensor([1, 10])
+    x_and_levels = (x, torch.tensor([1.0, 20.0]), labels)
+    with torch.no_grad():
+        plain = KarrasDenoiser(NULL_CLASS['backbone'])
+        plain.load_state_dict(teacher.denoiser.state_dict())
+        assert torch.equal(model.denoiser(*x_and_levels, guidance=torch.tensor([1.0, 3.0])), plain(x, sigma, labels))
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(denoiser=NULL_CLASS), 'model.denoiser.guided=True'),
+        (dict(teacher=dict(checkpoint='edm.pt')), r'model.teacher.guidance=dict\(low'),
+        (dict(teacher=None, objective=dict(type='EDM')), r'model.teacher.guidance=dict\(low'),
+        (dict(teacher=dict(checkpoint='edm.pt', guidance=dict(low=0.5, high=2.0))), '1 <= low <= high'),
+        (dict(teacher=dict(checkpoint='edm.pt', guidance=dict(low=3.0, high=2.0))), '1 <= low <= high'),
+        (dict(teacher=dict(checkpoint='edm.pt', guidance=dict(low=1.0))), 'a dict of low and high'),
+        (dict(denoiser=dict(TOLD, boundary=False), objective=PROGRESSIVE), 'makes the student the next teacher'),
+        (dict(denoiser=dict(TOLD, backbone=dict(BACKBONE, num_conditions=1))), 'null_class=True'),
+        (dict(denoiser=dict(TOLD, backbone=dict(BACKBONE, null_class=True))), 'num_conditions=1'),
+        (dict(denoiser=dict(TOLD, guidance=0.5)), 'from 1 on'),
+    ],
+)
+def test_scales_that_cannot_be_learned_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        told_model(dict(low=1.0, high=4.0), **changes)

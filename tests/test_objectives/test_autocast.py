@@ -67,3 +67,39 @@ def test_gradients_arrive(method):
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     assert sum(bool(gradient.any()) for gradient in gradients) > 0.9 * len(gradients)
     torch.testing.assert_close(parts[True]['loss'].float(), parts[False]['loss'], rtol=0.2, atol=0.02)
+
+
+@pytest.mark.parametrize('method', ['sct', 'scd', 'meanflow', 'imf'])
+def test_derivative_and_embedding_stay_in_full_precision(monkeypatch, method):
+    """The slope is that without autocast, bit for bit, and no layer of an embedding computes in bfloat16."""
+    denoiser, objective = METHODS[method]
+    teacher = dict(checkpoint='not read here') if method == 'scd' else None
+    model = build(denoiser=denoiser, objective=objective, teacher=teacher).train()
+    if model.teacher is not None:
+        randomise(model.teacher.backbone, seed=1)
+    backbone, dtypes, slopes = model.denoiser.backbone, set(), []
+    for layer in (
+        *backbone.time_embed,
+        *(layer for embed in getattr(backbone, 'condition_embed', ()) for layer in embed),
+    ):
+        layer.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
+    blocks = []
+    backbone.input_blocks[0][0].register_forward_hook(lambda module, inputs, output: blocks.append(output.dtype))
+    tangent = model.objective.tangent
+
+    def measured(network, x, t, x_direction, t_direction):
+        slope = tangent(network, x, t, directions[0], t_direction)
+        slopes.append(slope)
+        return slope
+
+    directions = [torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(2))]
+    monkeypatch.setattr(model.objective, 'tangent', measured)
+    model.begin_step(4)
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            model(images, DataSample.of(label=torch.arange(6)), mode='loss')
+    assert dtypes == {torch.float32} and blocks[-1] == torch.bfloat16  # the rest of the network is in autocast
+    assert slopes[1].dtype == torch.float32
+    assert torch.equal(*slopes)

@@ -10,14 +10,15 @@ from torch.testing import assert_close
 
 from mmcm.curricula import AnnealingCurriculum
 from mmcm.denoisers import FlowMapDenoiser, GuidanceInputs
-from mmcm.objectives import ImprovedMeanFlow, MeanFlow, Networks, Shortcut, SolutionFlow
+from mmcm.noise.time_distributions import LogitNormalTimes
+from mmcm.objectives import ImprovedMeanFlow, MeanFlow, Networks, PixelMeanFlow, Shortcut, SolutionFlow
 from mmcm.objectives.flow_map import Batch
 from mmcm.samplers import FlowMapSampler
 from support.flow_maps import spread, two_times
 from support.parity import Fixture, ReplayedNoise
 
 PY, ZHUYU, CIFAR, FASTGEN = map(Fixture, ('meanflow_py', 'meanflow_zhuyu', 'meanflow_zhuyu_cifar', 'fastgen_meanflow'))
-IMF, SOFLOW, SHORTCUT = map(Fixture, ('imf_loss', 'soflow', 'shortcut'))
+IMF, PMF, SOFLOW, SHORTCUT = map(Fixture, ('imf_loss', 'pmf_loss', 'soflow', 'shortcut'))
 RTOL = 2e-5  # of the measurements, in float32
 
 
@@ -26,12 +27,15 @@ def assert_near(actual, expected, rtol=RTOL):
     assert_close(actual.detach().double(), expected.double(), rtol=0, atol=rtol * expected.abs().max().item())
 
 
-def evaluate(monkeypatch, objective, denoiser, fixture, case, labels=None, times=None, more=None, step=0, dtype=None):
+def evaluate(
+    monkeypatch, objective, denoiser, fixture, case, labels=None, times=None, more=None, step=0, dtype=None, noise=None
+):
     """Return what the objective returns for the images, times and noise of a case."""
     t, r = (fixture(case, 't'), fixture(case, 'r')) if times is None else times
     columns = [t, r, *(more or ())]
     objective.draw = lambda num: torch.stack(columns, dim=1)
-    noise = fixture('noise') if 'noise' in fixture else fixture(case, 'noise')
+    if noise is None:
+        noise = fixture('noise') if 'noise' in fixture else fixture(case, 'noise')
     monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([noise]))
     images = fixture('images')
     if dtype is not None:
@@ -132,10 +136,10 @@ class Guided(nn.Module):
     s0 = sin(V x + h s + (1 - 1 / w) g) + b + t p + t_min k + t_max m + E[y]; u = s0 + W x; v = sin(s0) + W2 x + b2.
     """
 
-    def __init__(self):
+    def __init__(self, fixture):
         super().__init__()
         for name in ('W', 'V', 'b', 'p', 's', 'g', 'k', 'm', 'E', 'W2', 'b2'):
-            setattr(self, name, nn.Parameter(IMF(f'model_{name}').clone()))
+            setattr(self, name, nn.Parameter(fixture(f'model_{name}').clone()))
         self.null_label = len(self.E) - 1
 
     def forward(self, x, t, labels, conditions):
@@ -154,7 +158,7 @@ def test_improved_mean_flow_is_the_authors(monkeypatch, case):
     objective = ImprovedMeanFlow(
         power=options['norm_p'], offset=options['norm_eps'], guidance_power=options['cfg_beta']
     )
-    denoiser = FlowMapDenoiser(dict(type=Guided), guided=True, velocity_head=True)
+    denoiser = FlowMapDenoiser(dict(type=Guided, fixture=IMF), guided=True, velocity_head=True)
     monkeypatch.setattr(objective, 'guidance_of', lambda batch: GuidanceInputs(*batch.more.unbind(1)))
     more = [IMF(case, name) for name in ('omega', 't_min', 't_max')]
     labels = IMF(case, 'labels_used').long()
@@ -165,6 +169,61 @@ def test_improved_mean_flow_is_the_authors(monkeypatch, case):
     assert_close(log['loss'][same], both[same], rtol=5e-5, atol=0)
     if same.all():
         assert_gradients(denoiser, log['loss'].mean(), IMF, case, rtol=5e-5)
+
+
+class Predicting(Guided):
+    """The toy network as one that returns images, from which the denoiser makes the velocities of the toy network."""
+
+    def forward(self, x, t, labels, conditions):
+        velocities = super().forward(x, t, labels, conditions)
+        return torch.cat([x, x], dim=1) - spread(t.clamp(min=0.05)[:, None]) * velocities
+
+
+@pytest.mark.parametrize('case', ['default', 'beta2_p05', 'noguide_fm', 'dropout', 'noise2', 'tr_uniform'])
+def test_pixel_mean_flow_is_the_authors(monkeypatch, case):
+    """Where a label is dropped, the program's derivative follows the velocity for the label, and ours for no label."""
+    options = {**dict(norm_p=1.0, norm_eps=0.01, cfg_beta=1.0, noise_scale=1.0), **PMF.meta['cases'][case]}
+    objective = PixelMeanFlow(power=options['norm_p'], offset=options['norm_eps'], guidance_power=options['cfg_beta'])
+    denoiser = FlowMapDenoiser(
+        dict(type=Predicting, fixture=PMF),
+        guided=True, velocity_head=True, prediction='x', noise_scale=options['noise_scale'],
+    )  # fmt: skip
+    monkeypatch.setattr(objective, 'guidance_of', lambda batch: GuidanceInputs(*batch.more.unbind(1)))
+    more = [PMF(case, name) for name in ('omega', 't_min', 't_max')]
+    labels = PMF(case, 'labels_used').long()
+    noise = PMF(case, 'noise') / options['noise_scale']  # which is part of the stored draw
+    log = evaluate(monkeypatch, objective, denoiser, PMF, case, labels, more=more, noise=noise, dtype=torch.float64)
+    same = (labels == PMF('labels')) | PMF(case, 'fm_mask')
+    both = PMF(case, 'loss_u_per_sample') + PMF(case, 'loss_v_per_sample')
+    assert same.sum() >= 5
+    assert_close(log['loss'][same], both[same].double(), rtol=5e-5, atol=0)
+    # The losses are nearly 1 by their weights: the errors of the measured velocities tell more.
+    target, t_minus_r = PMF(case, 'v_g').double(), (PMF(case, 't') - PMF(case, 'r')).double()
+    compound = PMF(case, 'u').double() + spread(t_minus_r[:, None]) * PMF(case, 'du_dt').double()
+    error = (compound - target).square().flatten(1).sum(1)
+    assert_close(log['error'][same], error[same], rtol=5e-5, atol=0)
+    head_error = (PMF(case, 'v').double() - target).square().flatten(1).sum(1)
+    assert_close(log['head_error'], head_error, rtol=5e-5, atol=0)
+    if same.all():
+        assert_gradients(denoiser, log['loss'].mean(), PMF, case, rtol=5e-5)
+
+
+@pytest.mark.parametrize('case', ['default', 'tr_uniform'])
+def test_times_of_pixel_mean_flow_are_the_authors_of_the_same_draws(case, monkeypatch):
+    """The images with r = t, its first ones, have the first draw; the others have both draws, the later one first."""
+    options = PMF.meta['cases'][case]
+    times = LogitNormalTimes(
+        mean=options.get('P_mean', -0.4), std=1.0, equal='first', uniform_ratio=0.1 * options.get('tr_uniform', False)
+    )
+    equal = torch.where(PMF(case, 'fm_mask'), 0.0, 1.0)
+    normal = torch.stack([PMF(case, 'draw_0'), PMF(case, 'draw_1')], dim=1)
+    uniform = [torch.stack([PMF(case, f'draw_{index}') for index in (2, 3, 4)])] if 'tr_uniform' in options else []
+    draws = iter([*uniform, equal])
+    monkeypatch.setattr(torch, 'randn', lambda *shape, **settings: normal)
+    monkeypatch.setattr(torch, 'rand', lambda *shape, **settings: next(draws))
+    found = times(6)
+    assert_close(found[:, 0], PMF(case, 't'), rtol=1e-6, atol=1e-7)
+    assert_close(found[:, 1], PMF(case, 'r'), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize('power', [0.5, 1.0, 2.0])

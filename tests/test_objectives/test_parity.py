@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mmcm.denoisers import KarrasDenoiser
 from mmcm.distances import L2
 from mmcm.objectives import (
     EDM,
@@ -17,7 +18,7 @@ from mmcm.objectives import (
     ProgressiveDistillation,
 )
 from mmcm.registry import OBJECTIVES
-from support.parity import Fixture, RawDenoiser, ReplayedNoise, toy_denoiser
+from support.parity import Fixture, RawDenoiser, ReplayedNoise, UncertainToyNetwork, toy_denoiser
 
 WEIGHTINGS = {
     'snr': dict(type='SNRWeighting'),
@@ -97,6 +98,32 @@ def test_diffusion_loss_is_edms(monkeypatch):
     loss.mean().backward()
     assert_close(loss.detach(), fixture('loss', 'elementwise').flatten(1).mean(1), rtol=5e-6, atol=0)
     check_gradients(online, fixture, 'loss')
+
+
+@pytest.mark.parametrize('case', ['loss_-0.4_1.0', 'loss_-0.8_1.6'])
+def test_diffusion_loss_with_uncertainty_is_edm2s(monkeypatch, case):
+    fixture, letters = Fixture('edm2_loss'), ('W', 'b', 'u', 'E', 'la', 'lb')
+    settings = fixture.meta['cases'][case]
+    weights = {letter: fixture(f'model_{letter}') for letter in letters}
+    online = KarrasDenoiser(
+        dict(type=UncertainToyNetwork, **weights), settings['sigma_data'], boundary=False, c_noise='log(sigma) / 4'
+    )
+    assert online.has_log_variance
+    monkeypatch.setattr(torch, 'randn', lambda num, **options: fixture(case, 'normal_sigma').flatten())
+    monkeypatch.setattr(torch, 'randn_like', ReplayedNoise([fixture('noise_unit')]))
+    levels = dict(type='LognormalLevels', mean=settings['P_mean'], std=settings['P_std'])
+    objective = EDM(levels=levels, uncertainty=True)
+    images, labels = fixture('images'), fixture('labels_onehot').argmax(1)
+    result = objective(Networks(online), images, labels, 0)
+    elementwise = fixture(case, 'elementwise').flatten(1)
+    assert_close(result['sigma'], fixture(case, 'sigma'), rtol=1e-6, atol=0)
+    assert_close(result['log_variance'], fixture(case, 'logvar'), rtol=5e-6, atol=1e-6)
+    assert_close(result['loss'].detach(), elementwise.mean(1), rtol=5e-6, atol=2e-6)
+    (result['loss'].mean() * elementwise.shape[1]).backward()  # EDM2 sums over the values of an image
+    for letter in letters:
+        expected = fixture(case, f'grad_{letter}')
+        gradient = getattr(online.backbone, letter).grad[: len(expected)]  # E here has a row for the null class
+        assert_close(gradient, expected, rtol=0, atol=2e-5 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize('case', CONSISTENCY)

@@ -7,6 +7,7 @@ from mmcm.samplers import EulerSampler, FlowMapSampler, HeunSampler, MultistepSa
 from mmcm.utils.errors import InputError
 from support.flow_maps import gaussian_flow_map
 from support.parity import ReplayedNoise
+from support.transformers import Transformer
 
 MEAN, STD = 0.3, 0.2
 
@@ -86,3 +87,46 @@ def test_only_solvers_follow_the_ode_and_only_flow_maps_are_told_where_steps_lea
 def test_steps_that_cannot_be_are_refused(options, match):
     with pytest.raises(InputError, match=match):
         FlowMapSampler(**options)
+
+
+@pytest.mark.parametrize('size, noise_scale', [('B', 1.0), ('H', 2.0)])
+@pytest.mark.parametrize('num_steps', [1, 2])
+@torch.no_grad()
+def test_samples_of_pmf_are_the_references(size, noise_scale, num_steps):
+    check_samples('pmf', f'generate_pmfDiT_{size}_16_{num_steps}', num_steps, noise_scale)
+
+
+@pytest.mark.parametrize('num_steps', [1, 2, 4])
+@torch.no_grad()
+def test_samples_of_imf_are_the_references(num_steps):
+    check_samples('imf', f'generate_{num_steps}', num_steps, 1.0)
+
+
+def check_samples(name, case, num_steps, noise_scale):
+    small = Transformer(name)
+    options = small.fixture.meta['cases'][case]
+    assert options['noise_scale'] == noise_scale and options['num_steps'] == num_steps
+    denoiser = small.denoiser(
+        noise_scale=noise_scale, guidance=options['omega'], interval=(options['t_min'], options['t_max'])
+    )
+    sampler = FlowMapSampler(num_steps, noise_scale=noise_scale)
+
+    def denoise(x, sigma, next_sigma):
+        return denoiser(x, sigma, small('labels'), next_sigma=next_sigma)
+
+    images = sampler(denoise, small(case, 'unit_noise'), randn_like=None)
+    expected = small(case, 'output')
+    torch.testing.assert_close(images, expected, rtol=0, atol=3e-5 * expected.abs().max().item())
+
+
+def test_one_step_does_not_depend_on_the_noise_scale_of_the_sampler():
+    small = Transformer('pmf')
+    denoiser = small.denoiser(noise_scale=2.0)
+    noise, labels = torch.randn(3, 3, 16, 16), small('labels')
+    images = [
+        FlowMapSampler(1, noise_scale=scale)(
+            lambda x, sigma, next_sigma: denoiser(x, sigma, labels, next_sigma=next_sigma), noise, None
+        )
+        for scale in (1.0, 2.0)
+    ]
+    assert torch.equal(*images)

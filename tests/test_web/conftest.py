@@ -44,7 +44,7 @@ def start_server():
 @pytest.fixture(scope='session')
 def models(tmp_path_factory):
     """Names of models for the pool: the shipped one, and tiny ones: with names of classes, without any, with Heun's
-    method, a slow one of three classes, and one of images that are no squares.
+    method, a slow one of three classes, one with a null class, and one of images that are no squares.
     """
     folder = tmp_path_factory.mktemp('models')
 
@@ -80,6 +80,17 @@ def models(tmp_path_factory):
                 sampler=dict(type='HeunSampler', num_steps=9),
             ),
             class_names=['cat', 'dog', 'hen'],
+        ),
+        flow_map=write(
+            'flow_map',
+            7,
+            dict(
+                denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1)),
+                sampler=dict(type='FlowMapSampler', num_steps=1),
+            ),
+        ),
+        guidable=write(
+            'guidable', 8, dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, null_class=True)))
         ),
         wide=write(
             'wide', 6, dict(denoiser=dict(type='KarrasDenoiser', backbone=dict(unconditional, image_size=(8, 12))))

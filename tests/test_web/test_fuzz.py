@@ -44,7 +44,7 @@ VALUES = (
     list(range(2000)),
 )
 DATA = dict(
-    sample=['digits', '3', 1, 1, 0.0, 0, 1, False],
+    sample=['digits', '3', 1, 1, 0.0, 0, 1, False, 1.0],
     interpolate=['digits', 0, 1, '3', '4', 2, 1],
     compare=['digits', 'diffusion', '1', 1, 0, 1],
     edit=['deblur', 'digits', '3', dict(background=None, layers=[], composite=None), 1, 0, 0, '', 2, 0.5, '1 2 1', 0.3],

@@ -35,8 +35,8 @@ def test_network_is_warmed_up_once_for_each_number_of_pictures(monkeypatch):
 
 
 def test_kinds_of_models_are_told_by_their_samplers(models):
-    pool = ModelPool([models.colour, models.diffusion, 'digits'], 'cpu')
-    assert pool.consistency_models() == ['colour', 'digits']
+    pool = ModelPool([models.colour, models.diffusion, models.flow_map, 'digits'], 'cpu')
+    assert pool.consistency_models() == ['colour', 'flow_map', 'digits']
     assert pool.diffusion_models() == ['diffusion']
 
 

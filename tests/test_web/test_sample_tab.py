@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from gradio_client.exceptions import AppError
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.utils.finite import NotFiniteError
 from mmcm.web.sample_tab import Estimates, level_in_words
+from mmcm.web.widgets import guidance_slider
+from support.digits import BACKBONE, build
 from support.web_grids import pixels, tiles
 
 SEED = 7
-ASKED = dict(model='digits', label='3', count=4, steps=1, power=0.0, seed=SEED, columns=2, live=False)
+ASKED = dict(model='digits', label='3', count=4, steps=1, power=0.0, seed=SEED, columns=2, live=False, guidance=1.0)
 
 
 def ask(client, **changes):
@@ -102,6 +105,10 @@ def test_models_without_classes_names_and_other_samplers(client, models):
         (dict(label=['1'] * 9), 'Class has to be one of the choices'),
         (dict(steps=2, power='low'), 'has to be a number'),
         (dict(live=None), 'true or false'),
+        (dict(guidance='much'), 'has to be a number'),
+        (dict(guidance=None), 'has to be a number'),
+        (dict(guidance=0.5), 'minimum value 1'),
+        (dict(guidance=100), 'maximum value 10'),
         (dict(steps=2, power=1.95), 'maximum'),
         (dict(model='nope'), 'not in the list of choices'),
     ],
@@ -112,6 +119,41 @@ def test_request_beyond_the_limits_is_refused_in_one_line(client, changes, messa
     told = str(error.value)
     assert message in told and '\n' not in told and 'Traceback' not in told
     assert ask(client)[0]  # and the server goes on
+
+
+def test_guidance_is_that_of_the_command_line(client, models):
+    own = ConsistencyModelInferencer(models.guidable, device='cpu')
+    images = {}
+    for scale in (1.0, 2.5):
+        path, words = ask(client, model='guidable', guidance=scale)
+        expected = pixels(own(4, 3, SEED, num_steps=1, guidance=scale))
+        images[scale] = tiles(path, 4, 2, 256).astype(int)
+        assert np.abs(images[scale] - expected).max() <= 1
+        assert f'{1 if scale == 1 else 2} network evaluation' in words
+    assert np.abs(images[1.0] - images[2.5]).max() > 10
+    path, _ = ask(client, guidance=2.5)  # of a model without a null class, whose slider is hidden
+    assert np.array_equal(tiles(path, 4, 2, 256), tiles(ask(client)[0], 4, 2, 256))
+
+
+def test_guidance_is_shown_for_the_models_that_can_be_guided(models):
+    sliders = {
+        name: guidance_slider(ConsistencyModelInferencer(getattr(models, name), device='cpu'))
+        for name in ('digits', 'colour', 'guidable')
+    }
+    assert {name: slider.visible for name, slider in sliders.items()} == dict(digits=False, colour=False, guidable=True)
+    assert {slider.value for slider in sliders.values()} == {1.0}
+    told = build(
+        denoiser=dict(type='KarrasDenoiser', backbone=dict(BACKBONE, num_conditions=1), guided=True, guidance=12)
+    )
+    slider = guidance_slider(SimpleNamespace(model=told))
+    assert (slider.visible, slider.minimum, slider.maximum, slider.value) == (True, 1.0, 12.0, 12.0)
+
+
+@pytest.mark.parametrize('scale', ['NaN', 'Infinity', '1e999', 'null', 'true', '[1]'])
+def test_guidance_that_is_no_number_is_refused(web, scale):
+    asked = json.dumps(list({**ASKED, 'model': 'guidable', 'guidance': 12345.5}.values())).replace('12345.5', scale)
+    status, told = web.call('sample', asked)
+    assert status != 200 or told['success'] is False, told
 
 
 @pytest.mark.parametrize('power', ['NaN', 'Infinity', '-1e999', '1e5', 'null'])
@@ -145,3 +187,10 @@ def test_live_steps_that_are_not_finite_are_no_black_pictures(digits):
     estimates.add(0, torch.zeros(2, 1, 8, 8))
     with pytest.raises(NotFiniteError):
         estimates.add(1, torch.full((2, 1, 8, 8), float('nan')))
+
+
+def test_flow_map_takes_steps_of_equal_length(client, models):
+    path, words = ask(client, model='flow_map', steps=2)
+    expected = pixels(ConsistencyModelInferencer(models.flow_map, device='cpu')(4, '3', SEED, num_steps=2))
+    assert np.abs(tiles(path, 4, 2, 256).astype(int) - expected).max() <= 1
+    assert '2 network evaluations each' in words

@@ -25,7 +25,7 @@ from support.web_server import PATIENCE, ROOT
 
 
 def test_nothing_is_written_but_in_the_temporary_folder(web, client):
-    client.predict('digits', '3', 4, 1, 0.0, 0, 2, False, api_name='/sample')
+    client.predict('digits', '3', 4, 1, 0.0, 0, 2, False, 1.0, api_name='/sample')
     assert list(web.home.rglob('*')) == list(web.cwd.rglob('*')) == []
     (own,) = web.tmp.iterdir()
     assert own.name.startswith('mmcm-web-') and list(own.rglob('*.png'))
@@ -38,7 +38,7 @@ def test_server_ends_though_a_step_is_drawn_that_has_no_end(start_server, tmp_pa
     config, weights, variables = own_network('endless', call)
     server = start_server(tmp_path / 'web', '--model', config, '--checkpoint', weights, **variables)
     assert server.line == f'The web demo is at {server.url} (Ctrl-C ends it)\n'
-    server.join('sample', '["own", "3", 1, 1, 0.0, 0, 1, false]', 'drawing')
+    server.join('sample', '["own", "3", 1, 1, 0.0, 0, 1, false, 1]', 'drawing')
     with server.messages('drawing'):
         while not begun.exists():
             time.sleep(0.05)
@@ -146,7 +146,7 @@ def test_every_answer_is_protected(web):
 def test_no_answer_names_a_place_on_the_disk(web):
     places = [str(ROOT), str(web.tmp), str(web.home), str(Path(tempfile.gettempdir()) / 'mmcm-web-'), 'pytest-of-']
     _, picture = web.upload(png_header(8, 8))
-    result = web.call('sample', '["colour", "", 1, 1, 0.0, 0, 1, false]')[1]
+    result = web.call('sample', '["colour", "", 1, 1, 0.0, 0, 1, false, 1]')[1]
     assert result['success'] and picture.startswith('files/')
     file = result['output']['data'][0]
     assert file['path'].startswith('files/')
@@ -158,9 +158,9 @@ def test_no_answer_names_a_place_on_the_disk(web):
 
 def test_long_texts_are_refused_and_not_repeated(web):
     for length, words in ((300, 'a class has to be'), (100_000, '2000 characters')):
-        _, told = web.call('sample', json.dumps(['digits', 'b' * length, 1, 1, 0.0, 0, 1, False]))
+        _, told = web.call('sample', json.dumps(['digits', 'b' * length, 1, 1, 0.0, 0, 1, False, 1.0]))
         assert words in json.dumps(told) and len(json.dumps(told)) < 2000
-    _, told = web.call('sample', json.dumps(['d' * 1900, '3', 1, 1, 0.0, 0, 1, False]))
+    _, told = web.call('sample', json.dumps(['d' * 1900, '3', 1, 1, 0.0, 0, 1, False, 1.0]))
     assert told['success'] is False and len(told['output']['error']) < 1100
     _, told = web.call('edit', json.dumps(['deblur', 'digits', '3', None, 1, 0, 0, '1' * 1900, 2, 0.5, 'x' * 900, 0.3]))
     assert told['success'] is False and len(told['output']['error']) < 300
@@ -306,7 +306,7 @@ def ended_before_its_end(web, counted):
     """Hold that what the block begins to draw is not drawn to its end: that would be 33 calls or more."""
     counted.calls.write_bytes(b'')
     yield
-    assert web.call('sample', '["digits", "3", 4, 1, 0.0, 0, 2, false]')[1]['success']  # drawn in the same thread
+    assert web.call('sample', '["digits", "3", 4, 1, 0.0, 0, 2, false, 1]')[1]['success']  # drawn in the same thread
     assert 1 <= counted.calls.stat().st_size < 30
 
 
@@ -332,7 +332,7 @@ def test_no_more_wait_than_was_said(web, counted):
     with ExitStack() as stack:
         web.join('sample', long_request(web, 'sample'), 'first')
         begin(stack.enter_context(web.messages('first')))
-        waiting = '["digits", "3", 1, 1, 0.0, 0, 1, false]'
+        waiting = '["digits", "3", 1, 1, 0.0, 0, 1, false, 1]'
         for session, address, expected in (('a', 1, 200), ('b', 1, 200), ('c', 1, 429), ('d', 2, 200), ('e', 3, 503)):
             status, told = web.join('sample', waiting, session, f'127.0.0.{address}')
             assert status == expected

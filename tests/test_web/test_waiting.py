@@ -3,8 +3,8 @@ import pytest
 pytest.importorskip('gradio')
 
 
-QUICK = '["digits", "3", 1, 1, 0.0, 0, 1, false]'
-SLOW = '["own", "dog", 1, 17, 0.0, 0, 1, false]'  # a second for each of 33 calls of the network
+QUICK = '["digits", "3", 1, 1, 0.0, 0, 1, false, 1]'
+SLOW = '["own", "dog", 1, 17, 0.0, 0, 1, false, 1]'  # a second for each of 33 calls of the network
 
 
 @pytest.mark.parametrize('data', [QUICK, SLOW])

@@ -4,9 +4,12 @@ import torch
 
 pytest.importorskip('gradio')
 
+from mmcm.apis.editing.request import TASKS
 from mmcm.utils.errors import InputError
+from mmcm.web.edit_tab import steps_of
 from mmcm.web.limits import Limits
 from mmcm.web.model_pool import ModelPool
+from mmcm.web.sample_tab import noise_in_words
 from mmcm.web.widgets import duration, label_choices, labels_of, page_grid, sampler_of_steps, steps_range, time_in_words
 
 
@@ -72,3 +75,17 @@ def test_grid_of_other_proportions_has_the_width_of_one_of_squares(height, width
     drawn = page_grid(torch.zeros(9, 3, height, width, dtype=torch.uint8), 3)
     square = page_grid(torch.zeros(9, 3, 24, 24, dtype=torch.uint8), 3)
     assert drawn.shape[1] <= square.shape[1] and drawn.shape[0] <= square.shape[0]
+
+
+def test_flow_map_takes_any_number_of_steps_and_edits_at_free_levels(models):
+    inferencer = ModelPool([models.flow_map], 'cpu').get('flow_map')
+    assert [sampler_of_steps(inferencer, number).num_steps for number in (1, 2, 5)] == [1, 2, 5]
+    assert steps_range(inferencer, Limits())['value'] == 1
+    tasks = {name for name, task in TASKS.items() if task.sigmas is not None}
+    assert tasks and not any(steps_of(inferencer, name).visible for name in tasks)  # their levels are given
+
+
+def test_live_text_names_no_level_where_there_is_no_image_yet(models):
+    first = ModelPool([models.flow_map], 'cpu').get('flow_map').sampler.first_sigma
+    assert noise_in_words(first) == 'noise alone'
+    assert noise_in_words(80.0) == 'noise of level **80**'

@@ -9,15 +9,17 @@ from mmcm.utils.errors import InputError
 from mmcm.zoo import ZooModel, catalog, config_files, find, find_config, list_models, list_recipes, root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDERS = ('consistency_models', 'edm')
+FOLDERS = ('consistency_models', 'edm', 'edm2')
 METHODS = (
     'consistency_distillation',
     'consistency_training',
     'ect',
     'edm',
+    'edm2',
     'ict',
     'meanflow',
     'photo_patches',
+    'pmf',
     'progressive_distillation',
     'scm',
     'shortcut',
@@ -38,7 +40,7 @@ CD = """
   Mirrors: [https://localhost/mirror/cd.pt]
   SHA256: abc
 Collections:
-- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md}
+- {Name: Consistency Models, Model Card: configs/a/MODEL_CARD.md, License: MIT}
 """
 
 
@@ -100,6 +102,7 @@ def test_metafile_entry_becomes_a_model(small_zoo):
             resolution=64,
             num_classes=1000,
             card='configs/a/MODEL_CARD.md',
+            license='MIT',
         )
     ]
 
@@ -159,7 +162,7 @@ def released():
 
 def test_the_zoo_lists_every_released_checkpoint():
     models = {model.name: model for model in list_models()}
-    assert len(released()) == 12
+    assert len(released()) == 25
     for entry in released():
         assert models[entry['Name']].weights == entry['Weights']
     assert models['ct_imagenet64'].sampler == {'indices': (0, 106), 'num_scales': 201}
@@ -182,11 +185,12 @@ def test_parameters_of_the_zoo_are_those_of_the_networks():
     import torch
 
     from mmcm.config import read_config
+    from mmcm.denoisers import without_velocity_head
     from mmcm.registry import MODELS
 
     sizes = {}
     for model in (*list_models(), *list_recipes()):
-        config = read_config(model.config).model.denoiser.backbone
+        config = without_velocity_head(read_config(model.config).model.denoiser)['backbone']
         if str(config) not in sizes:
             with torch.device('meta'):
                 network = MODELS.build(config)

@@ -28,7 +28,10 @@ def scores(card):
         if line.startswith('|')
     ]
     header, _, *rows = rows
-    return [(name, int(calls), dict(zip(header[2:], map(float, values)))) for name, calls, *values in rows]
+    return [
+        (name, int(calls), {key: float(value) for key, value in zip(header[2:], values) if value != '-'})
+        for name, calls, *values in rows
+    ]
 
 
 def test_every_model_with_weights_has_a_card():

@@ -62,7 +62,35 @@ def test_table_of_the_released_models_has_their_points_scores_and_addresses():
 
 def test_table_marks_scores_of_another_network():
     page = root() / 'configs' / 'scm' / 'README.md'
-    assert all(row[4].endswith(' *') for row in rows(page)[2:])
+    assert all(row[4].endswith(' *') for row in rows(page)[2:] if row[4] != '-')
+    assert sum(row[4] != '-' for row in rows(page)[2:]) == 4
+
+
+def test_methods_of_the_digits_follow_those_that_they_need(monkeypatch):
+    digits = load('reproduce_digits')
+    assert digits.in_order(['tcm', 'ct', 'cd']) == [['edm', 'ct'], ['ect', 'cd'], ['tcm']]
+    assert digits.in_order(['ct']) == [['ct']]
+    folder = Path('wd/seed1')
+    assert digits.teacher_options('tcm', folder) == [f'model.init_from={folder / "ect"}']
+    for method in digits.METHODS:
+        config = digits.read_config(method)
+        for option in digits.teacher_options(method, folder):
+            place, _, needed = option.partition('=')
+            found = config
+            for key in place.split('.'):
+                found = found[key]
+            assert found == f'work_dirs/{Path(needed).name}_1xb32_digits-8x8'
+
+
+def test_rows_of_other_methods_stay_in_a_table(tmp_path, monkeypatch):
+    digits = load('reproduce_digits')
+    page = tmp_path / 'page.md'
+    page.write_text(
+        '<!-- table begins -->\n| Method |\n| :-- |\n| `edm` | 1 |\n| `ct` | 2 |\n| `ct` | 3 |\n<!-- table ends -->'
+    )
+    monkeypatch.setattr(digits, 'RESULTS', page)
+    found = digits.with_kept_rows('table', '| Head |\n| --: |\n| `sct` | 5 |\n| `ct` | 4 |')
+    assert found.splitlines() == ['| Head |', '| --: |', '| `edm` | 1 |', '| `ct` | 4 |', '| `sct` | 5 |']
 
 
 def test_scripts_find_the_places_of_the_tables_that_they_write(tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ from mmcm.utils.errors import InputError
 from mmcm.utils.interrupts import Interrupted
 from mmcm.utils.npz import open_npz
 from mmcm.utils.progress import progress_bar
+from mmcm.utils.provenance import versions
 from mmcm.version import __version__
 
 SAVE_INTERVAL = 1.0  # seconds between writes of the journal, which wait for the disk
@@ -116,6 +117,7 @@ def pack(
             num_images=len(kept),
             num_corrupt=len(reasons),
             corrupt=reasons[:MOST_REASONS],
+            versions=versions(),
         )
         file.finish(labels, json.loads(json.dumps(notes, default=str)))
     transparency = dataset.transparency

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from mmcm.apis.editing.images import ImageLike, Place, open_image
 from mmcm.apis.editing.request import EditRequest, EditTask, Inpaint
 from mmcm.apis.editing.tasks import opened, square, whole
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.provenance import pixels_digest, sampling_record, task_settings
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.steps import sampler_from
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
@@ -106,6 +108,14 @@ class Plan:
             self.place,
             request.names,
             1 if self.tiles is None else len(self.tiles),
+            partial(
+                sampling_record,
+                self.inferencer,
+                request,
+                'edit',
+                task=task_settings(self.task),
+                image=pixels_digest(image),
+            ),
         )
 
     draw = renamed_member('draw', 'run')

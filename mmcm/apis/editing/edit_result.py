@@ -1,6 +1,6 @@
 """`EditResult`: the candidates of an edit, as grids and as files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class EditResult:
         place (Place, optional): Where the results belong in the user's image, if they do.
         names (list[str], optional): The name of the class of each candidate, its number where it has none.
         num_tiles (int): In how many tiles the image was edited.
+        record (Callable, optional): Returns the record of what made the images; see `SamplingResult`.
     """
 
     picture: Tensor
@@ -51,6 +52,7 @@ class EditResult:
     place: Place | None = None
     names: list[str] | None = None
     num_tiles: int = 1
+    record: Callable[[], dict] | None = None
     num_calls = renamed_member('num_calls', 'nfe')
 
     def __repr__(self) -> str:
@@ -67,6 +69,11 @@ class EditResult:
     def _repr_png_(self) -> bytes:
         """Return the grid as a PNG file, which notebooks show in place of the line."""
         return png_bytes(self.sheet())
+
+    @property
+    def provenance(self) -> dict | None:
+        """The record of what made the candidates; None if it is unknown."""
+        return None if self.record is None else self.record()
 
     @property
     def pasted(self) -> list[Image.Image] | None:
@@ -110,7 +117,7 @@ class EditResult:
         """Write the grid to a file (`out` has a suffix), or its images one by one into a folder; return the paths."""
         out = Path(out).expanduser()
         if check_out(out):
-            write_image(out, self.sheet())
+            write_image(out, self.sheet(), self.provenance)
             return [out]
         images = dict(picture=self.picture, known=self.known)
         if self.mask is not None:
@@ -118,13 +125,13 @@ class EditResult:
         for index, candidate in enumerate(self.candidates):
             label = '' if self.labels is None else f'_label{self.labels[index]}'
             images[f'candidate_{index:03d}{label}'] = candidate
-        paths = [out / f'{name}.png' for name in images]
+        paths, record = [out / f'{name}.png' for name in images], self.provenance
         for path, image in zip(paths, images.values()):
-            write_image(path, to_pixels(image))
+            write_image(path, to_pixels(image), record)
         if self.place is not None:
             for index, full_size in enumerate(self._full_size(self.place)):
                 paths.append(out / f'full_size_{index:03d}.png')
-                write_image(paths[-1], np.asarray(full_size))
+                write_image(paths[-1], np.asarray(full_size), record)
         return paths
 
     def _full_size(self, place: Place) -> Iterator[Image.Image]:

@@ -40,7 +40,7 @@ from mmcm.renamed import renamed_member
 from mmcm.samplers import Callback, Sampler
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
-from mmcm.version import __version__
+from mmcm.utils.provenance import versions
 from mmcm.visualization.grids import named_grid
 
 FORMAT = 1
@@ -269,7 +269,7 @@ def record(
         network_calls=inferencer.model.nfe(sampler),
         num_candidates=num_candidates,
         seed=seed,
-        versions=dict(mmcm=__version__, torch=torch.__version__),
+        versions=versions(),
         device=torch.cuda.get_device_name() if inferencer.device.type == 'cuda' else 'cpu',
         edits={name: dict(seconds=score.seconds, results=plain(score.summary())) for name, score in scores.items()},
     )

@@ -22,6 +22,7 @@ from mmcm.structures import DataSample
 from mmcm.utils.block_store import BlockStore
 from mmcm.utils.files import check_room
 from mmcm.utils.npz import open_npz
+from mmcm.utils.provenance import record_of
 
 __getattr__ = old_names(__name__)
 CHUNK = 4096  # images in memory while the file is written
@@ -102,7 +103,9 @@ def put_together(batches: Sequence[Path], origin: dict) -> ImageSet:
                 block[mine] = open_npz(batches[owner])['images'][rows[mine] - ends[owner]]  # counted from its end
             yield block
 
-    return ImageSet((len(order), *shape), blocks, labels[order].tolist() if len(labels) else None, origin)
+    return ImageSet(
+        (len(order), *shape), blocks, labels[order].tolist() if len(labels) else None, origin, record=record_of('test')
+    )
 
 
 def check_saving(paths: Sequence[Path], shape: tuple[int, int, int, int]) -> None:

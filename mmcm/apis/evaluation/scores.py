@@ -22,7 +22,6 @@ The file is JSON, written whole, with
 
 import json
 import math
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from mmcm.version import __version__
+from mmcm.utils.provenance import versions
 
 FORMAT = 1
 
@@ -132,13 +131,7 @@ def record(scores: Sequence[Score], config: Config, checkpoint: str | None = Non
         evaluator=plain(config.test_evaluator),
         fingerprints={prefix: parts for score in scores for prefix, parts in score.fingerprints.items()},
         titles={key: title for score in scores for key, title in score.titles.items()},
-        versions=dict(
-            mmcm=__version__,
-            torch=torch.__version__,
-            mmengine=mmengine.__version__,
-            numpy=np.__version__,
-            python=platform.python_version(),
-        ),
+        versions=dict(versions(), mmengine=mmengine.__version__),
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
         processes=get_world_size(),
         scores=plain(entries),

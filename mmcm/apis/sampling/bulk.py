@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from mmcm.apis.inferencer import ConsistencyModelInferencer
+from mmcm.apis.provenance import sampling_record
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.sampling import image_archives
 from mmcm.apis.sampling.image_archives import ImageSet, read_origin
@@ -199,7 +200,7 @@ class _Run:
             _check_room(self.unfinished(), self.blocks)
         self.inferencer.load()
         model = self.inferencer.model
-        self.origin['weights'] = digest(model.inference_denoiser.backbone.state_dict())
+        self.origin['weights'] = self.inferencer.weights_digest
         if model.guide is not None and 'guidance' in self.origin:
             self.origin['guide'] = digest(model.guide.denoiser.backbone.state_dict())
         _check_unfinished(self.unfinished(), self.blocks, self.journal, force)
@@ -223,8 +224,10 @@ class _Run:
             raise
         seconds = time.monotonic() - started
         written = self.unfinished() if self.rank == 0 else []
+        record = sampling_record(self.inferencer, self.request) if written else None
         for out in written:
-            images = ImageSet(self.shape, blocks.read, self.request.labels, self.origin_of(out), self.request.names)
+            origin, names = self.origin_of(out), self.request.names
+            images = ImageSet(self.shape, blocks.read, self.request.labels, origin, names, record)
             image_archives.write(out, images, self.columns)
         if self.rank == 0:
             blocks.remove()

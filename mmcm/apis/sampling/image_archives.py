@@ -1,13 +1,15 @@
 """Image archives: many images in an npz file, a zip file or a folder of PNGs, or one grid.
 
 Archives are written block by block, so the images need not fit into memory, and appear under their names only when they
-are whole. The same images make the same bytes. Each archive records the origin of its images.
+are whole. The same images make the same bytes. Each archive records the origin of its images, by which an interrupted
+request is continued; PNGs, and the origin of other archives, have the record of what made them, too
+(`mmcm.utils.provenance`).
 """
 
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from mmcm.utils.bounded import open_directory, open_plain, parse_json, read_json
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import appearing, make_folder, remove_leftovers
+from mmcm.utils.provenance import KEY, with_record
 from mmcm.visualization.grids import grid
 
 GRID_PIXELS = 2**26  # a larger grid is of no use to the eye
@@ -40,6 +43,7 @@ class ImageSet:
         labels (Sequence[int], optional): The class of each image; None for unconditional models.
         origin (dict): The request of the images, in plain values.
         names (Sequence[str], optional): The name of the class of each image, for captions.
+        record (Mapping, optional): What made the images; see `mmcm.apis.provenance.sampling_record`.
     """
 
     shape: tuple[int, int, int, int]
@@ -47,6 +51,16 @@ class ImageSet:
     labels: Sequence[int] | None
     origin: dict
     names: Sequence[str] | None = None
+    record: Mapping[str, Any] | None = None
+
+    @property
+    def notes(self) -> dict:
+        """The origin with the record, for archives of many images."""
+        return self.origin if self.record is None else {**self.origin, KEY: self.record}
+
+    def labelled(self, png: bytes, **more: Any) -> bytes:
+        """Return a PNG with the record, if there is one, and `more` entries in it."""
+        return png if self.record is None else with_record(png, {**self.record, **more})
 
 
 def write(path: Path, images: ImageSet, columns: int | None = None) -> None:
@@ -122,7 +136,7 @@ def _kind(path: Path) -> str:
 
 def _write_npz(path: Path, images: ImageSet) -> None:
     """Write `arr_0`, uint8 (N, H, W, C), and of conditional models `arr_1`, the labels, int64 (N,)."""
-    with _appearing(path) as part, _archive(part, images.origin) as archive:
+    with _appearing(path) as part, _archive(part, images.notes) as archive:
         with archive.open(zipfile.ZipInfo('arr_0.npy'), 'w', force_zip64=True) as file:
             header = dict(descr='|u1', fortran_order=False, shape=images.shape)
             np.lib.format.write_array_header_1_0(file, header)
@@ -134,7 +148,7 @@ def _write_npz(path: Path, images: ImageSet) -> None:
 
 
 def _write_zip(path: Path, images: ImageSet) -> None:
-    with _appearing(path) as part, _archive(part, images.origin) as archive:
+    with _appearing(path) as part, _archive(part, images.notes) as archive:
         for name, content in _png_files(images):
             archive.writestr(zipfile.ZipInfo(name), content)
 
@@ -151,7 +165,7 @@ def _write_folder(path: Path, images: ImageSet) -> None:
         for name, content in _png_files(images):
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_bytes(content)
-        (part / ORIGIN_FILE).write_bytes(_json(images.origin))
+        (part / ORIGIN_FILE).write_bytes(_json(images.notes))
 
 
 def _png_files(images: ImageSet) -> Iterator[tuple[str, bytes]]:
@@ -159,15 +173,15 @@ def _png_files(images: ImageSet) -> Iterator[tuple[str, bytes]]:
     names: list[str] = []
     with ThreadPoolExecutor() as pool:
         for block in images.blocks():
-            for content in pool.map(_png, block):
+            for content in pool.map(encode_png, block):
                 index = f'{len(names):08d}'
                 names.append(f'{index[:5]}/img{index}.png')
-                yield names[-1], content
+                yield names[-1], images.labelled(content, writer='grid-image', index=int(index))
     labels = None if images.labels is None else list(zip(names, images.labels))
     yield 'dataset.json', _json(dict(labels=labels))
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray) -> bytes:
     """Return an image (H, W, C), grey or RGB, as the content of a PNG file."""
     if pixels.shape[2] == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
@@ -181,7 +195,7 @@ def _write_grid(path: Path, images: ImageSet, columns: int | None) -> None:
     content = io.BytesIO()
     Image.fromarray(grid(tiles, columns, captions=images.names)).save(content, 'PNG', pnginfo=notes)
     with _appearing(path) as part:
-        part.write_bytes(content.getvalue())
+        part.write_bytes(images.labelled(content.getvalue(), writer='grid', columns=columns))
 
 
 def _json(value: Any) -> bytes:

@@ -121,13 +121,14 @@ def _state_dicts(content: Any, keys: tuple[str, ...], depth: int) -> Iterator[tu
         yield from _state_dicts(value, (*keys, key), depth + 1)
 
 
-def find_sets(content: Any, wanted: Mapping[str, Tensor] | None) -> list[WeightSet]:
+def find_sets(content: Any, wanted: Mapping[str, Tensor] | None, unused: tuple[str, ...] = ()) -> list[WeightSet]:
     """Return the sets of weights in a checkpoint that fit a network, in their order.
 
     Args:
         content (Any): Content of the checkpoint.
         wanted (Mapping[str, Tensor], optional): Weights of the network, for their names and shapes. None accepts every
             state dict, and removes known prefixes that all of its names share.
+        unused (tuple[str, ...]): Beginnings of names beside those of the network, which it makes no use of.
     """
     if isinstance(content, Mapping) and 'ema_state_dict' in content and isinstance(content.get('meta'), Mapping):
         # MMEngine's EMAHook saves the averages as `state_dict`, and the trained weights as `ema_state_dict`.
@@ -141,7 +142,7 @@ def find_sets(content: Any, wanted: Mapping[str, Tensor] | None) -> list[WeightS
             prefix = _known_prefix(tensors)
             found.append(WeightSet(_joined(place, prefix), {key[len(prefix) :]: each for key, each in tensors.items()}))
         else:
-            found += _sets_by_prefix(place, tensors, wanted)
+            found += _sets_by_prefix(place, tensors, wanted, unused)
     if wanted is not None:
         fitting = [
             each for each in found if all(value.shape == wanted[key].shape for key, value in each.weights.items())
@@ -206,7 +207,9 @@ def note(text: str) -> None:
         print(printable(text[:LINE]), file=sys.stderr)
 
 
-def _sets_by_prefix(place: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[WeightSet]:
+def _sets_by_prefix(
+    place: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], unused: tuple[str, ...]
+) -> list[WeightSet]:
     """Return a set for each prefix behind which `tensors` has all names of `wanted`."""
     if not wanted:
         return []
@@ -214,7 +217,8 @@ def _sets_by_prefix(place: str, tensors: Mapping[str, Tensor], wanted: Mapping[s
     prefixes = [key[: -len(longest)] for key in tensors if key == longest or key.endswith(f'.{longest}')]
     prefixes = [prefix for prefix in prefixes if all(prefix + key in tensors for key in wanted)]
     covered = {prefix + key for prefix in prefixes for key in wanted}
-    rest = [key for key in tensors if key not in covered and key not in BOOKKEEPING]
+    ignored = tuple(prefix + name for prefix in prefixes for name in unused)
+    rest = [key for key in tensors if key not in covered and key not in BOOKKEEPING and not key.startswith(ignored)]
     if rest and ('' in prefixes or 2 * len(covered) < len(tensors)):
         return []  # another network, a part of which has the names of this one
     return [

@@ -8,8 +8,10 @@ from mmengine.runner import Runner
 from mmcm.engine.resuming.loaded_checkpoint import fit_checkpoint
 from mmcm.engine.resuming.resumed_settings import Settings
 from mmcm.engine.steps import images_per_step, iterations_per_step
+from mmcm.models.training_rules import needs_normalized_weights
 from mmcm.registry import HOOKS
-from mmcm.utils.mmengine_compat import resume_option
+from mmcm.utils.errors import InputError
+from mmcm.utils.mmengine_compat import CountedByDeepSpeed, resume_option
 from mmcm.utils.model_wrappers import unwrapped
 
 
@@ -34,7 +36,16 @@ class AveragesHook(Hook):
             self.settings = Settings.of(runner, checkpoint)
 
     def before_train(self, runner: Runner) -> None:
-        """Give a resumed run the settings of its config, where the checkpoint had others; see `Settings`."""
+        """Give a resumed run the settings of its config, where the checkpoint had others; see `Settings`.
+
+        Raises:
+            InputError: If what `begin_step` writes to the weights would be lost.
+        """
+        if isinstance(runner.optim_wrapper, CountedByDeepSpeed) and needs_normalized_weights(runner.model):
+            raise InputError(
+                'the network has its weights normalised in place before each step, and DeepSpeed would replace them by '
+                'its own copy, so it cannot be trained with DeepSpeed: train with DDP.'
+            )
         if self.settings is not None:
             self.settings.restore(runner)
             self.settings = None

@@ -14,6 +14,7 @@ from mmcm.utils.files import make_folder
 from mmcm.utils.finite import NotFiniteError
 from mmcm.utils.images import write_image
 from mmcm.utils.model_wrappers import unwrapped
+from mmcm.utils.provenance import record_of, shown_source
 
 MAX_COST = 1000  # NFE times images
 COUNTED_ONCE = 64 * 64  # pixels
@@ -86,6 +87,8 @@ class SheetHook(Hook):
         path = Path(runner.work_dir) / self.name / self.file_name(runner)
         if is_main_process():
             make_folder(path.parent)
-            write_image(path, sheet)
+            config = shown_source(getattr(runner.cfg, 'filename', None))
+            facts = dict(config=config, iteration=runner.iter + 1, seed=runner.seed)
+            write_image(path, sheet, record_of('training', what=self.name, **facts))
             runner.visualizer.add_image(self.name, sheet, step=runner.iter + 1)
         return path

@@ -89,7 +89,7 @@ class TrajectoryHook(SheetHook):
         if sampler.num_steps >= FEWEST:
             return sampler
         if isinstance(sampler, FlowMapSampler):
-            return FlowMapSampler(self.columns, stochastic=sampler.stochastic)
+            return FlowMapSampler(self.columns, stochastic=sampler.stochastic, noise_scale=sampler.noise_scale)
         if not isinstance(sampler, MultistepSampler):
             return sampler
         lowest = sampler.sigma_min or SIGMA_MIN

@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mmcm.models.training_rules import needs_normalized_weights
 from mmcm.objectives.continuous_consistency import ContinuousConsistency
 from mmcm.objectives.improved_mean_flow import ImprovedMeanFlow
 from mmcm.objectives.mean_flow import MeanFlow
@@ -92,11 +93,19 @@ def check_shardable(model: nn.Module) -> None:
             'TruncatedConsistencyTuning keeps one of two networks frozen, and FSDP trains all weights of a unit or '
             'none, so it cannot be trained with FSDP: train with DDP.'
         )
+    if needs_normalized_weights(model):
+        raise InputError(
+            'the network has its weights normalised in place before each step, and FSDP would not keep what is written '
+            'to gathered weights, so it cannot be trained with FSDP: train with DDP.'
+        )
 
 
 @FUNCTIONS.register_module()
 def shard_denoisers(
-    module: nn.Module, recurse: bool, nonwrapped_numel: int, blocks: Sequence[str] = ('Block',)
+    module: nn.Module,
+    recurse: bool,
+    nonwrapped_numel: int,
+    blocks: Sequence[str] = ('Block', 'UNetBlock', 'TransformerBlock'),
 ) -> bool:
     """FSDP's policy for a model with averages: each denoiser is a unit of its own, and so are its blocks.
 

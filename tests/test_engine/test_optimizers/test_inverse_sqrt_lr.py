@@ -9,17 +9,20 @@ from mmcm.registry import PARAM_SCHEDULERS
 from mmcm.utils.errors import InputError
 from support.parity import Fixture
 
-FIXTURE = Fixture('ect_imagenet')
-CASES = [case for case in FIXTURE.meta['cases'] if case.startswith('lr_')]
+FIXTURES = {name: Fixture(name) for name in ('ect_imagenet', 'edm2_loss')}
+RAMPUP_IMAGES = dict(rampup_kimg=1000, rampup_Mimg=1_000_000)  # the unit of each program
+CASES = [(name, case) for name, each in FIXTURES.items() for case in each.meta['cases'] if case.startswith('lr_')]
 
 
-@pytest.mark.parametrize('case', CASES)
-def test_learning_rates_are_the_references(case):
-    settings = FIXTURE.meta['cases'][case]
-    steps = (FIXTURE(case, 'cur_nimg').double() / settings['batch_size']).tolist()
-    rampup = settings['rampup_kimg'] * 1000 / settings['batch_size']
+@pytest.mark.parametrize('name, case', CASES)
+def test_learning_rates_are_the_references(name, case):
+    fixture = FIXTURES[name]
+    settings = fixture.meta['cases'][case]
+    steps = (fixture(case, 'cur_nimg').double() / settings['batch_size']).tolist()
+    (rampup_images,) = [settings[key] * images for key, images in RAMPUP_IMAGES.items() if key in settings]
+    rampup = rampup_images / settings['batch_size']
     rates = [settings['ref_lr'] * inverse_sqrt_factor(step, settings['ref_batches'], rampup) for step in steps]
-    assert rates == pytest.approx(FIXTURE(case, 'lr').tolist(), rel=1e-12, abs=0)
+    assert rates == pytest.approx(fixture(case, 'lr').tolist(), rel=1e-12, abs=0)
 
 
 def build(**settings):

@@ -1,0 +1,15 @@
+_base_ = [
+    '../_base_/models/ddpmpp_faces-64x64.py',
+    '../_base_/datasets/ffhq_64x64.py',
+    '../_base_/objectives/edm.py',
+    '../_base_/schedules/edm_256.py',
+    '../_base_/default_runtime.py',
+]
+_base_.model.merge(_base_.pop('method'))
+checkpoint = 'edm_ffhq64_vp'
+train_dataloader = dict(batch_size=32)
+model = dict(
+    augmentation=dict(type='EDMAugmentation', probability=0.15),
+    denoiser=dict(backbone=dict(dropout=0.05)),
+    sampler=dict(num_steps=40),
+)

@@ -1,0 +1,41 @@
+"""Recognise bare files of weights, which say nothing of their network, by names and shapes."""
+
+from mmengine.config import Config
+from torch import nn
+
+from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.formats.foreign_weights import find_sets, state_dicts
+from mmcm.config import released_config
+from mmcm.denoisers import without_velocity_head
+from mmcm.registry import MODELS
+from mmcm.utils.meta_device import without_weights
+from mmcm.zoo import list_models
+
+SIGNATURES = dict(PMFTransformer='x_embedder.proj1.weight')  # a name that no other kind of network has
+
+
+def recognised_config(checkpoint: Checkpoint) -> Config | None:
+    """Return the config of the released network that the weights in `checkpoint` fit, None if they fit none.
+
+    Weights that were tuned further, such as those of FD-loss, fit the network that they come from.
+    """
+    if checkpoint.diffusers is not None:
+        return None
+    names = [name for _, tensors in state_dicts(checkpoint.content) for name in tensors]
+    kinds = [kind for kind, sign in SIGNATURES.items() if any(f'.{name}'.endswith(f'.{sign}') for name in names)]
+    for model in list_models() if kinds else ():
+        config = released_config(model)
+        denoiser = without_velocity_head(config.model.denoiser.to_dict())
+        if denoiser['backbone']['type'] in kinds:
+            with without_weights():  # names and shapes are all that is needed of it
+                network = MODELS.build(denoiser['backbone'])
+            if fits(checkpoint, network):
+                return config
+    return None
+
+
+def fits(checkpoint: Checkpoint, network: nn.Module) -> bool:
+    """Return whether a set of weights in `checkpoint` has the names and shapes of `network`."""
+    wanted = network.state_dict()
+    sets = find_sets(checkpoint.content, wanted, tuple(getattr(network, 'unused_weights', ())))
+    return any(all(each.weights[key].shape == value.shape for key, value in wanted.items()) for each in sets)

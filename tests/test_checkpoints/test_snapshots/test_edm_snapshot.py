@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmcm.apis import ConsistencyModelInferencer
+from mmcm.apis.convert import convert
+from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.cli.convert import main as convert_command
+from mmcm.denoisers import load_denoiser
+from mmcm.registry import MODELS
+from mmcm.utils.errors import InputError
+from support.hostile_snapshots import SNAPSHOT, dict_of, number, persistent, snapshot
+from support.parity import Fixture
+
+
+def denoiser_of(checkpoint):
+    """Return the denoiser that a checkpoint describes, with its weights."""
+    denoiser = MODELS.build(checkpoint.config['model']['denoiser']).eval()
+    load_denoiser(denoiser, checkpoint)
+    return denoiser
+
+
+def output(denoiser):
+    """Return what a denoiser makes of the measured input, and what the reference's network does."""
+    fixture = Fixture('edm_snapshot_tiny')
+    labels = fixture('labels_onehot').argmax(dim=1)
+    with torch.no_grad():
+        return denoiser(fixture('x'), fixture('sigma'), labels), fixture('output')
+
+
+def test_snapshot_is_the_network_of_the_reference():
+    found, expected = output(denoiser_of(Checkpoint(SNAPSHOT)))
+    torch.testing.assert_close(found, expected, rtol=0, atol=3e-5)
+
+
+def test_config_is_that_of_the_arguments_in_the_file():
+    config = Checkpoint(SNAPSHOT).config
+    denoiser = config['model']['denoiser']
+    assert denoiser['c_noise'] == 'log(sigma) / 4' and denoiser['boundary'] is False
+    assert denoiser['backbone'] == dict(
+        type='SongUNet',
+        image_size=8,
+        base_channels=4,
+        num_res_blocks=1,
+        attention_resolutions=(4,),
+        channel_mult=(1, 2),
+        in_channels=3,
+        out_channels=3,
+        num_classes=5,
+        dropout=0.13,
+        augment_dim=9,
+        null_class=False,
+        embedding='positional',
+        encoder='standard',
+        noise_mult=1,
+        resample_filter=(1, 1),
+    )
+    assert config['model']['sampler'] == dict(type='HeunSampler', num_steps=18)
+    assert Config.fromstring(Checkpoint(SNAPSHOT).config_text, '.py').model.denoiser.backbone.type == 'SongUNet'
+
+
+def test_arguments_that_are_not_given_have_the_defaults_of_the_program(tmp_path):
+    for name, changes in (('SongUNet', {}), ('DhariwalUNet', dict(label_dropout=number(1)))):
+        given = dict_of(img_resolution=number(64), label_dim=number(1000), **changes)
+        unet = persistent(name, _init_args=b')', _init_kwargs=given)
+        (tmp_path / 'x.pkl').write_bytes(snapshot(b'N', _modules=dict_of(model=unet)))
+        with pytest.raises(InputError, match='would have more than [0-9,]+ weights, and the file holds 0'):
+            _ = Checkpoint(tmp_path / 'x.pkl').config
+
+
+def test_weights_are_read_once(monkeypatch):
+    checkpoint = Checkpoint(SNAPSHOT)
+    assert checkpoint.config and checkpoint.num_weights
+    monkeypatch.setattr('mmcm.checkpoints.checkpoint.read_snapshot', None)
+    monkeypatch.setattr('mmcm.checkpoints.checkpoint.read_checkpoint', None)
+    assert output(denoiser_of(checkpoint))[0].isfinite().all()
+
+
+def test_converted_file_samples_the_same_bytes(tmp_path):
+    sha = convert(SNAPSHOT, tmp_path / 'x.safetensors', 'mmcm')
+    assert sha == convert(tmp_path / 'x.safetensors', tmp_path / 'y.safetensors', 'mmcm')
+    images = [
+        ConsistencyModelInferencer(path, device='cpu')(2, seed=1).images
+        for path in (SNAPSHOT, tmp_path / 'x.safetensors')
+    ]
+    assert all(np.array_equal(a, b) for a, b in zip(*images))
+
+
+@pytest.mark.parametrize(
+    'out, reason', [('folder', 'no counterpart'), ('x.pt', "OpenAI's program has no network like")]
+)
+def test_conversion_to_other_programs_is_refused_with_a_reason(tmp_path, capsys, out, reason):
+    with pytest.raises(SystemExit):
+        convert_command([str(SNAPSHOT), str(tmp_path / out), *(['--to', 'diffusers'] if out == 'folder' else [])])
+    error = capsys.readouterr().err
+    assert reason in error and 'SongUNet' in error and error.count('\n') == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_snapshot_is_a_start_and_a_teacher():
+    denoiser = Checkpoint(SNAPSHOT).config['model']['denoiser']
+    for changes in (
+        dict(init_from=str(SNAPSHOT)),
+        dict(init_from='teacher', teacher=dict(denoiser=denoiser, checkpoint=str(SNAPSHOT))),
+    ):
+        objective = dict(
+            type='ConsistencyDistillation' if 'teacher' in changes else 'ConsistencyTraining',
+            curriculum=dict(type='FixedCurriculum', num_scales=18, target_decay=0.95),
+            distance=dict(type='L2'),
+        )
+        model = MODELS.build(
+            dict(type='ConsistencyModel', denoiser=dict(denoiser, boundary=True), objective=objective, **changes)
+        )
+        model.init_weights()
+        weights = Checkpoint(SNAPSHOT).content['ema']
+        assert all(
+            torch.equal(value, weights[f'model.{key}']) for key, value in model.denoiser.backbone.state_dict().items()
+        )
+
+
+def test_kind_of_denoiser_is_compared_with_the_config(tmp_path):
+    denoiser = Checkpoint(SNAPSHOT).config['model']['denoiser']
+    other = MODELS.build(dict(denoiser, c_noise='250 log sigma'))
+    with pytest.raises(InputError, match='c_noise'):
+        load_denoiser(other, SNAPSHOT)

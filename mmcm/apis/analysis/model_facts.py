@@ -16,6 +16,8 @@ from mmcm.registry import MODELS, SAMPLERS
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import in_bytes
+from mmcm.utils.meta_device import without_weights
+from mmcm.utils.precision import auto_dtype
 
 
 class PeakBytes(TorchDispatchMode):
@@ -83,7 +85,7 @@ def model_facts(
         raise InputError(f'{model} is not the config of a ConsistencyModel.')
     source = str(checkpoint or config.get('checkpoint') or '') or None
     chosen = SAMPLERS.build(sampler_config(config.model.get('sampler'), source or '', sampler))
-    with torch.device('meta'):
+    with without_weights():
         built: ConsistencyModel = MODELS.build(inference_config(config.model)).eval()
     network = built.inference_denoiser.backbone
     if kind is None:

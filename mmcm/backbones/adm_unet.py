@@ -232,7 +232,8 @@ class ADMUNet(BaseModule):
             augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
         # Not in the dtype of autocast: all blocks depend on it, and rounding hides small changes of t, from which
         # continuous-time objectives learn (Lu & Song, 2024, arXiv 2410.11081). The layers are small.
-        with torch.autocast(x.device.type, enabled=False):
+        device = 'cpu' if x.is_meta else x.device.type  # autocast knows no meta device, on which FLOPs are counted
+        with torch.autocast(device, enabled=False):
             embedding = self._embedding(t, labels, augment_labels, conditions, dtype)
 
         h = x.to(dtype)

@@ -115,18 +115,25 @@ class Run:
     peak: float
 
 
-def run(command: Sequence[str], **environment: str) -> Run:
+# The kernel counts the peak of the process that starts a command as the command's own: a small one starts it.
+STARTER = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+wall = time.perf_counter() - started
+print(json.dumps([os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
+
+
+def run(command: Sequence[str]) -> Run:
     """Run a command to its end; a CalledProcessError if it fails."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
+    starter = [sys.executable, '-S', '-c', STARTER, *command]
+    done = subprocess.run(starter, check=True, stdout=subprocess.PIPE, text=True)
+    code, wall, cpu, size = json.loads(done.stdout)
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+    return Run(wall, cpu, size * (1 if sys.platform == 'darwin' else 1024) / 1e6)
 
 
 def peak() -> float:

@@ -85,7 +85,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         self.sampler_config = sampler_config(self.config.model.get('sampler'), self.checkpoint, sampler)
         self.sampler = SAMPLERS.build(self.sampler_config)
         super().__init__(self.config, self.checkpoint, self.device, SCOPE, show_progress=False)
-        self.dtype_is_chosen = chosen is None
+        self._dtype_is_auto = chosen is None
         num_weights = sum(weight.numel() for weight in self.model.inference_denoiser.backbone.parameters())
         self.dtype = auto_dtype(self.device, num_weights) if chosen is None else chosen
         names = self.config.get('class_names')
@@ -114,7 +114,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         One line on stderr warns of a precision that the processor emulates, or names the one that 'auto' has chosen.
         """
         if not self.loaded:
-            (tell_chosen if self.dtype_is_chosen else warn_if_emulated)(self.dtype, self.device)
+            (tell_chosen if self._dtype_is_auto else warn_if_emulated)(self.dtype, self.device)
             if self.dtype == torch.bfloat16:  # which has float32's range, so that no weight overflows
                 self.weights.read_as(self.dtype)
             load_denoiser(self.model.denoiser, self.weights, self.average, dtype=self.dtype)

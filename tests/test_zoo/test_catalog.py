@@ -243,3 +243,8 @@ def test_listing_the_zoo_needs_no_torch():
     code = 'import sys, mmcm.zoo as zoo; zoo.list_models(); print({"torch", "mmengine", "rich"} & set(sys.modules))'
     listed = subprocess.run([sys.executable, '-c', code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert listed.stdout.strip() == 'set()'
+
+
+def test_catalogue_is_the_same_without_libyaml(monkeypatch):
+    monkeypatch.setattr(catalog, 'LOADER', yaml.SafeLoader)
+    assert catalog._read_models.__wrapped__(root()) == (*catalog._read_models(root()),)

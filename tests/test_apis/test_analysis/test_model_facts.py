@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from mmcm.apis.analysis.model_facts import PeakBytes, described, model_facts
+from mmcm.utils import precision
 from mmcm.utils.errors import InputError
 from mmcm.zoo import find
 
@@ -53,3 +54,11 @@ def test_config_without_a_model_is_refused(tmp_path):
         model_facts(str(tmp_path / 'none.py'))
     with pytest.raises(InputError, match='batch_size'):
         model_facts('digits', 0)
+
+
+def test_auto_is_the_precision_that_the_inferencer_would_choose(monkeypatch):
+    assert model_facts('digits', dtype='auto')['dtype'] == 'float32'
+    monkeypatch.setattr(precision, 'LARGE', 1)
+    monkeypatch.setattr(precision, 'fastest_dtype', lambda device: torch.bfloat16)
+    facts = model_facts('digits', dtype='auto')
+    assert facts['dtype'] == 'bfloat16' and facts == model_facts('digits', dtype='bfloat16')

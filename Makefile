@@ -31,7 +31,7 @@ help:  ## Show this list.
 
 demo: $(VENV)/.installed-demo  ## Generate digits with the model that comes with the package, into outputs/demo.png.
 	$(BIN)/python demo/mmagic_inference_demo.py --model-name consistency_models \
-	    --model-config configs/digits/cd_1xb32_digits-8x8.py --label 0 1 2 3 4 5 6 7 8 9 \
+	    --model-config configs/mnist/ect-finetune_1xb32_mnist-28x28.py --label 0 1 2 3 4 5 6 7 8 9 \
 	    --extra-parameters num_images=100 columns=10 --result-out-dir outputs/demo.png --force
 
 # The tensors of the tests are too small for threads to help: one worker per core, one thread per worker.

@@ -18,7 +18,7 @@ EPS = 1e-6  # what RMS normalisation adds to the mean square
 
 
 class Linear(nn.Module):
-    """A linear layer under the name `_flax_linear`, with weights from N(0, `gain`^2 / in_features) and no offset."""
+    """A linear layer under the name `_flax_linear`, its weights of deviation `gain` / sqrt(in_features)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, gain: float = 1.0) -> None:
         super().__init__()

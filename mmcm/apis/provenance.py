@@ -66,9 +66,15 @@ def task_settings(task: Any) -> dict[str, Any] | None:
     """Return the name and the settings of the task of an edit; images in them by their type. None for no task."""
     if task is None:
         return None
-    plain = (bool, int, float, str, tuple, list)
-    settings = {name: value if isinstance(value, plain) else type(value).__name__ for name, value in vars(task).items()}
-    return dict(type=type(task).__name__, **{name: value for name, value in settings.items() if value != 'NoneType'})
+    settings = {name: plain_setting(value) for name, value in vars(task).items() if value is not None}
+    return dict(type=type(task).__name__, **settings)
+
+
+def plain_setting(value: Any) -> Any:
+    """Return a setting of a task for a record: numbers of a list as floats, whichever they were given as."""
+    if isinstance(value, (tuple, list)):
+        return [float(each) if isinstance(each, int) and not isinstance(each, bool) else each for each in value]
+    return value if isinstance(value, (bool, int, float, str)) else type(value).__name__
 
 
 def listed(values: Any) -> Any:

@@ -14,6 +14,7 @@ WRITING = {
     'analyze neighbours': (['x.npz', DIGITS, '--out'], '.png'),
     'analyze seeds': (['--row', 'digits', '--out'], '.png'),
     'average': (['run', '--sigma-rel', '0.05', '--out'], '.safetensors'),
+    'config': ([DIGITS, '--out'], '.py'),
     'convert': (['digits', '--out'], '.safetensors'),
     'edit interpolate': (['--model', 'digits', '--out'], '.png'),
     'edit stroke': (['--model', 'digits', '--img', 'photo.png', '--out'], '.png'),
@@ -22,11 +23,12 @@ WRITING = {
     'new': (['images', '--out'], '.py'),
     'pack': (['DigitsDataset', '--out'], '.npz'),
     'publish': (['--model', 'run', '--out'], '.safetensors'),
+    'reproduce': (['picture.png', '--out'], '.png'),
     'score-edits': (['--model', 'digits', '--out'], '.json'),
     'statistics': ([DIGITS, '--out'], '.npz'),
     'test': ([DIGITS, 'digits', '--work-dir', 'work', '--out'], '.json'),
 }  # yapf: disable
-ELSEWHERE = {'download', 'train', 'web', 'zoo'}  # their own folders, a cache, or nothing
+ELSEWHERE = {'download', 'info', 'train', 'web', 'zoo'}  # their own folders, a cache, or nothing
 SLOWER = {'sample', 'search', 'lsun'}  # tested with what they do
 
 

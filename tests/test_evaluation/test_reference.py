@@ -344,12 +344,12 @@ def test_published_statistics_have_names(tmp_path, server, monkeypatch):
 
 
 def test_published_statistics_are_those_of_the_evaluator():
-    assert set(PUBLISHED) == {'imagenet64', 'lsun_bedroom256', 'lsun_cat256'}
+    assert set(PUBLISHED) == {'imagenet64', 'imagenet256', 'imagenet512', 'lsun_bedroom256', 'lsun_cat256'}
     assert all(address.startswith('https://') and address.endswith('.npz') for address in PUBLISHED.values())
 
 
 def test_names_that_nobody_has_published_are_told_those_that_are():
-    with pytest.raises(InputError, match='no file imagenet128: .* imagenet64, lsun_bedroom256, lsun_cat256'):
+    with pytest.raises(InputError, match=f'no file imagenet128: .* {", ".join(PUBLISHED)}'):
         Reference('imagenet128', EXTRACTOR)
 
 

@@ -282,7 +282,7 @@ def long_request(web, tab):
     """Return the data of an event that samples slowly: 33 or more network calls, of a second each."""
     slow = 'own'
     if tab == 'sample':
-        asked = [slow, 'dog', 30, 17, 0.0, 0, 10, True]
+        asked = [slow, 'dog', 30, 17, 0.0, 0, 10, True, 1]
     elif tab == 'edit':
         picture = io.BytesIO()
         Image.new('RGB', (32, 32)).save(picture, 'png')

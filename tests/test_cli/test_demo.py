@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mmcm.cli.demo import main
 from mmcm.cli.edit import main as edit
 from support.digits import BACKBONE, build, model_config, write_config
 from support.file_server import Server
+from support.pictures import pixels
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,8 +190,7 @@ def test_downloaded_checkpoint_draws_like_the_file(tiny, tmp_path, server: Serve
     server.content = tiny[1].read_bytes()
     main(arguments(tiny[0], server.url, tmp_path / 'url.png'))
     main(arguments(*tiny, tmp_path / 'file.png'))
-    url, file = (Image.open(tmp_path / name) for name in ('url.png', 'file.png'))  # whose records name the model
-    assert url.size == file.size and url.tobytes() == file.tobytes()
+    assert pixels(tmp_path / 'url.png') == pixels(tmp_path / 'file.png')  # their records name the model
 
 
 def test_unknown_zoo_name_is_answered_with_the_nearest(capsys, tiny, tmp_path):

@@ -9,6 +9,7 @@ from mmcm.apis import ConsistencyModelInferencer
 from mmcm.utils.errors import InputError
 from mmcm.zoo import list_models
 from support.digits import BACKBONE, build, model_config, write_config
+from support.pictures import pixels
 
 FAMILY = 'consistency_models'
 CONFIG = 'configs/digits/cd_1xb32_digits-8x8.py'
@@ -34,7 +35,7 @@ def test_config_and_checkpoint(inferencer, tmp_path):
     assert same(images, drawing)
     assert result['fake_img'].shape == (3, 8, 8) and result['gt_label'].tolist() == [3]
     drawing.save(tmp_path / 'ours.png')
-    assert (tmp_path / 'three.png').read_bytes() == (tmp_path / 'ours.png').read_bytes()
+    assert pixels(tmp_path / 'three.png') == pixels(tmp_path / 'ours.png')
 
 
 @pytest.mark.parametrize(

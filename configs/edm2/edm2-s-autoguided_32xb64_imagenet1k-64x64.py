@@ -4,6 +4,7 @@ model = dict(
     guidance=dict(
         scale=1.7,
         checkpoint='work_dirs/edm2-xs_32xb64_imagenet1k-64x64/iter_65536.pth',
+        average='sigma_rel=0.1',
         denoiser=dict(backbone=dict(base_channels=128)),
     )
 )

@@ -19,6 +19,7 @@ from mmcm.denoisers import TruncatedDenoiser, load_denoiser, without_velocity_he
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
+from mmcm.utils.fixed_precision import float32_keys
 from mmcm.utils.meta_device import without_weights
 from mmcm.version import __version__
 from mmcm.zoo import lookup, released_sampler
@@ -64,7 +65,7 @@ def convert(
             'convert to mmcm.'
         )
     load_denoiser(denoiser, checkpoint, average)
-    weights = in_dtype(denoiser.backbone.state_dict(), getattr(torch, dtype))
+    weights = in_dtype(denoiser.backbone.state_dict(), getattr(torch, dtype), float32_keys(denoiser.backbone))
     sha = digest(weights)
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))

@@ -30,6 +30,7 @@ from mmcm.utils.batches import Batches
 from mmcm.utils.checks import check_count, check_flag, has_length
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import check_given
+from mmcm.utils.fixed_precision import float32_keys
 from mmcm.utils.images import to_pil
 from mmcm.utils.meta_device import without_weights
 from mmcm.utils.mmengine_bases import BaseInferencer
@@ -115,7 +116,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         """
         if not self.loaded:
             (tell_chosen if self._dtype_is_auto else warn_if_emulated)(self.dtype, self.device)
-            if self.dtype == torch.bfloat16:  # which has float32's range, so that no weight overflows
+            # bfloat16 has float32's range, so that no weight overflows.
+            if self.dtype == torch.bfloat16 and not float32_keys(self.model.inference_denoiser):
                 self.weights.read_as(self.dtype)
             load_denoiser(self.model.denoiser, self.weights, self.average, dtype=self.dtype)
             self.weights.release()

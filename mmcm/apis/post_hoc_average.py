@@ -17,6 +17,7 @@ from mmcm.models.post_hoc_ema import Profile, fit_profile
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.finite import in_dtype
+from mmcm.utils.fixed_precision import float32_keys
 
 # A term with a smaller coefficient changes no digit of a float32 sum.
 SMALLEST = 1e-9
@@ -71,7 +72,9 @@ def average_run(
     terms = [term for term in zip(saved, fit.coefficients.tolist()) if abs(term[1]) > SMALLEST]
     final = next(average.checkpoint for average in saved if average.profile.time == last)
     weights = _sum(terms, final)
-    write_published(out, in_dtype(weights, dtype), final, f'sigma_rel={sigma_rel:g}')
+    network = network_of(final)
+    kept = set() if network is None else float32_keys(network)
+    write_published(out, in_dtype(weights, dtype, kept), final, f'sigma_rel={sigma_rel:g}')
     return PostHocAverage(int(wanted.time), len(terms), fit.error)
 
 

@@ -15,6 +15,7 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.files import make_folder
 from mmcm.utils.finite import in_dtype
+from mmcm.utils.fixed_precision import float32_keys
 from mmcm.utils.meta_device import without_weights
 from mmcm.version import __version__
 
@@ -36,7 +37,8 @@ def publish(
         check_numbers(weights, checkpoint.path)
     else:
         check_weights(network, weights, checkpoint.path)
-    write_published(out, in_dtype(weights, dtype), checkpoint, average or used or '')
+    kept = set() if network is None else float32_keys(network)
+    write_published(out, in_dtype(weights, dtype, kept), checkpoint, average or used or '')
     return out
 
 

@@ -185,7 +185,7 @@ def request_of(inferencer: ConsistencyModelInferencer, record: dict[str, Any]) -
         record['batch_size'],
         clip=record['clip'],
         sampler=sampler_of(record),
-        guidance=guidance.get('scale'),
+        guidance=guidance.get('scale', 1.0),
         guidance_interval=guidance.get('interval'),
     )
 
@@ -212,7 +212,7 @@ def drawn_again(inferencer: ConsistencyModelInferencer, request: SampleRequest, 
                 record['batch_size'],
                 columns,
                 record['clip'],
-                guidance=guidance.get('scale'),
+                guidance=guidance.get('scale', 1.0),
                 guidance_interval=guidance.get('interval'),
             )
         elif writer == 'sheet':

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmcm.backbones.adm_unet import check_halvings, has_tangent
+from mmcm.backbones.conditioning import check_labels, class_vectors
 from mmcm.backbones.edm2_blocks import Block
 from mmcm.backbones.magnitude_preserving import (
     MPConv,
@@ -30,6 +31,7 @@ from mmcm.utils.checks import check_count, check_positive
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, height_and_width, plain_size
 from mmcm.utils.mmengine_bases import BaseModule
+from mmcm.utils.precision import without_autocast
 
 
 @MODELS.register_module()
@@ -161,23 +163,16 @@ class EDM2UNet(BaseModule):
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`.
         """
-        if (labels is None) != (self.num_classes is None):
-            raise InputError(
-                f'labels are needed: the network is class-conditional with {self.num_classes} classes.'
-                if labels is None
-                else 'labels were given, but the network is unconditional. Leave them out.'
-            )
+        check_labels(labels, self.num_classes)
         one_hot = None
         if labels is not None and self.num_classes is not None:
-            # The null label has the index behind the classes, and so a row of zeros.
-            classes = torch.arange(self.num_classes, device=x.device)
-            one_hot = labels if labels.is_floating_point() else labels[:, None] == classes
+            one_hot = class_vectors(labels, self.num_classes, x.dtype)
         return self.unet(x, t, one_hot)
 
     def log_variance(self, t: Tensor) -> Tensor:
         """Return u(t) for `t` (N,), as in `forward`: (N,), in float32."""
-        features = self.logvar_fourier(t)
-        return self.logvar_linear(features).squeeze(1).float()
+        with without_autocast(t.device):
+            return self.logvar_linear(self.logvar_fourier(t)).squeeze(1).float()
 
     def normalize_weights(self) -> None:
         """Normalise all weights that are trained, in place: forced weight normalisation, before each training step."""
@@ -260,11 +255,12 @@ class UNet(nn.Module):
         """Return F(x, t) for `x` (N, C, H, W), `t` (N,) and one-hot or mixed classes (N, K)."""
         weight: Any = self.emb_noise.weight  # where FSDP shards parameters, a tensor
         dtype = weight.dtype
-        embedding = self.emb_noise(self.emb_fourier(t).to(dtype))
-        if one_hot is not None and self.emb_label is not None:
-            labels = self.emb_label(one_hot.to(dtype) * math.sqrt(one_hot.shape[1]))
-            embedding = mp_sum(embedding, labels, self.label_balance)
-        embedding = mp_silu(embedding)
+        with without_autocast(x.device):  # as in ADMUNet: rounding hides small changes of t
+            embedding = self.emb_noise(self.emb_fourier(t).to(dtype))
+            if one_hot is not None and self.emb_label is not None:
+                labels = self.emb_label(one_hot.to(dtype) * math.sqrt(one_hot.shape[1]))
+                embedding = mp_sum(embedding, labels, self.label_balance)
+            embedding = mp_silu(embedding)
 
         h = torch.cat([x.to(dtype), torch.ones_like(x[:, :1], dtype=dtype)], dim=1)
         skips = []

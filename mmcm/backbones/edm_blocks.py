@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcm.utils.errors import InputError
+from mmcm.utils.fixed_precision import Float32Buffers
 
 MAX_GROUPS, GROUP_CHANNELS = 32, 4  # groups of a normalisation, which have at least so many channels
 BOX = (1, 1)  # filter that averages neighbours
@@ -166,7 +167,7 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, eps)
 
 
-class FourierEmbedding(nn.Module):
+class FourierEmbedding(Float32Buffers):
     """Cosines and sines at random frequencies, which are drawn once (Tancik et al., 2020, arXiv 2006.10739).
 
     Args:
@@ -182,7 +183,7 @@ class FourierEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """Return cosines, then sines, of `t` (N,): (N, channels), float32."""
-        angles = 2 * math.pi * t.float()[:, None] * self.freqs.float()
+        angles = 2 * math.pi * t.float()[:, None] * self.freqs
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 

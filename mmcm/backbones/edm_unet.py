@@ -16,6 +16,7 @@ from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, plain_size
 from mmcm.utils.mmengine_bases import BaseModule
+from mmcm.utils.precision import without_autocast
 
 
 class EDMUNet(BaseModule):
@@ -171,7 +172,8 @@ class EDMUNet(BaseModule):
         dtype = map_layer0.weight.dtype
         if augment_labels is None and self.augment_dim is not None and self.training:
             augment_labels = t.new_zeros(len(t), self.augment_dim)  # DDP wants a gradient for every parameter
-        embedding = self._embedding(t, labels, augment_labels, dtype)
+        with without_autocast(x.device):  # as in ADMUNet: rounding hides small changes of t
+            embedding = self._embedding(t, labels, augment_labels, dtype)
         h = pyramid = x.to(dtype)
         skips: list[Tensor] = []
         for layer in self.enc.values():

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcm.utils.fixed_precision import Float32Buffers
+
 EPSILON = 1e-4  # keeps the gradient of a vector of zeros finite
 SILU_MAGNITUDE = 0.596  # sqrt(E[silu(x)^2]) for x ~ N(0, 1)
 
@@ -71,7 +73,7 @@ def _filter(x: Tensor, taps: Sequence[float]) -> tuple[Tensor, int]:
     return torch.outer(line, line).expand(x.shape[1], 1, -1, -1), (len(line) - 1) // 2
 
 
-class MPFourier(nn.Module):
+class MPFourier(Float32Buffers):
     """sqrt(2) cos(x f + p) with random frequencies f and phases p, which are not trained (Eq. 75).
 
     Args:
@@ -92,7 +94,7 @@ class MPFourier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of `x` (N,): (N, `num_channels`), in float32."""
         # In float32 whatever the network's precision: frequencies of half precision would be wrong by periods.
-        angles = x.float()[:, None] * self.freqs.float() + self.phases.float()
+        angles = x.float()[:, None] * self.freqs + self.phases
         return math.sqrt(2) * angles.cos()
 
 

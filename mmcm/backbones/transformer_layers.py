@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mmcm.backbones.adm_unet import sinusoidal_embedding
 from mmcm.backbones.rotary import rotate
+from mmcm.utils.precision import without_autocast
 
 FREQUENCIES = 256  # features of a number before its embedding
 EPS = 1e-6  # what RMS normalisation adds to the mean square
@@ -42,7 +43,7 @@ class NumberEmbedding(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Embed `values` (N,): (N, channels), in the dtype of the weights, whatever that of autocast is."""
         first: Any = self.mlp[0]
-        with torch.autocast(values.device.type, enabled=False):  # as in ADMUNet: rounding hides small steps
+        with without_autocast(values.device):  # as in ADMUNet: rounding hides small steps
             return self.mlp(sinusoidal_embedding(values, FREQUENCIES).to(first._flax_linear.weight.dtype))
 
 

@@ -16,6 +16,7 @@ from mmcm.checkpoints.read import read_checkpoint
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError, first_of
 from mmcm.utils.finite import is_finite
+from mmcm.utils.fixed_precision import float32_keys
 
 DTYPES = frozenset(
     (
@@ -145,10 +146,17 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str |
 
 
 def assign_weights(module: nn.Module, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> None:
-    """Load `weights`, which `check_weights` has passed, into `module`, on the meta device as `dtype`."""
+    """Load `weights`, which `check_weights` has passed, into `module`.
+
+    On the meta device they become `dtype`, but for those of `float32_keys`.
+    """
     on_meta = any(tensor.is_meta for tensor in module.state_dict().values())
     if on_meta:
-        weights = {key: value.to(dtype) if value.is_floating_point() else value for key, value in weights.items()}
+        exact = float32_keys(module)
+        weights = {
+            key: value.to(torch.float32 if key in exact else dtype) if value.is_floating_point() else value
+            for key, value in weights.items()
+        }
     training = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
     module.load_state_dict(weights, assign=on_meta)
     for key, parameter in module.named_parameters():

@@ -20,6 +20,9 @@ def frozen(module: Network) -> Network:
 def update_ema(average: nn.Module, online: nn.Module, decay: float) -> None:
     """Move the parameters of `average` towards those of `online`: average := decay average + (1 - decay) online."""
     torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in online.parameters()], 1 - decay)
+    if decay == 0:  # a copy: what is not trained, such as random frequencies, may be of another network before
+        for mine, theirs in zip(average.buffers(), online.buffers()):
+            mine.copy_(theirs)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class PixelMeanFlow(ImprovedMeanFlow):
 
     V and its target v are as in `ImprovedMeanFlow`, with u = (z - x) / t and v = (z - x0) / t, in which t is 0.05 at
     least. The distance is between x0 and the image z - t u, weighted as the errors are, and of times below
-    `perceptual_max_time` alone: above, the image is far from x0. The paper's second distance, of features of ConvNeXt,
+    `distance_max_time` alone: above, the image is far from x0. The paper's second distance, of features of ConvNeXt,
     is not there.
 
     Args:

@@ -1,6 +1,6 @@
 """Checks that tensors are finite, with errors that say how to go on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -38,13 +38,13 @@ def check_given(name: str, values: Tensor) -> None:
         raise InputError(f'{name} {NOT_FINITE}.')
 
 
-def in_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return `weights` as `dtype`.
+def in_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype, kept: Collection[str] = ()) -> dict[str, Tensor]:
+    """Return `weights` as `dtype`, but for those whose names are in `kept`.
 
     Raises:
         InputError: If some overflow. Weights that were not finite before are refused by the reader.
     """
-    cast = {name: value.to(dtype) for name, value in weights.items()}
+    cast = {name: value if name in kept else value.to(dtype) for name, value in weights.items()}
     lost = [name for name, value in cast.items() if value.dtype != weights[name].dtype and not is_finite(value)]
     if lost:
         name = str(dtype).removeprefix('torch.')

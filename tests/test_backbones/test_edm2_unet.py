@@ -156,8 +156,14 @@ def test_network_computes_in_its_own_precision_and_any_memory_format():
     assert_close(double.float(), expected, rtol=0, atol=1e-4)  # frequencies and angles stay in single precision
     half = small().bfloat16().eval()(x, t, labels)
     assert half.dtype == torch.float32 and (half - expected).abs().max() < 0.1
+    embedded = []
+    network.unet.enc['8x8_block0'].register_forward_pre_hook(lambda module, inputs: embedded.append(inputs[1]))
+    network(x, t, labels)
     with torch.autocast('cpu', torch.bfloat16):
         assert (network(x, t, labels) - expected).abs().max() < 0.1
+        log_variance = network.log_variance(t)
+    assert torch.equal(*embedded)  # of time and class, in float32 in both cases
+    assert torch.equal(log_variance, network.log_variance(t))
 
 
 def test_recomputed_activations_give_the_same_gradients():

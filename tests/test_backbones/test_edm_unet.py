@@ -163,3 +163,16 @@ def test_flow_map_is_refused_for_a_network_of_one_time():
 def test_blocks_are_units_of_sharded_training():
     network = MODELS.build(dict(TINY))
     assert all(shard_denoisers(block, False, 1) for block in network.modules() if isinstance(block, UNetBlock))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_embedding_stays_in_full_precision_under_autocast(name):
+    denoiser, fixture = measured(name)
+    labels, augment_labels = inputs_of(fixture, 'plain')
+    embedded = []
+    block = next(part for part in denoiser.modules() if isinstance(part, UNetBlock))
+    block.register_forward_pre_hook(lambda module, inputs: embedded.append(inputs[1]))
+    for enabled in (False, True):
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            denoiser(fixture('x'), fixture('sigma'), labels, augment_labels)
+    assert embedded[1].dtype == torch.float32 and torch.equal(*embedded)

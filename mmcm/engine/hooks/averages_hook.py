@@ -41,7 +41,9 @@ class AveragesHook(Hook):
         Raises:
             InputError: If what `begin_step` writes to the weights would be lost.
         """
-        if isinstance(runner.optim_wrapper, CountedByDeepSpeed) and needs_normalized_weights(runner.model):
+        if isinstance(runner.optim_wrapper, CountedByDeepSpeed) and needs_normalized_weights(
+            unwrapped(runner.model).denoiser
+        ):
             raise InputError(
                 'the network has its weights normalised in place before each step, and DeepSpeed would replace them by '
                 'its own copy, so it cannot be trained with DeepSpeed: train with DDP.'

@@ -93,7 +93,8 @@ def check_shardable(model: nn.Module) -> None:
             'TruncatedConsistencyTuning keeps one of two networks frozen, and FSDP trains all weights of a unit or '
             'none, so it cannot be trained with FSDP: train with DDP.'
         )
-    if needs_normalized_weights(model):
+    denoiser = getattr(model, 'denoiser', None)
+    if denoiser is not None and needs_normalized_weights(denoiser):
         raise InputError(
             'the network has its weights normalised in place before each step, and FSDP would not keep what is written '
             'to gathered weights, so it cannot be trained with FSDP: train with DDP.'

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from mmcm.apis.request import SampleRequest
-from mmcm.registry import SAMPLERS
+from mmcm.checkpoints.trusted_config import SAMPLERS, Part
 from mmcm.samplers import Sampler
 from mmcm.utils.errors import InputError
 from mmcm.utils.provenance import FORMAT, device_name, record_of, shown_source
@@ -22,7 +22,6 @@ from mmcm.utils.provenance import FORMAT, device_name, record_of, shown_source
 MAX_LISTED = 2000  # labels or seeds in a record; longer lists are left out
 MAX_IMAGES = 10**6
 MAX_BATCH = 4096
-MAX_LEVELS = 10**4  # steps of a sampler in a record
 MAX_NAME = 1000  # letters of a name
 WRITERS = ('grid', 'grid-image', 'sheet', 'sheet-image')  # see `sampling_record`
 DTYPES = ('float32', 'float16', 'bfloat16')
@@ -163,18 +162,13 @@ def is_sampler(value: Any) -> bool:
     """Return whether `value` is the config of one of our samplers, of plain numbers; it may not be valid."""
     if not isinstance(value, dict) or not isinstance(value.get('type'), str):
         return False
-    kind = (
-        SAMPLERS.get(value['type']) if value['type'] in SAMPLERS.module_dict else None
-    )  # no dots: nothing is imported
-    known = set() if kind is None else {*inspect.signature(kind).parameters, 'type'}
-    return set(value) <= known and all(is_setting(name, each) for name, each in value.items() if name != 'type')
-
-
-def is_setting(name: str, value: Any) -> bool:
-    """Return whether `value` may be a setting of a sampler: a number, True or False, or a list of numbers."""
-    if name == 'num_steps':
-        return is_int(1, MAX_LEVELS)(value)
-    return isinstance(value, bool) or is_finite_number(value) or is_list_of(is_finite_number, MAX_LEVELS)(value)
+    if value['type'] not in SAMPLERS:
+        return False
+    try:
+        Part('SAMPLERS', SAMPLERS).check('sampler', value)  # within the bounds of configs in files
+    except InputError:
+        return False
+    return True
 
 
 def is_guidance(value: Any) -> bool:

@@ -3,8 +3,9 @@
 from mmengine.config import Config
 from torch import nn
 
-from mmcm.checkpoints.checkpoint import Checkpoint, count_weights
+from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.foreign_weights import find_sets, state_dicts
+from mmcm.checkpoints.weight_count import count_weights
 from mmcm.config import released_config
 from mmcm.denoisers import without_velocity_head
 from mmcm.registry import MODELS

@@ -177,6 +177,12 @@ def device_of(record: dict[str, Any]) -> str | None:
 
 def request_of(inferencer: ConsistencyModelInferencer, record: dict[str, Any]) -> SampleRequest:
     """Return the request of a record; an InputError if it does not fit the model."""
+    most = inferencer.batch_size  # of one image, the whole batch is sampled
+    if record['writer'].endswith('image') and min(record['batch_size'], record['num_images']) > most:
+        raise InputError(
+            f'the record has batches of {record["batch_size"]} images, and this model samples {most} at once by '
+            'default: sample it yourself, mmcm sample --batch-size.'
+        )
     guidance = record['guidance'] or {}
     return inferencer.request(
         record['num_images'],

@@ -1,6 +1,6 @@
 """`Checkpoint`: one object from the name of a checkpoint to its file, its config and its weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mmcm.checkpoints.read import (
 )
 from mmcm.checkpoints.snapshots.edm_snapshot import Snapshot
 from mmcm.checkpoints.trusted_config import CLASS_NAMES, checked_config, refuse_imports
+from mmcm.checkpoints.weight_count import count_weights
 from mmcm.checkpoints.weights import ChosenWeights, chosen_weights, load_weights
 from mmcm.utils.errors import InputError
 
@@ -195,24 +196,6 @@ class Checkpoint:
         """Free the content that was read; it is read again when it is used."""
         for name in ('content', 'snapshot'):
             vars(self).pop(name, None)
-
-
-def count_weights(values: Iterable[Any]) -> int:
-    """Return how many weights the tensors among `values` have, at most those that their storages have room for."""
-    count = 0
-    storages: dict[int, tuple[int, list[tuple[int, int]]]] = {}
-    for value in values:
-        if not isinstance(value, torch.Tensor):
-            continue
-        if value.layout is not torch.strided:  # only where the user has let such tensors through
-            count += value.numel()
-            continue
-        storage = value.untyped_storage()
-        views = storages.setdefault(storage.data_ptr(), (storage.nbytes(), []))[1]
-        views.append((value.numel(), value.element_size()))
-    for size, views in storages.values():
-        count += min(sum(numel for numel, _ in views), size // min(item for _, item in views))
-    return count
 
 
 def config_text(path: str | Path) -> str:

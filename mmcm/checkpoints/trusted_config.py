@@ -238,6 +238,7 @@ IMAGES = Number(1, 100_000, whole=True)
 SEED = Number(0, 2**63 - 1, whole=True)
 ATTENTION_SIDE = 128  # of a square feature map with attention, which compares each pixel with each: 64 is in use
 FEATURE_MAP = 2**28  # numbers in the widest feature map of one image, 1 GiB; 256 channels of 1024 pixels
+FEATURE_MAPS = 2**31  # numbers in all feature maps of one image that are kept: LSUN's network has 2**27
 
 SCHEDULE = dict(sigma_min=SIGMA, sigma_max=SIGMA, rho=RHO)
 LEVELS_OF_STEPS = Maybe(Several(SIGMA, int(STEPS.high)))
@@ -479,6 +480,13 @@ def check_cost(place: str, backbone: dict) -> None:
         raise InputError(
             f'{place} would have {largest:,} numbers in one feature map, and at most {FEATURE_MAP:,} are allowed.'
         )
+    # What one level keeps for the way up, times its blocks: the memory of one image.
+    kept = sum(
+        (backbone['num_res_blocks'] + 1) * (height * width * channels // 4**level)
+        for level, channels in enumerate(widths_of(backbone))
+    )
+    if kept > FEATURE_MAPS:
+        raise InputError(f'{place} would keep {kept:,} numbers of one image, and at most {FEATURE_MAPS:,} are allowed.')
     maps = [(height >> level, width >> level) for level in range(len(backbone['channel_mult']))]
     # The middle has attention in any case.
     attended = [sides for sides in maps if min(sides) in backbone['attention_resolutions']] + maps[-1:]
@@ -502,7 +510,9 @@ def check_num_weights(backbone: dict, num_weights: int) -> None:
 def least_weights_of_unet(backbone: dict) -> int:
     """Return a lower bound of the weights of a U-Net."""
     # The second 3 x 3 convolution of each residual block keeps the width.
-    return sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
+    # An embedding of the classes is at least as wide as the first level.
+    classes = (backbone.get('num_classes') or 0) * backbone['base_channels']
+    return classes + sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
 
 
 def widths_of(backbone: dict) -> list[int]:

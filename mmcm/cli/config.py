@@ -17,7 +17,7 @@ from mmcm.cli.launch import HELP, LAUNCHERS, find_launcher
 from mmcm.cli.parser import CommandParser
 from mmcm.config import read_config
 from mmcm.utils.checks import check_choice
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, printable
 from mmcm.utils.files import make_folder, write_bytes
 from mmcm.utils.nearest import nearest
 from mmcm.utils.outputs import check_name, claimed
@@ -64,7 +64,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run `mmcm config`."""
     args = parse_args(argv, prog)
-    from mmcm.apis.analysis.config_settings import differences, resolved_config, setting_of  # which load torch
+    from mmcm.apis.analysis.config_settings import differences, resolved_config, setting_of, text_of  # which load torch
 
     if args.files:
         models = {model.name: model.config_file for model in list_models()}
@@ -77,13 +77,13 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         for name, left, right in differences(config, resolved_config(args.other, args.cfg_options, args.cache_dir)):
             print(name, *(f'  {sign} {text}' for sign, text in (('-', left), ('+', right)) if text), sep='\n')
     elif args.get:
-        print(setting_of(config, args.get, args.name))
+        print(printable(str(setting_of(config, args.get, args.name))))
     elif args.out:
         with claimed({'--out': args.out}, args.force, {'NAME': args.name}):
-            write_bytes(args.out, config.pretty_text.encode())
+            write_bytes(args.out, text_of(config, args.name).encode())
         print(f'Wrote {args.out}')
     else:
-        print(config.pretty_text, end='')
+        print(text_of(config, args.name), end='')
 
 
 class Options(DictAction):

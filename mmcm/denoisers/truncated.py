@@ -45,7 +45,8 @@ class TwoStageNetwork(nn.Module):
         Both see the whole batch unless all images are of one: dropout then is the same in both passes of a step. A
         graph that is exported has no branches, and so calls both.
         """
-        exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()  # the first since torch 2.7
+        # The first since torch 2.7. On the meta device, where FLOPs are counted, there are no values to branch on.
+        exporting = x.is_meta or getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()
         if not exporting and bool(is_lower.all()):
             return self.lower(x, *arguments)
         output = self.upper(x, *arguments)

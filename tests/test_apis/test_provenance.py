@@ -87,6 +87,7 @@ def test_long_lists_are_left_out(digits):
         ('sampler', {'type': 'HeunSampler', 'unknown': 1}),
         ('sampler', {'type': 'MultistepSampler', 'sigmas': 'x'}),
         ('sampler', {'type': 'MultistepSampler', 'sigmas': [float('nan')]}),
+        ('sampler', {'type': 'MultistepSampler', 'indices': [0, 1], 'num_scales': 10**9}),
         ('sampler', []),
         ('clip', 1),
         ('guidance', {'checkpoint': 'x'}),

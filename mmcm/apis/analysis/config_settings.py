@@ -1,6 +1,8 @@
 """Settings of a config as a text, and the settings in which two configs differ."""
 
+import math
 from collections.abc import Iterator, Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +13,11 @@ from mmcm.apis.resolve_model import is_weights
 from mmcm.checkpoints import holds_run
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import is_diffusers_folder
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, cut
 from mmcm.utils.nearest import nearest
+
+MAX_WRITTEN = 100_000  # letters of a config that is written out: the formatter takes half a second for 1000
+RESERVED = ('filename', 'text', 'env_variables')  # names that MMEngine's Config keeps for itself
 
 
 class Difference(NamedTuple):
@@ -46,9 +51,33 @@ def resolved_config(name: str, options: dict | None = None, cache_dir: str | Pat
     settings = file.config if file.diffusers is not None else file.settings
     if not settings:
         raise InputError(f'{name} holds weights without a config: name the config that they were trained with.')
+    check_written(settings, '', name)
     config = Config(settings)
     config.merge_from_dict(options or {})
     return config
+
+
+def check_written(value: Any, place: str, name: str) -> None:
+    """Raise an InputError unless settings of a file can be written as Python: MMEngine writes names as they are."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if not isinstance(key, str) or not key.isidentifier() or iskeyword(key) or (not place and key in RESERVED):
+                raise InputError(f'{name}: the config in it has a setting named {cut(repr(key))}, which no config has.')
+            check_written(each, f'{place}.{key}', name)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            check_written(each, place, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f'{name}: the config in it has {place[1:]} {value}, which cannot be written as Python.')
+
+
+def text_of(config: Config, name: str) -> str:
+    """Return a config as Python; an InputError if it is so long that its format would take minutes."""
+    if len(repr(config.to_dict())) > MAX_WRITTEN:
+        raise InputError(
+            f'the config of {name} has more than {MAX_WRITTEN:,} letters: look at a setting of it, --get KEY.'
+        )
+    return config.pretty_text
 
 
 def differences(left: Config, right: Config) -> list[Difference]:

@@ -13,11 +13,13 @@ import numpy as np
 from mmcm.checkpoints.config_parser import parse_config, setting
 from mmcm.checkpoints.work_directory import finished_goal
 from mmcm.utils.bounded import Unreadable, parse_json, read_file, read_text
-from mmcm.utils.errors import InputError
+from mmcm.utils.errors import InputError, printable
 from mmcm.visualization.figures import literal, new_figure, rendered
 
 SCALARS = 'vis_data/scalars.json'  # MMEngine's, below a folder of a time stamp for each start of the run
 STAMP = re.compile(r'\d{8}_\d{6}', re.ASCII)
+MAX_ETA = 1e9  # seconds, thirty years
+MAX_NAME = 200  # letters of the name of a number
 LOG_BYTES = 2**28  # of one start: 100 000 logs of 20 numbers have 40 MB
 LINE_BYTES = 2**16
 CONFIG_BYTES = 2**20
@@ -64,7 +66,8 @@ class TrainingLog:
             return 0.0
         if self.max_iters is None or self.seconds_per_iteration is None:
             return None
-        return max(0, self.max_iters - self.iteration) * self.seconds_per_iteration
+        seconds = max(0, self.max_iters - self.iteration) * self.seconds_per_iteration
+        return seconds if seconds < MAX_ETA else None  # nor where it is no number
 
     def numbers(self) -> dict[str, Any]:
         """Return the log as plain values for JSON; numbers that are not finite are None."""
@@ -142,6 +145,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
             record = parse_json(line, LINE_BYTES)
             if not isinstance(record, dict) or not is_count(record.get('step')):
                 raise Unreadable('it has no step, an iteration')
+            if any(len(name) > MAX_NAME for name in record):
+                raise Unreadable(f'a name in it has more than {MAX_NAME} letters')
         except Unreadable as error:
             if number == len(lines):  # of a run that is being written, or was killed
                 break
@@ -185,7 +190,7 @@ def described(log: TrainingLog) -> str:
         parts.append('finished')
     elif log.eta is not None:
         parts.append(f'ETA {timedelta(seconds=round(log.eta))}')
-    return f'{log.name}: {", ".join(parts)}'
+    return printable(f'{log.name}: {", ".join(parts)}')
 
 
 def metrics_of(log: TrainingLog) -> list[str]:

@@ -14,10 +14,12 @@ from torch import Tensor
 from mmcm.checkpoints.snapshots.edm2_network import edm2_config
 from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.trusted_config import checked_config, shown
+from mmcm.checkpoints.weight_count import count_weights
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 
 NETWORK = 'ema'
+SLACK = 2**22  # values that several names may share in addition
 C_NOISE = 'log(sigma) / 4'
 SONG_UNET = dict(  # EDM's names of settings, ours, and EDM's defaults
     model_channels=('base_channels', 128),
@@ -67,6 +69,9 @@ class Snapshot:
         self.objects: dict[str, Any] = found
         self.network: PersistentObject = found[NETWORK]
         self.weights: dict[str, dict[str, Tensor]] = {NETWORK: state_dict(self.network)}
+        named = sum(value.numel() for value in self.weights[NETWORK].values())
+        if named > 2 * self.num_weights + SLACK:  # loading makes a copy for each name
+            raise Unreadable(f'its names stand for {named:,} values, and the file holds {self.num_weights:,}')
 
     def config(self) -> dict[str, Any]:
         """Return the config of the model: `model`, and `class_names` where the classes are those of ImageNet.
@@ -83,7 +88,7 @@ class Snapshot:
     @property
     def num_weights(self) -> int:
         """Number of weights of the network."""
-        return sum(value.numel() for value in self.weights[NETWORK].values())
+        return count_weights(self.weights[NETWORK].values())
 
 
 def edm_config(network: PersistentObject) -> dict[str, Any]:
@@ -92,6 +97,7 @@ def edm_config(network: PersistentObject) -> dict[str, Any]:
     backbone = _named(unet, BACKBONES)(unet)
     denoiser: dict[str, Any] = dict(type='KarrasDenoiser', backbone=backbone, boundary=False, c_noise=C_NOISE)
     sigma_data = network.state.get('sigma_data', 0.5)
+    check_plain('sigma_data', sigma_data)
     if sigma_data != 0.5:
         denoiser['sigma_data'] = sigma_data
     small = isinstance(backbone['image_size'], int) and backbone['image_size'] <= 32
@@ -119,9 +125,18 @@ def init_kwargs(network: PersistentObject) -> dict[str, Any]:
         InputError: If it has arguments without names, as none has that EDM's programs write.
     """
     arguments, found = network.state.get('_init_args'), network.state.get('_init_kwargs')
-    if arguments or not isinstance(found, dict):
+    if not isinstance(found, dict) or not (arguments is None or isinstance(arguments, (list, tuple))) or arguments:
         raise InputError(f'its {shown(network.class_name)} does not say what it was made with (_init_kwargs).')
+    for key, value in found.items():
+        check_plain(key, value)
     return found
+
+
+def check_plain(name: Any, value: Any) -> None:
+    """Raise an InputError unless an argument of a network is a plain value, or a list of them."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(each, (bool, int, float, str, type(None))) for each in values):
+        raise InputError(f'its network was made with a {shown(name)} that is neither a number nor a text.')
 
 
 def _backbone(unet: PersistentObject, settings: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _parts(module: PersistentObject, prefix: str) -> Iterator[tuple[str, Tensor 
     """Yield the tensors of a module with their names, and None for each module; no deeper than MAX_DEPTH."""
     yield prefix, None
     hidden = module.state.get('_non_persistent_buffers_set', ())
-    hidden = hidden if isinstance(hidden, (set, list, tuple)) else ()
+    hidden = {key for key in hidden if isinstance(key, str)} if isinstance(hidden, (set, list, tuple)) else set()
     buffers = {key: value for key, value in module.part('_buffers').items() if key not in hidden}
     for key, value in (*module.part('_parameters').items(), *buffers.items()):
         if not isinstance(value, (Tensor, type(None))):

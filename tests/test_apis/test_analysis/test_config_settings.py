@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcm.apis.analysis.config_settings import Difference, differences, resolved_config, setting_of
+from mmcm.apis.analysis.config_settings import Difference, differences, resolved_config, setting_of, text_of
 from mmcm.utils.errors import InputError
 from support.digits import build, write_config
 
@@ -30,6 +30,36 @@ def test_config_in_a_file_of_weights_is_parsed_and_never_run(tmp_path):
     with pytest.raises(InputError, match='hostile'):
         resolved_config(str(tmp_path / 'hostile.pth'))
     assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'extra': {"a': print('run'), 'b": 1}},  # MMEngine writes a name as it is, between quotes
+        {'extra': {'a\nb': 1}},
+        {'extra': [dict(a={None: 1})]},
+        {'extra': {'class': 1}},
+        {'extra': {3: 1}},
+    ],
+)
+def test_names_that_would_be_code_are_refused(tmp_path, settings):
+    text = f"model = dict(type='ConsistencyModel')\nextra = {settings['extra']!r}\n"
+    torch.save(dict(meta=dict(cfg=text), state_dict={}), tmp_path / 'x.pth')
+    with pytest.raises(InputError, match='a setting named .*, which no config has'):
+        resolved_config(str(tmp_path / 'x.pth'))
+
+
+@pytest.mark.parametrize('name', ['filename', 'text', 'env_variables'])
+def test_names_that_configs_of_mmengine_keep_are_refused(tmp_path, name):
+    text = f"model = dict(type='ConsistencyModel')\n{name} = 'x'\n"
+    torch.save(dict(meta=dict(cfg=text), state_dict={}), tmp_path / 'x.pth')
+    with pytest.raises(InputError, match=f"a setting named '{name}'"):
+        resolved_config(str(tmp_path / 'x.pth'))
+
+
+def test_config_that_would_take_minutes_to_format_is_not_written():
+    with pytest.raises(InputError, match='more than 100,000 letters'):
+        text_of(Config(dict(values=list(range(30_000)))), 'x.pth')
 
 
 def test_weights_without_a_config_are_refused(tmp_path):

@@ -64,7 +64,10 @@ def test_auto_is_the_precision_that_the_inferencer_would_choose(monkeypatch):
     assert facts['dtype'] == 'bfloat16' and facts == model_facts('digits', dtype='bfloat16')
 
 
-@pytest.mark.parametrize('config', ['pmf_1xb32_digits-8x8', 'edm2_1xb32_digits-8x8', 'ect-ddpmpp_1xb128_cifar10-32x32'])
+@pytest.mark.parametrize(
+    'config',
+    ['tcm_1xb32_digits-8x8', 'pmf_1xb32_digits-8x8', 'edm2_1xb32_digits-8x8', 'ect-ddpmpp_1xb128_cifar10-32x32'],
+)
 def test_every_kind_of_network_is_counted(config):
     facts = model_facts(config)
     assert facts['parameters'] > 5e5 and facts['flops'] > facts['parameters']

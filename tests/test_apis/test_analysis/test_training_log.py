@@ -66,6 +66,7 @@ def test_figure_has_a_panel_for_each_kind_of_number(run, tmp_path):
         ('[1, 2]\n{"step": 1}\n', 'line 1: it has no step'),
         ('no JSON\n{"step": 1}\n', 'line 1: it is no JSON'),
         ('{"step": 1}\n', 'logged nothing yet'),
+        (json.dumps({'step': 1, 'a' * 201: 1}) + '\n' + '{"step": 2}\n', 'line 1: a name in it has more than 200'),
         (json.dumps({'step': 1, **{f'a{index}': 1 for index in range(600)}}) + '\n', '600 names of numbers'),
     ],
 )
@@ -86,3 +87,15 @@ def test_config_beside_the_log_is_not_run(tmp_path):
     config = tmp_path / '20260101_000000' / 'vis_data' / 'config.py'
     config.write_text(f"train_cfg = dict(max_iters=open({str(tmp_path / 'ran')!r}, 'w'))")
     assert read_log(tmp_path).max_iters is None and not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('seconds', [float('nan'), 1e30])
+def test_eta_that_is_no_time_is_unknown(tmp_path, seconds):
+    write_start(tmp_path / 'run', '20260101_000000', [dict(loss=1.0, time=seconds, step=1)], 1000)
+    log = read_log(tmp_path / 'run')
+    assert log.eta is None and 'ETA' not in described(log)
+
+
+def test_names_of_a_log_cannot_write_to_the_terminal(tmp_path):
+    write_start(tmp_path / 'run', '20260101_000000', [{'loss': 1.0, 'a/\x1b]0;b\x07': 2.0, 'step': 1}])
+    assert described(read_log(tmp_path / 'run')).isprintable()

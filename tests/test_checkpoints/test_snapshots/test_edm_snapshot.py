@@ -10,7 +10,7 @@ from mmcm.cli.convert import main as convert_command
 from mmcm.denoisers import load_denoiser
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError
-from support.hostile_snapshots import SNAPSHOT, dict_of, number, persistent, snapshot
+from support.hostile_snapshots import SNAPSHOT, dict_of, legacy_storage, number, persistent, snapshot, tensor
 from support.parity import Fixture
 
 
@@ -124,3 +124,22 @@ def test_kind_of_denoiser_is_compared_with_the_config(tmp_path):
     other = MODELS.build(dict(denoiser, c_noise='250 log sigma'))
     with pytest.raises(InputError, match='c_noise'):
         load_denoiser(other, SNAPSHOT)
+
+
+@pytest.mark.parametrize('name', ['label_dim', 'label_dropout', 'channel_mult_emb', 'img_resolution'])
+def test_tensors_as_arguments_of_a_network_are_refused(tmp_path, name):
+    values = tensor(legacy_storage(torch.zeros(2)), (2,), (1,))
+    given = {'img_resolution': number(64), 'label_dim': number(0), name: values}
+    unet = persistent('SongUNet', _init_args=b')', _init_kwargs=dict_of(**given))
+    (tmp_path / 'x.pkl').write_bytes(snapshot(b'N', _modules=dict_of(model=unet)))
+    with pytest.raises(InputError, match='neither a number nor a text'):
+        _ = Checkpoint(tmp_path / 'x.pkl').config
+
+
+def test_values_that_many_names_share_are_bounded(tmp_path):
+    values = torch.zeros(2**20)
+    shared = tensor(legacy_storage(values), (2**20,), (1,)) + b'q\x01'  # kept in the memo, under the number 1
+    names = {f'w{index}': b'h\x01' for index in range(9)}
+    (tmp_path / 'x.pkl').write_bytes(snapshot(b'N', _parameters=dict_of(first=shared, **names)))
+    with pytest.raises(InputError, match='its names stand for 10,485,760 values, and the file holds 1,048,576'):
+        _ = Checkpoint(tmp_path / 'x.pkl').config

@@ -78,7 +78,8 @@ def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype |
 
 def is_snapshot(path: Path) -> bool:
     """Return whether a path is a file that is read as a snapshot of EDM, by its content."""
-    return path.is_file() and os.access(path, os.R_OK) and is_network_pickle(path)
+    is_file = os.path.isfile(path)  # noqa: PTH113 (False, too, for names that no file can have)
+    return is_file and os.access(path, os.R_OK) and is_network_pickle(path)
 
 
 def read_snapshot(path: Path) -> Snapshot:

@@ -346,7 +346,8 @@ def test_network_of_edm2_is_exported(tmp_path, suffix):
         pytest.importorskip('onnxruntime')
     model = build(denoiser=EDM2, sampler=dict(type='HeunSampler', num_steps=2))
     export(model, tmp_path / f'net.{suffix}')
-    assert largest_difference(tmp_path / f'net.{suffix}', model, 4) <= (1e-4 if suffix == 'onnx' else 1e-5)
+    # ONNX Runtime adds in another order, and weights are normalised in the graph: a twentieth of a level of a pixel.
+    assert largest_difference(tmp_path / f'net.{suffix}', model, 4) <= (4e-4 if suffix == 'onnx' else 1e-5)
 
 
 def test_network_of_two_stages_is_exported(tmp_path):

@@ -15,6 +15,7 @@ from mmcm.engine.strategies.fsdp import check_shardable, shard_denoisers
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, build, objective_config
 from support.patience import PATIENCE
+from support.pictures import pixels
 from support.transformers import Transformer
 
 SHARDS = pytest.mark.skipif(
@@ -145,7 +146,7 @@ def test_two_processes_train_as_one(tmp_path, names):
     assert max(distances.values()) < 1e-6, distances
     for name in names:  # by rounding, a pixel may be a level of 256 brighter
         assert best_score(tmp_path, name, 'two') == pytest.approx(best_score(tmp_path, name, 'one'), rel=1e-3)
-    sheets = [(tmp_path / names[1] / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('one', 'two')]
+    sheets = [pixels(tmp_path / names[1] / label / 'samples' / f'iter_{STEPS}.png') for label in ('one', 'two')]
     assert sheets[0] == sheets[1]
 
 
@@ -157,7 +158,7 @@ def test_sharded_training_does_what_data_parallel_training_does(tmp_path, capsys
     for name in names:
         assert distance(weights(tmp_path, name, 'fsdp'), weights(tmp_path, name, 'two')) < 1e-6, name
     assert best_score(tmp_path, 'ct', 'fsdp') == pytest.approx(best_score(tmp_path, 'ct', 'two'), rel=1e-3)
-    sheets = [(tmp_path / 'ct' / label / 'samples' / f'iter_{STEPS}.png').read_bytes() for label in ('two', 'fsdp')]
+    sheets = [pixels(tmp_path / 'ct' / label / 'samples' / f'iter_{STEPS}.png') for label in ('two', 'fsdp')]
     assert sheets[0] == sheets[1]
     # One process, without the strategy, draws from the checkpoint.
     measure(

@@ -15,6 +15,7 @@ from mmcm.config import read_config
 from mmcm.registry import METRICS, MODELS
 from mmcm.utils.errors import InputError
 from support.parity import Fixture, fill, manifest
+from support.pictures import pixels
 
 # As the configs of that implementation are written: ImageNet 64 x 64, two calls.
 IMAGENET = """
@@ -260,7 +261,7 @@ def test_inferencer_and_demo_take_their_configs(theirs, tmp_path):
         ]
     )
     drawing.save(tmp_path / 'b.png')
-    assert (tmp_path / 'a.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
+    assert pixels(tmp_path / 'a.png') == pixels(tmp_path / 'b.png')
 
 
 def test_inferencer_takes_a_config_that_was_read_without_us(theirs):

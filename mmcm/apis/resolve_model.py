@@ -122,8 +122,7 @@ def sampler_config(config: dict | None, checkpoint: str, changes: dict | None = 
             config['indices'] = released['indices']
     if changes:
         if 'type' in changes:
-            same = changes['type'] == config.get('type')  # the scale of the noise belongs to the network
-            return {key: config[key] for key in ('noise_scale',) if same and key in config} | changes
+            return dict(changes)
         for given, replaced in (
             ('sigmas', ('indices', 'num_scales', 'num_steps')),
             ('indices', ('sigmas',)),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
+from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.averages import evaluating
 from mmcm.models.guidance import Guidance, check_guided, guided, guided_nfe
@@ -256,11 +257,20 @@ class Sampling(BaseModel):
 
 
 def check_sampler(denoiser: nn.Module, sampler: Sampler) -> None:
-    """Raise an InputError if `sampler` steps with a flow map, and `denoiser` is none."""
-    if sampler.needs_flow_map and not is_flow_map(denoiser):
+    """Raise an InputError if `sampler` steps with a flow map, and `denoiser` is none, or has other noise."""
+    if not sampler.needs_flow_map:
+        return
+    if not is_flow_map(denoiser):
         raise InputError(
             f'{type(sampler).__name__} samples from flow maps, whose denoiser is a FlowMapDenoiser, got a '
             f'{type(denoiser).__name__}. Choose another sampler, such as MultistepSampler for a consistency model.'
+        )
+    needed = inner_denoiser(denoiser).noise_scale
+    given = getattr(sampler, 'noise_scale', needed)
+    if given != needed:  # its times would be other levels than those of the network
+        raise InputError(
+            f'the noise of this flow map has noise_scale={needed}, got {given} of its {type(sampler).__name__}: set '
+            f'model.sampler.noise_scale={needed} (--sampler noise_scale={needed}).'
         )
 
 

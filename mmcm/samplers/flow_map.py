@@ -24,8 +24,8 @@ class FlowMapSampler(Sampler):
             the last step leads to 0. Give either these or `num_steps`.
         stochastic (bool): Whether each step leads to 0, and fresh noise back to the next time: multistep consistency
             sampling, as of SoFlow (arXiv 2512.15657).
-        noise_scale (float): s of the flow map, by which the times are levels s t / (1 - t). With another one than that
-            of the `FlowMapDenoiser`, the times are not those of its network; one step is the same.
+        noise_scale (float): s of the flow map, by which the times are levels s t / (1 - t). A model refuses another one
+            than that of its `FlowMapDenoiser`.
     """
 
     needs_flow_map = True

@@ -318,7 +318,7 @@ def test_flow_map_that_takes_guidance_as_an_input_makes_one_estimate_of_the_aske
 def test_levels_of_guidance_of_a_flow_map_are_those_of_its_noise():
     """The network sees the interval as times, whatever the scale of the noise."""
     settings = dict(TOLD_FLOW_MAP, guidance=3.0, guidance_interval=(0.25, 0.75), noise_scale=2.0)
-    model = build(denoiser=settings, sampler=dict(type='FlowMapSampler', num_steps=1))
+    model = build(denoiser=settings, sampler=dict(type='FlowMapSampler', num_steps=1, noise_scale=2.0))
     assert model.guidance == Guidance(3.0, (2 / 3, 6.0))  # sigma = 2 t / (1 - t)
     seen = []
     model.denoiser.backbone.register_forward_pre_hook(

@@ -136,3 +136,13 @@ def test_sampler_decides_where_the_steps_of_a_flow_map_lead(monkeypatch, sampler
 def test_flow_map_sampler_is_refused_for_other_denoisers():
     with pytest.raises(InputError, match='FlowMapSampler samples from flow maps.*got a KarrasDenoiser'):
         build().sample(1, [0], sampler=FlowMapSampler(1))
+
+
+def test_flow_map_sampler_is_refused_for_other_noise():
+    model = build(
+        denoiser=dict(type='FlowMapDenoiser', backbone=dict(BACKBONE, num_conditions=1), noise_scale=2.0),
+        sampler=dict(type='FlowMapSampler', num_steps=2, noise_scale=2.0),
+    )
+    model.sample(1, [0])
+    with pytest.raises(InputError, match=r'noise_scale=2.0, got 1.0 of its FlowMapSampler'):
+        model.sample(1, [0], sampler=FlowMapSampler(2))

@@ -58,7 +58,7 @@ class ImageSet:
         """The origin with the record, for archives of many images."""
         return self.origin if self.record is None else {**self.origin, KEY: self.record}
 
-    def labelled(self, png: bytes, **more: Any) -> bytes:
+    def recorded(self, png: bytes, **more: Any) -> bytes:
         """Return a PNG with the record, if there is one, and `more` entries in it."""
         return png if self.record is None else with_record(png, {**self.record, **more})
 
@@ -176,7 +176,7 @@ def _png_files(images: ImageSet) -> Iterator[tuple[str, bytes]]:
             for content in pool.map(encode_png, block):
                 index = f'{len(names):08d}'
                 names.append(f'{index[:5]}/img{index}.png')
-                yield names[-1], images.labelled(content, writer='grid-image', index=int(index))
+                yield names[-1], images.recorded(content, writer='grid-image', index=int(index))
     labels = None if images.labels is None else list(zip(names, images.labels))
     yield 'dataset.json', _json(dict(labels=labels))
 
@@ -195,7 +195,7 @@ def _write_grid(path: Path, images: ImageSet, columns: int | None) -> None:
     content = io.BytesIO()
     Image.fromarray(grid(tiles, columns, captions=images.names)).save(content, 'PNG', pnginfo=notes)
     with _appearing(path) as part:
-        part.write_bytes(images.labelled(content.getvalue(), writer='grid', columns=columns))
+        part.write_bytes(images.recorded(content.getvalue(), writer='grid', columns=columns))
 
 
 def _json(value: Any) -> bytes:

@@ -8,8 +8,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmcm.apis.recognised import recognised_config
-from mmcm.backbones import EDM2UNet
-from mmcm.backbones.edm_unet import EDMUNet
+from mmcm.backbones import ADMUNet
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import write_folder
 from mmcm.checkpoints.weights import digest
@@ -70,14 +69,14 @@ def convert(
     if to == 'diffusers':
         write_folder(out, model, without_null_class(weights, denoiser.backbone))
     elif to == 'openai':
-        if isinstance(denoiser.backbone, (EDMUNet, EDM2UNet)):
-            kind = type(denoiser.backbone).__name__
-            raise InputError(f"OpenAI's program has no network like a {kind}: convert to mmcm (.safetensors).")
         if getattr(denoiser.backbone, 'num_conditions', 0):
             raise InputError(
                 f"OpenAI's network takes one time, and that of a {type(denoiser).__name__} has further conditions "
                 '(num_conditions): convert to mmcm.'
             )
+        if not isinstance(denoiser.backbone, ADMUNet):
+            kind = type(denoiser.backbone).__name__
+            raise InputError(f"OpenAI's program has no network like a {kind}: convert to mmcm (.safetensors).")
         # OpenAI's network knows no augmentation labels, and without labels theirs has no effect.
         weights = without_null_class(weights, denoiser.backbone)
         write_torch(out, {key: value for key, value in weights.items() if key != AUGMENTATION})

@@ -116,9 +116,8 @@ class ConsistencyModelInferencer(BaseInferencer):
         """
         if not self.loaded:
             (tell_chosen if self._dtype_is_auto else warn_if_emulated)(self.dtype, self.device)
-            # bfloat16 has float32's range, so that no weight overflows.
-            if self.dtype == torch.bfloat16 and not float32_keys(self.model.inference_denoiser):
-                self.weights.read_as(self.dtype)
+            if self.dtype == torch.bfloat16:  # which has float32's range, so that no weight overflows
+                self.weights.read_as(self.dtype, float32_keys(self.model.inference_denoiser.backbone))
             load_denoiser(self.model.denoiser, self.weights, self.average, dtype=self.dtype)
             self.weights.release()
             networks = [self.model.inference_denoiser.backbone]

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from mmcm.backbones.conditioning import check_labels
+from mmcm.backbones.conditioning import check_labels, null_label_of
+from mmcm.backbones.recompute import run_block
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_count
 from mmcm.utils.errors import InputError
@@ -110,8 +109,6 @@ class ADMUNet(BaseModule):
         check_count('num_conditions', num_conditions, least=0)
         if dropout_resolution is not None:
             check_count('dropout_resolution', dropout_resolution)
-        if null_class and num_classes is None:
-            raise InputError('null_class=True is for class-conditional networks: set num_classes, or leave it out.')
         if base_channels < 1 or base_channels % norm_groups:
             raise InputError(
                 f'base_channels has to be a positive multiple of {norm_groups} (the groups of the '
@@ -121,7 +118,7 @@ class ADMUNet(BaseModule):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
-        self.null_label = num_classes if null_class else None
+        self.null_label = null_label_of(num_classes, null_class)
         self.num_conditions = num_conditions
         self.base_channels = base_channels
         self.use_checkpoint = use_checkpoint
@@ -241,11 +238,11 @@ class ADMUNet(BaseModule):
             h = F.pixel_unshuffle(h, self.patch_size)
         skips = []
         for block in self.input_blocks:
-            h = self._run(block, h, embedding)
+            h = run_block(block, self.use_checkpoint, h, embedding)
             skips.append(h)
-        h = self._run(self.middle_block, h, embedding)
+        h = run_block(self.middle_block, self.use_checkpoint, h, embedding)
         for block in self.output_blocks:
-            h = self._run(block, torch.cat([h, skips.pop()], dim=1), embedding)
+            h = run_block(block, self.use_checkpoint, torch.cat([h, skips.pop()], dim=1), embedding)
         h = self.out(h)
         if self.patch_size > 1:
             h = F.pixel_shuffle(h, self.patch_size)
@@ -274,11 +271,6 @@ class ADMUNet(BaseModule):
                 embedding = embedding + embed(sinusoidal_embedding(condition, self.base_channels).to(dtype))
         return self.activation(embedding)  # each residual block begins with it: once is enough
 
-    def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
-        if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
-            return checkpoint(block, h, embedding, use_reentrant=False)
-        return block(h, embedding)
-
 
 def check_halvings(image_size: int | tuple[int, int], channel_mult: Sequence[int], patch_size: int = 1) -> None:
     """Raise an InputError unless images of this size can be halved once for each level after the first.
@@ -299,11 +291,6 @@ def check_halvings(image_size: int | tuple[int, int], channel_mult: Sequence[int
             f'channel_mult {tuple(channel_mult)} need: height and width have to be multiples of {factor}. '
             f'Take {nearest}, or shorten channel_mult.'
         )
-
-
-def has_tangent(x: Tensor) -> bool:
-    """Return whether `x` is differentiated in forward mode."""
-    return forward_ad.unpack_dual(x).tangent is not None
 
 
 def sinusoidal_embedding(t: Tensor, channels: int, max_period: float = 10000.0, endpoint: bool = False) -> Tensor:

@@ -28,3 +28,14 @@ def class_vectors(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tenso
         return labels.to(dtype)
     classes = torch.arange(num_classes, dtype=labels.dtype, device=labels.device)
     return (labels[:, None] == classes).to(dtype)
+
+
+def null_label_of(num_classes: int | None, null_class: bool) -> int | None:
+    """Return the label of images whose class is not given, None without `null_class`.
+
+    Raises:
+        InputError: If `null_class` is set for a network without classes.
+    """
+    if null_class and num_classes is None:
+        raise InputError('null_class=True is for class-conditional networks: set num_classes, or leave it out.')
+    return num_classes if null_class else None

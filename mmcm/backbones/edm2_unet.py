@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from mmcm.backbones.adm_unet import check_halvings, has_tangent
-from mmcm.backbones.conditioning import check_labels, class_vectors
+from mmcm.backbones.adm_unet import check_halvings
+from mmcm.backbones.conditioning import check_labels, class_vectors, null_label_of
 from mmcm.backbones.edm2_blocks import Block
 from mmcm.backbones.magnitude_preserving import (
     MPConv,
@@ -26,6 +25,7 @@ from mmcm.backbones.magnitude_preserving import (
     normalize_weights,
     upsample,
 )
+from mmcm.backbones.recompute import run_block
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count, check_positive
 from mmcm.utils.errors import InputError
@@ -110,8 +110,6 @@ class EDM2UNet(BaseModule):
             raise InputError(f'channel_mult has to be of positive numbers, at least one, got {tuple(channel_mult)}.')
         image_size = plain_size(image_size, 'image_size')
         check_halvings(image_size, channel_mult)
-        if null_class and num_classes is None:
-            raise InputError('null_class=True is for class-conditional networks: set num_classes, or leave it out.')
         if dropout_resolution is not None:
             check_count('dropout_resolution', dropout_resolution)
         if clip is not None:
@@ -120,7 +118,7 @@ class EDM2UNet(BaseModule):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
-        self.null_label = num_classes if null_class else None
+        self.null_label = null_label_of(num_classes, null_class)
         self.num_conditions = 0
         block = partial(
             Block,
@@ -265,15 +263,10 @@ class UNet(nn.Module):
         h = torch.cat([x.to(dtype), torch.ones_like(x[:, :1], dtype=dtype)], dim=1)
         skips = []
         for layer in self.enc.values():
-            h = self._run(layer, h, embedding) if isinstance(layer, Block) else layer(h)
+            h = run_block(layer, self.use_checkpoint, h, embedding) if isinstance(layer, Block) else layer(h)
             skips.append(h)
         for name, layer in self.dec.items():
             if 'block' in name:
                 h = mp_cat(h, skips.pop(), self.concat_balance)
-            h = self._run(layer, h, embedding)
+            h = run_block(layer, self.use_checkpoint, h, embedding)
         return self.out_conv(h, gain=self.out_gain).to(x.dtype)
-
-    def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
-        if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
-            return checkpoint(block, h, embedding, use_reentrant=False)
-        return block(h, embedding)

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from mmcm.utils.errors import InputError
 from mmcm.utils.fixed_precision import Float32Buffers
 
-MAX_GROUPS, GROUP_CHANNELS = 32, 4  # groups of a normalisation, which have at least so many channels
+MAX_GROUPS = 32  # of a normalisation
+GROUP_CHANNELS = 4  # of a group, at least
 BOX = (1, 1)  # filter that averages neighbours
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from mmcm.backbones.adm_unet import check_halvings, has_tangent
-from mmcm.backbones.conditioning import check_labels
+from mmcm.backbones.adm_unet import check_halvings
+from mmcm.backbones.conditioning import check_labels, null_label_of
 from mmcm.backbones.edm_blocks import GROUP_CHANNELS, ResampledConv2d, UNetBlock
+from mmcm.backbones.recompute import run_block
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import Size, plain_size
@@ -72,13 +72,11 @@ class EDMUNet(BaseModule):
         for name, number in (('augment_dim', augment_dim), ('dropout_resolution', dropout_resolution)):
             if number is not None:
                 check_count(name, number)
-        if null_class and num_classes is None:
-            raise InputError('null_class=True is for class-conditional networks: set num_classes, or leave it out.')
         self.image_size = image_size
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
-        self.null_label = num_classes if null_class else None
+        self.null_label = null_label_of(num_classes, null_class)
         self.base_channels = base_channels
         self.num_res_blocks = num_res_blocks
         self.attention_resolutions = tuple(attention_resolutions)
@@ -192,9 +190,7 @@ class EDMUNet(BaseModule):
     def _run(self, layer: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
         if isinstance(layer, nn.Conv2d):
             return layer(h)
-        if self.use_checkpoint and torch.is_grad_enabled() and not (has_tangent(h) or has_tangent(embedding)):
-            return checkpoint(layer, h, embedding, use_reentrant=False)
-        return layer(h, embedding)
+        return run_block(layer, self.use_checkpoint, h, embedding)
 
 
 def named(side: int, part: str) -> str:

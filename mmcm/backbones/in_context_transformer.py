@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from mmcm.backbones.adm_unet import has_tangent
+from mmcm.backbones.conditioning import check_labels
+from mmcm.backbones.recompute import run_block
 from mmcm.backbones.transformer_layers import (
     FinalLayer,
     LabelEmbedding,
@@ -173,12 +173,12 @@ class InContextTransformer(BaseModule):
         Returns:
             Tensor: Output, (N, C_out, H, W), in the dtype of `x`; the one of the velocity head comes last.
         """
-        if labels is None:
-            raise InputError(f'labels are needed: the network is class-conditional with {self.num_classes} classes.')
+        check_labels(labels, self.num_classes)
+        assert labels is not None
         tokens = self.sequence(x, labels, conditions)
         angles = self.angles(x.device)
         for block in self.shared_blocks:
-            tokens = self._run(block, tokens, angles)
+            tokens = run_block(block, self.use_checkpoint, tokens, angles)
         images = [self._image(self.u_heads, self.u_final_layer, tokens, angles)]
         if len(self.v_heads):
             images.append(self._image(self.v_heads, self.v_final_layer, tokens, angles))
@@ -200,16 +200,11 @@ class InContextTransformer(BaseModule):
 
     def _image(self, head: nn.ModuleList, last: nn.Module, tokens: Tensor, angles: Tensor) -> Tensor:
         for block in head:
-            tokens = self._run(block, tokens, angles)
+            tokens = run_block(block, self.use_checkpoint, tokens, angles)
         patches = last(tokens[:, self.num_prefix_tokens :])
         # A patch holds its values by row, column and channel.
         patches = patches.unflatten(2, (self.patch_size, self.patch_size, self.in_channels)).unflatten(1, self.grid)
         return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
-
-    def _run(self, block: nn.Module, tokens: Tensor, angles: Tensor) -> Tensor:
-        if self.use_checkpoint and torch.is_grad_enabled() and not has_tangent(tokens):
-            return checkpoint(block, tokens, angles, use_reentrant=False)
-        return block(tokens, angles)
 
     @property
     def unused_weights(self) -> tuple[str, ...]:

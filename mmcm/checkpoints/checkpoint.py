@@ -1,6 +1,6 @@
 """`Checkpoint`: one object from the name of a checkpoint to its file, its config and its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Checkpoint:
         self.cache_dir = cache_dir
         self.sha256 = sha256
         self._dtype: torch.dtype | None = None
+        self._exact: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -80,12 +81,15 @@ class Checkpoint:
     def read(self, mapped: bool = False) -> Any:
         """Read the content of the file, or the weights of the folder, anew; see `read_checkpoint`."""
         if self.diffusers is not None:
-            return self.diffusers.weights(self._dtype)
-        return read_checkpoint(self.path, mapped, self._dtype)
+            return self.diffusers.weights(self._dtype, self._exact)
+        return read_checkpoint(self.path, mapped, self._dtype, self._exact)
 
-    def read_as(self, dtype: torch.dtype) -> None:
-        """Convert the tensors of safetensors files to `dtype` as they are read; `content` that was read stays."""
-        self._dtype = dtype
+    def read_as(self, dtype: torch.dtype, exact: Collection[str] = ()) -> None:
+        """Convert the tensors of safetensors files to `dtype` as they are read, but those whose names end in `exact`.
+
+        `content` that was read stays.
+        """
+        self._dtype, self._exact = dtype, tuple(exact)
 
     @cached_property
     def _header(self) -> tuple[dict[str, str], list[int]] | None:

@@ -14,7 +14,7 @@ from mmcm.utils.stand_ins import HEAD, stand_in
 SHOWN = 60  # characters of a text that a message quotes
 SAFETENSORS_HEADER = 2**24  # bytes of a safetensors header: 100 000 tensors; the text of a config has 10 kB
 ZIP = b'PK\x03\x04'
-PICKLE = b'\x80'
+PICKLE = b'\x80'  # every pickle since protocol 2 begins with it
 PROTOCOL_0 = b'L119547'  # start of torch.save(..., pickle_protocol=0) in the older format, which is a text
 MAGICS = (
     (rb'\x1f\x8b', 'a gzip file', 'unpack it (gzip -d, or tar xf if it is a tar) and name what it holds'),

@@ -31,7 +31,9 @@ PART = 1 << 26  # bytes of a safetensors file that are mapped at a time while it
 SHOWN = 100  # characters of an error of a library
 
 
-def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype | None = None) -> dict[str, Any]:
+def read_checkpoint(
+    path: str | Path, mapped: bool = False, dtype: torch.dtype | None = None, exact: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return the content of a safetensors file, a file written by `torch.save`, or a snapshot of EDM, on the CPU.
 
     Args:
@@ -40,6 +42,7 @@ def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype |
             be overwritten in place.
         dtype (torch.dtype, optional): Precision to convert the floating-point tensors of a safetensors file to, one
             after the other, so that the file is never in memory as a whole.
+        exact (tuple[str, ...]): Ends of the names of tensors that are not converted.
 
     Raises:
         InputError: If the file is missing, truncated or no checkpoint, or if it contains code.
@@ -51,7 +54,7 @@ def read_checkpoint(path: str | Path, mapped: bool = False, dtype: torch.dtype |
     try:
         if tensors_alone:
             if dtype is not None:
-                return dict(_converted(path, dtype))
+                return dict(_converted(path, dtype, exact))
             with safe_open(path, framework='pt') as file:
                 return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         allow_history_buffers()
@@ -92,8 +95,8 @@ def read_snapshot(path: Path) -> Snapshot:
         return Snapshot(path)
 
 
-def _converted(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the names and tensors of a safetensors file, real numbers as `dtype`.
+def _converted(path: Path, dtype: torch.dtype, exact: tuple[str, ...]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the names and tensors of a safetensors file, real numbers as `dtype`; see `read_checkpoint`.
 
     The file is opened again for each part: what has been read of a mapped file stays in memory until it is closed.
     """
@@ -107,7 +110,8 @@ def _converted(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tens
                 tensor = file.get_tensor(names[position])
                 size += tensor.nbytes
                 # A copy in any case, since a tensor of this dtype would keep the file mapped.
-                yield names[position], tensor.to(dtype if tensor.dtype in CONVERTED else tensor.dtype, copy=True)
+                is_converted = tensor.dtype in CONVERTED and not names[position].endswith(exact)
+                yield names[position], tensor.to(dtype if is_converted else tensor.dtype, copy=True)
                 position += 1
         del tensor
 

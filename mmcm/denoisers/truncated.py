@@ -45,8 +45,9 @@ class TwoStageNetwork(nn.Module):
         Both see the whole batch unless all images are of one: dropout then is the same in both passes of a step. A
         graph that is exported has no branches, and so calls both.
         """
-        # The first since torch 2.7. On the meta device, where FLOPs are counted, there are no values to branch on.
-        exporting = x.is_meta or getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()
+        if x.is_meta:  # FLOPs are counted: a sampler calls one network for each level
+            return self.upper(x, *arguments)
+        exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()  # the first since torch 2.7
         if not exporting and bool(is_lower.all()):
             return self.lower(x, *arguments)
         output = self.upper(x, *arguments)
@@ -84,11 +85,6 @@ class TruncatedDenoiser(KarrasDenoiser):
         check_positive('transition', transition)
         self.transition = float(transition)
         self.backbone = TwoStageNetwork(self.backbone)
-
-    @property
-    def has_log_variance(self) -> bool:
-        """Whether there is one: not of two networks."""
-        return False
 
     def forward(  # type: ignore[override]  # neither network takes guidance
         self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, augment_labels: Tensor | None = None

@@ -22,7 +22,7 @@ FROM_TEACHER = 'teacher'  # value of init_from
 
 
 class GuidanceRange(NamedTuple):
-    """Scales w of a guided teacher, uniform from `low` to `high`, which the student is told.
+    """Scales w of a guided teacher, drawn uniformly between `low` and `high`; they are an input of the student.
 
     As in Luo et al. (2023, arXiv 2310.04378, Algorithm 1), in terms of w = 1 + omega.
     """
@@ -69,7 +69,7 @@ def check_teacher(objective: Objective | None, teacher: dict | None, start: str 
 
 
 def check_told(objective: Objective | None, online: Denoiser, teacher: dict | None) -> GuidanceRange | None:
-    """Return the scales of the teacher's guidance that the student is told; None where it is told none.
+    """Return the scales of guidance that the student gets as an input; None for a student without that input.
 
     Raises:
         InputError: If the teacher's guidance is drawn, and the student does not take it as an input or becomes the

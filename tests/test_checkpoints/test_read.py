@@ -131,3 +131,9 @@ def test_tensors_are_converted_as_they_are_read(tmp_path, monkeypatch, part):
     assert found.keys() == content.keys()
     for key, value in content.items():
         assert torch.equal(found[key], value.to(found[key].dtype))
+
+
+def test_names_of_exact_tensors_are_not_converted(tmp_path):
+    content = {'net.freqs': torch.full((3,), 1 + 1 / 512), 'net.weight': torch.full((3,), 1 + 1 / 512)}
+    found = read_checkpoint(write(tmp_path, 'bare.safetensors', content), dtype=torch.bfloat16, exact=('freqs',))
+    assert torch.equal(found['net.freqs'], content['net.freqs']) and found['net.weight'].dtype == torch.bfloat16

@@ -110,11 +110,11 @@ class DiffusersFolder:
             config['class_names'] = 'imagenet1k'
         return checked_config(config, self.path)
 
-    def weights(self, dtype: 'torch.dtype | None' = None) -> dict[str, 'Tensor']:
+    def weights(self, dtype: 'torch.dtype | None' = None, exact: tuple[str, ...] = ()) -> dict[str, 'Tensor']:
         """Return the weights of the network, under the names of ADMUNet and in their order.
 
         Of several files the one of full precision is read, and safetensors first; a file in parts is put together.
-        With `dtype`, tensors of safetensors files are converted as they are read.
+        With `dtype`, tensors of safetensors files are converted as they are read; see `Checkpoint.read_as`.
 
         Raises:
             InputError: If the folder is not whole, or holds another pipeline or network.
@@ -124,7 +124,7 @@ class DiffusersFolder:
         backbone = self.backbone
         weights: dict[str, Any] = {}
         for path in _weight_files(self._unet_folder):
-            weights.update(read_checkpoint(path, mapped=True, dtype=dtype))
+            weights.update(read_checkpoint(path, mapped=True, dtype=dtype, exact=exact))
         try:
             return from_diffusers(backbone, weights)
         except InputError as error:

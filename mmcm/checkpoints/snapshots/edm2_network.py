@@ -25,6 +25,7 @@ BACKBONE = dict(  # arguments of Precond and its U-Net: settings of EDM2UNet
 )
 DEFAULTS = dict(model_channels=192, num_blocks=3, attn_resolutions=(16, 8), channel_mult=(1, 2, 3, 4))
 OTHERS = ('img_channels', 'label_dim', 'sigma_data', 'resample_filter', 'use_fp16')
+C_NOISE = 'log(sigma) / 4'
 IMAGENET = 1000  # classes, whose names are known
 NUM_STEPS = 32  # of Heun's method, for all published scores
 NEEDED = ('img_resolution', 'img_channels', 'label_dim')
@@ -35,10 +36,16 @@ def edm2_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     Arguments: see `edm2_denoiser_config`.
     """
-    sampler = dict(type='HeunSampler', num_steps=NUM_STEPS)
-    model: dict[str, Any] = dict(type='ConsistencyModel', denoiser=edm2_denoiser_config(arguments), sampler=sampler)
-    classes = model['denoiser']['backbone'].get('num_classes')
-    return dict(model=model, class_names='imagenet1k') if classes == IMAGENET else dict(model=model)
+    return diffusion_config(edm2_denoiser_config(arguments), NUM_STEPS)
+
+
+def diffusion_config(denoiser: dict[str, Any], num_steps: int) -> dict[str, Any]:
+    """Return the config of a diffusion model, sampled by Heun's method, with the names of ImageNet's classes."""
+    sampler = dict(type='HeunSampler', num_steps=num_steps)
+    config: dict[str, Any] = dict(model=dict(type='ConsistencyModel', denoiser=denoiser, sampler=sampler))
+    if denoiser['backbone'].get('num_classes') == IMAGENET:
+        config['class_names'] = 'imagenet1k'
+    return config
 
 
 def edm2_denoiser_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,16 +74,17 @@ def edm2_denoiser_config(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(taps, (list, tuple)) or tuple(taps) != BOX:
         raise InputError('the network of EDM2 has a resample_filter other than [1, 1], which EDM2UNet does not have.')
     arguments = {**DEFAULTS, **arguments}
-    settings = {ours: _plain(arguments[theirs]) for theirs, ours in BACKBONE.items() if theirs in arguments}
+    settings = {ours: plain(arguments[theirs]) for theirs, ours in BACKBONE.items() if theirs in arguments}
     channels, classes = arguments['img_channels'], arguments['label_dim']
     backbone = dict(type='EDM2UNet', **settings, in_channels=channels, out_channels=channels)
     if classes:
         backbone['num_classes'] = classes
-    denoiser = dict(type='KarrasDenoiser', boundary=False, c_noise='log(sigma) / 4', backbone=backbone)
+    denoiser = dict(type='KarrasDenoiser', boundary=False, c_noise=C_NOISE, backbone=backbone)
     if 'sigma_data' in arguments:
         denoiser['sigma_data'] = arguments['sigma_data']
     return denoiser
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return an argument of a network as configs have it: lists are tuples."""
     return tuple(value) if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmcm.checkpoints.snapshots.edm2_network import edm2_config
+from mmcm.checkpoints.snapshots.edm2_network import C_NOISE, diffusion_config, edm2_config, plain
 from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.trusted_config import checked_config, shown
 from mmcm.checkpoints.weight_count import count_weights
@@ -20,7 +20,6 @@ from mmcm.utils.errors import InputError
 
 NETWORK = 'ema'
 SLACK = 2**22  # values that several names may share in addition
-C_NOISE = 'log(sigma) / 4'
 SONG_UNET = dict(  # EDM's names of settings, ours, and EDM's defaults
     model_channels=('base_channels', 128),
     channel_mult=('channel_mult', [1, 2, 2, 2]),
@@ -41,7 +40,6 @@ DHARIWAL_UNET = dict(
 )
 FIXED = dict(channel_mult_emb=4, decoder_type='standard')  # settings that our networks have built in
 SHARED = ('img_resolution', 'in_channels', 'out_channels', 'label_dim', 'augment_dim', 'label_dropout')
-IMAGENET = 1000  # classes, whose names are known
 NUM_STEPS = 18, 40  # of Heun's method, for images of up to 32 pixels and for larger ones (Karras et al., 2022, Table 2)
 
 
@@ -52,7 +50,8 @@ class Snapshot:
         path (str | Path): The file.
 
     Attributes:
-        objects (dict[str, Any]): Its content by key: networks and other parts are `PersistentObject`s.
+        network (PersistentObject): The network.
+        weights (dict): Its weights by name, under the key that it has in the file.
 
     Raises:
         ForeignName: If it names a function or class that no snapshot needs.
@@ -66,7 +65,6 @@ class Snapshot:
         if not isinstance(found, dict) or not isinstance(found.get(NETWORK), PersistentObject):
             keys = shown(list(found)) if isinstance(found, dict) else f'a {type(found).__name__}'
             raise Unreadable(f'it holds no network under the key {NETWORK!r} but {keys}')
-        self.objects: dict[str, Any] = found
         self.network: PersistentObject = found[NETWORK]
         self.weights: dict[str, dict[str, Tensor]] = {NETWORK: state_dict(self.network)}
         named = sum(value.numel() for value in self.weights[NETWORK].values())
@@ -101,11 +99,7 @@ def edm_config(network: PersistentObject) -> dict[str, Any]:
     if sigma_data != 0.5:
         denoiser['sigma_data'] = sigma_data
     small = isinstance(backbone['image_size'], int) and backbone['image_size'] <= 32
-    sampler = dict(type='HeunSampler', num_steps=NUM_STEPS[0] if small else NUM_STEPS[1])
-    config: dict[str, Any] = dict(model=dict(type='ConsistencyModel', denoiser=denoiser, sampler=sampler))
-    if backbone['num_classes'] == IMAGENET:
-        config['class_names'] = 'imagenet1k'
-    return config
+    return diffusion_config(denoiser, NUM_STEPS[0] if small else NUM_STEPS[1])
 
 
 def song_unet(unet: PersistentObject) -> dict[str, Any]:
@@ -149,7 +143,7 @@ def _backbone(unet: PersistentObject, settings: Mapping[str, tuple[str, Any]]) -
             'no counterpart here.'
         )
     found = {ours: given.get(key, default) for key, (ours, default) in settings.items()}
-    found = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    found = {key: plain(value) for key, value in found.items()}
     return dict(
         type=unet.class_name,
         image_size=given.get('img_resolution'),

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcm.checkpoints.file_kinds import PICKLE
 from mmcm.checkpoints.torch_files import STATES, check_legacy, extent
 from mmcm.checkpoints.trusted_config import shown
 from mmcm.utils.bounded import ENTRIES, Unreadable
 from mmcm.utils.pickle_check import Check, ForeignName, Node, check_pickle
 
-PICKLE = b'\x80'  # every pickle since protocol 2 begins with it
 HEAD = 2**16  # bytes: the first object begins after a key or two
 RECONSTRUCT = 'torch_utils.persistence._reconstruct_persistent_obj'
 MARKS = tuple(part.encode() for part in RECONSTRUCT.rsplit('.', 1))

@@ -71,3 +71,8 @@ def test_auto_is_the_precision_that_the_inferencer_would_choose(monkeypatch):
 def test_every_kind_of_network_is_counted(config):
     facts = model_facts(config)
     assert facts['parameters'] > 5e5 and facts['flops'] > facts['parameters']
+
+
+def test_network_of_two_stages_costs_one_of_them_in_each_evaluation():
+    alone, both = (model_facts(f'{method}_1xb32_digits-8x8') for method in ('ect', 'tcm'))
+    assert both['flops'] == alone['flops']

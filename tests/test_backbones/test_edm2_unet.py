@@ -187,3 +187,19 @@ def test_dropout_acts_up_to_a_resolution(largest, dropping):
 def test_new_network_begins_with_zero():
     network = EDM2UNet(**{key: value for key, value in EDM2['backbone'].items() if key != 'type'})
     assert not network(*inputs(network)).any()
+
+
+def test_output_of_each_block_is_clipped():
+    network = small(clip=0.01)
+    largest = []
+    for block in (network.unet.enc['8x8_block0'], network.unet.dec['8x8_block0']):
+        block.register_forward_hook(lambda module, inputs, output: largest.append(output.abs().max().item()))
+    network(*inputs(network))
+    assert largest == pytest.approx([0.01, 0.01])
+
+
+@pytest.mark.parametrize('size', [(8, 12), (12, 8)])
+def test_shorter_sides_choose_the_maps_with_attention(size):
+    network = small(image_size=size, attention_resolutions=(8,), dropout=0.5, dropout_resolution=8)
+    first = network.unet.enc[f'{size[0]}x{size[1]}_block0']
+    assert first.num_heads and first.dropout == 0.5

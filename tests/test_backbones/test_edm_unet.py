@@ -176,3 +176,27 @@ def test_embedding_stays_in_full_precision_under_autocast(name):
         with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
             denoiser(fixture('x'), fixture('sigma'), labels, augment_labels)
     assert embedded[1].dtype == torch.float32 and torch.equal(*embedded)
+
+
+@pytest.mark.parametrize('kind', ['SongUNet', 'DhariwalUNet'])
+def test_training_without_augmentation_leaves_no_parameter_without_a_gradient(kind):
+    """DDP waits for all of them."""
+    network = MODELS.build(dict(TINY, type=kind, num_classes=3, augment_dim=9)).train()
+    network(torch.randn(2, 3, 8, 8), torch.zeros(2), torch.arange(2)).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_branches_of_a_new_network_end_with_small_weights():
+    torch.manual_seed(0)
+    song, adm = (
+        MODELS.build(dict(TINY, type=kind, base_channels=64, num_classes=20)) for kind in ('SongUNet', 'DhariwalUNet')
+    )
+    for network, largest in ((song, 1e-5), (adm, 0.0)):
+        blocks = [block for block in network.modules() if isinstance(block, UNetBlock)]
+        attending = [block for block in blocks if block.num_heads]
+        ends = [block.conv1 for block in blocks] + [block.proj for block in attending]
+        assert attending and max(end.weight.abs().max().item() for end in ends) <= largest
+    qkv = next(block.qkv.weight for block in song.modules() if isinstance(block, UNetBlock) and block.num_heads)
+    fan = sum(qkv.shape[:2])
+    assert qkv.std().item() == pytest.approx((0.2 * 2 / fan) ** 0.5, rel=0.1)
+    assert adm.map_label.weight.std().item() == pytest.approx(1, rel=0.1)

@@ -576,3 +576,16 @@ def test_scope_of_another_package_is_refused_in_a_class_of_the_user(monkeypatch)
     model['denoiser']['backbone'] = dict(type='OwnNetwork', part=[dict(_scope_='hostile_scope')])
     with pytest.raises(InputError, match=r'_scope_ has to be mmcm'):
         checked_config(dict(model=model), 'x')
+
+
+def test_maps_that_all_blocks_keep_are_bounded_together():
+    backbone = dict(image_size=512, base_channels=1024, channel_mult=(1, 1, 1), attention_resolutions=())
+    check_cost('model', dict(backbone, num_res_blocks=4))
+    with pytest.raises(InputError, match='model would keep 3,170,893,824 numbers of one image'):
+        check_cost('model', dict(backbone, num_res_blocks=8))
+
+
+def test_classes_count_among_the_weights_that_a_file_has_to_hold():
+    backbone = dict(base_channels=32, channel_mult=(1,), num_res_blocks=1)
+    plain, many = (trusted_config.least_weights_of_unet(dict(backbone, num_classes=number)) for number in (None, 10**5))
+    assert many - plain == 32 * 10**5

@@ -1,13 +1,16 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
 
 from mmcm.cli import runner
 from support import runs
+from support.patience import PATIENCE
 
 SCRIPT = """
 import atexit
@@ -34,6 +37,7 @@ from mmengine.runner import Runner
 
 from mmcm.cli.runner import prepare
 from support import runs
+from support.patience import PATIENCE
 
 
 def print_threads():
@@ -55,6 +59,7 @@ def run_connected(script, *arguments):
         [sys.executable, '-c', script, *map(str, arguments)],
         capture_output=True,
         text=True,
+        timeout=PATIENCE,
         env={
             **os.environ,
             'RANK': '0',
@@ -95,3 +100,13 @@ def test_runs_of_one_name_begun_at_once_have_files_of_their_own(tmp_path):
     assert [file.parent.parent for file in files] == [tmp_path / 'a', tmp_path / 'b']
     assert all((file.parent / 'vis_data' / 'config.py').is_file() for file in files)
     assert 'work_dir' in files[1].read_text()
+
+
+def test_timeout_of_the_config_is_that_of_gloo(monkeypatch):
+    asked = []
+    monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
+    monkeypatch.setattr('torch.distributed.init_process_group', lambda backend, timeout: asked.append(timeout))
+    monkeypatch.setattr('atexit.register', lambda function: None)
+    for cfg in (dict(env_cfg=dict(dist_cfg=dict(timeout=90))), {}):
+        runner.use_cpus(Config(cfg), 'pytorch')
+    assert asked == [timedelta(seconds=90), None]

@@ -4,6 +4,7 @@ from torch.testing import assert_close
 
 from mmcm.denoisers import KarrasDenoiser
 from mmcm.models.guidance import Guidance, guided
+from mmcm.models.teacher import GuidanceRange
 from mmcm.objectives import EulerStep, Networks
 from mmcm.registry import MODELS
 from mmcm.structures import DataSample
@@ -244,3 +245,14 @@ def test_student_that_takes_the_scale_starts_as_its_teacher(tmp_path):
 def test_scales_that_cannot_be_learned_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         told_model(dict(low=1.0, high=4.0), **changes)
+
+
+def test_scales_of_a_global_batch_are_dealt_to_the_processes(monkeypatch):
+    scales = GuidanceRange(1.0, 4.0)
+    torch.manual_seed(0)
+    whole = scales.draw(6)
+    monkeypatch.setattr('mmcm.models.teacher.get_world_size', lambda: 2)
+    for rank in range(2):
+        monkeypatch.setattr('mmcm.models.teacher.get_rank', lambda rank=rank: rank)
+        torch.manual_seed(0)
+        assert torch.equal(scales.draw(3), whole[rank::2])

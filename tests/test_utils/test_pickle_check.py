@@ -90,3 +90,7 @@ def test_values_that_stand_for_many_are_refused():
     doubled = b''.join(b'q' + bytes([number]) + b'h' + bytes([number]) + b'\x86' for number in range(40))
     with pytest.raises(Unreadable, match='stands for more than'):
         check(b'K\x01\x85' + doubled + b'.')
+
+
+def test_escapes_in_a_text_of_a_file_are_no_warnings():
+    assert check_pickle(io.BytesIO(b"S'a\\qb'\n."), {}, {}, {}).value == 'a\\qb'  # warnings are errors in these tests

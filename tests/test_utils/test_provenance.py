@@ -86,3 +86,11 @@ def test_record_names_neither_time_nor_place():
     first, second = record_of('figure', command='x'), record_of('figure', command='x')
     assert json.dumps(first) == json.dumps(second) and str(Path.cwd()) not in json.dumps(first)
     assert with_record(b'\x89PNG' + bytes(40), first) == with_record(b'\x89PNG' + bytes(40), second)
+
+
+def test_record_behind_many_chunks_is_not_looked_for(tmp_path, monkeypatch):
+    write_image(tmp_path / 'x.png', PIXELS, record_of('figure'))
+    assert read_png(tmp_path / 'x.png')['kind'] == 'figure'
+    monkeypatch.setattr('mmcm.utils.provenance.MAX_SEGMENTS', 1)
+    with pytest.raises(Unreadable, match='no record'):
+        read_png(tmp_path / 'x.png')

@@ -6,6 +6,8 @@ from mmengine.config import Config
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.convert import convert
 from mmcm.checkpoints.checkpoint import Checkpoint
+from mmcm.checkpoints.snapshots.edm_snapshot import edm_config
+from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject
 from mmcm.cli.convert import main as convert_command
 from mmcm.denoisers import load_denoiser
 from mmcm.registry import MODELS
@@ -143,3 +145,20 @@ def test_values_that_many_names_share_are_bounded(tmp_path):
     (tmp_path / 'x.pkl').write_bytes(snapshot(b'N', _parameters=dict_of(first=shared, **names)))
     with pytest.raises(InputError, match='its names stand for 10,485,760 values, and the file holds 1,048,576'):
         _ = Checkpoint(tmp_path / 'x.pkl').config
+
+
+def test_settings_of_a_large_network_of_imagenet():
+    unet = PersistentObject('DhariwalUNet', dict(_init_kwargs=dict(img_resolution=64, label_dim=1000)))
+    config = edm_config(PersistentObject('EDMPrecond', dict(_modules=dict(model=unet), sigma_data=0.25)))
+    assert config['class_names'] == 'imagenet1k' and config['model']['sampler']['num_steps'] == 40
+    assert config['model']['denoiser']['sigma_data'] == 0.25
+    backbone = config['model']['denoiser']['backbone']
+    assert (backbone['base_channels'], backbone['num_res_blocks'], backbone['dropout']) == (192, 3, 0.1)
+    assert backbone['channel_mult'] == (1, 2, 3, 4) and backbone['attention_resolutions'] == (32, 16, 8)
+
+
+@pytest.mark.parametrize('change', [dict(channel_mult_emb=2), dict(decoder_type='skip'), dict(wavelets=True)])
+def test_settings_without_a_counterpart_are_named(change):
+    unet = PersistentObject('SongUNet', dict(_init_kwargs=dict(img_resolution=8, label_dim=0, **change)))
+    with pytest.raises(InputError, match=f'made with .*{next(iter(change))}.* no counterpart'):
+        edm_config(PersistentObject('EDMPrecond', dict(_modules=dict(model=unet))))

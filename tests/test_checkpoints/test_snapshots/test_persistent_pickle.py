@@ -2,6 +2,7 @@ import copyreg
 import io
 import json
 import pickle
+import struct
 import sys
 import zlib
 
@@ -11,9 +12,22 @@ import torch
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.read import read_checkpoint
 from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
+from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 from support import hostile_snapshots
-from support.hostile_snapshots import EXTENSIONS, SNAPSHOT, dict_of, named, persistent, snapshot, text
+from support.hostile_snapshots import (
+    EXTENSIONS,
+    SNAPSHOT,
+    called,
+    data,
+    dict_of,
+    named,
+    number,
+    persistent,
+    snapshot,
+    text,
+    tuple_of,
+)
 from support.parity import FOLDER
 
 NAMES = [name for name, _ in hostile_snapshots.calls('x')]
@@ -120,3 +134,21 @@ def test_name_that_is_not_called_is_refused(tmp_path):
 def test_tensors_of_one_storage_share_it():
     weights = read_checkpoint(SNAPSHOT)['ema']
     assert all(isinstance(value, torch.Tensor) and not value.requires_grad for value in weights.values())
+
+
+def test_numbers_of_modules_and_storages_are_bounded(monkeypatch):
+    monkeypatch.setattr('mmcm.checkpoints.snapshots.persistent_pickle.MAX_STORAGES', 9)
+    with pytest.raises(Unreadable, match='more than 9 storages'):
+        read_persistent_pickle(SNAPSHOT)
+    monkeypatch.setattr('mmcm.checkpoints.snapshots.persistent_pickle.ENTRIES', 9)
+    part = PersistentObject('Linear', {})
+    with pytest.raises(Unreadable, match='more than 9 modules'):
+        state_dict(PersistentObject('Linear', dict(_modules={str(index): part for index in range(9)})))
+
+
+def test_number_of_numpy_in_the_other_order_of_bytes(tmp_path):
+    dtype = called('numpy.dtype', text('f8'), b'\x89', b'\x88')
+    state = tuple_of(number(3), text('>'), b'N', b'N', b'N', number(-1), number(-1), number(0)) + b'b'
+    value = called('numpy._core.multiarray.scalar', dtype + state, data(struct.pack('>d', 2.5)))
+    (tmp_path / 'x.pkl').write_bytes(snapshot(value))
+    assert read_persistent_pickle(tmp_path / 'x.pkl')['ema'].state['extra'] == 2.5

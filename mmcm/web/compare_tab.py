@@ -37,14 +37,15 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     if not few:
         gr.Markdown(NO_CONSISTENCY_MODEL)
         return
-    inferencer = pool.get(few[0])
+    first = first_model(pool)
+    inferencer = pool.get(first)
     grids, words = [], []
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
-            few_model = gr.Dropdown(few, value=few[0], label='Consistency model', elem_id='compare-model')
+            few_model = gr.Dropdown(few, value=first, label='Consistency model', elem_id='compare-model')
             many_model = gr.Dropdown(
                 many,
-                value=partner(pool, few[0]),
+                value=partner(pool, first),
                 label='Diffusion model',
                 visible=bool(many),
                 elem_id='compare-diffusion-model',
@@ -55,7 +56,7 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
             count = widgets.images_slider(COUNT, limits.images, 'compare-count')
             seed = widgets.seed_number(limits, 'compare-seed')
             steps = gr.Slider(
-                **diffusion_steps(pool, partner(pool, few[0]), limits),
+                **diffusion_steps(pool, partner(pool, first), limits),
                 label='Steps of the diffusion model',
                 visible=bool(many),
                 elem_id='compare-steps',
@@ -118,17 +119,26 @@ def compare_tab(pool: ModelPool, limits: Limits, opening: Opening) -> None:
     sample_on_click(compare, stop, run, inputs, outputs, pool, 'compare')
 
 
+def first_model(pool: ModelPool) -> str:
+    """Return the first consistency model with a diffusion model of the same images and classes, else the first."""
+    names = pool.consistency_models()
+    return next((name for name in names if partners(pool, name)), names[0])
+
+
 def partner(pool: ModelPool, name: str) -> str | None:
     """Return the diffusion model of the same images and classes as model `name`, else any, None without one."""
+    return next(iter([*partners(pool, name), *pool.diffusion_models()]), None)
+
+
+def partners(pool: ModelPool, name: str) -> list[str]:
+    """Return the diffusion models of the same images and classes as model `name`."""
     model = pool.get(name).model
-    names = pool.diffusion_models()
-    alike = (
+    return [
         other
-        for other in names
+        for other in pool.diffusion_models()
         if pool.get(other).model.image_shape == model.image_shape
         and pool.get(other).model.num_classes == model.num_classes
-    )
-    return next(alike, next(iter(names), None))
+    ]
 
 
 def diffusion_steps(pool: ModelPool, name: str | None, limits: Limits) -> dict[str, int]:

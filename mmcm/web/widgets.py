@@ -33,7 +33,8 @@ def label_choices(inferencer: ConsistencyModelInferencer, rules: Sequence[str] =
     if inferencer.model.num_classes is None:
         return []
     names = [name for name, *_ in inferencer.class_names]
-    shown = [f'{label} {name}' for label, name in enumerate(names)] or map(str, range(inferencer.model.num_classes))
+    numbered = (f'{label} {name}' if name != str(label) else name for label, name in enumerate(names))
+    shown = list(numbered) or map(str, range(inferencer.model.num_classes))
     return [(rule, rule) for rule in rules] + [(text, str(label)) for label, text in enumerate(shown)]
 
 

@@ -20,7 +20,7 @@ from support.patience import PATIENCE
 REQUIRED = 'MMCM_REQUIRE_BROWSER'  # if it is set, a missing browser fails the tests
 SCREENSHOTS = 'MMCM_TEST_SCREENSHOTS'  # names a folder where pictures of the page are kept
 WITHIN = ('about', 'blob', 'chrome', 'data')  # schemes of addresses that no server is asked for
-ANSWER = 300  # seconds in which a browser answers, unless it hangs
+ANSWER = 300  # seconds in which a browser or a page answers, unless it hangs
 FEWER_FRAMES = """
 const ask = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = draw => setTimeout(() => ask(draw), 100);
@@ -97,7 +97,7 @@ class Page:
         self.driver = driver
         self.folders = [Path(place) for place in (folder, os.environ.get(SCREENSHOTS)) if place]
         self.css = By.CSS_SELECTOR
-        self.waiting = WebDriverWait(driver, PATIENCE, 0.1)
+        self.waiting = WebDriverWait(driver, ANSWER, 0.1)
 
     def all(self, selector):
         """Return the visible elements that `selector` finds."""

@@ -9,7 +9,7 @@ pytest.importorskip('gradio')
 from gradio_client.exceptions import AppError
 
 from mmcm.apis import ConsistencyModelInferencer
-from mmcm.web.compare_tab import partner
+from mmcm.web.compare_tab import first_model, partner
 from mmcm.web.model_pool import ModelPool
 from support.web_grids import pixels, tiles
 
@@ -59,6 +59,11 @@ def test_partner_is_the_diffusion_model_of_the_same_pictures(models):
     assert partner(pool, 'digits') == 'diffusion'
     assert partner(pool, 'colour') == 'diffusion'  # of others, where there is no better one
     assert partner(ModelPool(['digits'], 'cpu'), 'digits') is None
+
+
+def test_first_comparison_is_of_models_of_the_same_images():
+    assert first_model(ModelPool(['mnist', 'digits', 'edm_digits'], 'cpu')) == 'digits'
+    assert first_model(ModelPool(['mnist', 'digits'], 'cpu')) == 'mnist'
 
 
 def test_missing_kind_of_model_is_told(models):

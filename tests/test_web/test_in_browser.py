@@ -21,7 +21,7 @@ pytest.importorskip('gradio')
 
 ROOT = Path(__file__).parents[2]
 LABEL = '7'
-DIGIT = 8  # pixels of a side
+DIGIT, MNIST = 8, 28  # pixels of a side
 GREY = (127, 128)  # what is unknown
 ORIENTATION, TO_THE_RIGHT = 274, 6  # of EXIF
 
@@ -34,23 +34,24 @@ def written(server):
     )
 
 
-def small(picture):
-    """Return a picture that was enlarged by a whole number, (8, 8): the middle of each of its pixels."""
-    step = picture.shape[0] // DIGIT
-    assert picture.shape == (DIGIT * step, DIGIT * step, 3)
+def small(picture, size=DIGIT):
+    """Return a picture that was enlarged by a whole number, (size, size): the middle of each of its pixels."""
+    step = picture.shape[0] // size
+    assert picture.shape == (size * step, size * step, 3)
     return picture[step // 2 :: step, step // 2 :: step, 0].astype(int)
 
 
-def tiles(sheet, columns):
-    """Return the pictures on a sheet of one row."""
+def tiles(sheet, columns, size):
+    """Return the pictures of `size` pixels on a sheet of one row, enlarged as there."""
     side = (sheet.shape[1] - GAP) // columns - GAP
-    assert side % DIGIT == 0
+    assert side % size == 0
     return [sheet[GAP : GAP + side, GAP + index * (side + GAP) :][:, :side] for index in range(columns)]
 
 
 def read_digits(images):
-    """Return which digits a classifier that comes with the package sees, in images (N, 8, 8)."""
-    classifier = MODELS.build(dict(type='DigitsClassifier', checkpoint='package:weights/digits_classifier.safetensors'))
+    """Return which digits a classifier that comes with the package sees, in images (N, 28, 28)."""
+    weights = 'package:weights/mnist_classifier.safetensors'
+    classifier = MODELS.build(dict(type='DigitsClassifier', image_size=MNIST, checkpoint=weights))
     classifier.init_weights()
     classifier.eval()
     pixels = torch.from_numpy(np.stack(images)).to(torch.uint8)[:, None]
@@ -81,10 +82,10 @@ def draw_digits_of_a_class(page):
     assert '10 images' in page.press('#sample-run', '#sample-words')
     page.screenshot('sample')
     (sheet,) = page.pictures('#sample-sheet')
-    digits = [small(tile) for tile in tiles(sheet, 10)]
+    digits = [small(tile, MNIST) for tile in tiles(sheet, 10, MNIST)]
     assert all(np.ptp(digit) > 100 for digit in digits)
     assert len({digit.tobytes() for digit in digits}) == 10
-    assert read_digits(digits) == [int(LABEL)] * 10
+    assert read_digits(digits).count(int(LABEL)) >= 9  # on the average, 0.96 of them
 
 
 def take_example(page, kind):

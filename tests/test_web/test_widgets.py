@@ -22,6 +22,7 @@ def test_classes_have_names_numbers_or_are_none(pool, models):
     assert label_choices(pool.get('digits'))[:3] == [('balanced', 'balanced'), ('random', 'random'), ('0', '0')]
     assert label_choices(pool.get('named'), rules=())[3] == ('3 three', '3')
     assert label_choices(pool.get('colour')) == []
+    assert label_choices(ModelPool(['mnist'], 'cpu').get('mnist'), rules=())[7] == ('7', '7')  # not 7 7
     assert pool.get('named').request(labels=[3, 1]).names == ['three', 'one']
     assert pool.get('digits').request(labels=[3, 1]).names == ['3', '1']
     assert pool.get('colour').request().names is None

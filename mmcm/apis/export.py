@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from mmcm.denoisers.guidance import NO_GUIDANCE, Guidance
 from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.consistency_model import ConsistencyModel
-from mmcm.models.guidance import NO_GUIDANCE, Guidance, guided
+from mmcm.models.guidance import guided
 from mmcm.models.output_check import OutputCheck
 from mmcm.models.sampling import step_levels
 from mmcm.noise.generators import SampleNoise

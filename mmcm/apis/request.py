@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mmcm.datasets.class_names import Names
 from mmcm.datasets.labels import expand_labels
+from mmcm.denoisers.guidance import Guidance
 from mmcm.models.consistency_model import ConsistencyModel
-from mmcm.models.guidance import Guidance
 from mmcm.models.sampling_loop import Samples, sample_in_batches
 from mmcm.noise.generators import Noise, SampleNoise, sample_seeds
 from mmcm.samplers import Callback, Sampler

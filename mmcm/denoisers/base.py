@@ -3,8 +3,10 @@
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from mmcm.denoisers.guidance import Guidance
 from mmcm.denoisers.network import build_network
 from mmcm.denoisers.noise_conditioning import C_NOISE
 from mmcm.utils.checks import check_choice, check_positive
@@ -48,6 +50,18 @@ class Denoiser(BaseModule):
     def has_log_variance(self) -> bool:
         """Whether `forward` takes `with_log_variance`, and then returns the logarithm of the loss's variance, too."""
         return False
+
+    @property
+    def own_guidance(self) -> Guidance:
+        """The guidance that a guided network samples with unless another is asked for."""
+        return Guidance(self.guidance)
+
+    def guidance_inputs(self, sigma: Tensor, guidance: Guidance) -> Any:
+        """Return what `forward` of a guided network takes as `guidance` at levels `sigma` (N,).
+
+        It is w of each image, (N,), and 1 outside the interval, unless the network takes more.
+        """
+        return torch.where(guidance.guided(sigma), torch.full_like(sigma, guidance.scale), 1)
 
     @abstractmethod
     def forward(

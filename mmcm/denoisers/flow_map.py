@@ -1,5 +1,6 @@
 """Denoiser of a flow map: a network with two times, which steps from any noise level to any lower one at once."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,9 +9,10 @@ from torch import Tensor
 
 from mmcm.denoisers.augmented import inner_denoiser
 from mmcm.denoisers.base import Denoiser
+from mmcm.denoisers.guidance import Guidance
 from mmcm.denoisers.guidance_input import check_guided_network
 from mmcm.denoisers.noise_conditioning import DEFAULT
-from mmcm.noise.linear_path import time_of
+from mmcm.noise.linear_path import sigma_of, time_of
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_choice, check_positive
 from mmcm.utils.errors import InputError
@@ -103,6 +105,24 @@ class FlowMapDenoiser(Denoiser):
         self.velocity_head = velocity_head
         self.prediction = prediction
         self.noise_scale = noise_scale
+
+    @property
+    def own_guidance(self) -> Guidance:
+        """The guidance that a guided network samples with unless another is asked for, with its interval as levels."""
+        if self.guidance_interval == (0.0, 1.0):
+            return Guidance(self.guidance)
+        low, high = (self.noise_scale * sigma_of(time) for time in self.guidance_interval)
+        # A single time is an interval of levels without its lower end, and so would be empty.
+        return Guidance(self.guidance, (low, max(high, math.nextafter(low, math.inf))))
+
+    def guidance_inputs(self, sigma: Tensor, guidance: Guidance) -> GuidanceInputs:
+        """Return scale and interval of `guidance` as inputs of a guided network, the interval as times."""
+        ends = (0.0, 1.0) if guidance.interval is None else map(self._time_at, guidance.interval)
+        return GuidanceInputs(*(torch.full_like(sigma, value) for value in (guidance.scale, *ends)))
+
+    def _time_at(self, sigma: float) -> float:
+        relative = sigma / self.noise_scale
+        return 1.0 if math.isinf(relative) else time_of(relative)
 
     def forward(  # type: ignore[override]
         self,

@@ -4,98 +4,19 @@ D_c is the estimate for the class, D_u that for no given class (Ho & Salimans, 2
 Karras et al., 2024, arXiv 2406.02507, Eq. 4).
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmcm.denoisers import Denoiser, FlowMapDenoiser, GuidanceInputs
+from mmcm.denoisers import Denoiser
 from mmcm.denoisers.augmented import inner_denoiser
+from mmcm.denoisers.guidance import Guidance
 from mmcm.denoisers.guidance_input import takes_guidance
-from mmcm.noise.linear_path import sigma_of, time_of
 from mmcm.samplers.base import Sampler
 from mmcm.samplers.rehearsal import rehearse
-from mmcm.utils.checks import check_number
 from mmcm.utils.errors import InputError
-
-SETTINGS = ('scale', 'interval')
-SECOND_NETWORK = ('checkpoint', 'average', 'denoiser')  # of a config, for autoguidance
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """How far estimates are guided, and at which noise levels.
-
-    Attributes:
-        scale (float): w, 0 or more: 0 is the estimate for no given class, 1 no guidance at all.
-        interval (tuple[float, float], optional): Guide only at levels in (sigma_lo, sigma_hi]; w is 1 elsewhere
-            (Kynkaanniemi et al., 2024, arXiv 2404.07724, Eq. 5). None guides at all levels.
-    """
-
-    scale: float = 1.0
-    interval: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        check_number('guidance', self.scale)
-        if not 0 <= self.scale < math.inf:
-            raise InputError(f'guidance has to be a number from 0 on, 1 being no guidance, got {self.scale}.')
-        if self.interval is not None:
-            object.__setattr__(self, 'interval', check_interval(self.interval))
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any] | None) -> 'Guidance':
-        """Return the guidance of a config, dict(scale=1.5, interval=(0.2, 1.6)); none for None.
-
-        Raises:
-            InputError: If it is no such dict, or a value is out of its range.
-        """
-        if config is None:
-            return cls()
-        if not isinstance(config, Mapping) or 'scale' not in config or set(config) - {*SETTINGS, *SECOND_NETWORK}:
-            raise InputError(
-                'model.guidance has to be a dict of scale and, if it is only for some noise levels, interval, such as '
-                f'dict(scale=1.5, interval=(0.2, 1.6)), and for autoguidance {", ".join(SECOND_NETWORK)} of the second '
-                f'network, got {config!r}.'
-            )
-        if not config.get('checkpoint') and set(config) & set(SECOND_NETWORK):
-            raise InputError(
-                f'model.guidance describes a second network without weights: give its checkpoint, got {config!r}.'
-            )
-        return cls(**{key: value for key, value in config.items() if key in SETTINGS})
-
-    @property
-    def acts(self) -> bool:
-        """Whether the estimate differs from the network's own at any level."""
-        return self.scale != 1
-
-    def acts_at(self, sigma: float) -> bool:
-        """Return whether the estimate differs from the network's own at the level `sigma`, of float32."""
-        return self.acts and bool(self.guided(torch.tensor([sigma], dtype=torch.float32, device='cpu')).any())
-
-    def guided(self, sigma: Tensor) -> Tensor:
-        """Return which of the levels (N,) lie in the interval, (N,), bool; compared in the dtype of `sigma`."""
-        low, high = self.interval or (-math.inf, math.inf)
-        return (sigma > low) & (sigma <= high)
-
-    def changed(self, scale: float | None, interval: Sequence[float] | None) -> 'Guidance':
-        """Return the guidance with what is not None changed; an InputError for an interval without guidance in it."""
-        if scale is None and interval is not None and not self.acts:
-            raise InputError(
-                f'guidance_interval={interval!r} is where guidance acts, and there is none: give guidance, too, such '
-                'as guidance=1.5.'
-            )
-        chosen = self.interval if interval is None else interval
-        return Guidance(self.scale if scale is None else scale, chosen)  # type: ignore[arg-type]
-
-    def config(self) -> dict[str, Any]:
-        """Return the config that `of` takes."""
-        return asdict(self)
-
-
-NO_GUIDANCE = Guidance()
 
 
 class GuidedDenoiser:
@@ -199,31 +120,13 @@ class InputGuidedDenoiser:
 
     def __call__(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None, **options: Any) -> Tensor:
         """Return the estimates of the clean images; see the class of the denoiser."""
-        scale = torch.full_like(sigma, self.guidance.scale)
-        inputs: Any
-        inner = inner_denoiser(self.denoiser)
-        if isinstance(inner, FlowMapDenoiser):
-            levels = self.guidance.interval
-            ends = (0.0, 1.0) if levels is None else [time_at(level / inner.noise_scale) for level in levels]
-            inputs = GuidanceInputs(scale, *(torch.full_like(sigma, end) for end in ends))
-        else:
-            inputs = torch.where(self.guidance.guided(sigma), scale, 1)
+        inputs = inner_denoiser(self.denoiser).guidance_inputs(sigma, self.guidance)
         return self.denoiser(x, sigma, labels, guidance=inputs, **options)
-
-
-def time_at(sigma: float) -> float:
-    """Return the time of a noise level on the linear path, 1 for an infinite one."""
-    return 1.0 if math.isinf(sigma) else time_of(sigma)
 
 
 def own_guidance(denoiser: Denoiser, config: Mapping[str, Any] | None) -> Guidance:
     """Return the guidance that a model samples with: of its `config`, or of a network that takes it as an input."""
-    if config is not None or not takes_guidance(denoiser):
-        return Guidance.of(config)
-    if not isinstance(denoiser, FlowMapDenoiser) or denoiser.guidance_interval == (0.0, 1.0):
-        return Guidance(denoiser.guidance)
-    low, high = (denoiser.noise_scale * sigma_of(time) for time in denoiser.guidance_interval)
-    return Guidance(denoiser.guidance, (low, max(high, math.nextafter(low, math.inf))))
+    return denoiser.own_guidance if config is None and takes_guidance(denoiser) else Guidance.of(config)
 
 
 def guided(denoiser: Any, guidance: Guidance, null_label: int | None, guide: Any = None) -> Any:
@@ -278,15 +181,3 @@ def guided_nfe(sampler: Sampler, guidance: Guidance) -> int:
     if guidance.interval is None:
         return 2 * sampler.nfe
     return sampler.nfe + sum(map(guidance.acts_at, rehearse(sampler)[1]))
-
-
-def check_interval(interval: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an interval of noise levels; an InputError unless 0 <= sigma_lo < sigma_hi."""
-    values = tuple(interval) if isinstance(interval, (list, tuple)) else ()
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    if len(values) != 2 or not numbers or not 0 <= values[0] < values[1]:
-        raise InputError(
-            'guidance_interval has to be two noise levels, the smaller one first and 0 or more, such as (0.2, 1.6), '
-            f'got {interval!r}.'
-        )
-    return float(values[0]), float(values[1])

@@ -11,9 +11,10 @@ from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
 from mmcm.denoisers.augmented import inner_denoiser
+from mmcm.denoisers.guidance import Guidance
 from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.averages import evaluating
-from mmcm.models.guidance import Guidance, check_guided, guided, guided_nfe
+from mmcm.models.guidance import check_guided, guided, guided_nfe
 from mmcm.models.guide import Guide
 from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise

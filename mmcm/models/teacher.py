@@ -11,8 +11,9 @@ from mmengine.dist import get_rank, get_world_size
 from torch import Tensor
 
 from mmcm.denoisers import Denoiser, KarrasDenoiser, load_denoiser
+from mmcm.denoisers.guidance import Guidance
 from mmcm.models.averages import frozen
-from mmcm.models.guidance import Guidance, check_guided
+from mmcm.models.guidance import check_guided
 from mmcm.objectives.base import Objective
 from mmcm.registry import MODELS
 from mmcm.utils.errors import InputError

@@ -9,7 +9,7 @@ from mmengine.infer import BaseInferencer
 from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.sampling.bulk import sample_to_files
 from mmcm.apis.sampling.image_archives import read_origin
-from mmcm.models.guidance import Guidance
+from mmcm.denoisers.guidance import Guidance
 from mmcm.registry import MODELS
 from mmcm.utils import precision
 from mmcm.utils.errors import InputError

@@ -6,7 +6,8 @@ from mmcm.apis import ConsistencyModelInferencer
 from mmcm.apis.export import SamplingGraph
 from mmcm.apis.sampling.bulk import sample_to_files
 from mmcm.apis.sampling.image_archives import read_origin
-from mmcm.models.guidance import NO_GUIDANCE, Guidance, guided_nfe
+from mmcm.denoisers.guidance import NO_GUIDANCE, Guidance
+from mmcm.models.guidance import guided_nfe
 from mmcm.samplers import HeunSampler
 from mmcm.utils.errors import InputError
 from support.digits import BACKBONE, EDM2, build, model_config

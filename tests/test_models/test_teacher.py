@@ -3,7 +3,8 @@ import torch
 from torch.testing import assert_close
 
 from mmcm.denoisers import KarrasDenoiser
-from mmcm.models.guidance import Guidance, guided
+from mmcm.denoisers.guidance import Guidance
+from mmcm.models.guidance import guided
 from mmcm.models.teacher import GuidanceRange
 from mmcm.objectives import EulerStep, Networks
 from mmcm.registry import MODELS

@@ -19,6 +19,7 @@ from mmcm.apis.evaluation.scores import Score, plain
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.weights import digest
 from mmcm.datasets.samplers import WholeBatches
+from mmcm.denoisers.guidance import Guidance
 from mmcm.engine.console import brief_console
 from mmcm.engine.loops.loop_ends import check_loop
 from mmcm.evaluation.features.shared import channels_for
@@ -26,7 +27,6 @@ from mmcm.evaluation.metrics.feature_metric import FeatureMetric
 from mmcm.evaluation.reference import PUBLISHED, is_address
 from mmcm.evaluation.training_references import with_references
 from mmcm.models.consistency_model import ConsistencyModel, inference_config
-from mmcm.models.guidance import Guidance
 from mmcm.registry import SAMPLERS, SCOPE
 from mmcm.utils.checks import check_count
 from mmcm.utils.errors import InputError

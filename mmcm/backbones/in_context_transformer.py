@@ -213,12 +213,6 @@ class InContextTransformer(BaseModule):
         kept = {name.split('.')[0] for name, _ in self.named_parameters()}
         return (*self.constant_tables, *(name for name in heads if name[:-1] not in kept))
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *arguments: Any) -> None:
-        unused = tuple(prefix + name for name in self.unused_weights)
-        for key in [key for key in state_dict if unused and key.startswith(unused)]:
-            del state_dict[key]
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
-
 
 def check_patches(image_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
     """Return rows and columns of patches; an InputError unless patches cover images of this size."""

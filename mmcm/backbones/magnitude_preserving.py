@@ -54,23 +54,20 @@ def mp_cat(a: Tensor, b: Tensor, t: float = 0.5) -> Tensor:
     return torch.cat([a * (scale / math.sqrt(num_a) * (1 - t)), b * (scale / math.sqrt(num_b) * t)], dim=1)
 
 
-def downsample(x: Tensor, taps: Sequence[float] = (1, 1)) -> Tensor:
-    """Halve the size of `x` (N, C, H, W) with a separable filter of an even number of `taps`, whose sum is 1 then."""
-    weight, padding = _filter(x, taps)
-    return F.conv2d(x, weight, stride=2, padding=padding, groups=x.shape[1])
+def downsample(x: Tensor) -> Tensor:
+    """Halve the size of `x` (N, C, H, W): each pixel is the mean of four."""
+    return F.conv2d(x, _box(x), stride=2, groups=x.shape[1])
 
 
-def upsample(x: Tensor, taps: Sequence[float] = (1, 1)) -> Tensor:
-    """Double the size of `x` (N, C, H, W) with a separable filter; see `downsample`."""
-    weight, padding = _filter(x, taps)
-    return F.conv_transpose2d(x, 4 * weight, stride=2, padding=padding, groups=x.shape[1])
+def upsample(x: Tensor) -> Tensor:
+    """Double the size of `x` (N, C, H, W): each pixel becomes four."""
+    return F.conv_transpose2d(x, 4 * _box(x), stride=2, groups=x.shape[1])
 
 
-def _filter(x: Tensor, taps: Sequence[float]) -> tuple[Tensor, int]:
-    """Return the filter of `taps` for each channel of `x`, (C, 1, K, K), and its padding."""
-    line = torch.tensor(taps, dtype=x.dtype, device=x.device)
-    line = line / line.sum()
-    return torch.outer(line, line).expand(x.shape[1], 1, -1, -1), (len(line) - 1) // 2
+def _box(x: Tensor) -> Tensor:
+    """Return the filter of a mean of four pixels for each channel of `x`: (C, 1, 2, 2)."""
+    # Filled on the device of `x`: a tensor of Python numbers would be copied there in each pass.
+    return x.new_full((), 1 / 4).expand(x.shape[1], 1, 2, 2)
 
 
 class MPFourier(Float32Buffers):

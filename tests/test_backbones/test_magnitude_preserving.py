@@ -28,8 +28,6 @@ OPERATIONS = {  # of the arrays a, b and c of the measurements
     'mp_cat_03': lambda a, b, c: mp_cat(a, b, 0.3),
     'down_11': lambda a, b, c: downsample(a),
     'up_11': lambda a, b, c: upsample(a),
-    'down_1331': lambda a, b, c: downsample(a, (1, 3, 3, 1)),
-    'up_1331': lambda a, b, c: upsample(a, (1, 3, 3, 1)),
     'normalize_zero': lambda a, b, c: normalize(torch.zeros(2, 8)),
 }
 

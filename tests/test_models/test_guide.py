@@ -64,9 +64,11 @@ def test_networks_of_edm2_of_two_widths_guide(tmp_path):
         weaker = weak.denoiser(x, sigma, labels)
         return weaker + 1.7 * (by_hand(x, sigma, labels) - weaker)
 
-    found = model.sample(2, [3, 4])
+    found, plain = model.sample(2, [3, 4]), own.sample(2, [3, 4])
+    assert (found - plain).abs().max() > 0.05
     own.denoiser.forward = guided_forward
-    assert_close(found, own.sample(2, [3, 4]), rtol=0, atol=1e-4)
+    # From noise of deviation 80, whose rounding alone is 1e-5, and which guidance multiplies in each step.
+    assert_close(found, own.sample(2, [3, 4]), rtol=0, atol=1e-3)
     assert model.nfe(model.sampler) == 10
 
 

@@ -107,7 +107,7 @@ class ConsistencyModelInferencer(BaseInferencer):
         return self.label_of
 
     def _init_visualizer(self, cfg: Config) -> None:
-        """Build no visualizer: the one of the config is for training."""
+        """Build no visualizer: that of the config is for training."""
 
     def load(self) -> 'ConsistencyModelInferencer':
         """Read the weights, unless that is done. The first call does it by itself, after it has checked its input.

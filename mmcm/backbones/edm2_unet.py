@@ -182,7 +182,7 @@ class EDM2UNet(BaseModule):
 
 
 class UNet(nn.Module):
-    """F(x, t) by one-hot classes. Arguments: see `EDM2UNet`, which makes them of its own."""
+    """F(x, t) with one-hot classes; `EDM2UNet` derives the arguments from its settings."""
 
     def __init__(
         self,

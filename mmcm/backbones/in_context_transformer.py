@@ -166,12 +166,12 @@ class InContextTransformer(BaseModule):
 
         Args:
             x (Tensor): Noisy images z_t, (N, C, H, W).
-            t (Tensor): Their times, (N,), of which the network makes no use.
+            t (Tensor): Their times, (N,), which the network ignores.
             labels (Tensor): Class indices, (N,), integers, or shares of the classes, (N, K), floating point.
             conditions (Tensor): t - r, 1 - 1 / w and the ends of the interval of guidance, (N, 4).
 
         Returns:
-            Tensor: Output, (N, C_out, H, W), in the dtype of `x`; the one of the velocity head comes last.
+            Tensor: Output, (N, C_out, H, W), in the dtype of `x`; the output of the velocity head comes last.
         """
         check_labels(labels, self.num_classes)
         assert labels is not None
@@ -208,7 +208,7 @@ class InContextTransformer(BaseModule):
 
     @property
     def unused_weights(self) -> tuple[str, ...]:
-        """Beginnings of the names of weights that released files may have, and that this network makes no use of."""
+        """Prefixes of weights in released files that this network ignores."""
         heads = () if len(self.v_heads) else ('v_heads.', 'v_final_layer.')
         kept = {name.split('.')[0] for name, _ in self.named_parameters()}
         return (*self.constant_tables, *(name for name in heads if name[:-1] not in kept))

@@ -1,4 +1,4 @@
-"""A denoiser together with what a training batch tells its network: augmentation labels, scales of guidance."""
+"""A denoiser with the further inputs of a training batch: augmentation labels and scales of guidance."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mmcm.utils.errors import InputError
 class AugmentedDenoiser:
     """D(x, sigma, labels) for the images of one batch, whose augmentation labels it passes to the network.
 
-    Objectives call it as any denoiser: they need not know of augmentation, nor of the guidance of a teacher.
+    Objectives call it as any denoiser, with or without augmentation and guidance.
 
     Args:
         denoiser (Denoiser): The denoiser.

@@ -61,7 +61,7 @@ class TruncatedDenoiser(KarrasDenoiser):
     """EDM's denoiser with two networks: one from the transition time on, and the first stage's below it.
 
     Training starts from the first stage, a consistency model of easy consistency tuning: `init_from` loads it into
-    both. Samplers need not know of the two: a step from a level below the transition calls the frozen network.
+    both. Samplers see one denoiser: a step from a level below the transition calls the frozen network.
 
     Args:
         backbone (dict): Config of the networks, which are of one kind.

@@ -93,7 +93,7 @@ class ConsistencyInferencer(ConditionalInferencer):
         """Build no function that makes batches."""
 
     def _init_visualizer(self, cfg: Config) -> None:
-        """Build no visualizer: the one of the config is for training."""
+        """Build no visualizer: that of the config is for training."""
 
     def _update_extra_parameters(self, extra_parameters: dict | None = None, **kwargs: Any) -> None:
         """Keep `extra_parameters`; an InputError for an unknown one."""

@@ -2,8 +2,9 @@
 
 `mmengine.model` and `mmengine.infer` also import `torch.distributed.optim` and FSDP, which load sympy and half of torch
 again: a second and 90 MB that sampling has no use for. Here the modules of the base classes are imported alone, while
-stand-ins take the place of their packages. The stand-ins are removed afterwards: who imports such a package then gets
-MMEngine's own, with the modules that are loaded already, so that each class exists once.
+stand-ins take the place of their packages. Afterwards an import of such a package gets MMEngine's own, with the modules
+that are loaded already, so that each class exists once; a reference to a stand-in leads there, too. Where this fails,
+as with another layout of MMEngine, the packages are imported as usual.
 """
 
 import ast
@@ -26,10 +27,19 @@ PACKAGES = (  # a package before those in it
 
 
 class StandIn(ModuleType):
-    """A package whose `__init__` has not run. A name is imported from the module where that would import it from."""
+    """A package whose `__init__` has not run. A name is imported from the module where that would import it from.
+
+    What still refers to it when another import has taken its place, such as a module of another thread, gets the
+    names of the package.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith('__') or name not in (origins := import_origins(Path(self.__file__ or ''))):
+        if name.startswith('__'):
+            raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
+        if sys.modules.get(self.__name__) is not self:
+            return getattr(import_module(self.__name__), name)
+        origins = import_origins(Path(self.__file__ or ''))
+        if name not in origins:
             raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
         return getattr(import_module(f'{self.__name__}.{origins[name]}'), name)
 
@@ -48,7 +58,7 @@ class CompletePackages(MetaPathFinder):
         if not self.names and self in sys.meta_path:
             sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.origin is not None:
+        if spec is not None and spec.origin is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = LoadWithSubmodules(name, spec.origin)
         return spec
 
@@ -80,35 +90,41 @@ def import_origins(init: Path) -> dict[str, str]:
 def stand_ins(packages: Sequence[str] = PACKAGES) -> Iterator[None]:
     """Let modules of `packages` be imported without running the `__init__` of these; loaded packages stay."""
     replaced: dict[str, StandIn] = {}
-    for name in packages:
-        if name in sys.modules:
-            continue
-        package, _, _ = name.rpartition('.')
-        spec = PathFinder.find_spec(name, import_module(package).__path__)
-        if spec is None:
-            raise ModuleNotFoundError(f'there is no package {name}', name=name)
-        module = module_from_spec(spec)
-        stand_in = StandIn(name)
-        vars(stand_in).update(vars(module))
-        replaced[name] = sys.modules[name] = stand_in
     try:
+        for name in packages:
+            if name not in sys.modules:
+                replaced[name] = sys.modules[name] = stand_in_for(name)
         yield
     finally:
-        names = [name for name, module in replaced.items() if sys.modules.get(name) is module]
+        names = [name for name, stand_in in replaced.items() if sys.modules.get(name) is stand_in]
         for name in names:
             del sys.modules[name]
             package, _, child = name.rpartition('.')
-            if package in sys.modules and vars(sys.modules[package]).get(child) is replaced[name]:
-                delattr(sys.modules[package], child)
+            # `import package.child.module as x` looks for the attribute, and does not import a package in between.
+            vars(sys.modules.get(package) or replaced[package]).setdefault(child, replaced[name])
         if names:
             sys.meta_path.insert(0, CompletePackages(names))
 
 
-with stand_ins():
-    from mmengine.infer.infer import BaseInferencer
-    from mmengine.model.base_model.base_model import BaseModel
-    from mmengine.model.base_model.data_preprocessor import BaseDataPreprocessor
-    from mmengine.model.base_module import BaseModule
-    from mmengine.model.wrappers.utils import is_model_wrapper
+def stand_in_for(name: str) -> StandIn:
+    """Return the stand-in of a package whose parent is loaded or has one; an ImportError if there is no package."""
+    spec = PathFinder.find_spec(name, import_module(name.rpartition('.')[0]).__path__)
+    if spec is None:
+        raise ModuleNotFoundError(f'there is no package {name}', name=name)
+    stand_in = StandIn(name)
+    vars(stand_in).update(vars(module_from_spec(spec)))
+    return stand_in
+
+
+try:
+    with stand_ins():
+        from mmengine.infer.infer import BaseInferencer
+        from mmengine.model.base_model.base_model import BaseModel
+        from mmengine.model.base_model.data_preprocessor import BaseDataPreprocessor
+        from mmengine.model.base_module import BaseModule
+        from mmengine.model.wrappers.utils import is_model_wrapper
+except (ImportError, AttributeError, OSError, SyntaxError):  # another layout of MMEngine, or packages without source
+    from mmengine.infer import BaseInferencer
+    from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule, is_model_wrapper
 
 __all__ = ['BaseDataPreprocessor', 'BaseInferencer', 'BaseModel', 'BaseModule', 'is_model_wrapper']

@@ -35,6 +35,64 @@ print('complete')
 """
 
 
+DOTTED = """
+import mmcm.utils.mmengine_bases as bases
+import mmengine.model.base_module as base_module
+import mmengine.model.base_model.base_model
+assert base_module.BaseModule is bases.BaseModule
+assert mmengine.model.base_model.base_model.BaseModel is bases.BaseModel
+assert 'mmengine.model' not in sys.modules
+assert mmengine.model.ImgDataPreprocessor.__mro__[1] is bases.BaseDataPreprocessor
+assert type(mmengine.model) is type(sys) and mmengine.model is sys.modules['mmengine.model']
+"""
+BEFORE = """
+import mmengine.model, mmengine.infer
+before = list(sys.meta_path)
+import mmcm.utils.mmengine_bases as bases
+assert bases.BaseModel is mmengine.model.BaseModel and bases.BaseInferencer is mmengine.infer.BaseInferencer
+assert sys.meta_path == before
+"""
+# As in an archive, the source of a package cannot be read.
+UNREADABLE = """
+import torch, mmengine
+from pathlib import Path
+def fail(path):
+    raise FileNotFoundError(path)
+own, Path.read_bytes = Path.read_bytes, fail
+import mmcm.utils.mmengine_bases as bases
+Path.read_bytes = own
+assert 'mmengine.model' in sys.modules, 'not imported as usual'
+import mmengine.model
+assert bases.BaseModel is mmengine.model.BaseModel and issubclass(bases.BaseModel, mmengine.model.BaseModule)
+assert not [name for name, module in sys.modules.items() if type(module).__name__ == 'StandIn']
+"""
+PICKLED = """
+import pickle
+from mmcm.utils.mmengine_bases import BaseModel, BaseModule
+content = pickle.dumps([BaseModel, BaseModule])
+assert pickle.loads(content) == [BaseModel, BaseModule]
+import mmengine.model
+assert pickle.loads(content) == [mmengine.model.BaseModel, mmengine.model.BaseModule]
+assert pickle.dumps([mmengine.model.BaseModel, mmengine.model.BaseModule]) == content
+"""
+THREADS = """
+import threading
+import mmengine, torch
+found, start = [], threading.Barrier(4)
+def load(line):
+    scope = {}
+    start.wait()
+    exec(line, scope)
+    found.append(scope['x'])
+lines = ['from mmengine.model import BaseModel as x', 'from mmcm.utils.mmengine_bases import BaseModel as x']
+threads = [threading.Thread(target=load, args=[line]) for line in 2 * lines]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+import mmengine.model
+assert found == [mmengine.model.BaseModel] * 4, found
+"""
+
+
 def run(code: str) -> str:
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -43,6 +101,13 @@ def run(code: str) -> str:
 
 def test_a_digit_is_sampled_without_what_only_training_needs_and_training_gets_it_later():
     assert run(SAMPLE + TRAIN) == 'complete\n'
+
+
+@pytest.mark.parametrize(
+    'code', [DOTTED, BEFORE, UNREADABLE, PICKLED], ids=['dotted', 'before', 'unreadable', 'pickled']
+)
+def test_each_class_exists_once_however_it_is_imported(code):
+    run(f'import sys\n{code}')
 
 
 @pytest.mark.parametrize('name', ['BaseModule', 'BaseModel', 'BaseDataPreprocessor', 'is_model_wrapper'])
@@ -75,7 +140,9 @@ def package(tmp_path, monkeypatch):
     for folder in (root, root / 'inner'):
         folder.mkdir()
         (folder / '__init__.py').touch()
-    (root / 'inner' / '__init__.py').write_text('import standing\nstanding.runs += 1\nfrom .part import Thing\n')
+    (root / 'inner' / '__init__.py').write_text(
+        'import standing\nstanding.runs += 1\nown = 3\nfrom .part import Thing\n'
+    )
     (root / '__init__.py').write_text('runs = 0\n')
     (root / 'inner' / 'part.py').write_text('class Thing:\n    pass\n')
     monkeypatch.syspath_prepend(tmp_path)
@@ -94,7 +161,10 @@ def test_package_runs_once_and_only_after_the_block(package):
         with pytest.raises(ImportError, match='no_such'):
             from standing.inner import no_such  # noqa: F401
         assert standing.runs == 0
-    assert 'standing.inner' not in sys.modules and not hasattr(standing, 'inner')
+        stand_in = sys.modules['standing.inner']
+    assert 'standing.inner' not in sys.modules and standing.runs == 0
+    assert stand_in.part.Thing is Thing and standing.runs == 0  # as `import standing.inner.part as part` finds it
+    assert stand_in.own == 3 and standing.runs == 1  # as a module has it that imported it meanwhile
     import standing.inner
 
     assert standing.runs == 1 and standing.inner.Thing is Thing and standing.inner.part.Thing is Thing
@@ -102,5 +172,10 @@ def test_package_runs_once_and_only_after_the_block(package):
 
 
 def test_missing_package_is_an_import_error(package):
-    with pytest.raises(ModuleNotFoundError, match=r'standing\.nothing'), stand_ins(['standing.nothing']):
+    names = ['standing.inner', 'standing.nothing']
+    with pytest.raises(ModuleNotFoundError, match=r'standing\.nothing'), stand_ins(names):
         pass
+    assert 'standing.inner' not in sys.modules
+    from standing.inner import own
+
+    assert own == 3

@@ -128,7 +128,7 @@ def find_sets(content: Any, wanted: Mapping[str, Tensor] | None, unused: tuple[s
         content (Any): Content of the checkpoint.
         wanted (Mapping[str, Tensor], optional): Weights of the network, for their names and shapes. None accepts every
             state dict, and removes known prefixes that all of its names share.
-        unused (tuple[str, ...]): Beginnings of names beside those of the network, which it makes no use of.
+        unused (tuple[str, ...]): Prefixes of names that the network ignores.
     """
     if isinstance(content, Mapping) and 'ema_state_dict' in content and isinstance(content.get('meta'), Mapping):
         # MMEngine's EMAHook saves the averages as `state_dict`, and the trained weights as `ema_state_dict`.

@@ -146,7 +146,7 @@ def note_class_names(config: dict, names: Sequence[str], model: nn.Module) -> No
     num_classes = getattr(model, 'num_classes', None)
     if num_classes is None:
         return
-    CLASS_NAMES.check('the names of the classes of the data', list(names))  # as whoever reads the checkpoint demands
+    CLASS_NAMES.check('the names of the classes of the data', list(names))  # or no reader takes the checkpoint
     if names and len(names) != num_classes:
         listed = ', '.join(names) if len(names) <= NUM_LISTED else f'{", ".join(names[:NUM_LISTED])}, ...'
         raise InputError(

@@ -75,22 +75,6 @@ import mmengine.model
 assert pickle.loads(content) == [mmengine.model.BaseModel, mmengine.model.BaseModule]
 assert pickle.dumps([mmengine.model.BaseModel, mmengine.model.BaseModule]) == content
 """
-THREADS = """
-import threading
-import mmengine, torch
-found, start = [], threading.Barrier(4)
-def load(line):
-    scope = {}
-    start.wait()
-    exec(line, scope)
-    found.append(scope['x'])
-lines = ['from mmengine.model import BaseModel as x', 'from mmcm.utils.mmengine_bases import BaseModel as x']
-threads = [threading.Thread(target=load, args=[line]) for line in 2 * lines]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-import mmengine.model
-assert found == [mmengine.model.BaseModel] * 4, found
-"""
 
 
 def run(code: str) -> str:

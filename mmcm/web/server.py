@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec

@@ -67,8 +67,7 @@ def test_networks_of_edm2_of_two_widths_guide(tmp_path):
     found, plain = model.sample(2, [3, 4]), own.sample(2, [3, 4])
     assert (found - plain).abs().max() > 0.05
     own.denoiser.forward = guided_forward
-    # From noise of deviation 80, whose rounding alone is 1e-5, and which guidance multiplies in each step.
-    assert_close(found, own.sample(2, [3, 4]), rtol=0, atol=1e-3)
+    assert_close(found, own.sample(2, [3, 4]), rtol=0, atol=1e-4)
     assert model.nfe(model.sampler) == 10
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -139,6 +140,9 @@ def run(listener: socket.socket, pool: Any, limits: Limits, origins: Any, passwo
     from mmcm.web.quotas import Quotas
     from mmcm.web.request_filter import RequestFilter
     from mmcm.web.waiting import Waiting
+
+    # FastAPI holds this warning of its own fields back in a way that is not safe in threads: some requests printed it.
+    warnings.filterwarnings('ignore', "The 'alias' attribute with value", UserWarning)
 
     class Server(uvicorn.Server):
         """uvicorn's server, without its signal handlers: `ending` has its own."""

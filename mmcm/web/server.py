@@ -141,6 +141,9 @@ def run(listener: socket.socket, pool: Any, limits: Limits, origins: Any, passwo
     from mmcm.web.request_filter import RequestFilter
     from mmcm.web.waiting import Waiting
 
+    # FastAPI holds this warning of its own fields back in a way that is not safe in threads: some requests printed it.
+    warnings.filterwarnings('ignore', "The 'alias' attribute with value", UserWarning)
+
     class Server(uvicorn.Server):
         """uvicorn's server, without its signal handlers: `ending` has its own."""
 

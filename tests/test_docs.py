@@ -143,6 +143,14 @@ def test_complete_translation_has_the_headings_tables_and_numbers_of_the_page(pa
     assert (headings, sorted(figures)) == (structure(read(english(page)))[0], sorted(structure(read(english(page)))[1]))
 
 
+@pytest.mark.parametrize('page', sorted((ROOT / 'configs').glob('*/README_zh-CN.md')), ids=lambda page: page.parent.name)
+def test_page_of_a_method_has_the_same_commands_in_both_languages(page):
+    def lines(page):
+        return sorted(line for block in code_blocks(page) for line in block.splitlines())
+
+    assert lines(page) == lines(english(page))
+
+
 @pytest.mark.parametrize('name', ['diffusers', 'openai'])
 def test_tables_of_migration_have_the_same_rows_in_both_languages(name):
     tables = [

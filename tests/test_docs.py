@@ -21,7 +21,7 @@ from mmcm.zoo import find_config, list_models, list_recipes
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/*/*.md', 'configs/*/*.md', 'benchmarks/*.md')
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
-COMPLETE_PAGES = ('configs', 'faq', 'install', 'methods')  # besides how-tos; other translations are shorter
+COMPLETE_PAGES = ('configs', 'consistency_models', 'faq', 'install', 'methods', 'sampling')  # besides how-tos; other translations are shorter
 README_WORDS = 900  # counted as `wc -w` does; longer text belongs in docs/
 
 
@@ -118,9 +118,9 @@ def english(page):
 
 
 def code_blocks(page):
-    """Return the Python and shell blocks of a page without the comments of the shell."""
-    blocks = re.findall(r'^```(python|shell|bash)\n(.*?)^```', read(page), re.DOTALL | re.MULTILINE)
-    return [code if kind == 'python' else re.sub(r'\s*# .*$', '', code, flags=re.MULTILINE) for kind, code in blocks]
+    """Return the Python and shell blocks of a page without comments."""
+    blocks = re.findall(r'^```(?:python|shell|bash)\n(.*?)^```', read(page), re.DOTALL | re.MULTILINE)
+    return [re.sub(r'\s*# .*$', '', code, flags=re.MULTILINE) for code in blocks]
 
 
 @pytest.mark.parametrize('page', TRANSLATED, ids=lambda page: f'{page.parent.name}/{page.stem}')

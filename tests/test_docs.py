@@ -21,7 +21,8 @@ from mmcm.zoo import find_config, list_models, list_recipes
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/*/*.md', 'configs/*/*.md', 'benchmarks/*.md')
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
-COMPLETE_PAGES = ('configs', 'consistency_models', 'faq', 'install', 'methods', 'sampling')  # besides how-tos; other translations are shorter
+# Besides how-tos; other translations are shorter.
+COMPLETE_PAGES = ('configs', 'consistency_models', 'faq', 'install', 'methods', 'sampling')
 README_WORDS = 900  # counted as `wc -w` does; longer text belongs in docs/
 
 
@@ -143,7 +144,10 @@ def test_complete_translation_has_the_headings_tables_and_numbers_of_the_page(pa
     assert (headings, sorted(figures)) == (structure(read(english(page)))[0], sorted(structure(read(english(page)))[1]))
 
 
-@pytest.mark.parametrize('page', sorted((ROOT / 'configs').glob('*/README_zh-CN.md')), ids=lambda page: page.parent.name)
+MODEL_PAGES = sorted((ROOT / 'configs').glob('*/README_zh-CN.md'))
+
+
+@pytest.mark.parametrize('page', MODEL_PAGES, ids=lambda page: page.parent.name)
 def test_page_of_a_method_has_the_same_commands_in_both_languages(page):
     def lines(page):
         return sorted(line for block in code_blocks(page) for line in block.splitlines())

@@ -77,4 +77,5 @@ def test_tutorial_shows_the_picture_of_each_section(tmp_path):
     assert 'diffusion: 35 evaluations' in printed and 'consistency: 1 evaluations' in printed
     assert 'no null class' in printed and 'byte for byte' in printed
     assert len(shown) == 10  # samples, steps, trajectory, both models, interpolation; four edits, one also by steps
-    assert [number for number, image in shown.items() if min(image.size) < 50 or len(image.getcolors(1 << 24)) < 20] == []
+    sizes_and_colours = [(min(image.size), len(image.getcolors(1 << 24))) for image in shown.values()]
+    assert [pair for pair in sizes_and_colours if pair[0] < 50 or pair[1] < 20] == []

@@ -16,7 +16,6 @@ exclude_patterns = ['docs/api/*'] if chinese else []
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.napoleon']
 source_suffix = {'.md': 'markdown', '.rst': 'restructuredtext'}
 myst_heading_anchors = 4  # the anchors that GitHub makes
-myst_enable_extensions = ['dollarmath']
 # Blocks of shell output; types in docstrings that several modules have, such as Plan.
 suppress_warnings = ['misc.highlighting_failure', 'ref.python']
 

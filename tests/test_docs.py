@@ -21,6 +21,8 @@ from mmcm.zoo import find_config, list_models, list_recipes
 ROOT = Path(__file__).parents[1]
 PATTERNS = ('*.md', 'docs/*.md', 'docs/*/*.md', 'configs/*/*.md', 'benchmarks/*.md')
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
+# Besides how-tos; other translations are shorter.
+COMPLETE_PAGES = ('configs', 'consistency_models', 'faq', 'install', 'methods', 'sampling')
 README_WORDS = 900  # counted as `wc -w` does; longer text belongs in docs/
 
 
@@ -61,7 +63,8 @@ def listed(index):
 
 
 def test_every_page_is_in_a_list_of_the_site():
-    sites = listed('docs/index.md') | listed('docs/index_zh-CN.md') | listed('docs/how_to/index.md')
+    indices = ('docs/index.md', 'docs/index_zh-CN.md', 'docs/how_to/index.md', 'docs/how_to/index_zh-CN.md')
+    sites = set().union(*map(listed, indices))
     made = {'docs/index.md', 'docs/index_zh-CN.md', 'docs/api.md'}
     pages = {page.relative_to(ROOT).as_posix() for page in PAGES}
     assert pages - sites - made == set()
@@ -105,6 +108,51 @@ def test_pages_come_in_both_languages():
     for page in PAGES:
         if page.name == 'README.md' and page.parent.name != 'benchmarks':
             assert (page.parent / 'README_zh-CN.md').exists(), page
+
+
+CHINESE = [page for page in PAGES if page.name.endswith('_zh-CN.md') and page.parent.name in ('docs', 'how_to')]
+TRANSLATED = [page for page in CHINESE if page.stem != 'index_zh-CN' or page.parent.name == 'how_to']
+
+
+def english(page):
+    return page.with_name(page.name.replace('_zh-CN', ''))
+
+
+def code_blocks(page):
+    """Return the Python and shell blocks of a page without comments."""
+    blocks = re.findall(r'^```(?:python|shell|bash)\n(.*?)^```', read(page), re.DOTALL | re.MULTILINE)
+    return [re.sub(r'\s*# .*$', '', code, flags=re.MULTILINE) for code in blocks]
+
+
+@pytest.mark.parametrize('page', TRANSLATED, ids=lambda page: f'{page.parent.name}/{page.stem}')
+def test_page_and_its_translation_link_each_other_and_have_the_same_code(page):
+    assert f'[English]({english(page).name}) | 简体中文' in read(page)
+    assert f'English | [简体中文]({page.name})' in read(english(page))
+    assert code_blocks(page) == code_blocks(english(page))
+
+
+COMPLETE = [page for page in TRANSLATED if page.parent.name == 'how_to' or page.stem[:-6] in COMPLETE_PAGES]
+
+
+@pytest.mark.parametrize('page', COMPLETE, ids=lambda page: f'{page.parent.name}/{page.stem}')
+def test_complete_translation_has_the_headings_tables_and_numbers_of_the_page(page):
+    def structure(text):
+        text = re.sub(r'^```.*?^```', '', text, flags=re.DOTALL | re.MULTILINE)
+        return len(re.findall('^#+ ', text, re.MULTILINE)), re.findall(r'\d+\.\d+', text)
+
+    headings, figures = structure(read(page))
+    assert (headings, sorted(figures)) == (structure(read(english(page)))[0], sorted(structure(read(english(page)))[1]))
+
+
+MODEL_PAGES = sorted((ROOT / 'configs').glob('*/README_zh-CN.md'))
+
+
+@pytest.mark.parametrize('page', MODEL_PAGES, ids=lambda page: page.parent.name)
+def test_page_of_a_method_has_the_same_commands_in_both_languages(page):
+    def lines(page):
+        return sorted(line for block in code_blocks(page) for line in block.splitlines())
+
+    assert lines(page) == lines(english(page))
 
 
 @pytest.mark.parametrize('name', ['diffusers', 'openai'])

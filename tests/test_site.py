@@ -26,6 +26,13 @@ def test_links_of_a_whole_site_are_found_alive(script, tmp_path):
     assert script.check_links(tmp_path, 'index.html') == []
 
 
+def test_a_second_build_in_the_same_folder_finds_no_orphan(script, tmp_path):
+    (tmp_path / 'docs').mkdir()
+    write(tmp_path / 'docs', index='<a href="#top">top</a><p id="top">')
+    (tmp_path / 'index.html').write_text(script.REDIRECT.format('docs/index.html'))
+    assert script.check_links(tmp_path, 'docs/index.html') == []
+
+
 def test_dead_links_anchors_and_orphans_are_reported(script, tmp_path):
     write(tmp_path, index='<a href="a.html#gone">a</a><img src="none.png">', a='', alone='<a href="index.html">')
     assert sorted(script.check_links(tmp_path, 'index.html')) == [

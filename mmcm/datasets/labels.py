@@ -76,7 +76,7 @@ def class_number(label: Any, num_classes: int | None, names: Names) -> Any:
     if not names:
         raise InputError(
             f'no class is called {label!r}: the classes of this model have no names, only the numbers '
-            f'0 to {(num_classes or 1) - 1}.'
+            f'0 to {(num_classes or 1) - 1}. Give a number, or list the names as class_names in the config.'
         )
     return label_of(label, names)
 

@@ -32,7 +32,7 @@ def test_numbers_names_and_rules_are_understood(labels, expected):
         (-1, NAMES, 'label -1'),
         (1.5, NAMES, 'have to be integers'),
         ('three', NAMES, "no class is called 'three'"),
-        ('three', (), 'only the numbers 0 to 2'),
+        ('three', (), 'only the numbers 0 to 2. Give a number, or list the names as class_names'),
         ('two', None, "have to be integers, or 'balanced' or 'random'"),
         (['balanced', 'random'], NAMES, "no class is called 'balanced'"),
     ],

@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmcm.backbones.magnitude_preserving import normalized_once
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
@@ -206,7 +208,8 @@ class Sampling(BaseModel):
         latents = latents.to(device, torch.float32)
         check = OutputCheck(denoiser, latents=latents)
         denoise = self._denoise_with(labels, clip and self.autoencoder is None, denoiser, check, sampler, guidance)
-        with evaluating(denoiser):
+        networks = [denoiser, *([] if self.guide is None else [self.guide.denoiser])]
+        with evaluating(denoiser), normalized_once(*networks) if sampler.nfe > 1 else nullcontext():
             sampled = check.note(sampler(denoise, latents, noise.randn_like, callback))
         check.finish()
         return self.to_images(sampled)

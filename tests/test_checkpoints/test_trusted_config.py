@@ -550,6 +550,7 @@ def test_weights_with_an_own_config_are_read_whatever_their_own_says(traps, tmp_
         (registry.MODELS, trusted_config.DENOISERS),
         (registry.SAMPLERS, trusted_config.SAMPLERS),
         (registry.MODELS, trusted_config.PREPROCESSORS),
+        (registry.MODELS, trusted_config.LATENT_AUTOENCODERS),
     ],
 )
 def test_rules_know_every_setting_of_their_types(registry, types):

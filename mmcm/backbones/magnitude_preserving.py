@@ -120,7 +120,7 @@ class MPConv(nn.Module):
         self.kept: dict[torch.dtype, Tensor] | None = None  # see `normalized_once`
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`, the same in each pass of a network."""
+        """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`, which belongs to the layer."""
         kept = None if torch.is_grad_enabled() else self.kept
         weight = None if kept is None else kept.get(x.dtype)
         if weight is None:

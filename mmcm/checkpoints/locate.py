@@ -59,9 +59,7 @@ def resolve_checkpoint(
     return path
 
 
-def resolve_folder(
-    url: str, names: Sequence[str], cache_dir: str | Path | None = None, progress: bool = True
-) -> Path:
+def resolve_folder(url: str, names: Sequence[str], cache_dir: str | Path | None = None, progress: bool = True) -> Path:
     """Return a folder with the files `names` of the folder at an http or https address.
 
     Files that are not in the cache are downloaded; see `resolve_checkpoint`, but for mirrors, which have no folders.

@@ -329,12 +329,13 @@ def _check_dtype_state(state: list) -> str | None:
 
 
 def check_array(arguments: list) -> str | None:
-    """Of NumPy's arrays, which are made empty, and get their values as a state."""
+    """Return what is wrong with the arguments of NumPy's arrays, which are made empty and get values as a state."""
     whole = len(arguments) == 3 and _is_global(arguments[0], 'numpy.ndarray') and _sizes(arguments[1]) == [0]
     return None if whole else 'a shape that is not empty'
 
 
 def check_array_state(state: list) -> str | None:
+    """Return what is wrong with the state of an array of NumPy, None if nothing is."""
     items = state[0].items if isinstance(state[0], Node) and state[0].kind == 'tuple' else []
     whole = (
         len(items) == 5

@@ -213,6 +213,19 @@ class OneNetwork(Settings):
         return super().check(place, value)
 
 
+class KnownAutoencoder(Choice):
+    """A rule: the name of a known autoencoder; folders and addresses are files beside that of the weights."""
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        if value not in self.values:
+            raise InputError(
+                f'{place} has to be {self}, got {shown(value)}: a file of weights may name no other file. Name the '
+                'config of the run and the file as the checkpoint: --model own.py --checkpoint FILE.'
+            )
+        return value
+
+
 # Bounds: about ten times the largest published values, and small enough that no file exhausts a machine.
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
@@ -373,7 +386,7 @@ PREPROCESSORS = dict(
 )
 LATENT_AUTOENCODERS: dict[str, dict[str, Any]] = dict(
     LatentAutoencoder=dict(
-        pretrained=Choice(tuple(AUTOENCODERS)),  # a file of weights may name no folder and no address
+        pretrained=KnownAutoencoder(tuple(AUTOENCODERS)),
         mean=Several(Number(-1e6, 1e6), int(IMAGE_CHANNELS.high)),
         std=Several(Number(1e-6, 1e6), int(IMAGE_CHANNELS.high)),
         value_range=Several(Number(-1e6, 1e6), 2),

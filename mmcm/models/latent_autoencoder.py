@@ -1,4 +1,4 @@
-"""Autoencoder between pixels and the latents that a latent diffusion model makes (Rombach et al., 2022, Section 3.1)."""
+"""Autoencoder between pixels and the latents that a latent diffusion model makes (Rombach et al., 2022)."""
 
 import math
 from collections.abc import Sequence
@@ -127,7 +127,8 @@ class LatentAutoencoder:
     def encode(self, images: Tensor) -> Tensor:
         """Return latents of `images` (N, 3, H, W) in [-1, 1], (N, C, H / `downscale`, W / `downscale`).
 
-        The autoencoder gives a normal distribution for each image, from which the latents are drawn; see `noise_for_batch`.
+        The autoencoder gives a normal distribution for each image, from which the latents are drawn; see
+        `noise_for_batch`.
         """
         network = self.on(images.device)
         black, white = self.value_range

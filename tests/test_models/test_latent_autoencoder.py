@@ -73,8 +73,7 @@ def test_settings_have_ranges(changes, word):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'word'),
-    [(dict(downscale=8), 'pixels per side'), (dict(mean=(0.0,), std=(1.0,)), 'latent channels')],
+    ('changes', 'word'), [(dict(downscale=8), 'pixels per side'), (dict(mean=(0.0,), std=(1.0,)), 'latent channels')]
 )
 def test_autoencoder_of_other_latents_is_refused(folder, reference, changes, word):
     with pytest.raises(InputError, match=word):

@@ -1,7 +1,12 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from mmcm.config import read_config
+from mmcm.models import sampling
 from mmcm.noise.generators import SampleNoise
+from mmcm.registry import MODELS, SAMPLERS
 from mmcm.samplers import EulerSampler, FlowMapSampler, MultistepSampler
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError

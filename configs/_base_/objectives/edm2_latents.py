@@ -1,4 +1,4 @@
-# Training as in EDM2 (Karras et al., 2024) on latents of Stable Diffusion's autoencoder, for images of 512 x 512 pixels.
+# Training as in EDM2 (Karras et al., 2024) on latents of the autoencoder of Stable Diffusion, for 512 x 512 pixels.
 _base_ = './edm2.py'
 method = dict(
     denoiser=dict(backbone=dict(in_channels=4, out_channels=4)),

@@ -26,7 +26,9 @@ def autoencoder_config(encoder: Any) -> dict[str, Any] | None:
         return None
     name = encoder.class_name if isinstance(encoder, PersistentObject) else type(encoder).__name__
     if name != LATENTS:
-        raise InputError(f'its encoder is a {shown(name)}, and those of {PIXELS} and {LATENTS} have a counterpart here.')
+        raise InputError(
+            f'its encoder is a {shown(name)}, and those of {PIXELS} and {LATENTS} have a counterpart here.'
+        )
     vae, scale, bias = (encoder.state.get(key) for key in ('vae_name', 'scale', 'bias'))
     if not isinstance(vae, str) or vae not in NAMES:
         raise InputError(f'its latents are of the autoencoder {shown(vae)}, and {", ".join(NAMES)} is known here.')

@@ -40,7 +40,7 @@ def test_pages_are_staged_with_what_they_link_and_leftovers_go(script, tmp_path)
     (tmp_path / 'docs' / 'gone.md').write_text('a page of an earlier build')
     pages = script.stage(tmp_path)
     assert 'docs/index.md' in pages and 'configs/digits/README.md' in pages and 'docs/api.md' not in pages
-    assert (tmp_path / 'docs' / 'images' / 'digits.png').is_file() and (
+    assert (tmp_path / 'docs' / 'images' / 'mnist.png').is_file() and (
         tmp_path / 'demo' / 'own_pictures.ipynb'
     ).is_file()
     assert not (tmp_path / 'docs' / 'gone.md').exists()

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ REQUIRED = 'MMCM_REQUIRE_BROWSER'  # if it is set, a missing browser fails the t
 SCREENSHOTS = 'MMCM_TEST_SCREENSHOTS'  # names a folder where pictures of the page are kept
 WITHIN = ('about', 'blob', 'chrome', 'data')  # schemes of addresses that no server is asked for
 ANSWER = 300  # seconds in which a browser or a page answers, unless it hangs
+FILTERED = 20  # seconds in which a list shows what fits a text, unless it was drawn anew
 FEWER_FRAMES = """
 const ask = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = draw => setTimeout(() => ask(draw), 100);
@@ -123,10 +125,20 @@ class Page:
         """Choose the option `text` of a list, of which one can write the beginning."""
         from selenium.webdriver.common.keys import Keys
 
-        self.one(selector).click()
-        self.one(selector).send_keys(Keys.CONTROL, 'a')
-        self.one(selector).send_keys(text)
-        self.one(f'li[role=option][aria-label="{text}"]').click()
+        option = f'li[role=option][aria-label="{text}"]'
+
+        def written(driver):
+            self.one(selector).send_keys(Keys.ESCAPE)
+            self.one(selector).click()
+            self.one(selector).send_keys(Keys.CONTROL, 'a')
+            self.one(selector).send_keys(text)
+            deadline = time.monotonic() + FILTERED
+            while not self.all(option) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            return self.all(option)
+
+        # What comes from the server meanwhile draws the list anew, as it was before.
+        self.waiting.until(written, f'{selector} shows no {text}')[0].click()
 
     def opened(self, words):
         """Wait until what a tab opens with is there: the elements `words` tell how long the drawing took."""

@@ -15,7 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.patience import PATIENCE
+from support.patience import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 WITH_LIMITS = (
@@ -113,8 +113,12 @@ class WebServer:
         for event in config['dependencies']:
             if [name for _, name in event['targets']] == ['load']:
                 body = json.dumps(dict(data=[], fn_index=event['id'], session_hash='waits'))
-                while '__type__' in self.post('run/predict', body)[1]['data'][0]:
-                    time.sleep(0.1)
+
+                def opened(body=body):
+                    status, answer = self.post('run/predict', body)
+                    return status == 200 and '__type__' not in answer['data'][0]
+
+                wait_until(opened, f'{event["api_name"]}, which a tab opens with,', 0.1)
 
     def post(self, path, body):
         """Send the text of a JSON object, and return the status and what was answered."""

@@ -1,3 +1,5 @@
+import pickletools
+
 import pytest
 
 from mmcm.checkpoints.checkpoint import Checkpoint
@@ -11,12 +13,16 @@ from support.parity import FOLDER
 RAW_MEAN, RAW_STD = (5.81, 3.25, 0.12, -2.15), (4.17, 4.62, 3.71, 3.28)  # of E(x) in EDM2's program
 SCALE = [0.5 / value for value in RAW_STD]
 BIAS = [-value * factor for value, factor in zip(RAW_MEAN, SCALE)]
+FRAME = 9  # bytes: the opcode and the length
 VAE = 'stabilityai/sd-vae-ft-mse'
 
 
 def with_encoder(path, payload):
     """Write the genuine snapshot with another encoder, which has the last word in its dictionary."""
     content = (FOLDER / 'edm2_snapshot_tiny.pkl').read_bytes()
+    starts = [place for opcode, _, place in pickletools.genops(content) if opcode.name == 'FRAME']
+    for start in reversed(starts):  # a frame states its length
+        content = content[:start] + content[start + FRAME :]
     assert content.endswith(b'u.')
     path.write_bytes(content[:-2] + text('encoder') + payload + b'u.')
     return path

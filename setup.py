@@ -8,7 +8,20 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 PAGES = ('CHANGELOG.md', 'CITATION.cff', 'CONTRIBUTING.md', 'SECURITY.md')
-EXTRAS = ('tests', 'tensorboard', 'deepspeed', 'hub', 'onnx', 'lsun', 'mnist', 'web', 'completion', 'docs', 'coverage')
+EXTRAS = (
+    'tests',
+    'tensorboard',
+    'deepspeed',
+    'hub',
+    'latents',
+    'onnx',
+    'lsun',
+    'mnist',
+    'web',
+    'completion',
+    'docs',
+    'coverage',
+)
 
 
 class BuildWithMim(build_py):

@@ -21,6 +21,7 @@ TESTED = (
     'tests',
     'tensorboard',
     'hub',
+    'latents',
     'onnx',
     'lsun',
     'web',

@@ -60,9 +60,13 @@ class SamplingGraph(nn.Module):
         denoiser = model.inference_denoiser
         weights = {id(p): nn.Parameter(p.detach().float().cpu(), requires_grad=False) for p in denoiser.parameters()}
         self.denoiser = deepcopy(denoiser, weights)  # copies the modules alone: the mode of the model stays as it is
-        self.eval()
         self.num_classes = model.num_classes
-        self.image_shape = model.image_shape
+        self.latent_shape, self.image_shape = model.latent_shape, model.image_shape
+        self.autoencoder = model.autoencoder
+        self.decoder: nn.Module | None = None
+        if self.autoencoder is not None:
+            self.decoder = deepcopy(self.autoencoder.load()).cpu()
+            self.decoder.encoder = self.decoder.quant_conv = None  # which only images go through
         self.num_draws, self.sigmas = rehearse(sampler)
         # The levels are known here, so that no level has to be looked at in the program: the interval is left out.
         everywhere = Guidance(model.guidance.scale)
@@ -70,6 +74,7 @@ class SamplingGraph(nn.Module):
         if takes_guidance(denoiser):  # as numbers: the network is not called twice
             self.guidances = [model.guidance] * len(self.sigmas)
         self.null_label = model.null_label
+        self.eval()
         if model.guide is not None and model.guidance.acts:
             raise InputError(
                 'the model is guided by a second network, and a file holds one: leave out model.guidance, or export a '
@@ -80,25 +85,29 @@ class SamplingGraph(nn.Module):
         """Sample images.
 
         Args:
-            noise (Tensor): Standard normal noise, (N, k, C, H, W), float32.
+            noise (Tensor): Standard normal noise, (N, k, *`latent_shape`), float32.
             labels (Tensor, optional): Class of each image, (N,), int64; exactly when the model is class-conditional.
 
         Returns:
-            Tensor: Images in [-1, 1], (N, C, H, W), float32.
+            Tensor: Images in [-1, 1], (N, C, H, W), float32; those of latents are decoded.
         """
         draws, guidances = iter(noise.unbind(1)), iter(self.guidances)
 
         def denoise(x: Tensor, sigma: Tensor, next_sigma: Tensor | None = None) -> Tensor:
             levels = step_levels(self.denoiser, sigma, next_sigma, self.sampler.follows_ode)
             denoiser = guided(self.denoiser, next(guidances), self.null_label)
-            return denoiser(x, sigma, labels, **levels).clamp(-1, 1)
+            x0 = denoiser(x, sigma, labels, **levels)
+            return x0.clamp(-1, 1) if self.autoencoder is None else x0
 
-        return self.sampler(denoise, next(draws), lambda x: next(draws)).clamp(-1, 1)
+        sampled = self.sampler(denoise, next(draws), lambda x: next(draws))
+        if self.autoencoder is not None:
+            sampled = self.autoencoder.decode_by(self.decoder, sampled)
+        return sampled.clamp(-1, 1)
 
     def inputs(self, num_images: int) -> tuple[Tensor, ...]:
         """Return the noise of `SampleNoise` for the seeds from 0, and labels from the first class to the last."""
         source = SampleNoise(range(num_images))
-        noise = torch.stack([source.randn(num_images, *self.image_shape) for _ in range(self.num_draws)], dim=1)
+        noise = torch.stack([source.randn(num_images, *self.latent_shape) for _ in range(self.num_draws)], dim=1)
         if self.num_classes is None:
             return (noise,)
         labels = torch.linspace(0, self.num_classes - 1, num_images, dtype=torch.float32, device='cpu')
@@ -192,6 +201,8 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
     if missing:
         raise InputError(f'{out.suffix} files need packages that are missing: pip install {" ".join(missing)}')
     size = 4 * sum(parameter.numel() for parameter in model.inference_denoiser.parameters())
+    if model.autoencoder is not None:
+        size += 4 * sum(parameter.numel() for parameter in model.autoencoder.load().parameters())
     if out.suffix == '.onnx' and size > ONNX_BYTES:
         raise InputError(f'an ONNX file holds at most 2 GiB, and the weights are {size / 2**30:.2f} GiB: write .pt2.')
     make_folder(out.parent)

@@ -118,6 +118,8 @@ class ConsistencyModelInferencer(BaseInferencer):
             (tell_chosen if self._dtype_is_auto else warn_if_emulated)(self.dtype, self.device)
             if self.dtype == torch.bfloat16:  # which has float32's range, so that no weight overflows
                 self.weights.read_as(self.dtype, float32_keys(self.model.inference_denoiser.backbone))
+            if self.model.autoencoder is not None:  # first, since its package may be missing
+                self.model.autoencoder.load(self.cache_dir)
             load_denoiser(self.model.denoiser, self.weights, self.average, dtype=self.dtype)
             self.weights.release()
             networks = [self.model.inference_denoiser.backbone]
@@ -133,8 +135,8 @@ class ConsistencyModelInferencer(BaseInferencer):
 
     @cached_property
     def weights_digest(self) -> str:
-        """SHA-256 of the names, dtypes, shapes and values of the network's weights, which are read for it."""
-        return digest(self.load().model.inference_denoiser.backbone.state_dict())
+        """SHA-256 of the names, dtypes, shapes and values of the weights, which are read; see `sampling_weights`."""
+        return digest(self.load().model.sampling_weights())
 
     def __call__(
         self,
@@ -268,7 +270,7 @@ class ConsistencyModelInferencer(BaseInferencer):
             seed = noise.seed  # random labels follow from it
         batch_size = self.batch_size if batch_size is None else batch_size
         check_count('batch_size', batch_size)
-        check_latents(latents, (num_images, *self.model.image_shape))
+        check_latents(latents, (num_images, *self.model.latent_shape))
         if latents is not None:
             check_given('latents', latents)
         return SampleRequest(

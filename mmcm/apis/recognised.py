@@ -12,7 +12,9 @@ from mmcm.registry import MODELS
 from mmcm.utils.meta_device import without_weights
 from mmcm.zoo import list_models
 
-SIGNATURES = dict(PMFTransformer='x_embedder.proj1.weight')  # a name that no other kind of network has
+SIGNATURES = dict(  # a name that no other kind of network here has
+    PMFTransformer='x_embedder.proj1.weight', IMFTransformer='x_embedder.proj.weight'
+)
 
 
 def recognised_config(checkpoint: Checkpoint) -> Config | None:

@@ -4,7 +4,8 @@ Each keeps the expected magnitude of its inputs: of unit variance, they have out
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -113,11 +114,17 @@ class MPConv(nn.Module):
         self.out_channels = out_channels
         sides = () if kernel is None else (kernel, kernel)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, *sides, dtype=torch.float32, device=None))
+        self.kept: dict[torch.dtype, Tensor] | None = None  # see `normalized_once`
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`."""
-        weight = self.full_weight()
-        weight = (weight * (gain / (math.sqrt(weight[0].numel()) * magnitude(weight)))).to(x.dtype)
+        """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`, which belongs to the layer."""
+        kept = None if torch.is_grad_enabled() else self.kept
+        weight = None if kept is None else kept.get(x.dtype)
+        if weight is None:
+            weight = self.full_weight()
+            weight = (weight * (gain / (math.sqrt(weight[0].numel()) * magnitude(weight)))).to(x.dtype)
+            if kept is not None:
+                kept[x.dtype] = weight
         if weight.ndim == 2:
             return F.linear(x, weight)
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
@@ -125,6 +132,23 @@ class MPConv(nn.Module):
     def full_weight(self) -> Tensor:
         """Return the filters at least in float32, since half precision would lose digits of their magnitude."""
         return self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+
+
+@contextmanager
+def normalized_once(*networks: nn.Module) -> Iterator[None]:
+    """Let each `MPConv` of `networks` keep the filters of its first pass without gradients until the block ends.
+
+    The weights must not change in the block. It takes memory for a second set of them, in the precision of the inputs,
+    and is for several passes: results are the same to the last bit.
+    """
+    layers = [layer for network in networks for layer in network.modules() if isinstance(layer, MPConv)]
+    for layer in layers:
+        layer.kept = {}
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.kept = None
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import posixpath
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,6 +57,22 @@ def resolve_checkpoint(
     if sha256 is not None:
         _check_digest(path, sha256)
     return path
+
+
+def resolve_folder(url: str, names: Sequence[str], cache_dir: str | Path | None = None, progress: bool = True) -> Path:
+    """Return a folder with the files `names` of the folder at an http or https address.
+
+    Files that are not in the cache are downloaded; see `resolve_checkpoint`, but for mirrors, which have no folders.
+
+    Raises:
+        InputError: If a file cannot be downloaded.
+    """
+    parts = urlsplit(url)
+    folder = cache_folder(cache_dir) / 'autoencoders' / _digest_of(url)
+    for name in names:
+        address = parts._replace(path=posixpath.join(parts.path, name)).geturl()
+        download(address, folder / name, progress=progress)
+    return folder
 
 
 def cached_place(model: ZooModel, cache_dir: str | Path | None = None) -> Path | None:
@@ -137,11 +154,15 @@ def _downloaded_file(url: str, cache_dir: str | Path | None, progress: bool, sha
         if model.is_non_commercial and not place.is_file() and not offline():
             print(f'note: {model.name} is licensed under {model.license}: no commercial use', file=sys.stderr)
         return download(addresses(model), place, sha256=sha256, progress=progress)
-    name = hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]
-    folder = cache_folder(cache_dir) / 'checkpoints' / name
+    folder = cache_folder(cache_dir) / 'checkpoints' / _digest_of(url)
     # A file of the same name on a mirror may be another one, unless a digest tells.
     urls = [*(_mirrored(url) if sha256 else ()), url]
     return download(urls, folder / _file_name(url), sha256=sha256, progress=progress)
+
+
+def _digest_of(url: str) -> str:
+    """Return the name of the folder of an address, since files of two addresses may share a name."""
+    return hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]
 
 
 def _zoo_place(url: str, cache_dir: str | Path | None) -> Path:

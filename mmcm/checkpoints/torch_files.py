@@ -328,13 +328,14 @@ def _check_dtype_state(state: list) -> str | None:
     return None if whole else 'fields'
 
 
-def _check_array(arguments: list) -> str | None:
-    """Of NumPy's arrays, which are made empty, and get their values as a state."""
+def check_array(arguments: list) -> str | None:
+    """Return what is wrong with the arguments of NumPy's arrays, which are made empty and get values as a state."""
     whole = len(arguments) == 3 and _is_global(arguments[0], 'numpy.ndarray') and _sizes(arguments[1]) == [0]
     return None if whole else 'a shape that is not empty'
 
 
-def _check_array_state(state: list) -> str | None:
+def check_array_state(state: list) -> str | None:
+    """Return what is wrong with the state of an array of NumPy, None if nothing is."""
     items = state[0].items if isinstance(state[0], Node) and state[0].kind == 'tuple' else []
     whole = (
         len(items) == 5
@@ -389,7 +390,7 @@ CALLABLES: Mapping[str, Check | None] = {
     **{
         f'{package}.multiarray.{name}': check
         for package in ('numpy.core', 'numpy._core')
-        for name, check in (('_reconstruct', _check_array), ('scalar', _check_scalar))
+        for name, check in (('_reconstruct', check_array), ('scalar', _check_scalar))
     },
 }
 STATES: Mapping[str, Check | None] = {
@@ -397,5 +398,5 @@ STATES: Mapping[str, Check | None] = {
     'collections.Counter': None,
     HISTORY: None,
     'numpy.dtype': _check_dtype_state,
-    **{f'{package}.multiarray._reconstruct': _check_array_state for package in ('numpy.core', 'numpy._core')},
+    **{f'{package}.multiarray._reconstruct': check_array_state for package in ('numpy.core', 'numpy._core')},
 }

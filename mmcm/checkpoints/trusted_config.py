@@ -17,6 +17,7 @@ from mmcm.checkpoints.transformer_cost import check_transformer, least_weights
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
 from mmcm.utils.image_shape import height_and_width
+from mmcm.zoo.autoencoders import AUTOENCODERS
 
 if TYPE_CHECKING:
     from mmengine.registry import Registry
@@ -212,10 +213,24 @@ class OneNetwork(Settings):
         return super().check(place, value)
 
 
+class KnownAutoencoder(Choice):
+    """A rule: the name of a known autoencoder; folders and addresses are files beside that of the weights."""
+
+    def check(self, place: str, value: Any) -> Any:
+        """Return `value`; an InputError if it breaks the rule."""
+        if value not in self.values:
+            raise InputError(
+                f'{place} has to be {self}, got {shown(value)}: a file of weights may name no other file. Name the '
+                'config of the run and the file as the checkpoint: --model own.py --checkpoint FILE.'
+            )
+        return value
+
+
 # Bounds: about ten times the largest published values, and small enough that no file exhausts a machine.
 FLAG = Choice((True, False))
 SIDE = Number(1, 2048, whole=True)  # pixels: the largest published models make 1024
 IMAGE_CHANNELS = Number(1, 64, whole=True)  # of an image, or of latents
+DOWNSCALE = Number(1, 64, whole=True)  # pixels per side of a latent: 8 of Stable Diffusion, 32 of the newest
 PATCH_SIDE = Number(1, 64, whole=True)  # pixels: pMF has up to 32
 BASE_CHANNELS = Number(1, 4096, whole=True)  # EDM2-XXL has 448
 RES_BLOCKS = Number(0, 32, whole=True)  # per level: ADM and EDM2 have 2 to 4
@@ -369,6 +384,16 @@ PREPROCESSORS = dict(
         channel_order=Choice(('rgb', 'bgr')), value_range=Several(Number(-1e6, 1e6), 2), non_blocking=FLAG
     )
 )
+LATENT_AUTOENCODERS: dict[str, dict[str, Any]] = dict(
+    LatentAutoencoder=dict(
+        pretrained=KnownAutoencoder(tuple(AUTOENCODERS)),
+        mean=Several(Number(-1e6, 1e6), int(IMAGE_CHANNELS.high)),
+        std=Several(Number(1e-6, 1e6), int(IMAGE_CHANNELS.high)),
+        value_range=Several(Number(-1e6, 1e6), 2),
+        downscale=DOWNSCALE,
+        batch_size=Number(1, 1024, whole=True),
+    )
+)
 NOISES = Named('NOISES', ('DeterministicNoise', 'PerSampleNoise', 'SharedNoise'))
 REQUESTS = Settings(dict(num_samples=IMAGES, batch_size=Maybe(IMAGES), seed=Maybe(SEED), noise=Maybe(NOISES)))
 GUIDANCE = OneNetwork(dict(scale=Number(0, 1e6), interval=Maybe(Several(Number(0, math.inf), 2))))
@@ -379,10 +404,17 @@ MODELS: dict[str, dict[str, Any]] = dict(
         data_preprocessor=Maybe(Part('MODELS', PREPROCESSORS)),
         requests=Maybe(REQUESTS),
         guidance=Maybe(GUIDANCE),
+        autoencoder=Maybe(Part('MODELS', LATENT_AUTOENCODERS)),
     )
 )
 MODEL = Part('MODELS', MODELS)
-PARTS = (Part('MODELS', DENOISERS), BACKBONE, Part('SAMPLERS', SAMPLERS), Part('MODELS', PREPROCESSORS))
+PARTS = (
+    Part('MODELS', DENOISERS),
+    BACKBONE,
+    Part('SAMPLERS', SAMPLERS),
+    Part('MODELS', PREPROCESSORS),
+    Part('MODELS', LATENT_AUTOENCODERS),
+)
 CLASS_NAMES = Several(Text(), int(CLASSES.high))
 
 # Settings of diffusers, which are converted to a config of ours. None stands for the default of diffusers.
@@ -404,6 +436,20 @@ UNET2D = dict(
     attn_norm_num_groups=NORM_GROUPS,
     resnet_time_scale_shift=Text(),
     act_fn=Text(),
+)
+AUTOENCODER_KL = dict(
+    in_channels=IMAGE_CHANNELS,
+    out_channels=IMAGE_CHANNELS,
+    latent_channels=IMAGE_CHANNELS,
+    block_out_channels=Several(Number(1, BASE_CHANNELS.high, whole=True), LEVELS),
+    layers_per_block=RES_BLOCKS,
+    down_block_types=Several(Text(), LEVELS),
+    up_block_types=Several(Text(), LEVELS),
+    norm_num_groups=NORM_GROUPS,
+    act_fn=Choice(('silu', 'swish', 'gelu', 'mish', 'relu')),
+    mid_block_add_attention=FLAG,
+    use_quant_conv=FLAG,
+    use_post_quant_conv=FLAG,
 )
 SCHEDULER = dict(num_train_timesteps=SCALES, sigma_data=Number(1e-6, 1e6), s_noise=SIGMA, **SCHEDULE)
 

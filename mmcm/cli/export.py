@@ -46,10 +46,10 @@ def write(args: Namespace) -> None:
     sampler = inferencer.choose_sampler(args.steps, args.timesteps, args.sigmas)
     check_export(inferencer.model, args.out)  # before the weights are read, which may take long
     graph, difference = export(inferencer.load().model, args.out, sampler, args.model, progress=True)
-    channels_and_size = ', '.join(map(str, graph.image_shape))
+    latent, image = (', '.join(map(str, shape)) for shape in (graph.latent_shape, graph.image_shape))
     labels = '' if graph.num_classes is None else f', labels (N,) int64 from 0 to {graph.num_classes - 1}'
     print(
         f'Wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB), {evaluations(len(graph.sigmas))}: noise '
-        f'(N, {graph.num_draws}, {channels_and_size}) float32{labels} -> images '
-        f'(N, {channels_and_size}) float32 in [-1, 1]. Largest difference from torch: {difference:.1e}'
+        f'(N, {graph.num_draws}, {latent}) float32{labels} -> images '
+        f'(N, {image}) float32 in [-1, 1]. Largest difference from torch: {difference:.1e}'
     )

@@ -99,11 +99,11 @@ class ConsistencyModel(models.ConsistencyModel):
 
     def noise_fn(self, num_batches: int) -> Tensor:
         """Return standard normal noise for `num_batches` images, (N, C, H, W), by torch's own random state."""
-        return torch.randn(num_batches, *self.image_shape, dtype=torch.float32, device='cpu')
+        return torch.randn(num_batches, *self.latent_shape, dtype=torch.float32, device='cpu')
 
     def _request(self, labels: Any, num_images: int, options: dict, latents: Tensor | None = None) -> SampleRequest:
         # Two numbers from torch's random state where there is no seed, the first one for labels.
-        check_latents(latents, (num_images, *self.image_shape))
+        check_latents(latents, (num_images, *self.latent_shape))
         seeds = torch.randint(2**31, (2,), device='cpu').tolist() if options['seed'] is None else 2 * [options['seed']]
         label_seed, seed = seeds
         return SampleRequest(

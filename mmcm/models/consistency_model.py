@@ -67,6 +67,8 @@ class ConsistencyModel(Editing):
             (sigma_lo, sigma_hi] outside which w is 1; see `Guidance`. The backbone then needs `null_class=True`, or
             there is a second network (autoguidance): `checkpoint`, `average` and `denoiser`, as in `teacher`; see
             `Guide`.
+        autoencoder (dict, optional): Config of a LatentAutoencoder, for a network that denoises latents: images are
+            encoded for training, and decoded after sampling.
     """
 
     def __init__(
@@ -82,9 +84,13 @@ class ConsistencyModel(Editing):
         label_dropout: float = 0.0,
         augmentation: dict | None = None,
         guidance: dict | None = None,
+        autoencoder: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='ImagePreprocessor')), init_cfg)
         self.denoiser = MODELS.build(denoiser)
+        self.autoencoder = None if autoencoder is None else MODELS.build(autoencoder)
+        if self.autoencoder is not None:
+            self.autoencoder.image_shape(self.latent_shape)  # an InputError if their channels differ
         self.sampler: Sampler | None = None if sampler is None else SAMPLERS.build(sampler)
         self.objective: Objective | None = None if objective is None else OBJECTIVES.build(objective)
         set_log_variance(self.denoiser, self.objective)
@@ -124,6 +130,8 @@ class ConsistencyModel(Editing):
             load_teacher(self.teacher, self.teacher_config)
         if self.guide is not None:
             self.guide.load()
+        if self.autoencoder is not None:
+            self.autoencoder.load()
         if self.init_from:
             self.initial_load = load_initial_weights(
                 self.denoiser, self.init_from, self.teacher, self.teacher_config, self.class_names
@@ -150,6 +158,8 @@ class ConsistencyModel(Editing):
         used = load_denoiser(self.denoiser, source, average, cache_dir)
         if self.guide is not None:
             self.guide.load(cache_dir)
+        if self.autoencoder is not None:
+            self.autoencoder.load(cache_dir)
         for ema in self.emas.values():
             ema.load_state_dict(self.denoiser.state_dict())
         return used
@@ -249,6 +259,8 @@ class ConsistencyModel(Editing):
         augment_labels = None
         if self.augmentation is not None:
             inputs, augment_labels = self.augmentation(inputs)
+        if self.autoencoder is not None:
+            inputs = self.autoencoder.encode(inputs)
         step = self._training_step()
         scales = None if self.told is None else self.told.draw(len(inputs)).to(inputs)
         others = (

@@ -69,6 +69,7 @@ class Editing(Sampling):
             InputError: If images, operator or labels do not fit the model.
             NotFiniteError: If the network makes NaN or infinities; the message says why.
         """
+        check_pixels(self)
         shape = self.image_shape if tiles is None else (self.image_shape[0], *tiles.shape)
         if images.ndim != 4 or images.shape[1:] != shape or not len(images):
             raise InputError(
@@ -107,6 +108,15 @@ def constrain(denoise: Denoise, operator: EditingOperator, known: Tensor) -> Den
     code.
     """
     return lambda x, sigma, **levels: operator.keep(known, denoise(x, sigma, **levels))
+
+
+def check_pixels(model: Sampling) -> None:
+    """Raise an InputError if `model` denoises latents, of which no part can be set to known pixels."""
+    if model.autoencoder is not None:
+        raise InputError(
+            'a model of latents does not edit images: what is known of an image are pixels, and each latent mixes '
+            'many of them. Choose a model of pixels, such as pmf_b16_imagenet256 (mmcm zoo lists all).'
+        )
 
 
 def editing_sampler(sampler: Sampler | None = None) -> Sampler:

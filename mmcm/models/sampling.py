@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmcm.backbones.magnitude_preserving import normalized_once
 from mmcm.checkpoints.formats.training_checkpoint import average_name
 from mmcm.datasets.labels import check_labels
 from mmcm.denoisers import Denoiser, is_flow_map
@@ -16,6 +18,7 @@ from mmcm.denoisers.guidance_input import takes_guidance
 from mmcm.models.averages import evaluating
 from mmcm.models.guidance import check_guided, guided, guided_nfe
 from mmcm.models.guide import Guide
+from mmcm.models.latent_autoencoder import LatentAutoencoder
 from mmcm.models.output_check import OutputCheck
 from mmcm.noise.generators import Noise, SampleNoise
 from mmcm.samplers.base import Callback, Denoise, Sampler
@@ -36,6 +39,7 @@ class Sampling(BaseModel):
         sampler (Sampler, optional): The sampler.
         guidance (Guidance): The guidance that the model samples with, unless another one is asked for.
         guide (Guide, optional): The second network of autoguidance.
+        autoencoder (LatentAutoencoder, optional): What makes pixels of the latents that a latent model denoises.
     """
 
     denoiser: Denoiser
@@ -44,6 +48,7 @@ class Sampling(BaseModel):
     sampler: Sampler | None
     guidance: Guidance
     guide: Guide | None
+    autoencoder: LatentAutoencoder | None
 
     @property
     def inference_denoiser(self) -> Denoiser:
@@ -73,10 +78,28 @@ class Sampling(BaseModel):
         return self.null_label is not None or self.guide is not None or takes_guidance(self.denoiser)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the network denoises: of latents, or of images where there are none."""
         backbone = self.denoiser.backbone
         return (backbone.in_channels, *height_and_width(backbone.image_size, 'image_size'))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        return self.latent_shape if self.autoencoder is None else self.autoencoder.image_shape(self.latent_shape)
+
+    def to_images(self, latents: Tensor) -> Tensor:
+        """Return the images, in [-1, 1], of what the network has denoised, (N, *`latent_shape`)."""
+        images = latents if self.autoencoder is None else self.autoencoder.decode(latents)
+        return images.clamp(-1, 1)
+
+    def sampling_weights(self) -> dict[str, Tensor]:
+        """Return the weights that an image depends on: of the network, and of the autoencoder if there is one."""
+        weights = self.inference_denoiser.get_submodule('backbone').state_dict()
+        if self.autoencoder is not None:
+            found = self.autoencoder.load().state_dict()
+            weights |= {f'autoencoder.{key}': value for key, value in found.items()}
+        return weights
 
     def predict(self, data_samples: Sequence[DataSample]) -> list[DataSample]:
         """Sample the image of each sample from its `sample_seed` and its label."""
@@ -109,10 +132,13 @@ class Sampling(BaseModel):
             labels (Tensor | Sequence[int] | int, optional): Class of each image, or one for all; exactly when the model
                 is class-conditional.
             noise (Noise, optional): Source of noise; by default sample i has the seed i.
-            latents (Tensor, optional): Standard normal noise to start from, (N, C, H, W), in place of the first noise.
+            latents (Tensor, optional): Standard normal noise to start from, (N, *`latent_shape`), in place of the first
+                noise.
             sampler (Sampler, optional): A sampler other than the model's own.
-            clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. The result always is.
-            callback (Callable, optional): Called in each step; see `Sampler`.
+            clip (bool): Whether each estimate of the clean image is clipped to [-1, 1]. Estimates of latents, which
+                have no range, never are; the result always is.
+            callback (Callable, optional): Called in each step; see `Sampler`. Its images are latents if the network
+                makes these.
             online (bool): Whether to use the trained weights themselves, in place of their first average.
             guidance (Guidance, optional): Guidance other than the model's own.
 
@@ -124,7 +150,7 @@ class Sampling(BaseModel):
             NotFiniteError: If the network makes NaN or infinities; the message says why.
         """
         labels = self.check_labels(labels, num_samples)
-        shape = (num_samples, *self.image_shape)
+        shape = (num_samples, *self.latent_shape)
         if latents is not None and tuple(latents.shape) != shape:
             raise InputError(f'latents have to be of shape {shape}, got {tuple(latents.shape)}.')
         noise = SampleNoise(range(num_samples)) if noise is None else noise
@@ -179,14 +205,15 @@ class Sampling(BaseModel):
         denoiser = self.denoiser if online else self.inference_denoiser
         device = self._inference_device
         if latents is None:
-            latents = noise.randn(num_samples, *self.image_shape, device=device)
+            latents = noise.randn(num_samples, *self.latent_shape, device=device)
         latents = latents.to(device, torch.float32)
         check = OutputCheck(denoiser, latents=latents)
-        denoise = self._denoise_with(labels, clip, denoiser, check, sampler, guidance)
-        with evaluating(denoiser):
-            images = check.note(sampler(denoise, latents, noise.randn_like, callback))
+        denoise = self._denoise_with(labels, clip and self.autoencoder is None, denoiser, check, sampler, guidance)
+        networks = [denoiser, *([] if self.guide is None else [self.guide.denoiser])]
+        with evaluating(denoiser), normalized_once(*networks) if sampler.nfe > 1 else nullcontext():
+            sampled = check.note(sampler(denoise, latents, noise.randn_like, callback))
         check.finish()
-        return images.clamp(-1, 1)
+        return self.to_images(sampled)
 
     def draw(
         self, seeds: Sequence[int], labels: Sequence[int] | None = None, batch_size: int | Batches = 64, **options: Any

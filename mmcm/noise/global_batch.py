@@ -26,13 +26,22 @@ def draw_for_batch(draw_levels: Callable[[int], Tensor], x0: Tensor) -> tuple[Te
     rank, world_size = get_rank(), get_world_size()
     if world_size == 1 and len(x0) <= PART:
         return draw_levels(len(x0)), torch.randn_like(x0)
-    num_images = len(x0) * world_size
-    levels = draw_levels(num_images)[rank::world_size]
-    noise = [part[(rank - start) % world_size :: world_size].clone() for start, part in noise_in_parts(num_images, x0)]
+    levels = draw_levels(len(x0) * world_size)[rank::world_size]
+    noise = noise_for_batch(x0)
     if world_size > 1:
         seeds = torch.randint(2**62, (world_size,), device='cpu')
         torch.manual_seed(int(seeds[rank]))
-    return levels, torch.cat(noise)
+    return levels, noise
+
+
+def noise_for_batch(x0: Tensor) -> Tensor:
+    """Return standard normal noise like the images `x0` (N, C, H, W) of this process.
+
+    It is dealt as by `draw_for_batch`, before which it has to be called: the generators stay in the same state.
+    """
+    rank, world_size = get_rank(), get_world_size()
+    parts = noise_in_parts(len(x0) * world_size, x0)
+    return torch.cat([part[(rank - start) % world_size :: world_size].clone() for start, part in parts])
 
 
 def noise_in_parts(num_images: int, x0: Tensor) -> Iterator[tuple[int, Tensor]]:

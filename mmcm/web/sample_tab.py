@@ -129,19 +129,22 @@ class Estimates:
 
     Args:
         inferencer (ConsistencyModelInferencer): The model.
-        num_images (int): Number of images; those that are not started yet are grey.
+        num_images (int): Number of images; those that are not started yet are grey, and so are latents, which would
+            have to be decoded in each step.
         num_steps (int): Steps of each batch.
     """
 
     def __init__(self, inferencer: ConsistencyModelInferencer, num_images: int, num_steps: int) -> None:
         self.destruct = inferencer.model.data_preprocessor.destruct
         self.pixels = torch.full((num_images, *inferencer.model.image_shape), 128, dtype=torch.uint8, device='cpu')
+        self.are_latents = inferencer.model.autoencoder is not None
         self.num_steps = num_steps
         self.done = 0
 
     def add(self, step: int, x0: Tensor) -> Tensor:
         """Take the estimates of a step, (N, C, H, W), and return those of all images, uint8, on the CPU."""
-        self.pixels[self.done : self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
+        if not self.are_latents:
+            self.pixels[self.done : self.done + len(x0)] = self.destruct(check_images(x0)).cpu()
         if step == self.num_steps - 1:
             self.done += len(x0)
         return self.pixels.clone()

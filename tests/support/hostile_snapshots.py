@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections import OrderedDict
 
+import numpy as np
 import torch
 
 from support.parity import FOLDER
@@ -56,6 +57,16 @@ def named(name, opcode='STACK_GLOBAL'):
 def called(name, *arguments, opcode='STACK_GLOBAL'):
     """The result of a call by REDUCE."""
     return named(name, opcode) + tuple_of(*arguments) + b'R'
+
+
+def array(values, package='numpy.core.multiarray', dtype='f4', shape=None, content=None):
+    """An array of NumPy."""
+    kind = called('numpy.dtype', text(dtype), b'\x89', b'\x88')
+    kind += tuple_of(number(3), text('<'), b'N', b'N', b'N', number(-1), number(-1), number(0)) + b'b'
+    content = np.asarray(values, '<f4').tobytes() if content is None else content
+    sizes = tuple_of(*map(number, (len(values),) if shape is None else shape))
+    empty = called(f'{package}._reconstruct', named('numpy.ndarray'), tuple_of(number(0)), data(b'b'))
+    return empty + tuple_of(number(1), sizes, kind, b'\x89', data(content)) + b'b'
 
 
 def persistent(class_name, module_src='', **state):

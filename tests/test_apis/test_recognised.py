@@ -1,4 +1,4 @@
-"""Bare files of pMF are recognised by the shapes of their weights, and do what other models do."""
+"""Bare files of pMF and iMF are recognised by the shapes of their weights, and do what other models do."""
 
 import numpy as np
 import pytest
@@ -41,6 +41,16 @@ def test_released_sizes_are_recognised(size, monkeypatch):
     width, patch = size.lower().split('_')
     expected = read_config(f'pmf-{width}_8xb128_imagenet1k-{16 * int(patch)}x{16 * int(patch)}').model
     for entries in (plain, [*whole, ('rope_freqs', (256, 32))]):
+        found = recognised.recognised_config(Content(entries))
+        assert found.model == expected
+
+
+@pytest.mark.parametrize('size', ['B', 'M', 'L', 'XL'])
+def test_released_sizes_of_latents_are_recognised(size, monkeypatch):
+    monkeypatch.setattr(recognised, 'count_weights', lambda values: sum(value.numel() for value in values))
+    _, (plain, whole), _ = released_networks('imf')[f'imfDiT_{size}_2']
+    expected = read_config(f'imf-{size.lower()}_8xb128_imagenet1k-256x256').model
+    for entries in (plain, whole):
         found = recognised.recognised_config(Content(entries))
         assert found.model == expected
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mmcm.backbones import magnitude_preserving
 from mmcm.backbones.magnitude_preserving import (
     MPConv,
     MPFourier,
@@ -98,3 +99,34 @@ def test_gain_scales_the_output():
     layer, x = MPConv(4, 3), torch.randn(2, 4)
     assert_close(layer(x, gain=torch.tensor(0.25)), layer(x) / 4)
     assert not layer(x, gain=torch.zeros([])).any()
+
+
+@pytest.mark.parametrize('kernel', [None, 3])
+def test_kept_filters_are_the_same_bits_and_end_with_the_block(kernel, monkeypatch):
+    torch.manual_seed(0)
+    layer = MPConv(6, 4, kernel)
+    x = torch.randn(2, 6) if kernel is None else torch.randn(2, 6, 5, 5)
+    gain = torch.tensor(0.7)
+    with torch.no_grad():
+        expected = layer(x, gain), layer(x.bfloat16(), gain)
+    calls = []
+    measure = magnitude_preserving.magnitude
+    monkeypatch.setattr(magnitude_preserving, 'magnitude', lambda *given: calls.append(1) or measure(*given))
+    with torch.no_grad(), magnitude_preserving.normalized_once(layer):
+        found = [(layer(x, gain), layer(x.bfloat16(), gain)) for _ in range(3)]
+    assert all(torch.equal(a, b) for pair in found for a, b in zip(pair, expected))
+    assert len(calls) == 2  # once for each precision
+    with torch.no_grad():
+        layer.weight.mul_(torch.arange(1.0, 5.0).view(-1, *[1] * (layer.weight.ndim - 1)))
+        layer.weight[:, 0] = 0
+        changed = layer(x, gain)
+    assert not torch.equal(changed, expected[0])
+
+
+def test_filters_are_not_kept_where_gradients_are_asked_for():
+    layer = MPConv(6, 4)
+    with magnitude_preserving.normalized_once(layer):
+        for _ in range(2):  # the second pass has a graph of its own
+            layer(torch.ones(1, 6)).sum().backward()
+        assert layer.kept == {}
+    assert layer.kept is None

@@ -550,6 +550,7 @@ def test_weights_with_an_own_config_are_read_whatever_their_own_says(traps, tmp_
         (registry.MODELS, trusted_config.DENOISERS),
         (registry.SAMPLERS, trusted_config.SAMPLERS),
         (registry.MODELS, trusted_config.PREPROCESSORS),
+        (registry.MODELS, trusted_config.LATENT_AUTOENCODERS),
     ],
 )
 def test_rules_know_every_setting_of_their_types(registry, types):
@@ -589,3 +590,10 @@ def test_classes_count_among_the_weights_that_a_file_has_to_hold():
     backbone = dict(base_channels=32, channel_mult=(1,), num_res_blocks=1)
     plain, many = (trusted_config.least_weights_of_unet(dict(backbone, num_classes=number)) for number in (None, 10**5))
     assert many - plain == 32 * 10**5
+
+
+@pytest.mark.parametrize('pretrained', ['/etc', 'https://localhost/vae', 'hf://org/vae', 3, ['sd-vae-ft-mse']])
+def test_file_of_weights_names_no_autoencoder_of_its_own(pretrained):
+    autoencoder = dict(type='LatentAutoencoder', pretrained=pretrained, mean=(0.0,), std=(1.0,))
+    with pytest.raises(InputError, match=r'autoencoder.pretrained has to be .* may name no other file'):
+        trusted_config.MODEL.check('model', dict(type='ConsistencyModel', autoencoder=autoencoder))

@@ -1,7 +1,12 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from mmcm.config import read_config
+from mmcm.models import sampling
 from mmcm.noise.generators import SampleNoise
+from mmcm.registry import MODELS, SAMPLERS
 from mmcm.samplers import EulerSampler, FlowMapSampler, MultistepSampler
 from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
@@ -146,3 +151,19 @@ def test_flow_map_sampler_is_refused_for_other_noise():
     model.sample(1, [0])
     with pytest.raises(InputError, match=r'noise_scale=2.0, got 1.0 of its FlowMapSampler'):
         model.sample(1, [0], sampler=FlowMapSampler(2))
+
+
+def test_weights_of_edm2_are_normalised_once_for_all_evaluations(monkeypatch):
+    config = read_config('edm2_1xb32_digits-8x8').model
+    torch.manual_seed(0)
+    model = MODELS.build(dict(config, sampler=dict(type='HeunSampler', num_steps=3), objective=None)).eval()
+    calls = []
+    normalise = sampling.normalized_once
+    with monkeypatch.context() as patched:
+        patched.setattr(sampling, 'normalized_once', lambda *networks: nullcontext())
+        expected = model.sample(2, [0, 1])
+    monkeypatch.setattr(sampling, 'normalized_once', lambda *networks: calls.append(networks) or normalise(*networks))
+    assert torch.equal(model.sample(2, [0, 1]), expected)
+    assert calls == [(model.inference_denoiser,)]
+    model.sample(1, 0, sampler=SAMPLERS.build(dict(type='EulerSampler', num_steps=1)))
+    assert len(calls) == 1  # one evaluation has nothing to keep

@@ -17,6 +17,7 @@ METHODS = (
     'edm',
     'edm2',
     'ict',
+    'imf',
     'meanflow',
     'photo_patches',
     'pmf',

@@ -69,9 +69,10 @@ def model_facts(
         sampler (dict, optional): Changes to the sampler of the config.
 
     Returns:
-        dict: `model`, `config` (its path, None without one), `checkpoint`, `network`, `image_shape` (C, H, W),
-        `num_classes`, `parameters`, `flops` of one network evaluation for one image (a multiplication and an addition
-        are 2), `sampler`, `nfe` and `flops_per_image` of the sampler, `batch_size`, `dtype`, `weight_bytes`, and
+        dict: `model`, `config` (its path, None without one), `checkpoint`, `network`, `image_shape` and
+        `latent_shape` (C, H, W), the same but for models of latents, whose decoder is not counted, `num_classes`,
+        `parameters`, `flops` of one network evaluation for one image (a multiplication and an addition are 2),
+        `sampler`, `nfe` and `flops_per_image` of the sampler, `batch_size`, `dtype`, `weight_bytes`, and
         `activation_bytes`, the tensors of one network evaluation of the batch that live at once. Libraries need
         further memory, such as the workspaces of convolutions.
 
@@ -99,6 +100,7 @@ def model_facts(
         checkpoint=source,
         network=type(network).__name__,
         image_shape=tuple(built.image_shape),
+        latent_shape=tuple(built.latent_shape),
         num_classes=built.num_classes,
         parameters=parameters,
         flops=flops,
@@ -114,7 +116,7 @@ def model_facts(
 
 def cost_of_evaluation(model: ConsistencyModel, num_images: int) -> tuple[int, int]:
     """Return the FLOPs and the peak bytes of tensors of D(x, sigma) for a batch, by `model` on the meta device."""
-    x = torch.empty(num_images, *model.image_shape, dtype=torch.float32, device='meta')
+    x = torch.empty(num_images, *model.latent_shape, dtype=torch.float32, device='meta')
     sigma = torch.empty(num_images, dtype=torch.float32, device='meta')
     labels = None if model.num_classes is None else torch.empty(num_images, dtype=torch.int64, device='meta')
     memory, counter = PeakBytes(model.inference_denoiser), FlopCounterMode(display=False)
@@ -134,12 +136,16 @@ def described(facts: Mapping[str, Any]) -> str:
     """Return the facts of `model_facts` as lines of text."""
     channels, height, width = facts['image_shape']
     classes = f'{facts["num_classes"]} classes' if facts['num_classes'] else 'no classes'
+    latents = ''
+    if facts['latent_shape'] != facts['image_shape']:
+        depth, high, wide = facts['latent_shape']
+        latents = f' from latents of {wide} x {high} in {depth} (whose decoder is not counted)'
     batch = f'batch of {facts["batch_size"]}'
     rows = {
         'config': facts['config'] or 'in the file of the weights',
         'checkpoint': facts['checkpoint'] or 'none',
         'network': f'{facts["network"]}, {facts["parameters"] / 1e6:.4g} million parameters',
-        'images': f'{width} x {height} pixels in {channels} channel{"s" * (channels != 1)}, {classes}',
+        'images': f'{width} x {height} pixels in {channels} channel{"s" * (channels != 1)}{latents}, {classes}',
         'FLOPs': f'{facts["flops"] / 1e9:.4g} G per network evaluation of an image',
         'sampler': f'{facts["sampler"]}, NFE {facts["nfe"]}, {facts["flops_per_image"] / 1e9:.4g} GFLOPs per image',
         'memory': f'{in_bytes(facts["weight_bytes"])} of weights and {in_bytes(facts["activation_bytes"])} of tensors '

@@ -17,7 +17,7 @@ from mmcm.apis.provenance import pixels_digest, sampling_record, task_settings
 from mmcm.apis.request import SampleRequest
 from mmcm.apis.steps import sampler_from
 from mmcm.datasets.transforms.shorter_side import MAX_SIDE
-from mmcm.models.editing import editing_sampler
+from mmcm.models.editing import check_pixels, editing_sampler
 from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import EditingOperator, Inpainting, Tiles
 from mmcm.renamed import renamed_member
@@ -193,6 +193,7 @@ def plan_request(inferencer: ConsistencyModelInferencer, request: EditRequest) -
     Raises:
         InputError: If it does not fit the model.
     """
+    check_pixels(inferencer.model)
     shape = inferencer.model.image_shape
     _, height, width = shape
     if request.side is not None:

@@ -33,7 +33,7 @@ from mmcm.checkpoints.weights import digest
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.evaluation.edit_baselines import Edit
 from mmcm.evaluation.similarity import Similarity, as_psnr, psnr, similarity
-from mmcm.models.editing import editing_sampler
+from mmcm.models.editing import check_pixels, editing_sampler
 from mmcm.models.sampling_loop import sample_in_batches
 from mmcm.operators import Inpainting
 from mmcm.renamed import renamed_member
@@ -189,6 +189,7 @@ def fill_without_model(
     Raises:
         InputError: If images, model and operator do not fit each other.
     """
+    check_pixels(inferencer.model)
     shape = inferencer.model.image_shape
     if pictures.ndim != 4 or pictures.shape[1:] != shape or pictures.dtype != torch.uint8 or not len(pictures):
         raise InputError(

@@ -24,7 +24,7 @@ from mmcm.apis.evaluation.tester import (
 from mmcm.datasets.image_dataset import ImageDataset
 from mmcm.datasets.samplers import WholeBatches
 from mmcm.evaluation.metrics import LabelAccuracy
-from mmcm.registry import DATASETS
+from mmcm.registry import DATASETS, MODELS
 from mmcm.renamed import old_names
 from mmcm.structures import DataSample
 from mmcm.utils.checks import check_count
@@ -108,6 +108,8 @@ def measure_image_sets(config: Config, sources: Sequence[str | Path], background
     shape = None
     if 'image_size' in backbone:
         shape = (backbone.get('in_channels', 3), *height_and_width(backbone.image_size, 'image_size'))
+        if config.model.get('autoencoder'):
+            shape = MODELS.build(config.model.autoencoder).image_shape(shape)
     if config.launcher != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
     configs = on_background([image_set_config(source) for source in sources], background)

@@ -107,7 +107,7 @@ class Tester:
         """Load weights of the checkpoint; see `chosen_weights`."""
         used = self.model.load_checkpoint(self.checkpoint, average)
         self.ema = used if average is None else average
-        self.weights = digest(self.model.inference_denoiser.get_submodule('backbone').state_dict())
+        self.weights = digest(self.model.sampling_weights())
 
     def measure(self, name: str, sampler: dict, keep: Path | None = None, metric: str | None = None) -> Score:
         """Sample and measure, through MMEngine's test loop.

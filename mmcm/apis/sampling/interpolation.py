@@ -63,7 +63,7 @@ def interpolation_request(
     ends = inferencer.request(2, labels, first, sampler=sampler)
     model = inferencer.model
     shares = torch.linspace(0, 1, num_images, dtype=torch.float32, device='cpu')
-    start, end = (SampleNoise([seed]).randn(1, *model.image_shape, device='cpu') for seed in (first, last))
+    start, end = (SampleNoise([seed]).randn(1, *model.latent_shape, device='cpu') for seed in (first, last))
     mixed = None
     if ends.labels is not None and model.num_classes is not None:
         classes = torch.tensor(ends.labels[:1] * 2 if labels is None else ends.labels, dtype=torch.int64, device='cpu')
@@ -72,7 +72,7 @@ def interpolation_request(
 
     def noise_after_latents(part: slice) -> SampleNoise:
         noise = SampleNoise([first] * (part.stop - part.start))
-        noise.randn(part.stop - part.start, *model.image_shape)  # the latents
+        noise.randn(part.stop - part.start, *model.latent_shape)  # the latents
         return noise
 
     return SampleRequest(

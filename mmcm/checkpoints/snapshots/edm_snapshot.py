@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mmcm.checkpoints.snapshots.edm2_encoder import autoencoder_config
 from mmcm.checkpoints.snapshots.edm2_network import C_NOISE, diffusion_config, edm2_config, plain
 from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
 from mmcm.checkpoints.trusted_config import checked_config, shown
@@ -18,7 +19,7 @@ from mmcm.checkpoints.weight_count import count_weights
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 
-NETWORK = 'ema'
+NETWORK, ENCODER = 'ema', 'encoder'
 SLACK = 2**22  # values that several names may share in addition
 SONG_UNET = dict(  # EDM's names of settings, ours, and EDM's defaults
     model_channels=('base_channels', 128),
@@ -51,6 +52,7 @@ class Snapshot:
 
     Attributes:
         network (PersistentObject): The network.
+        encoder (Any): What has made latents of the images; None for a network of pixels.
         weights (dict): Its weights by name, under the key that it has in the file.
 
     Raises:
@@ -66,6 +68,7 @@ class Snapshot:
             keys = shown(list(found)) if isinstance(found, dict) else f'a {type(found).__name__}'
             raise Unreadable(f'it holds no network under the key {NETWORK!r} but {keys}')
         self.network: PersistentObject = found[NETWORK]
+        self.encoder = found.get(ENCODER)
         self.weights: dict[str, dict[str, Tensor]] = {NETWORK: state_dict(self.network)}
         named = sum(value.numel() for value in self.weights[NETWORK].values())
         if named > 2 * self.num_weights + SLACK:  # loading makes a copy for each name
@@ -79,6 +82,9 @@ class Snapshot:
         """
         try:
             config = _named(self.network, PRECONDITIONINGS)(self.network)
+            autoencoder = autoencoder_config(self.encoder)
+            if autoencoder is not None:
+                config['model']['autoencoder'] = autoencoder
         except InputError as error:
             raise InputError(f'{self.path}: {error}') from error
         return checked_config(config, self.path, self.num_weights)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mmcm.checkpoints.file_kinds import PICKLE
-from mmcm.checkpoints.torch_files import STATES, check_legacy, extent
+from mmcm.checkpoints.torch_files import STATES, check_array, check_array_state, check_legacy, extent
 from mmcm.checkpoints.trusted_config import shown
 from mmcm.utils.bounded import ENTRIES, Unreadable
 from mmcm.utils.pickle_check import Check, ForeignName, Node, check_pickle
@@ -32,6 +32,8 @@ MARKS = tuple(part.encode() for part in RECONSTRUCT.rsplit('.', 1))
 MODULE_DICT = 'torch.nn.modules.container.ModuleDict'
 MAX_STORAGES = 8192  # each takes milliseconds; the largest known network has 2000
 NUMBERS = 'fiub'  # kinds of NumPy's scalars
+MAX_ARRAY = 1024  # values of an array of NumPy: the encoder of EDM2 has one for each channel of its latents
+NDARRAY = 'numpy.ndarray'
 
 
 class PersistentObject:
@@ -71,7 +73,7 @@ def read_persistent_pickle(path: Path) -> Any:
     """
     content: Any
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        pickled = check_pickle(content, CALLABLES, lambda name: False, BUILT)
+        pickled = check_pickle(content, CALLABLES, lambda name: name == NDARRAY, BUILT)
         if pickled.persistent:
             raise Unreadable('its pickle expects objects beside it, which no file of this kind has')
         if content.tell() != len(content):
@@ -154,6 +156,23 @@ class _Dtype:
         self.order = state[1]  # see the checks of `BUILT`
 
 
+class NumberArray:
+    """A one-dimensional array of NumPy, as plain numbers.
+
+    Attributes:
+        values (list[float]): Its values.
+    """
+
+    def __init__(self, *_: Any) -> None:
+        self.values: list[float] = []
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, _, content = state  # see the checks of `BUILT`
+        if len(shape) != 1 or shape[0] > MAX_ARRAY:
+            raise Unreadable(f'an array of NumPy in it has the shape {shown(shape)}')
+        self.values = _numbers(dtype, content, shape[0])
+
+
 class _Storage(NamedTuple):
     """Memory of `size` values of a dtype."""
 
@@ -180,6 +199,8 @@ class _Unpickler(pickle.Unpickler):
             'numpy.dtype': _Dtype,
             'numpy.core.multiarray.scalar': _scalar,
             'numpy._core.multiarray.scalar': _scalar,
+            NDARRAY: NumberArray,
+            **dict.fromkeys(ARRAYS, NumberArray),
         }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -229,10 +250,15 @@ def _reconstruct(meta: Any) -> PersistentObject:
 
 def _scalar(dtype: Any, content: Any) -> float | int:
     """Return a NumPy scalar as a plain number."""
+    return _numbers(dtype, content, 1)[0]
+
+
+def _numbers(dtype: Any, content: Any, count: int) -> list[Any]:
+    """Return the numbers of NumPy in `content` as plain ones; Unreadable unless there are `count`."""
     plain = isinstance(dtype, _Dtype) and isinstance(content, bytes)
-    if not plain or dtype.name[:1] not in NUMBERS or len(content) != int(dtype.name[1:]):
+    if not plain or dtype.name[:1] not in NUMBERS or len(content) != count * int(dtype.name[1:]):
         raise Unreadable('a number of NumPy in it is none')
-    return np.frombuffer(content, np.dtype(dtype.order + dtype.name))[0].item()
+    return np.frombuffer(content, np.dtype(dtype.order + dtype.name)).tolist()
 
 
 def _check_number(arguments: list) -> str | None:
@@ -253,6 +279,7 @@ def _check_count(*counts: int) -> Check:
 
 
 PLAIN_DTYPES = ('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
+ARRAYS = ('numpy.core.multiarray._reconstruct', 'numpy._core.multiarray._reconstruct')
 CALLABLES: Mapping[str, Check | None] = {
     RECONSTRUCT: _check_count(1),
     MODULE_DICT: _check_empty,
@@ -264,5 +291,10 @@ CALLABLES: Mapping[str, Check | None] = {
     'numpy.dtype': _check_number,
     'numpy.core.multiarray.scalar': _check_count(2),
     'numpy._core.multiarray.scalar': _check_count(2),
+    **dict.fromkeys(ARRAYS, check_array),
 }
-BUILT: Mapping[str, Check | None] = {MODULE_DICT: _check_state, 'numpy.dtype': STATES['numpy.dtype']}
+BUILT: Mapping[str, Check | None] = {
+    MODULE_DICT: _check_state,
+    'numpy.dtype': STATES['numpy.dtype'],
+    **dict.fromkeys(ARRAYS, check_array_state),
+}

@@ -115,7 +115,7 @@ class TrajectoryHook(SheetHook):
                 levels.append((sigma, pixels(x / (1 + (sigma / model.denoiser.sigma_data) ** 2) ** 0.5), pixels(x0)))
 
         def pixels(images: Tensor) -> Tensor:
-            return model.data_preprocessor.destruct(images.clamp(-1, 1)).cpu()
+            return model.data_preprocessor.destruct(model.to_images(images)).cpu()
 
         classes = model.num_classes
         labels = None if classes is None else [index % classes for index in range(len(seeds))]

@@ -6,18 +6,25 @@ import struct
 import sys
 import zlib
 
+import numpy as np
 import pytest
 import torch
 
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.read import read_checkpoint
-from mmcm.checkpoints.snapshots.persistent_pickle import PersistentObject, read_persistent_pickle, state_dict
+from mmcm.checkpoints.snapshots.persistent_pickle import (
+    NumberArray,
+    PersistentObject,
+    read_persistent_pickle,
+    state_dict,
+)
 from mmcm.utils.bounded import Unreadable
 from mmcm.utils.errors import InputError
 from support import hostile_snapshots
 from support.hostile_snapshots import (
     EXTENSIONS,
     SNAPSHOT,
+    array,
     called,
     data,
     dict_of,
@@ -152,3 +159,36 @@ def test_number_of_numpy_in_the_other_order_of_bytes(tmp_path):
     value = called('numpy._core.multiarray.scalar', dtype + state, data(struct.pack('>d', 2.5)))
     (tmp_path / 'x.pkl').write_bytes(snapshot(value))
     assert read_persistent_pickle(tmp_path / 'x.pkl')['ema'].state['extra'] == 2.5
+
+
+@pytest.mark.parametrize('package', ['numpy.core.multiarray', 'numpy._core.multiarray'])
+def test_arrays_of_numpy_are_plain_numbers(tmp_path, package):
+    (tmp_path / 'x.pkl').write_bytes(snapshot(array([0.5, -2.0], package)))
+    found = read_persistent_pickle(tmp_path / 'x.pkl')['ema'].state['extra']
+    assert isinstance(found, NumberArray) and found.values == [0.5, -2.0]
+
+
+@pytest.mark.parametrize(
+    'payload',
+    [
+        array([1.0] * 1025),
+        array([1.0, 2.0], shape=(1, 2)),
+        array([1.0, 2.0], shape=(3,)),
+        array([1.0], shape=(2**30,)),
+        array([1.0], dtype='O8'),
+        array([1.0], content=b''),
+        called('numpy.core.multiarray._reconstruct', named('numpy.ndarray'), tuple_of(number(2**30)), data(b'b')),
+        named('numpy.ndarray') + tuple_of(tuple_of(number(2**30))) + b'\x81',
+        called('numpy.ndarray', tuple_of(number(2**30))),
+    ],
+)
+def test_arrays_that_are_none_are_refused(tmp_path, payload):
+    (tmp_path / 'x.pkl').write_bytes(snapshot(payload))
+    refusal(tmp_path / 'x.pkl')
+
+
+def test_array_that_is_pickled_by_numpy_is_read(tmp_path):
+    pickled = pickle.dumps(np.float32([0.25, 3.0]), 4)[2:]
+    pickled = pickled[9:-1]  # without its frame and its end
+    (tmp_path / 'x.pkl').write_bytes(snapshot(pickled))
+    assert read_persistent_pickle(tmp_path / 'x.pkl')['ema'].state['extra'].values == [0.25, 3.0]

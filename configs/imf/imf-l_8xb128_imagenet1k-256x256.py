@@ -1,0 +1,5 @@
+_base_ = './imf-b_8xb128_imagenet1k-256x256.py'
+checkpoint = 'imf_l2_imagenet256'
+model = dict(
+    denoiser=dict(guidance=10.5, guidance_interval=(0.4, 0.6), backbone=dict(embed_dims=1024, depth=32, num_heads=16))
+)

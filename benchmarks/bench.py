@@ -16,6 +16,7 @@ TOPICS = {  # module: what it measures
     'limits': 'products and convolutions of the machine',
     'network': 'one evaluation of the ImageNet network, against diffusers',
     'sampling': 'one call for digits, against diffusers',
+    'compiled': 'the same with a compiled network',
     'start': 'from nothing to one image, against diffusers: time and memory',
     'precision': 'what auto chooses, against float32: time and PSNR',
     'bulk': 'files and edits, against bare evaluations',

@@ -11,16 +11,19 @@ from mmcm.apis import ConsistencyModelInferencer
 GOALS = {1: '<= 0.7', 16: '<= 0.85', 256: '<= 1'}
 
 
-def measure(args) -> list[Row]:
+COMPILED = {1: '<= 0.4', 16: '', 256: '<= 0.8'}
+
+
+def measure(args, compile=False, goals=GOALS) -> list[Row]:
     """Measure seconds of a call of one step for digits."""
     from diffusers import ConsistencyModelPipeline
 
     rows = []
     with peers.folder('digits') as path:
-        generate = ConsistencyModelInferencer(path, device=args.device).load()
+        generate = ConsistencyModelInferencer(path, device=args.device, compile=compile).load()
         pipeline = ConsistencyModelPipeline.from_pretrained(path).to(args.device)
         pipeline.set_progress_bar_config(disable=True)
-        for size, goal in GOALS.items():
+        for size, goal in goals.items():
             options = dict(generator=torch.Generator().manual_seed(0))
             labels = [index % 10 for index in range(size)]
             calls = [
@@ -28,6 +31,8 @@ def measure(args) -> list[Row]:
                 partial(pipeline, size, labels, num_inference_steps=1, **options),
             ]
             times = in_turn(calls, 4 * args.rounds, args.device)
-            what = f'digits, {size} images, one step'
-            rows.append(Row.paired('sampling', what, 's', times, 'ConsistencyModelPipeline', goal))
+            what = f'digits, {size} images, one step{", compiled" if compile else ""}'
+            rows.append(
+                Row.paired('compiled' if compile else 'sampling', what, 's', times, 'ConsistencyModelPipeline', goal)
+            )
     return rows

@@ -39,6 +39,8 @@ def sampling_record(inferencer: Any, request: SampleRequest, kind: str = 'sample
             a single image.
     """
     model = inferencer.model
+    if inferencer.compile_options is not None:  # images of before compilation have no such entry
+        more['compiled'] = True
     guidance = request.guidance.config() if request.guidance is not None and request.guidance.acts else None
     return record_of(
         kind,
@@ -199,6 +201,7 @@ SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = dict(
     ),
     sampler=(is_sampler, 'the config of a sampler of mmcm'),
     clip=(lambda value: isinstance(value, bool), 'true or false'),
+    compiled=(lambda value: value in (None, True), 'true, or no entry'),
     guidance=(or_none(is_guidance), 'a scale and an interval'),
     batch_size=(is_int(1, MAX_BATCH), f'an integer from 1 to {MAX_BATCH}'),
     dtype=(lambda value: value in DTYPES, ' or '.join(DTYPES)),

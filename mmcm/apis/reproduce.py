@@ -92,6 +92,7 @@ def reproduce(
         average=record['average'],
         cache_dir=cache_dir,
         dtype=record['dtype'],
+        compile=bool(record.get('compiled')),
     )
     if recorded:
         inferencer.name = record['model']  # as the new record calls it, wherever its file is

@@ -86,6 +86,7 @@ def add_common_arguments(parser: CommandParser, levels: Sequence[Argument]) -> N
     add_declared(parser.add_mutually_exclusive_group(), levels)
     parser.add_device()
     parser.add_dtype()
+    parser.add_compile()
     text = 'an image file for a grid of all, or a folder for single ones'
     parser.add_argument('--out', required=True, metavar='PATH', help=text)
     parser.add_force()
@@ -116,7 +117,7 @@ def edit_image(args: Namespace, out: Path, steps_out: Path | None) -> None:
 
     # Images are read before a model is downloaded.
     request = replace(request, img=open_image(request.img, background=None), task=opened(request.task))
-    inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
+    inferencer = build_inferencer(args, device=args.device, dtype=args.dtype, compile=args.compile)
     planned = plan_request(inferencer, request)
     if steps_out is not None:  # these make folders, and so only for a request that is in order
         check_image_path(steps_out)
@@ -137,7 +138,7 @@ def interpolate_seeds(args: Namespace, out: Path, steps_out: Path | None = None)
     from mmcm.apis.sampling.interpolation import interpolation_request
     from mmcm.apis.sampling_result import check_out
 
-    inferencer = build_inferencer(args, device=args.device, dtype=args.dtype)
+    inferencer = build_inferencer(args, device=args.device, dtype=args.dtype, compile=args.compile)
     sampler = inferencer.choose_sampler(args.num_steps, sigmas=args.sigmas)
     request = interpolation_request(inferencer, args.seeds, args.labels, args.num_images, sampler)
     check_out(out)

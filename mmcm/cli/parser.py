@@ -71,6 +71,11 @@ class CommandParser(ArgumentParser):
         text = 'auto (what is fast here, for large networks), float32, float16 or bfloat16; default: %(default)s'
         self.add_argument('--dtype', default='auto', help=text)
 
+    def add_compile(self) -> None:
+        """Add `--compile`, for networks that are called often."""
+        text = 'compile the network, which takes up to minutes once and makes each later call faster'
+        self.add_argument('--compile', action='store_true', help=text)
+
     def add_saved_dtype(self, what: str) -> None:
         """Add `--dtype`, the precision of weights in a file."""
         choices = ['float32', 'float16', 'bfloat16']

@@ -42,6 +42,7 @@ def parse_args(argv: Sequence[str] | None = None, prog: str | None = None) -> Na
     parser.add_argument('--no-clip', action='store_true', help=text)
     parser.add_device(', one for each process')
     parser.add_dtype()
+    parser.add_compile()
     parser.add_argument(
         '--out',
         nargs='+',
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     from mmcm.apis.sampling.bulk import sample_to_files  # torch is loaded only to sample
 
     rank, world_size, local_rank = processes(args.launcher)
-    inferencer = build_inferencer(args, device=device_of(args.device, local_rank), dtype=args.dtype)
+    device = device_of(args.device, local_rank)
+    inferencer = build_inferencer(args, device=device, dtype=args.dtype, compile=args.compile)
     with advising('What has been sampled is kept: the same command goes on from there.'):
         done = sample_to_files(
             inferencer,

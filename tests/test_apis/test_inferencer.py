@@ -1,3 +1,4 @@
+import shutil
 from contextlib import contextmanager
 
 import cv2
@@ -465,3 +466,27 @@ def test_output_records_guidance_and_is_of_another_request(with_null_class, tmp_
     assert not sample_to_files(with_null_class, out, labels=[3, 4], guidance=3.0, guidance_interval=[0, 50]).written
     assert sample_to_files(with_null_class, out, labels=[3, 4]).written
     assert out.read_bytes() == content
+
+
+def test_compiled_network_gives_the_same_images(inferencer):
+    import torch._dynamo as dynamo
+
+    weights, config = inferencer.checkpoint, inferencer.name
+    compiled = ConsistencyModelInferencer(config, weights, device='cpu', compile=dict(backend='eager'))
+    names = list(compiled.model.state_dict())
+    dynamo.utils.counters.clear()
+    drawing = compiled(labels=[3, 1, 4], seed=2)
+    assert dynamo.utils.counters['stats']['unique_graphs'] > 0
+    assert (drawing.pixels.int() - inferencer(labels=[3, 1, 4], seed=2).pixels.int()).abs().max() <= 1
+    assert list(compiled.model.state_dict()) == names
+    assert drawing.provenance()['compiled'] is True and 'compiled' not in inferencer(1).provenance()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which('g++') is None, reason='no C++ compiler')
+def test_compiler_of_torch_gives_the_images_of_the_network(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'cache'))
+    compiled = ConsistencyModelInferencer('digits', device='cpu', compile=True)(3, seed=1)
+    plain = ConsistencyModelInferencer('digits', device='cpu')(3, seed=1)
+    assert any((tmp_path / 'cache').rglob('*.so'))
+    assert (compiled.pixels.int() - plain.pixels.int()).abs().max() <= 1

@@ -41,7 +41,7 @@ from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
-OPTIONAL = ('guidance', 'dtype')  # entries that an origin lacks without guidance and in float32
+OPTIONAL = ('guidance', 'dtype', 'compiled')  # entries that an origin lacks without guidance, in float32, ...
 PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
 
 
@@ -177,6 +177,8 @@ class _Run:
             self.origin['guidance'] = _plain(request.guidance.config())
         if inferencer.dtype != torch.float32:  # without it, as before 'auto' chose precisions
             self.origin['dtype'] = str(inferencer.dtype).removeprefix('torch.')
+        if inferencer.compile_options is not None:
+            self.origin['compiled'] = True
         # For the whole run: a size that did not fit the memory is not tried again.
         self.batches = Batches(request.batch_size)
 

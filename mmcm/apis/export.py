@@ -65,8 +65,9 @@ class SamplingGraph(nn.Module):
         self.autoencoder = model.autoencoder
         self.decoder: nn.Module | None = None
         if self.autoencoder is not None:
-            self.decoder = deepcopy(self.autoencoder.load()).cpu()
-            self.decoder.encoder = self.decoder.quant_conv = None  # which only images go through
+            decoder: Any = deepcopy(self.autoencoder.load()).cpu()
+            decoder.encoder = decoder.quant_conv = None  # which only images go through
+            self.decoder = decoder
         self.num_draws, self.sigmas = rehearse(sampler)
         # The levels are known here, so that no level has to be looked at in the program: the interval is left out.
         everywhere = Guidance(model.guidance.scale)

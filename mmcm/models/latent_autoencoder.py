@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmcm.checkpoints.formats.autoencoder_folder import AutoencoderFolder
+from mmcm.checkpoints.autoencoder_folder import AutoencoderFolder
 from mmcm.noise.global_batch import noise_for_batch
 from mmcm.registry import MODELS
 from mmcm.utils.checks import check_count, check_positive

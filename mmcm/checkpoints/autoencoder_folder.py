@@ -122,7 +122,7 @@ class AutoencoderFolder:
             ) from error
         try:
             with without_weights():
-                network = AutoencoderKL(**self.settings)
+                network: Any = AutoencoderKL(**self.settings)
         except (ValueError, RuntimeError) as error:  # widths that the groups of the normalisation do not divide
             raise InputError(f'{self.path / CONFIG} describes no network: {" ".join(str(error).split())}') from error
         load_weights(network, self.weights(), self.path / WEIGHTS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmcm.checkpoints.formats.autoencoder_folder import AutoencoderFolder
+from mmcm.checkpoints.autoencoder_folder import AutoencoderFolder
 from mmcm.utils.errors import InputError
 from support.autoencoders import WIDTHS, saved_autoencoder
 

@@ -12,6 +12,7 @@ from copy import copy, deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn

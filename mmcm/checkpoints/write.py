@@ -41,7 +41,13 @@ def write_torch(path: Path, weights: Mapping[str, Tensor]) -> None:
     own = {key: _bytes_of(value).view(value.dtype).view(value.shape) for key, value in weights.items()}
     # Given a path, torch would write its name into the file.
     with appearing(path) as part, part.open('wb') as file:
-        torch.save(own, file)
+        try:
+            torch.save(own, file)
+        except RuntimeError as error:
+            # Where a write fails, as on a full disk, torch closes its archive and raises an error about its size.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def _bytes_of(value: Tensor) -> Tensor:

@@ -72,6 +72,25 @@ def test_place_that_cannot_be_written_is_refused(tmp_path):
         write_torch(tmp_path / 'missing' / 'x.pt', weights())
 
 
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs RLIMIT_FSIZE')
+@pytest.mark.parametrize('name', ['x.pt', 'x.safetensors'])
+def test_full_disk_is_reported_by_its_reason_and_leaves_no_file(tmp_path, name):
+    import resource
+
+    large = {f'layer{number}': torch.ones(1 << 16) for number in range(4)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, limits[1]))
+    try:
+        with pytest.raises(InputError, match=f'{name} cannot be written: File too large'):
+            if name.endswith('.pt'):
+                write_torch(tmp_path / name, large)
+            else:
+                write_safetensors(tmp_path / name, large, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_killed_writer_leaves_no_file_under_the_name(tmp_path):
     code = textwrap.dedent(f"""
         import os, signal, torch

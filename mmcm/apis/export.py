@@ -37,6 +37,7 @@ __getattr__ = old_names(__name__)
 INPUTS = ('noise', 'labels')
 OPSET = 18  # the lowest that torch writes, so that old runtimes read it; higher ones made it no faster
 BATCH = Dim('batch')
+BATCH_OF_LATENTS = Dim('batch', max=63)  # diffusers' autoencoder treats larger ones in another way
 ONNX_BYTES = 2**31 - 2**24  # of weights: a file of ONNX ends at 2 GiB, and needs some for the graph
 
 
@@ -142,7 +143,7 @@ def export(
 ) -> tuple[SamplingGraph, float]:
     """Write a model to a file, in the format of its suffix: .onnx, or .pt2 for `torch.export.load`.
 
-    The file takes batches of any size. It is compared with torch before it appears under its name.
+    The file takes batches of any size, of latents up to 63. It is compared with torch before it appears under its name.
 
     Args:
         model (ConsistencyModel): The model, with its weights.
@@ -213,9 +214,10 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
 
 
 def trace(graph: SamplingGraph) -> ExportedProgram:
-    """Return `graph` as a program of torch's own operations, for batches of any size."""
+    """Return `graph` as a program of torch's own operations, for batches of any size, or of 63 if it has a decoder."""
     inputs = graph.inputs(2)
-    shapes = tuple({0: BATCH} for _ in inputs)
+    batch = BATCH if graph.decoder is None else BATCH_OF_LATENTS
+    shapes = tuple({0: batch} for _ in inputs)
     return torch.export.export(graph, inputs, dynamic_shapes=shapes, strict=False)
 
 

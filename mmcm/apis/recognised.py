@@ -26,15 +26,17 @@ def recognised_config(checkpoint: Checkpoint) -> Config | None:
         return None
     names = [name for _, tensors in state_dicts(checkpoint.content) for name in tensors]
     kinds = [kind for kind, sign in SIGNATURES.items() if any(f'.{name}'.endswith(f'.{sign}') for name in names)]
+    largest, found = 0, None  # the weights of a deep network have those of a shallow one among them
     for model in list_models() if kinds else ():
         config = released_config(model)
         denoiser = without_velocity_head(config.model.denoiser.to_dict())
         if denoiser['backbone']['type'] in kinds:
             with without_weights():  # names and shapes are all that is needed of it
                 network = MODELS.build(denoiser['backbone'])
-            if fits(checkpoint, network):
-                return config
-    return None
+            size = sum(parameter.numel() for parameter in network.parameters())
+            if size > largest and fits(checkpoint, network):
+                largest, found = size, config
+    return found
 
 
 def fits(checkpoint: Checkpoint, network: nn.Module) -> bool:

@@ -163,7 +163,7 @@ def released():
 
 def test_the_zoo_lists_every_released_checkpoint():
     models = {model.name: model for model in list_models()}
-    assert len(released()) == 25
+    assert len(released()) == 31
     for entry in released():
         assert models[entry['Name']].weights == entry['Weights']
     assert models['ct_imagenet64'].sampler == {'indices': (0, 106), 'num_scales': 201}
@@ -178,8 +178,10 @@ def test_resolution_and_classes_of_the_zoo_are_those_of_the_configs():
     from mmcm.config import read_config
 
     for model in (*list_models(), *list_recipes()):
-        backbone = read_config(model.config).model.denoiser.backbone
-        assert (model.resolution, model.num_classes) == (backbone.image_size, backbone.get('num_classes')), model.name
+        settings = read_config(model.config).model
+        backbone = settings.denoiser.backbone
+        side = backbone.image_size * (settings.autoencoder.get('downscale', 8) if 'autoencoder' in settings else 1)
+        assert (model.resolution, model.num_classes) == (side, backbone.get('num_classes')), model.name
 
 
 def test_parameters_of_the_zoo_are_those_of_the_networks():

@@ -4,6 +4,7 @@ Pickles (`.bin`) are not read, and nothing in the folder names a class that is m
 """
 
 import re
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,11 +123,20 @@ class AutoencoderFolder:
             ) from error
         try:
             with without_weights():
-                network: Any = AutoencoderKL(**self.settings)
+                network: Any = AutoencoderKL(**known_to(AutoencoderKL, self.settings, self.path / CONFIG))
         except (ValueError, RuntimeError) as error:  # widths that the groups of the normalisation do not divide
             raise InputError(f'{self.path / CONFIG} describes no network: {" ".join(str(error).split())}') from error
         load_weights(network, self.weights(), self.path / WEIGHTS)
         return network
+
+
+def known_to(network: type, settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the settings that this version of diffusers knows; older ones behave as the defaults of the others."""
+    known = signature(network).parameters
+    for name in settings.keys() - known:
+        if settings[name] != DEFAULTS[name]:
+            raise InputError(f'{path}: {name} {settings[name]!r} needs a newer diffusers: pip install -U diffusers.')
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def _new_name(key: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmcm.checkpoints.autoencoder_folder import AutoencoderFolder
+from mmcm.checkpoints.autoencoder_folder import AutoencoderFolder, known_to
 from mmcm.utils.errors import InputError
 from support.autoencoders import WIDTHS, saved_autoencoder
 
@@ -129,3 +129,14 @@ def test_missing_package_is_named(folder, monkeypatch):
 
 def test_pixels_per_latent_follow_from_the_levels(folder):
     assert AutoencoderFolder(folder).downscale == 2 ** (len(WIDTHS['block_out_channels']) - 1)
+
+
+def test_settings_that_an_older_diffusers_lacks_are_left_out_at_their_defaults(tmp_path):
+    class Older:
+        def __init__(self, layers_per_block=1):
+            pass
+
+    settings = dict(layers_per_block=2, use_quant_conv=True)
+    assert known_to(Older, settings, tmp_path) == dict(layers_per_block=2)
+    with pytest.raises(InputError, match='use_quant_conv False needs a newer diffusers'):
+        known_to(Older, dict(settings, use_quant_conv=False), tmp_path)

@@ -27,7 +27,7 @@ def magnitude(x: Tensor, dims: Sequence[int] | None = None) -> Tensor:
     """
     dims = list(range(1, x.ndim)) if dims is None else list(dims)
     size = torch.linalg.vector_norm(x, dim=dims, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
-    return EPSILON + size / math.sqrt(math.prod(x.shape[dim] for dim in dims))
+    return EPSILON + size / math.sqrt(math.prod([x.shape[dim] for dim in dims]))
 
 
 def normalize(x: Tensor, dims: Sequence[int] | None = None) -> Tensor:
@@ -118,7 +118,8 @@ class MPConv(nn.Module):
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
         """Apply the layer to `x`, (N, C, H, W) or (N, C), and multiply by `gain`, which belongs to the layer."""
-        kept = None if torch.is_grad_enabled() else self.kept
+        # A compiler would make a program for layers that keep filters, and another for those that have them.
+        kept = None if torch.is_grad_enabled() or torch.compiler.is_compiling() else self.kept
         weight = None if kept is None else kept.get(x.dtype)
         if weight is None:
             weight = self.full_weight()

@@ -1,7 +1,10 @@
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 
+from mmcm.config import read_config
+from mmcm.registry import MODELS
 from mmcm.utils.compilation import compile_network, compile_options
 from mmcm.utils.errors import InputError
 
@@ -31,3 +34,19 @@ def test_missing_compiler_is_told(monkeypatch):
 def test_unknown_options_are_told():
     with pytest.raises(InputError, match=r"torch.compile does not take .*'color'"):
         compile_network(nn.Linear(1, 1), CPU, dict(backend='eager', color=1))
+
+
+@pytest.mark.parametrize('recipe', ['cd', 'edm2', 'pmf'])
+def test_each_network_is_one_program_that_later_steps_and_requests_use(recipe):
+    config = read_config(f'{recipe}_1xb32_digits-8x8').model
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type='ConsistencyModel', denoiser=config.denoiser, sampler=config.sampler)).eval()
+    expected = model.sample(2, [0, 1])
+    torch.compiler.reset()
+    compile_network(model.inference_denoiser.backbone, CPU, dict(backend='eager', fullgraph=True))
+    found = [model.sample(2, [0, 1])]
+    num_programs = counters['stats']['unique_graphs']
+    found.append(model.sample(2, [0, 1]))
+    assert counters['stats']['unique_graphs'] == num_programs > 0
+    for images in found:
+        torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)

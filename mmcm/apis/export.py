@@ -204,8 +204,8 @@ def check_export(model: ConsistencyModel, out: Path) -> None:
     if missing:
         raise InputError(f'{out.suffix} files need packages that are missing: pip install {" ".join(missing)}')
     size = 4 * sum(parameter.numel() for parameter in model.inference_denoiser.parameters())
-    if model.autoencoder is not None:
-        size += 4 * sum(parameter.numel() for parameter in model.autoencoder.load().parameters())
+    if model.autoencoder is not None and model.autoencoder.network is not None:  # in the check before it is loaded
+        size += 4 * sum(parameter.numel() for parameter in model.autoencoder.network.parameters())
     if out.suffix == '.onnx' and size > ONNX_BYTES:
         raise InputError(f'an ONNX file holds at most 2 GiB, and the weights are {size / 2**30:.2f} GiB: write .pt2.')
     make_folder(out.parent)

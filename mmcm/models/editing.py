@@ -114,8 +114,8 @@ def check_pixels(model: Sampling) -> None:
     """Raise an InputError if `model` denoises latents, of which no part can be set to known pixels."""
     if model.autoencoder is not None:
         raise InputError(
-            'a model of latents does not edit images: what is known of an image are pixels, and each latent mixes '
-            'many of them. Choose a model of pixels, such as pmf_b16_imagenet256 (mmcm zoo lists all).'
+            'a model of latents does not edit images: an edit keeps the pixels that are known, and each latent mixes '
+            'many pixels. Choose a model of pixels, such as pmf_b16_imagenet256 (mmcm zoo lists all).'
         )
 
 

@@ -92,7 +92,8 @@ class LatentAutoencoder:
             found = folder.settings
             for name, expected, given in (
                 ('latent channels', len(self.mean), found['latent_channels']),
-                ('image channels', IMAGE_CHANNELS, found['out_channels']),
+                ('channels of images that go in', IMAGE_CHANNELS, found['in_channels']),
+                ('channels of images that come out', IMAGE_CHANNELS, found['out_channels']),
                 ('pixels per side of a latent', self.downscale, folder.downscale),
             ):
                 if expected != given:

@@ -2,9 +2,12 @@ import pytest
 import torch
 
 from mmcm.models.latent_autoencoder import LatentAutoencoder
+from mmcm.operators import Inpainting
 from mmcm.registry import MODELS
+from mmcm.structures import DataSample
 from mmcm.utils.errors import InputError
 from support.autoencoders import MEAN, STD, autoencoder_config, latent_model, saved_autoencoder
+from support.digits import BACKBONE
 
 
 @pytest.fixture(scope='module')
@@ -80,6 +83,13 @@ def test_autoencoder_of_other_latents_is_refused(folder, reference, changes, wor
         LatentAutoencoder(**{**dict(pretrained=str(folder), mean=MEAN, std=STD), **changes}).load()
 
 
+@pytest.mark.parametrize('name', ['in_channels', 'out_channels'])
+def test_autoencoder_of_other_images_is_refused(tmp_path, name):
+    saved_autoencoder(tmp_path, **{name: 4})
+    with pytest.raises(InputError, match='has 4 channels of images'):
+        MODELS.build(autoencoder_config(tmp_path)).load()
+
+
 def test_model_needs_as_many_channels_as_the_autoencoder(folder):
     config = latent_model(folder)
     config['autoencoder'].update(mean=(0.0,), std=(1.0,))
@@ -94,7 +104,7 @@ def test_model_samples_images_of_its_latents(folder, reference):
     estimates = []
     images = model.sample(2, [0, 2], callback=lambda step, sigma, x, x0: estimates.append(x0))
     assert estimates[-1].shape == (2, 4, 8, 8)
-    assert torch.equal(images, model.autoencoder.decode(estimates[-1]).clamp(-1, 1))
+    torch.testing.assert_close(images, model.autoencoder.decode(estimates[-1]).clamp(-1, 1), rtol=0, atol=1e-6)
     assert not any('autoencoder' in key for key in model.state_dict())
 
 
@@ -110,37 +120,20 @@ def test_training_encodes_the_images(folder, reference):
     objective = dict(type='MeanFlow', times=dict(type='LogitNormalTimes', mean=-0.4, std=1.0, ratio=0.25))
     config = latent_model(folder, objective=objective)
     config['denoiser'] = dict(config['denoiser'], guided=False, guidance=1.0)
-    config['denoiser']['backbone'] = dict(
-        type='ADMUNet',
-        image_size=8,
-        base_channels=32,
-        num_res_blocks=1,
-        attention_resolutions=(4,),
-        channel_mult=(1, 2),
-        in_channels=4,
-        out_channels=4,
-        num_classes=3,
-        num_conditions=1,
-    )
+    config['denoiser']['backbone'] = dict(BACKBONE, in_channels=4, out_channels=4, num_conditions=1)
     model = MODELS.build(config)
     model.begin_step(0)
     images = torch.rand(2, 3, 16, 16) * 2 - 1
-    torch.manual_seed(0)
-    loss = model.loss(images, None) if model.num_classes is None else model.loss(images, labelled(2))
+    noisy = []
+    model.denoiser.backbone.register_forward_pre_hook(lambda module, inputs: noisy.append(inputs[0].shape))
+    loss = model.loss(images, DataSample.of(torch.zeros(2, dtype=torch.int64)))
+    assert set(noisy) == {(2, 4, 8, 8)}
     assert loss['loss'].isfinite().all()
     loss['loss'].mean().backward()
     assert all(parameter.grad is None for parameter in model.autoencoder.network.parameters())
 
 
-def labelled(number):
-    from mmcm.structures import DataSample
-
-    return DataSample.of(torch.zeros(number, dtype=torch.int64))
-
-
 def test_editing_is_refused_with_a_reason(folder):
-    from mmcm.operators import Inpainting
-
     model = MODELS.build(latent_model(folder))
     with pytest.raises(InputError, match='each latent mixes'):
         model.edit(torch.zeros(1, 3, 16, 16), Inpainting(torch.ones(1, 1, 16, 16)))

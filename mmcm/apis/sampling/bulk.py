@@ -41,7 +41,11 @@ from mmcm.utils.outputs import check_kind, check_name, folder_made
 from mmcm.utils.progress import progress_bar
 from mmcm.version import __version__
 
-OPTIONAL = ('guidance', 'dtype', 'compiled')  # entries that an origin lacks without guidance, in float32, ...
+OPTIONAL = (
+    'guidance',
+    'dtype',
+    'compiled',
+)  # entries that an origin has only with guidance, in another dtype, compiled
 PATIENCE = 120.0  # seconds without news of the other processes, after which process 0 samples the missing blocks itself
 
 

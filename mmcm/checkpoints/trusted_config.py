@@ -13,10 +13,9 @@ from pathlib import Path
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mmcm.checkpoints.transformer_cost import check_transformer, least_weights
+from mmcm.checkpoints import transformer_cost, unet_cost
 from mmcm.renamed import moved_name
 from mmcm.utils.errors import InputError
-from mmcm.utils.image_shape import height_and_width
 from mmcm.zoo.autoencoders import AUTOENCODERS
 
 if TYPE_CHECKING:
@@ -513,37 +512,6 @@ def check_diffusers(settings: dict[str, Any], rules: Mapping[str, Any], path: Pa
     return settings
 
 
-def check_cost(place: str, backbone: dict) -> None:
-    """Raise an InputError if a U-Net takes far more memory or time for one image than any published one."""
-    needed = ('image_size', 'base_channels', 'num_res_blocks', 'channel_mult', 'attention_resolutions')
-    missing = [key for key in needed if key not in backbone]
-    if missing or not backbone['channel_mult']:
-        raise InputError(f'{place} does not say {", ".join(missing) or "channel_mult"}.')
-    patch = backbone.get('patch_size', 1)
-    height, width = (side // patch for side in height_and_width(backbone['image_size'], f'{place}.image_size'))
-    largest = max(height * width * channels // 4**level for level, channels in enumerate(widths_of(backbone)))
-    if largest > FEATURE_MAP:
-        raise InputError(
-            f'{place} would have {largest:,} numbers in one feature map, and at most {FEATURE_MAP:,} are allowed.'
-        )
-    # What one level keeps for the way up, times its blocks: the memory of one image.
-    kept = sum(
-        (backbone['num_res_blocks'] + 1) * (height * width * channels // 4**level)
-        for level, channels in enumerate(widths_of(backbone))
-    )
-    if kept > FEATURE_MAPS:
-        raise InputError(f'{place} would keep {kept:,} numbers of one image, and at most {FEATURE_MAPS:,} are allowed.')
-    maps = [(height >> level, width >> level) for level in range(len(backbone['channel_mult']))]
-    # The middle has attention in any case.
-    attended = [sides for sides in maps if min(sides) in backbone['attention_resolutions']] + maps[-1:]
-    high, wide = max(attended, key=math.prod)
-    if high * wide > ATTENTION_SIDE**2:
-        raise InputError(
-            f'{place} would have attention on a map of {wide} x {high}, and at most {ATTENTION_SIDE} '
-            f'x {ATTENTION_SIDE} is allowed.'
-        )
-
-
 def check_num_weights(backbone: dict, num_weights: int) -> None:
     """Raise an InputError if a network of mmcm needs more weights than the file with its config holds."""
     least = COSTS[unscoped(backbone['type'])].least_weights(backbone)
@@ -551,19 +519,6 @@ def check_num_weights(backbone: dict, num_weights: int) -> None:
         raise InputError(
             f'model.denoiser.backbone would have more than {least:,} weights, and the file holds {num_weights:,}.'
         )
-
-
-def least_weights_of_unet(backbone: dict) -> int:
-    """Return a lower bound of the weights of a U-Net."""
-    # The second 3 x 3 convolution of each residual block keeps the width.
-    # An embedding of the classes is at least as wide as the first level.
-    classes = (backbone.get('num_classes') or 0) * backbone['base_channels']
-    return classes + sum(9 * width**2 * (2 * backbone['num_res_blocks'] + 1) for width in widths_of(backbone))
-
-
-def widths_of(backbone: dict) -> list[int]:
-    """Return the channels of each level of a U-Net."""
-    return [backbone['base_channels'] * mult for mult in backbone['channel_mult']]
 
 
 class Cost(NamedTuple):
@@ -579,9 +534,13 @@ class Cost(NamedTuple):
 
 
 TRANSFORMER_COST = Cost(
-    lambda place, backbone: check_transformer(place, backbone, ATTENTION_SIDE**2, FEATURE_MAP), least_weights
+    lambda place, backbone: transformer_cost.check_transformer(place, backbone, ATTENTION_SIDE**2, FEATURE_MAP),
+    transformer_cost.least_weights,
 )
-UNET_COST = Cost(check_cost, least_weights_of_unet)
+UNET_COST = Cost(
+    lambda place, backbone: unet_cost.check_unet(place, backbone, ATTENTION_SIDE, FEATURE_MAP, FEATURE_MAPS),
+    unet_cost.least_weights,
+)
 COSTS = dict(
     ADMUNet=UNET_COST,
     SongUNet=UNET_COST,

@@ -18,7 +18,7 @@ from mmcm.apis import ConsistencyModelInferencer
 from mmcm.checkpoints import trusted_config
 from mmcm.checkpoints.checkpoint import Checkpoint
 from mmcm.checkpoints.formats.diffusers_folder import read_config as read_diffusers
-from mmcm.checkpoints.trusted_config import check_cost, checked_config
+from mmcm.checkpoints.trusted_config import UNET_COST, checked_config
 from mmcm.cli import analyze, convert, demo, edit, export, publish, sample, score_edits, search, test, train
 from mmcm.config import read_config
 from mmcm.registry import MODELS
@@ -234,7 +234,7 @@ def test_networks_of_billions_of_weights_are_within_the_bounds():
     model = checked_config(dict(model=model), 'x', num_weights=5_000_000_000)['model']
     with torch.device('meta'):
         assert sum(p.numel() for p in MODELS.build(model).parameters()) > 3_000_000_000
-    check_cost(
+    UNET_COST.check(
         'x',
         dict(
             backbone,
@@ -581,14 +581,14 @@ def test_scope_of_another_package_is_refused_in_a_class_of_the_user(monkeypatch)
 
 def test_maps_that_all_blocks_keep_are_bounded_together():
     backbone = dict(image_size=512, base_channels=1024, channel_mult=(1, 1, 1), attention_resolutions=())
-    check_cost('model', dict(backbone, num_res_blocks=4))
+    UNET_COST.check('model', dict(backbone, num_res_blocks=4))
     with pytest.raises(InputError, match='model would keep 3,170,893,824 numbers of one image'):
-        check_cost('model', dict(backbone, num_res_blocks=8))
+        UNET_COST.check('model', dict(backbone, num_res_blocks=8))
 
 
 def test_classes_count_among_the_weights_that_a_file_has_to_hold():
     backbone = dict(base_channels=32, channel_mult=(1,), num_res_blocks=1)
-    plain, many = (trusted_config.least_weights_of_unet(dict(backbone, num_classes=number)) for number in (None, 10**5))
+    plain, many = (UNET_COST.least_weights(dict(backbone, num_classes=number)) for number in (None, 10**5))
     assert many - plain == 32 * 10**5
 
 

@@ -1,5 +1,6 @@
 # iMF-B/2 of Geng et al. (2025), for latents of 4 x 32 x 32: 89 million parameters to sample, and those of the velocity
-# head to train. The latents are those of Stable Diffusion's autoencoder, normalised per channel as the authors do.
+# head to train. The latents are those of Stable Diffusion's autoencoder, normalised per channel by values
+# of other people's ports, which are not confirmed.
 model = dict(
     type='ConsistencyModel',
     denoiser=dict(
